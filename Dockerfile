@@ -1,0 +1,37 @@
+FROM python:3.11-slim-bookworm AS build
+WORKDIR /build
+# Requirements first: a change of the sources then leaves these layers cached.
+COPY requirements/build.txt requirements/server.txt requirements/
+# /opt/venv gets no pip of its own: what nobody needs at run time cannot be turned against the service.
+RUN python3 -m venv /opt/build \
+ && /opt/build/bin/pip install --no-cache-dir --require-hashes --requirement requirements/build.txt \
+ && python3 -m venv --without-pip /opt/venv \
+ && /opt/build/bin/pip --python /opt/venv/bin/python install --no-cache-dir --require-hashes \
+    --requirement requirements/server.txt
+COPY . .
+RUN /opt/build/bin/hatchling build --target wheel --directory /tmp/wheel \
+ && /opt/build/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-deps /tmp/wheel/*.whl
+
+
+FROM python:3.11-slim-bookworm
+ARG VERSION=0.1.0
+LABEL org.opencontainers.image.title="Token Authority" \
+      org.opencontainers.image.description="Signs, verifies and revokes the tokens of real-time sessions" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}"
+RUN groupadd --gid 65532 tokenauthority \
+ && useradd --uid 65532 --gid 65532 --create-home --home-dir /var/lib/tokenauthority \
+    --shell /usr/sbin/nologin tokenauthority
+COPY --from=build /opt/venv /opt/venv
+# No bytecode, so that the root file system can be read-only; no buffer, so that a last log line is not lost in it.
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+# By number: an orchestrator can see that it is not root without reading /etc/passwd.
+USER 65532:65532
+WORKDIR /var/lib/tokenauthority
+VOLUME /var/lib/tokenauthority
+EXPOSE 50051 8080
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["tokenauthority", "health"]
+ENTRYPOINT ["tokenauthority"]
+CMD ["serve"]

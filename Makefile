@@ -1,0 +1,96 @@
+PYTHON ?= python3
+IMAGE  ?= tokenauthority
+ARGS   ?=
+
+BIN    := .venv/bin
+PIP    := $(BIN)/pip --disable-pip-version-check --quiet install
+LOCK   := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --exclude-newer "1 week"
+STUBS  := src/tokenauthority/v1/__init__.py
+# Directories too: their times tell of a file that was removed.
+PROTOS := $(shell find protos/*)
+
+# Two pips in one environment spoil it.
+.NOTPARALLEL:
+.PHONY: help run test check lint types arch breaking format protos bench lock build image clean
+
+help:  ## say what each target does
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+run: .venv/server .venv/project $(STUBS)  ## serve on this machine for development: make run ARGS="--dev-api-key KEY"
+	@exec $(BIN)/tokenauthority serve --dev $(ARGS)
+
+test: .venv/dev .venv/project $(STUBS)  ## run the tests with coverage: make test ARGS="tests/domain -k ttl"
+	@$(BIN)/coverage erase
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --fail-under=0
+
+check: lint types arch breaking test  ## everything that a change must pass
+	$(BIN)/coverage report --format=total
+
+lint: .venv/dev  ## check format and style of Python and protos
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+
+types: .venv/dev .venv/project $(STUBS)  ## check the types
+	$(BIN)/mypy
+
+arch: .venv/dev .venv/project $(STUBS)  ## check that imports run downward only
+	$(BIN)/lint-imports --no-logo
+
+breaking: .venv/dev  ## check that the contract still serves its present clients
+	BUF=$(BIN)/buf scripts/buf_breaking.sh
+
+format: .venv/dev  ## rewrite Python and protos in the one format
+	$(BIN)/ruff check --fix --exit-zero
+	$(BIN)/ruff format
+	$(BIN)/buf format --write
+
+protos: $(STUBS)  ## generate the gRPC stubs
+
+bench: .venv/dev .venv/project $(STUBS)  ## measure
+	$(BIN)/python -m benchmarks $(ARGS)
+
+lock: .venv/dev  ## renew requirements/ from pyproject.toml: make lock ARGS=--upgrade
+	$(LOCK) $(ARGS) --extra server --group dev --output-file requirements/dev.txt
+	$(LOCK) --extra server --constraint requirements/dev.txt --output-file requirements/server.txt
+	$(LOCK:pyproject.toml=) --group build --constraint requirements/dev.txt --output-file requirements/build.txt
+
+build: .venv/build $(STUBS)  ## build the wheel and the source distribution into dist/
+	$(BIN)/hatchling build --clean --directory dist
+
+image:  ## build the container image with docker, buildah or podman
+	@if docker info >/dev/null 2>&1; then set -- docker build; \
+	elif command -v buildah >/dev/null; then set -- buildah build --format docker; \
+	elif command -v podman >/dev/null; then set -- podman build --format docker; \
+	else echo "make image needs a running docker, or buildah or podman (Debian: apt-get install buildah)" >&2; exit 1; \
+	fi; set -x; "$$@" $(ARGS) --tag $(IMAGE) .
+
+clean:  ## remove all that make has made
+	rm -rf .venv dist src/tokenauthority/v1 .coverage .coverage.* .hypothesis \
+		.mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps live inside .venv: who removes it makes make forget what was in it.
+.venv/made:
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$$($(PYTHON) --version) is too old: 3.11 is needed; name another with make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || \
+		{ echo "$(PYTHON) has no venv module (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	@touch $@
+
+.venv/build .venv/server .venv/dev: .venv/%: requirements/%.txt | .venv/made
+	$(PIP) --require-hashes --requirement $<
+	@touch $@
+
+.venv/project: pyproject.toml hatch_build.py | .venv/build
+	$(PIP) --no-build-isolation --no-deps --editable .
+	@touch $@
+
+$(STUBS): $(PROTOS) scripts/protos.py requirements/build.txt | .venv/build
+	$(BIN)/python scripts/protos.py

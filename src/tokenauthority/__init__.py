@@ -1,0 +1,1 @@
+"""Token Authority: a service that holds the signing secrets of real-time sessions and mints their tokens."""

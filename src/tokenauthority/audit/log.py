@@ -1,0 +1,87 @@
+"""Appends audit records as JSON lines, by structlog, to a file that only ever grows."""
+
+from __future__ import annotations
+
+import os
+
+from datetime import UTC, datetime
+from typing import IO, TYPE_CHECKING, Protocol
+
+import msgspec
+import structlog
+
+from tokenauthority.domain.errors import UnavailableError
+
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tokenauthority.context import AuditRecord
+
+
+class AuditLog(Protocol):
+    """Where audit records go."""
+
+    async def append(self, record: AuditRecord) -> None:
+        """Keep *record*; when it returns, the answer may leave.
+
+        Raises:
+            UnavailableError: `AUDIT_UNAVAILABLE`, the record is not kept.
+        """
+
+
+class FileAuditLog:
+    """One JSON line for each record, each by one write to a file opened for appending (mode 0600)."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._file: IO[bytes] = os.fdopen(descriptor, "wb", buffering=0)
+        self._logger = structlog.wrap_logger(
+            structlog.BytesLogger(self._file),
+            processors=[structlog.processors.JSONRenderer(serializer=_encode)],
+            wrapper_class=structlog.BoundLogger,
+        )
+
+    async def append(self, record: AuditRecord) -> None:
+        """Write the line; see `AuditLog.append`."""
+        try:
+            self._logger.msg("rpc", **as_fields(record))
+        except OSError as error:
+            raise UnavailableError.audit() from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def as_fields(record: AuditRecord) -> dict[str, object]:
+    """What a line holds, in a fixed order; fields that the RPC does not have are left out."""
+    caller = record.caller
+    fields: dict[str, object] = {
+        "time": datetime.fromtimestamp(record.time / 1000, UTC).isoformat(timespec="milliseconds"),
+        "request_id": record.request_id,
+        "method": record.method,
+        "action": record.action,
+        "caller": caller.name if caller else "",
+        "caller_kind": caller.kind if caller else "",
+        "caller_identity": caller.identity if caller else "",
+        "peer": record.peer,
+        "user_agent": record.user_agent,
+        "project_id": record.project_id,
+        "session_id": record.session_id,
+        "role": record.role,
+        "format": record.format,
+        "lifetime": record.lifetime,
+        "subject": record.subject,
+        "object_id": record.object_id,
+        "token_ids": record.token_ids,
+        "code": record.code,
+        "reason": record.reason,
+        "duration_us": record.duration_us,
+    }
+    return {name: value for name, value in fields.items() if value not in (None, "", ())}
+
+
+def _encode(event: dict[str, object], **_: object) -> bytes:
+    return msgspec.json.encode(event)

@@ -1,0 +1,1 @@
+"""The use cases: what the service does, in domain types, without knowing the wire."""

@@ -1,0 +1,65 @@
+"""Follows the store's changes, so that what this server has at hand stays true when others change it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from typing import TYPE_CHECKING, Final
+
+from tokenauthority.domain.change import ChangeKind
+from tokenauthority.domain.errors import UnavailableError
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tokenauthority.authority.catalog import Catalog
+    from tokenauthority.authority.keys import Keys
+    from tokenauthority.domain.times import Millis
+    from tokenauthority.storage.store import Store
+
+
+_BATCH: Final = 1000
+
+
+class Follower:
+    """Asks the store for changes every *interval* seconds. `fresh` says whether the last look worked."""
+
+    def __init__(
+        self, store: Store, catalog: Catalog, keys: Keys, clock: Callable[[], Millis], interval: float
+    ) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._keys = keys
+        self._clock = clock
+        self._interval = interval
+        self._sequence = 0
+        self.fresh = False
+
+    async def start(self) -> None:
+        """Begin at the newest change; to be called before anything is cached.
+
+        Raises:
+            UnavailableError: the store cannot be read.
+        """
+        self._sequence = await self._store.last_change()
+        self.fresh = True
+
+    async def run(self) -> None:
+        """Follow until cancelled; a store that cannot be read is asked again."""
+        while True:
+            await asyncio.sleep(self._interval)
+            await self.catch_up()
+
+    async def catch_up(self) -> None:
+        """Take in every change since the last look."""
+        try:
+            while changes := await self._store.changes_after(self._sequence, _BATCH):
+                if any(change.kind is ChangeKind.KEY for change in changes):
+                    await self._keys.load(self._clock())
+                for change in changes:
+                    self._catalog.apply(change)
+                self._sequence = changes[-1].sequence
+            self.fresh = True
+        except UnavailableError:
+            self.fresh = False

@@ -1,0 +1,121 @@
+"""Shows the built-in roles and manages those that a project defines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from tokenauthority.domain.change import ChangeKind
+from tokenauthority.domain.errors import AlreadyExistsError, InvalidRequestError, NotFoundError, PreconditionError, Reason
+from tokenauthority.domain.role import BUILT_IN_ROLES, Permission, Role, role_violations
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tokenauthority.authority.catalog import Catalog
+    from tokenauthority.domain.times import Millis
+    from tokenauthority.storage.store import Store
+
+
+class Roles:
+    """The use cases of RoleService. *named_in_a_grant* says whether any caller's grant names a role of a project.
+
+    The project ids are those that the caller's grant has already chosen.
+    """
+
+    def __init__(self, store: Store, catalog: Catalog, named_in_a_grant: Callable[[str, str], bool]) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._named_in_a_grant = named_in_a_grant
+
+    async def list_all(self, project_id: str) -> Sequence[Role]:
+        """The built-in roles, then the project's own by name.
+
+        Raises:
+            NotFoundError, UnavailableError.
+        """
+        await self._require_project(project_id)
+        return [*BUILT_IN_ROLES.values(), *await self._store.list_roles(project_id)]
+
+    async def get(self, project_id: str, name: str) -> Role:
+        """One role.
+
+        Raises:
+            NotFoundError, UnavailableError.
+        """
+        await self._require_project(project_id)
+        role = await self._catalog.role(project_id, name)
+        if role is None:
+            raise NotFoundError.role(name)
+        return role
+
+    async def create(self, role: Role) -> Role:
+        """A new role.
+
+        Raises:
+            InvalidRequestError, NotFoundError, AlreadyExistsError, PreconditionError, UnavailableError.
+        """
+        violations = role_violations(role)
+        if violations:
+            raise InvalidRequestError(violations)
+        if role.name in BUILT_IN_ROLES:
+            raise AlreadyExistsError(Reason.ROLE_EXISTS, "role", role.name)
+        await self._store.create_role(role)
+        self._catalog.forget(ChangeKind.ROLE, role.project_id, role.name)
+        return role
+
+    async def update(
+        self,
+        project_id: str,
+        name: str,
+        now: Millis,
+        *,
+        permissions: tuple[Permission, ...] | None,
+        description: str | None,
+    ) -> Role:
+        """The role with other permissions, another description, or both; None leaves one as it is.
+
+        Raises:
+            InvalidRequestError, NotFoundError, PreconditionError, UnavailableError.
+        """
+        role = await self._own(project_id, name)
+        changed = attrs.evolve(
+            role,
+            permissions=role.permissions if permissions is None else permissions,
+            description=role.description if description is None else description,
+            update_time=now,
+        )
+        violations = role_violations(changed)
+        if violations:
+            raise InvalidRequestError(violations)
+        await self._store.update_role(changed)
+        self._catalog.forget(ChangeKind.ROLE, project_id, name)
+        return changed
+
+    async def delete(self, project_id: str, name: str, now: Millis) -> None:
+        """Forget a role that no caller's grant names.
+
+        Raises:
+            NotFoundError, PreconditionError, UnavailableError.
+        """
+        await self._own(project_id, name)
+        if self._named_in_a_grant(project_id, name):
+            raise PreconditionError(Reason.ROLE_IN_USE, name, f"a caller's grant names the role {name}")
+        await self._store.delete_role(project_id, name, now)
+        self._catalog.forget(ChangeKind.ROLE, project_id, name)
+
+    async def _own(self, project_id: str, name: str) -> Role:
+        """The project's own role as the store has it now: a cached one could undo another server's change."""
+        await self._require_project(project_id)
+        if name in BUILT_IN_ROLES:
+            raise PreconditionError(Reason.ROLE_BUILT_IN, name, f"the role {name} is built in and cannot be changed")
+        for role in await self._store.list_roles(project_id):
+            if role.name == name:
+                return role
+        raise NotFoundError.role(name)
+
+    async def _require_project(self, project_id: str) -> None:
+        if await self._catalog.tenant(project_id) is None:
+            raise NotFoundError.project(project_id)

@@ -1,0 +1,142 @@
+"""Makes, shows, lists and ends sessions."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+
+from typing import TYPE_CHECKING
+
+import attrs
+import msgspec
+
+from tokenauthority.domain.change import ChangeKind
+from tokenauthority.domain.errors import InvalidRequestError, NotFoundError, Violation
+from tokenauthority.domain.ids import SESSION_RANDOM_BYTES, make_session_id, project_in_session_id
+from tokenauthority.domain.session import (
+    DEFAULT_RESOLUTION,
+    ArchiveMode,
+    MediaMode,
+    RepeatKey,
+    Session,
+    SessionSpec,
+    spec_violations,
+)
+
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tokenauthority.authority.catalog import Catalog, Tenant
+    from tokenauthority.domain.caller import Caller, Grant
+    from tokenauthority.domain.session import SessionState
+    from tokenauthority.domain.times import Millis
+    from tokenauthority.storage.store import Store
+
+
+async def place_of(session_id: str, catalog: Catalog, grant: Grant) -> Tenant:
+    """The project that a session id names, once the grant allows it.
+
+    Raises:
+        InvalidRequestError: it is no session id.
+        PermissionDeniedError: its project is outside the grant, whether it exists or not.
+        NotFoundError: the project does not exist.
+    """
+    owner = project_in_session_id(session_id)
+    if owner is None:
+        raise InvalidRequestError([Violation("session_id", "is not a session id")])
+    tenant = await catalog.tenant_of(owner)
+    # A Vonage application that is not here has no project id that a grant could name, so it is judged by its own id.
+    grant.require_project(owner if tenant is None else tenant.project.project_id, "session_id")
+    if tenant is None:
+        raise NotFoundError.project(owner)
+    return tenant
+
+
+class Sessions:
+    """The use cases of SessionService."""
+
+    def __init__(self, store: Store, catalog: Catalog) -> None:
+        self._store = store
+        self._catalog = catalog
+
+    async def create(
+        self, project_id: str, spec: SessionSpec, request_id: str, caller: Caller, now: Millis
+    ) -> Session:
+        """A new session, or the one that *request_id* made before.
+
+        Raises:
+            InvalidRequestError, PermissionDeniedError, NotFoundError, AlreadyExistsError, UnavailableError.
+        """
+        violations = spec_violations(spec, request_id)
+        if violations:
+            raise InvalidRequestError(violations)
+        project_id = caller.grant.chosen_project(project_id)
+        if spec.archive_mode is ArchiveMode.ALWAYS and not spec.archive_resolution:
+            spec = attrs.evolve(spec, archive_resolution=DEFAULT_RESOLUTION)
+        relayed = spec.media_mode is MediaMode.RELAYED
+        random = secrets.token_bytes(SESSION_RANDOM_BYTES)
+        session = Session(
+            session_id=make_session_id(project_id, spec.location, relayed, now, random),
+            project_id=project_id,
+            spec=spec,
+            create_time=now,
+        )
+        repeat = None
+        if request_id:
+            body = hashlib.sha256(msgspec.json.encode([project_id, attrs.asdict(spec)])).hexdigest()
+            repeat = RepeatKey(caller=caller.name, request_id=request_id.lower(), body_digest=body)
+        session = await self._store.create_session(session, repeat)
+        if repeat is None:
+            self._catalog.remember(session)
+        return session
+
+    async def get(self, session_id: str, grant: Grant) -> Session:
+        """The session.
+
+        Raises:
+            InvalidRequestError, PermissionDeniedError, NotFoundError, UnavailableError.
+        """
+        await place_of(session_id, self._catalog, grant)
+        session = await self._catalog.session(session_id)
+        if session is None:
+            raise NotFoundError.session(session_id)
+        return session
+
+    async def list_page(
+        self,
+        project_id: str,
+        *,
+        before: tuple[Millis, str] | None,
+        limit: int,
+        state: SessionState | None,
+    ) -> Sequence[Session]:
+        """At most *limit* sessions of the project (already chosen by the grant), newest first.
+
+        Raises:
+            NotFoundError, UnavailableError.
+        """
+        if await self._catalog.tenant(project_id) is None:
+            raise NotFoundError.project(project_id)
+        return await self._store.list_sessions(project_id, before=before, limit=limit, state=state)
+
+    async def end(self, session_id: str, grant: Grant, now: Millis) -> Session:
+        """The session, ended; durable.
+
+        Raises:
+            InvalidRequestError, PermissionDeniedError, NotFoundError, UnavailableError.
+        """
+        tenant = await place_of(session_id, self._catalog, grant)
+        session = await self._store.get_session(session_id)
+        if session is None:
+            if not tenant.project.external_sessions:
+                raise NotFoundError.session(session_id)
+            session = Session(
+                session_id=session_id,
+                project_id=tenant.project.project_id,
+                spec=SessionSpec(),
+                create_time=now,
+            )
+        session = await self._store.end_session(session, now)
+        self._catalog.forget(ChangeKind.SESSION_END, session.project_id, session_id)
+        return session

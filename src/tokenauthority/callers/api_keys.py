@@ -1,0 +1,34 @@
+"""API keys: `tak_` and 43 characters of base64url from 32 random bytes; only their SHA-256 is ever kept."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+
+from typing import Final
+
+
+PREFIX: Final = "tak_"
+_KEY: Final = re.compile(r"tak_[A-Za-z0-9_-]{43}", re.ASCII)
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+def new_api_key() -> str:
+    """A fresh key."""
+    return PREFIX + secrets.token_urlsafe(32)
+
+
+def is_api_key(text: str) -> bool:
+    """Whether *text* has the shape of a key."""
+    return _KEY.fullmatch(text) is not None
+
+
+def is_digest(text: str) -> bool:
+    """Whether *text* has the shape of a key's digest."""
+    return _DIGEST.fullmatch(text) is not None
+
+
+def digest(api_key: str) -> str:
+    """SHA-256 in lower-case hex. The key has 256 random bits, so no slow hash is needed."""
+    return hashlib.sha256(api_key.encode()).hexdigest()

@@ -1,0 +1,57 @@
+"""The Python client of Token Authority, blocking and for asyncio.
+
+    with Authority("authority.example:50051", api_key=key) as authority:
+        session = authority.create_session(media_mode="routed")
+        token = session.generate_token(role="moderator", data="username=bob")
+
+It knows the contract and nothing of the server, and needs only grpcio, protobuf and googleapis-common-protos.
+"""
+
+from __future__ import annotations
+
+from tokenauthority.client.aio import AsyncAuthority, AsyncSession
+from tokenauthority.client.blocking import Authority, Session
+from tokenauthority.client.errors import (
+    AlreadyExists,
+    AuthorityError,
+    DeadlineExceeded,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    ResourceExhausted,
+    Unauthenticated,
+    Unavailable,
+    Violation,
+    translated_errors,
+)
+from tokenauthority.client.requests import SessionOptions, TokenOptions, TokenRequest
+from tokenauthority.client.service_config import SERVICE_CONFIG
+from tokenauthority.client.values import Claims, Token, Verification
+
+
+__all__ = [
+    "SERVICE_CONFIG",
+    "AlreadyExists",
+    "AsyncAuthority",
+    "AsyncSession",
+    "Authority",
+    "AuthorityError",
+    "Claims",
+    "DeadlineExceeded",
+    "FailedPrecondition",
+    "InvalidArgument",
+    "NotFound",
+    "PermissionDenied",
+    "ResourceExhausted",
+    "Session",
+    "SessionOptions",
+    "Token",
+    "TokenOptions",
+    "TokenRequest",
+    "Unauthenticated",
+    "Unavailable",
+    "Verification",
+    "Violation",
+    "translated_errors",
+]

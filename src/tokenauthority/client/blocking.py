@@ -1,0 +1,143 @@
+"""The blocking client. Safe to share between threads; one is enough for a process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from tokenauthority.client import requests
+from tokenauthority.client.base import AuthorityBase
+from tokenauthority.client.errors import translated_errors
+from tokenauthority.client.requests import SessionOptions, TokenOptions, TokenRequest
+from tokenauthority.client.values import (
+    SessionData,
+    Token,
+    Verification,
+    read_session,
+    read_token,
+    read_verification,
+)
+from tokenauthority.v1 import session_pb2
+from tokenauthority.v1.key_pb2_grpc import KeyServiceStub
+from tokenauthority.v1.project_pb2_grpc import ProjectServiceStub
+from tokenauthority.v1.role_pb2_grpc import RoleServiceStub
+from tokenauthority.v1.session_pb2_grpc import SessionServiceStub
+from tokenauthority.v1.token_pb2_grpc import TokenServiceStub
+
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import TracebackType
+    from typing import Self, Unpack
+
+    import grpc
+
+    from tokenauthority.client.connection import Connection
+
+
+Request = TypeVar("Request")
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session(SessionData):
+    """A room that people join, and the means to let them in."""
+
+    authority: Authority = field(repr=False, compare=False)
+
+    def generate_token(self, **options: Unpack[TokenOptions]) -> Token:
+        """A token for this session; see Authority.generate_token."""
+        return self.authority.generate_token(self.session_id, **options)
+
+
+class Authority(AuthorityBase):
+    """Makes sessions and tokens.
+
+    Every call may raise an AuthorityError. The stubs `sessions`, `tokens`, `roles`, `projects` and `keys`
+    have the contract's other calls, with the same credential, deadline and retries. They raise
+    `grpc.RpcError`, which `translated_errors()` turns into AuthorityErrors.
+    """
+
+    def _open(self, connection: Connection) -> None:
+        self._channel = connection.open()
+        self.sessions = SessionServiceStub(self._channel)
+        self.tokens = TokenServiceStub(self._channel)
+        self.roles = RoleServiceStub(self._channel)
+        self.projects = ProjectServiceStub(self._channel)
+        self.keys = KeyServiceStub(self._channel)
+
+    def create_session(self, **options: Unpack[SessionOptions]) -> Session:
+        """A new session; see SessionOptions.
+
+        Raises:
+            InvalidArgument: an option is bad, or two do not go together.
+            ValueError: `media_mode` or `archive_mode` is unknown.
+        """
+        request = requests.create_session(self.project_id, **options)
+        return self._session(_call(self.sessions.CreateSession, request).session)
+
+    def get_session(self, session_id: str) -> Session:
+        """The session with this id. Raises NotFound."""
+        request = session_pb2.GetSessionRequest(session_id=session_id)
+        return self._session(_call(self.sessions.GetSession, request).session)
+
+    def list_sessions(self, *, state: str = "", page_size: int = 0) -> Iterator[Session]:
+        """The project's sessions, newest first: "active", "ended" or all. Pages are fetched on the way."""
+        page_token = ""
+        while True:
+            request = requests.list_sessions(self.project_id, state, page_size, page_token)
+            page = _call(self.sessions.ListSessions, request)
+            yield from map(self._session, page.sessions)
+            page_token = page.next_page_token
+            if not page_token:
+                return
+
+    def end_session(self, session_id: str) -> Session:
+        """End a session for good: no more tokens, and those that exist are no longer good. Safe to repeat."""
+        request = session_pb2.EndSessionRequest(session_id=session_id)
+        return self._session(_call(self.sessions.EndSession, request).session)
+
+    def generate_token(self, session_id: str, **options: Unpack[TokenOptions]) -> Token:
+        """A token with which one person joins the session; see TokenOptions.
+
+        Raises:
+            InvalidArgument: an option is bad; PermissionDenied: the API key's grant lacks it.
+            NotFound: no such session; FailedPrecondition: it has ended.
+            ValueError: `expire_time` has no time zone, both lifetimes are given, or `format` is unknown.
+        """
+        request = requests.generate_token(TokenRequest(session_id, **options))
+        return read_token(_call(self.tokens.GenerateToken, request).token)
+
+    def generate_tokens(self, wanted: Iterable[TokenRequest]) -> list[Token]:
+        """1 to 1000 tokens in the order of *wanted*, all or none. Raises what generate_token raises."""
+        answer = _call(self.tokens.BatchGenerateTokens, requests.generate_tokens(wanted))
+        return [read_token(token) for token in answer.tokens]
+
+    def verify_token(
+        self, token: str | Token, *, session_id: str = "", required_permissions: Iterable[str] = ()
+    ) -> Verification:
+        """Whether a token is good now, and if given: for this session, with these permissions ("publish")."""
+        request = requests.verify_token(token, session_id, required_permissions)
+        return read_verification(_call(self.tokens.VerifyToken, request))
+
+    def close(self) -> None:
+        """Close the connection; calls under way are cancelled."""
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        """Nothing; the connection is made with the first call."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close the connection."""
+        self.close()
+
+    def _session(self, message: session_pb2.Session) -> Session:
+        return Session(authority=self, **read_session(message))
+
+
+def _call(method: grpc.UnaryUnaryMultiCallable[Request, Answer], request: Request) -> Answer:
+    with translated_errors():
+        return method(request)

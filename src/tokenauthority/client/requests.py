@@ -1,0 +1,164 @@
+"""What a caller asks for, and the one place that puts it into the contract's messages."""
+
+from __future__ import annotations
+
+import uuid
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypedDict
+
+from tokenauthority.client.enums import to_value
+from tokenauthority.client.times import Lifetime, Moment, duration, timestamp
+from tokenauthority.v1 import role_pb2, session_pb2, token_pb2
+
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tokenauthority.client.values import Token
+
+
+class SessionOptions(TypedDict, total=False):
+    """How a session shall be; what is left out has the authority's default."""
+
+    media_mode: str
+    """ "relayed" (default) or "routed"."""
+
+    archive_mode: str
+    """ "manual" (default) or "always", which needs a routed session."""
+
+    location: str
+    """A hint where the first person connects from: an IPv4 address."""
+
+    e2ee: bool
+    """Media encrypted end to end; needs a routed session and manual archiving."""
+
+    archive_name: str
+    """1 to 80 characters; needs archive_mode "always"."""
+
+    archive_resolution: str
+    """Such as "1280x720"; needs archive_mode "always"."""
+
+    request_id: str | None
+    """A UUID that makes this very call safe to repeat for 24 hours; a fresh one by default."""
+
+
+class TokenOptions(TypedDict, total=False):
+    """How a token shall be; what is left out has the authority's default."""
+
+    role: str
+    """ "publisher" (default), "subscriber", "publisheronly", "moderator" or one of the project's own."""
+
+    data: str
+    """Connection data that everyone in the session can read: at most 1000 characters, no personal data."""
+
+    expire_time: Moment | None
+    """When the token expires: seconds since 1970 or an aware datetime, within 30 days; default 24 hours."""
+
+    ttl: Lifetime | None
+    """How long it lives instead: seconds or a timedelta, 1 second to 30 days."""
+
+    format: str
+    """ "session_jwt", "opentok_t1", "opentok_jwt" or "vonage_jwt"; default: the project's."""
+
+    initial_layout_class_list: Sequence[str]
+    """The layout classes that the person's streams start with."""
+
+    subject: str
+    """The end user's id, at most 255 characters; in "session_jwt" only."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """One wanted token of a batch. The fields are those of TokenOptions."""
+
+    session_id: str
+    role: str = ""
+    data: str = field(default="", repr=False)
+    expire_time: Moment | None = None
+    ttl: Lifetime | None = None
+    format: str = ""
+    initial_layout_class_list: Sequence[str] = ()
+    subject: str = ""
+
+    def message(self) -> token_pb2.TokenRequest:
+        """The same as the contract has it.
+
+        Raises:
+            ValueError: both lifetimes are given, a moment has no time zone, or the format is unknown.
+            TypeError: the layout classes are one string.
+        """
+        if self.expire_time is not None and self.ttl is not None:
+            raise ValueError("give expire_time or ttl, not both")
+        if isinstance(self.initial_layout_class_list, str):
+            raise TypeError("initial_layout_class_list must be a list of strings, not one string")
+        return token_pb2.TokenRequest(
+            session_id=self.session_id,
+            role=self.role,
+            data=self.data,
+            expire_time=None if self.expire_time is None else timestamp("expire_time", self.expire_time),
+            ttl=None if self.ttl is None else duration("ttl", self.ttl),
+            format=to_value(token_pb2.TokenFormat, "format", self.format),
+            initial_layout_class_list=self.initial_layout_class_list,
+            subject=self.subject,
+        )
+
+
+def create_session(
+    project_id: str,
+    *,
+    media_mode: str = "",
+    archive_mode: str = "",
+    location: str = "",
+    e2ee: bool = False,
+    archive_name: str = "",
+    archive_resolution: str = "",
+    request_id: str | None = None,
+) -> session_pb2.CreateSessionRequest:
+    """CreateSession's request, with a fresh request id unless one is given, so that a retry is safe."""
+    return session_pb2.CreateSessionRequest(
+        project_id=project_id,
+        media_mode=to_value(session_pb2.MediaMode, "media_mode", media_mode),
+        archive_mode=to_value(session_pb2.ArchiveMode, "archive_mode", archive_mode),
+        location=location,
+        e2ee=e2ee,
+        archive_name=archive_name,
+        archive_resolution=archive_resolution,
+        request_id=request_id or str(uuid.uuid4()),
+    )
+
+
+def list_sessions(
+    project_id: str, state: str, page_size: int, page_token: str
+) -> session_pb2.ListSessionsRequest:
+    """ListSessions' request for one page."""
+    return session_pb2.ListSessionsRequest(
+        project_id=project_id,
+        state=to_value(session_pb2.SessionState, "state", state),
+        page_size=page_size,
+        page_token=page_token,
+    )
+
+
+def generate_token(request: TokenRequest) -> token_pb2.GenerateTokenRequest:
+    """GenerateToken's request."""
+    return token_pb2.GenerateTokenRequest(request=request.message())
+
+
+def generate_tokens(requests: Iterable[TokenRequest]) -> token_pb2.BatchGenerateTokensRequest:
+    """BatchGenerateTokens' request."""
+    return token_pb2.BatchGenerateTokensRequest(requests=[request.message() for request in requests])
+
+
+def verify_token(
+    token: str | Token, session_id: str = "", required_permissions: Iterable[str] = ()
+) -> token_pb2.VerifyTokenRequest:
+    """VerifyToken's request."""
+    return token_pb2.VerifyTokenRequest(
+        token=str(token),
+        session_id=session_id,
+        required_permissions=[
+            to_value(role_pb2.Permission, "required_permissions", permission)
+            for permission in required_permissions
+        ],
+    )

@@ -1,0 +1,56 @@
+"""Moments and lifetimes as Python callers write them, to and from the contract's. Whole seconds, UTC."""
+
+from __future__ import annotations
+
+import math
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+
+Moment = int | float | datetime
+"""Seconds since 1970 or an aware datetime; a fraction of a second is cut off."""
+
+Lifetime = int | timedelta
+"""Whole seconds or a timedelta; a fraction of a second is cut off."""
+
+_MAX_DURATION: Final = 315_576_000_000
+"""Seconds; protobuf's limit."""
+
+
+def timestamp(field: str, at: Moment) -> Timestamp:
+    """*at* in the contract's form.
+
+    Raises:
+        ValueError: a datetime without a time zone, or no moment of the years 1 to 9999.
+    """
+    if isinstance(at, datetime):
+        if at.utcoffset() is None:
+            raise ValueError(f"{field} has no time zone: use datetime.now(UTC) or datetime(..., tzinfo=...)")
+        at = at.timestamp()
+    try:
+        seconds = math.floor(at)
+        datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise ValueError(f"{field} must be in seconds (not milliseconds) since 1970") from None
+    return Timestamp(seconds=seconds)
+
+
+def duration(field: str, lifetime: Lifetime) -> Duration:
+    """*lifetime* in the contract's form.
+
+    Raises:
+        ValueError: longer than the contract can say (about 10,000 years).
+    """
+    seconds = math.floor(lifetime.total_seconds()) if isinstance(lifetime, timedelta) else lifetime
+    if abs(seconds) > _MAX_DURATION:
+        raise ValueError(f"{field} is out of range")
+    return Duration(seconds=seconds)
+
+
+def moment(timestamp: Timestamp) -> datetime:
+    """*timestamp* as an aware datetime in UTC."""
+    return timestamp.ToDatetime(tzinfo=UTC)

@@ -1,0 +1,105 @@
+"""Callers: the authenticated back ends that make RPCs, and what each may do."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from tokenauthority.domain.errors import InvalidRequestError, PermissionDeniedError, Reason, Violation
+from tokenauthority.domain.ids import is_project_id
+from tokenauthority.domain.times import MAX_TTL, Seconds
+
+
+if TYPE_CHECKING:
+    from tokenauthority.domain.token import TokenFormat
+
+
+ANY: Final = "*"
+"""In a grant's projects, roles or formats: every one. An empty set is none, so that leaving it out grants nothing."""
+
+
+class Action(StrEnum):
+    """What an RPC does, as a grant names it."""
+
+    SESSIONS_CREATE = "sessions.create"
+    SESSIONS_READ = "sessions.read"
+    SESSIONS_END = "sessions.end"
+    TOKENS_GENERATE = "tokens.generate"
+    TOKENS_VERIFY = "tokens.verify"
+    TOKENS_REVOKE = "tokens.revoke"
+    TOKENS_WATCH = "tokens.watch"
+    ROLES_READ = "roles.read"
+    ROLES_WRITE = "roles.write"
+    PROJECTS_CREATE = "projects.create"
+    PROJECTS_READ = "projects.read"
+    PROJECTS_UPDATE = "projects.update"
+    PROJECTS_ROTATE = "projects.rotate"
+    KEYS_READ = "keys.read"
+    KEYS_MANAGE = "keys.manage"
+
+
+class CallerKind(StrEnum):
+    """How a caller proved who it is."""
+
+    API_KEY = "api_key"
+
+
+@attrs.frozen(kw_only=True)
+class Grant:
+    """What a caller may do. Sets that hold `*` allow everything of their kind; empty ones nothing."""
+
+    projects: frozenset[str]
+    actions: frozenset[Action]
+    roles: frozenset[str] = frozenset()
+    formats: frozenset[TokenFormat | str] = frozenset({ANY})
+    max_ttl: Seconds = MAX_TTL
+
+    def allows_project(self, project_id: str) -> bool:
+        """Whether the project is one of the grant's."""
+        return project_id in self.projects or ANY in self.projects
+
+    def allows_role(self, name: str) -> bool:
+        """Whether tokens may carry the role."""
+        return name in self.roles or ANY in self.roles
+
+    def allows_format(self, token_format: TokenFormat) -> bool:
+        """Whether tokens may have the format."""
+        return token_format in self.formats or ANY in self.formats
+
+    def require_project(self, project_id: str, field: str = "") -> None:
+        """Refuse a project outside the grant, whether it exists or not (so that nothing can be probed)."""
+        if not self.allows_project(project_id):
+            raise PermissionDeniedError(
+                Reason.PROJECT_NOT_GRANTED,
+                "the caller's grant does not name this project",
+                limit="projects",
+                field=field,
+            )
+
+    def chosen_project(self, project_id: str) -> str:
+        """The project that a request means: the one that it names, or the grant's only one.
+
+        Raises:
+            InvalidRequestError: *project_id* is malformed, or empty and the grant has several.
+            PermissionDeniedError: it is outside the grant.
+        """
+        if not project_id:
+            if len(self.projects) == 1 and ANY not in self.projects:
+                return next(iter(self.projects))
+            raise InvalidRequestError([Violation("project_id", "is required: the caller may use more than one project")])
+        if not is_project_id(project_id):
+            raise InvalidRequestError([Violation("project_id", "must be a decimal number from 1 to 2147483647")])
+        self.require_project(project_id, "project_id")
+        return project_id
+
+
+@attrs.frozen(kw_only=True)
+class Caller:
+    """An authenticated back end. `identity` says by what it was known, without the credential itself."""
+
+    name: str
+    kind: CallerKind
+    identity: str
+    grant: Grant

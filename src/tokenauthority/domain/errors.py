@@ -1,0 +1,185 @@
+"""Every error that a caller can be told about: one tree, each with its facts and its own message.
+
+TokenAuthorityError
+    InvalidRequestError       a field is missing, malformed or beyond its limit
+    UnauthenticatedError      no credential, or one that is not good
+    PermissionDeniedError     the caller's grant lacks it (`limit` says what)
+    NotFoundError             project, session, role, key or secret absent
+    AlreadyExistsError        project, role, or a request id with another body
+    PreconditionError         the object is not in the state that the step needs
+    OverloadedError           too many RPCs at once
+    UnavailableError          the store or the audit log cannot be used, or the server drains
+    NotImplementedYetError    a method of the contract that this version does not have
+
+Messages hold ids, names and limits, never a secret and never free text from outside.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import attrs
+
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Reason(StrEnum):
+    """Why a call failed, for programs; the names are those of `ErrorReason` in the contract."""
+
+    INVALID_FIELD = "INVALID_FIELD"
+    CREDENTIAL_INVALID = "CREDENTIAL_INVALID"
+    ACTION_NOT_GRANTED = "ACTION_NOT_GRANTED"
+    PROJECT_NOT_GRANTED = "PROJECT_NOT_GRANTED"
+    ROLE_NOT_GRANTED = "ROLE_NOT_GRANTED"
+    FORMAT_NOT_GRANTED = "FORMAT_NOT_GRANTED"
+    LIFETIME_NOT_GRANTED = "LIFETIME_NOT_GRANTED"
+    PROJECT_NOT_FOUND = "PROJECT_NOT_FOUND"
+    SESSION_NOT_FOUND = "SESSION_NOT_FOUND"
+    ROLE_NOT_FOUND = "ROLE_NOT_FOUND"
+    KEY_NOT_FOUND = "KEY_NOT_FOUND"
+    SECRET_NOT_FOUND = "SECRET_NOT_FOUND"  # noqa: S105 - the name of a reason, not a secret
+    PROJECT_EXISTS = "PROJECT_EXISTS"
+    ROLE_EXISTS = "ROLE_EXISTS"
+    REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
+    SESSION_ENDED = "SESSION_ENDED"
+    FORMAT_UNAVAILABLE = "FORMAT_UNAVAILABLE"
+    ROLE_BUILT_IN = "ROLE_BUILT_IN"
+    ROLE_IN_USE = "ROLE_IN_USE"
+    ROLE_LIMIT = "ROLE_LIMIT"
+    SECRET_COUNT = "SECRET_COUNT"  # noqa: S105 - the name of a reason, not a secret
+    KEY_STATE = "KEY_STATE"
+    CONCURRENCY_LIMIT = "CONCURRENCY_LIMIT"
+    STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
+    AUDIT_UNAVAILABLE = "AUDIT_UNAVAILABLE"
+    DRAINING = "DRAINING"
+    UNIMPLEMENTED = "UNIMPLEMENTED"
+
+
+@attrs.frozen
+class Violation:
+    """One bad field: its path in the request and what is wrong, with the limit."""
+
+    field: str
+    problem: str
+
+    def under(self, prefix: str) -> Violation:
+        """The same violation of a message nested at *prefix*, such as `requests[17]`."""
+        return Violation(f"{prefix}.{self.field}" if self.field else prefix, self.problem)
+
+
+class TokenAuthorityError(Exception):
+    """The root. `reason` is for programs, `str(error)` for a person."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class InvalidRequestError(TokenAuthorityError):
+    """One or more fields of the request are bad; all of them are named at once."""
+
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        super().__init__(
+            Reason.INVALID_FIELD,
+            "invalid request: " + "; ".join(f"{v.field}: {v.problem}" for v in violations[:10]),
+        )
+        self.violations = tuple(violations)
+
+
+class UnauthenticatedError(TokenAuthorityError):
+    """The caller could not be told. One text for every cause, so that it is no oracle."""
+
+    def __init__(self) -> None:
+        super().__init__(Reason.CREDENTIAL_INVALID, "no valid credential: send `authorization: Bearer <API key>`")
+
+
+class PermissionDeniedError(TokenAuthorityError):
+    """The caller's grant lacks something. `limit` names the grant's entry, `field` the request's, where there is one."""
+
+    def __init__(self, reason: Reason, message: str, *, limit: str, field: str = "") -> None:
+        super().__init__(reason, message)
+        self.limit = limit
+        self.field = field
+
+
+class NotFoundError(TokenAuthorityError):
+    """An object does not exist in a project that the caller may see."""
+
+    def __init__(self, reason: Reason, kind: str, name: str) -> None:
+        super().__init__(reason, f"{kind} {name} does not exist")
+        self.kind = kind
+        self.name = name
+
+    @classmethod
+    def project(cls, project_id: str) -> NotFoundError:
+        """No such project."""
+        return cls(Reason.PROJECT_NOT_FOUND, "project", project_id)
+
+    @classmethod
+    def session(cls, session_id: str) -> NotFoundError:
+        """No such session."""
+        return cls(Reason.SESSION_NOT_FOUND, "session", session_id)
+
+    @classmethod
+    def role(cls, name: str) -> NotFoundError:
+        """No such role."""
+        return cls(Reason.ROLE_NOT_FOUND, "role", name)
+
+    @classmethod
+    def secret(cls, secret_id: str) -> NotFoundError:
+        """No such project secret."""
+        return cls(Reason.SECRET_NOT_FOUND, "project secret", secret_id)
+
+
+class AlreadyExistsError(TokenAuthorityError):
+    """An object with that name exists, or a request id was used with another body."""
+
+    def __init__(self, reason: Reason, kind: str, name: str, message: str = "") -> None:
+        super().__init__(reason, message or f"{kind} {name} exists already")
+        self.kind = kind
+        self.name = name
+
+
+class PreconditionError(TokenAuthorityError):
+    """The object *subject* is not in the state that the step needs."""
+
+    def __init__(self, reason: Reason, subject: str, message: str) -> None:
+        super().__init__(reason, message)
+        self.subject = subject
+
+
+class OverloadedError(TokenAuthorityError):
+    """More RPCs at once than the server takes; `retry_after` is in seconds."""
+
+    def __init__(self, limit: int, retry_after: float = 0.2) -> None:
+        super().__init__(Reason.CONCURRENCY_LIMIT, f"more than {limit} RPCs at once; try again shortly")
+        self.limit = limit
+        self.retry_after = retry_after
+
+
+class UnavailableError(TokenAuthorityError):
+    """Something that the answer needs cannot be used now; `retry_after` is in seconds."""
+
+    def __init__(self, reason: Reason, message: str, retry_after: float = 1.0) -> None:
+        super().__init__(reason, message)
+        self.retry_after = retry_after
+
+    @classmethod
+    def store(cls) -> UnavailableError:
+        """The store cannot be reached or written; the cause belongs in the log, not in the answer."""
+        return cls(Reason.STORE_UNAVAILABLE, "the store cannot be reached or written; try again")
+
+    @classmethod
+    def audit(cls) -> UnavailableError:
+        """The audit record cannot be written, so nothing may leave."""
+        return cls(Reason.AUDIT_UNAVAILABLE, "the audit record cannot be written, so nothing was given out; try again")
+
+
+class NotImplementedYetError(TokenAuthorityError):
+    """A method of the contract that this version does not have."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__(Reason.UNIMPLEMENTED, f"{method} is not available in this version")

@@ -1,0 +1,43 @@
+"""The authority's signing keys as they are stored: sealed, with their place in the ring's life."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import attrs
+
+
+if TYPE_CHECKING:
+    from tokenauthority.domain.times import Millis
+
+
+class Algorithm(StrEnum):
+    """A JWS algorithm of the native format (RFC 7518, RFC 8037)."""
+
+    ES256 = "ES256"
+    EDDSA = "EdDSA"
+    RS256 = "RS256"
+
+
+class KeyState(StrEnum):
+    """Where a key is in its life."""
+
+    PREPARED = "prepared"
+    ACTIVE = "active"
+    RETIRED = "retired"
+    REVOKED = "revoked"
+
+
+@attrs.frozen(kw_only=True)
+class StoredKey:
+    """A signing key: its `kid` (RFC 7638), its life, and its private half sealed under the master key."""
+
+    key_id: str
+    algorithm: Algorithm
+    state: KeyState
+    create_time: Millis
+    activate_time: Millis | None = None
+    retire_time: Millis | None = None
+    expire_time: Millis | None = None
+    sealed: bytes = attrs.field(repr=False)

@@ -1,0 +1,82 @@
+"""Projects (tenants) and their credentials as they are stored: sealed."""
+
+from __future__ import annotations
+
+import re
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from tokenauthority.domain.errors import Violation
+from tokenauthority.domain.times import MAX_TTL, Millis, Seconds
+
+
+if TYPE_CHECKING:
+    from tokenauthority.domain.token import TokenFormat
+
+
+MAX_DISPLAY_NAME: Final = 128
+MAX_LIVE_SECRETS: Final = 2
+_SECRET: Final = re.compile(r"[0-9a-fA-F]{40}", re.ASCII)
+
+
+class CredentialKind(StrEnum):
+    """What a project's credential is."""
+
+    SECRET = "secret"  # noqa: S105 - the name of a kind, not a secret
+    VONAGE_KEY = "vonage_key"
+
+
+@attrs.frozen(kw_only=True)
+class Credential:
+    """A project secret or a Vonage application key, sealed under the master key."""
+
+    credential_id: str
+    kind: CredentialKind
+    create_time: Millis
+    sealed: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class Project:
+    """A tenant."""
+
+    project_id: str
+    display_name: str
+    default_format: TokenFormat
+    default_ttl: Seconds
+    max_ttl: Seconds
+    external_sessions: bool
+    create_time: Millis
+    vonage_application_id: str | None = None
+    credentials: tuple[Credential, ...] = ()
+
+    @property
+    def secrets(self) -> tuple[Credential, ...]:
+        """Its live secrets, newest first."""
+        return tuple(
+            sorted(
+                (c for c in self.credentials if c.kind is CredentialKind.SECRET),
+                key=lambda c: (c.create_time, c.credential_id),
+                reverse=True,
+            )
+        )
+
+
+def is_secret(text: str) -> bool:
+    """Whether *text* has the shape of a project secret: 40 hex characters, safe with every official SDK."""
+    return _SECRET.fullmatch(text) is not None
+
+
+def project_violations(project: Project) -> list[Violation]:
+    """What is wrong with the values of a new or changed project."""
+    found = []
+    if len(project.display_name) > MAX_DISPLAY_NAME:
+        found.append(Violation("display_name", f"must have at most {MAX_DISPLAY_NAME} characters"))
+    if not 1 <= project.max_ttl <= MAX_TTL:
+        found.append(Violation("max_ttl", f"must be from 1s to 30 days ({MAX_TTL}s)"))
+    elif not 1 <= project.default_ttl <= project.max_ttl:
+        found.append(Violation("default_ttl", f"must be from 1s to max_ttl ({project.max_ttl}s)"))
+    return found

@@ -1,0 +1,78 @@
+"""Roles: named sets of permissions, four built in (opentok.md: section 6) and any that a project defines."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from tokenauthority.domain.errors import Violation
+from tokenauthority.domain.ids import is_role_name
+
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tokenauthority.domain.times import Millis
+
+
+class Permission(StrEnum):
+    """One thing that a person may do in a session; the value is what a SESSION_JWT carries."""
+
+    SUBSCRIBE = "subscribe"
+    PUBLISH = "publish"
+    SIGNAL = "signal"
+    FORCE_DISCONNECT = "force_disconnect"
+    FORCE_UNPUBLISH = "force_unpublish"
+    FORCE_MUTE = "force_mute"
+
+
+@attrs.frozen(kw_only=True)
+class Role:
+    """A named set of permissions; a built-in one has no project and no times."""
+
+    name: str
+    permissions: tuple[Permission, ...]
+    project_id: str = ""
+    description: str = ""
+    create_time: Millis | None = None
+    update_time: Millis | None = None
+
+    @property
+    def built_in(self) -> bool:
+        """Whether every project has it and nobody can change it."""
+        return not self.project_id
+
+
+DEFAULT_ROLE: Final = "publisher"
+MAX_ROLES: Final = 100
+MAX_DESCRIPTION: Final = 256
+
+BUILT_IN_ROLES: Final[Mapping[str, Role]] = {
+    role.name: role
+    for role in (
+        Role(name="subscriber", permissions=(Permission.SUBSCRIBE,)),
+        Role(name="publisher", permissions=(Permission.SUBSCRIBE, Permission.PUBLISH, Permission.SIGNAL)),
+        Role(name="publisheronly", permissions=(Permission.PUBLISH,)),
+        Role(name="moderator", permissions=tuple(Permission)),
+    )
+}
+
+
+def in_order(permissions: Iterable[Permission]) -> tuple[Permission, ...]:
+    """*permissions*, each once, in the order of the enum."""
+    wanted = frozenset(permissions)
+    return tuple(permission for permission in Permission if permission in wanted)
+
+
+def role_violations(role: Role) -> list[Violation]:
+    """What is wrong with a role that a project wants to define."""
+    found = []
+    if not is_role_name(role.name):
+        found.append(Violation("name", "must be 1 to 63 of a-z, 0-9, '-' and '_', starting with a letter"))
+    if not role.permissions:
+        found.append(Violation("permissions", "must name at least one permission"))
+    if len(role.description) > MAX_DESCRIPTION:
+        found.append(Violation("description", f"must have at most {MAX_DESCRIPTION} characters"))
+    return found

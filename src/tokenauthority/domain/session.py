@@ -1,0 +1,106 @@
+"""Sessions: the rooms that people join, and the combinations of options that OpenTok forbids (opentok.md: section 5)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from tokenauthority.domain.errors import Violation
+from tokenauthority.domain.ids import is_ipv4, is_uuid
+
+
+if TYPE_CHECKING:
+    from tokenauthority.domain.times import Millis
+
+
+MAX_ARCHIVE_NAME: Final = 80
+DEFAULT_RESOLUTION: Final = "640x480"
+RESOLUTIONS: Final = (DEFAULT_RESOLUTION, "480x640", "1280x720", "720x1280", "1920x1080", "1080x1920")
+
+
+class MediaMode(StrEnum):
+    """How media flows."""
+
+    RELAYED = "relayed"
+    ROUTED = "routed"
+
+
+class ArchiveMode(StrEnum):
+    """Whether a session is recorded by itself."""
+
+    MANUAL = "manual"
+    ALWAYS = "always"
+
+
+class SessionState(StrEnum):
+    """Where a session is in its life."""
+
+    ACTIVE = "active"
+    ENDED = "ended"
+
+
+@attrs.frozen(kw_only=True)
+class SessionSpec:
+    """What a caller asks of a new session."""
+
+    media_mode: MediaMode = MediaMode.RELAYED
+    archive_mode: ArchiveMode = ArchiveMode.MANUAL
+    location: str = ""
+    e2ee: bool = False
+    archive_name: str = ""
+    archive_resolution: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Session:
+    """A room that people join."""
+
+    session_id: str
+    project_id: str
+    spec: SessionSpec
+    create_time: Millis
+    state: SessionState = SessionState.ACTIVE
+    end_time: Millis | None = None
+
+    def ended(self, now: Millis) -> Session:
+        """The session, over since *now*; one that is over already stays as it is."""
+        if self.state is SessionState.ENDED:
+            return self
+        return attrs.evolve(self, state=SessionState.ENDED, end_time=now)
+
+
+@attrs.frozen(kw_only=True)
+class RepeatKey:
+    """What makes CreateSession safe to repeat: the same *request_id* from the same *caller* is the same request."""
+
+    caller: str
+    request_id: str
+    body_digest: str
+
+
+def spec_violations(spec: SessionSpec, request_id: str) -> list[Violation]:
+    """Every bad field and forbidden combination of a CreateSession request."""
+    always = spec.archive_mode is ArchiveMode.ALWAYS
+    routed = spec.media_mode is MediaMode.ROUTED
+    found = []
+    if spec.location and not is_ipv4(spec.location):
+        found.append(Violation("location", "must be an IPv4 address such as 12.34.56.78"))
+    if always and not routed:
+        found.append(Violation("archive_mode", "ALWAYS needs media_mode ROUTED"))
+    if spec.e2ee and not routed:
+        found.append(Violation("e2ee", "needs media_mode ROUTED"))
+    if spec.e2ee and always:
+        found.append(Violation("e2ee", "cannot be combined with archive_mode ALWAYS"))
+    if spec.archive_name and not always:
+        found.append(Violation("archive_name", "needs archive_mode ALWAYS"))
+    if len(spec.archive_name) > MAX_ARCHIVE_NAME:
+        found.append(Violation("archive_name", f"must have 1 to {MAX_ARCHIVE_NAME} characters"))
+    if spec.archive_resolution and not always:
+        found.append(Violation("archive_resolution", "needs archive_mode ALWAYS"))
+    if spec.archive_resolution and spec.archive_resolution not in RESOLUTIONS:
+        found.append(Violation("archive_resolution", "must be one of " + ", ".join(RESOLUTIONS)))
+    if request_id and not is_uuid(request_id):
+        found.append(Violation("request_id", "must be a UUID"))
+    return found

@@ -1,0 +1,29 @@
+"""Moments as integers whose type names the unit, so that seconds and milliseconds cannot be mixed up."""
+
+from __future__ import annotations
+
+from typing import Final, NewType
+
+
+Millis = NewType("Millis", int)
+"""UTC milliseconds since 1970: the clock, and everything that is stored."""
+
+Seconds = NewType("Seconds", int)
+"""Whole seconds: since 1970 for a moment in a token (RFC 7519 NumericDate), or a lifetime."""
+
+DAY: Final = Seconds(24 * 60 * 60)
+MAX_TTL: Final = Seconds(30 * DAY)
+"""The longest lifetime of a token in the OpenTok model."""
+
+DEFAULT_TTL: Final = DAY
+"""The lifetime of a token whose request names none, in the OpenTok model."""
+
+
+def whole_seconds(moment: Millis) -> Seconds:
+    """The second that *moment* lies in, cut off as a token carries it."""
+    return Seconds(moment // 1000)
+
+
+def in_millis(moment: Seconds) -> Millis:
+    """The first millisecond of the second *moment*."""
+    return Millis(moment * 1000)

@@ -1,0 +1,156 @@
+"""Tokens: what is asked for, what a token says, and the limits of both (opentok.md: section 3)."""
+
+from __future__ import annotations
+
+import re
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from tokenauthority.domain.errors import Violation
+from tokenauthority.domain.ids import MAX_SESSION_ID
+from tokenauthority.domain.role import DEFAULT_ROLE
+from tokenauthority.domain.times import MAX_TTL, Millis, Seconds, whole_seconds
+
+
+if TYPE_CHECKING:
+    from tokenauthority.domain.role import Permission
+
+
+MAX_DATA: Final = 1000
+"""Characters (Unicode code points)."""
+
+MAX_LAYOUT: Final = 1000
+"""Characters of all layout classes joined by single spaces."""
+
+MAX_SUBJECT: Final = 255
+MAX_BATCH: Final = 1000
+MAX_TOKEN: Final = 40_960
+"""Bytes of a token that is looked at. The longest legal one, a T1 with 1000 emoji of data and of layout, has 33,000."""
+
+_BAD_CLASS: Final = re.compile(r"[\s&=]")
+
+
+class TokenFormat(StrEnum):
+    """The shape of a token; the names are those of `TokenFormat` in the contract."""
+
+    SESSION_JWT = "SESSION_JWT"
+    OPENTOK_T1 = "OPENTOK_T1"
+    OPENTOK_JWT = "OPENTOK_JWT"
+    VONAGE_JWT = "VONAGE_JWT"
+
+
+class InactiveReason(StrEnum):
+    """Why a token is not good; the names are those of `InactiveReason` in the contract."""
+
+    MALFORMED = "MALFORMED"
+    SIGNATURE_INVALID = "SIGNATURE_INVALID"
+    KEY_UNKNOWN = "KEY_UNKNOWN"
+    PROJECT_UNKNOWN = "PROJECT_UNKNOWN"
+    NOT_YET_VALID = "NOT_YET_VALID"
+    EXPIRED = "EXPIRED"
+    REVOKED = "REVOKED"
+    SESSION_ENDED = "SESSION_ENDED"
+    SESSION_MISMATCH = "SESSION_MISMATCH"
+    PERMISSION_MISSING = "PERMISSION_MISSING"
+
+
+class TokenRejectedError(Exception):
+    """A token is not good. A verdict about the token, never an error of the call that asked."""
+
+    def __init__(self, reason: InactiveReason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+@attrs.frozen(kw_only=True)
+class TokenRequest:
+    """One wanted token. `format` None is the project's default; at most one of `expire_time` and `ttl` is set."""
+
+    session_id: str
+    role: str = DEFAULT_ROLE
+    data: str = attrs.field(default="", repr=False)
+    expire_time: Seconds | None = None
+    ttl: Seconds | None = None
+    format: TokenFormat | None = None
+    initial_layout_class_list: tuple[str, ...] = ()
+    subject: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class TokenClaims:
+    """What a token says.
+
+    `project_id` is empty in a VONAGE_JWT, which names its `application_id` instead. `token_id` is `jti` where the format
+    has one, else the signature in hex, known once it is signed. `permissions` is empty in the OpenTok formats, where the
+    role's name implies them.
+    """
+
+    session_id: str
+    role: str
+    issue_time: Seconds
+    expire_time: Seconds
+    project_id: str = ""
+    application_id: str = ""
+    token_id: str = ""
+    permissions: tuple[Permission, ...] = ()
+    data: str = attrs.field(default="", repr=False)
+    initial_layout_class_list: tuple[str, ...] = ()
+    subject: str = ""
+    issuer: str = ""
+
+    def good_until(self) -> Seconds:
+        """When it stops being good: no token outlives 30 days, whatever an SDK wrote into it."""
+        return min(self.expire_time, Seconds(self.issue_time + MAX_TTL))
+
+
+@attrs.frozen(kw_only=True)
+class MintedToken:
+    """A token just made. Its `repr` does not show the token."""
+
+    token: str = attrs.field(repr=False)
+    token_id: str
+    format: TokenFormat
+    key_id: str
+    claims: TokenClaims
+
+
+def request_violations(request: TokenRequest, now: Millis) -> list[Violation]:
+    """Everything that is wrong with *request* by itself, before any project, role or grant is looked at."""
+    found = []
+    if not request.session_id:
+        found.append(Violation("session_id", "is required"))
+    elif len(request.session_id) > MAX_SESSION_ID:
+        found.append(Violation("session_id", f"must have at most {MAX_SESSION_ID} characters"))
+    if len(request.data) > MAX_DATA:
+        found.append(Violation("data", f"must have at most {MAX_DATA} characters, has {len(request.data)}"))
+    if len(request.subject) > MAX_SUBJECT:
+        found.append(Violation("subject", f"must have at most {MAX_SUBJECT} characters, has {len(request.subject)}"))
+    if request.ttl is not None and not 1 <= request.ttl <= MAX_TTL:
+        found.append(Violation("ttl", f"must be from 1s to 30 days ({MAX_TTL}s)"))
+    if request.expire_time is not None:
+        lifetime = request.expire_time - whole_seconds(now)
+        if lifetime <= 0:
+            found.append(Violation("expire_time", f"must lie in the future; the authority's clock says {now // 1000}"))
+        elif lifetime > MAX_TTL:
+            found.append(Violation("expire_time", f"must lie within 30 days ({MAX_TTL}s) of now"))
+    if request.initial_layout_class_list:
+        found.extend(_layout_violations(request.initial_layout_class_list))
+    return found
+
+
+def _layout_violations(classes: tuple[str, ...]) -> list[Violation]:
+    found = []
+    if sum(map(len, classes)) + len(classes) - 1 > MAX_LAYOUT:
+        found.append(
+            Violation("initial_layout_class_list", f"joined by spaces must have at most {MAX_LAYOUT} characters")
+        )
+    found += [
+        Violation(f"initial_layout_class_list[{i}]", "must be one class without white space, '&' or '='")
+        for i, name in enumerate(classes)
+        if not name or _BAD_CLASS.search(name)
+    ]
+    return found

@@ -1,0 +1,61 @@
+"""Writes one audit record for each RPC, before its answer leaves, however it ends."""
+
+from __future__ import annotations
+
+import asyncio
+
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import grpc
+
+from tokenauthority.domain.errors import UnavailableError
+from tokenauthority.interceptors import status
+from tokenauthority.interceptors.status import StatusError
+
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from tokenauthority.audit.log import AuditLog
+    from tokenauthority.interceptors.chain import Call, Proceed
+
+
+class AuditInterceptor:
+    """Stands outside authentication, so that refused callers are recorded, and sees the final status.
+
+    Where the record cannot be written, the RPC fails with UNAVAILABLE and its answer is dropped. The methods of
+    *unrecorded* (health checks) change nothing, ask nothing and come every few seconds; metrics count them.
+    """
+
+    def __init__(self, log: AuditLog, unrecorded: Collection[str]) -> None:
+        self._log = log
+        self._unrecorded = frozenset(unrecorded)
+
+    async def intercept(self, call: Call, proceed: Proceed) -> object:
+        """Answer, or raise, only once the record is written."""
+        if call.method in self._unrecorded:
+            return await proceed(call)
+        started = perf_counter()
+        try:
+            answer = await proceed(call)
+        except StatusError as error:
+            await self._write(call, error.code.name, error.reason, started)
+            raise
+        except asyncio.CancelledError:
+            expired = call.deadline <= asyncio.get_running_loop().time()
+            code = grpc.StatusCode.DEADLINE_EXCEEDED if expired else grpc.StatusCode.CANCELLED
+            await asyncio.shield(self._write(call, code.name, "", started))
+            raise
+        await self._write(call, grpc.StatusCode.OK.name, call.record.reason, started)
+        return answer
+
+    async def _write(self, call: Call, code: str, reason: str, started: float) -> None:
+        record = call.record
+        record.code = code
+        record.reason = reason
+        record.duration_us = int((perf_counter() - started) * 1_000_000)
+        try:
+            await self._log.append(record)
+        except UnavailableError as error:
+            raise status.of_error(error, record.request_id) from error

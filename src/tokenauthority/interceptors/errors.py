@@ -1,0 +1,49 @@
+"""Turns whatever goes wrong further in into a status with details; only domain errors say what it was."""
+
+from __future__ import annotations
+
+import asyncio
+
+from typing import TYPE_CHECKING
+
+import grpc
+import structlog
+
+from tokenauthority.domain.errors import TokenAuthorityError, UnavailableError
+from tokenauthority.interceptors import status
+from tokenauthority.interceptors.status import StatusError
+
+
+if TYPE_CHECKING:
+    from tokenauthority.interceptors.chain import Call, Proceed
+
+
+class ErrorsInterceptor:
+    """Also holds the call to its deadline. A bug answers INTERNAL with a fixed text: grpcio would send the exception's."""
+
+    def __init__(self) -> None:
+        self._logger = structlog.stdlib.get_logger(__name__)
+
+    async def intercept(self, call: Call, proceed: Proceed) -> object:
+        """The answer, or a StatusError for whatever else came."""
+        request_id = call.record.request_id
+        try:
+            if call.streaming:
+                return await proceed(call)
+            async with asyncio.timeout_at(call.deadline):
+                return await proceed(call)
+        except TokenAuthorityError as error:
+            if isinstance(error, UnavailableError):
+                self._logger.warning("rpc.unavailable", method=call.method, cause=type(error.__cause__).__name__)
+            raise status.of_error(error, request_id) from error
+        except (StatusError, grpc.aio.AbortError):
+            raise
+        except TimeoutError as error:
+            raise status.plain(
+                grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "the deadline passed", request_id
+            ) from error
+        except Exception as error:
+            self._logger.exception("rpc.bug", method=call.method)
+            raise status.plain(
+                grpc.StatusCode.INTERNAL, "INTERNAL", f"internal error; request id {request_id}", request_id
+            ) from error

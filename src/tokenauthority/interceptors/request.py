@@ -1,0 +1,60 @@
+"""The outermost step: gives the RPC an id, a deadline and a record, and reads its metadata once."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+
+from typing import TYPE_CHECKING, Final
+
+from tokenauthority import context
+from tokenauthority.domain.times import Millis
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tokenauthority.interceptors.chain import Call, Proceed
+
+
+REQUEST_ID: Final = "x-request-id"
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_MAX_USER_AGENT: Final = 200
+
+
+class RequestInterceptor:
+    """Takes the caller's `x-request-id` (1 to 64 of A-Z a-z 0-9 . _ -) or makes one, and sends it back.
+
+    A call without a deadline, or with a longer one, gets *max_deadline* seconds; a stream may stay open.
+    """
+
+    def __init__(self, clock: Callable[[], Millis], max_deadline: float) -> None:
+        self._clock = clock
+        self._max_deadline = max_deadline
+
+    async def intercept(self, call: Call, proceed: Proceed) -> object:
+        """Prepare the call; the answer passes unchanged."""
+        metadata = call.metadata
+        for key, value in call.context.invocation_metadata() or ():
+            metadata.setdefault(key, []).append(value)
+        request_id = _request_id(metadata.get(REQUEST_ID))
+        remaining = call.context.time_remaining()
+        allowed = self._max_deadline if remaining is None else min(remaining, self._max_deadline)
+        call.deadline = asyncio.get_running_loop().time() + allowed
+        call.record = context.AuditRecord(
+            time=self._clock(),
+            request_id=request_id,
+            method=call.method,
+            peer=call.context.peer(),
+            user_agent=str(metadata.get("user-agent", ("",))[0])[:_MAX_USER_AGENT],
+        )
+        context.enter(call.record)
+        call.context.set_trailing_metadata(((REQUEST_ID, request_id),))
+        return await proceed(call)
+
+
+def _request_id(given: list[str | bytes] | None) -> str:
+    if given is not None and isinstance(given[0], str) and _REQUEST_ID.fullmatch(given[0]):
+        return given[0]
+    return secrets.token_hex(16)

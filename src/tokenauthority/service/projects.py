@@ -1,0 +1,149 @@
+"""ProjectService: maps to and from the use cases of projects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from tokenauthority.authority.projects import OpenTokImport, ProjectSpec, VonageImport
+from tokenauthority.context import audit_record, current_caller
+from tokenauthority.domain.errors import InvalidRequestError, Violation
+from tokenauthority.domain.times import Seconds
+from tokenauthority.service import mapping, paging
+from tokenauthority.v1 import project_pb2, project_pb2_grpc
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import grpc.aio
+
+    from tokenauthority.authority.projects import Projects
+    from tokenauthority.domain.times import Millis
+
+
+_CHANGEABLE: Final = ("display_name", "default_format", "default_ttl", "max_ttl", "external_sessions")
+
+_NewProject: TypeAlias = "project_pb2.CreateProjectRequest | project_pb2.ImportProjectRequest"
+
+
+class ProjectServicer(project_pb2_grpc.ProjectServiceServicer):
+    """Projects over gRPC."""
+
+    def __init__(self, projects: Projects, clock: Callable[[], Millis]) -> None:
+        self._projects = projects
+        self._clock = clock
+
+    async def CreateProject(
+        self, request: project_pb2.CreateProjectRequest, context: grpc.aio.ServicerContext
+    ) -> project_pb2.CreateProjectResponse:
+        """See the contract."""
+        record = audit_record()
+        record.project_id = request.project_id[:32]
+        spec = _spec(request, external=request.external_sessions)
+        project, secret = await self._projects.create(spec, current_caller().grant, self._clock())
+        record.project_id, record.object_id = project.project_id, secret.credential.credential_id
+        return project_pb2.CreateProjectResponse(
+            project=mapping.project_message(project), secret=mapping.new_secret_message(secret)
+        )
+
+    async def ImportProject(
+        self, request: project_pb2.ImportProjectRequest, context: grpc.aio.ServicerContext
+    ) -> project_pb2.ImportProjectResponse:
+        """See the contract."""
+        record = audit_record()
+        record.project_id = (request.project_id or request.opentok.api_key)[:32]
+        record.object_id = request.vonage.application_id[:36]
+        spec = _spec(request, external=request.external_sessions if request.HasField("external_sessions") else None)
+        grant, now = current_caller().grant, self._clock()
+        match request.WhichOneof("credential"):
+            case "opentok":
+                opentok = OpenTokImport(api_key=request.opentok.api_key, api_secret=request.opentok.api_secret)
+                project = await self._projects.import_opentok(spec, opentok, grant, now)
+            case "vonage":
+                vonage = VonageImport(
+                    application_id=request.vonage.application_id, private_key=request.vonage.private_key
+                )
+                project = await self._projects.import_vonage(spec, vonage, grant, now)
+            case _:
+                raise InvalidRequestError([Violation("credential", "is required: opentok or vonage")])
+        record.project_id = project.project_id
+        return project_pb2.ImportProjectResponse(project=mapping.project_message(project))
+
+    async def GetProject(
+        self, request: project_pb2.GetProjectRequest, context: grpc.aio.ServicerContext
+    ) -> project_pb2.GetProjectResponse:
+        """See the contract."""
+        project = await self._projects.get(_chosen(request.project_id))
+        return project_pb2.GetProjectResponse(project=mapping.project_message(project))
+
+    async def ListProjects(
+        self, request: project_pb2.ListProjectsRequest, context: grpc.aio.ServicerContext
+    ) -> project_pb2.ListProjectsResponse:
+        """See the contract."""
+        size = paging.page_size(request.page_size)
+        after = paging.position(request.page_token, "projects", int)
+        found = await self._projects.list_page(current_caller().grant, after=after or 0, limit=size + 1)
+        page, last = paging.cut(found, size)
+        return project_pb2.ListProjectsResponse(
+            projects=[mapping.project_message(project) for project in page],
+            next_page_token=paging.next_token("projects", int(last.project_id)) if last else "",
+        )
+
+    async def UpdateProject(
+        self, request: project_pb2.UpdateProjectRequest, context: grpc.aio.ServicerContext
+    ) -> project_pb2.UpdateProjectResponse:
+        """See the contract."""
+        project_id = _chosen(request.project.project_id)
+        project = await self._projects.update(project_id, _changes(request))
+        return project_pb2.UpdateProjectResponse(project=mapping.project_message(project))
+
+    async def RotateProjectSecret(
+        self, request: project_pb2.RotateProjectSecretRequest, context: grpc.aio.ServicerContext
+    ) -> project_pb2.RotateProjectSecretResponse:
+        """See the contract."""
+        secret = await self._projects.rotate_secret(_chosen(request.project_id), self._clock())
+        audit_record().object_id = secret.credential.credential_id
+        return project_pb2.RotateProjectSecretResponse(secret=mapping.new_secret_message(secret))
+
+    async def RetireProjectSecret(
+        self, request: project_pb2.RetireProjectSecretRequest, context: grpc.aio.ServicerContext
+    ) -> project_pb2.RetireProjectSecretResponse:
+        """See the contract."""
+        audit_record().object_id = request.secret_id[:64]
+        project = await self._projects.retire_secret(_chosen(request.project_id), request.secret_id)
+        return project_pb2.RetireProjectSecretResponse(project=mapping.project_message(project))
+
+
+def _chosen(asked: str) -> str:
+    record = audit_record()
+    record.project_id = asked[:32]
+    record.project_id = current_caller().grant.chosen_project(asked)
+    return record.project_id
+
+
+def _spec(request: _NewProject, *, external: bool | None) -> ProjectSpec:
+    return ProjectSpec(
+        project_id=request.project_id,
+        display_name=request.display_name,
+        default_format=mapping.token_format(request.default_format, "default_format"),
+        default_ttl=Seconds(request.default_ttl.seconds) if request.HasField("default_ttl") else None,
+        max_ttl=Seconds(request.max_ttl.seconds) if request.HasField("max_ttl") else None,
+        external_sessions=external,
+    )
+
+
+def _changes(request: project_pb2.UpdateProjectRequest) -> dict[str, object]:
+    project, paths = request.project, set(request.update_mask.paths)
+    if not paths or paths - set(_CHANGEABLE):
+        raise InvalidRequestError([Violation("update_mask", "must name some of " + ", ".join(_CHANGEABLE))])
+    token_format = mapping.token_format(project.default_format, "project.default_format")
+    if "default_format" in paths and token_format is None:
+        raise InvalidRequestError([Violation("project.default_format", "must not be UNSPECIFIED")])
+    values: dict[str, object] = {
+        "display_name": project.display_name,
+        "default_format": token_format,
+        "default_ttl": Seconds(project.default_ttl.seconds),
+        "max_ttl": Seconds(project.max_ttl.seconds),
+        "external_sessions": project.external_sessions,
+    }
+    return {name: value for name, value in values.items() if name in paths}

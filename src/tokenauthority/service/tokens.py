@@ -1,0 +1,132 @@
+"""TokenService: maps to and from the use cases of tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+from tokenauthority.context import audit_record, current_caller
+from tokenauthority.domain.errors import InvalidRequestError, NotImplementedYetError, Violation
+from tokenauthority.domain.ids import MAX_SESSION_ID
+from tokenauthority.domain.token import MAX_BATCH
+from tokenauthority.service import mapping
+from tokenauthority.v1 import token_pb2, token_pb2_grpc
+
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    import grpc.aio
+
+    from tokenauthority.authority.generate import Generate
+    from tokenauthority.authority.verify import Verify
+    from tokenauthority.domain.times import Millis
+    from tokenauthority.domain.token import MintedToken, TokenRequest
+
+
+class TokenServicer(token_pb2_grpc.TokenServiceServicer):
+    """Tokens over gRPC."""
+
+    def __init__(self, generate: Generate, verify: Verify, clock: Callable[[], Millis]) -> None:
+        self._generate = generate
+        self._verify = verify
+        self._clock = clock
+
+    async def GenerateToken(
+        self, request: token_pb2.GenerateTokenRequest, context: grpc.aio.ServicerContext
+    ) -> token_pb2.GenerateTokenResponse:
+        """See the contract."""
+        try:
+            wanted = mapping.token_request(request.request)
+            _note_wanted(wanted)
+            minted = await self._generate.one(wanted, current_caller().grant, self._clock())
+        except InvalidRequestError as error:
+            raise InvalidRequestError([v.under("request") for v in error.violations]) from error
+        _note_minted((minted,))
+        return token_pb2.GenerateTokenResponse(token=mapping.token_message(minted))
+
+    async def BatchGenerateTokens(
+        self, request: token_pb2.BatchGenerateTokensRequest, context: grpc.aio.ServicerContext
+    ) -> token_pb2.BatchGenerateTokensResponse:
+        """See the contract."""
+        if len(request.requests) > MAX_BATCH:
+            raise InvalidRequestError(
+                [Violation("requests", f"must have 1 to {MAX_BATCH} items, has {len(request.requests)}")]
+            )
+        wanted = _token_requests(request.requests)
+        if wanted:
+            _note_wanted(wanted[0])
+        minted = await self._generate.batch(wanted, current_caller().grant, self._clock())
+        _note_minted(minted)
+        return token_pb2.BatchGenerateTokensResponse(tokens=[mapping.token_message(token) for token in minted])
+
+    async def VerifyToken(
+        self, request: token_pb2.VerifyTokenRequest, context: grpc.aio.ServicerContext
+    ) -> token_pb2.VerifyTokenResponse:
+        """See the contract."""
+        violations = []
+        if not request.token:
+            violations.append(Violation("token", "is required"))
+        if len(request.session_id) > MAX_SESSION_ID:
+            violations.append(Violation("session_id", f"must have at most {MAX_SESSION_ID} characters"))
+        if violations:
+            raise InvalidRequestError(violations)
+        required = mapping.permissions(request.required_permissions, "required_permissions")
+        verdict = await self._verify.check(
+            request.token,
+            current_caller().grant,
+            self._clock(),
+            session_id=request.session_id,
+            required=required,
+        )
+        record = audit_record()
+        record.reason = "" if verdict.reason is None else verdict.reason.value
+        if verdict.signed is not None:
+            claims = verdict.signed.claims
+            record.project_id, record.session_id = verdict.signed.project_id, claims.session_id
+            record.role, record.format, record.subject = claims.role, verdict.signed.format, claims.subject
+            record.token_ids = (claims.token_id,)
+        return mapping.verdict_message(verdict)
+
+    async def RevokeTokens(
+        self, request: token_pb2.RevokeTokensRequest, context: grpc.aio.ServicerContext
+    ) -> NoReturn:
+        """Not in this version."""
+        raise NotImplementedYetError("RevokeTokens")
+
+    async def WatchRevocations(
+        self, request: token_pb2.WatchRevocationsRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[token_pb2.WatchRevocationsResponse]:
+        """Not in this version."""
+        raise NotImplementedYetError("WatchRevocations")
+        yield
+
+
+def _token_requests(messages: Sequence[token_pb2.TokenRequest]) -> list[TokenRequest]:
+    """All items, or every one that names an unknown format."""
+    wanted: list[TokenRequest] = []
+    violations: list[Violation] = []
+    for index, message in enumerate(messages):
+        try:
+            wanted.append(mapping.token_request(message))
+        except InvalidRequestError as error:
+            violations.extend(v.under(f"requests[{index}]") for v in error.violations)
+    if violations:
+        raise InvalidRequestError(violations)
+    return wanted
+
+
+def _note_wanted(wanted: TokenRequest) -> None:
+    record = audit_record()
+    record.session_id = wanted.session_id[:MAX_SESSION_ID]
+    record.role = wanted.role[:64]
+    record.format = wanted.format or ""
+    record.subject = wanted.subject[:255]
+
+
+def _note_minted(minted: Sequence[MintedToken]) -> None:
+    record = audit_record()
+    first = minted[0]
+    record.project_id = first.claims.project_id
+    record.format = first.format
+    record.lifetime = first.claims.expire_time - first.claims.issue_time
+    record.token_ids = tuple(token.token_id for token in minted)

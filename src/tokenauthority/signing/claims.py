@@ -1,0 +1,137 @@
+"""Strict JSON, and typed readers of what it holds: an object that could be read in two ways is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+
+from collections.abc import Mapping
+from typing import Final, NoReturn, TypeAlias
+
+from tokenauthority.domain.times import Seconds
+from tokenauthority.signing.codec import LAST_SECOND, malformed
+
+
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+
+MAX_DEPTH: Final = 16
+"""Levels of objects and lists. The deepest token that an official SDK makes (the `acl` of Vonage) has 4."""
+
+MAX_NUMBER: Final = 32
+"""Characters of a JSON number. The longest that an official SDK writes is a double of JavaScript's, at most 24."""
+
+MAX_MOMENT: Final = 2**53 - 1
+"""The largest number that every JSON parser reads alike. Node's SDK lets milliseconds pass for seconds, which fit."""
+
+
+def json_object(data: bytes, name: str) -> dict[str, Json]:
+    """*data* as a JSON object that every parser reads alike: UTF-8, no name twice, finite numbers, no lone surrogate.
+
+    Raises:
+        TokenRejectedError: `MALFORMED`; *name* says what it was to be.
+    """
+    try:
+        source = data.decode("utf-8")
+        value: Json = json.loads(
+            source,
+            object_pairs_hook=_unique_names,
+            parse_int=_short_int,
+            parse_float=_finite_float,
+            parse_constant=_no_constant,
+        )
+        if "\\u" in source:
+            # Only an escape can spell a lone surrogate: UTF-8 has none.
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError):
+        raise malformed(f"the {name} is not plain JSON in UTF-8") from None
+    if not isinstance(value, dict):
+        raise malformed(f"the {name} is not a JSON object")
+    _check_depth(value, name)
+    return value
+
+
+def text(claims: Mapping[str, Json], name: str) -> str:
+    """The claim *name*, which must be there and a string."""
+    value = claims.get(name)
+    if not isinstance(value, str):
+        raise malformed(f"{name} is missing or no string")
+    return value
+
+
+def short_text(claims: Mapping[str, Json], name: str, limit: int) -> str:
+    """The claim *name*, which must be there and a string of 1 to *limit* characters."""
+    value = text(claims, name)
+    if not 1 <= len(value) <= limit:
+        raise malformed(f"{name} must have 1 to {limit} characters")
+    return value
+
+
+def optional_text(claims: Mapping[str, Json], name: str) -> str:
+    """The claim *name*, which must be a string if it is there; else empty."""
+    return text(claims, name) if name in claims else ""
+
+
+def require(claims: Mapping[str, Json], name: str, value: str) -> None:
+    """Refuse unless the claim *name* is exactly *value*."""
+    if claims.get(name) != value:
+        raise malformed(f"{name} must be {value!r}")
+
+
+def numeric_date(claims: Mapping[str, Json], name: str) -> Seconds:
+    """The claim *name* as a moment (RFC 7519): a number from 0 to 2**53 - 1, its fraction cut off.
+
+    What lies after the year 9999 is read as its last second.
+    """
+    value = claims.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_MOMENT:
+        raise malformed(f"{name} is missing or no moment")
+    return min(Seconds(int(value)), LAST_SECOND)
+
+
+def text_list(claims: Mapping[str, Json], name: str) -> tuple[str, ...]:
+    """The claim *name*, which must be there and a list of strings."""
+    value = claims.get(name)
+    if not isinstance(value, list):
+        raise malformed(f"{name} is missing or no list")
+    found = tuple(item for item in value if isinstance(item, str))
+    if len(found) != len(value):
+        raise malformed(f"{name} has an entry that is no string")
+    return found
+
+
+def _unique_names(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice")
+    return found
+
+
+def _short_int(digits: str) -> int:
+    if len(digits) > MAX_NUMBER:
+        raise ValueError("the number is too long")
+    return int(digits)
+
+
+def _finite_float(digits: str) -> float:
+    if len(digits) > MAX_NUMBER or not math.isfinite(number := float(digits)):
+        raise ValueError("the number is too long or infinite")
+    return number
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _check_depth(value: dict[str, Json], name: str) -> None:
+    level: list[Json] = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for parent in level
+            if isinstance(parent, dict | list)
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return
+    raise malformed(f"the {name} is nested more than {MAX_DEPTH} deep")

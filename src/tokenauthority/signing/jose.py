@@ -1,0 +1,198 @@
+"""Compact JWS (RFC 7515), read strictly from outside and written quickly from prepared keys.
+
+Reading follows RFC 8725: the algorithm belongs to the key and the token only has to agree; `crit`, `b64`, `zip` and `enc`
+are refused; `jku`, `x5u`, `jwk` and `x5c` are never looked at.
+"""
+
+from __future__ import annotations
+
+import binascii
+
+from collections.abc import Mapping
+from typing import Final, TypeAlias
+
+import attrs
+import msgspec
+
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    ECDSA,
+    SECP256R1,
+    EllipticCurvePrivateKey,
+    EllipticCurvePublicKey,
+)
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
+from jwt import PyJWTError, get_algorithm_by_name
+from jwt.algorithms import Algorithm, ECAlgorithm
+
+from tokenauthority.domain.token import MAX_TOKEN
+from tokenauthority.signing.claims import Json, json_object, text
+from tokenauthority.signing.codec import Unverified, malformed, signature_invalid
+
+
+PrivateKey: TypeAlias = EllipticCurvePrivateKey | Ed25519PrivateKey | RSAPrivateKey
+PublicKey: TypeAlias = EllipticCurvePublicKey | Ed25519PublicKey | RSAPublicKey
+
+_REFUSED_HEADERS: Final = ("crit", "b64", "zip", "enc")
+_TO_URL: Final = bytes.maketrans(b"+/", b"-_")
+_FROM_URL: Final = bytes.maketrans(b"-_", b"+/")
+_CRYPTO_ERRORS: Final = (PyJWTError, InternalError, InvalidSignature, UnsupportedAlgorithm, TypeError, ValueError)
+
+
+@attrs.frozen(kw_only=True)
+class RawJws:
+    """The three segments of a compact JWS: the header as an object, the rest as bytes. Nothing is verified."""
+
+    header: dict[str, Json]
+    algorithm: str
+    body: bytes = attrs.field(repr=False)
+    signing_input: bytes = attrs.field(repr=False)
+    signature: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class CompactJws:
+    """A compact JWS whose payload is a JSON object, in the order in which it was written. Nothing is verified."""
+
+    header: dict[str, Json]
+    algorithm: str
+    payload: dict[str, Json] = attrs.field(repr=False)
+    signing_input: bytes = attrs.field(repr=False)
+    signature: bytes = attrs.field(repr=False)
+
+
+class Signer:
+    """A private or shared key with its JOSE header, both prepared once, so that a token costs little but its signature.
+
+    *algorithm* is `HS256` for bytes, else what the key is for; *header* lacks nothing (`alg`, `typ`, `kid`).
+    """
+
+    __slots__ = ("_algorithm", "_head", "_key")
+
+    def __init__(self, algorithm: str, key: bytes | PrivateKey, header: Mapping[str, str]) -> None:
+        self._algorithm: Algorithm = _FastES256() if algorithm == "ES256" else get_algorithm_by_name(algorithm)
+        self._key: bytes | PrivateKey = self._algorithm.prepare_key(key)
+        self._head = encode_segment(msgspec.json.encode(header)) + b"."
+
+    def sign(self, payload_json: bytes) -> tuple[str, bytes]:
+        """The compact token that claims *payload_json*, and its signature."""
+        signing_input = self._head + encode_segment(payload_json)
+        signature = self._algorithm.sign(signing_input, self._key)
+        return (signing_input + b"." + encode_segment(signature)).decode("ascii"), signature
+
+    def sign_claims(self, payload_json: bytes) -> str:
+        """The compact token that claims *payload_json*."""
+        return self.sign(payload_json)[0]
+
+
+class Verifier:
+    """A public or shared key, bound to the one algorithm that it is for."""
+
+    __slots__ = ("_algorithm", "_key", "_name")
+
+    def __init__(self, algorithm: str, key: bytes | PublicKey) -> None:
+        self._name = algorithm
+        self._algorithm: Algorithm = get_algorithm_by_name(algorithm)
+        self._key: bytes | PublicKey = self._algorithm.prepare_key(key)
+
+    def holds(self, jws: RawJws | CompactJws | Unverified) -> bool:
+        """Whether *jws* names this key's algorithm and bears this key's signature."""
+        if jws.algorithm != self._name:
+            return False
+        try:
+            return self._algorithm.verify(jws.signing_input, self._key, jws.signature)
+        except _CRYPTO_ERRORS:
+            return False
+
+    def verify(self, jws: RawJws | CompactJws | Unverified) -> None:
+        """Require that *jws* `holds`.
+
+        Raises:
+            TokenRejectedError: `SIGNATURE_INVALID`.
+        """
+        if not self.holds(jws):
+            raise signature_invalid()
+
+
+class _FastES256(ECAlgorithm):
+    """PyJWT's ES256 with its ECDSA object made once: 7 of 36 us less per signature, 28 of which are OpenSSL's."""
+
+    _ECDSA: Final = ECDSA(SHA256())
+
+    def __init__(self) -> None:
+        super().__init__(SHA256, SECP256R1)
+
+    def sign(self, msg: bytes, key: EllipticCurvePrivateKey) -> bytes:
+        r, s = decode_dss_signature(key.sign(msg, self._ECDSA))
+        return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+
+def parse_compact(token: str) -> CompactJws:
+    """Read *token* as a compact JWS whose payload is a JSON object.
+
+    Raises:
+        TokenRejectedError: `MALFORMED`, for all that `parse_raw` refuses and any other payload.
+    """
+    raw = parse_raw(token)
+    return CompactJws(
+        header=raw.header,
+        algorithm=raw.algorithm,
+        payload=json_object(raw.body, "payload"),
+        signing_input=raw.signing_input,
+        signature=raw.signature,
+    )
+
+
+def parse_raw(token: str) -> RawJws:
+    """Read *token* as a compact JWS with any payload.
+
+    Raises:
+        TokenRejectedError: `MALFORMED`: not three segments of canonical unpadded base64url, more than 40,960 bytes, a
+            header that is no unambiguous JSON object, without `alg`, or with `crit`, `b64`, `zip` or `enc`.
+    """
+    segments = token_bytes(token).split(b".")
+    if len(segments) != 3:  # noqa: PLR2004 - header, payload, signature
+        raise malformed("a compact JWS has three segments")
+    header = json_object(decode_segment(segments[0], "header"), "header")
+    for name in _REFUSED_HEADERS:
+        if name in header:
+            raise malformed(f"the header parameter {name} is not supported")
+    return RawJws(
+        header=header,
+        algorithm=text(header, "alg"),
+        body=decode_segment(segments[1], "payload"),
+        signing_input=segments[0] + b"." + segments[1],
+        signature=decode_segment(segments[2], "signature"),
+    )
+
+
+def token_bytes(token: str) -> bytes:
+    """*token* as bytes, which must be ASCII and at most 40,960."""
+    if len(token) > MAX_TOKEN:
+        raise malformed(f"the token has more than {MAX_TOKEN} bytes")
+    if not token.isascii():
+        raise malformed("the token has characters outside ASCII")
+    return token.encode("ascii")
+
+
+def encode_segment(data: bytes) -> bytes:
+    """*data* in unpadded base64url."""
+    return binascii.b2a_base64(data, newline=False).translate(_TO_URL, b"=")
+
+
+def decode_segment(segment: bytes, name: str) -> bytes:
+    """The bytes of *segment*, which must be exactly what `encode_segment` makes of them.
+
+    Raises:
+        TokenRejectedError: `MALFORMED`: padding, another character or alphabet, or trailing bits that are not 0.
+    """
+    try:
+        data = binascii.a2b_base64(segment.translate(_FROM_URL) + b"=" * (-len(segment) % 4))
+    except ValueError:
+        data = b""
+    if encode_segment(data) != segment:
+        raise malformed(f"the {name} is not canonical base64url")
+    return data

@@ -1,0 +1,63 @@
+"""The authority's ring of signing keys: which one signs, which ones verify, which one is no longer trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+
+from tokenauthority.domain.key import KeyState, StoredKey
+from tokenauthority.signing.keys import SigningKey, VerifyingKey
+
+
+@attrs.frozen
+class RingKey:
+    """A signing key with its place in the ring's life."""
+
+    stored: StoredKey
+    key: SigningKey
+
+    def __attrs_post_init__(self) -> None:
+        if (self.stored.key_id, self.stored.algorithm) != (self.key.key_id, self.key.algorithm):
+            raise ValueError(f"signing key {self.stored.key_id} is stored with the key of {self.key.key_id}")
+
+
+@attrs.frozen(init=False)
+class KeyRing:
+    """An unchanging ring with exactly one ACTIVE key. `entries` are newest first, by when they were made, then by id."""
+
+    entries: tuple[RingKey, ...]
+    active: SigningKey
+    _by_id: dict[str, RingKey] = attrs.field(repr=False, eq=False)
+
+    def __init__(self, keys: Iterable[RingKey]) -> None:
+        """Order *keys* into a ring.
+
+        Raises:
+            ValueError: not exactly one of them is ACTIVE, or two have one id.
+        """
+        entries = tuple(sorted(keys, key=lambda e: (e.stored.create_time, e.stored.key_id), reverse=True))
+        by_id = {entry.stored.key_id: entry for entry in entries}
+        if len(by_id) != len(entries):
+            raise ValueError("two signing keys have one id")
+        active = [entry.key for entry in entries if entry.stored.state is KeyState.ACTIVE]
+        if len(active) != 1:
+            raise ValueError(f"a ring needs exactly one active signing key, not {len(active)}")
+        self.__attrs_init__(entries, active[0], by_id)
+
+    @property
+    def published(self) -> tuple[VerifyingKey, ...]:
+        """The public halves of all keys that verify, newest first: what the JWKS shows."""
+        return tuple(entry.key.public for entry in self.entries if entry.stored.state is not KeyState.REVOKED)
+
+    def verifying(self, key_id: str) -> VerifyingKey | None:
+        """The key that verifies under *key_id*: PREPARED, ACTIVE or RETIRED, never REVOKED."""
+        entry = self._by_id.get(key_id)
+        if entry is None or entry.stored.state is KeyState.REVOKED:
+            return None
+        return entry.key.public
+
+    def is_revoked(self, key_id: str) -> bool:
+        """Whether *key_id* was a key of the ring and is no longer trusted."""
+        entry = self._by_id.get(key_id)
+        return entry is not None and entry.stored.state is KeyState.REVOKED

@@ -1,0 +1,180 @@
+"""OPENTOK_T1: `T1==` and the base64 of a query string with an HMAC-SHA1 of it (opentok.md: section 1).
+
+Written byte for byte as the official Python SDK does. Read as every official SDK writes it: any order and escaping of
+the fields, both alphabets of base64, padded or not. The signature covers the raw bytes after the first `:`, so nothing is
+ever encoded again to check it; `partner_id` lies outside and only says whose secrets to try.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import re
+
+from typing import Final
+from urllib.parse import quote_plus, unquote_to_bytes
+
+from tokenauthority.domain.ids import is_project_id
+from tokenauthority.domain.times import Seconds
+from tokenauthority.domain.token import TokenClaims, TokenFormat
+from tokenauthority.signing.claims import MAX_MOMENT
+from tokenauthority.signing.codec import (
+    CONNECT_SCOPE,
+    LAST_SECOND,
+    Encoded,
+    Unverified,
+    Verified,
+    built_in_role,
+    checked_session_id,
+    day_after,
+    key_unknown,
+    malformed,
+    signature_invalid,
+    split_classes,
+)
+from tokenauthority.signing.jose import token_bytes
+from tokenauthority.signing.keys import ProjectKeys, ProjectSecret
+
+
+PREFIX: Final = "T1=="
+ALGORITHM: Final = "HMAC-SHA1"
+
+_LAYOUT: Final = "initial_layout_class_list"
+_SIGNATURE: Final = re.compile(r"[0-9a-f]{40}", re.ASCII)
+_MOMENT: Final = re.compile(r"([0-9]{1,16})(?:\.[0-9]{1,20})?", re.ASCII)
+_BAD_ESCAPE: Final = re.compile(r"%(?![0-9a-fA-F]{2})", re.ASCII)
+_FROM_URL: Final = bytes.maketrans(b"-_", b"+/")
+
+
+def encode(claims: TokenClaims, key: ProjectSecret, nonce: int) -> Encoded:
+    """A token that says *claims*, as the Python SDK would write it; *nonce* is from 0 to 999999.
+
+    The format carries the session, project, role, times, data and layout classes. Its id is the signature.
+    """
+    data = (
+        f"session_id={quote_plus(claims.session_id)}&create_time={claims.issue_time}"
+        f"&expire_time={claims.expire_time}&role={claims.role}&nonce={nonce}"
+        f"&{_LAYOUT}={quote_plus(' '.join(claims.initial_layout_class_list))}"
+    )
+    if claims.data:
+        data += "&connection_data=" + quote_plus(claims.data)
+    signature = hmac.digest(key.hmac_key, data.encode(), "sha1").hex()
+    inner = f"partner_id={claims.project_id}&sig={signature}:{data}"
+    return Encoded(PREFIX + binascii.b2a_base64(inner.encode(), newline=False).decode(), signature)
+
+
+def parse(token: str) -> Unverified:
+    """Read *token* without verifying it.
+
+    Raises:
+        TokenRejectedError: `MALFORMED`.
+    """
+    raw = token_bytes(token)
+    if not raw.startswith(PREFIX.encode()):
+        raise malformed("a T1 token starts with T1==")
+    meta, colon, data = _decode(raw[len(PREFIX) :]).partition(b":")
+    if not colon:
+        raise malformed("the T1 token has no signed part")
+    outer = _fields(meta)
+    signature = _field(outer, "sig")
+    if _SIGNATURE.fullmatch(signature) is None:
+        raise malformed("sig is not 40 lower-case hex characters")
+    return Unverified(
+        format=TokenFormat.OPENTOK_T1,
+        claims=_claims(_field(outer, "partner_id"), signature, _fields(data)),
+        key_hint="",
+        algorithm=ALGORITHM,
+        signing_input=data,
+        signature=bytes.fromhex(signature),
+    )
+
+
+def verify(unverified: Unverified, keys: ProjectKeys) -> Verified:
+    """What the token says, once one of the project's live secrets has signed it; all are tried, however early one fits.
+
+    Raises:
+        TokenRejectedError: `SIGNATURE_INVALID`, or `KEY_UNKNOWN` if *keys* has no secret or is another project's.
+    """
+    if unverified.format is not TokenFormat.OPENTOK_T1 or unverified.claims.project_id != keys.project_id:
+        raise key_unknown("the keys are not those of the token's project")
+    if not keys.secrets:
+        raise key_unknown("the project has no secret")
+    fitting = [
+        secret.secret_id
+        for secret in keys.secrets
+        if hmac.compare_digest(
+            hmac.digest(secret.hmac_key, unverified.signing_input, "sha1"), unverified.signature
+        )
+    ]
+    if not fitting:
+        raise signature_invalid()
+    return Verified(claims=unverified.claims, key_id=fitting[0])
+
+
+def _claims(project_id: str, signature: str, fields: dict[str, str]) -> TokenClaims:
+    if not is_project_id(project_id):
+        raise malformed("partner_id is no project id")
+    if fields.get("scope", CONNECT_SCOPE) != CONNECT_SCOPE:
+        raise malformed(f"scope must be {CONNECT_SCOPE!r}")
+    issue_time = _moment(fields, "create_time")
+    return TokenClaims(
+        session_id=checked_session_id(_field(fields, "session_id")),
+        role=built_in_role(_field(fields, "role")),
+        issue_time=issue_time,
+        expire_time=_moment(fields, "expire_time") if "expire_time" in fields else day_after(issue_time),
+        project_id=project_id,
+        token_id=signature,
+        data=fields.get("connection_data", ""),
+        initial_layout_class_list=split_classes(fields.get(_LAYOUT, "")),
+    )
+
+
+def _decode(text: bytes) -> bytes:
+    """The bytes of *text*: base64 of one alphabet, padded in full or not at all, no stray bits."""
+    unpadded = text.rstrip(b"=")
+    standard = unpadded.translate(_FROM_URL)
+    one_alphabet = unpadded == standard or not (b"+" in unpadded or b"/" in unpadded)
+    padding = b"=" * (-len(unpadded) % 4)
+    try:
+        inner = binascii.a2b_base64(standard + padding)
+    except ValueError:
+        inner = b""
+    if not one_alphabet or base64.b64encode(inner) != standard + padding or text[len(unpadded) :] not in (b"", padding):
+        raise malformed("the T1 token is not canonical base64")
+    return inner
+
+
+def _fields(query: bytes) -> dict[str, str]:
+    """The fields of *query*, none twice; names and values are unescaped, `+` being a space."""
+    fields: dict[str, str] = {}
+    try:
+        for part in query.decode("utf-8").split("&"):
+            name, equals, value = part.partition("=")
+            # Java and .NET write layout classes raw, in which a % may stand for itself.
+            if not equals or (name != _LAYOUT and _BAD_ESCAPE.search(part)):
+                raise malformed("the T1 token has a part that is no name=value")
+            name = _unescape(name)
+            if name in fields:
+                raise malformed("the T1 token has a field twice")
+            fields[name] = _unescape(value)
+    except UnicodeDecodeError:
+        raise malformed("the T1 token is not UTF-8") from None
+    return fields
+
+
+def _unescape(text: str) -> str:
+    return unquote_to_bytes(text.replace("+", " ")).decode("utf-8")
+
+
+def _field(fields: dict[str, str], name: str) -> str:
+    if name not in fields:
+        raise malformed(f"{name} is missing")
+    return fields[name]
+
+
+def _moment(fields: dict[str, str], name: str) -> Seconds:
+    match = _MOMENT.fullmatch(_field(fields, name))
+    if match is None or int(match[1]) > MAX_MOMENT:
+        raise malformed(f"{name} is no moment")
+    return min(Seconds(int(match[1])), LAST_SECOND)

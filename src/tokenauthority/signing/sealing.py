@@ -1,0 +1,159 @@
+"""Sealing at rest: AES-256-GCM under a master key that can be changed, each blob bound to the object that it is for.
+
+An envelope is a version byte (1), 8 bytes that name the master key, a random nonce of 12 bytes, and the ciphertext with
+its tag. The associated data are the first 9 bytes, the purpose and the object's id, so that a blob neither opens in
+another row nor under another header. Random nonces are safe for 2**32 blobs under one master key (NIST SP 800-38D);
+projects and signing keys are some thousands.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+
+from enum import StrEnum
+from typing import Final
+
+import attrs
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+
+MASTER_KEY_BYTES: Final = 32
+
+_VERSION: Final = b"\x01"
+_KEY_ID_BYTES: Final = 8
+_HEADER_BYTES: Final = 1 + _KEY_ID_BYTES
+_NONCE_BYTES: Final = 12
+_TAG_BYTES: Final = 16
+_KEY_ID_LABEL: Final = b"tokenauthority master key id\x00"
+_HEX: Final = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{43}=?", re.ASCII)
+
+
+class SealProblem(StrEnum):
+    """Why a blob does not open."""
+
+    OTHER_MASTER_KEY = "other_master_key"
+    DAMAGED = "damaged"
+
+
+class SealBrokenError(Exception):
+    """A sealed blob does not open. Says which object's and why; never what it holds."""
+
+    def __init__(self, purpose: str, object_id: str, problem: SealProblem, detail: str) -> None:
+        super().__init__(f"{purpose} {object_id}: {detail}")
+        self.purpose = purpose
+        self.object_id = object_id
+        self.problem = problem
+
+
+@attrs.frozen
+class MasterKey:
+    """A 256-bit key that seals others. `key_id` names it in envelopes and messages; it does not tell the key."""
+
+    value: bytes = attrs.field(repr=False)
+    key_id: str = attrs.field(init=False)
+    id_bytes: bytes = attrs.field(init=False, repr=False, eq=False)
+    cipher: AESGCM = attrs.field(init=False, repr=False, eq=False)
+
+    @value.validator
+    def _is_256_bits(self, _attribute: attrs.Attribute[bytes], value: bytes) -> None:
+        if len(value) != MASTER_KEY_BYTES:
+            raise ValueError(f"a master key has {MASTER_KEY_BYTES} bytes, not {len(value)}")
+
+    @key_id.default
+    def _named(self) -> str:
+        return hashlib.sha256(_KEY_ID_LABEL + self.value).digest()[:_KEY_ID_BYTES].hex()
+
+    @id_bytes.default
+    def _name_in_bytes(self) -> bytes:
+        return bytes.fromhex(self.key_id)
+
+    @cipher.default
+    def _prepared(self) -> AESGCM:
+        return AESGCM(self.value)
+
+    @classmethod
+    def generate(cls) -> MasterKey:
+        """A new random key."""
+        return cls(os.urandom(MASTER_KEY_BYTES))
+
+    @classmethod
+    def parse(cls, text: str) -> MasterKey:
+        """The key in *text*: 64 hex characters, or 32 bytes in base64 or base64url; white space around it is ignored.
+
+        Raises:
+            ValueError: it is neither. The message does not show *text*.
+        """
+        stripped = text.strip()
+        if _HEX.fullmatch(stripped):
+            return cls(bytes.fromhex(stripped))
+        if _BASE64.fullmatch(stripped):
+            standard = stripped.rstrip("=").translate(str.maketrans("-_", "+/"))
+            value = base64.b64decode(standard + "=")
+            if base64.b64encode(value).decode().rstrip("=") == standard:
+                return cls(value)
+        raise ValueError("a master key is 32 random bytes as 64 hex characters or in base64")
+
+    def reveal(self) -> str:
+        """The key in base64, for the person who keeps it; `parse` reads it."""
+        return base64.b64encode(self.value).decode()
+
+
+class Sealer:
+    """Seals under the first of its master keys and opens under any, so that the master key can be changed."""
+
+    def __init__(self, *master_keys: MasterKey) -> None:
+        if not master_keys:
+            raise ValueError("sealing needs a master key")
+        self._first = master_keys[0]
+        self._by_id = {key.id_bytes: key for key in master_keys}
+
+    def seal(self, plaintext: bytes, *, purpose: str, object_id: str) -> bytes:
+        """The envelope of *plaintext*, which opens only for the same *purpose* and *object_id*."""
+        header = _VERSION + self._first.id_bytes
+        nonce = os.urandom(_NONCE_BYTES)
+        bound = _associated(header, purpose, object_id)
+        return header + nonce + self._first.cipher.encrypt(nonce, plaintext, bound)
+
+    def open(self, sealed: bytes, *, purpose: str, object_id: str) -> bytes:
+        """What `seal` was given.
+
+        Raises:
+            SealBrokenError: the envelope names a master key that this sealer does not have, or it is damaged or another
+                object's.
+        """
+        header, nonce = sealed[:_HEADER_BYTES], sealed[_HEADER_BYTES : _HEADER_BYTES + _NONCE_BYTES]
+        if len(sealed) < _HEADER_BYTES + _NONCE_BYTES + _TAG_BYTES or header[:1] != _VERSION:
+            raise _damaged(purpose, object_id)
+        key = self._by_id.get(header[1:])
+        if key is None:
+            raise SealBrokenError(
+                purpose,
+                object_id,
+                SealProblem.OTHER_MASTER_KEY,
+                f"sealed under the master key {header[1:].hex()}, which is not among those given",
+            )
+        try:
+            return key.cipher.decrypt(
+                nonce, sealed[_HEADER_BYTES + _NONCE_BYTES :], _associated(header, purpose, object_id)
+            )
+        except InvalidTag:
+            raise _damaged(purpose, object_id) from None
+
+    def is_current(self, sealed: bytes) -> bool:
+        """Whether *sealed* names the master key that this sealer seals with; if not, it should be sealed again."""
+        return sealed[:_HEADER_BYTES] == _VERSION + self._first.id_bytes
+
+
+def _associated(header: bytes, purpose: str, object_id: str) -> bytes:
+    name = purpose.encode()
+    return header + len(name).to_bytes(2, "big") + name + object_id.encode()
+
+
+def _damaged(purpose: str, object_id: str) -> SealBrokenError:
+    return SealBrokenError(purpose, object_id, SealProblem.DAMAGED, "the sealed data are damaged, or another object's")

@@ -1,0 +1,139 @@
+"""SESSION_JWT, the native format: a JWT with `typ: session+jwt` that anyone verifies with the JWKS (design: section 7)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from tokenauthority.domain.ids import is_project_id, is_role_name
+from tokenauthority.domain.role import Permission
+from tokenauthority.domain.token import MAX_SUBJECT, TokenClaims, TokenFormat
+from tokenauthority.signing.claims import (
+    Json,
+    numeric_date,
+    optional_text,
+    require,
+    short_text,
+    text,
+    text_list,
+)
+from tokenauthority.signing.codec import (
+    CONNECT_SCOPE,
+    Encoded,
+    Unverified,
+    Verified,
+    checked_session_id,
+    key_unknown,
+    malformed,
+)
+from tokenauthority.signing.jose import CompactJws, parse_compact
+from tokenauthority.signing.keyring import KeyRing
+from tokenauthority.signing.keys import SESSION_JWT_TYPE, SigningKey
+
+
+MAX_ISSUER: Final = 2048
+MAX_TOKEN_ID: Final = 255
+MAX_KEY_ID: Final = 255
+
+_ENCODER: Final = msgspec.json.Encoder()
+_PERMISSIONS: Final = frozenset(Permission)
+
+
+def encode(claims: TokenClaims, key: SigningKey) -> Encoded:
+    """A token that says *claims* (all of them but `application_id`), signed with *key*; its id is their `token_id`."""
+    payload: dict[str, object] = {"iss": claims.issuer, "aud": claims.project_id}
+    if claims.subject:
+        payload["sub"] = claims.subject
+    payload["jti"] = claims.token_id
+    payload["iat"] = claims.issue_time
+    payload["exp"] = claims.expire_time
+    payload["scope"] = CONNECT_SCOPE
+    payload["session_id"] = claims.session_id
+    payload["role"] = claims.role
+    payload["permissions"] = claims.permissions
+    if claims.data:
+        payload["connection_data"] = claims.data
+    if claims.initial_layout_class_list:
+        payload["initial_layout_class_list"] = claims.initial_layout_class_list
+    return Encoded(key.signer.sign_claims(_ENCODER.encode(payload)), claims.token_id)
+
+
+def parse(token: str) -> Unverified:
+    """Read *token* without verifying it.
+
+    Raises:
+        TokenRejectedError: `MALFORMED`.
+    """
+    return read(parse_compact(token))
+
+
+def read(jws: CompactJws) -> Unverified:
+    """Read *jws* without verifying it; unknown further claims are ignored.
+
+    Raises:
+        TokenRejectedError: `MALFORMED`.
+    """
+    require(jws.header, "typ", SESSION_JWT_TYPE)
+    payload = jws.payload
+    require(payload, "scope", CONNECT_SCOPE)
+    claims = TokenClaims(
+        issuer=short_text(payload, "iss", MAX_ISSUER),
+        project_id=_project_id(payload),
+        subject=short_text(payload, "sub", MAX_SUBJECT) if "sub" in payload else "",
+        token_id=short_text(payload, "jti", MAX_TOKEN_ID),
+        issue_time=numeric_date(payload, "iat"),
+        expire_time=numeric_date(payload, "exp"),
+        session_id=checked_session_id(text(payload, "session_id")),
+        role=_role(payload),
+        permissions=_permissions(payload),
+        data=optional_text(payload, "connection_data"),
+        initial_layout_class_list=(
+            text_list(payload, "initial_layout_class_list") if "initial_layout_class_list" in payload else ()
+        ),
+    )
+    return Unverified(
+        format=TokenFormat.SESSION_JWT,
+        claims=claims,
+        key_hint=short_text(jws.header, "kid", MAX_KEY_ID),
+        algorithm=jws.algorithm,
+        signing_input=jws.signing_input,
+        signature=jws.signature,
+    )
+
+
+def verify(unverified: Unverified, ring: KeyRing, issuer: str) -> Verified:
+    """What the token says, once its signature holds under the key of *ring* that it names and it is *issuer*'s.
+
+    Raises:
+        TokenRejectedError: `KEY_UNKNOWN` (no such key, a revoked one, or another issuer's token), `SIGNATURE_INVALID`.
+    """
+    key = ring.verifying(unverified.key_hint)
+    if unverified.format is not TokenFormat.SESSION_JWT or key is None:
+        revoked = ring.is_revoked(unverified.key_hint)
+        raise key_unknown("the signing key is revoked" if revoked else "the signing key is not one of the authority's")
+    key.verifier.verify(unverified)
+    if unverified.claims.issuer != issuer:
+        raise key_unknown("the token is another issuer's")
+    return Verified(claims=unverified.claims, key_id=key.key_id)
+
+
+def _project_id(payload: dict[str, Json]) -> str:
+    project_id = text(payload, "aud")
+    if not is_project_id(project_id):
+        raise malformed("aud is no project id")
+    return project_id
+
+
+def _role(payload: dict[str, Json]) -> str:
+    role = text(payload, "role")
+    if not is_role_name(role):
+        raise malformed("role is no name of a role")
+    return role
+
+
+def _permissions(payload: dict[str, Json]) -> tuple[Permission, ...]:
+    names = text_list(payload, "permissions")
+    if not _PERMISSIONS.issuperset(names) or len(set(names)) != len(names):
+        raise malformed("permissions names an unknown one, or one twice")
+    return tuple(map(Permission, names))

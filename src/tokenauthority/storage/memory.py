@@ -1,0 +1,212 @@
+"""A store in memory that keeps the contract but forgets everything with the process: for tests only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from tokenauthority.domain.change import Change, ChangeKind
+from tokenauthority.domain.errors import NotFoundError
+from tokenauthority.domain.key import KeyState
+from tokenauthority.domain.project import Credential, Project
+from tokenauthority.domain.role import MAX_ROLES, Role
+from tokenauthority.storage import refusals
+from tokenauthority.storage.store import REPEAT_PERIOD
+
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from tokenauthority.domain.key import StoredKey
+    from tokenauthority.domain.session import RepeatKey, Session, SessionState
+    from tokenauthority.domain.times import Millis
+
+
+class MemoryStore:
+    """Dictionaries. No method awaits anything, so each is one unit of work on its event loop."""
+
+    def __init__(self) -> None:
+        self._projects: dict[str, Project] = {}
+        self._roles: dict[tuple[str, str], Role] = {}
+        self._sessions: dict[str, Session] = {}
+        self._requests: dict[tuple[str, str], tuple[str, str, Millis]] = {}
+        self._keys: dict[str, StoredKey] = {}
+        self._changes: list[Change] = []
+
+    async def create_project(self, project: Project) -> None:
+        """Keep a new project with its credentials."""
+        if project.project_id in self._projects:
+            raise refusals.project_taken(project, by_id=True)
+        application = project.vonage_application_id
+        if application is not None and await self.find_vonage_project(application) is not None:
+            raise refusals.project_taken(project, by_id=False)
+        self._keep_project(project)
+
+    async def get_project(self, project_id: str) -> Project | None:
+        """The project with its credentials, or None."""
+        return self._projects.get(project_id)
+
+    async def find_vonage_project(self, application_id: str) -> Project | None:
+        """The project of a Vonage application, or None."""
+        return next((p for p in self._projects.values() if p.vonage_application_id == application_id), None)
+
+    async def list_projects(self, *, after: int, limit: int, only: Collection[str] | None) -> Sequence[Project]:
+        """A page of projects by number."""
+        chosen = (p for p in self._projects.values() if only is None or p.project_id in only)
+        ordered = sorted(chosen, key=lambda p: int(p.project_id))
+        return [p for p in ordered if int(p.project_id) > after][:limit]
+
+    async def update_project(self, project: Project) -> None:
+        """Replace the values of a project."""
+        self._keep_project(
+            attrs.evolve(
+                self._project(project.project_id),
+                display_name=project.display_name,
+                default_format=project.default_format,
+                default_ttl=project.default_ttl,
+                max_ttl=project.max_ttl,
+                external_sessions=project.external_sessions,
+            )
+        )
+
+    async def add_secret(self, project_id: str, credential: Credential) -> None:
+        """Give a project its second live secret."""
+        project = self._project(project_id)
+        if len(project.secrets) != 1:
+            raise refusals.too_many_secrets(project_id, len(project.secrets))
+        self._keep_project(attrs.evolve(project, credentials=(*project.credentials, credential)))
+
+    async def remove_secret(self, project_id: str, secret_id: str) -> None:
+        """Forget one of two live secrets."""
+        project = self._project(project_id)
+        if all(secret.credential_id != secret_id for secret in project.secrets):
+            raise NotFoundError.secret(secret_id)
+        if len(project.secrets) == 1:
+            raise refusals.only_secret(project_id)
+        kept = tuple(c for c in project.credentials if c.credential_id != secret_id)
+        self._keep_project(attrs.evolve(project, credentials=kept))
+
+    async def create_role(self, role: Role) -> None:
+        """Keep a new role of a project."""
+        self._project(role.project_id)
+        if (role.project_id, role.name) in self._roles:
+            raise refusals.role_taken(role)
+        if len(await self.list_roles(role.project_id)) >= MAX_ROLES:
+            raise refusals.role_limit(role.project_id)
+        self._keep_role(role)
+
+    async def list_roles(self, project_id: str) -> Sequence[Role]:
+        """The project's own roles by name."""
+        return sorted((r for r in self._roles.values() if r.project_id == project_id), key=lambda r: r.name)
+
+    async def update_role(self, role: Role) -> None:
+        """Replace the permissions, description and update time of a role."""
+        self._keep_role(
+            attrs.evolve(
+                self._role(role.project_id, role.name),
+                permissions=role.permissions,
+                description=role.description,
+                update_time=role.update_time,
+            )
+        )
+
+    async def delete_role(self, project_id: str, name: str, now: Millis) -> None:  # noqa: ARG002 - the protocol's
+        """Forget a role."""
+        self._role(project_id, name)
+        del self._roles[project_id, name]
+        self._append(ChangeKind.ROLE, project_id, name)
+
+    async def create_session(self, session: Session, repeat: RepeatKey | None) -> Session:
+        """Keep a new session, or answer the one that *repeat* made."""
+        self._project(session.project_id)
+        if repeat is not None:
+            known = self._requests.get((repeat.caller, repeat.request_id))
+            if known is not None and known[2] >= session.create_time - REPEAT_PERIOD:
+                if known[0] != repeat.body_digest:
+                    raise refusals.request_reused(repeat.request_id)
+                return self._sessions[known[1]]
+            made = (repeat.body_digest, session.session_id, session.create_time)
+            self._requests[repeat.caller, repeat.request_id] = made
+        self._sessions[session.session_id] = session
+        return session
+
+    async def get_session(self, session_id: str) -> Session | None:
+        """The session, or None."""
+        return self._sessions.get(session_id)
+
+    async def list_sessions(
+        self, project_id: str, *, before: tuple[Millis, str] | None, limit: int, state: SessionState | None
+    ) -> Sequence[Session]:
+        """A page of a project's sessions, newest first."""
+        chosen = (
+            s for s in self._sessions.values() if s.project_id == project_id and (state is None or s.state is state)
+        )
+        ordered = sorted(chosen, key=lambda s: (s.create_time, s.session_id), reverse=True)
+        return [s for s in ordered if before is None or (s.create_time, s.session_id) < before][:limit]
+
+    async def end_session(self, session: Session, now: Millis) -> Session:
+        """End a session as of *now* and answer it."""
+        self._project(session.project_id)
+        known = self._sessions.get(session.session_id)
+        ended = (known or session).ended(now)
+        if ended is not known:
+            self._sessions[ended.session_id] = ended
+            self._append(ChangeKind.SESSION_END, ended.project_id, ended.session_id)
+        return ended
+
+    async def add_first_key(self, key: StoredKey) -> StoredKey:
+        """Keep *key* if there is no ACTIVE one, and answer the ACTIVE one."""
+        active = next((k for k in self._keys.values() if k.state is KeyState.ACTIVE), None)
+        if active is not None:
+            return active
+        self._keys[key.key_id] = key
+        self._append(ChangeKind.KEY, "", key.key_id)
+        return key
+
+    async def list_keys(self) -> Sequence[StoredKey]:
+        """All signing keys, newest first."""
+        return sorted(self._keys.values(), key=lambda k: (k.create_time, k.key_id), reverse=True)
+
+    async def last_change(self) -> int:
+        """The sequence number of the newest change, or 0."""
+        return len(self._changes)
+
+    async def changes_after(self, sequence: int, limit: int) -> Sequence[Change]:
+        """A page of changes in order."""
+        return self._changes[max(sequence, 0) :][:limit]
+
+    async def prune(self, now: Millis) -> int:
+        """Forget request ids older than 24 hours."""
+        old = [key for key, (_, _, made) in self._requests.items() if made < now - REPEAT_PERIOD]
+        for key in old:
+            del self._requests[key]
+        return len(old)
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _project(self, project_id: str) -> Project:
+        project = self._projects.get(project_id)
+        if project is None:
+            raise NotFoundError.project(project_id)
+        return project
+
+    def _role(self, project_id: str, name: str) -> Role:
+        role = self._roles.get((project_id, name))
+        if role is None:
+            raise NotFoundError.role(name)
+        return role
+
+    def _keep_project(self, project: Project) -> None:
+        ordered = sorted(project.credentials, key=lambda c: (c.create_time, c.credential_id))
+        self._projects[project.project_id] = attrs.evolve(project, credentials=tuple(ordered))
+        self._append(ChangeKind.PROJECT, project.project_id, project.project_id)
+
+    def _keep_role(self, role: Role) -> None:
+        self._roles[role.project_id, role.name] = role
+        self._append(ChangeKind.ROLE, role.project_id, role.name)
+
+    def _append(self, kind: ChangeKind, project_id: str, subject: str) -> None:
+        sequence = len(self._changes) + 1
+        self._changes.append(Change(sequence=sequence, kind=kind, project_id=project_id, subject=subject))

@@ -1,0 +1,127 @@
+"""PostgreSQL behind the Database protocol: a thread for each connection of the pool, and timeouts on every wait."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import sqlalchemy as sa
+
+from tokenauthority.storage.database import unavailable_on_failure
+from tokenauthority.storage.worker import Worker
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tokenauthority.storage.limits import StoreLimits
+
+
+T = TypeVar("T")
+
+_ATTEMPTS: Final = 3
+_ROLLED_BACK: Final = frozenset({"40001", "40P01"})
+"""SQLSTATE of a serialization failure and of a deadlock: the server has undone the transaction and asks to try again."""
+
+
+class PostgresDatabase:
+    """A database on a server, which need not be up yet: connections are made when they are wanted."""
+
+    def __init__(self, url: sa.URL, limits: StoreLimits) -> None:
+        self._engine = postgres_engine(url, limits)
+        self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._worker = Worker("store", limits.pool_size, limits)
+        # Never the URL itself: a password can stand in its query too.
+        self._place = f"{url.host}/{url.database}"
+
+    def __repr__(self) -> str:
+        return f"PostgresDatabase({self._place!r})"
+
+    async def write(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run *work* in one transaction; again, a bounded number of times, where it certainly was not committed."""
+        return await self._worker.run(lambda: self._transact(work))
+
+    async def read(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run *work* without a transaction around it, which saves two round trips."""
+        return await self._worker.run(lambda: self._look(work))
+
+    async def read_point(self, work: Callable[[sa.Connection], T]) -> T:
+        """The same: every statement crosses the network."""
+        return await self.read(work)
+
+    async def close(self) -> None:
+        """Finish what is under way, then close the connections."""
+        await self._worker.close()
+        self._engine.dispose()
+
+    def _transact(self, work: Callable[[sa.Connection], T]) -> T:
+        with unavailable_on_failure():
+            for _ in range(_ATTEMPTS - 1):
+                committing = False
+                try:
+                    with self._engine.connect() as connection, connection.begin() as transaction:
+                        answer = work(connection)
+                        committing = True
+                        transaction.commit()
+                        return answer
+                except sa.exc.DBAPIError as error:
+                    if not _undone(error, committing=committing):
+                        raise
+            with self._engine.begin() as connection:
+                return work(connection)
+
+    def _look(self, work: Callable[[sa.Connection], T]) -> T:
+        with unavailable_on_failure():
+            for _ in range(_ATTEMPTS - 1):
+                try:
+                    with self._autocommit.connect() as connection:
+                        return work(connection)
+                except sa.exc.DBAPIError as error:
+                    if not _undone(error, committing=False):
+                        raise
+            with self._autocommit.connect() as connection:
+                return work(connection)
+
+
+def postgres_engine(url: sa.URL, limits: StoreLimits) -> sa.Engine:
+    """An engine with the timeouts of *limits*; what *url* sets for the connection itself goes before ours.
+
+    READ COMMITTED is set whatever the server's default is: writers take turns by a lock (`ChangeLog`), and only there
+    does the statement after the lock see what the holder before committed.
+    """
+    milliseconds = round(limits.statement_timeout * 1000)
+    own: dict[str, str | int] = {
+        "connect_timeout": max(2, round(limits.connect_timeout)),
+        "application_name": "tokenauthority",
+        # A server that is gone without a word is found out in some ten seconds instead of hours.
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 10_000,
+    }
+    asked = url.query.get("options", "")
+    options = asked if isinstance(asked, str) else " ".join(asked)
+    return sa.create_engine(
+        url,
+        pool_size=limits.pool_size,
+        max_overflow=0,
+        pool_timeout=limits.connect_timeout,
+        pool_use_lifo=True,
+        isolation_level="READ COMMITTED",
+        connect_args={
+            **{name: value for name, value in own.items() if name not in url.query},
+            "options": f"-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout=60000 {options}",
+        },
+        # The values of a statement that failed would be written into its error.
+        hide_parameters=True,
+    )
+
+
+def _undone(error: sa.exc.DBAPIError, *, committing: bool) -> bool:
+    """Whether the transaction of *error* was certainly not committed and may succeed when it is run again.
+
+    A connection that broke, such as one that a restarted server dropped while it was idle, takes a transaction with it;
+    but if it broke during COMMIT nobody can say.
+    """
+    if getattr(error.orig, "sqlstate", None) in _ROLLED_BACK:
+        return True
+    return error.connection_invalidated and not committing

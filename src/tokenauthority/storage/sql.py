@@ -1,0 +1,129 @@
+"""The Store over SQL: SQLite or PostgreSQL, one code path.
+
+Each method is a unit of work from `sql_projects`, `sql_roles`, `sql_sessions`, `sql_keys` or `sql_changes`, handed to
+the Database. The duties of each are those of the protocol (`store.py`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tokenauthority.storage import sql_changes, sql_keys, sql_projects, sql_roles, sql_sessions
+
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from tokenauthority.domain.change import Change
+    from tokenauthority.domain.key import StoredKey
+    from tokenauthority.domain.project import Credential, Project
+    from tokenauthority.domain.role import Role
+    from tokenauthority.domain.session import RepeatKey, Session, SessionState
+    from tokenauthority.domain.times import Millis
+    from tokenauthority.storage.database import Database
+
+
+_PRUNED_AT_ONCE: Final = 1000
+
+
+class SqlStore:
+    """A Store in *database*, whose schema must be up to date (`check_schema`). It closes the database with itself."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def __repr__(self) -> str:
+        return f"SqlStore({self._database!r})"
+
+    async def create_project(self, project: Project) -> None:
+        """Keep a new project with its credentials."""
+        await self._database.write(lambda c: sql_projects.create_project(c, project))
+
+    async def get_project(self, project_id: str) -> Project | None:
+        """The project with its credentials, or None."""
+        return await self._database.read_point(lambda c: sql_projects.get_project(c, project_id))
+
+    async def find_vonage_project(self, application_id: str) -> Project | None:
+        """The project of a Vonage application, or None."""
+        return await self._database.read_point(lambda c: sql_projects.find_vonage_project(c, application_id))
+
+    async def list_projects(self, *, after: int, limit: int, only: Collection[str] | None) -> Sequence[Project]:
+        """A page of projects by number."""
+        return await self._database.read(lambda c: sql_projects.list_projects(c, after, limit, only))
+
+    async def update_project(self, project: Project) -> None:
+        """Replace the values of a project."""
+        await self._database.write(lambda c: sql_projects.update_project(c, project))
+
+    async def add_secret(self, project_id: str, credential: Credential) -> None:
+        """Give a project its second live secret."""
+        await self._database.write(lambda c: sql_projects.add_secret(c, project_id, credential))
+
+    async def remove_secret(self, project_id: str, secret_id: str) -> None:
+        """Forget one of two live secrets."""
+        await self._database.write(lambda c: sql_projects.remove_secret(c, project_id, secret_id))
+
+    async def create_role(self, role: Role) -> None:
+        """Keep a new role of a project."""
+        await self._database.write(lambda c: sql_roles.create_role(c, role))
+
+    async def list_roles(self, project_id: str) -> Sequence[Role]:
+        """The project's own roles by name."""
+        return await self._database.read(lambda c: sql_roles.list_roles(c, project_id))
+
+    async def update_role(self, role: Role) -> None:
+        """Replace the permissions, description and update time of a role."""
+        await self._database.write(lambda c: sql_roles.update_role(c, role))
+
+    async def delete_role(self, project_id: str, name: str, now: Millis) -> None:  # noqa: ARG002 - the protocol's
+        """Forget a role."""
+        await self._database.write(lambda c: sql_roles.delete_role(c, project_id, name))
+
+    async def create_session(self, session: Session, repeat: RepeatKey | None) -> Session:
+        """Keep a new session, or answer the one that *repeat* made."""
+        return await self._database.write(lambda c: sql_sessions.create_session(c, session, repeat))
+
+    async def get_session(self, session_id: str) -> Session | None:
+        """The session, or None."""
+        return await self._database.read_point(lambda c: sql_sessions.get_session(c, session_id))
+
+    async def list_sessions(
+        self, project_id: str, *, before: tuple[Millis, str] | None, limit: int, state: SessionState | None
+    ) -> Sequence[Session]:
+        """A page of a project's sessions, newest first."""
+        return await self._database.read(
+            lambda c: sql_sessions.list_sessions(c, project_id, before, limit, state)
+        )
+
+    async def end_session(self, session: Session, now: Millis) -> Session:
+        """End a session as of *now* and answer it."""
+        return await self._database.write(lambda c: sql_sessions.end_session(c, session, now))
+
+    async def add_first_key(self, key: StoredKey) -> StoredKey:
+        """Keep *key* if there is no ACTIVE one, and answer the ACTIVE one."""
+        return await self._database.write(lambda c: sql_keys.add_first_key(c, key))
+
+    async def list_keys(self) -> Sequence[StoredKey]:
+        """All signing keys, newest first."""
+        return await self._database.read(sql_keys.list_keys)
+
+    async def last_change(self) -> int:
+        """The sequence number of the newest change, or 0."""
+        return await self._database.read_point(sql_changes.last_change)
+
+    async def changes_after(self, sequence: int, limit: int) -> Sequence[Change]:
+        """A page of changes in order."""
+        return await self._database.read_point(lambda c: sql_changes.changes_after(c, sequence, limit))
+
+    async def prune(self, now: Millis) -> int:
+        """Forget request ids older than 24 hours, some at a time so that no other writer waits long."""
+        gone = 0
+        while count := await self._database.write(
+            lambda c: sql_sessions.prune_requests(c, now, _PRUNED_AT_ONCE)
+        ):
+            gone += count
+        return gone
+
+    async def close(self) -> None:
+        """Let go of files and connections."""
+        await self._database.close()

@@ -1,0 +1,136 @@
+"""SQLite behind the Database protocol: WAL, FULL, one writer thread, and point reads on the event loop's own thread.
+
+A point read of an embedded database takes some ten microseconds, a hop to a thread several hundred; so those reads are
+made where they are asked for, over a connection of their own. It is never in a transaction: each statement sees the
+newest commit, and none keeps the log of the database from being folded in.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from typing import TYPE_CHECKING, Final, TypeVar
+from urllib.parse import quote
+
+import sqlalchemy as sa
+
+from tokenauthority.storage.database import unavailable_on_failure
+from tokenauthority.storage.worker import Worker
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tokenauthority.storage.limits import StoreLimits
+
+
+T = TypeVar("T")
+
+_POINT_BUSY: Final = 0.1
+"""Seconds. A reader waits only while another process recovers the log after a crash, but then it holds up the loop."""
+
+
+class SqliteDatabase:
+    """A database in one file, which must exist (`migrate` makes it)."""
+
+    def __init__(self, path: Path, limits: StoreLimits) -> None:
+        self._path = path
+        self._write_engine = writing_engine(path, limits.busy_timeout)
+        self._read_engine = _reading_engine(path, limits.busy_timeout)
+        self._point_engine = _reading_engine(path, _POINT_BUSY)
+        self._writer = Worker("store-writer", 1, limits)
+        self._reader = Worker("store-reader", 1, limits)
+        self._point: sa.Connection | None = None
+
+    def __repr__(self) -> str:
+        return f"SqliteDatabase({str(self._path)!r})"
+
+    async def write(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run *work* in one transaction on the writer's thread."""
+        return await self._writer.run(lambda: self._transact(work))
+
+    async def read(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run *work* on the reader's thread, so that a long page holds up neither the loop nor a writer."""
+        return await self._reader.run(lambda: self._look(work))
+
+    async def read_point(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run *work* here and now."""
+        with unavailable_on_failure():
+            if self._point is None:
+                self._point = self._point_engine.connect()
+            try:
+                return work(self._point)
+            except (sa.exc.DBAPIError, sqlite3.Error):
+                # The next read begins with a fresh connection, in case this one is what broke.
+                self._point.invalidate()
+                self._point = None
+                raise
+
+    async def close(self) -> None:
+        """Finish what is under way, then close the file."""
+        await self._writer.close()
+        await self._reader.close()
+        if self._point is not None:
+            self._point.close()
+            self._point = None
+        for engine in (self._point_engine, self._read_engine, self._write_engine):
+            engine.dispose()
+
+    def _transact(self, work: Callable[[sa.Connection], T]) -> T:
+        with unavailable_on_failure(), self._write_engine.begin() as connection:
+            return work(connection)
+
+    def _look(self, work: Callable[[sa.Connection], T]) -> T:
+        with unavailable_on_failure(), self._read_engine.connect() as connection:
+            return work(connection)
+
+
+def writing_engine(path: Path, busy_timeout: float) -> sa.Engine:
+    """An engine whose transactions take the write lock when they begin, waiting at most *busy_timeout* seconds.
+
+    Taken later, after a read, the lock could be refused at once: a snapshot that another process has since written past
+    cannot be upgraded, however long one waits.
+    """
+    pragmas = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+    engine = _engine(path, busy_timeout, pragmas)
+
+    @sa.event.listens_for(engine, "begin")
+    def begin_immediate(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _reading_engine(path: Path, busy_timeout: float) -> sa.Engine:
+    return _engine(path, busy_timeout, ("query_only=ON",))
+
+
+def _engine(path: Path, busy_timeout: float, pragmas: tuple[str, ...]) -> sa.Engine:
+    # `mode=rw`: a path that is mistyped is an error and not a new, empty database.
+    uri = f"file:{quote(str(path.absolute()))}?mode=rw"
+
+    def connect() -> sqlite3.Connection:
+        # No isolation level: Python's sqlite3 would otherwise begin transactions by its own rules. Not bound to the
+        # thread: the loop closes what the writer's thread opened.
+        connection = sqlite3.connect(
+            uri, uri=True, timeout=busy_timeout, isolation_level=None, check_same_thread=False
+        )
+        try:
+            for pragma in pragmas:
+                connection.execute(f"PRAGMA {pragma}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    return sa.create_engine(
+        "sqlite+pysqlite://",
+        creator=connect,
+        poolclass=sa.QueuePool,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=busy_timeout,
+        # The values of a statement that failed would be written into its error.
+        hide_parameters=True,
+    )

@@ -1,0 +1,143 @@
+"""The store: what the authority keeps, as an async protocol in domain types.
+
+Every method is one unit of work: it happens whole or not at all, and when it returns it is durable. Ids are
+case-sensitive. A method that ends a session or makes, changes or forgets a project, role or key also appends to the
+`changes` sequence, in the same transaction; creating a session does not (nothing that any cache holds becomes untrue by
+it). Text holds no U+0000, which PostgreSQL cannot keep.
+
+Any method raises `UnavailableError` when the database cannot be reached or written, never a driver's own error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from tokenauthority.domain.times import DAY, Millis, in_millis
+
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from tokenauthority.domain.change import Change
+    from tokenauthority.domain.key import StoredKey
+    from tokenauthority.domain.project import Credential, Project
+    from tokenauthority.domain.role import Role
+    from tokenauthority.domain.session import RepeatKey, Session, SessionState
+
+
+REPEAT_PERIOD: Final[Millis] = in_millis(DAY)
+"""How long a request id makes CreateSession safe to repeat."""
+
+
+class Store(Protocol):
+    """What the authority keeps. The contract suite in `tests/storage` holds every implementation to this text."""
+
+    async def create_project(self, project: Project) -> None:
+        """Keep a new project with its credentials.
+
+        Raises:
+            AlreadyExistsError: `PROJECT_EXISTS`, the id or the Vonage application id is taken.
+        """
+
+    async def get_project(self, project_id: str) -> Project | None:
+        """The project with its credentials (oldest first, ties by id), or None."""
+
+    async def find_vonage_project(self, application_id: str) -> Project | None:
+        """The project of a Vonage application (a UUID in lower case) with its credentials, or None."""
+
+    async def list_projects(self, *, after: int, limit: int, only: Collection[str] | None) -> Sequence[Project]:
+        """At most *limit* projects with an id (as a number) above *after*, in that order; *only* restricts to these ids."""
+
+    async def update_project(self, project: Project) -> None:
+        """Replace the values of a project (not its id, create time, Vonage application or credentials).
+
+        Raises:
+            NotFoundError: `PROJECT_NOT_FOUND`.
+        """
+
+    async def add_secret(self, project_id: str, credential: Credential) -> None:
+        """Give a project that has exactly one live secret a second one.
+
+        Raises:
+            NotFoundError: `PROJECT_NOT_FOUND`.
+            PreconditionError: `SECRET_COUNT`, the project has another number of them.
+        """
+
+    async def remove_secret(self, project_id: str, secret_id: str) -> None:
+        """Forget one of a project's two live secrets.
+
+        Raises:
+            NotFoundError: `PROJECT_NOT_FOUND` or `SECRET_NOT_FOUND`.
+            PreconditionError: `SECRET_COUNT`, it is the only one.
+        """
+
+    async def create_role(self, role: Role) -> None:
+        """Keep a new role of a project.
+
+        Raises:
+            NotFoundError: `PROJECT_NOT_FOUND`.
+            AlreadyExistsError: `ROLE_EXISTS`.
+            PreconditionError: `ROLE_LIMIT`, the project has 100 already.
+        """
+
+    async def list_roles(self, project_id: str) -> Sequence[Role]:
+        """The project's own roles by name; empty for a project that does not exist."""
+
+    async def update_role(self, role: Role) -> None:
+        """Replace the permissions, description and update time of a role.
+
+        Raises:
+            NotFoundError: `ROLE_NOT_FOUND`.
+        """
+
+    async def delete_role(self, project_id: str, name: str, now: Millis) -> None:
+        """Forget a role.
+
+        Raises:
+            NotFoundError: `ROLE_NOT_FOUND`.
+        """
+
+    async def create_session(self, session: Session, repeat: RepeatKey | None) -> Session:
+        """Keep a new session, or answer the one that *repeat* made within the last 24 hours of `session.create_time`.
+
+        Concurrent calls with one *repeat* key make one session.
+
+        Raises:
+            NotFoundError: `PROJECT_NOT_FOUND`.
+            AlreadyExistsError: `REQUEST_ID_REUSED`, the key was used with another body.
+        """
+
+    async def get_session(self, session_id: str) -> Session | None:
+        """The session, or None."""
+
+    async def list_sessions(
+        self, project_id: str, *, before: tuple[Millis, str] | None, limit: int, state: SessionState | None
+    ) -> Sequence[Session]:
+        """At most *limit* sessions, newest first, ties by descending id, that come after *before* (create time and id)."""
+
+    async def end_session(self, session: Session, now: Millis) -> Session:
+        """End a session as of *now* and answer it; one that is over already is answered unchanged.
+
+        A *session* that the store has never seen (one that the platform made) is kept as given, ended as of *now*.
+
+        Raises:
+            NotFoundError: `PROJECT_NOT_FOUND`.
+        """
+
+    async def add_first_key(self, key: StoredKey) -> StoredKey:
+        """Keep *key* if the store has no ACTIVE key, and answer the ACTIVE one; several servers that start make one."""
+
+    async def list_keys(self) -> Sequence[StoredKey]:
+        """All signing keys, newest first."""
+
+    async def last_change(self) -> int:
+        """The sequence number of the newest change; 0 when there is none."""
+
+    async def changes_after(self, sequence: int, limit: int) -> Sequence[Change]:
+        """At most *limit* changes above *sequence*, in order. No change is ever passed over, however writers overlap."""
+
+    async def prune(self, now: Millis) -> int:
+        """Forget what has no use any more (request ids older than 24 hours); how many rows went."""
+
+    async def close(self) -> None:
+        """Let go of files and connections."""

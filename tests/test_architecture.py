@@ -1,0 +1,52 @@
+"""The shape of the code base, held by tests."""
+
+import ast
+import re
+
+from pathlib import Path
+
+import pytest
+
+from importlinter.cli import lint_imports
+
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "src" / "tokenauthority"
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if not path.is_relative_to(PACKAGE / "v1"))
+LONGEST = 300
+BARE_IGNORE = re.compile(r"#\s*(type:\s*ignore(?!\[)|noqa(?!:))")
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def test_imports_keep_the_contracts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every import obeys the contracts in pyproject.toml."""
+    monkeypatch.chdir(ROOT)
+
+    broken = lint_imports(no_cache=True, no_logo=True)
+
+    assert not broken, capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_module_is_short(path: Path) -> None:
+    """A module has few enough lines to be read in one sitting."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_module_opens_with_its_promise(path: Path) -> None:
+    """A module opens with a docstring."""
+    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_ignores_name_what_they_ignore(path: Path) -> None:
+    """A comment that silences a checker names the one rule that it silences."""
+    bare = [line for line in path.read_text(encoding="utf-8").splitlines() if BARE_IGNORE.search(line)]
+
+    assert [] == bare
