@@ -1,4 +1,4 @@
-"""The settings: read once, checked whole, from `TOKENAUTHORITY_*` variables, a TOML file and defaults, in that order."""
+"""The settings: read once and checked whole, from `TOKENAUTHORITY_*` variables, else a TOML file, else defaults."""
 
 from __future__ import annotations
 
@@ -18,7 +18,17 @@ from tokenauthority.domain.key import Algorithm
 PREFIX: Final = "TOKENAUTHORITY_"
 
 CLIENT_VARIABLES: Final = frozenset(
-    PREFIX + name for name in ("ADDRESS", "API_KEY", "API_KEY_FILE", "CA_FILE", "PLAINTEXT", "PROJECT_ID", "TIMEOUT", "JSON")
+    PREFIX + name
+    for name in (
+        "ADDRESS",
+        "API_KEY",
+        "API_KEY_FILE",
+        "CA_FILE",
+        "PLAINTEXT",
+        "PROJECT_ID",
+        "TIMEOUT",
+        "JSON",
+    )
 )
 """Variables of the client and the command line, which share the prefix."""
 
@@ -121,6 +131,8 @@ class Limits(_Group):
 
     max_concurrent_rpcs: Annotated[int, Field(ge=1, le=100_000)] = 512
     """Unary RPCs answered at once."""
+    max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 4096
+    """Connections open at once."""
     max_deadline: Annotated[float, Field(gt=0, le=300)] = 30.0
     """Seconds that a unary RPC may take, also where its caller sets no deadline."""
     max_connection_idle: Annotated[int, Field(ge=1)] = 900
@@ -164,11 +176,11 @@ class Settings(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic-settings fixes the parameters
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Variables win over the file, whose values are handed to the constructor."""
         return (env_settings, init_settings)
@@ -193,7 +205,11 @@ def load(config_file: Path | None = None, *, dev: bool = False, dev_api_key: str
         ConfigError: it names everything that is missing, unknown or not allowed, all at once.
     """
     values = _read(config_file)
-    problems = [f"{name} is set in the file; it comes from the command line" for name in ("dev", "dev_api_key") if name in values]
+    problems = [
+        f"{name} is set in the file; it comes from the command line"
+        for name in ("dev", "dev_api_key")
+        if name in values
+    ]
     if dev:
         values.setdefault("data_dir", Path(".tokenauthority"))
         for group, field, value in (("logging", "format", "text"), ("listen", "reflection", True)):

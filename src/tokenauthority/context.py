@@ -1,8 +1,8 @@
 """The caller and the audit record of the current RPC, set by the interceptors and read by the servicers.
 
-grpc.aio has no place for them on its context object; each RPC runs in a task of its own, so a ContextVar is exact. The
-record is one mutable object made by the outermost interceptor: what an inner one sets in a ContextVar is gone again when
-the outer one resumes.
+grpc.aio has no place for them on its context object; each RPC runs in a task of its own, so a ContextVar is exact.
+The record is one mutable object made by the outermost interceptor: what an inner one sets in a ContextVar is gone
+again when the outer one resumes.
 """
 
 from __future__ import annotations
@@ -18,12 +18,26 @@ if TYPE_CHECKING:
     from tokenauthority.domain.times import Millis
 
 
+@attrs.frozen
+class AuditedToken:
+    """One token of a batch."""
+
+    token_id: str
+    project_id: str
+    session_id: str
+    role: str
+    format: str
+    lifetime: int
+    subject: str
+
+
 @attrs.define(kw_only=True)
 class AuditRecord:
     """What one RPC asked for and what was decided (design: section 11). Never a token, a secret or a key.
 
-    `time` and `duration_us` are UTC milliseconds and elapsed microseconds; `lifetime` is in seconds; `code` is the name of
-    the gRPC status, `reason` of the ErrorReason or InactiveReason.
+    `tokens` tells the tokens of a batch apart; `token_ids` has their ids, as it has that of a single token.
+    `time` and `duration_us` are UTC milliseconds and elapsed microseconds; `lifetime` is in seconds; `code` is the name
+    of the gRPC status, `reason` of the ErrorReason or InactiveReason.
     """
 
     time: Millis
@@ -41,6 +55,7 @@ class AuditRecord:
     subject: str = ""
     object_id: str = ""
     token_ids: tuple[str, ...] = ()
+    tokens: tuple[AuditedToken, ...] = ()
     code: str = ""
     reason: str = ""
     duration_us: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from datetime import UTC, datetime
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Final, Protocol
 
 import msgspec
 import structlog
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tokenauthority.context import AuditRecord
+
+
+_TIME: Final = "%Y-%m-%dT%H:%M:%S."
 
 
 class AuditLog(Protocol):
@@ -59,7 +62,7 @@ def as_fields(record: AuditRecord) -> dict[str, object]:
     """What a line holds, in a fixed order; fields that the RPC does not have are left out."""
     caller = record.caller
     fields: dict[str, object] = {
-        "time": datetime.fromtimestamp(record.time / 1000, UTC).isoformat(timespec="milliseconds"),
+        "time": datetime.fromtimestamp(record.time // 1000, UTC).strftime(_TIME) + f"{record.time % 1000:03}Z",
         "request_id": record.request_id,
         "method": record.method,
         "action": record.action,
@@ -76,6 +79,7 @@ def as_fields(record: AuditRecord) -> dict[str, object]:
         "subject": record.subject,
         "object_id": record.object_id,
         "token_ids": record.token_ids,
+        "tokens": record.tokens,
         "code": record.code,
         "reason": record.reason,
         "duration_us": record.duration_us,

@@ -91,7 +91,12 @@ class Generate:
                 try:
                     place = await self._place_once(request.session_id, grant, places)
                     granted.append((request, place, await self._granted(request, place, grant, now)))
-                except (InvalidRequestError, PermissionDeniedError, NotFoundError, PreconditionError) as error:
+                except (
+                    InvalidRequestError,
+                    PermissionDeniedError,
+                    NotFoundError,
+                    PreconditionError,
+                ) as error:
                     found = _as_violations(error, f"requests[{index}]")
             if found:
                 violations.extend(v.under(f"requests[{index}]") for v in found)

@@ -50,7 +50,7 @@ class Keys:
                 )
             )
             stored = await self._store.list_keys()
-        self._ring = KeyRing.of((key, self._vault.open_signing_key(key)) for key in stored)
+        self._ring = KeyRing(self._vault.open_signing_key(key) for key in stored)
         self._key_set = JsonWebKeySet.of(self._ring)
 
     @property

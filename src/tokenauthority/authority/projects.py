@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypedDict
 
 import attrs
 
@@ -22,11 +22,10 @@ from tokenauthority.domain.ids import MAX_PROJECT_ID, is_project_id, is_uuid
 from tokenauthority.domain.project import MAX_LIVE_SECRETS, Project, is_secret, project_violations
 from tokenauthority.domain.times import DEFAULT_TTL, MAX_TTL, Seconds
 from tokenauthority.domain.token import TokenFormat
-from tokenauthority.signing.keys import VonageKey
 
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from tokenauthority.authority.catalog import Catalog
     from tokenauthority.authority.vault import Vault
@@ -52,6 +51,16 @@ class ProjectSpec:
     default_ttl: Seconds | None = None
     max_ttl: Seconds | None = None
     external_sessions: bool | None = None
+
+
+class ProjectChanges(TypedDict, total=False):
+    """New values of a project, by field; what is not there stays."""
+
+    display_name: str
+    default_format: TokenFormat
+    default_ttl: Seconds
+    max_ttl: Seconds
+    external_sessions: bool
 
 
 @attrs.frozen(kw_only=True)
@@ -96,7 +105,7 @@ class Projects:
             raise InvalidRequestError([Violation("default_format", "VONAGE_JWT needs an imported application")])
         value = secrets.token_hex(20)
         credential = self._vault.seal_secret(value, now)
-        project = await self._add(spec, grant, now, (credential,), None, TokenFormat.SESSION_JWT, external=False)
+        project = await self._add(spec, grant, credential, default_format=TokenFormat.SESSION_JWT, external=False)
         return project, NewSecret(credential=credential, value=value)
 
     async def import_opentok(self, spec: ProjectSpec, source: OpenTokImport, grant: Grant, now: Millis) -> Project:
@@ -118,7 +127,7 @@ class Projects:
             raise InvalidRequestError(violations)
         credential = self._vault.seal_secret(source.api_secret, now)
         spec = attrs.evolve(spec, project_id=source.api_key)
-        return await self._add(spec, grant, now, (credential,), None, TokenFormat.OPENTOK_JWT, external=True)
+        return await self._add(spec, grant, credential, default_format=TokenFormat.OPENTOK_JWT, external=True)
 
     async def import_vonage(self, spec: ProjectSpec, source: VonageImport, grant: Grant, now: Millis) -> Project:
         """A project that stands for an application of Vonage Video.
@@ -130,14 +139,18 @@ class Projects:
             raise InvalidRequestError([Violation("vonage.application_id", "must be a UUID")])
         application_id = source.application_id.lower()
         try:
-            key = VonageKey.from_pem(source.private_key, application_id=application_id)
+            credential = self._vault.seal_vonage_key(source.private_key, application_id, now)
         except ValueError as error:
             raise InvalidRequestError([Violation("vonage.private_key", str(error))]) from error
         if spec.default_format in {TokenFormat.OPENTOK_T1, TokenFormat.OPENTOK_JWT}:
             raise InvalidRequestError([Violation("default_format", "needs a project secret, which this has not")])
-        credential = self._vault.seal_vonage_key(key, now)
         return await self._add(
-            spec, grant, now, (credential,), application_id, TokenFormat.VONAGE_JWT, external=True
+            spec,
+            grant,
+            credential,
+            application_id=application_id,
+            default_format=TokenFormat.VONAGE_JWT,
+            external=True,
         )
 
     async def get(self, project_id: str) -> Project:
@@ -160,7 +173,7 @@ class Projects:
         only = None if ANY in grant.projects else grant.projects
         return await self._store.list_projects(after=after, limit=limit, only=only)
 
-    async def update(self, project_id: str, changes: Mapping[str, object]) -> Project:
+    async def update(self, project_id: str, changes: ProjectChanges) -> Project:
         """The project with the values of *changes*, by field name.
 
         Raises:
@@ -188,7 +201,9 @@ class Projects:
         project = await self._fresh(project_id)
         if len(project.secrets) != MAX_LIVE_SECRETS - 1:
             raise PreconditionError(
-                Reason.SECRET_COUNT, project_id, f"the project has {len(project.secrets)} live secrets; this needs one"
+                Reason.SECRET_COUNT,
+                project_id,
+                f"the project has {len(project.secrets)} live secrets; this needs one",
             )
         value = secrets.token_hex(20)
         # Strictly later than the one it follows: the newest signs, also where the clock stood still or went back.
@@ -217,15 +232,14 @@ class Projects:
             raise NotFoundError.project(project_id)
         return project
 
-    async def _add(  # noqa: PLR0913 - the parts of a project
+    async def _add(
         self,
         spec: ProjectSpec,
         grant: Grant,
-        now: Millis,
-        credentials: tuple[Credential, ...],
-        application_id: str | None,
-        default_format: TokenFormat,
+        credential: Credential,
         *,
+        application_id: str | None = None,
+        default_format: TokenFormat,
         external: bool,
     ) -> Project:
         if spec.project_id and not is_project_id(spec.project_id):
@@ -240,9 +254,9 @@ class Projects:
             default_ttl=min(DEFAULT_TTL, max_ttl) if spec.default_ttl is None else spec.default_ttl,
             max_ttl=max_ttl,
             external_sessions=external if spec.external_sessions is None else spec.external_sessions,
-            create_time=now,
+            create_time=credential.create_time,
             vonage_application_id=application_id,
-            credentials=credentials,
+            credentials=(credential,),
         )
         violations = project_violations(project)
         if violations:

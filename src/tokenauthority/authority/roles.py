@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 import attrs
 
 from tokenauthority.domain.change import ChangeKind
-from tokenauthority.domain.errors import AlreadyExistsError, InvalidRequestError, NotFoundError, PreconditionError, Reason
+from tokenauthority.domain.errors import (
+    AlreadyExistsError,
+    InvalidRequestError,
+    NotFoundError,
+    PreconditionError,
+    Reason,
+)
 from tokenauthority.domain.role import BUILT_IN_ROLES, Permission, Role, role_violations
 
 

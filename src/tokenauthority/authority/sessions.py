@@ -60,9 +60,7 @@ class Sessions:
         self._store = store
         self._catalog = catalog
 
-    async def create(
-        self, project_id: str, spec: SessionSpec, request_id: str, caller: Caller, now: Millis
-    ) -> Session:
+    async def create(self, project_id: str, spec: SessionSpec, request_id: str, caller: Caller, now: Millis) -> Session:
         """A new session, or the one that *request_id* made before.
 
         Raises:

@@ -7,6 +7,7 @@ import secrets
 from typing import TYPE_CHECKING, Final
 
 from tokenauthority.domain.project import Credential, CredentialKind
+from tokenauthority.signing.keyring import RingKey
 from tokenauthority.signing.keys import ProjectKeys, ProjectSecret, SigningKey, VonageKey
 
 
@@ -31,8 +32,13 @@ class Vault:
         """A project secret as a credential with a new id."""
         return self._seal(f"sec_{secrets.token_hex(8)}", CredentialKind.SECRET, value.encode(), now)
 
-    def seal_vonage_key(self, key: VonageKey, now: Millis) -> Credential:
-        """A Vonage application key as a credential under its own id."""
+    def seal_vonage_key(self, pem: str, application_id: str, now: Millis) -> Credential:
+        """A Vonage application key in PEM as a credential with a new id.
+
+        Raises:
+            ValueError: it is no key that can sign; see `VonageKey.from_pem`.
+        """
+        key = VonageKey.from_pem(f"vkey_{secrets.token_hex(8)}", application_id, pem)
         return self._seal(key.key_id, CredentialKind.VONAGE_KEY, key.to_der(), now)
 
     def project_keys(self, project: Project) -> ProjectKeys:
@@ -41,33 +47,31 @@ class Vault:
         Raises:
             SealBrokenError: the master key is another one, or the data was changed.
         """
+        live = tuple(ProjectSecret(c.credential_id, self._open(c).decode()) for c in project.secrets)
         vonage = None
         for credential in project.credentials:
             if credential.kind is CredentialKind.VONAGE_KEY and project.vonage_application_id:
-                der = self._sealer.open(_PROJECT_CREDENTIAL, credential.credential_id, credential.sealed)
-                vonage = VonageKey.from_der(der, application_id=project.vonage_application_id)
-        live = tuple(
-            ProjectSecret(
-                secret_id=secret.credential_id,
-                value=self._sealer.open(_PROJECT_CREDENTIAL, secret.credential_id, secret.sealed),
-            )
-            for secret in project.secrets
-        )
-        return ProjectKeys(project_id=project.project_id, secrets=live, vonage=vonage)
+                vonage = VonageKey.from_der(
+                    credential.credential_id, project.vonage_application_id, self._open(credential)
+                )
+        return ProjectKeys(project.project_id, live, vonage)
 
     def seal_signing_key(self, key: SigningKey) -> bytes:
         """The private half of a signing key, sealed under its `kid`."""
-        return self._sealer.seal(_SIGNING_KEY, key.key_id, key.to_der())
+        return self._sealer.seal(key.to_der(), purpose=_SIGNING_KEY, object_id=key.key_id)
 
-    def open_signing_key(self, stored: StoredKey) -> SigningKey:
-        """The signing key of a stored one.
+    def open_signing_key(self, stored: StoredKey) -> RingKey:
+        """A stored signing key, ready for the ring.
 
         Raises:
             SealBrokenError: the master key is another one, or the data was changed.
         """
-        der = self._sealer.open(_SIGNING_KEY, stored.key_id, stored.sealed)
-        return SigningKey.from_der(der, algorithm=stored.algorithm)
+        der = self._sealer.open(stored.sealed, purpose=_SIGNING_KEY, object_id=stored.key_id)
+        return RingKey(stored, SigningKey.from_der(stored.algorithm, der))
 
     def _seal(self, credential_id: str, kind: CredentialKind, plain: bytes, now: Millis) -> Credential:
-        sealed = self._sealer.seal(_PROJECT_CREDENTIAL, credential_id, plain)
+        sealed = self._sealer.seal(plain, purpose=_PROJECT_CREDENTIAL, object_id=credential_id)
         return Credential(credential_id=credential_id, kind=kind, create_time=now, sealed=sealed)
+
+    def _open(self, credential: Credential) -> bytes:
+        return self._sealer.open(credential.sealed, purpose=_PROJECT_CREDENTIAL, object_id=credential.credential_id)

@@ -53,7 +53,13 @@ class Verify:
         self._leeway = leeway
 
     async def check(
-        self, token: str, grant: Grant, now: Millis, *, session_id: str = "", required: Collection[Permission] = ()
+        self,
+        token: str,
+        grant: Grant,
+        now: Millis,
+        *,
+        session_id: str = "",
+        required: Collection[Permission] = (),
     ) -> Verdict:
         """The verdict about *token*, for *session_id* if given, with the *required* permissions.
 
@@ -98,14 +104,11 @@ class Verify:
             case TokenFormat.SESSION_JWT:
                 return session_jwt.verify(unverified, self._keys.ring, self._issuer)
             case TokenFormat.VONAGE_JWT:
-                if tenant.keys.vonage is None:
-                    raise TokenRejectedError(InactiveReason.KEY_UNKNOWN, "the project has no key for this format")
-                return vonage_jwt.verify(unverified, tenant.keys.vonage)
-            case TokenFormat.OPENTOK_T1 | TokenFormat.OPENTOK_JWT:
-                if not tenant.keys.secrets:
-                    raise TokenRejectedError(InactiveReason.KEY_UNKNOWN, "the project has no key for this format")
-                codec = opentok_t1 if unverified.format is TokenFormat.OPENTOK_T1 else opentok_jwt
-                return codec.verify(unverified, tenant.keys.secrets)
+                return vonage_jwt.verify(unverified, tenant.keys)
+            case TokenFormat.OPENTOK_T1:
+                return opentok_t1.verify(unverified, tenant.keys)
+            case TokenFormat.OPENTOK_JWT:
+                return opentok_jwt.verify(unverified, tenant.keys)
 
     def _require_time(self, claims: TokenClaims, now: Seconds) -> None:
         if claims.issue_time > now + self._leeway:

@@ -118,9 +118,7 @@ class _Reader:
             max_ttl=self._max_ttl(where, entry.get("max_ttl", f"{MAX_TTL}s")),
         )
 
-    def _names(
-        self, where: str, entry: dict[str, object], field: str, valid: Callable[[str], bool]
-    ) -> frozenset[str]:
+    def _names(self, where: str, entry: dict[str, object], field: str, valid: Callable[[str], bool]) -> frozenset[str]:
         value = entry.get(field)
         if not isinstance(value, list) or not value:
             self._problems.append(f"{where}: {field} must be a list of at least one name")

@@ -67,10 +67,11 @@ class AuthorityBase:
             ValueError: a required variable is missing or one has a bad value.
             OSError: the file of root certificates cannot be read.
         """
-        return cls._over(connection_from(environ))
+        return cls.from_connection(connection_from(environ))
 
     @classmethod
-    def _over(cls, connection: Connection) -> Self:
+    def from_connection(cls, connection: Connection) -> Self:
+        """A client over *connection*. Raises ValueError where that has no API key."""
         return cls(
             connection.address,
             api_key=connection.api_key,

@@ -124,9 +124,7 @@ def from_rpc_error(error: grpc.RpcError) -> AuthorityError:
         call.details() or call.code().name,
         code=call.code(),
         reason=info.reason,
-        violations=tuple(
-            Violation(v.field, v.description) for v in _detail(details, BadRequest).field_violations
-        ),
+        violations=tuple(Violation(v.field, v.description) for v in _detail(details, BadRequest).field_violations),
         retry_after=_retry_after(details),
         request_id=_text(trailers.get("x-request-id")) or info.metadata.get("request_id", ""),
         metadata=info.metadata,

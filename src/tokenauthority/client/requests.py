@@ -128,9 +128,7 @@ def create_session(
     )
 
 
-def list_sessions(
-    project_id: str, state: str, page_size: int, page_token: str
-) -> session_pb2.ListSessionsRequest:
+def list_sessions(project_id: str, state: str, page_size: int, page_token: str) -> session_pb2.ListSessionsRequest:
     """ListSessions' request for one page."""
     return session_pb2.ListSessionsRequest(
         project_id=project_id,
@@ -158,7 +156,6 @@ def verify_token(
         token=str(token),
         session_id=session_id,
         required_permissions=[
-            to_value(role_pb2.Permission, "required_permissions", permission)
-            for permission in required_permissions
+            to_value(role_pb2.Permission, "required_permissions", permission) for permission in required_permissions
         ],
     )

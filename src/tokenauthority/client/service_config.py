@@ -58,9 +58,7 @@ UNREPEATABLE: Final = {
 
 def _method_config(methods: Mapping[str, tuple[str, ...]], *statuses: str) -> dict[str, object]:
     return {
-        "name": [
-            {"service": service, "method": name} for service, names in methods.items() for name in names
-        ],
+        "name": [{"service": service, "method": name} for service, names in methods.items() for name in names],
         "retryPolicy": {
             "maxAttempts": 5,
             "initialBackoff": "0.1s",

@@ -88,7 +88,9 @@ class Grant:
         if not project_id:
             if len(self.projects) == 1 and ANY not in self.projects:
                 return next(iter(self.projects))
-            raise InvalidRequestError([Violation("project_id", "is required: the caller may use more than one project")])
+            raise InvalidRequestError(
+                [Violation("project_id", "is required: the caller may use more than one project")]
+            )
         if not is_project_id(project_id):
             raise InvalidRequestError([Violation("project_id", "must be a decimal number from 1 to 2147483647")])
         self.require_project(project_id, "project_id")

@@ -9,7 +9,7 @@ TokenAuthorityError
     PreconditionError         the object is not in the state that the step needs
     OverloadedError           too many RPCs at once
     UnavailableError          the store or the audit log cannot be used, or the server drains
-    NotImplementedYetError    a method of the contract that this version does not have
+    UnimplementedError        a method of the contract that this version does not have
 
 Messages hold ids, names and limits, never a secret and never free text from outside.
 """
@@ -97,7 +97,7 @@ class UnauthenticatedError(TokenAuthorityError):
 
 
 class PermissionDeniedError(TokenAuthorityError):
-    """The caller's grant lacks something. `limit` names the grant's entry, `field` the request's, where there is one."""
+    """The caller's grant lacks something: `limit` names its entry, `field` that of the request, if there is one."""
 
     def __init__(self, reason: Reason, message: str, *, limit: str, field: str = "") -> None:
         super().__init__(reason, message)
@@ -175,11 +175,14 @@ class UnavailableError(TokenAuthorityError):
     @classmethod
     def audit(cls) -> UnavailableError:
         """The audit record cannot be written, so nothing may leave."""
-        return cls(Reason.AUDIT_UNAVAILABLE, "the audit record cannot be written, so nothing was given out; try again")
+        return cls(
+            Reason.AUDIT_UNAVAILABLE,
+            "the audit record cannot be written, so nothing was given out; try again",
+        )
 
 
-class NotImplementedYetError(TokenAuthorityError):
-    """A method of the contract that this version does not have."""
+class UnimplementedError(TokenAuthorityError):
+    """No such method, or one of the contract that this version does not have."""
 
-    def __init__(self, method: str) -> None:
-        super().__init__(Reason.UNIMPLEMENTED, f"{method} is not available in this version")
+    def __init__(self, method: str = "") -> None:
+        super().__init__(Reason.UNIMPLEMENTED, f"this version has no {method}" if method else "no such method")

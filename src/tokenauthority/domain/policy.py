@@ -45,44 +45,49 @@ class Refused:
     error: TokenAuthorityError
 
 
-def decide(  # noqa: PLR0913 - the facts that the rule weighs
-    request: TokenRequest, *, project: Project, session: Session | None, role: Role | None, grant: Grant, now: Millis
+def decide(
+    request: TokenRequest,
+    *,
+    project: Project,
+    session: Session | None,
+    role: Role | None,
+    grant: Grant,
+    now: Millis,
 ) -> Granted | Refused:
     """Weigh a well-formed *request* against the project, the session, the role and the caller's grant.
 
     *session* is None for one that the platform made, which the project must then accept; *role* is None where the
     project has none of that name. A lifetime that the request names must fit the grant and the project; one that it
-    leaves out is cut to them.
+    leaves out is cut to them. The grant is weighed first: what it does not allow cannot be probed.
     """
     token_format = request.format or project.default_format
-    denied = _outside_grant(request.role, token_format, grant)
-    if denied is not None:
-        return Refused(denied)
+    issue_time = whole_seconds(now)
+    lifetime = _lifetime(request, project, grant, issue_time)
+    refusal = (
+        _outside_grant(request, token_format, lifetime, grant)
+        or _session_over(request, session)
+        or _beyond_format(request, token_format, role)
+        or _beyond_project(request, lifetime, project)
+    )
+    if refusal is not None:
+        return Refused(refusal)
     if role is None:
         return Refused(NotFoundError.role(request.role))
-    if session is not None and session.state is SessionState.ENDED:
-        return Refused(PreconditionError(Reason.SESSION_ENDED, request.session_id, "the session has ended"))
-    if token_format is not TokenFormat.SESSION_JWT:
-        if not role.built_in:
-            return Refused(_invalid("role", f"is one of the project's own, which {token_format} cannot carry"))
-        if request.subject:
-            return Refused(_invalid("subject", f"cannot be carried by {token_format}"))
-    issue_time = whole_seconds(now)
-    if request.ttl is not None:
-        lifetime = request.ttl
-    elif request.expire_time is not None:
-        lifetime = Seconds(request.expire_time - issue_time)
-    else:
-        lifetime = min(project.default_ttl, grant.max_ttl)
-    if lifetime > grant.max_ttl:
-        return Refused(_too_long(request, grant.max_ttl))
-    if lifetime > project.max_ttl:
-        return Refused(_invalid(_lifetime_field(request), f"is above the project's max_ttl ({project.max_ttl}s)"))
     return Granted(role, token_format, issue_time, Seconds(issue_time + lifetime))
 
 
-def _outside_grant(role: str, token_format: TokenFormat, grant: Grant) -> PermissionDeniedError | None:
-    if not grant.allows_role(role):
+def _lifetime(request: TokenRequest, project: Project, grant: Grant, issue_time: Seconds) -> Seconds:
+    if request.ttl is not None:
+        return request.ttl
+    if request.expire_time is not None:
+        return Seconds(request.expire_time - issue_time)
+    return min(project.default_ttl, grant.max_ttl)
+
+
+def _outside_grant(
+    request: TokenRequest, token_format: TokenFormat, lifetime: Seconds, grant: Grant
+) -> PermissionDeniedError | None:
+    if not grant.allows_role(request.role):
         return PermissionDeniedError(
             Reason.ROLE_NOT_GRANTED, "the caller's grant does not name this role", limit="roles", field="role"
         )
@@ -93,21 +98,40 @@ def _outside_grant(role: str, token_format: TokenFormat, grant: Grant) -> Permis
             limit="formats",
             field="format",
         )
+    if lifetime > grant.max_ttl:
+        return PermissionDeniedError(
+            Reason.LIFETIME_NOT_GRANTED,
+            f"the caller's grant allows a lifetime of at most {grant.max_ttl}s",
+            limit=f"max_ttl={grant.max_ttl}s",
+            field=_lifetime_field(request),
+        )
     return None
 
 
-def _too_long(request: TokenRequest, max_ttl: Seconds) -> PermissionDeniedError:
-    return PermissionDeniedError(
-        Reason.LIFETIME_NOT_GRANTED,
-        f"the caller's grant allows a lifetime of at most {max_ttl}s",
-        limit=f"max_ttl={max_ttl}s",
-        field=_lifetime_field(request),
-    )
+def _session_over(request: TokenRequest, session: Session | None) -> PreconditionError | None:
+    if session is not None and session.state is SessionState.ENDED:
+        return PreconditionError(Reason.SESSION_ENDED, request.session_id, "the session has ended")
+    return None
+
+
+def _beyond_format(request: TokenRequest, token_format: TokenFormat, role: Role | None) -> InvalidRequestError | None:
+    """Only the native format carries a project's own roles and a subject."""
+    if token_format is TokenFormat.SESSION_JWT:
+        return None
+    violations = []
+    if role is not None and not role.built_in:
+        violations.append(Violation("role", f"is one of the project's own, which {token_format} cannot carry"))
+    if request.subject:
+        violations.append(Violation("subject", f"cannot be carried by {token_format}"))
+    return InvalidRequestError(violations) if violations else None
+
+
+def _beyond_project(request: TokenRequest, lifetime: Seconds, project: Project) -> InvalidRequestError | None:
+    if lifetime > project.max_ttl:
+        problem = f"is above the project's max_ttl ({project.max_ttl}s)"
+        return InvalidRequestError([Violation(_lifetime_field(request), problem)])
+    return None
 
 
 def _lifetime_field(request: TokenRequest) -> str:
     return "ttl" if request.ttl is not None else "expire_time"
-
-
-def _invalid(field: str, problem: str) -> InvalidRequestError:
-    return InvalidRequestError([Violation(field, problem)])

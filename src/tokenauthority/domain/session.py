@@ -1,4 +1,4 @@
-"""Sessions: the rooms that people join, and the combinations of options that OpenTok forbids (opentok.md: section 5)."""
+"""Sessions: the rooms that people join, and the combinations of options that OpenTok forbids."""
 
 from __future__ import annotations
 

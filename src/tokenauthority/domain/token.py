@@ -84,9 +84,9 @@ class TokenRequest:
 class TokenClaims:
     """What a token says.
 
-    `project_id` is empty in a VONAGE_JWT, which names its `application_id` instead. `token_id` is `jti` where the format
-    has one, else the signature in hex, known once it is signed. `permissions` is empty in the OpenTok formats, where the
-    role's name implies them.
+    `project_id` is empty in a VONAGE_JWT, which names its `application_id` instead. `token_id` is `jti` where the
+    format has one, else the signature in hex, known once it is signed. `permissions` is empty in the OpenTok formats,
+    where the role's name implies them.
     """
 
     session_id: str

@@ -1,4 +1,4 @@
-"""Lets a caller only do what its grant names. The table of methods and actions is complete, or the server does not start.
+"""Lets a caller only do what its grant names; a table of methods and actions with a gap keeps the server from starting.
 
 What the request itself names (project, role, lifetime) is weighed further in, by `domain.policy` and the use cases.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tokenauthority.domain.caller import Action
-from tokenauthority.domain.errors import NotImplementedYetError, PermissionDeniedError, Reason
+from tokenauthority.domain.errors import PermissionDeniedError, Reason, UnimplementedError
 
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def require_complete(methods: Collection[str], actions: Mapping[str, Action] = A
 
 
 class AuthorizationInterceptor:
-    """Default deny: an unlisted method is refused to everybody, a listed one to callers whose grant lacks its action."""
+    """Default deny: an unlisted method is refused to all, a listed one to callers whose grant lacks its action."""
 
     def __init__(self, actions: Mapping[str, Action] = ACTIONS) -> None:
         self._actions = actions
@@ -88,11 +88,13 @@ class AuthorizationInterceptor:
             return await proceed(call)
         action = self._actions.get(call.method)
         if action is None:
-            raise NotImplementedYetError("this method")
+            raise UnimplementedError
         call.record.action = action
         caller = call.record.caller
         if caller is None or action not in caller.grant.actions:
             raise PermissionDeniedError(
-                Reason.ACTION_NOT_GRANTED, f"the caller's grant does not name the action {action}", limit="actions"
+                Reason.ACTION_NOT_GRANTED,
+                f"the caller's grant does not name the action {action}",
+                limit="actions",
             )
         return await proceed(call)

@@ -11,14 +11,14 @@ import inspect
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, NoReturn, Protocol, TypeAlias, cast
 
 import grpc
 import grpc.aio
 
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 
-from tokenauthority.domain.errors import InvalidRequestError, NotImplementedYetError, Violation
+from tokenauthority.domain.errors import InvalidRequestError, UnimplementedError, Violation
 from tokenauthority.interceptors.status import StatusError
 
 
@@ -31,12 +31,36 @@ if TYPE_CHECKING:
 class Context(Protocol):
     """What the interceptors use of grpc.aio's ServicerContext, whose own types leave the messages open."""
 
-    async def abort_with_status(self, status: grpc.Status) -> None: ...
-    async def write(self, message: object) -> None: ...
-    def invocation_metadata(self) -> Sequence[tuple[str, str | bytes]] | None: ...
-    def set_trailing_metadata(self, metadata: Sequence[tuple[str, str]]) -> None: ...
-    def time_remaining(self) -> float | None: ...
-    def peer(self) -> str: ...
+    async def abort_with_status(self, status: grpc.Status) -> NoReturn:
+        """End the RPC."""
+
+    async def write(self, message: object) -> None:
+        """Send one message of a stream."""
+
+    def invocation_metadata(self) -> Sequence[tuple[str, str | bytes]] | None:
+        """What the caller sent along."""
+
+    def set_trailing_metadata(self, metadata: Sequence[tuple[str, str]]) -> None:
+        """What goes along with the status."""
+
+    def time_remaining(self) -> float | None:
+        """Seconds to the caller's deadline."""
+
+    def peer(self) -> str:
+        """The other end of the connection."""
+
+
+class Handler(Protocol):
+    """A method as a servicer registers it; grpc's own type is generic over messages that differ for each method."""
+
+    request_streaming: bool
+    response_streaming: bool
+    request_deserializer: Callable[[bytes], object]
+    response_serializer: Callable[[object], bytes]
+    unary_unary: Callable[[object, Context], Awaitable[object]] | None
+    unary_stream: Callable[[object, Context], object] | None
+    stream_unary: Callable[[object, Context], object] | None
+    stream_stream: Callable[[object, Context], object] | None
 
 
 class Call:
@@ -64,20 +88,18 @@ class Interceptor(Protocol):
         """Do what is to be done around `await proceed(call)` and return its answer, or raise."""
 
 
-class Chain(grpc.aio.ServerInterceptor):  # type: ignore[misc] - grpc.aio's class is untyped at run time
+class Chain(grpc.aio.ServerInterceptor):
     """Runs *interceptors*, outermost first, around every RPC of the server."""
 
     def __init__(self, interceptors: Sequence[Interceptor]) -> None:
         self._interceptors = tuple(interceptors)
-        self._handlers: dict[str, grpc.RpcMethodHandler[object, object]] = {}
+        self._handlers: dict[str, Handler] = {}
 
-    async def intercept_service(
+    async def intercept_service(  # type: ignore[override]  # handlers of all methods, not of one type of message
         self,
-        continuation: Callable[
-            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[object, object] | None]
-        ],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[object, object]:
+    ) -> Handler:
         """The handler of the method, wrapped; composed at its first RPC."""
         method = handler_call_details.method
         wrapped = self._handlers.get(method)
@@ -88,60 +110,53 @@ class Chain(grpc.aio.ServerInterceptor):  # type: ignore[misc] - grpc.aio's clas
             wrapped = self._handlers[method] = self._wrap(method, handler)
         return wrapped
 
-    def _wrap(
-        self, method: str, handler: grpc.RpcMethodHandler[object, object]
-    ) -> grpc.RpcMethodHandler[object, object]:
-        if not handler.request_streaming and not handler.response_streaming:
-            return self._unary(method, partial(_answer, handler))
+    def _wrap(self, method: str, handler: Handler) -> Handler:
+        if handler.unary_unary is not None:
+            return self._unary(method, partial(_answer, handler, handler.unary_unary))
         return self._stream(method, handler)
 
-    def _unary(self, method: str, innermost: Proceed) -> grpc.RpcMethodHandler[object, object]:
-        chain = self._compose(innermost)
+    def _unary(self, method: str, innermost: Proceed) -> Handler:
+        run = self._runner(method, innermost, streaming=False)
+        return cast("Handler", grpc.unary_unary_rpc_method_handler(run))
 
-        async def run(request: object, context: Context) -> object:
-            try:
-                return await chain(Call(method, request, context, streaming=False))
-            except StatusError as error:
-                await context.abort_with_status(error.status)
-
-        return grpc.unary_unary_rpc_method_handler(run)  # type: ignore[arg-type] - bytes in, bytes out
-
-    def _stream(
-        self, method: str, handler: grpc.RpcMethodHandler[object, object]
-    ) -> grpc.RpcMethodHandler[object, object]:
+    def _stream(self, method: str, handler: Handler) -> Handler:
         behavior = handler.stream_stream or handler.stream_unary or handler.unary_stream
-        chain = self._compose(partial(_answer_stream, behavior))
-
-        async def run(request: object, context: Context) -> object:
-            try:
-                return await chain(Call(method, request, context, streaming=True))
-            except StatusError as error:
-                await context.abort_with_status(error.status)
-
+        if behavior is None:
+            raise LookupError(f"{method} has no behavior")
+        run = self._runner(method, partial(_answer_stream, behavior), streaming=True)
         make = {
             (True, True): grpc.stream_stream_rpc_method_handler,
             (True, False): grpc.stream_unary_rpc_method_handler,
             (False, True): grpc.unary_stream_rpc_method_handler,
         }[handler.request_streaming, handler.response_streaming]
-        return make(run, handler.request_deserializer, handler.response_serializer)  # type: ignore[operator] - one shape for three kinds
+        return cast("Handler", make(run, handler.request_deserializer, handler.response_serializer))
 
-    def _compose(self, innermost: Proceed) -> Proceed:
+    def _runner(
+        self, method: str, innermost: Proceed, *, streaming: bool
+    ) -> Callable[[object, Context], Awaitable[object]]:
         proceed = innermost
         for interceptor in reversed(self._interceptors):
             proceed = partial(interceptor.intercept, proceed=proceed)
-        return proceed
+        chain = proceed
+
+        async def run(request: object, context: Context) -> object:
+            try:
+                return await chain(Call(method, request, context, streaming=streaming))
+            except StatusError as error:
+                await context.abort_with_status(error.status)
+
+        return run
 
 
-async def _answer(handler: grpc.RpcMethodHandler[Message, Message], call: Call) -> object:
+async def _answer(handler: Handler, behavior: Callable[[object, Context], Awaitable[object]], call: Call) -> object:
     try:
-        request = handler.request_deserializer(cast("bytes", call.request))  # type: ignore[misc] - set for every unary method
+        request = handler.request_deserializer(cast("bytes", call.request))
     except DecodeError:
         raise InvalidRequestError([Violation("", "the bytes are not a message of this method")]) from None
-    response = await handler.unary_unary(request, call.context)  # type: ignore[misc, arg-type] - an async servicer's method
-    return handler.response_serializer(response)  # type: ignore[misc] - set for every unary method
+    return handler.response_serializer(await behavior(request, call.context))
 
 
-async def _answer_stream(behavior: Callable[[object, object], object], call: Call) -> object:
+async def _answer_stream(behavior: Callable[[object, Context], object], call: Call) -> object:
     result = behavior(call.request, call.context)
     if inspect.isawaitable(result):
         return await result
@@ -150,5 +165,5 @@ async def _answer_stream(behavior: Callable[[object, object], object], call: Cal
     return None
 
 
-async def _unknown_method(call: Call) -> object:
-    raise NotImplementedYetError("this method")
+async def _unknown_method(_: Call) -> object:
+    raise UnimplementedError

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ErrorsInterceptor:
-    """Also holds the call to its deadline. A bug answers INTERNAL with a fixed text: grpcio would send the exception's."""
+    """Also holds the call to its deadline. A bug is INTERNAL with a fixed text; grpcio would send the exception's."""
 
     def __init__(self) -> None:
         self._logger = structlog.stdlib.get_logger(__name__)

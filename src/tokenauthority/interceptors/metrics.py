@@ -28,7 +28,10 @@ class MetricsInterceptor:
     def __init__(self, registry: CollectorRegistry, methods: Collection[str]) -> None:
         self._known = frozenset(methods)
         self._calls = Counter(
-            "tokenauthority_rpcs", "RPCs that ended, by method and status.", ("method", "code"), registry=registry
+            "tokenauthority_rpcs",
+            "RPCs that ended, by method and status.",
+            ("method", "code"),
+            registry=registry,
         )
         self._open = Gauge("tokenauthority_rpcs_in_flight", "RPCs being answered now.", registry=registry)
         self._seconds = Histogram(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from tokenauthority import context
 from tokenauthority.domain.times import Millis
+from tokenauthority.interceptors.status import REQUEST_ID
 
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from tokenauthority.interceptors.chain import Call, Proceed
 
 
-REQUEST_ID: Final = "x-request-id"
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _MAX_USER_AGENT: Final = 200
 

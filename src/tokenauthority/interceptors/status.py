@@ -24,23 +24,26 @@ from tokenauthority.domain.errors import (
     AlreadyExistsError,
     InvalidRequestError,
     NotFoundError,
-    NotImplementedYetError,
     OverloadedError,
     PermissionDeniedError,
     PreconditionError,
     TokenAuthorityError,
     UnauthenticatedError,
     UnavailableError,
+    UnimplementedError,
 )
 
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from google.protobuf.message import Message
 
 
 DOMAIN: Final = "tokenauthority"
+
+REQUEST_ID: Final = "x-request-id"
+"""The metadata key of an RPC's id, both ways."""
 
 CODES: Final[Mapping[type[TokenAuthorityError], grpc.StatusCode]] = {
     InvalidRequestError: grpc.StatusCode.INVALID_ARGUMENT,
@@ -51,7 +54,7 @@ CODES: Final[Mapping[type[TokenAuthorityError], grpc.StatusCode]] = {
     PreconditionError: grpc.StatusCode.FAILED_PRECONDITION,
     OverloadedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     UnavailableError: grpc.StatusCode.UNAVAILABLE,
-    NotImplementedYetError: grpc.StatusCode.UNIMPLEMENTED,
+    UnimplementedError: grpc.StatusCode.UNIMPLEMENTED,
 }
 
 
@@ -65,13 +68,15 @@ class StatusError(Exception):
         self.status = status
 
 
-class _WithPushback(grpc.Status):
-    """A status with one more piece of trailing metadata: gRFC A6's server push-back."""
+class _Status(grpc.Status):
+    """A status with its trailing metadata, which takes the place of any that was set before."""
 
-    def __init__(self, status: grpc.Status, milliseconds: int) -> None:
-        self.code = status.code
-        self.details = status.details
-        self.trailing_metadata = (*status.trailing_metadata, ("grpc-retry-pushback-ms", str(milliseconds)))
+    def __init__(
+        self, code: grpc.StatusCode, details: str, trailing_metadata: Sequence[tuple[str, str | bytes]]
+    ) -> None:
+        self.code = code
+        self.details = details
+        self.trailing_metadata = tuple(trailing_metadata)
 
 
 def of_error(error: TokenAuthorityError, request_id: str) -> StatusError:
@@ -82,17 +87,17 @@ def of_error(error: TokenAuthorityError, request_id: str) -> StatusError:
         info.metadata["limit"] = error.limit
         if error.field:
             info.metadata["field"] = error.field
-    status = _status(code, str(error), info, *_details(error))
-    retry_after = getattr(error, "retry_after", None)
-    if isinstance(error, OverloadedError) and retry_after is not None:
-        status = _WithPushback(status, int(retry_after * 1000))
-    return StatusError(code, error.reason.value, status)
+    trailing = [(REQUEST_ID, request_id)]
+    if isinstance(error, OverloadedError):
+        # gRFC A6: the client's own retry waits this long.
+        trailing.append(("grpc-retry-pushback-ms", str(int(error.retry_after * 1000))))
+    return StatusError(code, error.reason.value, _status(code, str(error), trailing, info, *_details(error)))
 
 
 def plain(code: grpc.StatusCode, reason: str, message: str, request_id: str) -> StatusError:
     """A status that no domain error stands behind: a bug, or a deadline that passed."""
     info = ErrorInfo(domain=DOMAIN, reason=reason, metadata={"request_id": request_id})
-    return StatusError(code, reason, _status(code, message, info))
+    return StatusError(code, reason, _status(code, message, [(REQUEST_ID, request_id)], info))
 
 
 def _details(error: TokenAuthorityError) -> list[Message]:
@@ -106,18 +111,14 @@ def _details(error: TokenAuthorityError) -> list[Message]:
             )
         )
     if isinstance(error, NotFoundError | AlreadyExistsError):
-        details.append(
-            ResourceInfo(resource_type=error.kind, resource_name=error.name, description=str(error))
-        )
+        details.append(ResourceInfo(resource_type=error.kind, resource_name=error.name, description=str(error)))
     if isinstance(error, PreconditionError):
         violation = PreconditionFailure.Violation(
             type=error.reason.value, subject=error.subject, description=str(error)
         )
         details.append(PreconditionFailure(violations=[violation]))
     if isinstance(error, OverloadedError):
-        details.append(
-            QuotaFailure(violations=[QuotaFailure.Violation(subject="server", description=str(error))])
-        )
+        details.append(QuotaFailure(violations=[QuotaFailure.Violation(subject="server", description=str(error))]))
     if isinstance(error, OverloadedError | UnavailableError):
         delay = Duration()
         delay.FromMilliseconds(int(error.retry_after * 1000))
@@ -125,10 +126,11 @@ def _details(error: TokenAuthorityError) -> list[Message]:
     return details
 
 
-def _status(code: grpc.StatusCode, message: str, *details: Message) -> grpc.Status:
+def _status(code: grpc.StatusCode, message: str, trailing: Sequence[tuple[str, str]], *details: Message) -> grpc.Status:
     packed = []
     for detail in details:
         any_message = AnyMessage()
         any_message.Pack(detail)
         packed.append(any_message)
-    return rpc_status.to_status(Status(code=Code.Value(code.name), message=message, details=packed))
+    rich = rpc_status.to_status(Status(code=Code.Value(code.name), message=message, details=packed))
+    return _Status(code, message, (*rich.trailing_metadata, *trailing))

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 from google.protobuf.duration_pb2 import Duration
 
-from tokenauthority.domain.errors import NotImplementedYetError
+from tokenauthority.domain.errors import UnimplementedError
 from tokenauthority.service import mapping, paging
+from tokenauthority.service.context import Context
 from tokenauthority.v1 import key_pb2, key_pb2_grpc
 
 
 if TYPE_CHECKING:
-    import grpc.aio
-
     from tokenauthority.authority.keys import Keys
 
 
@@ -26,19 +25,19 @@ class KeyServicer(key_pb2_grpc.KeyServiceServicer):
         self._jwks_max_age = jwks_max_age
 
     async def GetJsonWebKeySet(
-        self, request: key_pb2.GetJsonWebKeySetRequest, context: grpc.aio.ServicerContext
+        self, request: key_pb2.GetJsonWebKeySetRequest, context: Context
     ) -> key_pb2.GetJsonWebKeySetResponse:
         """See the contract."""
         key_set = self._keys.key_set
         return key_pb2.GetJsonWebKeySetResponse(
             keys=[key_pb2.JsonWebKey(**jwk) for jwk in key_set.keys],
-            json=key_set.document.decode(),
+            json=key_set.body.decode(),
             max_age=Duration(seconds=self._jwks_max_age),
             issuer=self._issuer,
         )
 
     async def ListSigningKeys(
-        self, request: key_pb2.ListSigningKeysRequest, context: grpc.aio.ServicerContext
+        self, request: key_pb2.ListSigningKeysRequest, context: Context
     ) -> key_pb2.ListSigningKeysResponse:
         """See the contract."""
         size = paging.page_size(request.page_size)
@@ -50,20 +49,14 @@ class KeyServicer(key_pb2_grpc.KeyServiceServicer):
             next_page_token=paging.next_token("keys", start + size) if last else "",
         )
 
-    async def PrepareSigningKey(
-        self, request: key_pb2.PrepareSigningKeyRequest, context: grpc.aio.ServicerContext
-    ) -> NoReturn:
+    async def PrepareSigningKey(self, request: key_pb2.PrepareSigningKeyRequest, context: Context) -> NoReturn:
         """Not in this version."""
-        raise NotImplementedYetError("PrepareSigningKey")
+        raise UnimplementedError("PrepareSigningKey")
 
-    async def ActivateSigningKey(
-        self, request: key_pb2.ActivateSigningKeyRequest, context: grpc.aio.ServicerContext
-    ) -> NoReturn:
+    async def ActivateSigningKey(self, request: key_pb2.ActivateSigningKeyRequest, context: Context) -> NoReturn:
         """Not in this version."""
-        raise NotImplementedYetError("ActivateSigningKey")
+        raise UnimplementedError("ActivateSigningKey")
 
-    async def RevokeSigningKey(
-        self, request: key_pb2.RevokeSigningKeyRequest, context: grpc.aio.ServicerContext
-    ) -> NoReturn:
+    async def RevokeSigningKey(self, request: key_pb2.RevokeSigningKeyRequest, context: Context) -> NoReturn:
         """Not in this version."""
-        raise NotImplementedYetError("RevokeSigningKey")
+        raise UnimplementedError("RevokeSigningKey")

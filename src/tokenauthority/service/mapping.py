@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tokenauthority.domain.token import MintedToken
 
 
+_Wire = TypeVar("_Wire", bound=int)
 _Domain = TypeVar("_Domain")
 
 _MEDIA_MODES: Final = {
@@ -65,29 +66,27 @@ _REASONS_OUT: Final = {
 _ALGORITHMS_OUT: Final = {
     algorithm: key_pb2.SigningAlgorithm.Value(f"SIGNING_ALGORITHM_{algorithm.name}") for algorithm in Algorithm
 }
-_KEY_STATES_OUT: Final = {
-    state: key_pb2.SigningKeyState.Value(f"SIGNING_KEY_STATE_{state.name}") for state in KeyState
-}
+_KEY_STATES_OUT: Final = {state: key_pb2.SigningKeyState.Value(f"SIGNING_KEY_STATE_{state.name}") for state in KeyState}
 
 
-def _known(values: Mapping[int, _Domain], value: int, field: str) -> _Domain:
+def _known(values: Mapping[_Wire, _Domain], value: _Wire, field: str) -> _Domain:
     try:
         return values[value]
     except KeyError:
         raise InvalidRequestError([Violation(field, f"has the unknown value {value}")]) from None
 
 
-def token_format(value: int, field: str) -> TokenFormat | None:
+def token_format(value: token_pb2.TokenFormat.ValueType, field: str) -> TokenFormat | None:
     """The format, or None where it is left to the project."""
     return _known(_FORMATS, value, field)
 
 
-def session_state(value: int) -> SessionState | None:
+def session_state(value: session_pb2.SessionState.ValueType) -> SessionState | None:
     """The state to list, or None for all."""
     return _known(_STATES, value, "state")
 
 
-def permissions(values: Iterable[int], field: str) -> tuple[Permission, ...]:
+def permissions(values: Iterable[role_pb2.Permission.ValueType], field: str) -> tuple[Permission, ...]:
     """The permissions, each once, in the order of the enum."""
     return in_order(_known(_PERMISSIONS, value, f"{field}[{i}]") for i, value in enumerate(values))
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from tokenauthority.authority.projects import OpenTokImport, ProjectSpec, VonageImport
+from tokenauthority.authority.projects import OpenTokImport, ProjectChanges, ProjectSpec, VonageImport
 from tokenauthority.context import audit_record, current_caller
 from tokenauthority.domain.errors import InvalidRequestError, Violation
 from tokenauthority.domain.times import Seconds
 from tokenauthority.service import mapping, paging
+from tokenauthority.service.context import Context
 from tokenauthority.v1 import project_pb2, project_pb2_grpc
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import grpc.aio
 
     from tokenauthority.authority.projects import Projects
     from tokenauthority.domain.times import Millis
@@ -34,7 +33,7 @@ class ProjectServicer(project_pb2_grpc.ProjectServiceServicer):
         self._clock = clock
 
     async def CreateProject(
-        self, request: project_pb2.CreateProjectRequest, context: grpc.aio.ServicerContext
+        self, request: project_pb2.CreateProjectRequest, context: Context
     ) -> project_pb2.CreateProjectResponse:
         """See the contract."""
         record = audit_record()
@@ -47,7 +46,7 @@ class ProjectServicer(project_pb2_grpc.ProjectServiceServicer):
         )
 
     async def ImportProject(
-        self, request: project_pb2.ImportProjectRequest, context: grpc.aio.ServicerContext
+        self, request: project_pb2.ImportProjectRequest, context: Context
     ) -> project_pb2.ImportProjectResponse:
         """See the contract."""
         record = audit_record()
@@ -70,14 +69,14 @@ class ProjectServicer(project_pb2_grpc.ProjectServiceServicer):
         return project_pb2.ImportProjectResponse(project=mapping.project_message(project))
 
     async def GetProject(
-        self, request: project_pb2.GetProjectRequest, context: grpc.aio.ServicerContext
+        self, request: project_pb2.GetProjectRequest, context: Context
     ) -> project_pb2.GetProjectResponse:
         """See the contract."""
         project = await self._projects.get(_chosen(request.project_id))
         return project_pb2.GetProjectResponse(project=mapping.project_message(project))
 
     async def ListProjects(
-        self, request: project_pb2.ListProjectsRequest, context: grpc.aio.ServicerContext
+        self, request: project_pb2.ListProjectsRequest, context: Context
     ) -> project_pb2.ListProjectsResponse:
         """See the contract."""
         size = paging.page_size(request.page_size)
@@ -90,7 +89,7 @@ class ProjectServicer(project_pb2_grpc.ProjectServiceServicer):
         )
 
     async def UpdateProject(
-        self, request: project_pb2.UpdateProjectRequest, context: grpc.aio.ServicerContext
+        self, request: project_pb2.UpdateProjectRequest, context: Context
     ) -> project_pb2.UpdateProjectResponse:
         """See the contract."""
         project_id = _chosen(request.project.project_id)
@@ -98,7 +97,7 @@ class ProjectServicer(project_pb2_grpc.ProjectServiceServicer):
         return project_pb2.UpdateProjectResponse(project=mapping.project_message(project))
 
     async def RotateProjectSecret(
-        self, request: project_pb2.RotateProjectSecretRequest, context: grpc.aio.ServicerContext
+        self, request: project_pb2.RotateProjectSecretRequest, context: Context
     ) -> project_pb2.RotateProjectSecretResponse:
         """See the contract."""
         secret = await self._projects.rotate_secret(_chosen(request.project_id), self._clock())
@@ -106,7 +105,7 @@ class ProjectServicer(project_pb2_grpc.ProjectServiceServicer):
         return project_pb2.RotateProjectSecretResponse(secret=mapping.new_secret_message(secret))
 
     async def RetireProjectSecret(
-        self, request: project_pb2.RetireProjectSecretRequest, context: grpc.aio.ServicerContext
+        self, request: project_pb2.RetireProjectSecretRequest, context: Context
     ) -> project_pb2.RetireProjectSecretResponse:
         """See the contract."""
         audit_record().object_id = request.secret_id[:64]
@@ -132,18 +131,22 @@ def _spec(request: _NewProject, *, external: bool | None) -> ProjectSpec:
     )
 
 
-def _changes(request: project_pb2.UpdateProjectRequest) -> dict[str, object]:
+def _changes(request: project_pb2.UpdateProjectRequest) -> ProjectChanges:
     project, paths = request.project, set(request.update_mask.paths)
     if not paths or paths - set(_CHANGEABLE):
         raise InvalidRequestError([Violation("update_mask", "must name some of " + ", ".join(_CHANGEABLE))])
-    token_format = mapping.token_format(project.default_format, "project.default_format")
-    if "default_format" in paths and token_format is None:
-        raise InvalidRequestError([Violation("project.default_format", "must not be UNSPECIFIED")])
-    values: dict[str, object] = {
-        "display_name": project.display_name,
-        "default_format": token_format,
-        "default_ttl": Seconds(project.default_ttl.seconds),
-        "max_ttl": Seconds(project.max_ttl.seconds),
-        "external_sessions": project.external_sessions,
-    }
-    return {name: value for name, value in values.items() if name in paths}
+    changes = ProjectChanges()
+    if "display_name" in paths:
+        changes["display_name"] = project.display_name
+    if "default_format" in paths:
+        token_format = mapping.token_format(project.default_format, "project.default_format")
+        if token_format is None:
+            raise InvalidRequestError([Violation("project.default_format", "must not be UNSPECIFIED")])
+        changes["default_format"] = token_format
+    if "default_ttl" in paths:
+        changes["default_ttl"] = Seconds(project.default_ttl.seconds)
+    if "max_ttl" in paths:
+        changes["max_ttl"] = Seconds(project.max_ttl.seconds)
+    if "external_sessions" in paths:
+        changes["external_sessions"] = project.external_sessions
+    return changes

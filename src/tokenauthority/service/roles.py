@@ -8,13 +8,12 @@ from tokenauthority.context import audit_record, current_caller
 from tokenauthority.domain.errors import InvalidRequestError, Violation
 from tokenauthority.domain.role import Role
 from tokenauthority.service import mapping, paging
+from tokenauthority.service.context import Context
 from tokenauthority.v1 import role_pb2, role_pb2_grpc
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import grpc.aio
 
     from tokenauthority.authority.roles import Roles
     from tokenauthority.domain.times import Millis
@@ -30,9 +29,7 @@ class RoleServicer(role_pb2_grpc.RoleServiceServicer):
         self._roles = roles
         self._clock = clock
 
-    async def ListRoles(
-        self, request: role_pb2.ListRolesRequest, context: grpc.aio.ServicerContext
-    ) -> role_pb2.ListRolesResponse:
+    async def ListRoles(self, request: role_pb2.ListRolesRequest, context: Context) -> role_pb2.ListRolesResponse:
         """See the contract."""
         project_id = _chosen(request.project_id)
         query = f"roles/{project_id}"
@@ -50,17 +47,13 @@ class RoleServicer(role_pb2_grpc.RoleServiceServicer):
             next_page_token=paging.next_token(query, last.name) if last else "",
         )
 
-    async def GetRole(
-        self, request: role_pb2.GetRoleRequest, context: grpc.aio.ServicerContext
-    ) -> role_pb2.GetRoleResponse:
+    async def GetRole(self, request: role_pb2.GetRoleRequest, context: Context) -> role_pb2.GetRoleResponse:
         """See the contract."""
         project_id = _chosen(request.project_id, request.name)
         role = await self._roles.get(project_id, request.name)
         return role_pb2.GetRoleResponse(role=mapping.role_message(role))
 
-    async def CreateRole(
-        self, request: role_pb2.CreateRoleRequest, context: grpc.aio.ServicerContext
-    ) -> role_pb2.CreateRoleResponse:
+    async def CreateRole(self, request: role_pb2.CreateRoleRequest, context: Context) -> role_pb2.CreateRoleResponse:
         """See the contract."""
         project_id = _chosen(request.project_id, request.name)
         now = self._clock()
@@ -74,9 +67,7 @@ class RoleServicer(role_pb2_grpc.RoleServiceServicer):
         )
         return role_pb2.CreateRoleResponse(role=mapping.role_message(await self._roles.create(role)))
 
-    async def UpdateRole(
-        self, request: role_pb2.UpdateRoleRequest, context: grpc.aio.ServicerContext
-    ) -> role_pb2.UpdateRoleResponse:
+    async def UpdateRole(self, request: role_pb2.UpdateRoleRequest, context: Context) -> role_pb2.UpdateRoleResponse:
         """See the contract."""
         project_id = _chosen(request.project_id, request.name)
         given = {"permissions": bool(request.permissions), "description": bool(request.description)}
@@ -92,9 +83,7 @@ class RoleServicer(role_pb2_grpc.RoleServiceServicer):
         )
         return role_pb2.UpdateRoleResponse(role=mapping.role_message(role))
 
-    async def DeleteRole(
-        self, request: role_pb2.DeleteRoleRequest, context: grpc.aio.ServicerContext
-    ) -> role_pb2.DeleteRoleResponse:
+    async def DeleteRole(self, request: role_pb2.DeleteRoleRequest, context: Context) -> role_pb2.DeleteRoleResponse:
         """See the contract."""
         project_id = _chosen(request.project_id, request.name)
         await self._roles.delete(project_id, request.name, self._clock())

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 from tokenauthority.context import audit_record, current_caller
 from tokenauthority.domain.times import Millis
 from tokenauthority.service import mapping, paging
+from tokenauthority.service.context import Context
 from tokenauthority.v1 import session_pb2, session_pb2_grpc
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import grpc.aio
 
     from tokenauthority.authority.sessions import Sessions
 
@@ -26,19 +25,23 @@ class SessionServicer(session_pb2_grpc.SessionServiceServicer):
         self._clock = clock
 
     async def CreateSession(
-        self, request: session_pb2.CreateSessionRequest, context: grpc.aio.ServicerContext
+        self, request: session_pb2.CreateSessionRequest, context: Context
     ) -> session_pb2.CreateSessionResponse:
         """See the contract."""
         record = audit_record()
         record.project_id = request.project_id[:32]
         session = await self._sessions.create(
-            request.project_id, mapping.session_spec(request), request.request_id, current_caller(), self._clock()
+            request.project_id,
+            mapping.session_spec(request),
+            request.request_id,
+            current_caller(),
+            self._clock(),
         )
         record.project_id, record.session_id = session.project_id, session.session_id
         return session_pb2.CreateSessionResponse(session=mapping.session_message(session))
 
     async def GetSession(
-        self, request: session_pb2.GetSessionRequest, context: grpc.aio.ServicerContext
+        self, request: session_pb2.GetSessionRequest, context: Context
     ) -> session_pb2.GetSessionResponse:
         """See the contract."""
         record = audit_record()
@@ -48,7 +51,7 @@ class SessionServicer(session_pb2_grpc.SessionServiceServicer):
         return session_pb2.GetSessionResponse(session=mapping.session_message(session))
 
     async def ListSessions(
-        self, request: session_pb2.ListSessionsRequest, context: grpc.aio.ServicerContext
+        self, request: session_pb2.ListSessionsRequest, context: Context
     ) -> session_pb2.ListSessionsResponse:
         """See the contract."""
         record = audit_record()
@@ -70,7 +73,7 @@ class SessionServicer(session_pb2_grpc.SessionServiceServicer):
         )
 
     async def EndSession(
-        self, request: session_pb2.EndSessionRequest, context: grpc.aio.ServicerContext
+        self, request: session_pb2.EndSessionRequest, context: Context
     ) -> session_pb2.EndSessionResponse:
         """See the contract."""
         record = audit_record()

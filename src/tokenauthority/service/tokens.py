@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
-from tokenauthority.context import audit_record, current_caller
-from tokenauthority.domain.errors import InvalidRequestError, NotImplementedYetError, Violation
+from tokenauthority.context import AuditedToken, audit_record, current_caller
+from tokenauthority.domain.errors import InvalidRequestError, UnimplementedError, Violation
 from tokenauthority.domain.ids import MAX_SESSION_ID
 from tokenauthority.domain.token import MAX_BATCH
 from tokenauthority.service import mapping
+from tokenauthority.service.context import Context
 from tokenauthority.v1 import token_pb2, token_pb2_grpc
 
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
-
-    import grpc.aio
 
     from tokenauthority.authority.generate import Generate
     from tokenauthority.authority.verify import Verify
@@ -32,7 +31,7 @@ class TokenServicer(token_pb2_grpc.TokenServiceServicer):
         self._clock = clock
 
     async def GenerateToken(
-        self, request: token_pb2.GenerateTokenRequest, context: grpc.aio.ServicerContext
+        self, request: token_pb2.GenerateTokenRequest, context: Context
     ) -> token_pb2.GenerateTokenResponse:
         """See the contract."""
         try:
@@ -41,11 +40,11 @@ class TokenServicer(token_pb2_grpc.TokenServiceServicer):
             minted = await self._generate.one(wanted, current_caller().grant, self._clock())
         except InvalidRequestError as error:
             raise InvalidRequestError([v.under("request") for v in error.violations]) from error
-        _note_minted((minted,))
+        _note_minted(minted)
         return token_pb2.GenerateTokenResponse(token=mapping.token_message(minted))
 
     async def BatchGenerateTokens(
-        self, request: token_pb2.BatchGenerateTokensRequest, context: grpc.aio.ServicerContext
+        self, request: token_pb2.BatchGenerateTokensRequest, context: Context
     ) -> token_pb2.BatchGenerateTokensResponse:
         """See the contract."""
         if len(request.requests) > MAX_BATCH:
@@ -53,14 +52,14 @@ class TokenServicer(token_pb2_grpc.TokenServiceServicer):
                 [Violation("requests", f"must have 1 to {MAX_BATCH} items, has {len(request.requests)}")]
             )
         wanted = _token_requests(request.requests)
-        if wanted:
-            _note_wanted(wanted[0])
         minted = await self._generate.batch(wanted, current_caller().grant, self._clock())
-        _note_minted(minted)
+        record = audit_record()
+        record.token_ids = tuple(token.token_id for token in minted)
+        record.tokens = tuple(map(_audited, minted))
         return token_pb2.BatchGenerateTokensResponse(tokens=[mapping.token_message(token) for token in minted])
 
     async def VerifyToken(
-        self, request: token_pb2.VerifyTokenRequest, context: grpc.aio.ServicerContext
+        self, request: token_pb2.VerifyTokenRequest, context: Context
     ) -> token_pb2.VerifyTokenResponse:
         """See the contract."""
         violations = []
@@ -87,17 +86,15 @@ class TokenServicer(token_pb2_grpc.TokenServiceServicer):
             record.token_ids = (claims.token_id,)
         return mapping.verdict_message(verdict)
 
-    async def RevokeTokens(
-        self, request: token_pb2.RevokeTokensRequest, context: grpc.aio.ServicerContext
-    ) -> NoReturn:
+    async def RevokeTokens(self, request: token_pb2.RevokeTokensRequest, context: Context) -> NoReturn:
         """Not in this version."""
-        raise NotImplementedYetError("RevokeTokens")
+        raise UnimplementedError("RevokeTokens")
 
     async def WatchRevocations(
-        self, request: token_pb2.WatchRevocationsRequest, context: grpc.aio.ServicerContext
+        self, request: token_pb2.WatchRevocationsRequest, context: Context
     ) -> AsyncIterator[token_pb2.WatchRevocationsResponse]:
         """Not in this version."""
-        raise NotImplementedYetError("WatchRevocations")
+        raise UnimplementedError("WatchRevocations")
         yield
 
 
@@ -123,10 +120,22 @@ def _note_wanted(wanted: TokenRequest) -> None:
     record.subject = wanted.subject[:255]
 
 
-def _note_minted(minted: Sequence[MintedToken]) -> None:
+def _note_minted(minted: MintedToken) -> None:
     record = audit_record()
-    first = minted[0]
-    record.project_id = first.claims.project_id
-    record.format = first.format
-    record.lifetime = first.claims.expire_time - first.claims.issue_time
-    record.token_ids = tuple(token.token_id for token in minted)
+    record.project_id = minted.claims.project_id
+    record.format = minted.format
+    record.lifetime = minted.claims.expire_time - minted.claims.issue_time
+    record.token_ids = (minted.token_id,)
+
+
+def _audited(minted: MintedToken) -> AuditedToken:
+    claims = minted.claims
+    return AuditedToken(
+        minted.token_id,
+        claims.project_id,
+        claims.session_id,
+        claims.role,
+        minted.format,
+        claims.expire_time - claims.issue_time,
+        claims.subject,
+    )

@@ -1,1 +1,1 @@
-"""The signing core: keys, the key ring, one codec per token format, sealing and the JWKS. No I/O, no clock."""
+"""The signing core: keys, their ring, one codec per token format, sealing, the JWKS. No I/O, no clock."""

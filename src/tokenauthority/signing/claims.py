@@ -12,23 +12,24 @@ from tokenauthority.domain.times import Seconds
 from tokenauthority.signing.codec import LAST_SECOND, malformed
 
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 MAX_DEPTH: Final = 16
 """Levels of objects and lists. The deepest token that an official SDK makes (the `acl` of Vonage) has 4."""
 
 MAX_NUMBER: Final = 32
-"""Characters of a JSON number. The longest that an official SDK writes is a double of JavaScript's, at most 24."""
+"""Characters of a JSON number. The longest that an official SDK writes is a JavaScript double, at most 24."""
 
 MAX_MOMENT: Final = 2**53 - 1
-"""The largest number that every JSON parser reads alike. Node's SDK lets milliseconds pass for seconds, which fit."""
+"""The largest integer that every JSON parser reads alike. Milliseconds, which Node's SDK lets pass, fit."""
 
 
 def json_object(data: bytes, name: str) -> dict[str, Json]:
-    """*data* as a JSON object that every parser reads alike: UTF-8, no name twice, finite numbers, no lone surrogate.
+    """*data* as a JSON object that every parser reads alike; in errors it is *name*.
 
     Raises:
-        TokenRejectedError: `MALFORMED`; *name* says what it was to be.
+        TokenRejectedError: `MALFORMED`: not UTF-8, a name twice, a number that is infinite or has more than 32
+            characters, a lone surrogate, or more than 16 levels.
     """
     try:
         source = data.decode("utf-8")

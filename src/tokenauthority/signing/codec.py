@@ -16,9 +16,10 @@ MAX_NONCE: Final = 999_999
 """The largest nonce of OPENTOK_T1 and OPENTOK_JWT tokens made here, as the official Python SDK draws it."""
 
 LAST_SECOND: Final = Seconds(253_402_300_799)
-"""The end of the year 9999, the last moment that a `google.protobuf.Timestamp` holds; later ones are read as this."""
+"""The end of the year 9999, the last moment that a protobuf Timestamp holds; later ones are read as this."""
 
 CONNECT_SCOPE: Final = "session.connect"
+MAX_TOKEN_ID: Final = 255
 
 
 class Encoded(NamedTuple):
@@ -32,8 +33,8 @@ class Encoded(NamedTuple):
 class Unverified:
     """A well-formed token whose signature nobody has checked: good for finding the key, never for a decision.
 
-    `claims` are what the token says of itself. `key_hint` is its `kid`, empty in the formats without one. `algorithm` is
-    what its header names, or `HMAC-SHA1` for T1.
+    `claims` are what the token says of itself. `key_hint` is its `kid`, empty in the formats without one.
+    `algorithm` is what its header names, or `HMAC-SHA1` for T1.
     """
 
     format: TokenFormat
@@ -46,7 +47,7 @@ class Unverified:
 
 @attrs.frozen(kw_only=True)
 class Verified:
-    """What a token says, and the id of the key whose signature proves it. Whether it is in force is not decided here."""
+    """What a token says, and the id of the key whose signature proves it. It may still be out of force."""
 
     claims: TokenClaims
     key_id: str
@@ -59,7 +60,7 @@ def malformed(detail: str) -> TokenRejectedError:
 
 def signature_invalid() -> TokenRejectedError:
     """The refusal of a token whose signature is not the key's."""
-    return TokenRejectedError(InactiveReason.SIGNATURE_INVALID, "the signature does not fit the token and the key")
+    return TokenRejectedError(InactiveReason.SIGNATURE_INVALID, "the signature does not fit token and key")
 
 
 def key_unknown(detail: str) -> TokenRejectedError:

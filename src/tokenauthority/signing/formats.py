@@ -11,8 +11,8 @@ from tokenauthority.signing.keys import SESSION_JWT_TYPE
 def parse(token: str) -> Unverified:
     """Read *token*, of whichever format, without verifying it.
 
-    `T1==` starts an OPENTOK_T1; `typ: session+jwt` marks a SESSION_JWT; of other JWTs those with an `application_id` are
-    VONAGE_JWT and the rest OPENTOK_JWT.
+    `T1==` starts an OPENTOK_T1; `typ: session+jwt` marks a SESSION_JWT; of other JWTs those with an
+    `application_id` are VONAGE_JWT and the rest OPENTOK_JWT.
 
     Raises:
         TokenRejectedError: `MALFORMED`, whatever else *token* may be.

@@ -14,7 +14,7 @@ from tokenauthority.signing.keyring import KeyRing
 class JsonWebKeySet:
     """A key set in the forms that its readers want. `etag` is a strong one, quotes included (RFC 9110)."""
 
-    keys: tuple[dict[str, str], ...]
+    keys: tuple[dict[str, str], ...] = attrs.field(eq=False)
     body: bytes = attrs.field(repr=False)
     etag: str
 

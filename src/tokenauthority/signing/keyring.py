@@ -1,4 +1,4 @@
-"""The authority's ring of signing keys: which one signs, which ones verify, which one is no longer trusted."""
+"""The authority's ring of signing keys: which one signs, which verify, which are no longer trusted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RingKey:
 
 @attrs.frozen(init=False)
 class KeyRing:
-    """An unchanging ring with exactly one ACTIVE key. `entries` are newest first, by when they were made, then by id."""
+    """An unchanging ring with exactly one ACTIVE key. `entries` are newest first: by create time, then id."""
 
     entries: tuple[RingKey, ...]
     active: SigningKey

@@ -1,4 +1,4 @@
-"""Key objects: parsed once, each bound to its algorithm, none of which shows its secret in `repr` or in an error."""
+"""Key objects: parsed once, each bound to its algorithm; `repr` and errors never show a secret."""
 
 from __future__ import annotations
 
@@ -9,31 +9,29 @@ from typing import Final
 import attrs
 import msgspec
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_der_private_key,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from jwt import get_algorithm_by_name
 
 from tokenauthority.domain.ids import is_uuid
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.project import is_secret
-from tokenauthority.signing.jose import PrivateKey, PublicKey, Signer, Verifier, encode_segment
+from tokenauthority.domain.token import TokenFormat
+from tokenauthority.signing.codec import Unverified, key_unknown
+from tokenauthority.signing.jose import Signer, Verifier, encode_segment
+from tokenauthority.signing.private_keys import (
+    PrivateKey,
+    PublicKey,
+    checked,
+    checked_rsa,
+    generate,
+    load_der,
+    load_pem,
+    to_der,
+)
 
-
-MIN_RSA_BITS: Final = 2048
-MAX_RSA_BITS: Final = 4096
-MAX_PEM: Final = 16_384
-"""Characters of a PEM file that is looked at. A 4096-bit key has about 3,300."""
 
 SESSION_JWT_TYPE: Final = "session+jwt"
 
-_PUBLIC_EXPONENT: Final = 65_537
 _JWK_MEMBERS: Final = {
     Algorithm.ES256: ("crv", "kty", "x", "y"),
     Algorithm.EDDSA: ("crv", "kty", "x"),
@@ -42,20 +40,31 @@ _JWK_MEMBERS: Final = {
 """The members that RFC 7638 and RFC 8037 hash, in the order in which they do."""
 
 
+def _secret(text: str) -> str:
+    if not is_secret(text):
+        raise ValueError("a project secret is 40 hex characters")
+    return text
+
+
+def _application_id(text: str) -> str:
+    if not is_uuid(text):
+        raise ValueError("a Vonage application id is a UUID")
+    return text.lower()
+
+
 @attrs.frozen
 class ProjectSecret:
-    """A live secret of a project: 40 hex characters, the HMAC key of OPENTOK_T1 (SHA-1) and OPENTOK_JWT (HS256)."""
+    """A live secret of a project: 40 hex characters, the HMAC key of OPENTOK_T1 and OPENTOK_JWT.
+
+    Raises:
+        ValueError: *value* has another shape.
+    """
 
     secret_id: str
-    value: str = attrs.field(repr=False)
+    value: str = attrs.field(converter=_secret, repr=False)
     hmac_key: bytes = attrs.field(init=False, repr=False, eq=False)
     signer: Signer = attrs.field(init=False, repr=False, eq=False)
     verifier: Verifier = attrs.field(init=False, repr=False, eq=False)
-
-    @value.validator
-    def _has_its_shape(self, _attribute: attrs.Attribute[str], value: str) -> None:
-        if not is_secret(value):
-            raise ValueError(f"project secret {self.secret_id} is not 40 hex characters")
 
     @hmac_key.default
     def _bytes(self) -> bytes:
@@ -72,18 +81,17 @@ class ProjectSecret:
 
 @attrs.frozen
 class VonageKey:
-    """The RSA key of a Vonage application (a UUID, kept in lower case), imported into a project."""
+    """The RSA key of a Vonage application (a UUID, kept in lower case), imported into a project.
+
+    Raises:
+        ValueError: the key has not 2048 to 4096 bits and a usual exponent, or the application id is no UUID.
+    """
 
     key_id: str
-    application_id: str = attrs.field(converter=str.lower)
-    private_key: rsa.RSAPrivateKey = attrs.field(repr=False, eq=False)
+    application_id: str = attrs.field(converter=_application_id)
+    private_key: RSAPrivateKey = attrs.field(converter=checked_rsa, repr=False, eq=False)
     signer: Signer = attrs.field(init=False, repr=False, eq=False)
     verifier: Verifier = attrs.field(init=False, repr=False, eq=False)
-
-    @application_id.validator
-    def _is_a_uuid(self, _attribute: attrs.Attribute[str], value: str) -> None:
-        if not is_uuid(value):
-            raise ValueError("a Vonage application id is a UUID")
 
     @signer.default
     def _prepared_signer(self) -> Signer:
@@ -95,13 +103,12 @@ class VonageKey:
 
     @classmethod
     def from_pem(cls, key_id: str, application_id: str, pem: str) -> VonageKey:
-        """The key in *pem*, as Vonage hands it out.
+        """The key in *pem*, as Vonage hands it out: unencrypted, PKCS#1 or PKCS#8.
 
         Raises:
-            ValueError: it is no unencrypted RSA private key (PKCS#1 or PKCS#8) of 2048 to 4096 bits with a usual public
-                exponent, or *application_id* is no UUID. The text never holds key material.
+            ValueError: it is none, or not a usable one. The text never holds key material.
         """
-        return cls(key_id, application_id, _checked_rsa(_load_pem(pem)))
+        return cls(key_id, application_id, load_pem(pem))
 
     @classmethod
     def from_der(cls, key_id: str, application_id: str, der: bytes) -> VonageKey:
@@ -110,11 +117,11 @@ class VonageKey:
         Raises:
             ValueError: *der* is no such key.
         """
-        return cls(key_id, application_id, _checked_rsa(_load_der(der)))
+        return cls(key_id, application_id, load_der(der))
 
     def to_der(self) -> bytes:
         """The private key as unencrypted PKCS#8 DER, to be sealed."""
-        return _to_der(self.private_key)
+        return to_der(self.private_key)
 
 
 @attrs.frozen
@@ -125,6 +132,18 @@ class ProjectKeys:
     secrets: tuple[ProjectSecret, ...] = ()
     vonage: VonageKey | None = None
 
+    def live_secrets(self, unverified: Unverified, token_format: TokenFormat) -> tuple[ProjectSecret, ...]:
+        """The secrets that may have signed *unverified*, which must be a *token_format* of this project.
+
+        Raises:
+            TokenRejectedError: `KEY_UNKNOWN`, it is not, or the project has no secret.
+        """
+        if unverified.format is not token_format or unverified.claims.project_id != self.project_id:
+            raise key_unknown("the keys are not those of the token's project")
+        if not self.secrets:
+            raise key_unknown("the project has no secret")
+        return self.secrets
+
 
 @attrs.frozen
 class VerifyingKey:
@@ -132,7 +151,7 @@ class VerifyingKey:
 
     key_id: str
     algorithm: Algorithm
-    jwk: dict[str, str] = attrs.field(repr=False)
+    jwk: dict[str, str] = attrs.field(repr=False, hash=False)
     verifier: Verifier = attrs.field(repr=False, eq=False)
 
 
@@ -149,13 +168,7 @@ class SigningKey:
     @classmethod
     def generate(cls, algorithm: Algorithm) -> SigningKey:
         """A new key: P-256, Ed25519, or RSA of 2048 bits."""
-        match algorithm:
-            case Algorithm.ES256:
-                return cls.of(algorithm, ec.generate_private_key(ec.SECP256R1()))
-            case Algorithm.EDDSA:
-                return cls.of(algorithm, ed25519.Ed25519PrivateKey.generate())
-            case Algorithm.RS256:
-                return cls.of(algorithm, rsa.generate_private_key(_PUBLIC_EXPONENT, MIN_RSA_BITS))
+        return cls.of(algorithm, generate(algorithm))
 
     @classmethod
     def from_der(cls, algorithm: Algorithm, der: bytes) -> SigningKey:
@@ -164,7 +177,7 @@ class SigningKey:
         Raises:
             ValueError: *der* is no private key, or one that *algorithm* cannot use.
         """
-        return cls.of(algorithm, _load_der(der))
+        return cls.of(algorithm, load_der(der))
 
     @classmethod
     def of(cls, algorithm: Algorithm, private_key: object) -> SigningKey:
@@ -173,14 +186,14 @@ class SigningKey:
         Raises:
             ValueError: the one is not for the other.
         """
-        checked = _checked(algorithm, private_key)
-        public = _public_half(algorithm, checked.public_key())
+        key = checked(algorithm, private_key)
+        public = _public_half(algorithm, key.public_key())
         header = {"alg": algorithm.value, "typ": SESSION_JWT_TYPE, "kid": public.key_id}
-        return cls(public.key_id, algorithm, public, Signer(algorithm, checked, header), checked)
+        return cls(public.key_id, algorithm, public, Signer(algorithm, key, header), key)
 
     def to_der(self) -> bytes:
         """The private key as unencrypted PKCS#8 DER, to be sealed."""
-        return _to_der(self.private_key)
+        return to_der(self.private_key)
 
 
 def _public_half(algorithm: Algorithm, key: PublicKey) -> VerifyingKey:
@@ -189,48 +202,3 @@ def _public_half(algorithm: Algorithm, key: PublicKey) -> VerifyingKey:
     thumbprint = encode_segment(hashlib.sha256(msgspec.json.encode(members)).digest()).decode()
     jwk = {**members, "use": "sig", "alg": algorithm.value, "kid": thumbprint}
     return VerifyingKey(thumbprint, algorithm, jwk, Verifier(algorithm, key))
-
-
-def _checked(algorithm: Algorithm, key: object) -> PrivateKey:
-    match algorithm, key:
-        case Algorithm.ES256, ec.EllipticCurvePrivateKey(curve=ec.SECP256R1()):
-            return key
-        case Algorithm.EDDSA, ed25519.Ed25519PrivateKey():
-            return key
-        case Algorithm.RS256, rsa.RSAPrivateKey():
-            return _checked_rsa(key)
-    raise ValueError(f"the key is not one for {algorithm}")
-
-
-def _checked_rsa(key: object) -> rsa.RSAPrivateKey:
-    if not isinstance(key, rsa.RSAPrivateKey):
-        raise ValueError("the key is not an RSA key")  # noqa: TRY004 - a wrong file, not a wrong call
-    if not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
-        raise ValueError(f"the RSA key must have {MIN_RSA_BITS} to {MAX_RSA_BITS} bits, has {key.key_size}")
-    if key.public_key().public_numbers().e < _PUBLIC_EXPONENT:
-        raise ValueError(f"the public exponent of the RSA key must be at least {_PUBLIC_EXPONENT}")
-    return key
-
-
-def _load_pem(pem: str) -> object:
-    if len(pem) > MAX_PEM:
-        raise ValueError(f"the private key must have at most {MAX_PEM} characters")
-    if "ENCRYPTED" in pem:
-        raise ValueError("the private key is encrypted: decrypt it first")
-    if "PRIVATE KEY-----" not in pem:
-        raise ValueError("there is no PEM private key (-----BEGIN PRIVATE KEY-----)")
-    try:
-        return load_pem_private_key(pem.encode(), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise ValueError("the private key cannot be read: damaged, cut off, or of an unknown kind") from None
-
-
-def _load_der(der: bytes) -> object:
-    try:
-        return load_der_private_key(der, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise ValueError("the stored private key cannot be read") from None
-
-
-def _to_der(key: PrivateKey) -> bytes:
-    return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())

@@ -1,7 +1,7 @@
 """OPENTOK_JWT: a JWT under HS256 with a project secret, `ist: project` (opentok.md: section 2a).
 
-Written with the claims of the official Python SDK, in its order. Read as Ruby's, Python's, Node's, Java's, PHP's and
-.NET's write it.
+Written with the claims of the official Python SDK, in its order. Read as Ruby's, Python's, Node's, Java's,
+PHP's and .NET's write it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from tokenauthority.signing.codec import (
     built_in_role,
     checked_session_id,
     day_after,
-    key_unknown,
     malformed,
     signature_invalid,
     split_classes,
@@ -39,7 +38,7 @@ _DOTNET_LAYOUT: Final = "initial_layout_list"
 def encode(claims: TokenClaims, key: ProjectSecret, nonce: int) -> Encoded:
     """A token that says *claims*, with the claims of the Python SDK; *nonce* is from 0 to 999999.
 
-    The format carries the session, project, role, times, data and layout classes. Its id is the signature in hex.
+    The format carries session, project, role, times, data and layout classes. Its id is the signature in hex.
     """
     payload: dict[str, object] = {
         "session_id": claims.session_id,
@@ -90,40 +89,31 @@ def read(jws: CompactJws) -> Unverified:
         data=optional_text(payload, "connection_data"),
         initial_layout_class_list=layout_classes(payload),
     )
-    return Unverified(
-        format=TokenFormat.OPENTOK_JWT,
-        claims=claims,
-        key_hint="",
-        algorithm=jws.algorithm,
-        signing_input=jws.signing_input,
-        signature=jws.signature,
-    )
+    return jws.unverified(TokenFormat.OPENTOK_JWT, claims)
 
 
 def verify(unverified: Unverified, keys: ProjectKeys) -> Verified:
-    """What the token says, once one of the project's live secrets has signed it; all are tried, however early one fits.
+    """What the token says, once it is signed by one of the project's live secrets, all of which are tried.
 
     Raises:
-        TokenRejectedError: `SIGNATURE_INVALID`, or `KEY_UNKNOWN` if *keys* has no secret or is another project's.
+        TokenRejectedError: `SIGNATURE_INVALID`, or `KEY_UNKNOWN` if *keys* has no secret or is another
+            project's.
     """
-    if unverified.format is not TokenFormat.OPENTOK_JWT or unverified.claims.project_id != keys.project_id:
-        raise key_unknown("the keys are not those of the token's project")
-    if not keys.secrets:
-        raise key_unknown("the project has no secret")
-    fitting = [secret.secret_id for secret in keys.secrets if secret.verifier.holds(unverified)]
+    secrets = keys.live_secrets(unverified, TokenFormat.OPENTOK_JWT)
+    fitting = [secret.secret_id for secret in secrets if secret.verifier.holds(unverified)]
     if not fitting:
         raise signature_invalid()
     return Verified(claims=unverified.claims, key_id=fitting[0])
 
 
 def layout_classes(payload: dict[str, Json]) -> tuple[str, ...]:
-    """The layout classes in *payload*, whichever official SDK wrote it: a list, or a string joined by spaces."""
+    """The layout classes in *payload*, whichever SDK wrote it: a list, or a string joined by spaces."""
     name = _LAYOUT if _LAYOUT in payload else _DOTNET_LAYOUT
     if isinstance(payload.get(name), list):
         return text_list(payload, name)
     joined = optional_text(payload, name)
     if list(payload)[:2] == ["iss", "iat"]:
-        # PHP's SDK, known by its order, escapes the list as if for a URL. Nobody else does, so that in a token of
+        # PHP's SDK, known by its order, escapes the list as if for a URL. Nobody else does: in a token of
         # another make the class `a+b` is what it says.
         joined = unquote_plus(joined)
     return split_classes(joined)

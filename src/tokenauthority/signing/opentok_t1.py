@@ -1,8 +1,9 @@
 """OPENTOK_T1: `T1==` and the base64 of a query string with an HMAC-SHA1 of it (opentok.md: section 1).
 
-Written byte for byte as the official Python SDK does. Read as every official SDK writes it: any order and escaping of
-the fields, both alphabets of base64, padded or not. The signature covers the raw bytes after the first `:`, so nothing is
-ever encoded again to check it; `partner_id` lies outside and only says whose secrets to try.
+Written byte for byte as the official Python SDK does. Read as every official SDK writes it: any order and
+escaping of the fields, both alphabets of base64, padded or not. The signature covers the raw bytes after the
+first `:`, so nothing is ever encoded again to check it; `partner_id` lies outside and only says whose secrets
+to try.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ from tokenauthority.signing.codec import (
     built_in_role,
     checked_session_id,
     day_after,
-    key_unknown,
     malformed,
     signature_invalid,
     split_classes,
@@ -41,6 +41,7 @@ PREFIX: Final = "T1=="
 ALGORITHM: Final = "HMAC-SHA1"
 
 _LAYOUT: Final = "initial_layout_class_list"
+_UNRESERVED: Final = re.compile(r"[A-Za-z0-9_.~-]+", re.ASCII)
 _SIGNATURE: Final = re.compile(r"[0-9a-f]{40}", re.ASCII)
 _MOMENT: Final = re.compile(r"([0-9]{1,16})(?:\.[0-9]{1,20})?", re.ASCII)
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9a-fA-F]{2})", re.ASCII)
@@ -52,14 +53,18 @@ def encode(claims: TokenClaims, key: ProjectSecret, nonce: int) -> Encoded:
 
     The format carries the session, project, role, times, data and layout classes. Its id is the signature.
     """
+    session_id = claims.session_id
+    if _UNRESERVED.fullmatch(session_id) is None:
+        session_id = quote_plus(session_id)
     data = (
-        f"session_id={quote_plus(claims.session_id)}&create_time={claims.issue_time}"
-        f"&expire_time={claims.expire_time}&role={claims.role}&nonce={nonce}"
-        f"&{_LAYOUT}={quote_plus(' '.join(claims.initial_layout_class_list))}"
+        f"session_id={session_id}&create_time={claims.issue_time}&expire_time={claims.expire_time}"
+        f"&role={claims.role}&nonce={nonce}&{_LAYOUT}="
     )
+    if claims.initial_layout_class_list:
+        data += quote_plus(" ".join(claims.initial_layout_class_list))
     if claims.data:
         data += "&connection_data=" + quote_plus(claims.data)
-    signature = hmac.digest(key.hmac_key, data.encode(), "sha1").hex()
+    signature = _hmac(key, data.encode()).hex()
     inner = f"partner_id={claims.project_id}&sig={signature}:{data}"
     return Encoded(PREFIX + binascii.b2a_base64(inner.encode(), newline=False).decode(), signature)
 
@@ -91,25 +96,25 @@ def parse(token: str) -> Unverified:
 
 
 def verify(unverified: Unverified, keys: ProjectKeys) -> Verified:
-    """What the token says, once one of the project's live secrets has signed it; all are tried, however early one fits.
+    """What the token says, once it is signed by one of the project's live secrets, all of which are tried.
 
     Raises:
-        TokenRejectedError: `SIGNATURE_INVALID`, or `KEY_UNKNOWN` if *keys* has no secret or is another project's.
+        TokenRejectedError: `SIGNATURE_INVALID`, or `KEY_UNKNOWN` if *keys* has no secret or is another
+            project's.
     """
-    if unverified.format is not TokenFormat.OPENTOK_T1 or unverified.claims.project_id != keys.project_id:
-        raise key_unknown("the keys are not those of the token's project")
-    if not keys.secrets:
-        raise key_unknown("the project has no secret")
+    secrets = keys.live_secrets(unverified, TokenFormat.OPENTOK_T1)
     fitting = [
         secret.secret_id
-        for secret in keys.secrets
-        if hmac.compare_digest(
-            hmac.digest(secret.hmac_key, unverified.signing_input, "sha1"), unverified.signature
-        )
+        for secret in secrets
+        if hmac.compare_digest(_hmac(secret, unverified.signing_input), unverified.signature)
     ]
     if not fitting:
         raise signature_invalid()
     return Verified(claims=unverified.claims, key_id=fitting[0])
+
+
+def _hmac(key: ProjectSecret, data: bytes) -> bytes:
+    return hmac.digest(key.hmac_key, data, "sha1")
 
 
 def _claims(project_id: str, signature: str, fields: dict[str, str]) -> TokenClaims:
@@ -140,7 +145,8 @@ def _decode(text: bytes) -> bytes:
         inner = binascii.a2b_base64(standard + padding)
     except ValueError:
         inner = b""
-    if not one_alphabet or base64.b64encode(inner) != standard + padding or text[len(unpadded) :] not in (b"", padding):
+    canonical = base64.b64encode(inner) == standard + padding and text[len(unpadded) :] in (b"", padding)
+    if not (one_alphabet and canonical):
         raise malformed("the T1 token is not canonical base64")
     return inner
 

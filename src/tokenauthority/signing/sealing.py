@@ -1,9 +1,9 @@
-"""Sealing at rest: AES-256-GCM under a master key that can be changed, each blob bound to the object that it is for.
+"""Sealing at rest: AES-256-GCM under a master key that can be changed, each blob bound to its object.
 
-An envelope is a version byte (1), 8 bytes that name the master key, a random nonce of 12 bytes, and the ciphertext with
-its tag. The associated data are the first 9 bytes, the purpose and the object's id, so that a blob neither opens in
-another row nor under another header. Random nonces are safe for 2**32 blobs under one master key (NIST SP 800-38D);
-projects and signing keys are some thousands.
+An envelope is a version byte (1), 8 bytes that name the master key, a random nonce of 12 bytes, and the
+ciphertext with its tag. The associated data are the first 9 bytes, the purpose and the object's id, so that a
+blob neither opens in another row nor under another header. Random nonces are safe for 2**32 blobs under one
+master key (NIST SP 800-38D); projects and signing keys are some thousands.
 """
 
 from __future__ import annotations
@@ -34,6 +34,12 @@ _HEX: Final = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{43}=?", re.ASCII)
 
 
+def _checked(value: bytes) -> bytes:
+    if len(value) != MASTER_KEY_BYTES:
+        raise ValueError(f"a master key has {MASTER_KEY_BYTES} bytes, not {len(value)}")
+    return value
+
+
 class SealProblem(StrEnum):
     """Why a blob does not open."""
 
@@ -53,17 +59,16 @@ class SealBrokenError(Exception):
 
 @attrs.frozen
 class MasterKey:
-    """A 256-bit key that seals others. `key_id` names it in envelopes and messages; it does not tell the key."""
+    """A 256-bit key that seals others. `key_id` names it in envelopes and messages; it does not tell the key.
 
-    value: bytes = attrs.field(repr=False)
+    Raises:
+        ValueError: *value* has not 32 bytes.
+    """
+
+    value: bytes = attrs.field(converter=_checked, repr=False)
     key_id: str = attrs.field(init=False)
     id_bytes: bytes = attrs.field(init=False, repr=False, eq=False)
     cipher: AESGCM = attrs.field(init=False, repr=False, eq=False)
-
-    @value.validator
-    def _is_256_bits(self, _attribute: attrs.Attribute[bytes], value: bytes) -> None:
-        if len(value) != MASTER_KEY_BYTES:
-            raise ValueError(f"a master key has {MASTER_KEY_BYTES} bytes, not {len(value)}")
 
     @key_id.default
     def _named(self) -> str:
@@ -84,7 +89,7 @@ class MasterKey:
 
     @classmethod
     def parse(cls, text: str) -> MasterKey:
-        """The key in *text*: 64 hex characters, or 32 bytes in base64 or base64url; white space around it is ignored.
+        """The key in *text*: 64 hex characters, or base64 or base64url; white space around it is ignored.
 
         Raises:
             ValueError: it is neither. The message does not show *text*.
@@ -124,11 +129,12 @@ class Sealer:
         """What `seal` was given.
 
         Raises:
-            SealBrokenError: the envelope names a master key that this sealer does not have, or it is damaged or another
-                object's.
+            SealBrokenError: the envelope is under a master key that this sealer does not have, or it is
+                damaged or another object's.
         """
-        header, nonce = sealed[:_HEADER_BYTES], sealed[_HEADER_BYTES : _HEADER_BYTES + _NONCE_BYTES]
-        if len(sealed) < _HEADER_BYTES + _NONCE_BYTES + _TAG_BYTES or header[:1] != _VERSION:
+        header, rest = sealed[:_HEADER_BYTES], sealed[_HEADER_BYTES:]
+        nonce, ciphertext = rest[:_NONCE_BYTES], rest[_NONCE_BYTES:]
+        if header[:1] != _VERSION or len(ciphertext) < _TAG_BYTES:
             raise _damaged(purpose, object_id)
         key = self._by_id.get(header[1:])
         if key is None:
@@ -139,14 +145,12 @@ class Sealer:
                 f"sealed under the master key {header[1:].hex()}, which is not among those given",
             )
         try:
-            return key.cipher.decrypt(
-                nonce, sealed[_HEADER_BYTES + _NONCE_BYTES :], _associated(header, purpose, object_id)
-            )
+            return key.cipher.decrypt(nonce, ciphertext, _associated(header, purpose, object_id))
         except InvalidTag:
             raise _damaged(purpose, object_id) from None
 
     def is_current(self, sealed: bytes) -> bool:
-        """Whether *sealed* names the master key that this sealer seals with; if not, it should be sealed again."""
+        """Whether *sealed* is under the master key that this sealer seals with; if not, seal it again."""
         return sealed[:_HEADER_BYTES] == _VERSION + self._first.id_bytes
 
 
@@ -156,4 +160,5 @@ def _associated(header: bytes, purpose: str, object_id: str) -> bytes:
 
 
 def _damaged(purpose: str, object_id: str) -> SealBrokenError:
-    return SealBrokenError(purpose, object_id, SealProblem.DAMAGED, "the sealed data are damaged, or another object's")
+    detail = "the sealed data are damaged, or another object's"
+    return SealBrokenError(purpose, object_id, SealProblem.DAMAGED, detail)

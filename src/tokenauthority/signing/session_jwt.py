@@ -1,4 +1,4 @@
-"""SESSION_JWT, the native format: a JWT with `typ: session+jwt` that anyone verifies with the JWKS (design: section 7)."""
+"""SESSION_JWT, the native format: a JWT with `typ: session+jwt` that anyone verifies with the JWKS."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from tokenauthority.signing.claims import (
 )
 from tokenauthority.signing.codec import (
     CONNECT_SCOPE,
+    MAX_TOKEN_ID,
     Encoded,
     Unverified,
     Verified,
@@ -33,7 +34,6 @@ from tokenauthority.signing.keys import SESSION_JWT_TYPE, SigningKey
 
 
 MAX_ISSUER: Final = 2048
-MAX_TOKEN_ID: Final = 255
 MAX_KEY_ID: Final = 255
 
 _ENCODER: Final = msgspec.json.Encoder()
@@ -41,7 +41,7 @@ _PERMISSIONS: Final = frozenset(Permission)
 
 
 def encode(claims: TokenClaims, key: SigningKey) -> Encoded:
-    """A token that says *claims* (all of them but `application_id`), signed with *key*; its id is their `token_id`."""
+    """A token that says *claims*, all but `application_id`, signed with *key*; its id is their `token_id`."""
     payload: dict[str, object] = {"iss": claims.issuer, "aud": claims.project_id}
     if claims.subject:
         payload["sub"] = claims.subject
@@ -92,26 +92,20 @@ def read(jws: CompactJws) -> Unverified:
             text_list(payload, "initial_layout_class_list") if "initial_layout_class_list" in payload else ()
         ),
     )
-    return Unverified(
-        format=TokenFormat.SESSION_JWT,
-        claims=claims,
-        key_hint=short_text(jws.header, "kid", MAX_KEY_ID),
-        algorithm=jws.algorithm,
-        signing_input=jws.signing_input,
-        signature=jws.signature,
-    )
+    return jws.unverified(TokenFormat.SESSION_JWT, claims, short_text(jws.header, "kid", MAX_KEY_ID))
 
 
 def verify(unverified: Unverified, ring: KeyRing, issuer: str) -> Verified:
-    """What the token says, once its signature holds under the key of *ring* that it names and it is *issuer*'s.
+    """What the token says, once it is *issuer*'s and signed by the key of *ring* that it names.
 
     Raises:
-        TokenRejectedError: `KEY_UNKNOWN` (no such key, a revoked one, or another issuer's token), `SIGNATURE_INVALID`.
+        TokenRejectedError: `KEY_UNKNOWN` (no such key, a revoked one, or another issuer's token), or
+            `SIGNATURE_INVALID`.
     """
     key = ring.verifying(unverified.key_hint)
     if unverified.format is not TokenFormat.SESSION_JWT or key is None:
         revoked = ring.is_revoked(unverified.key_hint)
-        raise key_unknown("the signing key is revoked" if revoked else "the signing key is not one of the authority's")
+        raise key_unknown("the signing key is revoked" if revoked else "the authority has no such signing key")
     key.verifier.verify(unverified)
     if unverified.claims.issuer != issuer:
         raise key_unknown("the token is another issuer's")

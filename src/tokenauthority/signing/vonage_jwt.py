@@ -1,7 +1,7 @@
 """VONAGE_JWT: a JWT under RS256 with the key of a Vonage application (opentok.md: section 2b).
 
-Written with the claims of `@vonage/video` for Node, in its order. Read as the Vonage SDKs for Python, Node and Ruby and
-the OpenTok SDKs with Vonage credentials write it.
+Written with the claims of `@vonage/video` for Node, in its order. Read as the Vonage SDKs for Python, Node
+and Ruby and the OpenTok SDKs with Vonage credentials write it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from tokenauthority.domain.token import TokenClaims, TokenFormat
 from tokenauthority.signing.claims import Json, numeric_date, optional_text, require, short_text, text
 from tokenauthority.signing.codec import (
     CONNECT_SCOPE,
+    MAX_TOKEN_ID,
     Encoded,
     Unverified,
     Verified,
@@ -29,11 +30,10 @@ from tokenauthority.signing.keys import ProjectKeys, VonageKey
 from tokenauthority.signing.opentok_jwt import layout_classes
 
 
-MAX_TOKEN_ID: Final = 255
 SUBJECT: Final = "video"
 
 _SESSION_PATHS: Final = "/session/**"
-_ACL: Final = {"paths": {_SESSION_PATHS: {}}}
+_ACL: Final[dict[str, dict[str, dict[str, str]]]] = {"paths": {_SESSION_PATHS: {}}}
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -95,21 +95,15 @@ def read(jws: CompactJws) -> Unverified:
         data=optional_text(payload, "connection_data" if "connection_data" in payload else "data"),
         initial_layout_class_list=layout_classes(payload),
     )
-    return Unverified(
-        format=TokenFormat.VONAGE_JWT,
-        claims=claims,
-        key_hint="",
-        algorithm=jws.algorithm,
-        signing_input=jws.signing_input,
-        signature=jws.signature,
-    )
+    return jws.unverified(TokenFormat.VONAGE_JWT, claims)
 
 
 def verify(unverified: Unverified, keys: ProjectKeys) -> Verified:
     """What the token says, once the project's Vonage key has signed it.
 
     Raises:
-        TokenRejectedError: `SIGNATURE_INVALID`, or `KEY_UNKNOWN` if *keys* has no key of the token's application.
+        TokenRejectedError: `SIGNATURE_INVALID`, or `KEY_UNKNOWN` if *keys* lacks the key of the token's
+            application.
     """
     key = keys.vonage
     if (

@@ -107,6 +107,8 @@ def postgres_engine(url: sa.URL, limits: StoreLimits) -> sa.Engine:
         pool_timeout=limits.connect_timeout,
         pool_use_lifo=True,
         isolation_level="READ COMMITTED",
+        # Its look-up would cost every new connection a round trip.
+        use_native_hstore=False,
         connect_args={
             **{name: value for name, value in own.items() if name not in url.query},
             "options": f"-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout=60000 {options}",

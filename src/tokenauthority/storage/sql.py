@@ -91,9 +91,7 @@ class SqlStore:
         self, project_id: str, *, before: tuple[Millis, str] | None, limit: int, state: SessionState | None
     ) -> Sequence[Session]:
         """A page of a project's sessions, newest first."""
-        return await self._database.read(
-            lambda c: sql_sessions.list_sessions(c, project_id, before, limit, state)
-        )
+        return await self._database.read(lambda c: sql_sessions.list_sessions(c, project_id, before, limit, state))
 
     async def end_session(self, session: Session, now: Millis) -> Session:
         """End a session as of *now* and answer it."""
@@ -118,9 +116,7 @@ class SqlStore:
     async def prune(self, now: Millis) -> int:
         """Forget request ids older than 24 hours, some at a time so that no other writer waits long."""
         gone = 0
-        while count := await self._database.write(
-            lambda c: sql_sessions.prune_requests(c, now, _PRUNED_AT_ONCE)
-        ):
+        while count := await self._database.write(lambda c: sql_sessions.prune_requests(c, now, _PRUNED_AT_ONCE)):
             gone += count
         return gone
 

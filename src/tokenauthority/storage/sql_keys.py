@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-_NEWEST_FIRST: Final = sa.select(signing_keys).order_by(
-    signing_keys.c.create_time.desc(), signing_keys.c.key_id.desc()
-)
+_NEWEST_FIRST: Final = sa.select(signing_keys).order_by(signing_keys.c.create_time.desc(), signing_keys.c.key_id.desc())
 
 
 def add_first_key(connection: sa.Connection, key: StoredKey) -> StoredKey:

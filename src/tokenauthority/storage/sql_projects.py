@@ -72,7 +72,8 @@ def create_project(connection: sa.Connection, project: Project) -> None:
         "vonage_application_id": project.vonage_application_id,
         **_values(project),
     }
-    if connection.execute(insert_or(connection, projects).on_conflict_do_nothing(), row).rowcount == 0:
+    insert = insert_or(connection, projects).on_conflict_do_nothing().returning(projects.c.project_id)
+    if connection.execute(insert, row).first() is None:
         raise refusals.project_taken(project, by_id=_exists(connection, project.project_id))
     for credential in project.credentials:
         _add_credential(connection, project.project_id, credential)
@@ -89,9 +90,7 @@ def find_vonage_project(connection: sa.Connection, application_id: str) -> Proje
     return next(_read(connection, _BY_VONAGE, {"wanted": application_id}), None)
 
 
-def list_projects(
-    connection: sa.Connection, after: int, limit: int, only: Collection[str] | None
-) -> Sequence[Project]:
+def list_projects(connection: sa.Connection, after: int, limit: int, only: Collection[str] | None) -> Sequence[Project]:
     """A page of projects by number."""
     if only is None:
         return list(_read(connection, _PAGE, {"after": after, "page": limit}))
@@ -133,9 +132,7 @@ def remove_secret(connection: sa.Connection, project_id: str, secret_id: str) ->
     if len(secrets) == 1:
         raise refusals.only_secret(project_id)
     connection.execute(
-        sa.delete(credentials).where(
-            credentials.c.project_id == project_id, credentials.c.credential_id == secret_id
-        )
+        sa.delete(credentials).where(credentials.c.project_id == project_id, credentials.c.credential_id == secret_id)
     )
     log.append(ChangeKind.PROJECT, project_id, project_id)
 

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-_OF_PROJECT: Final = (
-    sa.select(roles).where(roles.c.project_id == sa.bindparam("wanted")).order_by(roles.c.name)
-)
+_OF_PROJECT: Final = sa.select(roles).where(roles.c.project_id == sa.bindparam("wanted")).order_by(roles.c.name)
 
 
 def create_role(connection: sa.Connection, role: Role) -> None:

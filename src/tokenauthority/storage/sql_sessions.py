@@ -111,7 +111,7 @@ def _claim(connection: sa.Connection, session: Session, repeat: RepeatKey) -> bo
         index_elements=[requests.c.caller, requests.c.request_id],
         set_={name: insert.excluded[name] for name in ("body_digest", "session_id", "create_time")},
         where=requests.c.create_time < insert.excluded.create_time - REPEAT_PERIOD,
-    )
+    ).returning(requests.c.session_id)
     row = {
         "caller": repeat.caller,
         "request_id": repeat.request_id,
@@ -119,7 +119,7 @@ def _claim(connection: sa.Connection, session: Session, repeat: RepeatKey) -> bo
         "session_id": session.session_id,
         "create_time": session.create_time,
     }
-    return connection.execute(claim, row).rowcount == 1
+    return connection.execute(claim, row).first() is not None
 
 
 def _repeated(connection: sa.Connection, repeat: RepeatKey) -> Session:

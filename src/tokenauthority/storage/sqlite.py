@@ -113,9 +113,7 @@ def _engine(path: Path, busy_timeout: float, pragmas: tuple[str, ...]) -> sa.Eng
     def connect() -> sqlite3.Connection:
         # No isolation level: Python's sqlite3 would otherwise begin transactions by its own rules. Not bound to the
         # thread: the loop closes what the writer's thread opened.
-        connection = sqlite3.connect(
-            uri, uri=True, timeout=busy_timeout, isolation_level=None, check_same_thread=False
-        )
+        connection = sqlite3.connect(uri, uri=True, timeout=busy_timeout, isolation_level=None, check_same_thread=False)
         try:
             for pragma in pragmas:
                 connection.execute(f"PRAGMA {pragma}")

@@ -21,7 +21,7 @@ class PublishedKeys(Protocol):
     """A JWKS as it is published."""
 
     @property
-    def document(self) -> bytes:
+    def body(self) -> bytes:
         """RFC 7517 JSON."""
 
     @property
@@ -50,16 +50,14 @@ def make_app(source: Source, registry: CollectorRegistry, jwks_max_age: int) -> 
             return Response(status_code=304, headers=headers)
         # Browsers may read it too: the keys are public and the answer is the same for everyone.
         headers["access-control-allow-origin"] = "*"
-        return Response(published.document, media_type="application/json", headers=headers)
+        return Response(published.body, media_type="application/json", headers=headers)
 
     async def livez(_: Request) -> Response:
         return PlainTextResponse("ok\n")
 
     async def readyz(_: Request) -> Response:
         problems = await source.readiness()
-        return JSONResponse(
-            {"ready": not problems, "problems": dict(problems)}, status_code=503 if problems else 200
-        )
+        return JSONResponse({"ready": not problems, "problems": dict(problems)}, status_code=503 if problems else 200)
 
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

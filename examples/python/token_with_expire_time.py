@@ -1,0 +1,32 @@
+"""A token that expires when you say: within 30 days at the most.
+
+With `make run` in another terminal:
+
+    source .tokenauthority/dev.env && .venv/bin/python examples/python/token_with_expire_time.py
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from tokenauthority.client import Authority, InvalidArgument
+
+
+with Authority.from_environment() as authority:
+    session = authority.create_session()
+    in_a_week = datetime.now(UTC) + timedelta(days=7)
+    token = session.generate_token(expire_time=in_a_week, data="name=Johnny")
+    print(token)
+
+    verdict = authority.verify_token(token)
+    assert verdict.active
+    assert verdict.claims is not None
+    assert verdict.claims.expire_time == in_a_week.replace(microsecond=0)
+    print("good until:", verdict.claims.expire_time)
+
+    try:
+        session.generate_token(expire_time=in_a_week + timedelta(days=30))
+    except InvalidArgument as error:
+        print("37 days are refused:", error.violations[0].problem)
+    else:
+        raise AssertionError("a token of 37 days was made")

@@ -1,0 +1,77 @@
+"""The root command: the names of all commands, each of which is loaded only when it is used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import click
+
+from click.shell_completion import CompletionItem
+
+from tokenauthority.cli.options import shared_options
+
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class _Entry(NamedTuple):
+    module: str
+    help: str
+
+
+COMMANDS: Final[Mapping[str, _Entry]] = {
+    "serve": _Entry("server", "Run an authority."),
+    "sessions": _Entry("sessions", "Make, show and end sessions."),
+    "tokens": _Entry("tokens", "Make, verify and look into tokens."),
+    "projects": _Entry("projects", "Make, import and show projects."),
+    "keys": _Entry("keys", "Show the authority's signing keys."),
+    "callers": _Entry("callers", "Make API keys for callers."),
+    "config": _Entry("server", "Show the settings of a server."),
+    "db": _Entry("server", "Manage the server's database."),
+    "health": _Entry("health", "Ask an authority whether it serves."),
+    "completion": _Entry("completion", "Print the shell's completion script."),
+}
+
+
+class _LazyGroup(click.Group):
+    """Knows its commands by the table above and imports a command's module when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(import_module(f"tokenauthority.cli.{COMMANDS[cmd_name].module}"), cmd_name)
+        assert isinstance(command, click.Command)  # noqa: S101 - a row of the table above is wrong
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        names = [
+            CompletionItem(name, help=entry.help) for name, entry in COMMANDS.items() if name.startswith(incomplete)
+        ]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
+
+
+root: Final = _LazyGroup(
+    "tokenauthority",
+    help="""Token Authority: makes, verifies and takes back the tokens of real-time sessions.
+
+    The commands that talk to a running authority take the options below, before or after their own.
+    """,
+    epilog="""Exit codes: 0 done; 1 the authority refused it, or it failed; 2 the command line or the
+    configuration is wrong; 3 the authority cannot be reached; 4 the token is not active.
+
+    With --json, answers are the contract's messages: its field names; enum values by their short names in
+    lower case, reasons in upper case; times in RFC 3339, UTC; lifetimes in seconds; null for what is unset.
+    """,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    params=shared_options(hidden=False),
+)
+click.version_option(package_name="tokenauthority")(root)

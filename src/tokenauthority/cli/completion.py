@@ -1,0 +1,26 @@
+"""`tokenauthority completion`: the script that makes a shell complete its commands."""
+
+from __future__ import annotations
+
+import click
+
+from click.shell_completion import get_completion_class
+
+from tokenauthority.cli.options import Command
+
+
+@click.command(cls=Command)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    r"""Print the completion script of a shell.
+
+    \b
+    bash (4.4 or later), in ~/.bashrc:  eval "$(tokenauthority completion bash)"
+    zsh, in ~/.zshrc:                   eval "$(tokenauthority completion zsh)"
+    fish, in its config.fish:           tokenauthority completion fish | source
+    """
+    found = get_completion_class(shell)
+    assert found is not None  # noqa: S101 - click has the three of the choice
+    root = context.find_root().command
+    click.echo(found(root, {}, "tokenauthority", "_TOKENAUTHORITY_COMPLETE").source())

@@ -1,0 +1,73 @@
+"""`tokenauthority health`: ask an authority whether it serves; the container's health check runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import grpc
+
+from cryptography import x509
+from grpc_health.v1 import health_pb2
+
+from tokenauthority.cli.failures import Failure
+from tokenauthority.cli.options import Command, current
+from tokenauthority.cli.output import show_record
+from tokenauthority.cli.server import config_option, loaded
+from tokenauthority.client import translated_errors
+from tokenauthority.client.connection import DEFAULT_TIMEOUT, Connection
+
+
+@click.command(cls=Command)
+@click.option("--service", default="", metavar="NAME", help="Such as tokenauthority.v1.TokenService.")
+@config_option
+def health(service: str, config_file: Path | None) -> None:
+    """Ask an authority whether it serves; exits with 0 only then.
+
+    Without an address it asks the server that the settings of this machine or container describe.
+    """
+    connection = current().connection(with_key=False) if current().address else _local(config_file)
+    with connection.open() as channel, translated_errors():
+        check = channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+        try:
+            answer = check(health_pb2.HealthCheckRequest(service=service))
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                raise Failure(f"the authority has no service {service}") from error
+            raise
+    status = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+    show_record({"status": status.lower()}, as_json=current().as_json)
+    if status != "SERVING":
+        raise Failure(f"the authority does not serve: {status}")
+
+
+def _local(config_file: Path | None) -> Connection:
+    """The way to the server of these settings. Its certificate itself is trusted, whoever signed it."""
+    settings = loaded(config_file)
+    if settings.tls.cert_file is None:
+        raise click.UsageError("no address: give --address or set TOKENAUTHORITY_ADDRESS")
+    certificate = settings.tls.cert_file.read_bytes()
+    host, _, port = settings.listen.grpc.rpartition(":")
+    reachable = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104 - compared, not bound
+    return Connection(
+        address=f"{reachable}:{port}",
+        api_key="",
+        root_certificates=certificate,
+        tls_server_name=_name_in(certificate),
+        timeout=current().timeout or DEFAULT_TIMEOUT,
+    )
+
+
+def _name_in(certificate: bytes) -> str:
+    """A DNS name of the certificate, or the empty text: then the address must be in it."""
+    leaf = x509.load_pem_x509_certificates(certificate)[0]
+    try:
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ""
+    found = names.get_values_for_type(x509.DNSName)
+    return found[0].replace("*", "health") if found else ""

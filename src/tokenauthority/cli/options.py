@@ -1,0 +1,201 @@
+"""The options that all commands share, wherever they stand on the line, and what they say in the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import attrs
+import click
+
+from click.core import ParameterSource
+
+from tokenauthority.cli.failures import reported_failures
+from tokenauthority.cli.values import read_text
+
+
+if TYPE_CHECKING:
+    from tokenauthority.client.connection import Connection
+
+
+@attrs.define(kw_only=True)
+class Globals:
+    """What the shared options and their environment variables say; the command line wins."""
+
+    address: str = ""
+    api_key: str = attrs.field(default="", repr=False)
+    api_key_file: str = ""
+    ca_file: str = ""
+    plaintext: bool = False
+    project: str = ""
+    timeout: float | None = None
+    as_json: bool = False
+
+    def connection(self, *, with_key: bool = True) -> Connection:
+        """How to reach the authority.
+
+        Raises:
+            UsageError: the address or the API key is missing, or a value cannot be used.
+            OSError: a file cannot be read.
+        """
+        from tokenauthority.client.connection import DEFAULT_TIMEOUT, Connection
+
+        if not self.address:
+            raise click.UsageError("no address: give --address or set TOKENAUTHORITY_ADDRESS")
+        try:
+            return Connection(
+                address=self.address,
+                api_key=self._key() if with_key else "",
+                project_id=self.project,
+                plaintext=self.plaintext,
+                root_certificates=Path(self.ca_file).read_bytes() if self.ca_file else None,
+                timeout=DEFAULT_TIMEOUT if self.timeout is None else self.timeout,
+            )
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
+
+    def _key(self) -> str:
+        if self.api_key and self.api_key_file:
+            raise click.UsageError("give the API key or a file that holds it, not both")
+        if self.api_key_file:
+            return read_text(self.api_key_file, "API key")
+        if not self.api_key:
+            raise click.UsageError("no API key: give --api-key-file or set TOKENAUTHORITY_API_KEY")
+        return self.api_key
+
+
+def current() -> Globals:
+    """What the shared options of the running command say."""
+    return _globals(click.get_current_context())
+
+
+class Command(click.Command):
+    """A command that takes the shared options too, and reports failures in one line."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Its own options, and the shared ones but for those whose names it uses itself."""
+        own = super().get_params(ctx)
+        taken = {name for parameter in own for name in parameter.opts}
+        return own + [option for option in _HIDDEN if taken.isdisjoint(option.opts)]
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run it."""
+        with reported_failures():
+            return super().invoke(ctx)
+
+
+class Group(click.Group):
+    """A group of such commands."""
+
+    command_class = Command
+
+
+Group.group_class = Group
+
+
+def _globals(context: click.Context) -> Globals:
+    found = context.meta.setdefault("tokenauthority.cli.options", Globals())
+    assert isinstance(found, Globals)  # noqa: S101 - nobody else uses this key
+    return found
+
+
+def _remember(context: click.Context, parameter: click.Parameter, value: object) -> None:
+    """Keep what was given. The root command, which knows the environment, is read before the others."""
+    name = parameter.name or ""
+    source = context.get_parameter_source(name)
+    if source not in {ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT}:
+        return
+    given = _globals(context)
+    setattr(given, name, value)
+    if source is ParameterSource.COMMANDLINE and name in _EITHER:
+        other = _EITHER[name]
+        if context.get_parameter_source(other) is not ParameterSource.COMMANDLINE:
+            setattr(given, other, "")
+
+
+_EITHER: Final = {"api_key": "api_key_file", "api_key_file": "api_key"}
+"""One of the two on the command line beats the other in the environment."""
+
+
+def _option(
+    *names: str,
+    variable: str,
+    help: str,  # noqa: A002 - click's name
+    hidden: bool,
+    metavar: str | None = None,
+    type: click.ParamType[object] | None = None,  # noqa: A002 - click's name
+) -> click.Option:
+    return click.Option(
+        names,
+        envvar=None if hidden else variable,
+        show_envvar=not hidden,
+        help=help,
+        hidden=hidden,
+        metavar=metavar,
+        type=type,
+        is_flag=metavar is None,
+        expose_value=False,
+        callback=_remember,
+    )
+
+
+def shared_options(*, hidden: bool) -> list[click.Parameter]:
+    """The shared options: for the root command with help and environment variables, hidden for the others."""
+    file = click.Path(dir_okay=False, allow_dash=True)
+    return [
+        _option(
+            "--address",
+            metavar="HOST:PORT",
+            variable="TOKENAUTHORITY_ADDRESS",
+            help="Where the authority is.",
+            hidden=hidden,
+        ),
+        _option(
+            "--api-key-file",
+            metavar="FILE",
+            type=file,
+            variable="TOKENAUTHORITY_API_KEY_FILE",
+            help="Holds the API key; - is standard input.",
+            hidden=hidden,
+        ),
+        _option(
+            "--api-key",
+            metavar="KEY",
+            variable="TOKENAUTHORITY_API_KEY",
+            help="The API key itself. As an option, others can see it in the process list.",
+            hidden=hidden,
+        ),
+        _option(
+            "--ca-file",
+            metavar="FILE",
+            type=file,
+            variable="TOKENAUTHORITY_CA_FILE",
+            help="PEM of the authorities to trust; default: the system's.",
+            hidden=hidden,
+        ),
+        _option(
+            "--plaintext",
+            variable="TOKENAUTHORITY_PLAINTEXT",
+            help="No TLS: only where nobody else is on the way.",
+            hidden=hidden,
+        ),
+        _option(
+            "--project",
+            metavar="ID",
+            variable="TOKENAUTHORITY_PROJECT_ID",
+            help="The project, where the API key may use several.",
+            hidden=hidden,
+        ),
+        _option(
+            "--timeout",
+            metavar="SECONDS",
+            type=click.FLOAT,
+            variable="TOKENAUTHORITY_TIMEOUT",
+            help="How long a call may take; default: 5.",
+            hidden=hidden,
+        ),
+        _option("--json", "as_json", variable="TOKENAUTHORITY_JSON", help="Print JSON.", hidden=hidden),
+    ]
+
+
+_HIDDEN: Final = shared_options(hidden=True)

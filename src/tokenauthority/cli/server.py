@@ -1,0 +1,103 @@
+"""`tokenauthority serve`, `config` and `db`: run a server, show its settings, manage its database."""
+
+from __future__ import annotations
+
+import sys
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from tokenauthority.cli.failures import ConfigurationFailure
+from tokenauthority.cli.options import Command, Group, current
+from tokenauthority.cli.output import show_list
+
+
+if TYPE_CHECKING:
+    from tokenauthority.config import Settings
+
+
+config_option: Final = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Settings in TOML; TOKENAUTHORITY_* variables win over it.",
+)
+dev_option: Final = click.option(
+    "--dev", is_flag=True, help="For development: plaintext on loopback, everything made on first start."
+)
+
+
+@click.command(cls=Command)
+@dev_option
+@config_option
+@click.option("--dev-api-key", metavar="KEY", help="The API key of --dev; default: one is made and kept.")
+def serve(dev: bool, config_file: Path | None, dev_api_key: str | None) -> None:  # noqa: FBT001
+    """Run an authority until SIGTERM or SIGINT.
+
+    Without --dev, TLS, a callers file and a master key are required: see `tokenauthority config show`.
+    """
+    from tokenauthority.config import ConfigError
+    from tokenauthority.server.main import run
+
+    if dev_api_key is not None and not dev:
+        raise click.UsageError("--dev-api-key goes with --dev only")
+    settings = loaded(config_file, dev=dev, dev_api_key=dev_api_key)
+    try:
+        status = run(settings)
+    except ConfigError as error:
+        raise ConfigurationFailure(str(error)) from error
+    sys.exit(status)
+
+
+@click.group(cls=Group)
+def config() -> None:
+    """Show the settings of a server."""
+
+
+@config.command("show")
+@dev_option
+@config_option
+def show_config(dev: bool, config_file: Path | None) -> None:  # noqa: FBT001 - click passes options by name
+    """Show every setting with its variable, its value (secrets hidden) and what it means."""
+    from tokenauthority.config import describe
+
+    columns = ("variable", "value", "meaning")
+    rows = describe(loaded(config_file, dev=dev))
+    show_list([dict(zip(columns, row, strict=True)) for row in rows], columns, as_json=current().as_json)
+
+
+@click.group(cls=Group)
+def db() -> None:
+    """Manage the server's database."""
+
+
+@db.command()
+@dev_option
+@config_option
+def upgrade(dev: bool, config_file: Path | None) -> None:  # noqa: FBT001 - click passes options by name
+    """Bring the database's schema up to this version. Safe to repeat."""
+    from tokenauthority.config import ConfigError
+    from tokenauthority.server.main import upgrade_database
+
+    try:
+        upgrade_database(loaded(config_file, dev=dev))
+    except ConfigError as error:
+        raise ConfigurationFailure(str(error)) from error
+    click.echo("The database is up to date.")
+
+
+def loaded(config_file: Path | None, *, dev: bool = False, dev_api_key: str | None = None) -> Settings:
+    """The server's settings.
+
+    Raises:
+        ConfigurationFailure: they are not complete or not valid; it names everything at once.
+    """
+    from tokenauthority.config import ConfigError, load
+
+    try:
+        return load(config_file, dev=dev, dev_api_key=dev_api_key)
+    except ConfigError as error:
+        raise ConfigurationFailure(str(error)) from error

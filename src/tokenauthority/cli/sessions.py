@@ -1,0 +1,86 @@
+"""`tokenauthority sessions`: make, show, list and end sessions."""
+
+from __future__ import annotations
+
+import click
+
+from tokenauthority.cli.calls import authority, limit_option, read_list
+from tokenauthority.cli.options import Group, current
+from tokenauthority.cli.output import record, show_list, show_record
+from tokenauthority.cli.values import ARCHIVE_MODES, MEDIA_MODES, SESSION_STATES
+from tokenauthority.client import requests
+from tokenauthority.v1 import session_pb2
+
+
+@click.group(cls=Group)
+def sessions() -> None:
+    """Make, show and end sessions: the rooms that people join."""
+
+
+@sessions.command()
+@click.option("--media-mode", type=MEDIA_MODES, default="relayed", show_default=True, help="How media flows.")
+@click.option("--archive-mode", type=ARCHIVE_MODES, default="manual", show_default=True, help="Recorded by itself?")
+@click.option("--location", default="", metavar="IPV4", help="Where the first person connects from.")
+@click.option("--e2ee", is_flag=True, help="Encrypt media end to end; needs routed and manual.")
+@click.option("--archive-name", default="", metavar="TEXT", help="1 to 80 characters; needs always.")
+@click.option("--archive-resolution", default="", metavar="WxH", help="Such as 1280x720; needs always.")
+@click.option("--request-id", metavar="UUID", help="Makes this command safe to repeat for 24 hours.")
+def create(
+    *,
+    media_mode: str,
+    archive_mode: str,
+    location: str,
+    e2ee: bool,
+    archive_name: str,
+    archive_resolution: str,
+    request_id: str | None,
+) -> None:
+    """Make a session."""
+    request = requests.create_session(
+        current().project,
+        media_mode=media_mode,
+        archive_mode=archive_mode,
+        location=location,
+        e2ee=e2ee,
+        archive_name=archive_name,
+        archive_resolution=archive_resolution,
+        request_id=request_id,
+    )
+    with authority() as client:
+        answer = client.sessions.CreateSession(request)
+    show_record(record(answer.session), as_json=current().as_json)
+
+
+@sessions.command("list")
+@click.option("--state", type=SESSION_STATES, default=None, help="Only those in this state.")
+@limit_option
+def list_(state: str | None, limit: int) -> None:
+    """List the project's sessions, newest first."""
+    with authority() as client:
+        records = read_list(
+            lambda size, token: client.sessions.ListSessions(
+                requests.list_sessions(client.project_id, state or "", size, token)
+            ),
+            lambda page: page.sessions,
+            limit,
+        )
+    columns = ("session_id", "state", "media_mode", "archive_mode", "create_time")
+    show_list(records, columns, as_json=current().as_json)
+
+
+@sessions.command()
+@click.argument("session_id")
+def show(session_id: str) -> None:
+    """Show one session."""
+    with authority() as client:
+        answer = client.sessions.GetSession(session_pb2.GetSessionRequest(session_id=session_id))
+    show_record(record(answer.session), as_json=current().as_json)
+
+
+@sessions.command()
+@click.argument("session_id")
+def end(session_id: str) -> None:
+    """End a session for good: no more tokens, and those that exist are no longer good."""
+    with authority() as client:
+        answer = client.sessions.EndSession(session_pb2.EndSessionRequest(session_id=session_id))
+    show_record(record(answer.session), as_json=current().as_json)

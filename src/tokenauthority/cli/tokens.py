@@ -1,0 +1,143 @@
+"""`tokenauthority tokens`: make and verify tokens, and look into them without an authority."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from tokenauthority.cli.failures import NOT_ACTIVE, Failure
+from tokenauthority.cli.options import Group, current
+from tokenauthority.cli.output import record, show_record
+from tokenauthority.cli.values import FORMATS, LIFETIME, MOMENT, PERMISSIONS, read_text
+
+
+if TYPE_CHECKING:
+    from tokenauthority.cli.output import Record
+    from tokenauthority.signing.codec import Unverified
+
+
+@click.group(cls=Group)
+def tokens() -> None:
+    """Make, verify and look into tokens."""
+
+
+@tokens.command()
+@click.option("--session", "session_id", required=True, metavar="ID", help="The session to join.")
+@click.option("--role", default="", metavar="NAME", help="Default: publisher.")
+@click.option("--data", default="", metavar="TEXT", help="Connection data, for everyone in the session.")
+@click.option("--expire-time", type=MOMENT, metavar="TIME", help="When it expires: RFC 3339 or epoch seconds.")
+@click.option("--ttl", type=LIFETIME, metavar="TIME", help="How long it lives: 90s, 15m, 12h, 30d.")
+@click.option("--format", "token_format", type=FORMATS, help="Default: the project's.")
+@click.option("--layout-class", multiple=True, metavar="NAME", help="Initial layout class; may be repeated.")
+@click.option("--subject", default="", metavar="ID", help="The end user's id; in session_jwt only.")
+def generate(
+    *,
+    session_id: str,
+    role: str,
+    data: str,
+    expire_time: int | datetime | None,
+    ttl: timedelta | None,
+    token_format: str | None,
+    layout_class: tuple[str, ...],
+    subject: str,
+) -> None:
+    """Make a token for a session: on standard output the token alone, on standard error what it is."""
+    from tokenauthority.cli.calls import authority
+    from tokenauthority.client import TokenRequest, requests
+
+    wanted = TokenRequest(session_id, role, data, expire_time, ttl, token_format or "", layout_class, subject)
+    try:
+        request = requests.generate_token(wanted)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    with authority() as client:
+        token = record(client.tokens.GenerateToken(request).token)
+    if current().as_json:
+        show_record(token, as_json=True)
+        return
+    click.echo(token.pop("token"))
+    show_record(token, as_json=False, err=True)
+
+
+@tokens.command()
+@click.argument("token", default="-")
+@click.option("--session", "session_id", default="", metavar="ID", help="The session that it must be for.")
+@click.option("--permission", multiple=True, type=PERMISSIONS, help="What its bearer must be allowed.")
+def verify(token: str, session_id: str, permission: tuple[str, ...]) -> None:
+    """Ask the authority whether a token is good now. Without TOKEN, or for -, standard input is read.
+
+    A token on the command line can be seen in the process list. Exits with 4 where the token is not good.
+    """
+    from tokenauthority.cli.calls import authority
+    from tokenauthority.client import requests
+
+    request = requests.verify_token(_given(token), session_id, permission)
+    with authority() as client:
+        answer = record(client.tokens.VerifyToken(request))
+    if current().as_json:
+        show_record(answer, as_json=True)
+    else:
+        _show_verdict(answer)
+    if not answer["active"]:
+        sys.exit(NOT_ACTIVE)
+
+
+@tokens.command()
+@click.argument("token", default="-")
+def inspect(token: str) -> None:
+    """Show what a token of any format says, without an authority.
+
+    Without TOKEN, or for -, standard input is read.     A token on the command line can be seen in the
+    process list. The signature is NOT checked: anyone can write such a token.
+    """
+    from tokenauthority.domain.token import TokenRejectedError
+    from tokenauthority.signing.formats import parse
+
+    try:
+        seen = _seen(parse(_given(token)))
+    except TokenRejectedError as error:
+        raise Failure(f"{error.detail} ({error.reason})") from error
+    show_record(seen, as_json=current().as_json)
+    if not current().as_json:
+        click.echo("The signature is NOT checked: `tokenauthority tokens verify` checks it.", err=True)
+
+
+def _given(token: str) -> str:
+    return read_text("-", "token") if token == "-" else token  # noqa: S105 - stands for standard input
+
+
+def _show_verdict(answer: Record) -> None:
+    verdict = "active" if answer["active"] else f"not active: {answer['reason']}: {answer['reason_detail']}"
+    click.echo(verdict)
+    claims = answer["claims"]
+    if isinstance(claims, dict):
+        show_record(claims, as_json=False)
+
+
+def _seen(token: Unverified) -> Record:
+    """What the token says, by the names of the contract's TokenClaims, and what is seen without keys."""
+    claims = token.claims
+    return {
+        "format": token.format.lower(),
+        "algorithm": token.algorithm,
+        "signature_checked": False,
+        "expired": claims.good_until() <= time.time(),
+        "token_id": claims.token_id,
+        "session_id": claims.session_id,
+        "project_id": claims.project_id,
+        "application_id": claims.application_id,
+        "role": claims.role,
+        "permissions": list(claims.permissions),
+        "data": claims.data,
+        "initial_layout_class_list": list(claims.initial_layout_class_list),
+        "subject": claims.subject,
+        "issuer": claims.issuer,
+        "key_id": token.key_hint,
+        "issue_time": datetime.fromtimestamp(claims.issue_time, UTC),
+        "expire_time": datetime.fromtimestamp(claims.expire_time, UTC),
+    }

@@ -1,0 +1,90 @@
+"""What a person writes on the command line: lifetimes, moments, the contract's enums, secrets in files."""
+
+from __future__ import annotations
+
+import re
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+import click
+
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+MAX_INPUT: Final = 65_536
+"""Characters read of a file or of standard input that holds a token or a secret."""
+
+MAX_LIFETIME: Final = 100 * 365 * 86_400
+"""Seconds: far above what an authority allows, which it says itself, and within what the contract can carry."""
+
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_LIFETIME: Final = re.compile(r"(?:[0-9]{1,9}[smhd]?|(?:[0-9]{1,9}[smhd]){2,4})", re.ASCII)
+
+MEDIA_MODES: Final = click.Choice(["relayed", "routed"], case_sensitive=False)
+ARCHIVE_MODES: Final = click.Choice(["manual", "always"], case_sensitive=False)
+SESSION_STATES: Final = click.Choice(["active", "ended"], case_sensitive=False)
+FORMATS: Final = click.Choice(["session_jwt", "opentok_t1", "opentok_jwt", "vonage_jwt"], case_sensitive=False)
+PERMISSIONS: Final = click.Choice(
+    ["subscribe", "publish", "signal", "force_disconnect", "force_unpublish", "force_mute"],
+    case_sensitive=False,
+)
+
+
+class _Lifetime(click.ParamType[timedelta]):
+    name = "lifetime"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        if isinstance(value, timedelta):
+            return value
+        text = str(value)
+        if not _LIFETIME.fullmatch(text):
+            self.fail("must be like 90s, 15m, 12h, 30d or 1h30m; a bare number is in seconds", param, ctx)
+        parts = re.findall(r"([0-9]+)([smhd]?)", text)
+        seconds = sum(int(count) * _UNITS[unit or "s"] for count, unit in parts)
+        if seconds > MAX_LIFETIME:
+            self.fail("is longer than 100 years", param, ctx)
+        return timedelta(seconds=seconds)
+
+
+class _Moment(click.ParamType[int | datetime]):
+    name = "moment"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int | datetime:
+        if isinstance(value, int | datetime):
+            return value
+        text = str(value)
+        if text.isascii() and text.isdigit():
+            return int(text)
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            moment = None
+        if moment is None or moment.utcoffset() is None:
+            self.fail("must be like 2026-12-24T18:00:00Z, or in seconds since 1970", param, ctx)
+        return moment
+
+
+LIFETIME: Final = _Lifetime()
+MOMENT: Final = _Moment()
+
+
+def read_text(path: str | Path, what: str) -> str:
+    """What a file, or standard input where *path* is `-`, holds, without the white space around it.
+
+    Raises:
+        UsageError: it is empty, longer than 65,536 characters or not UTF-8.
+        OSError: it cannot be read.
+    """
+    with click.open_file(str(path), encoding="utf-8") as file:
+        try:
+            text = str(file.read(MAX_INPUT + 1))
+        except UnicodeDecodeError:
+            raise click.UsageError(f"the {what} is not text in UTF-8") from None
+    if len(text) > MAX_INPUT:
+        raise click.UsageError(f"the {what} is longer than {MAX_INPUT} characters")
+    if not text.strip():
+        raise click.UsageError(f"the {what} is empty")
+    return text.strip()

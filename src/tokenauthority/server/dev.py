@@ -1,0 +1,114 @@
+"""What --dev makes on first start: a data directory with a master key and an API key, one project and one caller."""
+
+from __future__ import annotations
+
+import os
+
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from tokenauthority.authority.projects import ProjectSpec
+from tokenauthority.callers.api_keys import digest, is_api_key, new_api_key
+from tokenauthority.config import ConfigError
+from tokenauthority.domain.caller import ANY, Action, Caller, CallerKind, Grant
+from tokenauthority.signing.sealing import MasterKey
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tokenauthority.authority.projects import Projects
+    from tokenauthority.config import Settings
+    from tokenauthority.domain.times import Millis
+
+
+_GRANT: Final = Grant(projects=frozenset({ANY}), actions=frozenset(Action), roles=frozenset({ANY}))
+
+
+@attrs.frozen
+class DevIdentity:
+    """The one caller of a development server, who may do everything."""
+
+    api_key: str = attrs.field(repr=False)
+    caller: Caller
+
+
+def identity(settings: Settings) -> DevIdentity:
+    """The caller of this data directory, or one with the API key of --dev-api-key.
+
+    Raises:
+        ConfigError: --dev-api-key is not an API key.
+    """
+    if settings.dev_api_key is None:
+        api_key = _kept(settings.data_dir / "dev-api-key", new_api_key)
+    else:
+        api_key = settings.dev_api_key.get_secret_value()
+    if not is_api_key(api_key):
+        raise ConfigError(
+            ["--dev-api-key must be tak_ and 43 characters of base64url; `tokenauthority callers new-key` makes one"]
+        )
+    known = f"sha256:{digest(api_key)[:16]}"
+    return DevIdentity(api_key, Caller(name="dev", kind=CallerKind.API_KEY, identity=known, grant=_GRANT))
+
+
+def master_key(settings: Settings) -> MasterKey:
+    """The master key of this data directory.
+
+    Raises:
+        ConfigError: the kept one is damaged.
+    """
+    path = settings.data_dir / "master.key"
+    try:
+        return MasterKey.parse(_kept(path, lambda: MasterKey.generate().reveal()))
+    except ValueError as error:
+        raise ConfigError([f"{path}: {error}"]) from error
+
+
+async def project_id(projects: Projects, now: Millis) -> str:
+    """The first project of the store; made where there is none."""
+    for project in await projects.list_page(_GRANT, after=0, limit=1):
+        return project.project_id
+    project, _ = await projects.create(ProjectSpec(display_name="dev"), _GRANT, now)
+    return project.project_id
+
+
+def welcome(settings: Settings, grpc_address: str, http_address: str, api_key: str, project: str) -> str:
+    """What to paste next; also kept as `dev.env`, to be sourced."""
+    environment = {
+        "TOKENAUTHORITY_ADDRESS": grpc_address,
+        "TOKENAUTHORITY_PLAINTEXT": "1",
+        "TOKENAUTHORITY_API_KEY": api_key,
+        "TOKENAUTHORITY_PROJECT_ID": project,
+    }
+    exports = "".join(f"export {name}={value}\n" for name, value in environment.items())
+    path = settings.data_dir / "dev.env"
+    _write(path, exports)
+    return f"""
+Token Authority is serving for development: plaintext, on loopback only.
+
+  gRPC        {grpc_address}
+  HTTP        http://{http_address}/.well-known/jwks.json
+  project id  {project}
+  API key     {api_key}
+
+In another terminal, here:
+
+  source {path}
+  export PATH="$PWD/.venv/bin:$PATH"
+  tokenauthority sessions create
+  tokenauthority tokens generate --session SESSION_ID --role moderator --data username=bob
+"""
+
+
+def _kept(path: Path, make: Callable[[], str]) -> str:
+    if not path.exists():
+        _write(path, make() + "\n")
+    return path.read_text(encoding="ascii").strip()
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
+        file.write(text)

@@ -1,0 +1,114 @@
+"""The life of a running server: start, background work, and a stop that loses no RPC."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+import attrs
+import structlog
+
+from grpc_health.v1 import health_pb2
+
+from tokenauthority.server import tls
+from tokenauthority.server.http import HttpServer
+from tokenauthority.server.services import SERVICES
+from tokenauthority.web.app import make_app
+
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tokenauthority.config import Settings
+    from tokenauthority.server.wiring import App
+
+
+_PRUNE_INTERVAL: Final = 600.0
+"""Seconds between two looks for what the store may forget."""
+
+
+@attrs.frozen
+class Addresses:
+    """Where the servers listen, with the ports that they got."""
+
+    grpc: str
+    http: str
+
+
+@asynccontextmanager
+async def serving(app: App, settings: Settings) -> AsyncIterator[Addresses]:
+    """Serve while the block runs, then drain: NOT_SERVING first, no new RPCs, those in flight finish.
+
+    Raises:
+        OSError: an address cannot be listened on.
+        SealBrokenError: the master key does not open the key ring.
+        UnavailableError: the store cannot be read.
+    """
+    logger = structlog.stdlib.get_logger(__name__)
+    await app.follower.start()
+    await app.keys.load(app.clock())
+    addresses = Addresses(_listen(app, settings), settings.listen.http)
+    web = HttpServer(make_app(app.readiness, app.registry, settings.issuance.jwks_max_age), addresses.http)
+    addresses = attrs.evolve(addresses, http=web.bind())
+    try:
+        await app.server.start()
+        await web.start()
+        background = [asyncio.create_task(app.follower.run()), asyncio.create_task(_prune(app))]
+        for service in ("", *SERVICES):
+            await app.health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        logger.info("server.started", grpc=addresses.grpc, http=addresses.http, tls=not settings.dev)
+        try:
+            yield addresses
+        finally:
+            logger.info("server.draining")
+            await _drain(app, settings)
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+    finally:
+        await web.stop()
+        app.audit_log.close()
+    logger.info("server.stopped")
+
+
+async def until_stopped() -> None:
+    """Return at SIGTERM or SIGINT."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    await stopped.wait()
+
+
+def _listen(app: App, settings: Settings) -> str:
+    host = settings.listen.grpc.rpartition(":")[0]
+    try:
+        if settings.dev:
+            port = app.server.add_insecure_port(settings.listen.grpc)
+        else:
+            port = app.server.add_secure_port(settings.listen.grpc, tls.credentials(settings.tls))
+    except RuntimeError as error:
+        raise OSError(f"cannot listen on {settings.listen.grpc}: is another server there?") from error
+    return f"{host}:{port}"
+
+
+async def _drain(app: App, settings: Settings) -> None:
+    await app.health.enter_graceful_shutdown()
+    app.readiness.drain()
+    await asyncio.sleep(settings.limits.drain_delay)
+    app.admission.drain()
+    await app.server.stop(settings.limits.drain_grace)
+
+
+async def _prune(app: App) -> None:
+    logger = structlog.stdlib.get_logger(__name__)
+    while True:
+        await asyncio.sleep(_PRUNE_INTERVAL)
+        with contextlib.suppress(Exception):
+            # A store that cannot be written now is asked again at the next turn.
+            forgotten = await app.store.prune(app.clock())
+            logger.debug("store.pruned", rows=forgotten)

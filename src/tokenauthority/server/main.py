@@ -1,0 +1,119 @@
+"""Runs the authority from its settings until SIGTERM or SIGINT, and stops it without losing an RPC."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from tokenauthority.callers.api_keys import digest
+from tokenauthority.callers.file import CallersFileError, load_callers
+from tokenauthority.config import ConfigError
+from tokenauthority.domain.errors import UnavailableError
+from tokenauthority.server import dev, lifecycle, logging
+from tokenauthority.server.wiring import build
+from tokenauthority.signing.sealing import MasterKey, SealBrokenError, Sealer
+from tokenauthority.storage.address import SqliteAddress, StoreAddressError, parse_address
+from tokenauthority.storage.migrate import SchemaError, check_schema, migrate
+from tokenauthority.storage.open import open_store
+
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tokenauthority.config import Settings
+    from tokenauthority.domain.caller import Caller
+
+
+def run(settings: Settings) -> int:
+    """Serve until told to stop; the exit status.
+
+    Raises:
+        ConfigError: something that the settings name cannot be used.
+    """
+    logging.configure(settings.logging)
+    try:
+        _prepare_store(settings.database_url)
+        uvloop.run(_serve(settings))
+    except (
+        SealBrokenError,
+        StoreAddressError,
+        SchemaError,
+        UnavailableError,
+        CallersFileError,
+        OSError,
+    ) as error:
+        raise ConfigError([_text(error)]) from error
+    return 0
+
+
+def upgrade_database(settings: Settings) -> None:
+    """Bring the store's schema up to date.
+
+    Raises:
+        ConfigError: the store cannot be reached, or is newer than this program.
+    """
+    try:
+        migrate(settings.database_url)
+    except (StoreAddressError, SchemaError, UnavailableError, OSError) as error:
+        raise ConfigError([_text(error)]) from error
+
+
+def _prepare_store(url: str) -> None:
+    """The embedded store is this server's own and is brought up to date by it; a shared one by its operator."""
+    if isinstance(parse_address(url), SqliteAddress):
+        migrate(url)
+    else:
+        check_schema(url)
+
+
+async def _serve(settings: Settings) -> None:
+    identity = dev.identity(settings) if settings.dev else None
+    callers: Mapping[str, Caller]
+    if identity is not None:
+        callers = {digest(identity.api_key): identity.caller}
+    elif settings.callers.file is not None:
+        callers = load_callers(settings.callers.file)
+    else:
+        raise ConfigError(["a callers file is required"])
+    store = open_store(settings.database_url)
+    try:
+        app = build(settings, store=store, sealer=Sealer(_master_key(settings)), callers=callers)
+        async with lifecycle.serving(app, settings) as addresses:
+            if identity is not None:
+                project = await dev.project_id(app.projects, app.clock())
+                text = dev.welcome(settings, addresses.grpc, addresses.http, identity.api_key, project)
+                sys.stdout.write(text)
+                sys.stdout.flush()
+            await lifecycle.until_stopped()
+    finally:
+        # A store that does not answer must not keep the process from stopping.
+        async with asyncio.timeout(10):
+            await store.close()
+
+
+def _master_key(settings: Settings) -> MasterKey:
+    keys = settings.keys
+    if keys.master_key is not None:
+        source, text = "the master key", keys.master_key.get_secret_value()
+    elif keys.master_key_file is not None:
+        source, text = (
+            f"the master key in {keys.master_key_file}",
+            keys.master_key_file.read_text(encoding="ascii"),
+        )
+    else:
+        return dev.master_key(settings)
+    try:
+        return MasterKey.parse(text.strip())
+    except ValueError as error:
+        raise ConfigError([f"{source}: {error}"]) from error
+
+
+def _text(error: Exception) -> str:
+    if isinstance(error, UnavailableError) and error.__cause__ is not None:
+        # The cause's own text may quote the URL of the store, password included.
+        return f"{error} ({type(error.__cause__).__name__})"
+    return str(error)

