@@ -33,7 +33,7 @@ class AuditedToken:
 
 @attrs.define(kw_only=True)
 class AuditRecord:
-    """What one RPC asked for and what was decided (design: section 11). Never a token, a secret or a key.
+    """What one RPC asked for and what was decided. Never a token, a secret or a key.
 
     `tokens` tells the tokens of a batch apart; `token_ids` has their ids, as it has that of a single token.
     `time` and `duration_us` are UTC milliseconds and elapsed microseconds; `lifetime` is in seconds; `code` is the name

@@ -1,4 +1,4 @@
-"""Reads `callers.toml`: who may call and what each may do (design: section 10). All errors at once, or all callers."""
+"""Reads `callers.toml`: who may call and what each may do. All errors at once, or all callers."""
 
 from __future__ import annotations
 

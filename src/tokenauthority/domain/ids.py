@@ -1,4 +1,4 @@
-"""The shapes of ids: project ids, session ids (design: section 7; opentok.md: section 4), role names, UUIDs.
+"""The shapes of ids: project ids, session ids (docs/formats.md), role names, UUIDs.
 
 A session id is `2_` and the unpadded base64url of `1~PROJECT~LOCATION~MILLISECONDS~RANDOM~FLAG~~`. Clients treat it as
 opaque; only field 1, the project, is ever read back, and it is compared whole: the official SDKs' substring and

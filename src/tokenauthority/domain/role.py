@@ -1,4 +1,4 @@
-"""Roles: named sets of permissions, four built in (opentok.md: section 6) and any that a project defines."""
+"""Roles: named sets of permissions, four built in and any that a project defines."""
 
 from __future__ import annotations
 

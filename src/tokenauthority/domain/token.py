@@ -1,4 +1,4 @@
-"""Tokens: what is asked for, what a token says, and the limits of both (opentok.md: section 3)."""
+"""Tokens: what is asked for, what a token says, and the limits of both (docs/formats.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Domain errors as gRPC statuses: the one table, and the details that every error carries (design: section 6)."""
+"""Domain errors as gRPC statuses: the one table, and the details that every error carries."""
 
 from __future__ import annotations
 

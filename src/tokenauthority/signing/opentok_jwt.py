@@ -1,4 +1,4 @@
-"""OPENTOK_JWT: a JWT under HS256 with a project secret, `ist: project` (opentok.md: section 2a).
+"""OPENTOK_JWT: a JWT under HS256 with a project secret, `ist: project` (docs/formats.md).
 
 Written with the claims of the official Python SDK, in its order. Read as Ruby's, Python's, Node's, Java's,
 PHP's and .NET's write it.

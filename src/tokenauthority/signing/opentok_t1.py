@@ -1,4 +1,4 @@
-"""OPENTOK_T1: `T1==` and the base64 of a query string with an HMAC-SHA1 of it (opentok.md: section 1).
+"""OPENTOK_T1: `T1==` and the base64 of a query string with an HMAC-SHA1 of it (docs/formats.md).
 
 Written byte for byte as the official Python SDK does. Read as every official SDK writes it: any order and
 escaping of the fields, both alphabets of base64, padded or not. The signature covers the raw bytes after the

@@ -1,4 +1,4 @@
-"""VONAGE_JWT: a JWT under RS256 with the key of a Vonage application (opentok.md: section 2b).
+"""VONAGE_JWT: a JWT under RS256 with the key of a Vonage application (docs/formats.md).
 
 Written with the claims of `@vonage/video` for Node, in its order. Read as the Vonage SDKs for Python, Node
 and Ruby and the OpenTok SDKs with Vonage credentials write it.
