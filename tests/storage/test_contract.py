@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from collections.abc import Awaitable
+from typing import Any
 
 import attrs
 import pytest
@@ -158,7 +159,7 @@ class TestProjects:
         """An update replaces what may change and keeps id, create time, Vonage application and credentials."""
         before = make_project(vonage_application_id=APPLICATION)
         await store.create_project(before)
-        values = {
+        values: dict[str, Any] = {
             "display_name": "new",
             "default_format": TokenFormat.OPENTOK_T1,
             "default_ttl": Seconds(1),
@@ -607,7 +608,7 @@ class TestChanges:
         assert [] == list(await store.changes_after(0, 10))
 
     async def test_every_change_is_told_once(self, store: Store) -> None:
-        """Each method that makes something untrue tells of it, by kind, project and subject; the others tell nothing."""
+        """Each method that makes something untrue tells of it, by kind, project and subject; no other does."""
         await store.create_project(make_project())
         await store.update_project(make_project(display_name="new"))
         await store.add_secret(PROJECT, make_credential("secret-2"))
@@ -664,7 +665,8 @@ class TestChanges:
         names = {f"2_{n}" for n in range(60)}
 
         async def follow() -> list[str]:
-            seen, last = [], start
+            seen: list[str] = []
+            last = start
             while len(seen) < len(names):
                 for change in await store.changes_after(last, 7):
                     seen.append(change.subject)
@@ -672,16 +674,12 @@ class TestChanges:
                 await asyncio.sleep(0)
             return seen
 
-        async with asyncio.timeout(60):
-            seen, *_ = await asyncio.gather(
-                follow(),
-                *(
-                    (store, second_store)[n % 2].end_session(make_session(name), NOW)
-                    for n, name in enumerate(sorted(names))
-                ),
-            )
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+            follower = group.create_task(follow())
+            for n, name in enumerate(sorted(names)):
+                group.create_task((store, second_store)[n % 2].end_session(make_session(name), NOW))
 
-        assert sorted(names) == sorted(seen)
+        assert sorted(names) == sorted(follower.result())
 
 
 async def test_another_server_sees_what_was_kept(store: Store, second_store: Store) -> None:

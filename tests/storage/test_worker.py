@@ -27,6 +27,7 @@ class Held:
         self.release = threading.Event()
 
     def __call__(self) -> bool:
+        """Begin, and wait."""
         self.begun.set()
         return self.release.wait(30)
 
@@ -125,6 +126,19 @@ async def test_close_waits_for_what_is_under_way(held: Held) -> None:
     assert await running
     with pytest.raises(UnavailableError):
         await worker.run(lambda: None)
+
+
+async def test_close_waits_no_longer_than_a_caller(held: Held) -> None:
+    """Work that does not end does not keep close, which says so."""
+    worker = Worker("test", 1, StoreLimits(unit_timeout=0.05))
+    with pytest.raises(UnavailableError):
+        await worker.run(held)
+
+    first = await worker.close()
+    held.release.set()
+
+    assert not first
+    assert await worker.close()
 
 
 async def test_errors_of_the_work_reach_the_caller() -> None:

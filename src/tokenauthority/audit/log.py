@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 
 from datetime import UTC, datetime
-from typing import IO, TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 import structlog
@@ -15,6 +17,8 @@ from tokenauthority.domain.errors import UnavailableError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from _typeshed import ReadableBuffer
 
     from tokenauthority.context import AuditRecord
 
@@ -39,7 +43,7 @@ class FileAuditLog:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._file: IO[bytes] = os.fdopen(descriptor, "wb", buffering=0)
+        self._file = _WholeLines(descriptor, "a")
         self._logger = structlog.wrap_logger(
             structlog.BytesLogger(self._file),
             processors=[structlog.processors.JSONRenderer(serializer=_encode)],
@@ -56,6 +60,21 @@ class FileAuditLog:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+class _WholeLines(io.FileIO):
+    """Writes a line whole or raises OSError; a line that follows a torn one starts on a line of its own."""
+
+    _torn = False
+
+    def write(self, line: ReadableBuffer, /) -> int:
+        whole = b"\n" + bytes(line) if self._torn else bytes(line)
+        # A disk that fills up takes a part of a line without an error.
+        written = super().write(whole)
+        self._torn = written < len(whole)
+        if self._torn:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return written
 
 
 def as_fields(record: AuditRecord) -> dict[str, object]:

@@ -111,9 +111,15 @@ class Catalog:
                 self._sessions[session_id] = session
         return session
 
-    def remember(self, session: Session) -> None:
-        """Keep a session that this server just made."""
-        self._sessions[session.session_id] = session
+    @property
+    def epoch(self) -> int:
+        """What `remember` needs, to be read before the store is asked."""
+        return self._epoch
+
+    def remember(self, session: Session, epoch: int) -> None:
+        """Keep a session that this server just made, unless something has changed since *epoch*."""
+        if epoch == self._epoch:
+            self._sessions[session.session_id] = session
 
     def forget(self, kind: ChangeKind, project_id: str, subject: str) -> None:
         """Read an object anew next time: it has changed."""

@@ -6,6 +6,8 @@ import asyncio
 
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 from tokenauthority.domain.change import ChangeKind
 from tokenauthority.domain.errors import UnavailableError
 
@@ -34,6 +36,7 @@ class Follower:
         self._clock = clock
         self._interval = interval
         self._sequence = 0
+        self._logger = structlog.stdlib.get_logger(__name__)
         self.fresh = False
 
     async def start(self) -> None:
@@ -63,3 +66,8 @@ class Follower:
             self.fresh = True
         except UnavailableError:
             self.fresh = False
+        except Exception:
+            # Such as a key that another server sealed under another master key: this server must not go on unnoticed
+            # with what it has, and must not stop following either.
+            self.fresh = False
+            self._logger.exception("follower.failed", sequence=self._sequence)

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 _TURN: Final = 0.005
 """Seconds that a batch may hold the event loop before it lets others have their turn."""
 
+_MAX_VIOLATIONS: Final = 2 * MAX_BATCH
+"""Violations of a batch that are all named; they travel in the trailers, of which a client takes half a megabyte."""
+
 _NONCES: Final = 1_000_000
 """The Python SDK draws 0 to 999999."""
 
@@ -102,7 +105,7 @@ class Generate:
                 violations.extend(v.under(f"requests[{index}]") for v in found)
             await turn.taken()
         if violations:
-            raise InvalidRequestError(violations)
+            raise InvalidRequestError(violations if len(violations) <= _MAX_VIOLATIONS else _first_of_each(violations))
         minted = []
         for request, place, grant_of_item in granted:
             minted.append(self._mint(request, place, grant_of_item))
@@ -197,6 +200,14 @@ def _require_key(token_format: TokenFormat, tenant: Tenant) -> None:
             tenant.project.project_id,
             f"the project has no key that signs {token_format}",
         )
+
+
+def _first_of_each(violations: Sequence[Violation]) -> list[Violation]:
+    """Of too many violations, the first of each item."""
+    by_item: dict[str, Violation] = {}
+    for violation in violations:
+        by_item.setdefault(violation.field.partition(".")[0], violation)
+    return list(by_item.values())
 
 
 def _as_violations(error: TokenAuthorityError, item: str) -> Sequence[Violation]:

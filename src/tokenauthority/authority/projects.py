@@ -40,6 +40,11 @@ _LOWEST_PICKED: Final = 1_000_000_000
 
 _PICKS: Final = 5
 
+_NO_APPLICATION: Final = "00000000-0000-0000-0000-000000000000"
+"""Stands in where the application id is none, so that the key is looked at all the same. RFC 9562's Nil UUID."""
+
+_MAX_SECRET_ID: Final = 64
+
 
 @attrs.frozen(kw_only=True)
 class ProjectSpec:
@@ -101,12 +106,11 @@ class Projects:
         Raises:
             InvalidRequestError, PermissionDeniedError, AlreadyExistsError, UnavailableError.
         """
-        if spec.default_format is TokenFormat.VONAGE_JWT:
-            raise InvalidRequestError([Violation("default_format", "VONAGE_JWT needs an imported application")])
+        project = _new_project(spec, now, TokenFormat.SESSION_JWT, external=False)
+        _refuse(_violations(project))
         value = secrets.token_hex(20)
         credential = self._vault.seal_secret(value, now)
-        project = await self._add(spec, grant, credential, default_format=TokenFormat.SESSION_JWT, external=False)
-        return project, NewSecret(credential=credential, value=value)
+        return await self._add(project, credential, grant), NewSecret(credential=credential, value=value)
 
     async def import_opentok(self, spec: ProjectSpec, source: OpenTokImport, grant: Grant, now: Millis) -> Project:
         """A project of the OpenTok platform, under its own API key as project id.
@@ -114,20 +118,18 @@ class Projects:
         Raises:
             InvalidRequestError, PermissionDeniedError, AlreadyExistsError, UnavailableError.
         """
-        violations = []
+        unnamed = attrs.evolve(spec, project_id="")
+        project = _new_project(unnamed, now, TokenFormat.OPENTOK_JWT, external=True)
+        violations = _violations(project)
         if spec.project_id:
             violations.append(Violation("project_id", "must not be set: the API key becomes the project id"))
         if not is_project_id(source.api_key):
             violations.append(Violation("opentok.api_key", f"must be a decimal number from 1 to {MAX_PROJECT_ID}"))
         if not is_secret(source.api_secret):
             violations.append(Violation("opentok.api_secret", "must be 40 hex characters"))
-        if spec.default_format is TokenFormat.VONAGE_JWT:
-            violations.append(Violation("default_format", "VONAGE_JWT needs an imported application"))
-        if violations:
-            raise InvalidRequestError(violations)
+        _refuse(violations)
         credential = self._vault.seal_secret(source.api_secret, now)
-        spec = attrs.evolve(spec, project_id=source.api_key)
-        return await self._add(spec, grant, credential, default_format=TokenFormat.OPENTOK_JWT, external=True)
+        return await self._add(attrs.evolve(project, project_id=source.api_key), credential, grant)
 
     async def import_vonage(self, spec: ProjectSpec, source: VonageImport, grant: Grant, now: Millis) -> Project:
         """A project that stands for an application of Vonage Video.
@@ -135,23 +137,17 @@ class Projects:
         Raises:
             InvalidRequestError, PermissionDeniedError, AlreadyExistsError, UnavailableError.
         """
-        if not is_uuid(source.application_id):
-            raise InvalidRequestError([Violation("vonage.application_id", "must be a UUID")])
-        application_id = source.application_id.lower()
+        application_id = source.application_id.lower() if is_uuid(source.application_id) else _NO_APPLICATION
+        project = _new_project(spec, now, TokenFormat.VONAGE_JWT, external=True, application_id=application_id)
+        violations = _violations(project)
+        if application_id == _NO_APPLICATION:
+            violations.append(Violation("vonage.application_id", "must be a UUID"))
         try:
             credential = self._vault.seal_vonage_key(source.private_key, application_id, now)
         except ValueError as error:
-            raise InvalidRequestError([Violation("vonage.private_key", str(error))]) from error
-        if spec.default_format in {TokenFormat.OPENTOK_T1, TokenFormat.OPENTOK_JWT}:
-            raise InvalidRequestError([Violation("default_format", "needs a project secret, which this has not")])
-        return await self._add(
-            spec,
-            grant,
-            credential,
-            application_id=application_id,
-            default_format=TokenFormat.VONAGE_JWT,
-            external=True,
-        )
+            raise InvalidRequestError([*violations, Violation("vonage.private_key", str(error))]) from error
+        _refuse(violations)
+        return await self._add(project, credential, grant)
 
     async def get(self, project_id: str) -> Project:
         """The project (already chosen by the grant).
@@ -181,13 +177,8 @@ class Projects:
         """
         project = await self._fresh(project_id)
         changed = attrs.evolve(project, **changes)
-        violations = project_violations(changed)
-        if changed.default_format is TokenFormat.VONAGE_JWT and not changed.vonage_application_id:
-            violations.append(Violation("default_format", "VONAGE_JWT needs an imported application"))
-        if changed.default_format in {TokenFormat.OPENTOK_T1, TokenFormat.OPENTOK_JWT} and not changed.secrets:
-            violations.append(Violation("default_format", "needs a project secret, which this has not"))
-        if violations:
-            raise InvalidRequestError([v.under("project") for v in violations])
+        violations = [*project_violations(changed), *_format_violations(changed, has_secret=bool(changed.secrets))]
+        _refuse([v.under("project") for v in violations])
         await self._store.update_project(changed)
         self._catalog.forget(ChangeKind.PROJECT, project_id, project_id)
         return changed
@@ -219,8 +210,8 @@ class Projects:
         Raises:
             InvalidRequestError, NotFoundError, PreconditionError, UnavailableError.
         """
-        if not secret_id:
-            raise InvalidRequestError([Violation("secret_id", "is required")])
+        if not (secret_id.isprintable() and 1 <= len(secret_id) <= _MAX_SECRET_ID):
+            raise InvalidRequestError([Violation("secret_id", f"must have 1 to {_MAX_SECRET_ID} printable characters")])
         await self._store.remove_secret(project_id, secret_id)
         self._catalog.forget(ChangeKind.PROJECT, project_id, project_id)
         return await self._fresh(project_id)
@@ -232,39 +223,14 @@ class Projects:
             raise NotFoundError.project(project_id)
         return project
 
-    async def _add(
-        self,
-        spec: ProjectSpec,
-        grant: Grant,
-        credential: Credential,
-        *,
-        application_id: str | None = None,
-        default_format: TokenFormat,
-        external: bool,
-    ) -> Project:
-        if spec.project_id and not is_project_id(spec.project_id):
-            raise InvalidRequestError([Violation("project_id", f"must be a decimal number from 1 to {MAX_PROJECT_ID}")])
+    async def _add(self, project: Project, credential: Credential, grant: Grant) -> Project:
         # Without a wanted id only a grant of every project can name the one that will be picked.
-        grant.require_project(spec.project_id or ANY, "project_id")
-        max_ttl = MAX_TTL if spec.max_ttl is None else spec.max_ttl
-        project = Project(
-            project_id=spec.project_id,
-            display_name=spec.display_name,
-            default_format=spec.default_format or default_format,
-            default_ttl=min(DEFAULT_TTL, max_ttl) if spec.default_ttl is None else spec.default_ttl,
-            max_ttl=max_ttl,
-            external_sessions=external if spec.external_sessions is None else spec.external_sessions,
-            create_time=credential.create_time,
-            vonage_application_id=application_id,
-            credentials=(credential,),
-        )
-        violations = project_violations(project)
-        if violations:
-            raise InvalidRequestError(violations)
-        if spec.project_id:
-            await self._store.create_project(project)
-            return project
-        return await self._add_picked(project)
+        grant.require_project(project.project_id or ANY, "project_id")
+        project = attrs.evolve(project, credentials=(credential,))
+        if not project.project_id:
+            return await self._add_picked(project)
+        await self._store.create_project(project)
+        return project
 
     async def _add_picked(self, project: Project) -> Project:
         for attempt in range(_PICKS):
@@ -278,3 +244,41 @@ class Projects:
             else:
                 return project
         raise AssertionError("unreachable")
+
+
+def _new_project(
+    spec: ProjectSpec, now: Millis, default_format: TokenFormat, *, external: bool, application_id: str | None = None
+) -> Project:
+    max_ttl = MAX_TTL if spec.max_ttl is None else spec.max_ttl
+    return Project(
+        project_id=spec.project_id,
+        display_name=spec.display_name,
+        default_format=spec.default_format or default_format,
+        default_ttl=min(DEFAULT_TTL, max_ttl) if spec.default_ttl is None else spec.default_ttl,
+        max_ttl=max_ttl,
+        external_sessions=external if spec.external_sessions is None else spec.external_sessions,
+        create_time=now,
+        vonage_application_id=application_id,
+    )
+
+
+def _violations(project: Project) -> list[Violation]:
+    """What is wrong with a new project, but for its credential: an application has its key, any other a secret."""
+    found = project_violations(project)
+    if project.project_id and not is_project_id(project.project_id):
+        found.append(Violation("project_id", f"must be a decimal number from 1 to {MAX_PROJECT_ID}"))
+    found += _format_violations(project, has_secret=not project.vonage_application_id)
+    return found
+
+
+def _format_violations(project: Project, *, has_secret: bool) -> list[Violation]:
+    if project.default_format is TokenFormat.VONAGE_JWT and not project.vonage_application_id:
+        return [Violation("default_format", "VONAGE_JWT needs an imported application")]
+    if project.default_format in {TokenFormat.OPENTOK_T1, TokenFormat.OPENTOK_JWT} and not has_secret:
+        return [Violation("default_format", "needs a project secret, which this has not")]
+    return []
+
+
+def _refuse(violations: list[Violation]) -> None:
+    if violations:
+        raise InvalidRequestError(violations)

@@ -13,8 +13,10 @@ from tokenauthority.domain.errors import (
     NotFoundError,
     PreconditionError,
     Reason,
+    Violation,
 )
-from tokenauthority.domain.role import BUILT_IN_ROLES, Permission, Role, role_violations
+from tokenauthority.domain.ids import is_role_name
+from tokenauthority.domain.role import BUILT_IN_ROLES, ROLE_NAME_RULE, Permission, Role, role_violations
 
 
 if TYPE_CHECKING:
@@ -49,8 +51,9 @@ class Roles:
         """One role.
 
         Raises:
-            NotFoundError, UnavailableError.
+            InvalidRequestError, NotFoundError, UnavailableError.
         """
+        _require_name(name)
         await self._require_project(project_id)
         role = await self._catalog.role(project_id, name)
         if role is None:
@@ -104,7 +107,7 @@ class Roles:
         """Forget a role that no caller's grant names.
 
         Raises:
-            NotFoundError, PreconditionError, UnavailableError.
+            InvalidRequestError, NotFoundError, PreconditionError, UnavailableError.
         """
         await self._own(project_id, name)
         if self._named_in_a_grant(project_id, name):
@@ -114,6 +117,7 @@ class Roles:
 
     async def _own(self, project_id: str, name: str) -> Role:
         """The project's own role as the store has it now: a cached one could undo another server's change."""
+        _require_name(name)
         await self._require_project(project_id)
         if name in BUILT_IN_ROLES:
             raise PreconditionError(Reason.ROLE_BUILT_IN, name, f"the role {name} is built in and cannot be changed")
@@ -125,3 +129,9 @@ class Roles:
     async def _require_project(self, project_id: str) -> None:
         if await self._catalog.tenant(project_id) is None:
             raise NotFoundError.project(project_id)
+
+
+def _require_name(name: str) -> None:
+    """Refuse what no role can be called, before it gets into any message."""
+    if not is_role_name(name):
+        raise InvalidRequestError([Violation("name", ROLE_NAME_RULE)])

@@ -12,7 +12,7 @@ import msgspec
 
 from tokenauthority.domain.change import ChangeKind
 from tokenauthority.domain.errors import InvalidRequestError, NotFoundError, Violation
-from tokenauthority.domain.ids import SESSION_RANDOM_BYTES, make_session_id, project_in_session_id
+from tokenauthority.domain.ids import SESSION_RANDOM_BYTES, is_project_id, make_session_id, project_in_session_id
 from tokenauthority.domain.session import (
     DEFAULT_RESOLUTION,
     ArchiveMode,
@@ -45,6 +45,9 @@ async def place_of(session_id: str, catalog: Catalog, grant: Grant) -> Tenant:
     owner = project_in_session_id(session_id)
     if owner is None:
         raise InvalidRequestError([Violation("session_id", "is not a session id")])
+    if is_project_id(owner):
+        # Before anything is looked up, so that not even the time tells whether the project exists.
+        grant.require_project(owner, "session_id")
     tenant = await catalog.tenant_of(owner)
     # A Vonage application that is not here has no project id that a grant could name, so it is judged by its own id.
     grant.require_project(owner if tenant is None else tenant.project.project_id, "session_id")
@@ -67,9 +70,12 @@ class Sessions:
             InvalidRequestError, PermissionDeniedError, NotFoundError, AlreadyExistsError, UnavailableError.
         """
         violations = spec_violations(spec, request_id)
+        try:
+            project_id = caller.grant.chosen_project(project_id)
+        except InvalidRequestError as error:
+            violations = [*error.violations, *violations]
         if violations:
             raise InvalidRequestError(violations)
-        project_id = caller.grant.chosen_project(project_id)
         if spec.archive_mode is ArchiveMode.ALWAYS and not spec.archive_resolution:
             spec = attrs.evolve(spec, archive_resolution=DEFAULT_RESOLUTION)
         relayed = spec.media_mode is MediaMode.RELAYED
@@ -84,9 +90,9 @@ class Sessions:
         if request_id:
             body = hashlib.sha256(msgspec.json.encode([project_id, attrs.asdict(spec)])).hexdigest()
             repeat = RepeatKey(caller=caller.name, request_id=request_id.lower(), body_digest=body)
+        epoch = self._catalog.epoch
         session = await self._store.create_session(session, repeat)
-        if repeat is None:
-            self._catalog.remember(session)
+        self._catalog.remember(session, epoch)
         return session
 
     async def get(self, session_id: str, grant: Grant) -> Session:

@@ -47,7 +47,7 @@ def health(service: str, config_file: Path | None) -> None:
 
 def _local(config_file: Path | None) -> Connection:
     """The way to the server of these settings. Its certificate itself is trusted, whoever signed it."""
-    settings = loaded(config_file)
+    settings = loaded(config_file, complete=False)
     if settings.tls.cert_file is None:
         raise click.UsageError("no address: give --address or set TOKENAUTHORITY_ADDRESS")
     certificate = settings.tls.cert_file.read_bytes()

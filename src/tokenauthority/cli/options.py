@@ -30,6 +30,8 @@ class Globals:
     project: str = ""
     timeout: float | None = None
     as_json: bool = False
+    on_line: set[str] = attrs.field(factory=set)
+    """Which of them the command line names itself."""
 
     def connection(self, *, with_key: bool = True) -> Connection:
         """How to reach the authority.
@@ -55,13 +57,13 @@ class Globals:
             raise click.UsageError(str(error)) from error
 
     def _key(self) -> str:
-        if self.api_key and self.api_key_file:
+        given = {name for name in ("api_key", "api_key_file") if getattr(self, name)}
+        given = given & self.on_line or given
+        if len(given) > 1:
             raise click.UsageError("give the API key or a file that holds it, not both")
-        if self.api_key_file:
-            return read_text(self.api_key_file, "API key")
-        if not self.api_key:
+        if not given:
             raise click.UsageError("no API key: give --api-key-file or set TOKENAUTHORITY_API_KEY")
-        return self.api_key
+        return self.api_key if "api_key" in given else read_text(self.api_key_file, "API key")
 
 
 def current() -> Globals:
@@ -107,14 +109,8 @@ def _remember(context: click.Context, parameter: click.Parameter, value: object)
         return
     given = _globals(context)
     setattr(given, name, value)
-    if source is ParameterSource.COMMANDLINE and name in _EITHER:
-        other = _EITHER[name]
-        if context.get_parameter_source(other) is not ParameterSource.COMMANDLINE:
-            setattr(given, other, "")
-
-
-_EITHER: Final = {"api_key": "api_key_file", "api_key_file": "api_key"}
-"""One of the two on the command line beats the other in the environment."""
+    if source is ParameterSource.COMMANDLINE:
+        given.on_line.add(name)
 
 
 def _option(

@@ -23,6 +23,8 @@ config_option: Final = click.option(
     "config_file",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
+    envvar="TOKENAUTHORITY_CONFIG",
+    show_envvar=True,
     help="Settings in TOML; TOKENAUTHORITY_* variables win over it.",
 )
 dev_option: Final = click.option(
@@ -39,11 +41,11 @@ def serve(dev: bool, config_file: Path | None, dev_api_key: str | None) -> None:
 
     Without --dev, TLS, a callers file and a master key are required: see `tokenauthority config show`.
     """
+    if dev_api_key is not None and not dev:
+        raise click.UsageError("--dev-api-key goes with --dev only")
     from tokenauthority.config import ConfigError
     from tokenauthority.server.main import run
 
-    if dev_api_key is not None and not dev:
-        raise click.UsageError("--dev-api-key goes with --dev only")
     settings = loaded(config_file, dev=dev, dev_api_key=dev_api_key)
     try:
         status = run(settings)
@@ -62,11 +64,14 @@ def config() -> None:
 @config_option
 def show_config(dev: bool, config_file: Path | None) -> None:  # noqa: FBT001 - click passes options by name
     """Show every setting with its variable, its value (secrets hidden) and what it means."""
-    from tokenauthority.config import describe
+    from tokenauthority.config import describe, problems_of
 
     columns = ("variable", "value", "meaning")
-    rows = describe(loaded(config_file, dev=dev))
-    show_list([dict(zip(columns, row, strict=True)) for row in rows], columns, as_json=current().as_json)
+    settings = loaded(config_file, dev=dev, complete=False)
+    rows = [dict(zip(columns, row, strict=True)) for row in describe(settings)]
+    show_list(rows, columns, as_json=current().as_json)
+    for problem in problems_of(settings):
+        click.echo(f"a server cannot start: {problem}", err=True)
 
 
 @click.group(cls=Group)
@@ -83,21 +88,23 @@ def upgrade(dev: bool, config_file: Path | None) -> None:  # noqa: FBT001 - clic
     from tokenauthority.server.main import upgrade_database
 
     try:
-        upgrade_database(loaded(config_file, dev=dev))
+        upgrade_database(loaded(config_file, dev=dev, complete=False))
     except ConfigError as error:
         raise ConfigurationFailure(str(error)) from error
     click.echo("The database is up to date.")
 
 
-def loaded(config_file: Path | None, *, dev: bool = False, dev_api_key: str | None = None) -> Settings:
-    """The server's settings.
+def loaded(
+    config_file: Path | None, *, dev: bool = False, dev_api_key: str | None = None, complete: bool = True
+) -> Settings:
+    """The server's settings, *complete* enough to start with or as they are.
 
     Raises:
-        ConfigurationFailure: they are not complete or not valid; it names everything at once.
+        ConfigurationFailure: they are not valid, or not complete; it names everything at once.
     """
-    from tokenauthority.config import ConfigError, load
+    from tokenauthority.config import ConfigError, load, read
 
     try:
-        return load(config_file, dev=dev, dev_api_key=dev_api_key)
+        return (load if complete else read)(config_file, dev=dev, dev_api_key=dev_api_key)
     except ConfigError as error:
         raise ConfigurationFailure(str(error)) from error

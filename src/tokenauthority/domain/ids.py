@@ -24,6 +24,9 @@ MAX_PROJECT_ID: Final = 2**31 - 1
 
 SESSION_RANDOM_BYTES: Final = 18
 
+NUL: Final = "\x00"
+"""What no text may hold that is kept: PostgreSQL cannot."""
+
 _PROJECT_ID: Final = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 _ROLE_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}", re.ASCII)
 _SESSION_ID: Final = re.compile(r"[12]_[A-Za-z0-9_-]{1,253}={0,2}", re.ASCII)

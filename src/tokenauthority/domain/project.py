@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from tokenauthority.domain.errors import Violation
+from tokenauthority.domain.ids import NUL
 from tokenauthority.domain.times import MAX_TTL, Millis, Seconds
 
 
@@ -73,8 +74,8 @@ def is_secret(text: str) -> bool:
 def project_violations(project: Project) -> list[Violation]:
     """What is wrong with the values of a new or changed project."""
     found = []
-    if len(project.display_name) > MAX_DISPLAY_NAME:
-        found.append(Violation("display_name", f"must have at most {MAX_DISPLAY_NAME} characters"))
+    if len(project.display_name) > MAX_DISPLAY_NAME or NUL in project.display_name:
+        found.append(Violation("display_name", f"must have at most {MAX_DISPLAY_NAME} characters, none of them U+0000"))
     if not 1 <= project.max_ttl <= MAX_TTL:
         found.append(Violation("max_ttl", f"must be from 1s to 30 days ({MAX_TTL}s)"))
     elif not 1 <= project.default_ttl <= project.max_ttl:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from tokenauthority.domain.errors import Violation
-from tokenauthority.domain.ids import is_role_name
+from tokenauthority.domain.ids import NUL, is_role_name
 
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class Role:
 DEFAULT_ROLE: Final = "publisher"
 MAX_ROLES: Final = 100
 MAX_DESCRIPTION: Final = 256
+ROLE_NAME_RULE: Final = "must be 1 to 63 of a-z, 0-9, '-' and '_', starting with a letter"
 
 BUILT_IN_ROLES: Final[Mapping[str, Role]] = {
     role.name: role
@@ -70,9 +71,9 @@ def role_violations(role: Role) -> list[Violation]:
     """What is wrong with a role that a project wants to define."""
     found = []
     if not is_role_name(role.name):
-        found.append(Violation("name", "must be 1 to 63 of a-z, 0-9, '-' and '_', starting with a letter"))
+        found.append(Violation("name", ROLE_NAME_RULE))
     if not role.permissions:
         found.append(Violation("permissions", "must name at least one permission"))
-    if len(role.description) > MAX_DESCRIPTION:
-        found.append(Violation("description", f"must have at most {MAX_DESCRIPTION} characters"))
+    if len(role.description) > MAX_DESCRIPTION or NUL in role.description:
+        found.append(Violation("description", f"must have at most {MAX_DESCRIPTION} characters, none of them U+0000"))
     return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from tokenauthority.domain.errors import Violation
-from tokenauthority.domain.ids import is_ipv4, is_uuid
+from tokenauthority.domain.ids import NUL, is_ipv4, is_uuid
 
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ def spec_violations(spec: SessionSpec, request_id: str) -> list[Violation]:
         found.append(Violation("e2ee", "cannot be combined with archive_mode ALWAYS"))
     if spec.archive_name and not always:
         found.append(Violation("archive_name", "needs archive_mode ALWAYS"))
-    if len(spec.archive_name) > MAX_ARCHIVE_NAME:
-        found.append(Violation("archive_name", f"must have 1 to {MAX_ARCHIVE_NAME} characters"))
+    if len(spec.archive_name) > MAX_ARCHIVE_NAME or NUL in spec.archive_name:
+        found.append(Violation("archive_name", f"must have 1 to {MAX_ARCHIVE_NAME} characters, none of them U+0000"))
     if spec.archive_resolution and not always:
         found.append(Violation("archive_resolution", "needs archive_mode ALWAYS"))
     if spec.archive_resolution and spec.archive_resolution not in RESOLUTIONS:

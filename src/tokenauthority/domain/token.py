@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 
 from enum import StrEnum
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from tokenauthority.domain.errors import Violation
-from tokenauthority.domain.ids import MAX_SESSION_ID
-from tokenauthority.domain.role import DEFAULT_ROLE
+from tokenauthority.domain.ids import MAX_SESSION_ID, is_role_name
+from tokenauthority.domain.role import DEFAULT_ROLE, ROLE_NAME_RULE
 from tokenauthority.domain.times import MAX_TTL, Millis, Seconds, whole_seconds
 
 
@@ -26,6 +27,9 @@ MAX_LAYOUT: Final = 1000
 """Characters of all layout classes joined by single spaces."""
 
 MAX_SUBJECT: Final = 255
+MAX_BAD_CLASSES: Final = 10
+"""Layout classes of one request that a violation names; the caller could send a million bad ones."""
+
 MAX_BATCH: Final = 1000
 MAX_TOKEN: Final = 40_960
 """Bytes of a token that is looked at. The longest legal one, a T1 with 1000 emoji of data and of layout, has 33,000."""
@@ -68,7 +72,10 @@ class TokenRejectedError(Exception):
 
 @attrs.frozen(kw_only=True)
 class TokenRequest:
-    """One wanted token. `format` None is the project's default; at most one of `expire_time` and `ttl` is set."""
+    """One wanted token. `format` None is the project's default; at most one of `expire_time` and `ttl` is set.
+
+    `problems` are what could not even be read, such as an unknown format.
+    """
 
     session_id: str
     role: str = DEFAULT_ROLE
@@ -78,6 +85,7 @@ class TokenRequest:
     format: TokenFormat | None = None
     initial_layout_class_list: tuple[str, ...] = ()
     subject: str = ""
+    problems: tuple[Violation, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -120,26 +128,33 @@ class MintedToken:
 
 def request_violations(request: TokenRequest, now: Millis) -> list[Violation]:
     """Everything that is wrong with *request* by itself, before any project, role or grant is looked at."""
-    found = []
+    found = list(request.problems)
     if not request.session_id:
         found.append(Violation("session_id", "is required"))
     elif len(request.session_id) > MAX_SESSION_ID:
         found.append(Violation("session_id", f"must have at most {MAX_SESSION_ID} characters"))
+    if not is_role_name(request.role):
+        found.append(Violation("role", ROLE_NAME_RULE))
     if len(request.data) > MAX_DATA:
         found.append(Violation("data", f"must have at most {MAX_DATA} characters, has {len(request.data)}"))
     if len(request.subject) > MAX_SUBJECT:
         found.append(Violation("subject", f"must have at most {MAX_SUBJECT} characters, has {len(request.subject)}"))
-    if request.ttl is not None and not 1 <= request.ttl <= MAX_TTL:
-        found.append(Violation("ttl", f"must be from 1s to 30 days ({MAX_TTL}s)"))
-    if request.expire_time is not None:
-        lifetime = request.expire_time - whole_seconds(now)
-        if lifetime <= 0:
-            found.append(Violation("expire_time", f"must lie in the future; the authority's clock says {now // 1000}"))
-        elif lifetime > MAX_TTL:
-            found.append(Violation("expire_time", f"must lie within 30 days ({MAX_TTL}s) of now"))
+    found.extend(_lifetime_violations(request, whole_seconds(now)))
     if request.initial_layout_class_list:
         found.extend(_layout_violations(request.initial_layout_class_list))
     return found
+
+
+def _lifetime_violations(request: TokenRequest, now: Seconds) -> list[Violation]:
+    if request.ttl is not None and not 1 <= request.ttl <= MAX_TTL:
+        return [Violation("ttl", f"must be from 1s to 30 days ({MAX_TTL}s)")]
+    if request.expire_time is not None:
+        lifetime = request.expire_time - now
+        if lifetime <= 0:
+            return [Violation("expire_time", f"must lie in the future; the authority's clock says {now}")]
+        if lifetime > MAX_TTL:
+            return [Violation("expire_time", f"must lie within 30 days ({MAX_TTL}s) of now")]
+    return []
 
 
 def _layout_violations(classes: tuple[str, ...]) -> list[Violation]:
@@ -148,9 +163,9 @@ def _layout_violations(classes: tuple[str, ...]) -> list[Violation]:
         found.append(
             Violation("initial_layout_class_list", f"joined by spaces must have at most {MAX_LAYOUT} characters")
         )
+    bad = (i for i, name in enumerate(classes) if not name or _BAD_CLASS.search(name))
     found += [
         Violation(f"initial_layout_class_list[{i}]", "must be one class without white space, '&' or '='")
-        for i, name in enumerate(classes)
-        if not name or _BAD_CLASS.search(name)
+        for i in islice(bad, MAX_BAD_CLASSES)
     ]
     return found

@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 import grpc
+import structlog
 
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.interceptors import status
@@ -31,6 +32,7 @@ class AuditInterceptor:
     def __init__(self, log: AuditLog, unrecorded: Collection[str]) -> None:
         self._log = log
         self._unrecorded = frozenset(unrecorded)
+        self._logger = structlog.stdlib.get_logger(__name__)
 
     async def intercept(self, call: Call, proceed: Proceed) -> object:
         """Answer, or raise, only once the record is written."""
@@ -57,5 +59,9 @@ class AuditInterceptor:
         record.duration_us = int((perf_counter() - started) * 1_000_000)
         try:
             await self._log.append(record)
-        except UnavailableError as error:
-            raise status.of_error(error, record.request_id) from error
+        except Exception as error:
+            # Whatever a log fails with, the answer must not leave, and whoever runs the server must learn of it.
+            cause = error.__cause__ or error
+            number = getattr(cause, "errno", None)
+            self._logger.error("audit.failed", method=call.method, cause=type(cause).__name__, errno=number)  # noqa: TRY400 - the texts of exceptions stay out of the log
+            raise status.of_error(UnavailableError.audit(), record.request_id) from error

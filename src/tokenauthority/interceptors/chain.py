@@ -46,6 +46,9 @@ class Context(Protocol):
     def time_remaining(self) -> float | None:
         """Seconds to the caller's deadline."""
 
+    def code(self) -> grpc.StatusCode:
+        """The status that the call was ended with."""
+
     def peer(self) -> str:
         """The other end of the connection."""
 
@@ -123,13 +126,16 @@ class Chain(grpc.aio.ServerInterceptor):
         behavior = handler.stream_stream or handler.stream_unary or handler.unary_stream
         if behavior is None:
             raise LookupError(f"{method} has no behavior")
-        run = self._runner(method, partial(_answer_stream, behavior), streaming=True)
+        # Each of many requests is decoded by gRPC; a single one inside the chain, as those of unary methods are.
+        decode = None if handler.request_streaming else handler.request_deserializer
+        run = self._runner(method, partial(_answer_stream, behavior, decode), streaming=True)
         make = {
             (True, True): grpc.stream_stream_rpc_method_handler,
             (True, False): grpc.stream_unary_rpc_method_handler,
             (False, True): grpc.unary_stream_rpc_method_handler,
         }[handler.request_streaming, handler.response_streaming]
-        return cast("Handler", make(run, handler.request_deserializer, handler.response_serializer))
+        by_grpc = handler.request_deserializer if handler.request_streaming else None
+        return cast("Handler", make(run, by_grpc, handler.response_serializer))
 
     def _runner(
         self, method: str, innermost: Proceed, *, streaming: bool
@@ -149,20 +155,31 @@ class Chain(grpc.aio.ServerInterceptor):
 
 
 async def _answer(handler: Handler, behavior: Callable[[object, Context], Awaitable[object]], call: Call) -> object:
+    request = _decoded(handler.request_deserializer, call)
     try:
-        request = handler.request_deserializer(cast("bytes", call.request))
-    except DecodeError:
-        raise InvalidRequestError([Violation("", "the bytes are not a message of this method")]) from None
-    return handler.response_serializer(await behavior(request, call.context))
+        answer = behavior(request, call.context)
+    except NotImplementedError:
+        # What the stubs generate for a method that a servicer lacks, such as that of health's List.
+        raise UnimplementedError from None
+    return handler.response_serializer(await answer)
 
 
-async def _answer_stream(behavior: Callable[[object, Context], object], call: Call) -> object:
-    result = behavior(call.request, call.context)
+async def _answer_stream(
+    behavior: Callable[[object, Context], object], decode: Callable[[bytes], object] | None, call: Call
+) -> object:
+    result = behavior(call.request if decode is None else _decoded(decode, call), call.context)
     if inspect.isawaitable(result):
         return await result
     async for message in cast("AsyncIterator[object]", result):
         await call.context.write(message)
     return None
+
+
+def _decoded(decode: Callable[[bytes], object], call: Call) -> object:
+    try:
+        return decode(cast("bytes", call.request))
+    except DecodeError:
+        raise InvalidRequestError([Violation("", "the bytes are not a message of this method")]) from None
 
 
 async def _unknown_method(_: Call) -> object:

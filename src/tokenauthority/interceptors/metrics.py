@@ -50,8 +50,13 @@ class MetricsInterceptor:
         except StatusError as error:
             code = error.code.name
             raise
+        except grpc.aio.AbortError:
+            # gRPC's own services, such as health, end a call on its context.
+            code = call.context.code().name
+            raise
         except asyncio.CancelledError:
-            code = grpc.StatusCode.CANCELLED.name
+            # The audit step has told a client that left from a deadline that passed.
+            code = call.record.code or grpc.StatusCode.CANCELLED.name
             raise
         finally:
             self._open.dec()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -17,7 +20,6 @@ from tokenauthority.signing.sealing import MasterKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tokenauthority.authority.projects import Projects
     from tokenauthority.config import Settings
@@ -85,6 +87,8 @@ def welcome(settings: Settings, grpc_address: str, http_address: str, api_key: s
     exports = "".join(f"export {name}={value}\n" for name, value in environment.items())
     path = settings.data_dir / "dev.env"
     _write(path, exports)
+    here = Path(sys.executable).parent
+    on_path = "" if shutil.which("tokenauthority") else f'  export PATH="{here}:$PATH"\n'
     return f"""
 Token Authority is serving for development: plaintext, on loopback only.
 
@@ -93,11 +97,10 @@ Token Authority is serving for development: plaintext, on loopback only.
   project id  {project}
   API key     {api_key}
 
-In another terminal, here:
+In another terminal:
 
-  source {path}
-  export PATH="$PWD/.venv/bin:$PATH"
-  tokenauthority sessions create
+  source {path.absolute()}
+{on_path}  tokenauthority sessions create
   tokenauthority tokens generate --session SESSION_ID --role moderator --data username=bob
 """
 

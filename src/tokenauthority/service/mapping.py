@@ -73,7 +73,11 @@ def _known(values: Mapping[_Wire, _Domain], value: _Wire, field: str) -> _Domain
     try:
         return values[value]
     except KeyError:
-        raise InvalidRequestError([Violation(field, f"has the unknown value {value}")]) from None
+        raise InvalidRequestError([_unknown(field, value)]) from None
+
+
+def _unknown(field: str, value: int) -> Violation:
+    return Violation(field, f"has the unknown value {value}")
 
 
 def token_format(value: token_pb2.TokenFormat.ValueType, field: str) -> TokenFormat | None:
@@ -104,17 +108,19 @@ def session_spec(request: session_pb2.CreateSessionRequest) -> SessionSpec:
 
 
 def token_request(message: token_pb2.TokenRequest) -> TokenRequest:
-    """One wanted token."""
+    """One wanted token; a format that is not known is one of its problems, so that it is named with all others."""
     lifetime = message.WhichOneof("lifetime")
+    known = message.format in _FORMATS
     return TokenRequest(
         session_id=message.session_id,
         role=message.role or DEFAULT_ROLE,
         data=message.data,
         expire_time=Seconds(message.expire_time.seconds) if lifetime == "expire_time" else None,
         ttl=Seconds(message.ttl.seconds) if lifetime == "ttl" else None,
-        format=_known(_FORMATS, message.format, "format"),
+        format=_FORMATS[message.format] if known else None,
         initial_layout_class_list=tuple(message.initial_layout_class_list),
         subject=message.subject,
+        problems=() if known else (_unknown("format", message.format),),
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 import msgspec
 
 from tokenauthority.domain.errors import InvalidRequestError, Violation
+from tokenauthority.domain.ids import NUL
 
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 DEFAULT_PAGE: Final = 50
 MAX_PAGE: Final = 1000
 _MAX_TOKEN: Final = 1024
+_MAX_NUMBER: Final = 2**53
 
 _Position = TypeVar("_Position")
 _Item = TypeVar("_Item")
@@ -56,7 +58,7 @@ def position(token: str, query: str, shape: type[_Position]) -> _Position | None
         found = msgspec.json.decode(encoded, type=shape)
     except (binascii.Error, msgspec.DecodeError, ValueError):
         _refuse()
-    if made_for != query:
+    if made_for != query or not all(map(_kept, found if isinstance(found, tuple) else (found,))):
         _refuse()
     return found
 
@@ -66,6 +68,11 @@ def cut(items: Sequence[_Item], size: int) -> tuple[Sequence[_Item], _Item | Non
     if len(items) <= size:
         return items, None
     return items[:size], items[size - 1]
+
+
+def _kept(part: object) -> bool:
+    """Whether a store can look for *part*: it would fail at a number beyond 64 bits or a text with U+0000."""
+    return NUL not in part if isinstance(part, str) else isinstance(part, int) and 0 <= part <= _MAX_NUMBER
 
 
 def _refuse() -> NoReturn:

@@ -14,10 +14,11 @@ from tokenauthority.v1 import token_pb2, token_pb2_grpc
 
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable
 
     from tokenauthority.authority.generate import Generate
     from tokenauthority.authority.verify import Verify
+    from tokenauthority.domain.role import Permission
     from tokenauthority.domain.times import Millis
     from tokenauthority.domain.token import MintedToken, TokenRequest
 
@@ -51,7 +52,7 @@ class TokenServicer(token_pb2_grpc.TokenServiceServicer):
             raise InvalidRequestError(
                 [Violation("requests", f"must have 1 to {MAX_BATCH} items, has {len(request.requests)}")]
             )
-        wanted = _token_requests(request.requests)
+        wanted = [mapping.token_request(message) for message in request.requests]
         minted = await self._generate.batch(wanted, current_caller().grant, self._clock())
         record = audit_record()
         record.token_ids = tuple(token.token_id for token in minted)
@@ -67,9 +68,13 @@ class TokenServicer(token_pb2_grpc.TokenServiceServicer):
             violations.append(Violation("token", "is required"))
         if len(request.session_id) > MAX_SESSION_ID:
             violations.append(Violation("session_id", f"must have at most {MAX_SESSION_ID} characters"))
+        required: tuple[Permission, ...] = ()
+        try:
+            required = mapping.permissions(request.required_permissions, "required_permissions")
+        except InvalidRequestError as error:
+            violations.extend(error.violations)
         if violations:
             raise InvalidRequestError(violations)
-        required = mapping.permissions(request.required_permissions, "required_permissions")
         verdict = await self._verify.check(
             request.token,
             current_caller().grant,
@@ -96,20 +101,6 @@ class TokenServicer(token_pb2_grpc.TokenServiceServicer):
         """Not in this version."""
         raise UnimplementedError("WatchRevocations")
         yield
-
-
-def _token_requests(messages: Sequence[token_pb2.TokenRequest]) -> list[TokenRequest]:
-    """All items, or every one that names an unknown format."""
-    wanted: list[TokenRequest] = []
-    violations: list[Violation] = []
-    for index, message in enumerate(messages):
-        try:
-            wanted.append(mapping.token_request(message))
-        except InvalidRequestError as error:
-            violations.extend(v.under(f"requests[{index}]") for v in error.violations)
-    if violations:
-        raise InvalidRequestError(violations)
-    return wanted
 
 
 def _note_wanted(wanted: TokenRequest) -> None:

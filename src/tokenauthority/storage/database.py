@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 import sqlalchemy as sa
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+
+Query: TypeAlias = sa.Select[*tuple[object, ...]]
+"""A SELECT of any columns."""
 
 
 class Database(Protocol):

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeVar
+import os
+import socket
 
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, TypeVar
+from weakref import WeakSet
+
+import psycopg
 import sqlalchemy as sa
 
 from tokenauthority.storage.database import unavailable_on_failure
@@ -20,7 +26,7 @@ T = TypeVar("T")
 
 _ATTEMPTS: Final = 3
 _ROLLED_BACK: Final = frozenset({"40001", "40P01"})
-"""SQLSTATE of a serialization failure and of a deadlock: the server has undone the transaction and asks to try again."""
+"""SQLSTATE of a serialization failure and of a deadlock: the server has undone the transaction; it may be run again."""
 
 
 class PostgresDatabase:
@@ -30,6 +36,9 @@ class PostgresDatabase:
         self._engine = postgres_engine(url, limits)
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._worker = Worker("store", limits.pool_size, limits)
+        self._cut = False
+        self._connections = WeakSet[psycopg.Connection]()
+        sa.event.listen(self._engine, "connect", lambda connection, _: self._connections.add(connection))
         # Never the URL itself: a password can stand in its query too.
         self._place = f"{url.host}/{url.database}"
 
@@ -49,8 +58,10 @@ class PostgresDatabase:
         return await self.read(work)
 
     async def close(self) -> None:
-        """Finish what is under way, then close the connections."""
-        await self._worker.close()
+        """Finish what is under way if the server lets it, then close the connections."""
+        if not await self._worker.close():
+            # A server that keeps the connection and answers nothing would keep the threads, and the process, for ever.
+            self._cut_off()
         self._engine.dispose()
 
     def _transact(self, work: Callable[[sa.Connection], T]) -> T:
@@ -64,7 +75,7 @@ class PostgresDatabase:
                         transaction.commit()
                         return answer
                 except sa.exc.DBAPIError as error:
-                    if not _undone(error, committing=committing):
+                    if self._cut or not _undone(error, committing=committing):
                         raise
             with self._engine.begin() as connection:
                 return work(connection)
@@ -76,10 +87,18 @@ class PostgresDatabase:
                     with self._autocommit.connect() as connection:
                         return work(connection)
                 except sa.exc.DBAPIError as error:
-                    if not _undone(error, committing=False):
+                    if self._cut or not _undone(error, committing=False):
                         raise
             with self._autocommit.connect() as connection:
                 return work(connection)
+
+    def _cut_off(self) -> None:
+        self._cut = True
+        for connection in tuple(self._connections):
+            if not connection.closed:
+                # The wait of its thread ends as if the server had hung up. The descriptor stays its own to close.
+                with socket.socket(fileno=os.dup(connection.fileno())) as line, suppress(OSError):
+                    line.shutdown(socket.SHUT_RDWR)
 
 
 def postgres_engine(url: sa.URL, limits: StoreLimits) -> sa.Engine:

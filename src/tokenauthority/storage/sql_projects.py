@@ -13,7 +13,7 @@ from tokenauthority.domain.ids import is_project_id
 from tokenauthority.domain.project import Credential, CredentialKind, Project
 from tokenauthority.domain.token import TokenFormat
 from tokenauthority.storage import refusals
-from tokenauthority.storage.database import insert_or
+from tokenauthority.storage.database import Query, insert_or
 from tokenauthority.storage.schema import project_credentials as credentials
 from tokenauthority.storage.schema import projects
 from tokenauthority.storage.sql_changes import ChangeLog
@@ -27,7 +27,7 @@ _CHUNK: Final = 500
 """Ids in one statement: far below what either engine takes, and one shape of statement for all sizes of grant."""
 
 
-def _with_credentials(page: sa.FromClause) -> sa.Select[tuple[object, ...]]:
+def _with_credentials(page: sa.FromClause) -> Query:
     # One statement, so that a project is never seen with half of a change to its credentials.
     columns: list[sa.ColumnElement[object]] = [
         *page.c,
@@ -175,9 +175,7 @@ def _values(project: Project) -> dict[str, str | int | bool]:
     }
 
 
-def _read(
-    connection: sa.Connection, statement: sa.Select[tuple[object, ...]], values: dict[str, object]
-) -> Iterator[Project]:
+def _read(connection: sa.Connection, statement: Query, values: dict[str, object]) -> Iterator[Project]:
     rows = connection.execute(statement, values).mappings().all()
     for _, of_one in groupby(rows, key=lambda row: row["project_id"]):
         yield _project(list(of_one))

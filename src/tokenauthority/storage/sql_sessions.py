@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from tokenauthority.domain.change import ChangeKind
 from tokenauthority.domain.session import ArchiveMode, MediaMode, RepeatKey, Session, SessionSpec, SessionState
 from tokenauthority.storage import refusals
-from tokenauthority.storage.database import insert_or
+from tokenauthority.storage.database import Query, insert_or
 from tokenauthority.storage.schema import session_requests as requests
 from tokenauthority.storage.schema import sessions
 from tokenauthority.storage.sql_changes import ChangeLog
@@ -60,7 +60,7 @@ def list_sessions(
 
 def page_of_sessions(
     project_id: str, before: tuple[Millis, str] | None, limit: int, state: SessionState | None
-) -> sa.Select[tuple[object, ...]]:
+) -> Query:
     """The statement of `list_sessions`; its conditions and order are those of an index, read backwards."""
     newest_first = (sessions.c.create_time, sessions.c.session_id)
     statement = sa.select(sessions).where(sessions.c.project_id == project_id)

@@ -46,7 +46,7 @@ class Store(Protocol):
         """The project of a Vonage application (a UUID in lower case) with its credentials, or None."""
 
     async def list_projects(self, *, after: int, limit: int, only: Collection[str] | None) -> Sequence[Project]:
-        """At most *limit* projects with an id (as a number) above *after*, in that order; *only* restricts to these ids."""
+        """At most *limit* projects with an id (as a number) above *after*, in that order; of *only* those, if given."""
 
     async def update_project(self, project: Project) -> None:
         """Replace the values of a project (not its id, create time, Vonage application or credentials).
@@ -113,7 +113,7 @@ class Store(Protocol):
     async def list_sessions(
         self, project_id: str, *, before: tuple[Millis, str] | None, limit: int, state: SessionState | None
     ) -> Sequence[Session]:
-        """At most *limit* sessions, newest first, ties by descending id, that come after *before* (create time and id)."""
+        """At most *limit* sessions, newest first, ties by descending id, that follow *before* (create time and id)."""
 
     async def end_session(self, session: Session, now: Millis) -> Session:
         """End a session as of *now* and answer it; one that is over already is answered unchanged.
@@ -134,7 +134,7 @@ class Store(Protocol):
         """The sequence number of the newest change; 0 when there is none."""
 
     async def changes_after(self, sequence: int, limit: int) -> Sequence[Change]:
-        """At most *limit* changes above *sequence*, in order. No change is ever passed over, however writers overlap."""
+        """At most *limit* changes above *sequence*, in order. None is ever passed over, however writers overlap."""
 
     async def prune(self, now: Millis) -> int:
         """Forget what has no use any more (request ids older than 24 hours); how many rows went."""

@@ -7,8 +7,8 @@ import contextvars
 import queue
 import threading
 
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tokenauthority.domain.errors import UnavailableError
 
@@ -27,6 +27,7 @@ class Worker:
 
     def __init__(self, name: str, threads: int, limits: StoreLimits) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._taken: set[Future[Any]] = set()
         self._slots = threading.BoundedSemaphore(limits.max_waiting)
         self._limits = limits
 
@@ -45,14 +46,24 @@ class Worker:
         except RuntimeError as closed:
             self._slots.release()
             raise UnavailableError.store() from closed
+        self._taken.add(future)
         # Not when the caller gives up: the thread is taken until the work itself ends.
-        future.add_done_callback(lambda _: self._slots.release())
+        future.add_done_callback(self._ended)
         try:
             async with asyncio.timeout(self._limits.unit_timeout):
                 return await asyncio.wrap_future(future)
         except TimeoutError as late:
             raise UnavailableError.store() from late
 
-    async def close(self) -> None:
-        """Take no more work, and wait for what is under way."""
-        await asyncio.to_thread(self._executor.shutdown)
+    async def close(self) -> bool:
+        """Take no more work, and wait for what was taken, no longer than its callers do; whether all of it ended."""
+        self._executor.shutdown(wait=False)
+        taken = [asyncio.wrap_future(future) for future in tuple(self._taken)]
+        if not taken:
+            return True
+        _, still = await asyncio.wait(taken, timeout=self._limits.unit_timeout)
+        return not still
+
+    def _ended(self, future: Future[Any]) -> None:
+        self._taken.discard(future)
+        self._slots.release()

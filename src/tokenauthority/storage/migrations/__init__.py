@@ -1,1 +1,1 @@
-"""The steps from each version of the schema to the next. `migrate` runs them; this package is never imported by others."""
+"""The steps from each version of the schema to the next, for alembic alone to load (`storage/migrate.py`)."""

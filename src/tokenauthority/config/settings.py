@@ -1,15 +1,11 @@
-"""The settings: read once and checked whole, from `TOKENAUTHORITY_*` variables, else a TOML file, else defaults."""
+"""Everything that can be set, with its meaning, its default and its bounds."""
 
 from __future__ import annotations
-
-import os
-import re
-import tomllib
 
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from tokenauthority.domain.key import Algorithm
@@ -17,35 +13,9 @@ from tokenauthority.domain.key import Algorithm
 
 PREFIX: Final = "TOKENAUTHORITY_"
 
-CLIENT_VARIABLES: Final = frozenset(
-    PREFIX + name
-    for name in (
-        "ADDRESS",
-        "API_KEY",
-        "API_KEY_FILE",
-        "CA_FILE",
-        "PLAINTEXT",
-        "PROJECT_ID",
-        "TIMEOUT",
-        "JSON",
-    )
-)
-"""Variables of the client and the command line, which share the prefix."""
-
-TEST_VARIABLES: Final = frozenset({PREFIX + "SHARED", PREFIX + "TEST_POSTGRES"})
-
 _ADDRESS: Final = r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$"
-_LOOPBACK: Final = re.compile(r"^(127\.[0-9.]+|localhost|\[::1\]):[0-9]{1,5}$")
 
 Port = Annotated[str, Field(pattern=_ADDRESS)]
-
-
-class ConfigError(Exception):
-    """The settings are not complete or not valid; `problems` names every one, without the values."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("cannot start:\n" + "\n".join(f"  - {problem}" for problem in problems))
-        self.problems = tuple(problems)
 
 
 class _Group(BaseModel):
@@ -196,100 +166,3 @@ class Settings(BaseSettings):
     def audit_path(self) -> Path:
         """The audit log's file."""
         return self.audit.path or self.data_dir / "audit.jsonl"
-
-
-def load(config_file: Path | None = None, *, dev: bool = False, dev_api_key: str | None = None) -> Settings:
-    """Read and check the settings.
-
-    Raises:
-        ConfigError: it names everything that is missing, unknown or not allowed, all at once.
-    """
-    values = _read(config_file)
-    problems = [
-        f"{name} is set in the file; it comes from the command line"
-        for name in ("dev", "dev_api_key")
-        if name in values
-    ]
-    if dev:
-        values.setdefault("data_dir", Path(".tokenauthority"))
-        for group, field, value in (("logging", "format", "text"), ("listen", "reflection", True)):
-            table = values.setdefault(group, {})
-            if isinstance(table, dict):
-                table.setdefault(field, value)
-    values["dev"] = dev
-    values["dev_api_key"] = dev_api_key
-    try:
-        settings = Settings.model_validate(values)
-    except ValidationError as error:
-        problems += [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)]
-        raise ConfigError(problems + _unknown_variables()) from None
-    problems += _unknown_variables() + (_unsafe(settings) if dev else _missing(settings))
-    if problems:
-        raise ConfigError(problems)
-    return settings
-
-
-def describe(settings: Settings) -> list[tuple[str, str, str]]:
-    """Every variable with its value, where a secret shows as `**********`, and what it means."""
-    rows = [(PREFIX + "DATA_DIR", str(settings.data_dir), Settings.model_fields["data_dir"].description or "")]
-    for name, group in settings:
-        if isinstance(group, BaseModel):
-            rows += [
-                (
-                    f"{PREFIX}{name.upper()}__{field.upper()}",
-                    "" if value is None else str(value),
-                    type(group).model_fields[field].description or "",
-                )
-                for field, value in group
-            ]
-    return rows
-
-
-def _read(config_file: Path | None) -> dict[str, object]:
-    if config_file is None:
-        return {}
-    try:
-        return tomllib.loads(config_file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError([f"{config_file} cannot be read: {error.strerror}"]) from error
-    except ValueError as error:
-        raise ConfigError([f"{config_file} is not valid TOML: {error}"]) from error
-
-
-def _unknown_variables() -> list[str]:
-    """A misspelt variable would otherwise be ignored without a word."""
-    known = {PREFIX + "DATA_DIR"} | CLIENT_VARIABLES | TEST_VARIABLES
-    for name, field in Settings.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            known |= {f"{PREFIX}{name}__{inner}".upper() for inner in field.annotation.model_fields}
-    given = {name for name in os.environ if name.upper().startswith(PREFIX)}
-    return [f"{name} is not a setting" for name in sorted(given) if name.upper() not in known]
-
-
-def _missing(settings: Settings) -> list[str]:
-    """What is required outside of --dev."""
-    problems = []
-    for group, field in (("tls", "cert_file"), ("tls", "key_file"), ("callers", "file")):
-        path = getattr(getattr(settings, group), field)
-        variable = f"{PREFIX}{group}__{field}".upper()
-        if path is None:
-            problems.append(f"{variable} is required (or {group}.{field} in the file)")
-        elif not path.is_file():
-            problems.append(f"{variable}: {path} is not a file")
-    keys = settings.keys
-    if (keys.master_key is None) == (keys.master_key_file is None):
-        problems.append(f"exactly one of {PREFIX}KEYS__MASTER_KEY and {PREFIX}KEYS__MASTER_KEY_FILE is required")
-    if keys.master_key_file is not None and not keys.master_key_file.is_file():
-        problems.append(f"{PREFIX}KEYS__MASTER_KEY_FILE: {keys.master_key_file} is not a file")
-    if "issuer" not in settings.issuance.model_fields_set:
-        problems.append(f"{PREFIX}ISSUANCE__ISSUER is required (or issuance.issuer in the file)")
-    return problems
-
-
-def _unsafe(settings: Settings) -> list[str]:
-    """What --dev must not do: serve plaintext to other machines."""
-    return [
-        f"{PREFIX}LISTEN__{name.upper()}: --dev listens on loopback only, not on {address}"
-        for name, address in (("grpc", settings.listen.grpc), ("http", settings.listen.http))
-        if not _LOOPBACK.match(address)
-    ]

@@ -1,0 +1,151 @@
+"""`make bench`: measures the authority against the bars of its design, prints the ratios and judges nothing.
+
+    make bench ARGS="--rounds 30 --json figures.json"
+
+Exits with 0 also where a bar is missed, and with 1 where something could not be measured or a call failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import tempfile
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import grpc
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from benchmarks import calls, growth, h2load, in_process, measure, report, servers, stores
+from benchmarks.measure import Comparison
+
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+_MAX_ROUNDS: Final = 200
+_SESSIONS: Final = 100_000
+_LONG_SESSIONS: Final = 1_000_000
+
+
+def main() -> int:
+    """Measure; the exit status."""
+    options = _options()
+    if not sys.platform.startswith("linux"):
+        return _fail("the benchmark reads the kernel's CPU clock of another process, as Linux has it")
+    if not h2load.is_there():
+        return _fail(h2load.MISSING)
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="tokenauthority-bench-") as name,
+            _comparisons(Path(name), options) as all_,
+        ):
+            outcome = measure.run(all_, options.rounds, lambda number: _say(f"round {number + 1} of {options.rounds}"))
+    except (h2load.LoadError, servers.ServerError, grpc.RpcError, OSError) as error:
+        return _fail(f"could not measure: {error}")
+    sys.stdout.write(report.as_text(outcome, all_))
+    if options.json is not None:
+        report.write_json(options.json, outcome, all_)
+    return 0
+
+
+@contextlib.contextmanager
+def _comparisons(directory: Path, options: argparse.Namespace) -> Iterator[list[Comparison]]:
+    """Everything that is compared, while its servers run."""
+    _say("starting servers and filling their stores")
+    own = directory / "authority"
+    contents = stores.fill(own, projects=1, sessions=1)
+    sessions = _LONG_SESSIONS if options.long else _SESSIONS
+    with (
+        servers.empty(directory / "empty-server") as empty,
+        servers.authority(own) as authority,
+        growth.comparisons(directory, sessions, options.rounds) as of_growth,
+    ):
+        rsa_key = rsa.generate_private_key(65537, 2048)
+        asked = calls.prepare(directory, empty, authority, contents, rsa_key)
+        yield [*_of_calls(asked, in_process.prepare(contents, rsa_key)), *of_growth]
+
+
+def _of_calls(asked: calls.Calls, own: in_process.InProcess) -> list[Comparison]:
+    """The bars of the design (section 12), and two without a bar: RS256 is nearly all of what it costs."""
+    return [
+        Comparison(
+            name="GenerateToken / empty RPC",
+            subject=asked.generate,
+            against=(asked.empty,),
+            bar=1.5,
+        ),
+        Comparison(
+            name="batch OPENTOK_JWT / Python SDK, per token",
+            subject=asked.batch_opentok_jwt,
+            against=(own.sdk_jwt,),
+            bar=0.5,
+            strict=True,
+        ),
+        Comparison(
+            name="batch OPENTOK_T1 / Python SDK, per token",
+            subject=asked.batch_opentok_t1,
+            against=(own.sdk_t1,),
+            bar=0.5,
+            strict=True,
+        ),
+        Comparison(
+            name="batch SESSION_JWT / bare ES256 signature, per token",
+            subject=asked.batch_session_jwt,
+            against=(own.es256_sign,),
+            bar=1.5,
+        ),
+        Comparison(
+            name="batch VONAGE_JWT / bare RS256 signature, per token",
+            subject=asked.batch_vonage_jwt,
+            against=(own.rs256_sign,),
+        ),
+        Comparison(
+            name="VerifyToken SESSION_JWT / (empty RPC + bare ES256)",
+            subject=asked.verify_session_jwt,
+            against=(asked.empty, own.es256_verify),
+            bar=1.5,
+        ),
+        Comparison(
+            name="VerifyToken OPENTOK_JWT / (empty RPC + bare HS256)",
+            subject=asked.verify_opentok_jwt,
+            against=(asked.empty, own.hs256),
+            bar=1.5,
+        ),
+    ]
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="benchmarks", description="Measure the authority against the bars of its design."
+    )
+    parser.add_argument(
+        "--rounds", type=_rounds, default=25, metavar="N", help="measurements of each, 2 to 200 (default 25)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every sample to FILE")
+    parser.add_argument("--long", action="store_true", help="1,000,000 sessions in place of 100,000: minutes more")
+    return parser.parse_args()
+
+
+def _rounds(text: str) -> int:
+    rounds = int(text)
+    if not 2 <= rounds <= _MAX_ROUNDS:  # noqa: PLR2004 - quartiles need two
+        raise argparse.ArgumentTypeError(f"must be from 2 to {_MAX_ROUNDS}")
+    return rounds
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+def _fail(text: str) -> int:
+    _say(f"benchmarks: {text}")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,189 @@
+"""The calls of the authority as subjects: GenerateToken, batches of each format, VerifyToken, and the empty RPC."""
+
+from __future__ import annotations
+
+import uuid
+
+from typing import TYPE_CHECKING, Final
+
+import attrs
+import grpc
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from benchmarks.empty_server import METHOD as EMPTY
+from benchmarks.h2load import Load, message
+from benchmarks.measure import Subject
+from tokenauthority.v1 import (
+    project_pb2,
+    project_pb2_grpc,
+    session_pb2,
+    session_pb2_grpc,
+    token_pb2,
+    token_pb2_grpc,
+)
+
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.servers import Server
+    from benchmarks.stores import Contents
+
+
+BATCH: Final = 100
+ROLE: Final = "moderator"
+DATA: Final = "username=bob"
+
+GENERATE: Final = "/tokenauthority.v1.TokenService/GenerateToken"
+_BATCH: Final = "/tokenauthority.v1.TokenService/BatchGenerateTokens"
+_VERIFY: Final = "/tokenauthority.v1.TokenService/VerifyToken"
+_TIMEOUT: Final = 10.0
+
+# So many that a slice lasts some tenths of a second: short beside the drift of the machine, long beside its jitter.
+_CALLS: Final = 800
+_BATCHES: Final = {
+    token_pb2.TOKEN_FORMAT_SESSION_JWT: 30,
+    token_pb2.TOKEN_FORMAT_OPENTOK_T1: 30,
+    token_pb2.TOKEN_FORMAT_OPENTOK_JWT: 30,
+    token_pb2.TOKEN_FORMAT_VONAGE_JWT: 4,
+}
+
+
+@attrs.frozen(kw_only=True)
+class Calls:
+    """What the servers are asked."""
+
+    empty: Subject
+    generate: Subject
+    batch_session_jwt: Subject
+    batch_opentok_t1: Subject
+    batch_opentok_jwt: Subject
+    batch_vonage_jwt: Subject
+    verify_session_jwt: Subject
+    verify_opentok_jwt: Subject
+
+
+def wanted(session_id: str, token_format: token_pb2.TokenFormat.ValueType) -> token_pb2.TokenRequest:
+    """The token that every part of this benchmark asks for."""
+    return token_pb2.TokenRequest(session_id=session_id, role=ROLE, data=DATA, format=token_format)
+
+
+def prepare(directory: Path, empty: Server, authority: Server, contents: Contents, rsa_key: RSAPrivateKey) -> Calls:
+    """Make what the calls need, ask each once, and keep their requests in *directory*.
+
+    Raises:
+        grpc.RpcError: the authority refused one.
+    """
+    (directory / "empty").write_bytes(message(b""))
+    session_id = contents.session_ids[0]
+    with grpc.insecure_channel(authority.address) as channel:
+        caller = _Caller(channel, authority)
+        vonage_session_id = caller.vonage_session(rsa_key)
+        setup = _Setup(directory, authority, caller)
+        return Calls(
+            empty=Subject(
+                "empty unary RPC",
+                "call",
+                Load(server=empty, method=EMPTY, body=directory / "empty", calls=_CALLS, answer_size=5).measure,
+            ),
+            generate=setup.generate(session_id),
+            batch_session_jwt=setup.batch(session_id, token_pb2.TOKEN_FORMAT_SESSION_JWT),
+            batch_opentok_t1=setup.batch(session_id, token_pb2.TOKEN_FORMAT_OPENTOK_T1),
+            batch_opentok_jwt=setup.batch(session_id, token_pb2.TOKEN_FORMAT_OPENTOK_JWT),
+            batch_vonage_jwt=setup.batch(vonage_session_id, token_pb2.TOKEN_FORMAT_VONAGE_JWT),
+            verify_session_jwt=setup.verify(session_id, token_pb2.TOKEN_FORMAT_SESSION_JWT),
+            verify_opentok_jwt=setup.verify(session_id, token_pb2.TOKEN_FORMAT_OPENTOK_JWT),
+        )
+
+
+class _Caller:
+    """Asks the authority, one call at a time."""
+
+    def __init__(self, channel: grpc.Channel, authority: Server) -> None:
+        self._metadata = (("authorization", f"Bearer {authority.api_key}"),)
+        self._tokens = token_pb2_grpc.TokenServiceStub(channel)
+        self._projects = project_pb2_grpc.ProjectServiceStub(channel)
+        self._sessions = session_pb2_grpc.SessionServiceStub(channel)
+
+    def generate(self, request: token_pb2.TokenRequest) -> token_pb2.Token:
+        """One token."""
+        wrapped = token_pb2.GenerateTokenRequest(request=request)
+        return self._tokens.GenerateToken(wrapped, metadata=self._metadata, timeout=_TIMEOUT).token
+
+    def verify(self, request: token_pb2.VerifyTokenRequest) -> token_pb2.VerifyTokenResponse:
+        """A verdict."""
+        return self._tokens.VerifyToken(request, metadata=self._metadata, timeout=_TIMEOUT)
+
+    def vonage_session(self, rsa_key: RSAPrivateKey) -> str:
+        """A session of a project with a Vonage key, both new."""
+        pem = rsa_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        credential = project_pb2.VonageCredential(application_id=str(uuid.uuid4()), private_key=pem)
+        imported = self._projects.ImportProject(
+            project_pb2.ImportProjectRequest(vonage=credential), metadata=self._metadata, timeout=_TIMEOUT
+        )
+        created = self._sessions.CreateSession(
+            session_pb2.CreateSessionRequest(project_id=imported.project.project_id),
+            metadata=self._metadata,
+            timeout=_TIMEOUT,
+        )
+        return created.session.session_id
+
+
+@attrs.frozen
+class _Setup:
+    """Builds subjects around one authority."""
+
+    directory: Path
+    authority: Server
+    caller: _Caller
+
+    def generate(self, session_id: str) -> Subject:
+        request = wanted(session_id, token_pb2.TOKEN_FORMAT_SESSION_JWT)
+        self.caller.generate(request)
+        load = Load(
+            server=self.authority,
+            method=GENERATE,
+            body=self._body("generate", token_pb2.GenerateTokenRequest(request=request).SerializeToString()),
+            calls=_CALLS,
+        )
+        return Subject("GenerateToken SESSION_JWT", "call", load.measure)
+
+    def batch(self, session_id: str, token_format: token_pb2.TokenFormat.ValueType) -> Subject:
+        name = _name(token_format)
+        request = wanted(session_id, token_format)
+        self.caller.generate(request)
+        batch = token_pb2.BatchGenerateTokensRequest(requests=[request] * BATCH)
+        load = Load(
+            server=self.authority,
+            method=_BATCH,
+            body=self._body(f"batch-{name}", batch.SerializeToString()),
+            calls=_BATCHES[token_format],
+            units=BATCH,
+        )
+        return Subject(f"BatchGenerateTokens of {BATCH} {name}", "token", load.measure)
+
+    def verify(self, session_id: str, token_format: token_pb2.TokenFormat.ValueType) -> Subject:
+        name = _name(token_format)
+        token = self.caller.generate(wanted(session_id, token_format)).token
+        request = token_pb2.VerifyTokenRequest(token=token, session_id=session_id)
+        answer = self.caller.verify(request)
+        assert answer.active, f"a fresh {name} is not active: {answer.reason_detail}"
+        load = Load(
+            server=self.authority,
+            method=_VERIFY,
+            body=self._body(f"verify-{name}", request.SerializeToString()),
+            calls=_CALLS,
+            answer_size=len(message(answer.SerializeToString())),
+        )
+        return Subject(f"VerifyToken {name}", "call", load.measure)
+
+    def _body(self, name: str, payload: bytes) -> Path:
+        path = self.directory / name
+        path.write_bytes(message(payload))
+        return path
+
+
+def _name(token_format: token_pb2.TokenFormat.ValueType) -> str:
+    return token_pb2.TokenFormat.Name(token_format).removeprefix("TOKEN_FORMAT_")

@@ -1,0 +1,108 @@
+"""Fires one request again and again from a native client, so that the server is what the processors are busy with."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from benchmarks import cpu
+
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.servers import Server
+
+
+_CLIENTS: Final = 4
+_STREAMS: Final = 8
+"""Calls under way at once on each of the connections."""
+
+_TIMEOUT: Final = 120.0
+_DONE: Final = re.compile(r"^requests: .* (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout$", re.MULTILINE)
+_DATA: Final = re.compile(r"^traffic: .* \((\d+)\) data$", re.MULTILINE)
+
+MISSING: Final = (
+    "h2load is missing, and nothing can be measured without it.\n"
+    "It is part of nghttp2 (Debian and Ubuntu: apt-get install nghttp2-client)."
+)
+
+
+class LoadError(Exception):
+    """Some call was not answered, or not with OK."""
+
+
+def is_there() -> bool:
+    """Whether the program is installed."""
+    return shutil.which("h2load") is not None
+
+
+def message(payload: bytes) -> bytes:
+    """*payload* as gRPC frames it: not compressed, its length in four bytes."""
+    return b"\0" + len(payload).to_bytes(4, "big") + payload
+
+
+@attrs.frozen(kw_only=True)
+class Load:
+    """The same request, *calls* times to *server*; each call is worth *units* of what is measured.
+
+    `body` is the file with the framed request. `answer_size` is the size of an OK answer, framed, where all are alike.
+    """
+
+    server: Server
+    method: str
+    body: Path
+    calls: int
+    units: int = 1
+    answer_size: int | None = None
+
+    def measure(self) -> float:
+        """Microseconds of the server's CPU per unit.
+
+        Raises:
+            LoadError: not every call was answered with OK. h2load sees HTTP's status only, which is 200 for every
+                gRPC status, so an authority is asked what it has counted, and the bytes of the answers are.
+        """
+        before = self._answered()
+        started = cpu.of_process(self.server.pid)
+        printed = self._fire()
+        spent = cpu.of_process(self.server.pid) - started
+        self._check(printed, before)
+        return spent / 1000 / (self.calls * self.units)
+
+    def _fire(self) -> str:
+        command = ["h2load", f"-n{self.calls}", f"-c{min(_CLIENTS, self.calls)}", f"-m{_STREAMS}", f"-d{self.body}"]
+        headers = ["content-type: application/grpc", "te: trailers"]
+        if self.server.api_key:
+            headers.append(f"authorization: Bearer {self.server.api_key}")
+        for header in headers:
+            command += ["-H", header]
+        done = subprocess.run(
+            [*command, f"http://{self.server.address}{self.method}"],
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT,
+            check=False,
+        )
+        if done.returncode:
+            raise LoadError(f"h2load ended with {done.returncode}: {done.stderr.strip()}")
+        return done.stdout
+
+    def _answered(self) -> int:
+        return self.server.answered().get(self.method, 0) if self.server.http else 0
+
+    def _check(self, printed: str, before: int) -> None:
+        done, data = _DONE.search(printed), _DATA.search(printed)
+        if done is None or data is None:
+            raise LoadError(f"h2load printed something unknown: {printed}")
+        if done.groups() != (str(self.calls), "0", "0", "0"):
+            raise LoadError(f"{self.method}: {done[0]}")
+        if self.server.http and self._answered() - before != self.calls:
+            raise LoadError(f"{self.method}: {self._answered() - before} of {self.calls} calls were answered with OK")
+        if self.answer_size is not None and int(data[1]) != self.calls * self.answer_size:
+            raise LoadError(f"{self.method}: {self.calls} answers of {self.answer_size} bytes came as {data[1]} bytes")

@@ -1,0 +1,105 @@
+"""Fills the store of a development server before it starts: projects and sessions by the thousand, written at once."""
+
+from __future__ import annotations
+
+import secrets
+
+from typing import TYPE_CHECKING, Final
+
+import attrs
+import sqlalchemy as sa
+
+from tokenauthority.authority.vault import Vault
+from tokenauthority.config import load
+from tokenauthority.domain.ids import SESSION_RANDOM_BYTES, make_session_id
+from tokenauthority.domain.project import Project
+from tokenauthority.domain.session import ArchiveMode, MediaMode, SessionState
+from tokenauthority.domain.times import DEFAULT_TTL, MAX_TTL
+from tokenauthority.domain.token import TokenFormat
+from tokenauthority.server import dev
+from tokenauthority.server.wiring import system_clock
+from tokenauthority.signing.sealing import Sealer
+from tokenauthority.storage import sql_projects
+from tokenauthority.storage.migrate import migrate
+from tokenauthority.storage.schema import sessions as session_table
+from tokenauthority.storage.sqlite import writing_engine
+
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tokenauthority.domain.times import Millis
+
+
+_FIRST_PROJECT: Final = 47_000_000
+_CHUNK: Final = 10_000
+_BUSY_TIMEOUT: Final = 5.0
+
+
+@attrs.frozen(kw_only=True)
+class Contents:
+    """What is in a store. `secret` is that of every project, `session_ids` go round the projects in turn."""
+
+    project_id: str
+    secret: str = attrs.field(repr=False)
+    session_ids: Sequence[str] = attrs.field(repr=False)
+
+
+def fill(directory: Path, *, projects: int, sessions: int) -> Contents:
+    """Make the store that `tokenauthority serve --dev` will find in *directory*."""
+    settings = load(dev=True).model_copy(update={"data_dir": directory / ".tokenauthority"})
+    vault = Vault(Sealer(dev.master_key(settings)))
+    migrate(settings.database_url)
+    now, secret = system_clock(), secrets.token_hex(20)
+    project_ids = [str(_FIRST_PROJECT + number) for number in range(projects)]
+    engine = writing_engine(settings.data_dir / "tokenauthority.db", _BUSY_TIMEOUT)
+    try:
+        with engine.begin() as connection:
+            for project_id in project_ids:
+                sql_projects.create_project(connection, _project(project_id, vault, secret, now))
+            session_ids = _add_sessions(connection, project_ids, sessions, now)
+    finally:
+        engine.dispose()
+    return Contents(project_id=project_ids[0], secret=secret, session_ids=session_ids)
+
+
+def _project(project_id: str, vault: Vault, secret: str, now: Millis) -> Project:
+    return Project(
+        project_id=project_id,
+        display_name="benchmark",
+        default_format=TokenFormat.SESSION_JWT,
+        default_ttl=DEFAULT_TTL,
+        max_ttl=MAX_TTL,
+        external_sessions=False,
+        create_time=now,
+        credentials=(vault.seal_secret(secret, now),),
+    )
+
+
+def _add_sessions(connection: sa.Connection, project_ids: Sequence[str], count: int, now: Millis) -> list[str]:
+    made = []
+    for start in range(0, count, _CHUNK):
+        owners = [project_ids[number % len(project_ids)] for number in range(start, min(start + _CHUNK, count))]
+        rows = [_row(project_id, now) for project_id in owners]
+        connection.execute(sa.insert(session_table), rows)
+        made += [str(row["session_id"]) for row in rows]
+    return made
+
+
+def _row(project_id: str, now: Millis) -> dict[str, str | int | bool | None]:
+    return {
+        "session_id": make_session_id(
+            project_id, location="", relayed=True, now=now, random=secrets.token_bytes(SESSION_RANDOM_BYTES)
+        ),
+        "project_id": project_id,
+        "media_mode": MediaMode.RELAYED.value,
+        "archive_mode": ArchiveMode.MANUAL.value,
+        "location": "",
+        "e2ee": False,
+        "archive_name": "",
+        "archive_resolution": "",
+        "state": SessionState.ACTIVE.value,
+        "create_time": now,
+        "end_time": None,
+    }

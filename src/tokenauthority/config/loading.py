@@ -1,0 +1,142 @@
+"""Reads the settings once, from `TOKENAUTHORITY_*` variables, else a TOML file, else defaults, and checks them."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ValidationError
+
+from tokenauthority.client.environment import CLIENT_VARIABLES
+from tokenauthority.config.settings import PREFIX, Settings
+
+
+CONFIG_VARIABLE: Final = PREFIX + "CONFIG"
+"""Names the file, in place of --config."""
+
+TEST_VARIABLES: Final = frozenset({PREFIX + "SHARED", PREFIX + "TEST_POSTGRES"})
+
+_LOOPBACK: Final = re.compile(r"^(127\.[0-9.]+|localhost|\[::1\]):[0-9]{1,5}$")
+
+
+class ConfigError(Exception):
+    """The settings are not complete or not valid; `problems` names every one, without the values."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("the settings cannot be used:\n" + "\n".join(f"  - {problem}" for problem in problems))
+        self.problems = tuple(problems)
+
+
+def load(config_file: Path | None = None, *, dev: bool = False, dev_api_key: str | None = None) -> Settings:
+    """Read the settings and check that a server can start with them.
+
+    Raises:
+        ConfigError: it names everything that is missing, unknown or not allowed, all at once.
+    """
+    settings = read(config_file, dev=dev, dev_api_key=dev_api_key)
+    problems = problems_of(settings)
+    if problems:
+        raise ConfigError(problems)
+    return settings
+
+
+def read(config_file: Path | None = None, *, dev: bool = False, dev_api_key: str | None = None) -> Settings:
+    """Read the settings as they are, complete or not.
+
+    Raises:
+        ConfigError: the file cannot be read, or values are unknown or malformed.
+    """
+    values = _read_file(config_file)
+    problems = [f"{name} is for the command line, not the file" for name in ("dev", "dev_api_key") if name in values]
+    if dev:
+        values.setdefault("data_dir", Path(".tokenauthority"))
+        for group, field, value in (("logging", "format", "text"), ("listen", "reflection", True)):
+            table = values.setdefault(group, {})
+            if isinstance(table, dict):
+                table.setdefault(field, value)
+    values["dev"] = dev
+    values["dev_api_key"] = dev_api_key
+    problems += _unknown_variables()
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        problems += [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)]
+        raise ConfigError(problems) from None
+    if problems:
+        raise ConfigError(problems)
+    return settings
+
+
+def problems_of(settings: Settings) -> list[str]:
+    """What keeps a server from starting with *settings*."""
+    return _unsafe(settings) if settings.dev else _missing(settings)
+
+
+def describe(settings: Settings) -> list[tuple[str, str, str]]:
+    """Every variable with its value, where a secret shows as `**********`, and what it means."""
+    rows = [(PREFIX + "DATA_DIR", str(settings.data_dir), Settings.model_fields["data_dir"].description or "")]
+    for name, group in settings:
+        if isinstance(group, BaseModel):
+            rows += [
+                (
+                    f"{PREFIX}{name.upper()}__{field.upper()}",
+                    "" if value is None else str(value),
+                    type(group).model_fields[field].description or "",
+                )
+                for field, value in group
+            ]
+    return rows
+
+
+def _read_file(config_file: Path | None) -> dict[str, object]:
+    if config_file is None:
+        return {}
+    try:
+        return tomllib.loads(config_file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError([f"{config_file} cannot be read: {error.strerror}"]) from error
+    except ValueError as error:
+        raise ConfigError([f"{config_file} is not valid TOML: {error}"]) from error
+
+
+def _unknown_variables() -> list[str]:
+    """A misspelt variable would otherwise be ignored without a word."""
+    known = {PREFIX + "DATA_DIR", CONFIG_VARIABLE} | CLIENT_VARIABLES | TEST_VARIABLES
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            known |= {f"{PREFIX}{name}__{inner}".upper() for inner in field.annotation.model_fields}
+    given = {name for name in os.environ if name.upper().startswith(PREFIX)}
+    return [f"{name} is not a setting" for name in sorted(given) if name.upper() not in known]
+
+
+def _missing(settings: Settings) -> list[str]:
+    """What is required outside of --dev."""
+    problems = []
+    for group, field in (("tls", "cert_file"), ("tls", "key_file"), ("callers", "file")):
+        path = getattr(getattr(settings, group), field)
+        variable = f"{PREFIX}{group}__{field}".upper()
+        if path is None:
+            problems.append(f"{variable} is required (or {group}.{field} in the file)")
+        elif not path.is_file():
+            problems.append(f"{variable}: {path} is not a file")
+    keys = settings.keys
+    if (keys.master_key is None) == (keys.master_key_file is None):
+        problems.append(f"exactly one of {PREFIX}KEYS__MASTER_KEY and {PREFIX}KEYS__MASTER_KEY_FILE is required")
+    if keys.master_key_file is not None and not keys.master_key_file.is_file():
+        problems.append(f"{PREFIX}KEYS__MASTER_KEY_FILE: {keys.master_key_file} is not a file")
+    if "issuer" not in settings.issuance.model_fields_set:
+        problems.append(f"{PREFIX}ISSUANCE__ISSUER is required (or issuance.issuer in the file)")
+    return problems
+
+
+def _unsafe(settings: Settings) -> list[str]:
+    """What --dev must not do: serve plaintext to other machines."""
+    return [
+        f"{PREFIX}LISTEN__{name.upper()}: --dev listens on loopback only, not on {address}"
+        for name, address in (("grpc", settings.listen.grpc), ("http", settings.listen.http))
+        if not _LOOPBACK.match(address)
+    ]

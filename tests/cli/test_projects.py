@@ -1,0 +1,127 @@
+"""`tokenauthority projects` against a real authority."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from tests.authority import RunningAuthority
+from tests.cli.conftest import Run
+
+
+SECRET = "0123456789abcdef0123456789abcdef01234567"
+APPLICATION = "3e4b2a1c-1111-4222-8333-444455556666"
+
+
+@pytest.fixture(scope="module")
+def private_key() -> str:
+    """A Vonage application's key in PEM."""
+    key = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
+    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    return key.private_bytes(encoding, form, serialization.NoEncryption()).decode()
+
+
+def test_shows_a_new_secret_once(run: Run) -> None:
+    """With a warning for a person; never again."""
+    made = run("projects", "create", "--project-id", "47000000", "--display-name", "rooms")
+    shown = run("projects", "show", "47000000", "--json")
+
+    secret = next(line.split()[1] for line in made.out.splitlines() if line.split()[0] == "secret")
+    assert 40 == len(secret)
+    assert "Keep the secret: it is shown this once" in made.err
+    assert secret not in shown.out
+    assert "rooms" == shown.text("display_name")
+
+
+def test_a_project_is_as_it_was_asked_for(run: Run) -> None:
+    """Lifetimes are in seconds in JSON."""
+    made = run(
+        *("projects", "create", "--json", "--default-format", "opentok_t1", "--external-sessions"),
+        *("--default-ttl", "15m", "--max-ttl", "1d"),
+    ).json["project"]
+
+    assert isinstance(made, dict)
+    assert {
+        "default_format": "opentok_t1",
+        "default_ttl": 900,
+        "max_ttl": 86_400,
+        "external_sessions": True,
+    }.items() <= made.items()
+
+
+@pytest.mark.parametrize("source", ["file", "stdin"])
+def test_imports_an_opentok_project(run: Run, tmp_path: Path, source: str) -> None:
+    """Its secret comes from a file or standard input, never from the command line."""
+    file = tmp_path / "secret"
+    file.write_text(SECRET + "\n")
+    path, stdin = ("-", SECRET + "\n") if source == "stdin" else (str(file), "")
+
+    imported = run(
+        *("projects", "import", "opentok", "--api-key", "123456", "--secret-file", path, "--json"),
+        stdin=stdin,
+    )
+
+    assert 0 == imported.exit_code
+    assert "123456" == imported.text("project_id")
+    assert "opentok_jwt" == imported.text("default_format")
+    assert imported.json["external_sessions"] is True
+    assert SECRET not in imported.out + imported.err
+
+
+def test_imports_a_vonage_application(run: Run, tmp_path: Path, private_key: str) -> None:
+    """Without sessions of the platform, if so asked."""
+    file = tmp_path / "private.pem"
+    file.write_text(private_key)
+
+    imported = run(
+        *("projects", "import", "vonage", "--application-id", APPLICATION, "--key-file", str(file)),
+        *("--no-external-sessions", "--project-id", "47000001", "--json"),
+    )
+
+    assert 0 == imported.exit_code
+    assert APPLICATION == imported.text("vonage_application_id")
+    assert "47000001" == imported.text("project_id")
+    assert imported.json["external_sessions"] is False
+
+
+def test_a_bad_secret_is_refused_without_showing_it(run: Run) -> None:
+    """The message names the field."""
+    refused = run(*("projects", "import", "opentok", "--api-key", "123456", "--secret-file", "-"), stdin="nosecret")
+
+    assert 1 == refused.exit_code
+    assert "api_secret" in refused.err
+    assert "nosecret" not in refused.err
+
+
+def test_a_file_that_is_missing_is_named(run: Run) -> None:
+    """In one line."""
+    refused = run("projects", "import", "opentok", "--api-key", "1", "--secret-file", "/no/such/file")
+
+    assert 1 == refused.exit_code
+    assert "error: /no/such/file: No such file or directory\n" == refused.err
+
+
+def test_lists_projects_and_shows_that_of_the_environment(run: Run, running_authority: RunningAuthority) -> None:
+    """--project beats the environment, an argument beats both."""
+    run("projects", "create", "--project-id", "47")
+
+    listed = [row["project_id"] for row in run("projects", "list", "--json").rows]
+
+    assert {"47", running_authority.project_id} == set(listed)
+    assert running_authority.project_id == run("projects", "show", "--json").text("project_id")
+    assert "47" == run("projects", "show", "--json", "--project", "47").text("project_id")
+    assert "47" == run("projects", "show", "47", "--json").text("project_id")
+
+
+def test_a_second_project_of_that_id_is_refused(run: Run) -> None:
+    """With the reason."""
+    run("projects", "create", "--project-id", "47")
+
+    refused = run("projects", "create", "--project-id", "47")
+
+    assert 1 == refused.exit_code
+    assert "PROJECT_EXISTS" in refused.err

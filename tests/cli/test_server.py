@@ -1,0 +1,157 @@
+"""`tokenauthority serve`, `config`, `db` and `health`: the server's own commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import attrs
+import grpc
+import pytest
+import trustme
+
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from tests.authority import AuthorityProcess, RunningAuthority
+from tests.cli.conftest import Run
+
+
+DSN = "postgresql://authority:hunter2@127.0.0.1:1/tokens"
+
+
+def test_serves_until_it_is_told_to_stop(authority_process: AuthorityProcess, run_alone: Run) -> None:
+    """What it prints is enough to call it; SIGTERM ends it with 0."""
+    served = run_alone("sessions", "create", env=authority_process.environment)
+
+    assert 0 == served.exit_code
+    assert 0 == authority_process.stop()
+
+
+_MISSING = ("TLS__CERT_FILE", "CALLERS__FILE", "KEYS__MASTER_KEY", "ISSUANCE__ISSUER")
+
+
+def test_says_everything_that_is_missing(run_alone: Run) -> None:
+    """Without --dev nothing insecure is accepted; all at once, exit code 2."""
+    refused = run_alone("serve")
+
+    assert 2 == refused.exit_code
+    assert refused.err.startswith("error: ")
+    assert [] == [name for name in _MISSING if f"TOKENAUTHORITY_{name}" not in refused.err]
+
+
+def test_shows_settings_that_are_not_complete(run_alone: Run) -> None:
+    """Who sets a server up sees every setting, and on standard error what is still missing."""
+    shown = run_alone("config", "show")
+
+    assert 0 == shown.exit_code
+    assert "TOKENAUTHORITY_LISTEN__GRPC" in shown.out
+    assert [] == [name for name in _MISSING if f"TOKENAUTHORITY_{name}" not in shown.err]
+
+
+def test_shows_settings_without_secrets(run_alone: Run) -> None:
+    """Each with its variable, its value and what it means."""
+    rows = run_alone("config", "show", "--dev", "--json", env={"TOKENAUTHORITY_DATABASE__URL": DSN}).rows
+
+    by_name = {row["variable"]: row for row in rows}
+    assert "127.0.0.1:50051" == by_name["TOKENAUTHORITY_LISTEN__GRPC"]["value"]
+    assert "hunter2" not in str(rows)
+    assert all(row["meaning"] for row in rows)
+
+
+def test_reads_settings_from_a_file(run_alone: Run, tmp_path: Path) -> None:
+    """A file that is not there is named."""
+    file = tmp_path / "authority.toml"
+    file.write_text('[listen]\ngrpc = "127.0.0.1:50999"\n')
+
+    shown = run_alone("config", "show", "--dev", "--config", str(file))
+    named = run_alone("config", "show", "--dev", env={"TOKENAUTHORITY_CONFIG": str(file)})
+    missing = run_alone("config", "show", "--dev", "--config", str(tmp_path / "none.toml"))
+
+    assert "127.0.0.1:50999" in shown.out
+    assert "127.0.0.1:50999" in named.out
+    assert 2 == missing.exit_code
+    assert "none.toml" in missing.err
+
+
+def test_upgrades_the_database(run_alone: Run, tmp_path: Path) -> None:
+    """Twice is as good as once; one that cannot be reached is an error without its password."""
+    here = {"TOKENAUTHORITY_DATABASE__URL": f"sqlite:///{tmp_path / 'a.db'}"}
+    first = run_alone("db", "upgrade", "--dev", env=here)
+    second = run_alone("db", "upgrade", "--dev", env=here)
+    failed = run_alone("db", "upgrade", "--dev", env={"TOKENAUTHORITY_DATABASE__URL": DSN})
+
+    assert (0, 0, 2) == (first.exit_code, second.exit_code, failed.exit_code)
+    assert "The database is up to date.\n" == second.out
+    assert "hunter2" not in failed.err
+
+
+def test_health_asks_the_authority_without_a_key(run_alone: Run, running_authority: RunningAuthority) -> None:
+    """As a whole, or one service; one that does not exist exits with 1."""
+    where = ("health", "--address", running_authority.address, "--plaintext")
+
+    whole = run_alone(*where, "--json")
+    one = run_alone(*where, "--service", "tokenauthority.v1.TokenService")
+    none = run_alone(*where, "--service", "no.such.Service")
+
+    assert {"status": "serving"} == whole.json
+    assert 0 == one.exit_code
+    assert 1 == none.exit_code
+    assert "error: the authority has no service no.such.Service\n" == none.err
+
+
+def test_health_of_nobody_exits_with_3(run_alone: Run) -> None:
+    """There is no server."""
+    assert 3 == run_alone("health", "--address", "127.0.0.1:1", "--plaintext").exit_code
+
+
+@attrs.frozen
+class LocalServer:
+    """A health service with a certificate, and the settings that describe it."""
+
+    status: health.HealthServicer
+    environment: Mapping[str, str]
+
+
+@pytest.fixture(params=["authority.test", "*.authority.test", "127.0.0.1"])
+def local_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LocalServer]:
+    """Its certificate is of an authority that nobody trusts, for different kinds of names."""
+    issued = trustme.CA().issue_cert(request.param)
+    certificate = issued.cert_chain_pems[0].bytes()
+    files = {"cert.pem": certificate, "key.pem": issued.private_key_pem.bytes(), "callers.toml": b"", "master": b""}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    status = health.HealthServicer()
+    server = grpc.server(ThreadPoolExecutor(2))
+    health_pb2_grpc.add_HealthServicer_to_server(status, server)
+    credentials = grpc.ssl_server_credentials([(issued.private_key_pem.bytes(), certificate)])
+    port = server.add_secure_port("127.0.0.1:0", credentials)
+    server.start()
+    yield LocalServer(
+        status,
+        {
+            "TOKENAUTHORITY_LISTEN__GRPC": f"0.0.0.0:{port}",
+            "TOKENAUTHORITY_TLS__CERT_FILE": str(tmp_path / "cert.pem"),
+            "TOKENAUTHORITY_TLS__KEY_FILE": str(tmp_path / "key.pem"),
+            "TOKENAUTHORITY_CALLERS__FILE": str(tmp_path / "callers.toml"),
+            "TOKENAUTHORITY_KEYS__MASTER_KEY_FILE": str(tmp_path / "master"),
+            "TOKENAUTHORITY_ISSUANCE__ISSUER": "https://authority.test",
+        },
+    )
+    server.stop(0).wait(10)
+
+
+def test_health_of_this_container_trusts_its_own_certificate(run_alone: Run, local_server: LocalServer) -> None:
+    """Without an address or a CA: what the settings name is what is asked; only SERVING is 0."""
+    serving = run_alone("health", env=local_server.environment)
+    local_server.status.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+    not_serving = run_alone("health", env=local_server.environment)
+
+    assert ("", 0) == (serving.err, serving.exit_code)
+    assert 1 == not_serving.exit_code
+    assert "error: the authority does not serve: NOT_SERVING\n" == not_serving.err
+
+
+def test_health_without_address_or_settings_says_so(run_alone: Run) -> None:
+    """It does not guess."""
+    assert 2 == run_alone("health").exit_code

@@ -1,0 +1,169 @@
+"""`tokenauthority tokens` against a real authority, and without one."""
+
+from __future__ import annotations
+
+import json
+
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+from tokenauthority.domain.ids import make_session_id
+from tokenauthority.domain.times import Millis
+
+
+VECTORS = Path(__file__).parents[1] / "vectors" / "opentok_tokens.json"
+OTHER_SESSION = make_session_id("47", "", relayed=True, now=Millis(1_700_000_000_000), random=bytes(18))
+
+
+def test_prints_the_token_alone_on_standard_output(run: Run, session_id: str) -> None:
+    """So that `TOKEN=$(tokenauthority tokens generate ...)` holds it; what it is goes to standard error."""
+    made = run("tokens", "generate", "--session", session_id, "--role", "moderator")
+
+    token = made.out.strip()
+    assert 1 == len(made.out.splitlines())
+    assert "active" == run("tokens", "verify", stdin=token).out.splitlines()[0]
+    assert "moderator" in made.err
+    assert token not in made.err
+
+
+def test_every_option_is_in_the_token(run: Run, session_id: str) -> None:
+    """As the authority reads it back."""
+    token = run(
+        *("tokens", "generate", "--json", "--session", session_id, "--role", "moderator"),
+        *("--data", "username=bob", "--ttl", "1h30m", "--format", "session_jwt", "--subject", "bob"),
+        *("--layout-class", "focus", "--layout-class", "small"),
+    ).text("token")
+
+    claims = run("tokens", "verify", token, "--session", session_id, "--json").json["claims"]
+
+    assert isinstance(claims, dict)
+    assert {
+        "role": "moderator",
+        "data": "username=bob",
+        "subject": "bob",
+        "format": "session_jwt",
+        "initial_layout_class_list": ["focus", "small"],
+    }.items() <= claims.items()
+    lifetime = datetime.fromisoformat(claims["expire_time"]) - datetime.fromisoformat(claims["issue_time"])
+    assert 5400 == lifetime.total_seconds()
+
+
+@pytest.mark.parametrize("when", ["4102444800", "2100-01-01T00:00:00Z", "2100-01-01T01:00:00+01:00"])
+def test_an_expiry_far_away_is_refused_by_the_authority(run: Run, session_id: str, when: str) -> None:
+    """The message names the field and the limit; the exit code says that the authority refused it."""
+    refused = run("tokens", "generate", "--session", session_id, "--expire-time", when)
+
+    assert 1 == refused.exit_code
+    assert "error: invalid request: request.expire_time: must lie within 30 days" in refused.err
+    assert "INVALID_FIELD" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--expire-time", "2100-01-01T00:00:00"], "must be like 2026-12-24T18:00:00Z"),
+        (["--expire-time", "tomorrow"], "must be like 2026-12-24T18:00:00Z"),
+        (["--expire-time", "1764000000000"], "in seconds (not milliseconds) since 1970"),
+        (["--ttl", "1x"], "must be like 90s"),
+        (["--ttl", "999999999d"], "is longer than 100 years"),
+        (["--ttl", "1h", "--expire-time", "1"], "give expire_time or ttl, not both"),
+        (["--format", "jwt"], "is not one of"),
+    ],
+)
+def test_a_bad_option_is_a_usage_error(run: Run, options: list[str], message: str) -> None:
+    """Exit code 2, and nothing was asked of the authority."""
+    refused = run("tokens", "generate", "--session", OTHER_SESSION, *options)
+
+    assert 2 == refused.exit_code
+    assert message in refused.err
+
+
+def test_a_token_that_is_not_good_exits_with_4(run: Run, session_id: str) -> None:
+    """The reason is on standard output, for a person and for a program."""
+    token = run("tokens", "generate", "--session", session_id, "--role", "subscriber").out.strip()
+
+    human = run("tokens", "verify", token, "--permission", "publish")
+    machine = run("tokens", "verify", "-", "--session", OTHER_SESSION, "--json", stdin=f"{token}\n")
+
+    assert (4, 4) == (human.exit_code, machine.exit_code)
+    assert "not active: PERMISSION_MISSING: " in human.out
+    assert "SESSION_MISMATCH" == machine.text("reason")
+    assert machine.json["active"] is False
+
+
+@pytest.mark.parametrize("token_format", ["session_jwt", "opentok_t1", "opentok_jwt"])
+def test_inspects_each_format_without_an_authority(
+    run: Run, run_alone: Run, session_id: str, token_format: str
+) -> None:
+    """What it says, that nobody checked it, and that it has not expired."""
+    options = ("--session", session_id, "--format", token_format, "--data", "username=bob")
+    token = run("tokens", "generate", *options).out.strip()
+
+    seen = run_alone("tokens", "inspect", "--json", stdin=token)
+
+    assert 0 == seen.exit_code
+    expected = {
+        "format": token_format,
+        "signature_checked": False,
+        "expired": False,
+        "session_id": session_id,
+        "role": "publisher",
+        "data": "username=bob",
+    }
+    assert expected.items() <= seen.json.items()
+
+
+def test_says_that_the_signature_is_not_checked(run: Run, run_alone: Run, session_id: str) -> None:
+    """A person must not take what is shown for proven."""
+    token = run("tokens", "generate", "--session", session_id).out.strip()
+
+    assert "signature is NOT checked" in run_alone("tokens", "inspect", token).err
+
+
+def test_an_expired_token_is_shown_as_expired(run_alone: Run) -> None:
+    """Tokens that the official Python SDK made long ago; exit code 0, for they were readable."""
+    vectors = json.loads(VECTORS.read_text())["vectors"]
+    tokens = [vector["token"] for vector in vectors if vector["sdk"].startswith("opentok-python")]
+
+    seen = [run_alone("tokens", "inspect", token, "--json") for token in tokens]
+
+    assert seen
+    assert {0} == {outcome.exit_code for outcome in seen}
+    assert {True} == {outcome.json["expired"] for outcome in seen}
+    assert {"opentok_t1", "opentok_jwt"} <= {outcome.text("format") for outcome in seen}
+
+
+def test_what_is_no_token_exits_with_1(run_alone: Run) -> None:
+    """In one line that says what is wrong with it, without the text itself."""
+    refused = run_alone("tokens", "inspect", "T1==secretish")
+
+    assert 1 == refused.exit_code
+    assert refused.err.startswith("error: ")
+    assert "MALFORMED" in refused.err
+    assert "secretish" not in refused.err
+
+
+@pytest.mark.parametrize(("stdin", "message"), [("", "is empty"), (" \n", "is empty"), ("x" * 70_000, "longer than")])
+def test_refuses_input_that_holds_no_token(run_alone: Run, stdin: str, message: str) -> None:
+    """What is read is limited."""
+    refused = run_alone("tokens", "inspect", stdin=stdin)
+
+    assert 2 == refused.exit_code
+    assert message in refused.err
+
+
+def test_data_cannot_drive_the_terminal(run: Run, run_alone: Run, session_id: str) -> None:
+    """Escape sequences and invisible characters are shown, not sent; JSON is exact."""
+    data = "\x1b[31mred\u202e[bold]x[/bold]"
+    token = run("tokens", "generate", "--session", session_id, "--data", data).out.strip()
+
+    shown = run_alone("tokens", "inspect", token)
+    exact = run_alone("tokens", "inspect", token, "--json")
+
+    assert r"\x1b[31mred\u202e[bold]x[/bold]" in shown.out
+    assert "\x1b" not in shown.out
+    assert "\x1b" not in exact.out
+    assert data == json.loads(exact.out)["data"]

@@ -1,0 +1,44 @@
+"""The examples are documentation, and each runs as it stands."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from pathlib import Path
+
+import pytest
+
+from tests.authority import RunningAuthority
+
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "python").glob("*.py"))
+
+
+def test_there_are_examples() -> None:
+    """Else the test below would pass without a word."""
+    assert {
+        "token_from_session.py",
+        "token_with_data.py",
+        "token_with_defaults.py",
+        "token_with_expire_time.py",
+    } <= {example.name for example in EXAMPLES}
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs(example: Path, running_authority: RunningAuthority) -> None:
+    """It checks what it shows, and prints it."""
+    done = subprocess.run(
+        [sys.executable, str(example)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, **running_authority.environment},
+    )
+
+    assert "" == done.stderr
+    assert 0 == done.returncode
+    assert done.stdout.splitlines()[0].count(".") == 2
+    assert 1 < len(done.stdout.splitlines())

@@ -1,0 +1,105 @@
+"""How options become the contract's requests, and what is refused before a call."""
+
+from __future__ import annotations
+
+import uuid
+
+from datetime import timedelta
+
+import pytest
+
+from tokenauthority.client import Authority, TokenRequest, requests
+from tokenauthority.client.enums import choices, to_text, to_value
+from tokenauthority.v1 import role_pb2, session_pb2, token_pb2
+
+
+ENUMS = [
+    session_pb2.MediaMode,
+    session_pb2.ArchiveMode,
+    session_pb2.SessionState,
+    token_pb2.TokenFormat,
+    role_pb2.Permission,
+]
+
+
+@pytest.mark.parametrize("enum", ENUMS, ids=lambda enum: enum.DESCRIPTOR.name)
+def test_every_value_of_an_enum_has_a_short_name(enum: type[session_pb2.MediaMode]) -> None:
+    """In either case, and back; UNSPECIFIED is the empty text."""
+    names = choices(enum)
+
+    assert len(enum.values()) - 1 == len(names)
+    assert names == [to_text(enum, to_value(enum, "field", name.upper())) for name in names]
+    assert "" == to_text(enum, to_value(enum, "field", ""))
+
+
+def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
+    """The message is all that one needs."""
+    with pytest.raises(ValueError, match="media_mode must be one of relayed, routed"):
+        requests.create_session("", media_mode="p2p")
+
+
+def test_a_value_of_a_newer_contract_is_its_number() -> None:
+    """An older client does not fail on it."""
+    assert "99" == to_text(session_pb2.MediaMode, session_pb2.MediaMode.ValueType(99))
+
+
+def test_each_session_has_its_own_request_id() -> None:
+    """A fresh UUID for each call, unless one is given."""
+    ids = {requests.create_session("47").request_id for _ in range(10)}
+
+    assert 10 == len(ids)
+    assert all(str(uuid.UUID(text)) == text for text in ids)
+    assert "mine" == requests.create_session("47", request_id="mine").request_id
+
+
+def test_refuses_two_lifetimes() -> None:
+    """They would contradict each other."""
+    with pytest.raises(ValueError, match="give expire_time or ttl, not both"):
+        TokenRequest("2_abc", expire_time=1, ttl=1).message()
+
+
+def test_refuses_a_string_of_layout_classes() -> None:
+    """A string is a sequence of strings too; "focus" would become five classes."""
+    with pytest.raises(TypeError, match="must be a list of strings"):
+        TokenRequest("2_abc", initial_layout_class_list="focus").message()
+
+
+def test_a_lifetime_of_zero_is_sent_to_be_refused() -> None:
+    """0 is not "not given"."""
+    message = TokenRequest("2_abc", ttl=0).message()
+
+    assert "ttl" == message.WhichOneof("lifetime")
+
+
+def test_all_options_arrive() -> None:
+    """Each in its field."""
+    expected = token_pb2.TokenRequest(
+        session_id="2_abc",
+        role="moderator",
+        data="username=bob\n",
+        format=token_pb2.TOKEN_FORMAT_OPENTOK_T1,
+        initial_layout_class_list=["focus", "small"],
+        subject="bob",
+    )
+    expected.ttl.FromSeconds(3600)
+
+    actual = TokenRequest(
+        "2_abc",
+        role="moderator",
+        data="username=bob\n",
+        ttl=timedelta(hours=1),
+        format="opentok_t1",
+        initial_layout_class_list=["focus", "small"],
+        subject="bob",
+    ).message()
+
+    assert expected == actual
+
+
+def test_a_misspelt_option_is_refused() -> None:
+    """It must not be ignored: it could be the role."""
+    with Authority("localhost:1", api_key="tak_x", plaintext=True) as authority:
+        with pytest.raises(TypeError, match="rol"):
+            authority.generate_token("2_abc", rol="subscriber")  # type: ignore[call-arg]
+        with pytest.raises(TypeError, match="mediamode"):
+            authority.create_session(mediamode="routed")  # type: ignore[call-arg]

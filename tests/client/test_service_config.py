@@ -1,0 +1,138 @@
+"""Which calls are repeated, and that answers of every legal size arrive."""
+
+from __future__ import annotations
+
+import json
+
+import grpc
+import pytest
+
+from tests.client.conftest import ScriptedServer, failing, giving
+from tokenauthority.client import (
+    SERVICE_CONFIG,
+    Authority,
+    AuthorityError,
+    TokenRequest,
+    Unavailable,
+    translated_errors,
+)
+from tokenauthority.client.service_config import MAX_RECEIVE_BYTES, NAMED, REPEATABLE, UNREPEATABLE
+from tokenauthority.domain.token import MAX_BATCH, MAX_TOKEN
+from tokenauthority.v1 import key_pb2, project_pb2, role_pb2, session_pb2, token_pb2
+
+
+def test_every_method_of_the_contract_is_in_one_group() -> None:
+    """A method that is added must be put where it belongs."""
+    modules = (session_pb2, token_pb2, role_pb2, project_pb2, key_pb2)
+    expected = sorted(
+        f"{service.full_name}/{method.name}"
+        for module in modules
+        for service in module.DESCRIPTOR.services_by_name.values()
+        for method in service.methods
+    )
+
+    actual = sorted(
+        f"{service}/{method}"
+        for group in (REPEATABLE, NAMED, UNREPEATABLE)
+        for service, methods in group.items()
+        for method in methods
+        if service.startswith("tokenauthority.")
+    )
+
+    assert expected == actual
+
+
+def test_no_policy_names_a_call_that_makes_something_new_each_time() -> None:
+    """A second secret or project must never come from a retry."""
+    named = {
+        (name["service"], name["method"])
+        for config in json.loads(SERVICE_CONFIG)["methodConfig"]
+        for name in config["name"]
+    }
+    unrepeatable = {(service, method) for service, methods in UNREPEATABLE.items() for method in methods}
+
+    assert set() == named & unrepeatable
+
+
+def test_receives_the_largest_legal_batch() -> None:
+    """The limit is above a full batch of the longest tokens, in the server's own numbers."""
+    token = token_pb2.Token(
+        token="x" * MAX_TOKEN,
+        token_id="x" * 64,
+        session_id="x" * 255,
+        project_id="2147483647",
+        role="x" * 63,
+        key_id="x" * 64,
+    )
+
+    assert MAX_RECEIVE_BYTES > MAX_BATCH * (token.ByteSize() + 64)
+
+
+def test_answers_above_grpcs_own_limit_arrive(authority: Authority) -> None:
+    """By itself gRPC refuses more than 4 MiB."""
+    session = authority.create_session()
+    wanted = TokenRequest(session.session_id, data="😀" * 1000, format="opentok_t1")
+
+    tokens = authority.generate_tokens([wanted] * 300)
+
+    assert 300 == len({token.token for token in tokens})
+    assert 4 * 1024 * 1024 < sum(len(token.token) for token in tokens)
+
+
+def test_violations_of_a_whole_batch_arrive(authority: Authority) -> None:
+    """By itself gRPC refuses trailers of more than 8 KiB."""
+    session = authority.create_session()
+    wanted = TokenRequest(session.session_id, data="x" * 1001)
+
+    with pytest.raises(AuthorityError) as caught:
+        authority.generate_tokens([wanted] * 100)
+
+    assert grpc.StatusCode.INVALID_ARGUMENT is caught.value.code
+    assert "requests[0].data" == caught.value.violations[0].field
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED])
+def test_repeats_the_same_request_until_it_is_answered(
+    scripted_server: ScriptedServer, scripted: Authority, code: grpc.StatusCode
+) -> None:
+    """CreateSession is repeated with its request id, so that one session is made."""
+    answer = session_pb2.CreateSessionResponse(session=session_pb2.Session(session_id="2_abc"))
+    scripted_server.answers = [failing(code), failing(code), giving(answer)]
+
+    session = scripted.create_session()
+
+    assert "2_abc" == session.session_id
+    sent = [session_pb2.CreateSessionRequest.FromString(request) for request in scripted_server.requests]
+    assert 3 == len(sent)
+    assert 1 == len({request.request_id for request in sent})
+    assert sent[0].request_id
+
+
+def test_gives_up_after_five_attempts(scripted_server: ScriptedServer, scripted: Authority) -> None:
+    """An authority that is down is not called for ever."""
+    scripted_server.answers = [failing(grpc.StatusCode.UNAVAILABLE)]
+
+    with pytest.raises(Unavailable):
+        scripted.get_session("2_abc")
+
+    assert 5 == len(scripted_server.requests)
+
+
+def test_does_not_repeat_what_makes_something_new(scripted_server: ScriptedServer, scripted: Authority) -> None:
+    """CreateProject without an answer may have made a project."""
+    scripted_server.answers = [failing(grpc.StatusCode.UNAVAILABLE)]
+
+    with pytest.raises(Unavailable), translated_errors():
+        scripted.projects.CreateProject(project_pb2.CreateProjectRequest())
+
+    assert 1 == len(scripted_server.requests)
+
+
+def test_does_not_repeat_a_refusal(scripted_server: ScriptedServer, scripted: Authority) -> None:
+    """What the authority has decided stays decided."""
+    scripted_server.answers = [failing(grpc.StatusCode.PERMISSION_DENIED)]
+
+    with pytest.raises(AuthorityError):
+        scripted.get_session("2_abc")
+
+    assert 1 == len(scripted_server.requests)

@@ -1,0 +1,193 @@
+"""Every RPC leaves one record, with its final status, and no answer leaves before it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from typing import cast
+
+import pytest
+
+from tests.authority import RunningAuthority, StartAuthority
+from tests.faults import FaultyStore
+from tests.wire import GENERATE, LIST_PROJECTS, V1, Connect, Wire, outcome, records, wait_for_record
+from tokenauthority.context import AuditRecord
+from tokenauthority.domain.errors import UnavailableError
+from tokenauthority.domain.ids import make_session_id
+from tokenauthority.domain.session import Session, SessionSpec
+from tokenauthority.domain.times import Millis
+from tokenauthority.interceptors.audit import AuditInterceptor
+from tokenauthority.interceptors.chain import Call, Context
+from tokenauthority.interceptors.status import StatusError
+from tokenauthority.v1 import project_pb2, session_pb2, token_pb2
+
+
+CREATE_SESSION = V1 + "SessionService/CreateSession"
+
+
+def test_records_what_was_asked_and_what_was_given(running_authority: RunningAuthority, wire: Wire) -> None:
+    """Caller, project, session, role, format, lifetime, subject and token id are all there."""
+    session = session_pb2.CreateSessionResponse.FromString(
+        wire.call(CREATE_SESSION, session_pb2.CreateSessionRequest(project_id=running_authority.project_id)).body
+    ).session
+    wanted = token_pb2.TokenRequest(
+        session_id=session.session_id, role="subscriber", subject="user-7", data="not for the log"
+    )
+    wanted.ttl.FromSeconds(90)
+    token = token_pb2.GenerateTokenResponse.FromString(
+        wire.call(GENERATE, token_pb2.GenerateTokenRequest(request=wanted)).body
+    ).token
+    record = records(running_authority.audit_path)[-1]
+    varying = {"time", "request_id", "peer", "user_agent", "duration_us"}
+
+    assert {
+        "event": "rpc",
+        "method": GENERATE,
+        "action": "tokens.generate",
+        "caller": "tester",
+        "caller_kind": "api_key",
+        "caller_identity": "sha256:test",
+        "project_id": running_authority.project_id,
+        "session_id": session.session_id,
+        "role": "subscriber",
+        "format": "SESSION_JWT",
+        "lifetime": 90,
+        "subject": "user-7",
+        "token_ids": [token.token_id],
+        "code": "OK",
+    } == {name: value for name, value in record.items() if name not in varying}
+    assert varying <= set(record)
+
+
+def test_records_what_a_refused_caller_asked_for(running_authority: RunningAuthority, wire: Wire) -> None:
+    """A failed call names its object and its reason, and no token."""
+    wire.call(V1 + "ProjectService/GetProject", project_pb2.GetProjectRequest(project_id="2147483647"))
+    record = records(running_authority.audit_path)[-1]
+
+    assert ("NOT_FOUND", "PROJECT_NOT_FOUND", "2147483647") == (record["code"], record["reason"], record["project_id"])
+
+
+def test_records_malformed_bytes(running_authority: RunningAuthority, wire: Wire) -> None:
+    """What is no message is an ordinary, recorded error of a known caller."""
+    refused = wire.call(GENERATE, b"\xff\xff\xff")
+    record = records(running_authority.audit_path)[-1]
+
+    assert ("INVALID_ARGUMENT", "INVALID_FIELD") == (refused.code, refused.reason)
+    assert ("INVALID_ARGUMENT", "tester", "tokens.generate") == (record["code"], record["caller"], record["action"])
+
+
+def test_records_every_call_before_its_answer(running_authority: RunningAuthority, wire: Wire) -> None:
+    """When an answer is here, so is the record: one line for each call, in order."""
+    codes = []
+    for number in range(1, 21):
+        codes.append(wire.call(LIST_PROJECTS, api_key=None if number % 2 else "").code)
+
+        assert codes == [record["code"] for record in records(running_authority.audit_path)]
+
+
+def test_does_not_record_health_checks(running_authority: RunningAuthority, wire: Wire) -> None:
+    """A probe each second would bury the rest."""
+    assert "OK" == wire.call("/grpc.health.v1.Health/Check").code
+
+    assert [] == records(running_authority.audit_path)
+
+
+def test_gives_nothing_out_that_it_cannot_record(start_authority: StartAuthority, connect: Connect) -> None:
+    """With a full disk under the audit log, no token and no session leaves, and an error says why."""
+    authority = start_authority(settings={"audit": {"path": "/dev/full"}})
+    wire = connect(authority)
+    session = authority.do(_any_session(authority))
+    answers = [
+        wire.call(GENERATE, token_pb2.GenerateTokenRequest(request=token_pb2.TokenRequest(session_id=session))),
+        wire.call(CREATE_SESSION, session_pb2.CreateSessionRequest(project_id=authority.project_id)),
+        wire.call(V1 + "KeyService/GetJsonWebKeySet"),
+        wire.call(LIST_PROJECTS, api_key=""),
+        wire.call("/a/B"),
+    ]
+
+    assert [("UNAVAILABLE", "AUDIT_UNAVAILABLE", ["ErrorInfo", "RetryInfo"], b"")] * 5 == [
+        (answer.code, answer.reason, answer.detail_names, answer.body) for answer in answers
+    ]
+
+
+def test_records_a_call_that_its_client_cancelled(start_authority: StartAuthority, connect: Connect) -> None:
+    """A client that goes away leaves a record all the same, with what was known of it."""
+    store = FaultyStore()
+    authority = start_authority(store=store)
+    store.shut()
+    pending = connect(authority).start(LIST_PROJECTS)
+    store.wait_until_held()
+    pending.cancel()
+    record = wait_for_record(authority, "CANCELLED")
+
+    assert (LIST_PROJECTS, "tester", "projects.read") == (record["method"], record["caller"], record["action"])
+
+
+def test_records_a_deadline_that_passed(start_authority: StartAuthority, connect: Connect) -> None:
+    """The code of the record is the one that the client sees."""
+    store = FaultyStore()
+    authority = start_authority(store=store, settings={"limits": {"max_deadline": 0.05}})
+    store.shut()
+    pending = connect(authority).start(LIST_PROJECTS)
+
+    assert "DEADLINE_EXCEEDED" == outcome(pending).code
+    assert ["DEADLINE_EXCEEDED"] == [record["code"] for record in records(authority.audit_path)]
+
+
+class _Memory:
+    """An audit log that keeps records, or fails."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.failure = failure
+        self.codes: list[str] = []
+
+    async def append(self, record: AuditRecord) -> None:
+        """See `AuditLog`."""
+        await asyncio.sleep(0)
+        if self.failure is not None:
+            raise self.failure
+        self.codes.append(record.code)
+
+
+def _call(deadline: float) -> Call:
+    call = Call("/a/B", b"", cast("Context", None), streaming=False)
+    call.deadline = deadline
+    call.record = AuditRecord(time=Millis(0), request_id="r", method="/a/B", peer="p")
+    return call
+
+
+@pytest.mark.parametrize(("seconds", "code"), [(60.0, "CANCELLED"), (-0.001, "DEADLINE_EXCEEDED")])
+async def test_tells_a_passed_deadline_from_a_client_that_left(seconds: float, code: str) -> None:
+    """The handler is cancelled in both cases; the clock tells which it was, and the record is written to its end."""
+    log = _Memory()
+
+    async def cancelled(call: Call) -> object:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await AuditInterceptor(log, ()).intercept(_call(asyncio.get_running_loop().time() + seconds), cancelled)
+
+    assert [code] == log.codes
+
+
+@pytest.mark.parametrize("failure", [UnavailableError.audit(), ValueError("write to closed file"), TypeError("canary")])
+async def test_drops_the_answer_however_the_log_fails(failure: Exception) -> None:
+    """Also a log that fails in a way that nobody foresaw keeps the answer back, and says nothing of itself."""
+
+    async def answered(call: Call) -> object:
+        return b"token"
+
+    with pytest.raises(StatusError) as caught:
+        await AuditInterceptor(_Memory(failure), ()).intercept(_call(0.0), answered)
+
+    assert ("UNAVAILABLE", "AUDIT_UNAVAILABLE") == (caught.value.code.name, caught.value.reason)
+    assert "canary" not in str(caught.value.status.details)
+
+
+async def _any_session(authority: RunningAuthority) -> str:
+    """A session that no RPC made."""
+    now = authority.clock()
+    session_id = make_session_id(authority.project_id, "", relayed=True, now=now, random=bytes(18))
+    session = Session(session_id=session_id, project_id=authority.project_id, spec=SessionSpec(), create_time=now)
+    await authority.app.store.create_session(session, None)
+    return session_id

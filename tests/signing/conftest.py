@@ -1,0 +1,13 @@
+"""Fixtures of the tests of the signing core."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.sdk.node_sdk import NodeSdk
+
+
+@pytest.fixture(scope="session")
+def node_sdk() -> NodeSdk:
+    """The official Node SDK; its absence is a failure, not a skip."""
+    return NodeSdk()

@@ -1,0 +1,60 @@
+"""The authority's own keys: one between all servers, sealed, and never guessed."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.use_cases.world import NOW
+from tokenauthority.authority.keys import Keys
+from tokenauthority.authority.vault import Vault
+from tokenauthority.domain.key import Algorithm, KeyState
+from tokenauthority.signing.sealing import MasterKey, SealBrokenError, Sealer
+from tokenauthority.storage.memory import MemoryStore
+
+
+@pytest.mark.parametrize("algorithm", Algorithm)
+async def test_the_first_server_makes_a_key_of_the_configured_algorithm(algorithm: Algorithm) -> None:
+    """A new store has one ACTIVE key after the first load, and the JWKS shows it."""
+    keys = Keys(MemoryStore(), Vault(Sealer(MasterKey.generate())), algorithm)
+    await keys.load(NOW)
+
+    stored = await keys.stored()
+
+    assert [(KeyState.ACTIVE, algorithm, NOW, NOW)] == [
+        (key.state, key.algorithm, key.create_time, key.activate_time) for key in stored
+    ]
+    assert [keys.ring.active.key_id] == [jwk["kid"] for jwk in keys.key_set.keys]
+
+
+async def test_servers_that_start_together_share_one_key() -> None:
+    """Whoever comes second uses the first one's."""
+    store, vault = MemoryStore(), Vault(Sealer(MasterKey.generate()))
+    servers = [Keys(store, vault, Algorithm.ES256) for _ in range(5)]
+    await asyncio.gather(*(keys.load(NOW) for keys in servers))
+
+    assert 1 == len({keys.ring.active.key_id for keys in servers})
+    assert 1 == len(await servers[0].stored())
+
+
+async def test_refuses_a_ring_that_another_master_key_sealed() -> None:
+    """A wrong master key is an error at once, and not a second key."""
+    store = MemoryStore()
+    await Keys(store, Vault(Sealer(MasterKey.generate())), Algorithm.ES256).load(NOW)
+    other = Keys(store, Vault(Sealer(MasterKey.generate())), Algorithm.ES256)
+
+    with pytest.raises(SealBrokenError):
+        await other.load(NOW)
+
+    assert 1 == len(await store.list_keys())
+
+
+async def test_there_is_no_ring_before_it_is_loaded() -> None:
+    """A wiring mistake shows as one."""
+    keys = Keys(MemoryStore(), Vault(Sealer(MasterKey.generate())), Algorithm.ES256)
+
+    with pytest.raises(LookupError):
+        _ = keys.ring
+    with pytest.raises(LookupError):
+        _ = keys.key_set
