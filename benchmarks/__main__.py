@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import subprocess
 import sys
 import tempfile
 
@@ -24,7 +25,7 @@ from benchmarks.measure import Comparison
 
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 _MAX_ROUNDS: Final = 200
@@ -37,24 +38,29 @@ def main() -> int:
     options = _options()
     if not sys.platform.startswith("linux"):
         return _fail("the benchmark reads the kernel's CPU clock of another process, as Linux has it")
-    if not h2load.is_there():
-        return _fail(h2load.MISSING)
     try:
+        h2load.require(_say)
         with (
             tempfile.TemporaryDirectory(prefix="tokenauthority-bench-") as name,
-            _comparisons(Path(name), options) as all_,
+            _prepared(Path(name), options) as comparisons,
         ):
-            outcome = measure.run(all_, options.rounds, lambda number: _say(f"round {number + 1} of {options.rounds}"))
-    except (h2load.LoadError, servers.ServerError, grpc.RpcError, OSError) as error:
+            outcome = measure.run(comparisons, options.rounds, _progress(options.rounds))
+    except (
+        h2load.LoadError,
+        servers.ServerError,
+        grpc.RpcError,
+        OSError,
+        subprocess.SubprocessError,
+    ) as error:
         return _fail(f"could not measure: {error}")
-    sys.stdout.write(report.as_text(outcome, all_))
+    sys.stdout.write(report.as_text(outcome, comparisons))
     if options.json is not None:
-        report.write_json(options.json, outcome, all_)
+        report.write_json(options.json, outcome, comparisons)
     return 0
 
 
 @contextlib.contextmanager
-def _comparisons(directory: Path, options: argparse.Namespace) -> Iterator[list[Comparison]]:
+def _prepared(directory: Path, options: argparse.Namespace) -> Iterator[list[Comparison]]:
     """Everything that is compared, while its servers run."""
     _say("starting servers and filling their stores")
     own = directory / "authority"
@@ -136,6 +142,10 @@ def _rounds(text: str) -> int:
     if not 2 <= rounds <= _MAX_ROUNDS:  # noqa: PLR2004 - quartiles need two
         raise argparse.ArgumentTypeError(f"must be from 2 to {_MAX_ROUNDS}")
     return rounds
+
+
+def _progress(rounds: int) -> Callable[[int], None]:
+    return lambda number: _say(f"round {number + 1} of {rounds}")
 
 
 def _say(text: str) -> None:

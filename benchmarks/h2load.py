@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -14,7 +16,7 @@ from benchmarks import cpu
 
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from benchmarks.servers import Server
 
@@ -27,19 +29,30 @@ _TIMEOUT: Final = 120.0
 _DONE: Final = re.compile(r"^requests: .* (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout$", re.MULTILINE)
 _DATA: Final = re.compile(r"^traffic: .* \((\d+)\) data$", re.MULTILINE)
 
-MISSING: Final = (
-    "h2load is missing, and nothing can be measured without it.\n"
-    "It is part of nghttp2 (Debian and Ubuntu: apt-get install nghttp2-client)."
-)
+_INSTALL: Final = ("apt-get", "install", "--yes", "--no-install-recommends", "nghttp2-client")
+_INSTALL_TIMEOUT: Final = 300.0
 
 
 class LoadError(Exception):
-    """Some call was not answered, or not with OK."""
+    """No load could be made, or some call was not answered with OK."""
 
 
-def is_there() -> bool:
-    """Whether the program is installed."""
-    return shutil.which("h2load") is not None
+def require(say: Callable[[str], None]) -> None:
+    """Make sure that h2load is there: root on Debian gets it installed, and hears so through *say*.
+
+    Raises:
+        LoadError: it is missing.
+    """
+    if shutil.which("h2load") is not None:
+        return
+    if os.geteuid() == 0 and Path("/etc/debian_version").exists() and shutil.which("apt-get") is not None:
+        say(f"h2load is missing: {' '.join(_INSTALL)}")
+        subprocess.run(_INSTALL, check=False, timeout=_INSTALL_TIMEOUT, stdout=subprocess.DEVNULL)
+    if shutil.which("h2load") is None:
+        raise LoadError(
+            "h2load is missing, and nothing can be measured without it. "
+            "It is part of nghttp2 (Debian and Ubuntu: apt-get install nghttp2-client)."
+        )
 
 
 def message(payload: bytes) -> bytes:

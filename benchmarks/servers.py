@@ -35,13 +35,12 @@ class ServerError(Exception):
 
 @attrs.frozen(kw_only=True)
 class Server:
-    """A running server. `http` and `audit` are there for an authority only."""
+    """A running server. `http` and `api_key` are there for an authority only."""
 
     pid: int
     address: str
     http: str = ""
     api_key: str = attrs.field(default="", repr=False)
-    audit: Path | None = None
 
     def answered(self) -> dict[str, int]:
         """How many RPCs this authority has answered with OK, by method."""
@@ -61,13 +60,7 @@ def authority(directory: Path) -> Iterator[Server]:
     command = ["-m", "tokenauthority.cli", "serve", "--dev", "--dev-api-key", api_key]
     with _process(command, directory, "tokens generate") as (pid, text):
         found = dict(_ADDRESS.findall(text))
-        yield Server(
-            pid=pid,
-            address=found["gRPC"],
-            http=found["HTTP"],
-            api_key=api_key,
-            audit=directory / ".tokenauthority" / "audit.jsonl",
-        )
+        yield Server(pid=pid, address=found["gRPC"], http=found["HTTP"], api_key=api_key)
 
 
 @contextlib.contextmanager

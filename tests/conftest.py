@@ -3,4 +3,4 @@
 from __future__ import annotations
 
 
-pytest_plugins = ["tests.authority", "tests.postgres", "tests.wire"]
+pytest_plugins = ["tests.authority", "tests.postgres", "tests.production", "tests.wire"]

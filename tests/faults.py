@@ -35,9 +35,13 @@ class FaultyStore(MemoryStore):
         for _ in range(calls):
             assert self._arrived.acquire(timeout=WAIT), "no call came to the gate"
 
+    def open(self) -> None:
+        """Let everybody through; to be called on the event loop that uses the store."""
+        self._open.set()
+
     def release(self, authority: RunningAuthority) -> None:
-        """Let everybody through."""
-        authority.loop.call_soon_threadsafe(self._open.set)
+        """Let everybody through, from any thread."""
+        authority.loop.call_soon_threadsafe(self.open)
 
     async def list_projects(self, *, after: int, limit: int, only: Collection[str] | None) -> Sequence[Project]:
         """See `Store`."""

@@ -125,12 +125,12 @@ class PostgresServer:
 @contextmanager
 def running_postgres() -> Iterator[PostgresServer]:
     """A server of one's own, for as long as the context lasts."""
-    run_as = _unprivileged()
+    found, run_as = _programs(), _unprivileged()
     # Root's own temporary directory may be one that no other user can enter.
     home = Path(tempfile.mkdtemp(prefix="tokenauthority-postgres-", dir="/tmp" if run_as else None))  # noqa: S108 - mkdtemp makes a private directory in it
+    programs = found if _can_enter(found, run_as) else home / found.relative_to(found.parents[2])
     if run_as:
         os.chown(home, run_as["user"], run_as["group"])
-    programs = _enterable(_programs(), home, run_as)
     with subprocess.Popen(
         ["/bin/sh", "-c", KEEPER, "keeper", programs, home],
         stdin=subprocess.PIPE,
@@ -142,6 +142,8 @@ def running_postgres() -> Iterator[PostgresServer]:
     ) as keeper:
         server = PostgresServer(programs, home, run_as)
         try:
+            if programs != found:
+                _copy_installation(found, home, run_as)
             server.initialize()
             server.start()
             yield server
@@ -202,11 +204,20 @@ def _bundled() -> Path | None:
     return newest if newest and (newest / "initdb").exists() else None
 
 
-def _enterable(programs: Path, home: Path, run_as: _As) -> Path:
-    """*programs*, or a copy of their installation where the other user cannot enter their directory."""
+def _can_enter(programs: Path, run_as: _As) -> bool:
     try:
         subprocess.run([programs / "initdb", "--version"], check=True, timeout=60, stdout=subprocess.DEVNULL, **run_as)
     except PermissionError:
-        shutil.copytree(programs.parent, home / "installation")
-        return home / "installation" / programs.name
-    return programs
+        return False
+    return True
+
+
+def _copy_installation(programs: Path, home: Path, run_as: _As) -> None:
+    """Copy what the package of *programs* ships to *home*, with its libraries, which stand beside the package."""
+    package = programs.parents[1]
+    shutil.copytree(programs.parent, home / package.name / programs.parent.name)
+    libraries = package.with_name(f"{package.name}.libs")
+    shutil.copytree(libraries, home / libraries.name)
+    for path in home.rglob("*"):
+        # Else the keeper could not remove it.
+        os.chown(path, run_as["user"], run_as["group"], follow_symlinks=False)

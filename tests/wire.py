@@ -147,7 +147,9 @@ def connect() -> Iterator[Connect]:
     channels: list[grpc.Channel] = []
 
     def opened(authority: RunningAuthority, **options: str | int) -> Wire:
-        channels.append(grpc.insecure_channel(authority.address, list(options.items())))
+        # A later test's server may get the port of an earlier one, whose connection must not answer.
+        every = {"grpc.use_local_subchannel_pool": 1, **options}
+        channels.append(grpc.insecure_channel(authority.address, list(every.items())))
         return Wire(channel=channels[-1], api_key=authority.api_key)
 
     yield opened

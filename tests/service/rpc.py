@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import attrs
 import grpc
 import pytest
 
+from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -16,6 +17,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFail
 from grpc_status import rpc_status
 
 from tests.authority import WAIT, RunningAuthority
+from tokenauthority.client.interceptors import Defaults
 from tokenauthority.v1 import (
     key_pb2_grpc,
     project_pb2_grpc,
@@ -74,14 +76,16 @@ def failure(call: Callable[[], object]) -> Failure:
     """Make a call that must fail."""
     with pytest.raises(grpc.RpcError) as caught:
         call()
-    status = rpc_status.from_call(caught.value)  # type: ignore[arg-type] - a failed call is both
+    call_ = caught.value
+    assert isinstance(call_, grpc.Call)
+    status = rpc_status.from_call(call_)
     assert status is not None, caught.value
     info, bad, resource, precondition, retry = (
         _detail(status.details, kind) for kind in (ErrorInfo, BadRequest, ResourceInfo, PreconditionFailure, RetryInfo)
     )
     assert isinstance(info, ErrorInfo)
     return Failure(
-        code=caught.value.code(),  # type: ignore[attr-defined] - as above
+        code=call_.code(),
         message=status.message,
         reason=info.reason,
         domain=info.domain,
@@ -102,7 +106,7 @@ class Api:
         self.authority = authority
         channel = grpc.insecure_channel(authority.address, _OPTIONS)
         self.channel = channel
-        called = grpc.intercept_channel(channel, _Credential(api_key))
+        called = grpc.intercept_channel(channel, Defaults(WAIT, (("authorization", f"Bearer {api_key}"),)))
         self.sessions = session_pb2_grpc.SessionServiceStub(called)
         self.tokens = token_pb2_grpc.TokenServiceStub(called)
         self.roles = role_pb2_grpc.RoleServiceStub(called)
@@ -113,12 +117,12 @@ class Api:
         """Close the connection."""
         self.channel.close()
 
-    def new_session(self, project_id: str, **fields: object) -> session_pb2.Session:
+    def new_session(self, project_id: str, **fields: Any) -> session_pb2.Session:
         """A session just made."""
-        request = session_pb2.CreateSessionRequest(project_id=project_id, **fields)  # type: ignore[arg-type] - any field
+        request = session_pb2.CreateSessionRequest(project_id=project_id, **fields)
         return self.sessions.CreateSession(request).session
 
-    def generate(self, session_id: str, **fields: object) -> token_pb2.Token:
+    def generate(self, session_id: str, **fields: Any) -> token_pb2.Token:
         """A token just made."""
         request = token_pb2.GenerateTokenRequest(request=wanted(session_id, **fields))
         return self.tokens.GenerateToken(request).token
@@ -128,7 +132,7 @@ class Api:
         return list(self.tokens.BatchGenerateTokens(token_pb2.BatchGenerateTokensRequest(requests=requests)).tokens)
 
     def verify(
-        self, token: str, *, session_id: str = "", required: Sequence[role_pb2.Permission] = ()
+        self, token: str, *, session_id: str = "", required: Sequence[role_pb2.Permission.ValueType] = ()
     ) -> token_pb2.VerifyTokenResponse:
         """The verdict about a token."""
         request = token_pb2.VerifyTokenRequest(token=token, session_id=session_id, required_permissions=required)
@@ -142,16 +146,17 @@ class Api:
 class Connect(Protocol):
     """Opens the stubs of a caller: by name at the shared authority, or by key at one of the test's own."""
 
-    def __call__(self, name: str = "tester", *, authority: RunningAuthority | None = None, api_key: str = "") -> Api: ...
+    def __call__(self, name: str = "tester", *, authority: RunningAuthority | None = None, api_key: str = "") -> Api:
+        """Open them; the end of the test closes them."""
 
 
-def wanted(session_id: str, **fields: object) -> token_pb2.TokenRequest:
+def wanted(session_id: str, **fields: Any) -> token_pb2.TokenRequest:
     """One wanted token; `ttl` and `expire_time` may be whole seconds."""
     if isinstance(fields.get("ttl"), int):
-        fields["ttl"] = Duration(seconds=fields["ttl"])  # type: ignore[arg-type] - tested above
+        fields["ttl"] = Duration(seconds=fields["ttl"])
     if isinstance(fields.get("expire_time"), int):
-        fields["expire_time"] = Timestamp(seconds=fields["expire_time"])  # type: ignore[arg-type] - tested above
-    return token_pb2.TokenRequest(session_id=session_id, **fields)  # type: ignore[arg-type] - any field
+        fields["expire_time"] = Timestamp(seconds=fields["expire_time"])
+    return token_pb2.TokenRequest(session_id=session_id, **fields)
 
 
 def reason_of(verdict: token_pb2.VerifyTokenResponse) -> str:
@@ -166,32 +171,9 @@ def lifetime(token: token_pb2.Token) -> int:
     return token.expire_time.seconds - token.issue_time.seconds
 
 
-class _Credential(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):  # type: ignore[misc] - untyped bases
-    """Sends the API key with every call, and bounds the wait for its answer."""
-
-    def __init__(self, api_key: str) -> None:
-        self._metadata = (("authorization", f"Bearer {api_key}"),)
-
-    def intercept_unary_unary(self, continuation: Callable[..., object], details: object, request: object) -> object:
-        return continuation(self._with_key(details), request)
-
-    def intercept_unary_stream(self, continuation: Callable[..., object], details: object, request: object) -> object:
-        return continuation(self._with_key(details), request)
-
-    def _with_key(self, details: object) -> grpc.ClientCallDetails:
-        changed = grpc.ClientCallDetails()
-        changed.method = details.method  # type: ignore[attr-defined] - grpc's details
-        changed.timeout = WAIT
-        changed.metadata = self._metadata
-        changed.credentials = None
-        changed.wait_for_ready = None
-        changed.compression = None
-        return changed
-
-
-def _detail(details: Sequence[object], kind: type[D]) -> D | None:
+def _detail(details: Sequence[AnyMessage], kind: type[D]) -> D | None:
     for packed in details:
         message = kind()
-        if packed.Unpack(message):  # type: ignore[attr-defined] - google.protobuf.Any
+        if packed.Unpack(message):
             return message
     return None

@@ -90,13 +90,13 @@ def test_a_key_verifies_what_it_signed_and_nothing_else(algorithm: str) -> None:
 
 
 def test_es256_signatures_have_64_bytes_whatever_their_numbers() -> None:
-    """Of many signatures, those with short and those with high r and s too are r and s of 32 bytes each."""
+    """Of many signatures, with and without a sign byte in their DER, each is r and s of 32 bytes."""
     signer, verifier = SIGNERS["ES256"]
     raw = [parse_raw(signer.sign_claims(b"{}")) for _ in range(600)]
 
     assert {64} == {len(jws.signature) for jws in raw}
     assert all(verifier.holds(jws) for jws in raw)
-    # Among 600 there are, but for once in 10,000 runs, some whose r begins with a zero byte and many with a high bit.
+    # About half have an r with a sign byte in DER; short integers, which are rare, have a test of their own below.
     assert {True, False} == {jws.signature[0] >= 0x80 for jws in raw}
 
 

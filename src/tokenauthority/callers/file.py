@@ -98,7 +98,7 @@ class _Reader:
             self._problems.append(f"{where}: api_key_sha256 must be 64 lower-case hex characters")
             key = ""
         elif key in found:
-            self._problems.append(f"{where}: its API key is that of {found[key].name}")
+            self._problems.append(f"{where}: its API key is that of {found[key].name or 'another'}")
         grant = self._grant(where, entry)
         found[key] = Caller(name=name, kind=CallerKind.API_KEY, identity=f"sha256:{key[:16]}", grant=grant)
 

@@ -13,7 +13,8 @@ from tokenauthority.domain.key import Algorithm
 
 PREFIX: Final = "TOKENAUTHORITY_"
 
-_ADDRESS: Final = r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$"
+_PORT: Final = r"(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[0-9]{1,4})"
+_ADDRESS: Final = rf"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):{_PORT}$"
 
 Port = Annotated[str, Field(pattern=_ADDRESS)]
 

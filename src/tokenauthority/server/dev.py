@@ -108,7 +108,7 @@ In another terminal:
 def _kept(path: Path, make: Callable[[], str]) -> str:
     if not path.exists():
         _write(path, make() + "\n")
-    return path.read_text(encoding="ascii").strip()
+    return path.read_text(encoding="ascii", errors="replace").strip()
 
 
 def _write(path: Path, text: str) -> None:

@@ -102,7 +102,8 @@ def _master_key(settings: Settings) -> MasterKey:
     elif keys.master_key_file is not None:
         source, text = (
             f"the master key in {keys.master_key_file}",
-            keys.master_key_file.read_text(encoding="ascii"),
+            # A file of raw bytes is then refused as any other text that is no key, and not shown.
+            keys.master_key_file.read_text(encoding="ascii", errors="replace"),
         )
     else:
         return dev.master_key(settings)

@@ -12,9 +12,6 @@ from tokenauthority.domain.times import DAY, Seconds
 from tokenauthority.domain.token import InactiveReason, TokenClaims, TokenFormat, TokenRejectedError
 
 
-MAX_NONCE: Final = 999_999
-"""The largest nonce of OPENTOK_T1 and OPENTOK_JWT tokens made here, as the official Python SDK draws it."""
-
 LAST_SECOND: Final = Seconds(253_402_300_799)
 """The end of the year 9999, the last moment that a protobuf Timestamp holds; later ones are read as this."""
 
@@ -27,6 +24,10 @@ class Encoded(NamedTuple):
 
     token: str
     token_id: str
+
+    def __repr__(self) -> str:
+        """Its id, without the token."""
+        return f"Encoded(token_id={self.token_id!r})"
 
 
 @attrs.frozen(kw_only=True)

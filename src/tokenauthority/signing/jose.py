@@ -127,7 +127,7 @@ class Verifier:
 
 
 class _FastES256(ECAlgorithm):
-    """PyJWT's ES256, signing in 28.5 us where PyJWT takes 36, of which 28 are OpenSSL's.
+    """PyJWT's ES256, signing in 28 us where PyJWT takes 37, of which 27.5 are OpenSSL's.
 
     PyJWT makes an ECDSA object per signature, and turns DER into r and s by way of integers and hex.
     """

@@ -82,23 +82,22 @@ class PostgresDatabase:
 
     def _look(self, work: Callable[[sa.Connection], T]) -> T:
         with unavailable_on_failure():
-            for _ in range(_ATTEMPTS - 1):
-                try:
-                    with self._autocommit.connect() as connection:
-                        return work(connection)
-                except sa.exc.DBAPIError as error:
-                    if self._cut or not _undone(error, committing=False):
-                        raise
+            try:
+                with self._autocommit.connect() as connection:
+                    return work(connection)
+            except sa.exc.DBAPIError as error:
+                if self._cut or not error.connection_invalidated:
+                    raise
+            # Once more, over a new connection: the pool has thrown away all that were as old as the broken one.
             with self._autocommit.connect() as connection:
                 return work(connection)
 
     def _cut_off(self) -> None:
         self._cut = True
         for connection in tuple(self._connections):
-            if not connection.closed:
-                # The wait of its thread ends as if the server had hung up. The descriptor stays its own to close.
-                with socket.socket(fileno=os.dup(connection.fileno())) as line, suppress(OSError):
-                    line.shutdown(socket.SHUT_RDWR)
+            # The wait of its thread ends as if the server had hung up. The descriptor stays its own to close.
+            with suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(connection.fileno())) as line:
+                line.shutdown(socket.SHUT_RDWR)
 
 
 def postgres_engine(url: sa.URL, limits: StoreLimits) -> sa.Engine:

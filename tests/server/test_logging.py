@@ -1,0 +1,85 @@
+"""The operational log is for machines or for a person, and holds no local variables and no secrets."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+CANARY = "canary-58e1"
+
+PROGRAM = """
+import logging, sys
+import structlog
+from tokenauthority import context
+from tokenauthority.config import Logging
+from tokenauthority.server import logging as ours
+
+canary = sys.argv[3]
+ours.configure(Logging(format=sys.argv[1], level=sys.argv[2]))
+log = structlog.stdlib.get_logger("tokenauthority.x")
+log.debug("event.debug")
+log.info("event.info", method="/a/B")
+logging.getLogger("foreign").warning("a foreign %s", "message")
+logging.getLogger("sqlalchemy.engine").info("SELECT %s", canary)
+context.enter(context.AuditRecord(time=0, request_id="call-3", method="m", peer="p"))
+
+def broken(argument):
+    secret = argument + "."
+    raise ValueError("boom")
+
+try:
+    broken(canary)
+except ValueError:
+    log.exception("event.bug")
+"""
+
+
+def logged(form: str, level: str = "info") -> str:
+    """What a program that logs writes on standard error."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, form, level, CANARY], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert "" == done.stdout
+    return done.stderr
+
+
+def test_writes_one_json_object_for_each_event() -> None:
+    """Ours and foreign ones alike, with time, level and logger, and the request id within an RPC."""
+    events = [json.loads(line) for line in logged("json").splitlines()]
+
+    assert [
+        ("event.info", "info", "tokenauthority.x"),
+        ("a foreign message", "warning", "foreign"),
+        ("event.bug", "error", "tokenauthority.x"),
+    ] == [(event["event"], event["level"], event["logger"]) for event in events]
+    assert all(event["timestamp"].endswith("Z") for event in events)
+    assert ("/a/B", None, "call-3") == (events[0]["method"], events[0].get("request_id"), events[2]["request_id"])
+    assert "ValueError: boom" in events[2]["exception"]
+
+
+def test_writes_lines_for_a_person() -> None:
+    """Readable, without colours where nobody looks at a terminal."""
+    text = logged("text")
+
+    assert "event.info" in text
+    assert "ValueError: boom" in text
+    assert "\x1b[" not in text
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_shows_no_local_variables(form: str) -> None:
+    """Those of a traceback's frames hold keys and tokens; the values of a failed call stay out of every format."""
+    text = logged(form, "debug")
+
+    assert "ValueError: boom" in text
+    assert CANARY not in text
+
+
+def test_shows_as_much_as_it_is_told_to() -> None:
+    """The level holds for all events, and libraries stay quiet at any level."""
+    assert "event.debug" in logged("json", "debug")
+    assert ["event.bug"] == [json.loads(line)["event"] for line in logged("json", "error").splitlines()]

@@ -1,0 +1,82 @@
+"""Several servers on one PostgreSQL are one authority: what one of them does, the others know."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from tests.authority import eventually
+from tests.production import Production, Server
+from tokenauthority.client import AuthorityError, Token
+from tokenauthority.config import Settings
+from tokenauthority.server.main import upgrade_database
+from tokenauthority.v1 import project_pb2, token_pb2
+
+
+@pytest.fixture
+def two(production: Production, postgres_url: str) -> tuple[Server, Server]:
+    """Two servers on a database that was brought up to date for them."""
+    upgrade_database(Settings.model_validate({"database": {"url": postgres_url}}))
+    servers = [production.launch(DATABASE__URL=postgres_url) for _ in range(2)]
+    for server in servers:
+        eventually(lambda server=server: bool(server.events("server.started")), server.log())  # type: ignore[misc]
+    return servers[0], servers[1]
+
+
+def test_several_servers_are_one_authority(production: Production, two: tuple[Server, Server]) -> None:
+    """Keys, projects, sessions and secrets of one serve on the other; an end on one is an end on the other."""
+    one, other = two
+    with production.client(one.address) as client:
+        project_id = client.projects.CreateProject(project_pb2.CreateProjectRequest()).project.project_id
+    with production.client(one.address, project_id) as here, production.client(other.address, project_id) as there:
+        session = here.create_session()
+        tokens = [client.generate_token(session.session_id, format=form)
+                  for client in (here, there) for form in ("session_jwt", "opentok_t1")]  # fmt: skip
+        assert [True] * 8 == [client.verify_token(token).active for client in (here, there) for token in tokens]
+        there.end_session(session.session_id)
+        eventually(lambda: not here.verify_token(tokens[0]).active, "the other server does not learn of the end")
+        reasons = {client.verify_token(token).reason for client in (here, there) for token in tokens}
+        with pytest.raises(AuthorityError) as caught:
+            here.generate_token(session.session_id)
+
+    assert {"SESSION_ENDED"} == reasons
+    assert ("FAILED_PRECONDITION", "SESSION_ENDED") == (caught.value.code.name, caught.value.reason)
+    assert keys_of(one) == keys_of(other)
+    assert 1 == len(keys_of(one))
+    assert (0, 0) == (one.stop(), other.stop())
+
+
+def test_a_session_ended_elsewhere_is_known_where_it_is_cached(
+    production: Production, two: tuple[Server, Server]
+) -> None:
+    """A server that has just used the session does not go on with what it remembers."""
+    one, other = two
+    with production.client(one.address) as client:
+        project_id = client.projects.CreateProject(project_pb2.CreateProjectRequest()).project.project_id
+    with production.client(one.address, project_id) as here, production.client(other.address, project_id) as there:
+        session = here.create_session()
+        token: Token = session.generate_token()
+        assert there.verify_token(token).active
+        here.end_session(session.session_id)
+        eventually(
+            lambda: (
+                there.tokens.VerifyToken(token_pb2.VerifyTokenRequest(token=token.token)).reason
+                == token_pb2.INACTIVE_REASON_SESSION_ENDED
+            ),
+            "the session is not ended there",
+        )
+
+
+def test_a_database_must_be_brought_up_to_date_first(production: Production, postgres_url: str) -> None:
+    """A shared store is its operator's to change: the server says which command does it, and does not start."""
+    status, log = production.fail(DATABASE__URL=postgres_url)
+
+    assert 2 == status
+    assert "tokenauthority db upgrade" in log
+    assert "Traceback" not in log
+
+
+def keys_of(server: Server) -> list[dict[str, str]]:
+    """The published keys."""
+    keys: list[dict[str, str]] = httpx.get(server.http_url + "/.well-known/jwks.json").json()["keys"]
+    return keys

@@ -1,0 +1,118 @@
+"""KeyService: the public keys are all that anyone needs to verify a native token."""
+
+from __future__ import annotations
+
+import json
+
+from typing import Any
+
+import jwt
+import pytest
+
+from tests.authority import StartAuthority
+from tests.service.rpc import FORCE_MUTE, Api, Connect, wanted
+from tokenauthority.v1 import key_pb2, role_pb2
+
+
+def key_set(api: Api) -> key_pb2.GetJsonWebKeySetResponse:
+    """The public keys."""
+    return api.keys.GetJsonWebKeySet(key_pb2.GetJsonWebKeySetRequest())
+
+
+def decoded(api: Api, token: str, audience: str) -> dict[str, Any]:
+    """A token as a stranger reads it who has nothing but PyJWT and the key set."""
+    answer = key_set(api)
+    header = jwt.get_unverified_header(token)
+    key = jwt.PyJWKSet.from_json(answer.json)[header["kid"]]
+    assert "session+jwt" == header["typ"]
+    return jwt.decode(
+        token,
+        key,
+        algorithms=[key.algorithm_name],
+        audience=audience,
+        issuer=answer.issuer,
+        options={"require": ["iss", "aud", "jti", "iat", "exp"]},
+    )
+
+
+def test_anyone_verifies_a_native_token_with_the_key_set(api: Api, project_id: str, session_id: str) -> None:
+    """With plain PyJWT; the claims are those of the contract and no others."""
+    token = api.generate(
+        session_id, data="é\n", ttl=60, subject="alice", initial_layout_class_list=["a", "b"], role="publisher"
+    )
+
+    claims = decoded(api, token.token, project_id)
+
+    assert {
+        "iss": key_set(api).issuer,
+        "aud": project_id,
+        "sub": "alice",
+        "jti": token.token_id,
+        "iat": token.issue_time.seconds,
+        "exp": token.issue_time.seconds + 60,
+        "scope": "session.connect",
+        "session_id": session_id,
+        "role": "publisher",
+        "permissions": ["subscribe", "publish", "signal"],
+        "connection_data": "é\n",
+        "initial_layout_class_list": ["a", "b"],
+    } == claims
+
+
+def test_what_was_not_given_is_not_in_the_token(api: Api, project_id: str, session_id: str) -> None:
+    """Without subject, data and classes there are no such claims; a custom role carries its own permissions."""
+    api.roles.CreateRole(role_pb2.CreateRoleRequest(project_id=project_id, name="host", permissions=[FORCE_MUTE]))
+
+    claims = decoded(api, api.generate(session_id, role="host").token, project_id)
+
+    assert {"sub", "connection_data", "initial_layout_class_list"}.isdisjoint(claims)
+    assert ("host", ["force_mute"]) == (claims["role"], claims["permissions"])
+
+
+def test_a_token_of_one_project_is_not_for_another(api: Api, session_id: str) -> None:
+    """`aud` keeps projects apart, for all have one key."""
+    token = api.generate(session_id).token
+
+    with pytest.raises(jwt.InvalidAudienceError):
+        decoded(api, token, "1")
+
+
+def test_the_key_set_is_the_same_as_messages_and_as_json(api: Api) -> None:
+    """Public members alone, with how long they may be cached."""
+    answer = key_set(api)
+
+    members = [{field.name: value for field, value in key.ListFields()} for key in answer.keys]
+    assert json.loads(answer.json) == {"keys": members}
+    assert [{"kty", "use", "alg", "kid", "crv", "x", "y"}] == [set(member) for member in members]
+    assert 300 == answer.max_age.seconds
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "members"),
+    [("EdDSA", {"kty", "use", "alg", "kid", "crv", "x"}), ("RS256", {"kty", "use", "alg", "kid", "n", "e"})],
+)
+def test_other_algorithms_verify_in_the_same_way(
+    start_authority: StartAuthority, connect: Connect, algorithm: str, members: set[str]
+) -> None:
+    """An authority that is configured so signs with EdDSA or RS256."""
+    authority = start_authority(settings={"keys": {"algorithm": algorithm}})
+    api = connect(authority=authority)
+    session_id = api.new_session(authority.project_id).session_id
+    [token] = api.batch([wanted(session_id)])
+
+    claims = decoded(api, token.token, authority.project_id)
+
+    [key] = key_set(api).keys
+    assert members == {field.name for field, _ in key.ListFields()}
+    assert (algorithm, session_id) == (key.alg, claims["session_id"])
+
+
+def test_lists_the_ring_without_key_material(api: Api) -> None:
+    """One ACTIVE key, which is the one that the key set shows."""
+    [key] = api.keys.ListSigningKeys(key_pb2.ListSigningKeysRequest()).keys
+
+    assert [key.key_id] == [jwk.kid for jwk in key_set(api).keys]
+    assert (key_pb2.SIGNING_KEY_STATE_ACTIVE, key_pb2.SIGNING_ALGORITHM_ES256) == (key.state, key.algorithm)
+    assert key.create_time == key.activate_time
+    assert not key.HasField("retire_time")
+    assert not key.HasField("expire_time")

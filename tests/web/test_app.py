@@ -1,0 +1,163 @@
+"""The HTTP face shows the public keys, health and metrics, and nothing else."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import pytest
+
+from tests.authority import RunningAuthority, StartAuthority, eventually
+from tests.faults import FaultyStore
+from tests.wire import LIST_PROJECTS, V1, Connect, Wire
+from tokenauthority.v1 import key_pb2
+
+
+JWKS = "/.well-known/jwks.json"
+
+
+def get(authority: RunningAuthority, path: str, **headers: str) -> httpx.Response:
+    """Ask the HTTP face; header names have _ for -."""
+    return httpx.get(authority.http_url + path, headers={k.replace("_", "-"): v for k, v in headers.items()})
+
+
+def test_publishes_the_public_keys(running_authority: RunningAuthority) -> None:
+    """RFC 7517 JSON, cacheable for as long as the settings say, readable by browsers, and public members only."""
+    answer = get(running_authority, JWKS)
+    (key,) = answer.json()["keys"]
+
+    assert (200, "application/json", "public, max-age=300", "*") == (
+        answer.status_code,
+        answer.headers["content-type"],
+        answer.headers["cache-control"],
+        answer.headers["access-control-allow-origin"],
+    )
+    assert {"kty", "use", "alg", "kid", "crv", "x", "y"} == set(key)
+    assert ("EC", "sig", "ES256", "P-256") == (key["kty"], key["use"], key["alg"], key["crv"])
+
+
+def test_publishes_the_same_keys_as_grpc(running_authority: RunningAuthority, wire: Wire) -> None:
+    """Whoever verifies may take either."""
+    answer = wire.call(V1 + "KeyService/GetJsonWebKeySet", key_pb2.GetJsonWebKeySetRequest())
+    by_grpc = key_pb2.GetJsonWebKeySetResponse.FromString(answer.body)
+
+    assert json.loads(by_grpc.json) == get(running_authority, JWKS).json()
+
+
+def test_the_cache_lifetime_is_a_setting(start_authority: StartAuthority) -> None:
+    """In seconds."""
+    authority = start_authority(settings={"issuance": {"jwks_max_age": 7}})
+
+    assert "public, max-age=7" == get(authority, JWKS).headers["cache-control"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ("{tag}", 304),
+        ("W/{tag}", 304),
+        ('"other", {tag}', 304),
+        ('"other",{tag},"more"', 304),
+        ("*", 304),
+        ('"other"', 200),
+        ("", 200),
+        ("{bare}", 200),
+    ],
+)
+def test_answers_not_modified_to_whoever_has_the_keys(
+    running_authority: RunningAuthority, asked: str, status: int
+) -> None:
+    """RFC 9110: weak comparison, lists and the star; with the tag and the lifetime, and without a body."""
+    tag = get(running_authority, JWKS).headers["etag"]
+    answer = get(running_authority, JWKS, if_none_match=asked.format(tag=tag, bare=tag.strip('"')))
+
+    assert (status, tag, "public, max-age=300") == (
+        answer.status_code,
+        answer.headers["etag"],
+        answer.headers["cache-control"],
+    )
+    assert (status == 304) == (answer.content == b"")
+
+
+def test_the_tag_is_that_of_the_keys(start_authority: StartAuthority) -> None:
+    """Strong, and another one for other keys."""
+    first, second = (get(start_authority(), JWKS).headers["etag"] for _ in range(2))
+
+    assert first != second
+    assert first.startswith('"')
+    assert first.endswith('"')
+
+
+def test_answers_head(running_authority: RunningAuthority) -> None:
+    """The same headers without the body."""
+    answer = httpx.head(running_authority.http_url + JWKS)
+
+    assert (200, b"") == (answer.status_code, answer.content)
+    assert get(running_authority, JWKS).headers["etag"] == answer.headers["etag"]
+
+
+def test_is_alive_and_ready(running_authority: RunningAuthority) -> None:
+    """A server that does its work says so to both probes."""
+    live, ready = get(running_authority, "/livez"), get(running_authority, "/readyz")
+
+    assert (200, "ok\n") == (live.status_code, live.text)
+    assert (200, {"ready": True, "problems": {}}) == (ready.status_code, ready.json())
+
+
+def test_is_not_ready_while_it_drains(running_authority: RunningAuthority) -> None:
+    """A balancer takes it out; the probe that would restart it stays green."""
+    running_authority.app.readiness.drain()
+    ready = get(running_authority, "/readyz")
+
+    assert (503, {"ready": False, "problems": {"server": "draining"}}) == (ready.status_code, ready.json())
+    assert 200 == get(running_authority, "/livez").status_code
+
+
+@pytest.mark.parametrize("failure", [None, ValueError("canary-3b")], ids=["away", "bug"])
+def test_is_not_ready_while_the_store_cannot_be_read(
+    start_authority: StartAuthority, failure: Exception | None
+) -> None:
+    """A server that does not learn of changes any more says so, serves its keys on, and recovers by itself."""
+    store = FaultyStore()
+    authority = start_authority(store=store)
+    store.unreadable, store.failure = failure is None, failure
+    eventually(lambda: get(authority, "/readyz").status_code == 503, "the server still calls itself ready")
+    ready = get(authority, "/readyz")
+
+    assert {"ready": False, "problems": {"store": "cannot be read; what is at hand is served"}} == ready.json()
+    assert (200, 200) == (get(authority, "/livez").status_code, get(authority, JWKS).status_code)
+    store.unreadable, store.failure = False, None
+    eventually(lambda: get(authority, "/readyz").status_code == 200, "the server does not recover")
+
+
+def test_shows_metrics(running_authority: RunningAuthority, connect: Connect) -> None:
+    """In the format of Prometheus: ours, and those of the process."""
+    connect(running_authority).call(LIST_PROJECTS)
+    answer = get(running_authority, "/metrics")
+
+    assert 200 == answer.status_code
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    assert f'tokenauthority_rpcs_total{{code="OK",method="{LIST_PROJECTS}"}} 1.0' in answer.text.splitlines()
+    assert "process_resident_memory_bytes" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/.well-known/", "/readyz/x", "/.well-known/jwks"])
+def test_has_nothing_else(running_authority: RunningAuthority, path: str) -> None:
+    """Other paths are not there."""
+    assert 404 == get(running_authority, path).status_code
+
+
+def test_takes_no_other_methods(running_authority: RunningAuthority) -> None:
+    """Nothing can be sent to it."""
+    codes = {
+        (path, method): httpx.request(method, running_authority.http_url + path).status_code
+        for path in (JWKS, "/livez", "/readyz", "/metrics")
+        for method in ("POST", "PUT", "DELETE", "PATCH")
+    }
+
+    assert {405} == set(codes.values())
+
+
+def test_does_not_say_what_serves_it(running_authority: RunningAuthority) -> None:
+    """No server header tells a stranger which versions to look up."""
+    assert "server" not in get(running_authority, "/livez").headers
