@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 import attrs
+import msgspec
 
 
 if TYPE_CHECKING:
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from tokenauthority.domain.times import Millis
 
 
-@attrs.frozen
-class AuditedToken:
+class AuditedToken(msgspec.Struct, frozen=True):
     """One token of a batch."""
 
     token_id: str

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import attrs
 import jwt
+import msgspec
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from hypothesis import strategies as st
@@ -227,7 +227,7 @@ def claims(draw: st.DrawFn, token_format: TokenFormat) -> TokenClaims:
     if token_format is not TokenFormat.SESSION_JWT:
         return said
     permissions = draw(st.lists(st.sampled_from(Permission), unique=True).map(tuple))
-    return attrs.evolve(
+    return msgspec.structs.replace(
         said,
         role=draw(st.from_regex(r"[a-z][a-z0-9_-]{0,62}", fullmatch=True)),
         permissions=permissions,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from tokenauthority.authority.randomness import Randomness
 from tokenauthority.authority.sessions import place_of
 from tokenauthority.domain.errors import (
     InvalidRequestError,
@@ -18,21 +18,27 @@ from tokenauthority.domain.errors import (
     PreconditionError,
     Reason,
     TokenAuthorityError,
-    UnavailableError,
     Violation,
 )
 from tokenauthority.domain.policy import Granted, Refused, decide
-from tokenauthority.domain.token import MAX_BATCH, MintedToken, TokenClaims, TokenFormat, request_violations
+from tokenauthority.domain.token import (
+    MAX_BATCH,
+    MintedToken,
+    TokenClaims,
+    TokenFormat,
+    request_violations,
+    terms_violations,
+    text_violations,
+)
 from tokenauthority.signing import opentok_jwt, opentok_t1, session_jwt, vonage_jwt
 
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from tokenauthority.authority.catalog import Catalog, Tenant
     from tokenauthority.authority.keys import Keys
     from tokenauthority.domain.caller import Grant
-    from tokenauthority.domain.session import Session
     from tokenauthority.domain.times import Millis
     from tokenauthority.domain.token import TokenRequest
 
@@ -40,17 +46,16 @@ if TYPE_CHECKING:
 _TURN: Final = 0.005
 """Seconds that a batch may hold the event loop before it lets others have their turn."""
 
-_MAX_VIOLATIONS: Final = 2 * MAX_BATCH
-"""Violations of a batch that are all named; they travel in the trailers, of which a client takes half a megabyte."""
-
 _NONCES: Final = 1_000_000
 """The Python SDK draws 0 to 999999."""
 
 
 @attrs.frozen
-class _Place:
+class _Plan:
+    """What is decided about a request, and about every other one of a batch on the same terms."""
+
     tenant: Tenant
-    session: Session | None
+    granted: Granted
 
 
 class Generate:
@@ -60,6 +65,7 @@ class Generate:
         self._catalog = catalog
         self._keys = keys
         self._issuer = issuer
+        self._random = Randomness()
 
     async def one(self, request: TokenRequest, grant: Grant, now: Millis) -> MintedToken:
         """One token.
@@ -70,9 +76,7 @@ class Generate:
         violations = request_violations(request, now)
         if violations:
             raise InvalidRequestError(violations)
-        place = await self._place(request.session_id, grant)
-        granted = await self._granted(request, place, grant, now)
-        return self._mint(request, place, granted)
+        return self._mint(request, await self._plan(request, grant, now))
 
     async def batch(self, requests: Sequence[TokenRequest], grant: Grant, now: Millis) -> list[MintedToken]:
         """All tokens in the order asked for, or none.
@@ -85,68 +89,57 @@ class Generate:
         if not 1 <= len(requests) <= MAX_BATCH:
             raise InvalidRequestError([Violation("requests", f"must have 1 to {MAX_BATCH} items, has {len(requests)}")])
         turn = _Turn()
-        places: dict[str, _Place | TokenAuthorityError] = {}
-        granted: list[tuple[TokenRequest, _Place, Granted]] = []
+        plans: dict[Hashable, _Plan | Sequence[Violation]] = {}
+        planned: list[tuple[TokenRequest, _Plan]] = []
         violations: list[Violation] = []
         for index, request in enumerate(requests):
-            found: Sequence[Violation] = request_violations(request, now)
-            if not found:
-                try:
-                    place = await self._place_once(request.session_id, grant, places)
-                    granted.append((request, place, await self._granted(request, place, grant, now)))
-                except (
-                    InvalidRequestError,
-                    PermissionDeniedError,
-                    NotFoundError,
-                    PreconditionError,
-                ) as error:
-                    found = _as_violations(error, f"requests[{index}]")
+            terms = _terms(request)
+            plan = plans.get(terms)
+            if plan is None:
+                plan = plans[terms] = await self._plan_of_item(request, grant, now, f"requests[{index}]")
+            found = text_violations(request)
+            if isinstance(plan, _Plan):
+                planned.append((request, plan))
+            else:
+                found = [*plan, *found]
             if found:
                 violations.extend(v.under(f"requests[{index}]") for v in found)
             await turn.taken()
         if violations:
-            raise InvalidRequestError(violations if len(violations) <= _MAX_VIOLATIONS else _first_of_each(violations))
+            raise InvalidRequestError(violations)
         minted = []
-        for request, place, grant_of_item in granted:
-            minted.append(self._mint(request, place, grant_of_item))
+        for request, plan in planned:
+            minted.append(self._mint(request, plan))
             await turn.taken()
         return minted
 
-    async def _place_once(
-        self, session_id: str, grant: Grant, places: dict[str, _Place | TokenAuthorityError]
-    ) -> _Place:
-        place = places.get(session_id)
-        if place is None:
-            try:
-                place = await self._place(session_id, grant)
-            except UnavailableError:
-                raise
-            except TokenAuthorityError as error:
-                place = error
-            places[session_id] = place
-        if isinstance(place, TokenAuthorityError):
-            raise place
-        return place
+    async def _plan_of_item(
+        self, request: TokenRequest, grant: Grant, now: Millis, item: str
+    ) -> _Plan | Sequence[Violation]:
+        violations = terms_violations(request, now)
+        if violations:
+            return violations
+        try:
+            return await self._plan(request, grant, now)
+        except (InvalidRequestError, PermissionDeniedError, NotFoundError, PreconditionError) as error:
+            return _as_violations(error, item)
 
-    async def _place(self, session_id: str, grant: Grant) -> _Place:
-        tenant = await place_of(session_id, self._catalog, grant)
-        session = await self._catalog.session(session_id)
-        if session is None and not tenant.project.external_sessions:
-            raise NotFoundError.session(session_id)
-        return _Place(tenant, session)
-
-    async def _granted(self, request: TokenRequest, place: _Place, grant: Grant, now: Millis) -> Granted:
-        project = place.tenant.project
+    async def _plan(self, request: TokenRequest, grant: Grant, now: Millis) -> _Plan:
+        tenant = await place_of(request.session_id, self._catalog, grant)
+        project = tenant.project
+        session = await self._catalog.session(request.session_id)
+        if session is None and not project.external_sessions:
+            raise NotFoundError.session(request.session_id)
         role = await self._catalog.role(project.project_id, request.role)
-        decision = decide(request, project=project, session=place.session, role=role, grant=grant, now=now)
+        decision = decide(request, project=project, session=session, role=role, grant=grant, now=now)
         if isinstance(decision, Refused):
             raise decision.error
-        _require_key(decision.format, place.tenant)
-        return decision
+        _require_key(decision.format, tenant)
+        return _Plan(tenant, decision)
 
-    def _mint(self, request: TokenRequest, place: _Place, granted: Granted) -> MintedToken:
+    def _mint(self, request: TokenRequest, plan: _Plan) -> MintedToken:
+        granted, project, keys = plan.granted, plan.tenant.project, plan.tenant.keys
         token_format = granted.format
-        keys = place.tenant.keys
         native = token_format is TokenFormat.SESSION_JWT
         has_id = native or token_format is TokenFormat.VONAGE_JWT
         claims = TokenClaims(
@@ -154,9 +147,9 @@ class Generate:
             role=request.role,
             issue_time=granted.issue_time,
             expire_time=granted.expire_time,
-            project_id=place.tenant.project.project_id,
-            application_id=place.tenant.project.vonage_application_id or "",
-            token_id=secrets.token_hex(16) if has_id else "",
+            project_id=project.project_id,
+            application_id=project.vonage_application_id or "",
+            token_id=self._random.take(16).hex() if has_id else "",
             permissions=granted.role.permissions if native else (),
             data=request.data,
             initial_layout_class_list=request.initial_layout_class_list,
@@ -171,7 +164,8 @@ class Generate:
         else:
             secret = keys.secrets[0]
             codec = opentok_t1 if token_format is TokenFormat.OPENTOK_T1 else opentok_jwt
-            encoded, key_id = codec.encode(claims, secret, secrets.randbelow(_NONCES)), secret.secret_id
+            nonce = int.from_bytes(self._random.take(8)) % _NONCES
+            encoded, key_id = codec.encode(claims, secret, nonce), secret.secret_id
         return MintedToken(
             token=encoded.token, token_id=encoded.token_id, format=token_format, key_id=key_id, claims=claims
         )
@@ -189,6 +183,20 @@ class _Turn:
             self._since = perf_counter()
 
 
+def _terms(request: TokenRequest) -> Hashable:
+    """Everything that decides about a request, but for the length of its texts."""
+    return (
+        request.session_id,
+        request.role,
+        request.format,
+        request.ttl,
+        request.expire_time,
+        request.initial_layout_class_list,
+        request.problems,
+        not request.subject,
+    )
+
+
 def _require_key(token_format: TokenFormat, tenant: Tenant) -> None:
     missing = (
         (token_format is TokenFormat.VONAGE_JWT and tenant.keys.vonage is None)
@@ -200,14 +208,6 @@ def _require_key(token_format: TokenFormat, tenant: Tenant) -> None:
             tenant.project.project_id,
             f"the project has no key that signs {token_format}",
         )
-
-
-def _first_of_each(violations: Sequence[Violation]) -> list[Violation]:
-    """Of too many violations, the first of each item."""
-    by_item: dict[str, Violation] = {}
-    for violation in violations:
-        by_item.setdefault(violation.field.partition(".")[0], violation)
-    return list(by_item.values())
 
 
 def _as_violations(error: TokenAuthorityError, item: str) -> Sequence[Violation]:

@@ -68,7 +68,7 @@ def show_config(dev: bool, config_file: Path | None) -> None:  # noqa: FBT001 - 
 
     columns = ("variable", "value", "meaning")
     settings = loaded(config_file, dev=dev, complete=False)
-    rows = [dict(zip(columns, row, strict=True)) for row in describe(settings)]
+    rows: list[dict[str, object]] = [dict(zip(columns, row, strict=True)) for row in describe(settings)]
     show_list(rows, columns, as_json=current().as_json)
     for problem in problems_of(settings):
         click.echo(f"a server cannot start: {problem}", err=True)

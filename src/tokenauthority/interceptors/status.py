@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from typing import TYPE_CHECKING, Final
 
 import grpc
@@ -31,6 +33,7 @@ from tokenauthority.domain.errors import (
     UnauthenticatedError,
     UnavailableError,
     UnimplementedError,
+    Violation,
 )
 
 
@@ -44,6 +47,12 @@ DOMAIN: Final = "tokenauthority"
 
 REQUEST_ID: Final = "x-request-id"
 """The metadata key of an RPC's id, both ways."""
+
+_MAX_VIOLATIONS: Final = 3072
+"""Characters of violations that are sent one by one. They travel in the trailers, of which most gRPC clients take 8 KiB
+with everything else in it; a larger answer would reach them as another error."""
+
+_ITEM: Final = re.compile(r"requests\[([0-9]+)\]")
 
 CODES: Final[Mapping[type[TokenAuthorityError], grpc.StatusCode]] = {
     InvalidRequestError: grpc.StatusCode.INVALID_ARGUMENT,
@@ -103,13 +112,7 @@ def plain(code: grpc.StatusCode, reason: str, message: str, request_id: str) -> 
 def _details(error: TokenAuthorityError) -> list[Message]:
     details: list[Message] = []
     if isinstance(error, InvalidRequestError):
-        details.append(
-            BadRequest(
-                field_violations=[
-                    BadRequest.FieldViolation(field=v.field, description=v.problem) for v in error.violations
-                ]
-            )
-        )
+        details.append(_bad_request(error.violations))
     if isinstance(error, NotFoundError | AlreadyExistsError):
         details.append(ResourceInfo(resource_type=error.kind, resource_name=error.name, description=str(error)))
     if isinstance(error, PreconditionError):
@@ -124,6 +127,30 @@ def _details(error: TokenAuthorityError) -> list[Message]:
         delay.FromMilliseconds(int(error.retry_after * 1000))
         details.append(RetryInfo(retry_delay=delay))
     return details
+
+
+def _bad_request(violations: Sequence[Violation]) -> BadRequest:
+    """Every violation while there is room, then one more that names the items of a batch which the others are about."""
+    details = BadRequest()
+    room = _MAX_VIOLATIONS
+    for index, violation in enumerate(violations):
+        room -= len(violation.field) + len(violation.problem)
+        if room < 0:
+            rest = violations[index:]
+            items = _ranges({int(match[1]) for v in rest if (match := _ITEM.match(v.field))})
+            problem = f"{len(rest)} more violations, of the items {items}"
+            details.field_violations.add(field="requests", description=problem)
+            break
+        details.field_violations.add(field=violation.field, description=violation.problem)
+    return details
+
+
+def _ranges(numbers: set[int]) -> str:
+    """*numbers* in order, as in `3, 5-9`."""
+    ordered = sorted(numbers)
+    starts = [n for n in ordered if n - 1 not in numbers]
+    ends = [n for n in ordered if n + 1 not in numbers]
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))
 
 
 def _status(code: grpc.StatusCode, message: str, trailing: Sequence[tuple[str, str]], *details: Message) -> grpc.Status:

@@ -118,7 +118,7 @@ def token_request(message: token_pb2.TokenRequest) -> TokenRequest:
         expire_time=Seconds(message.expire_time.seconds) if lifetime == "expire_time" else None,
         ttl=Seconds(message.ttl.seconds) if lifetime == "ttl" else None,
         format=_FORMATS[message.format] if known else None,
-        initial_layout_class_list=tuple(message.initial_layout_class_list),
+        initial_layout_class_list=tuple(classes) if (classes := message.initial_layout_class_list) else (),
         subject=message.subject,
         problems=() if known else (_unknown("format", message.format),),
     )
@@ -151,18 +151,23 @@ def session_message(session: Session) -> session_pb2.Session:
 
 def token_message(minted: MintedToken) -> token_pb2.Token:
     """A token as it is answered."""
+    message = token_pb2.Token()
+    fill_token(message, minted)
+    return message
+
+
+def fill_token(message: token_pb2.Token, minted: MintedToken) -> None:
+    """Write a token into *message*, in place: a batch would otherwise copy each into its answer."""
     claims = minted.claims
-    return token_pb2.Token(
-        token=minted.token,
-        token_id=minted.token_id,
-        session_id=claims.session_id,
-        project_id=claims.project_id,
-        role=claims.role,
-        format=_FORMATS_OUT[minted.format],
-        key_id=minted.key_id,
-        issue_time=Timestamp(seconds=claims.issue_time),
-        expire_time=Timestamp(seconds=claims.expire_time),
-    )
+    message.token = minted.token
+    message.token_id = minted.token_id
+    message.session_id = claims.session_id
+    message.project_id = claims.project_id
+    message.role = claims.role
+    message.format = _FORMATS_OUT[minted.format]
+    message.key_id = minted.key_id
+    message.issue_time.seconds = claims.issue_time
+    message.expire_time.seconds = claims.expire_time
 
 
 def verdict_message(verdict: Verdict) -> token_pb2.VerifyTokenResponse:

@@ -57,7 +57,10 @@ class TokenServicer(token_pb2_grpc.TokenServiceServicer):
         record = audit_record()
         record.token_ids = tuple(token.token_id for token in minted)
         record.tokens = tuple(map(_audited, minted))
-        return token_pb2.BatchGenerateTokensResponse(tokens=[mapping.token_message(token) for token in minted])
+        response = token_pb2.BatchGenerateTokensResponse()
+        for token in minted:
+            mapping.fill_token(response.tokens.add(), token)
+        return response
 
     async def VerifyToken(
         self, request: token_pb2.VerifyTokenRequest, context: Context
