@@ -49,6 +49,7 @@ class Clock:
         self.fixed: Millis | None = None
 
     def __call__(self) -> Millis:
+        """The moment."""
         return system_clock() if self.fixed is None else self.fixed
 
 

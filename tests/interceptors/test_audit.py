@@ -41,7 +41,6 @@ def test_records_what_was_asked_and_what_was_given(running_authority: RunningAut
     varying = {"time", "request_id", "peer", "user_agent", "duration_us"}
 
     assert {
-        "event": "rpc",
         "method": GENERATE,
         "action": "tokens.generate",
         "caller": "tester",

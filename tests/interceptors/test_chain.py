@@ -109,7 +109,7 @@ def test_refuses_a_request_that_is_too_large(running_authority: RunningAuthority
 
 def test_takes_the_largest_legal_batch(running_authority: RunningAuthority, connect: Connect) -> None:
     """1000 items of 4-byte characters pass the limit of size: what is refused is the session that they name."""
-    wire = connect(running_authority, **{"grpc.absolute_max_metadata_size": 512 * 1024})
+    wire = connect(running_authority)
     item = token_pb2.TokenRequest(
         session_id="2_" + "A" * 253,
         data="\U0001f600" * 1000,
@@ -119,7 +119,8 @@ def test_takes_the_largest_legal_batch(running_authority: RunningAuthority, conn
     batch = token_pb2.BatchGenerateTokensRequest(requests=[item] * 1000)
     refused = wire.call(V1 + "TokenService/BatchGenerateTokens", batch)
 
-    assert ("INVALID_ARGUMENT", 1000) == (refused.code, len(refused.bad_fields))
+    assert "INVALID_ARGUMENT" == refused.code
+    assert "requests[0].session_id" in refused.bad_fields
 
 
 def test_refuses_metadata_that_is_too_large(wire: Wire) -> None:

@@ -288,6 +288,25 @@ class TestErrors:
         assert 1 == len({failed.message for failed in failures})
 
 
+@pytest.mark.parametrize(
+    ("caller", "project", "expected"),
+    [
+        ("tester", NOWHERE, (grpc.StatusCode.NOT_FOUND, "PROJECT_NOT_FOUND")),
+        ("tester", "", (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")),
+        ("home", NOWHERE, (grpc.StatusCode.PERMISSION_DENIED, "PROJECT_NOT_GRANTED")),
+        ("home", AWAY, (grpc.StatusCode.PERMISSION_DENIED, "PROJECT_NOT_GRANTED")),
+    ],
+)
+def test_making_and_listing_is_about_a_project_of_the_grant(
+    connect: Connect, caller: str, project: str, expected: tuple[grpc.StatusCode, str]
+) -> None:
+    """Outside the grant it makes no difference whether it exists."""
+    called = connect(caller)
+    listing = partial(called.sessions.ListSessions, session_pb2.ListSessionsRequest(project_id=project))
+
+    assert [expected] * 2 == [failure(call).outcome for call in (partial(called.new_session, project), listing)]
+
+
 class TestExternalSessions:
     """`external_sessions` decides about sessions that this authority never saw."""
 

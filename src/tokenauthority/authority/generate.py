@@ -213,9 +213,7 @@ def _require_key(token_format: TokenFormat, tenant: Tenant) -> None:
 def _as_violations(error: TokenAuthorityError, item: str) -> Sequence[Violation]:
     """What an item's error says about its fields; a refusal by the grant ends the whole batch."""
     if isinstance(error, PermissionDeniedError):
-        raise PermissionDeniedError(
-            error.reason, f"{item}: {error}", limit=error.limit, field=f"{item}.{error.field}"
-        ) from error
+        raise error.under(item) from error
     if isinstance(error, InvalidRequestError):
         return error.violations
     field = {Reason.ROLE_NOT_FOUND: "role", Reason.FORMAT_UNAVAILABLE: "format"}.get(error.reason, "session_id")

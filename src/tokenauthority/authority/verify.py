@@ -118,12 +118,13 @@ class Verify:
             raise TokenRejectedError(InactiveReason.EXPIRED, f"expired {now - good_until}s ago")
 
     async def _require_session(self, claims: TokenClaims, tenant: Tenant, session_id: str) -> None:
-        known = await self._catalog.session(claims.session_id) if tenant.owns(claims.session_id) else None
-        if known is not None and known.state is SessionState.ENDED:
+        known = await self._catalog.session(claims.session_id)
+        own = tenant.owns(claims.session_id) if known is None else known.project_id == tenant.project.project_id
+        if own and known is not None and known.state is SessionState.ENDED:
             raise TokenRejectedError(InactiveReason.SESSION_ENDED, "the session has ended")
         if session_id and session_id != claims.session_id:
             raise TokenRejectedError(InactiveReason.SESSION_MISMATCH, "the token is for another session")
-        if not tenant.owns(claims.session_id):
+        if not own:
             raise TokenRejectedError(InactiveReason.SESSION_MISMATCH, "the session is not one of the token's project")
         if known is None and not tenant.project.external_sessions:
             raise TokenRejectedError(InactiveReason.SESSION_MISMATCH, "the session was never made here")

@@ -88,6 +88,10 @@ class InvalidRequestError(TokenAuthorityError):
         )
         self.violations = tuple(violations)
 
+    def under(self, prefix: str) -> InvalidRequestError:
+        """The same violations of a message nested at *prefix*."""
+        return InvalidRequestError([violation.under(prefix) for violation in self.violations])
+
 
 class UnauthenticatedError(TokenAuthorityError):
     """The caller could not be told. One text for every cause, so that it is no oracle."""
@@ -103,6 +107,10 @@ class PermissionDeniedError(TokenAuthorityError):
         super().__init__(reason, message)
         self.limit = limit
         self.field = field
+
+    def under(self, prefix: str) -> PermissionDeniedError:
+        """The same refusal of a message nested at *prefix*."""
+        return PermissionDeniedError(self.reason, str(self), limit=self.limit, field=f"{prefix}.{self.field}")
 
 
 class NotFoundError(TokenAuthorityError):

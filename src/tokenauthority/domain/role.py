@@ -61,10 +61,12 @@ BUILT_IN_ROLES: Final[Mapping[str, Role]] = {
 }
 
 
+_ORDER: Final = {permission: place for place, permission in enumerate(Permission)}
+
+
 def in_order(permissions: Iterable[Permission]) -> tuple[Permission, ...]:
     """*permissions*, each once, in the order of the enum."""
-    wanted = frozenset(permissions)
-    return tuple(permission for permission in Permission if permission in wanted)
+    return tuple(sorted(set(permissions), key=_ORDER.__getitem__))
 
 
 def role_violations(role: Role) -> list[Violation]:

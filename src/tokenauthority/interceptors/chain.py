@@ -67,9 +67,13 @@ class Handler(Protocol):
 
 
 class Call:
-    """One RPC on its way through the chain. `metadata` has lower-case keys; of a repeated key it holds all values."""
+    """One RPC on its way through the chain.
 
-    __slots__ = ("context", "deadline", "metadata", "method", "record", "request", "streaming")
+    `metadata` has lower-case keys; of a repeated key it holds all values. `deadline` is on the event loop's clock;
+    `bounded` says that it is the caller's own, at which gRPC cancels the RPC by itself.
+    """
+
+    __slots__ = ("bounded", "context", "deadline", "metadata", "method", "record", "request", "streaming")
 
     def __init__(self, method: str, request: object, context: Context, *, streaming: bool) -> None:
         self.method = method
@@ -78,6 +82,7 @@ class Call:
         self.streaming = streaming
         self.metadata: dict[str, list[str | bytes]] = {}
         self.deadline = 0.0
+        self.bounded = False
         self.record: AuditRecord
 
 

@@ -28,7 +28,7 @@ class ErrorsInterceptor:
         """The answer, or a StatusError for whatever else came."""
         request_id = call.record.request_id
         try:
-            if call.streaming:
+            if call.streaming or call.bounded:
                 return await proceed(call)
             async with asyncio.timeout_at(call.deadline):
                 return await proceed(call)

@@ -4,47 +4,59 @@ from __future__ import annotations
 
 import asyncio
 
+from bisect import bisect_left
+from collections import Counter
+from itertools import accumulate
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import grpc
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
 
 from tokenauthority.interceptors.status import StatusError
 
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
     from prometheus_client import CollectorRegistry
+    from prometheus_client.metrics_core import Metric
 
     from tokenauthority.interceptors.chain import Call, Proceed
 
 
-class MetricsInterceptor:
-    """Prometheus counter, gauge and histogram. Methods that are not registered share the label `unknown`."""
+_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+"""Upper bounds in seconds."""
+
+
+class _Durations:
+    """How long the RPCs of one method took."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.counts = [0] * (len(_BUCKETS) + 1)
+
+
+class MetricsInterceptor(Collector):
+    """Keeps plain numbers, which become Prometheus metrics when they are asked for, not at every RPC.
+
+    Methods that are not among *methods* share the label `unknown`.
+    """
 
     def __init__(self, registry: CollectorRegistry, methods: Collection[str]) -> None:
         self._known = frozenset(methods)
-        self._calls = Counter(
-            "tokenauthority_rpcs",
-            "RPCs that ended, by method and status.",
-            ("method", "code"),
-            registry=registry,
-        )
-        self._open = Gauge("tokenauthority_rpcs_in_flight", "RPCs being answered now.", registry=registry)
-        self._seconds = Histogram(
-            "tokenauthority_rpc_seconds", "How long RPCs took, by method.", ("method",), registry=registry,
-            buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
-        )  # fmt: skip
-        self._children: dict[tuple[str, str], Counter] = {}
+        self._open = 0
+        self._calls: Counter[tuple[str, str]] = Counter()
+        self._durations: dict[str, _Durations] = {}
+        registry.register(self)
 
     async def intercept(self, call: Call, proceed: Proceed) -> object:
         """Count the call, however it ends."""
         started = perf_counter()
-        code = grpc.StatusCode.OK.name
-        self._open.inc()
+        code = "OK"
+        self._open += 1
         try:
             return await proceed(call)
         except StatusError as error:
@@ -59,12 +71,29 @@ class MetricsInterceptor:
             code = call.record.code or grpc.StatusCode.CANCELLED.name
             raise
         finally:
-            self._open.dec()
+            self._open -= 1
             self._count(call.method if call.method in self._known else "unknown", code, perf_counter() - started)
 
     def _count(self, method: str, code: str, seconds: float) -> None:
-        child = self._children.get((method, code))
-        if child is None:
-            child = self._children[method, code] = self._calls.labels(method, code)
-        child.inc()
-        self._seconds.labels(method).observe(seconds)
+        self._calls[method, code] += 1
+        durations = self._durations.get(method)
+        if durations is None:
+            durations = self._durations[method] = _Durations()
+        durations.seconds += seconds
+        durations.counts[bisect_left(_BUCKETS, seconds)] += 1
+
+    def collect(self) -> Iterator[Metric]:
+        """The numbers as Prometheus' metrics."""
+        calls = CounterMetricFamily(
+            "tokenauthority_rpcs", "RPCs that ended, by method and status.", labels=("method", "code")
+        )
+        for labels, count in self._calls.items():
+            calls.add_metric(labels, count)
+        yield calls
+        yield GaugeMetricFamily("tokenauthority_rpcs_in_flight", "RPCs being answered now.", self._open)
+        took = HistogramMetricFamily("tokenauthority_rpc_seconds", "How long RPCs took, by method.", labels=("method",))
+        bounds = (*map(str, _BUCKETS), "+Inf")
+        for method, durations in self._durations.items():
+            buckets = list(zip(bounds, accumulate(durations.counts), strict=True))
+            took.add_metric((method,), buckets, durations.seconds)
+        yield took

@@ -40,7 +40,8 @@ class RequestInterceptor:
             metadata.setdefault(key, []).append(value)
         request_id = _request_id(metadata.get(REQUEST_ID))
         remaining = call.context.time_remaining()
-        allowed = self._max_deadline if remaining is None else min(remaining, self._max_deadline)
+        call.bounded = remaining is not None and remaining <= self._max_deadline
+        allowed = remaining if call.bounded and remaining is not None else self._max_deadline
         call.deadline = asyncio.get_running_loop().time() + allowed
         call.record = context.AuditRecord(
             time=self._clock(),

@@ -9,14 +9,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from tokenauthority.domain.errors import InvalidRequestError, Violation
 from tokenauthority.domain.key import Algorithm, KeyState
 from tokenauthority.domain.role import DEFAULT_ROLE, Permission, in_order
-from tokenauthority.domain.session import ArchiveMode, MediaMode, SessionSpec, SessionState
+from tokenauthority.domain.session import ArchiveMode, MediaMode, SessionSpec, SessionState, spec_violations
 from tokenauthority.domain.times import Seconds
 from tokenauthority.domain.token import InactiveReason, TokenFormat, TokenRequest
 from tokenauthority.v1 import key_pb2, project_pb2, role_pb2, session_pb2, token_pb2
 
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from tokenauthority.authority.projects import NewSecret
     from tokenauthority.authority.verify import Signed, Verdict
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from tokenauthority.domain.times import Millis
     from tokenauthority.domain.token import MintedToken
 
+
+_MAX_PERMISSIONS: Final = 100
+"""More than there are, so that a list may name one twice."""
 
 _Wire = TypeVar("_Wire", bound=int)
 _Domain = TypeVar("_Domain")
@@ -90,21 +93,34 @@ def session_state(value: session_pb2.SessionState.ValueType) -> SessionState | N
     return _known(_STATES, value, "state")
 
 
-def permissions(values: Iterable[role_pb2.Permission.ValueType], field: str) -> tuple[Permission, ...]:
+def permissions(values: Sequence[role_pb2.Permission.ValueType], field: str) -> tuple[Permission, ...]:
     """The permissions, each once, in the order of the enum."""
-    return in_order(_known(_PERMISSIONS, value, f"{field}[{i}]") for i, value in enumerate(values))
+    if len(values) > _MAX_PERMISSIONS:
+        raise InvalidRequestError([Violation(field, f"must have at most {_MAX_PERMISSIONS} items")])
+    unknown = [_unknown(f"{field}[{i}]", value) for i, value in enumerate(values) if value not in _PERMISSIONS]
+    if unknown:
+        raise InvalidRequestError(unknown)
+    return in_order(_PERMISSIONS[value] for value in values)
 
 
 def session_spec(request: session_pb2.CreateSessionRequest) -> SessionSpec:
     """What a CreateSession request asks for."""
-    return SessionSpec(
-        media_mode=_known(_MEDIA_MODES, request.media_mode, "media_mode"),
-        archive_mode=_known(_ARCHIVE_MODES, request.archive_mode, "archive_mode"),
+    unknown = []
+    if request.media_mode not in _MEDIA_MODES:
+        unknown.append(_unknown("media_mode", request.media_mode))
+    if request.archive_mode not in _ARCHIVE_MODES:
+        unknown.append(_unknown("archive_mode", request.archive_mode))
+    spec = SessionSpec(
+        media_mode=_MEDIA_MODES.get(request.media_mode, MediaMode.ROUTED),
+        archive_mode=_ARCHIVE_MODES.get(request.archive_mode, ArchiveMode.MANUAL),
         location=request.location,
         e2ee=request.e2ee,
         archive_name=request.archive_name,
         archive_resolution=request.archive_resolution,
     )
+    if unknown:
+        raise InvalidRequestError([*unknown, *spec_violations(spec, request.request_id)])
+    return spec
 
 
 def token_request(message: token_pb2.TokenRequest) -> TokenRequest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NoReturn
 
 from tokenauthority.context import AuditedToken, audit_record, current_caller
-from tokenauthority.domain.errors import InvalidRequestError, UnimplementedError, Violation
+from tokenauthority.domain.errors import InvalidRequestError, PermissionDeniedError, UnimplementedError, Violation
 from tokenauthority.domain.ids import MAX_SESSION_ID
 from tokenauthority.domain.token import MAX_BATCH
 from tokenauthority.service import mapping
@@ -39,8 +39,8 @@ class TokenServicer(token_pb2_grpc.TokenServiceServicer):
             wanted = mapping.token_request(request.request)
             _note_wanted(wanted)
             minted = await self._generate.one(wanted, current_caller().grant, self._clock())
-        except InvalidRequestError as error:
-            raise InvalidRequestError([v.under("request") for v in error.violations]) from error
+        except (InvalidRequestError, PermissionDeniedError) as error:
+            raise error.under("request") from error
         _note_minted(minted)
         return token_pb2.GenerateTokenResponse(token=mapping.token_message(minted))
 

@@ -48,6 +48,10 @@ _BAD_ESCAPE: Final = re.compile(r"%(?![0-9a-fA-F]{2})", re.ASCII)
 _FROM_URL: Final = bytes.maketrans(b"-_", b"+/")
 
 
+_QUOTED: Final = tuple(quote_plus(bytes([byte])) for byte in range(256))
+"""What `quote_plus` makes of each byte; it is the slowest part of a token when it is asked anew."""
+
+
 def encode(claims: TokenClaims, key: ProjectSecret, nonce: int) -> Encoded:
     """A token that says *claims*, as the Python SDK would write it; *nonce* is from 0 to 999999.
 
@@ -63,7 +67,7 @@ def encode(claims: TokenClaims, key: ProjectSecret, nonce: int) -> Encoded:
     if claims.initial_layout_class_list:
         data += quote_plus(" ".join(claims.initial_layout_class_list))
     if claims.data:
-        data += "&connection_data=" + quote_plus(claims.data)
+        data += "&connection_data=" + "".join([_QUOTED[byte] for byte in claims.data.encode()])
     signature = _hmac(key, data.encode()).hex()
     inner = f"partner_id={claims.project_id}&sig={signature}:{data}"
     return Encoded(PREFIX + binascii.b2a_base64(inner.encode(), newline=False).decode(), signature)
