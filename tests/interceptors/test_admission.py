@@ -6,7 +6,7 @@ import pytest
 
 from google.rpc.error_details_pb2 import QuotaFailure, RetryInfo
 
-from tests.authority import RunningAuthority, StartAuthority
+from tests.authority import RunningAuthority, StartAuthority, eventually
 from tests.faults import FaultyStore
 from tests.wire import LIST_PROJECTS, Connect, Wire, outcome, records, wait_for_record
 
@@ -98,7 +98,8 @@ def test_gives_the_place_back_however_a_call_ends(
 
 def test_takes_no_call_while_it_drains(running_authority: RunningAuthority, wire: Wire) -> None:
     """A caller is sent elsewhere by an error that it may retry, and health still answers."""
-    running_authority.app.admission.drain()
+    running_authority.loop.call_soon_threadsafe(running_authority.app.admission.drain)
+    eventually(lambda: "OK" != wire.call(LIST_PROJECTS).code, "the server does not drain")
     refused, health = wire.call(LIST_PROJECTS), wire.call(HEALTH)
 
     assert ("UNAVAILABLE", "DRAINING", ["ErrorInfo", "RetryInfo"]) == (

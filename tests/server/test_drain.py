@@ -164,6 +164,20 @@ async def test_finishes_what_is_under_way(tmp_path: Path) -> None:
     assert "OK" == server.codes()[-1]
 
 
+async def test_a_stream_that_stays_open_does_not_hold_the_stop(tmp_path: Path) -> None:
+    """It gets its last word, and then an error that its reader may retry elsewhere."""
+    async with running(tmp_path, drain_grace=300) as server:
+        watch = server.watch()
+        states = [await anext(watch)]
+        stopping = asyncio.ensure_future(server.stop())
+        with pytest.raises(grpc.aio.AioRpcError) as ended:
+            states.extend([state async for state in watch])
+        await asyncio.wait_for(stopping, WAIT)
+
+    assert SERVING == states[0]
+    assert grpc.StatusCode.UNAVAILABLE == ended.value.code()
+
+
 async def test_cuts_off_what_does_not_end(tmp_path: Path) -> None:
     """After drain_grace a call that hangs is cancelled, and that is recorded too, before the log is closed."""
     async with running(tmp_path, drain_grace=0.05) as server:

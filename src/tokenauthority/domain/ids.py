@@ -30,6 +30,7 @@ NUL: Final = "\x00"
 _PROJECT_ID: Final = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 _ROLE_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}", re.ASCII)
 _SESSION_ID: Final = re.compile(r"[12]_[A-Za-z0-9_-]{1,253}={0,2}", re.ASCII)
+_SECRET_ID: Final = re.compile(r"sec_[0-9a-f]{16}", re.ASCII)
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 _IPV4: Final = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?:\.(?!$)|$)){4}", re.ASCII)
 
@@ -42,6 +43,11 @@ def is_project_id(text: str) -> bool:
 def is_role_name(text: str) -> bool:
     """Whether *text* is 1 to 63 of a-z, 0-9, `-` and `_`, starting with a letter."""
     return _ROLE_NAME.fullmatch(text) is not None
+
+
+def is_secret_id(text: str) -> bool:
+    """Whether *text* has the shape of a project secret's id."""
+    return _SECRET_ID.fullmatch(text) is not None
 
 
 def is_uuid(text: str) -> bool:

@@ -28,17 +28,14 @@ class ErrorsInterceptor:
         """The answer, or a StatusError for whatever else came."""
         request_id = call.record.request_id
         try:
-            if call.streaming or call.bounded:
-                return await proceed(call)
-            async with asyncio.timeout_at(call.deadline):
-                return await proceed(call)
+            return await _within_deadline(call, proceed)
         except TokenAuthorityError as error:
             if isinstance(error, UnavailableError):
                 self._logger.warning("rpc.unavailable", method=call.method, cause=type(error.__cause__).__name__)
             raise status.of_error(error, request_id) from error
         except (StatusError, grpc.aio.AbortError):
             raise
-        except TimeoutError as error:
+        except _DeadlinePassedError as error:
             raise status.plain(
                 grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "the deadline passed", request_id
             ) from error
@@ -47,3 +44,21 @@ class ErrorsInterceptor:
             raise status.plain(
                 grpc.StatusCode.INTERNAL, "INTERNAL", f"internal error; request id {request_id}", request_id
             ) from error
+
+
+class _DeadlinePassedError(Exception):
+    """The server's own bound passed: told apart from a TimeoutError that a bug lets out."""
+
+
+async def _within_deadline(call: Call, proceed: Proceed) -> object:
+    # At its caller's own deadline gRPC itself cancels a call.
+    if call.streaming or call.bounded:
+        return await proceed(call)
+    bound = asyncio.timeout_at(call.deadline)
+    try:
+        async with bound:
+            return await proceed(call)
+    except TimeoutError as error:
+        if bound.expired():
+            raise _DeadlinePassedError from error
+        raise

@@ -37,7 +37,7 @@ class ProjectServicer(project_pb2_grpc.ProjectServiceServicer):
     ) -> project_pb2.CreateProjectResponse:
         """See the contract."""
         record = audit_record()
-        record.project_id = request.project_id[:32]
+        record.ask(project_id=request.project_id)
         spec = _spec(request, external=request.external_sessions)
         project, secret = await self._projects.create(spec, current_caller().grant, self._clock())
         record.project_id, record.object_id = project.project_id, secret.credential.credential_id
@@ -50,8 +50,7 @@ class ProjectServicer(project_pb2_grpc.ProjectServiceServicer):
     ) -> project_pb2.ImportProjectResponse:
         """See the contract."""
         record = audit_record()
-        record.project_id = (request.project_id or request.opentok.api_key)[:32]
-        record.object_id = request.vonage.application_id[:36]
+        record.ask(project_id=request.project_id or request.opentok.api_key, object_id=request.vonage.application_id)
         spec = _spec(request, external=request.external_sessions if request.HasField("external_sessions") else None)
         grant, now = current_caller().grant, self._clock()
         match request.WhichOneof("credential"):
@@ -108,14 +107,14 @@ class ProjectServicer(project_pb2_grpc.ProjectServiceServicer):
         self, request: project_pb2.RetireProjectSecretRequest, context: Context
     ) -> project_pb2.RetireProjectSecretResponse:
         """See the contract."""
-        audit_record().object_id = request.secret_id[:64]
+        audit_record().ask(object_id=request.secret_id)
         project = await self._projects.retire_secret(_chosen(request.project_id), request.secret_id)
         return project_pb2.RetireProjectSecretResponse(project=mapping.project_message(project))
 
 
 def _chosen(asked: str) -> str:
     record = audit_record()
-    record.project_id = asked[:32]
+    record.ask(project_id=asked)
     record.project_id = current_caller().grant.chosen_project(asked)
     return record.project_id
 

@@ -92,6 +92,6 @@ class RoleServicer(role_pb2_grpc.RoleServiceServicer):
 
 def _chosen(asked: str, name: str = "") -> str:
     record = audit_record()
-    record.project_id, record.role = asked[:32], name[:64]
+    record.ask(project_id=asked, role=name)
     record.project_id = current_caller().grant.chosen_project(asked)
     return record.project_id

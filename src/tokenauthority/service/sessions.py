@@ -29,7 +29,7 @@ class SessionServicer(session_pb2_grpc.SessionServiceServicer):
     ) -> session_pb2.CreateSessionResponse:
         """See the contract."""
         record = audit_record()
-        record.project_id = request.project_id[:32]
+        record.ask(project_id=request.project_id)
         session = await self._sessions.create(
             request.project_id,
             mapping.session_spec(request),
@@ -45,7 +45,7 @@ class SessionServicer(session_pb2_grpc.SessionServiceServicer):
     ) -> session_pb2.GetSessionResponse:
         """See the contract."""
         record = audit_record()
-        record.session_id = request.session_id[:255]
+        record.ask(session_id=request.session_id)
         session = await self._sessions.get(request.session_id, current_caller().grant)
         record.project_id = session.project_id
         return session_pb2.GetSessionResponse(session=mapping.session_message(session))
@@ -55,7 +55,7 @@ class SessionServicer(session_pb2_grpc.SessionServiceServicer):
     ) -> session_pb2.ListSessionsResponse:
         """See the contract."""
         record = audit_record()
-        record.project_id = request.project_id[:32]
+        record.ask(project_id=request.project_id)
         project_id = record.project_id = current_caller().grant.chosen_project(request.project_id)
         query = f"sessions/{project_id}/{request.state}"
         size = paging.page_size(request.page_size)
@@ -77,7 +77,7 @@ class SessionServicer(session_pb2_grpc.SessionServiceServicer):
     ) -> session_pb2.EndSessionResponse:
         """See the contract."""
         record = audit_record()
-        record.session_id = request.session_id[:255]
+        record.ask(session_id=request.session_id)
         session = await self._sessions.end(request.session_id, current_caller().grant, self._clock())
         record.project_id = session.project_id
         return session_pb2.EndSessionResponse(session=mapping.session_message(session))

@@ -108,8 +108,7 @@ class TokenServicer(token_pb2_grpc.TokenServiceServicer):
 
 def _note_wanted(wanted: TokenRequest) -> None:
     record = audit_record()
-    record.session_id = wanted.session_id[:MAX_SESSION_ID]
-    record.role = wanted.role[:64]
+    record.ask(session_id=wanted.session_id, role=wanted.role)
     record.format = wanted.format or ""
     record.subject = wanted.subject[:255]
 

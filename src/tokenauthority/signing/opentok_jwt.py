@@ -36,7 +36,7 @@ _DOTNET_LAYOUT: Final = "initial_layout_list"
 
 
 def encode(claims: TokenClaims, key: ProjectSecret, nonce: int) -> Encoded:
-    """A token that says *claims*, with the claims of the Python SDK; *nonce* is from 0 to 999999.
+    """A token that says *claims*, with the claims of the Python SDK; *nonce* is from 0 to 2**53 (its own: 999999).
 
     The format carries session, project, role, times, data and layout classes. Its id is the signature in hex.
     """

@@ -53,7 +53,7 @@ _QUOTED: Final = tuple(quote_plus(bytes([byte])) for byte in range(256))
 
 
 def encode(claims: TokenClaims, key: ProjectSecret, nonce: int) -> Encoded:
-    """A token that says *claims*, as the Python SDK would write it; *nonce* is from 0 to 999999.
+    """A token that says *claims*, as the Python SDK would write it; *nonce* is from 0 to 2**53 (its own: 999999).
 
     The format carries the session, project, role, times, data and layout classes. Its id is the signature.
     """
