@@ -22,7 +22,7 @@ run: .venv/server .venv/project $(STUBS)  ## serve on this machine for developme
 
 test: .venv/dev .venv/project $(STUBS)  ## run the tests with coverage: make test ARGS="tests/domain -k ttl"
 	@$(BIN)/coverage erase
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/coverage run -m pytest $(ARGS)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/coverage run -m pytest --numprocesses auto $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --fail-under=0
 
