@@ -16,12 +16,13 @@ RUN /opt/build/bin/hatchling build --target wheel --directory /tmp/wheel \
 FROM python:3.11-slim-bookworm
 ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="Token Authority" \
-      org.opencontainers.image.description="Signs, verifies and revokes the tokens of real-time sessions" \
+      org.opencontainers.image.description="Signs and verifies the tokens of real-time sessions" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}"
 RUN groupadd --gid 65532 tokenauthority \
- && useradd --uid 65532 --gid 65532 --create-home --home-dir /var/lib/tokenauthority \
-    --shell /usr/sbin/nologin tokenauthority
+ && useradd --uid 65532 --gid 65532 --no-create-home --home-dir /var/lib/tokenauthority \
+    --shell /usr/sbin/nologin tokenauthority \
+ && install --directory --owner=65532 --group=65532 --mode=0700 /var/lib/tokenauthority
 COPY --from=build /opt/venv /opt/venv
 # No bytecode, so that the root file system can be read-only; no buffer, so that a last log line is not lost in it.
 ENV PATH=/opt/venv/bin:$PATH \

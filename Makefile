@@ -17,7 +17,7 @@ PROTOS := $(shell find protos/*)
 help:  ## say what each target does
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 12
 
-run: .venv/server .venv/project $(STUBS)  ## serve on this machine for development: make run ARGS="--dev-api-key KEY"
+run: .venv/server .venv/project $(STUBS)  ## serve on this machine for development; ARGS="--dev-api-key tak_..." sets the API key (tak_ and 43 characters)
 	@exec $(BIN)/tokenauthority serve --dev $(ARGS)
 
 test: .venv/dev .venv/project $(STUBS)  ## run the tests with coverage: make test ARGS="tests/domain -k ttl"
@@ -69,10 +69,11 @@ image:  ## build the container image with docker, buildah or podman
 	else echo "make image needs a running docker, or buildah or podman (Debian: apt-get install buildah)" >&2; exit 1; \
 	fi; set -x; "$$@" $(ARGS) --tag $(IMAGE) .
 
-clean:  ## remove all that make has made
-	rm -rf .venv dist src/tokenauthority/v1 .coverage .coverage.* .hypothesis \
+clean:  ## remove all that make has made, but not .tokenauthority, which holds the data of `make run`
+	rm -rf .venv dist src/tokenauthority/v1 tests/sdk/node/node_modules .coverage .coverage.* .hypothesis \
 		.mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@if [ -d .tokenauthority ]; then echo "kept: .tokenauthority, the keys and data of make run"; fi
 
 # Stamps live inside .venv: who removes it makes make forget what was in it.
 .venv/made:
@@ -85,6 +86,7 @@ clean:  ## remove all that make has made
 	@touch $@
 
 .venv/build .venv/server .venv/dev: .venv/%: requirements/%.txt | .venv/made
+	@echo "installing requirements/$*.txt into .venv, once (about half a minute)"
 	$(PIP) --require-hashes --requirement $<
 	@touch $@
 

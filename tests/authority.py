@@ -17,7 +17,7 @@ from typing import IO, Protocol, TypeVar
 import attrs
 import pytest
 
-from tokenauthority.authority.projects import ProjectSpec
+from tokenauthority.authority.project_spec import ProjectSpec
 from tokenauthority.callers.api_keys import digest, new_api_key
 from tokenauthority.config import Settings
 from tokenauthority.domain.caller import ANY, Action, Caller, CallerKind, Grant

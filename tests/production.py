@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import ssl
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
+import httpx
 import pytest
 import trustme
 
@@ -27,6 +29,7 @@ class Server:
     process: subprocess.Popen[str]
     log_path: Path
     audit_path: Path
+    trust: ssl.SSLContext
 
     def log(self) -> str:
         """All that it wrote."""
@@ -43,9 +46,13 @@ class Server:
         return str(self.events("server.started")[0]["grpc"])
 
     @property
-    def http_url(self) -> str:
+    def http_address(self) -> str:
         """Where HTTP is."""
-        return f"http://{self.events('server.started')[0]['http']}"
+        return str(self.events("server.started")[0]["http"])
+
+    def get(self, path: str) -> httpx.Response:
+        """Ask the HTTP face over TLS."""
+        return httpx.get(f"https://{self.http_address}{path}", verify=self.trust)
 
     def audited(self) -> list[dict[str, object]]:
         """The audit records."""
@@ -82,7 +89,8 @@ class Production:
                 stderr=log,
                 text=True,
             )
-        self.servers.append(Server(process=process, log_path=log_path, audit_path=audit_path))
+        trust = ssl.create_default_context(cadata=self.root_certificates.decode())
+        self.servers.append(Server(process=process, log_path=log_path, audit_path=audit_path, trust=trust))
         return self.servers[-1]
 
     def start(self, **variables: str) -> Server:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import tempfile
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -109,12 +111,57 @@ def test_each_of_them_is_required(complete: Path, monkeypatch: pytest.MonkeyPatc
     assert problem.endswith("is required") or "is required (or" in problem
 
 
+def test_the_issuer_is_https(complete: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys that come over plaintext prove nothing."""
+    monkeypatch.setenv("TOKENAUTHORITY_ISSUANCE__ISSUER", "http://tokens.example")
+
+    assert ("TOKENAUTHORITY_ISSUANCE__ISSUER must begin with https://",) == problems()
+
+
+def test_http_is_plaintext_only_where_it_is_said(complete: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is never so by default."""
+    before = load().listen.http_plaintext
+    monkeypatch.setenv("TOKENAUTHORITY_LISTEN__HTTP_PLAINTEXT", "true")
+
+    assert (False, True) == (before, load().listen.http_plaintext)
+
+
 @pytest.mark.parametrize(("variable", "name"), ENTRIES.items())
 def test_each_file_must_be_there(complete: Path, variable: str, name: str) -> None:
     """A path to nothing is named with its variable."""
     (complete / name).unlink()
 
     assert (f"TOKENAUTHORITY_{variable}: {name} is not a file",) == problems()
+
+
+@contextmanager
+def as_nobody() -> Iterator[int]:
+    """Within it this process may do no more than its effective user, who is not root and is given."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield os.geteuid()
+    finally:
+        os.seteuid(before)
+
+
+@pytest.mark.parametrize("variable", ENTRIES)
+def test_says_who_cannot_read_a_file(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    """A container has a user of its own, and its operator must know which."""
+    monkeypatch.setenv("TOKENAUTHORITY_ISSUANCE__ISSUER", "https://tokens.example")
+    with tempfile.TemporaryDirectory(dir="/tmp") as home:
+        Path(home).chmod(0o711)
+        for name, file in ENTRIES.items():
+            Path(home, file).touch()
+            Path(home, file).chmod(0o000 if name == variable else 0o644)
+            monkeypatch.setenv(f"TOKENAUTHORITY_{name}", f"{home}/{file}")
+        with as_nobody() as uid:
+            found = problems()
+
+    assert (
+        f"TOKENAUTHORITY_{variable}: {home}/{ENTRIES[variable]} cannot be read by uid {uid}: Permission denied",
+    ) == found
 
 
 def test_takes_one_master_key_only(complete: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,6 +204,15 @@ def test_the_file_beats_what_dev_presets(directory: Path) -> None:
     assert ("json", False) == (settings.logging.format, settings.listen.reflection)
 
 
+def test_the_issuer_of_dev_is_where_it_listens(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless it is set."""
+    monkeypatch.setenv("TOKENAUTHORITY_LISTEN__HTTP", "127.0.0.1:8099")
+    by_itself = load(dev=True).issuance.issuer
+    monkeypatch.setenv("TOKENAUTHORITY_ISSUANCE__ISSUER", "http://set.example")
+
+    assert ("http://127.0.0.1:8099", "http://set.example") == (by_itself, load(dev=True).issuance.issuer)
+
+
 def test_names_every_problem_at_once(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unknown keys, unknown variables and bad values, in one go and without the values."""
     file = written(
@@ -179,12 +235,29 @@ def test_names_every_problem_at_once(directory: Path, monkeypatch: pytest.Monkey
     assert {
         "dev",
         "TOKENAUTHORITY_LIMTS__MAX_DEADLINE",
-        "colour:",
-        "listen.grpc:",
-        "limits.max_deadline:",
-        "limits.max_conections:",
-        "keys.algorithm:",
+        "colour",
+        "TOKENAUTHORITY_LISTEN__GRPC",
+        "TOKENAUTHORITY_LIMITS__MAX_DEADLINE",
+        "limits.max_conections",
+        "TOKENAUTHORITY_KEYS__ALGORITHM",
     } == {problem.split()[0] for problem in found}
+    assert "TOKENAUTHORITY_KEYS__ALGORITHM (keys.algorithm in the file) must be 'ES256', 'EdDSA' or 'RS256'" in found
+
+
+def test_names_each_mistake_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A misspelt variable of a group is not also an unknown key of the file."""
+    monkeypatch.setenv("TOKENAUTHORITY_LISTEN__GPRC", CANARY)
+
+    assert ("TOKENAUTHORITY_LISTEN__GPRC is not a setting",) == problems(dev=True)
+
+
+@pytest.mark.parametrize("issuer", ["", "tokens.example.com", "ftp://tokens.example.com", "https://", "https://a b/"])
+def test_the_issuer_is_a_url(directory: Path, issuer: str) -> None:
+    """Whoever verifies looks for the JWKS there."""
+    assert (
+        "TOKENAUTHORITY_ISSUANCE__ISSUER (issuance.issuer in the file) "
+        "must be a URL, such as https://tokens.example.com",
+    ) == problems(written(directory, f'[issuance]\nissuer = "{issuer}"\n'), dev=True)
 
 
 @pytest.mark.parametrize(
@@ -230,7 +303,7 @@ def test_a_group_must_be_a_table(directory: Path, group: str) -> None:
     """A value in place of a group is an error that does not repeat it."""
     (problem,) = problems(written(directory, f'{group} = "{CANARY}"\n'), dev=True)
 
-    assert problem.startswith(f"{group}:")
+    assert f"{group} in the file must be a table: [{group}]" == problem
 
 
 @pytest.mark.parametrize(
@@ -270,7 +343,10 @@ def test_refuses_what_is_no_address(directory: Path, address: str) -> None:
     """Host and port are needed, and the port must be one."""
     (problem,) = problems(written(directory, f'[listen]\nhttp = """{address}"""\n'), dev=True)
 
-    assert problem.startswith("listen.http:")
+    assert (
+        "TOKENAUTHORITY_LISTEN__HTTP (listen.http in the file) must be HOST:PORT, such as 0.0.0.0:8080 or [::]:8080"
+        == (problem)
+    )
 
 
 def secretive() -> Settings:

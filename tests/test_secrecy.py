@@ -11,14 +11,13 @@ import secrets
 from collections.abc import Iterator
 
 import grpc
-import httpx
 import pytest
 
 from tests.authority import AuthorityProcess
 from tests.driving import APPLICATION, CANARY, Driver, Secrets, drive_badly, drive_well, pem
 from tests.production import Production, Server
 from tests.wire import Wire
-from tokenauthority.authority.projects import NewSecret, OpenTokImport, VonageImport
+from tokenauthority.authority.project_spec import NewSecret, OpenTokImport, VonageImport
 from tokenauthority.callers.api_keys import new_api_key
 from tokenauthority.callers.authenticator import ApiKeyAuthenticator
 from tokenauthority.client.connection import Connection
@@ -62,7 +61,7 @@ def test_no_secret_gets_out_of_a_server(
     """Log, audit log, errors, metrics and the files of the store hold none of the secrets that went through."""
     drive_well(driver)
     drive_badly(driver)
-    metrics = httpx.get(server.http_url + "/metrics").text
+    metrics = server.get("/metrics").text
     assert 0 == server.stop()
     stored = b"".join(path.read_bytes() for path in (production.directory / "data").iterdir())
     kept_on_purpose = {what for what in guarded.known if what.startswith("connection data")}

@@ -37,7 +37,8 @@ class AuditedToken(msgspec.Struct, frozen=True):
 class AuditRecord:
     """What one RPC asked for and what was decided. Never a token, a secret or a key.
 
-    `tokens` tells the tokens of a batch apart; `token_ids` has their ids, as it has that of a single token.
+    `items` is how many tokens a batch asks for, `tokens` tells those that it got apart; `token_ids` has their ids, as
+    it has that of a single token. `changes` are the new values of an update, as `field=value`.
     `time` and `duration_us` are UTC milliseconds and elapsed microseconds; `lifetime` is in seconds; `code` is the name
     of the gRPC status, `reason` of the ErrorReason or InactiveReason.
     """
@@ -57,7 +58,9 @@ class AuditRecord:
     subject: str = ""
     object_id: str = ""
     token_ids: tuple[str, ...] = ()
+    items: int | None = None
     tokens: tuple[AuditedToken, ...] = ()
+    changes: tuple[str, ...] = ()
     code: str = ""
     reason: str = ""
     duration_us: int = 0
@@ -69,8 +72,10 @@ class AuditRecord:
         """
         if is_project_id(project_id):
             self.project_id = project_id
-        if project_in_session_id(session_id) is not None:
+        owner = project_in_session_id(session_id)
+        if owner is not None:
             self.session_id = session_id
+            self.project_id = self.project_id or (owner if is_project_id(owner) else "")
         if is_role_name(role):
             self.role = role
         if is_uuid(object_id) or is_secret_id(object_id):

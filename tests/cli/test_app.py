@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 
@@ -11,8 +12,9 @@ from pathlib import Path
 import click
 import pytest
 
-from tests.authority import RunningAuthority
+from tests.authority import RunningAuthority, clean_environment
 from tests.cli.conftest import Run
+from tests.production import Production
 from tokenauthority.cli.app import COMMANDS, root
 from tokenauthority.cli.options import Command, shared_options
 from tokenauthority.client.environment import CLIENT_VARIABLES
@@ -30,7 +32,7 @@ def python(*arguments: str, path: str = "") -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=60,
         check=False,
-        env={**os.environ, "PYTHONPATH": modules},
+        env={**clean_environment(), "PYTHONPATH": modules},
     )
 
 
@@ -56,6 +58,8 @@ def test_every_command_has_help_and_reports_failures(run_alone: Run) -> None:
         assert isinstance(command, Command), name
         shown = run_alone(*name.split(), "--help")
         assert 0 == shown.exit_code
+        assert shown.out.splitlines()[-1].startswith("Shared options")
+        assert shown.out.endswith("tokenauthority --help\n")
         assert command.help
         assert all(isinstance(p, click.Argument) or p.help for p in command.params), name
 
@@ -89,7 +93,7 @@ def test_says_what_to_install_where_click_is_missing(tmp_path: Path) -> None:
     done = python("-m", "tokenauthority.cli", "--help", path=str(tmp_path))
 
     assert 1 == done.returncode
-    assert "install tokenauthority[server]" in done.stderr
+    assert "pip install '.[server]'" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -158,6 +162,16 @@ def test_the_command_line_beats_the_environment(
         (["projects", "lists"], "No such command"),
         (["nothing"], "No such command"),
         (["serve", "--dev-api-key", KEY], "goes with --dev only"),
+        (["tokens", "generate"], "Missing option '--session'"),
+        (["sessions", "create", "--media-mode", "x"], "Invalid value for '--media-mode'"),
+        (["--no-such-option"], "No such option"),
+        (["projects", "list", "--address", "https://x:1", "--api-key", KEY], "without https://"),
+        (["projects", "list", "--address", "x:1", "--api-key-file", "/no/key"], "--api-key-file /no/key: No such"),
+        (
+            ["projects", "list", "--address", "x:1", "--api-key", KEY, "--ca-file", "/no/ca"],
+            "--ca-file /no/ca: No such",
+        ),
+        (["projects", "list", "--address", "x:1", "--api-key", KEY, "--ca-file", __file__], "no certificate in PEM"),
     ],
 )
 def test_a_wrong_command_line_exits_with_2(run_alone: Run, arguments: list[str], message: str) -> None:
@@ -166,7 +180,17 @@ def test_a_wrong_command_line_exits_with_2(run_alone: Run, arguments: list[str],
 
     assert 2 == refused.exit_code
     assert message in refused.err
+    assert refused.err.startswith("error: ")
+    assert 1 == len(refused.err.splitlines())
     assert KEY not in refused.err
+
+
+def test_says_where_an_address_comes_from(run_alone: Run) -> None:
+    """The first thing that a new user meets says what to do next."""
+    assert (
+        "error: no address: give --address or set TOKENAUTHORITY_ADDRESS "
+        "(after `make run`: source .tokenauthority/dev.env)\n"
+    ) == run_alone("sessions", "list").err
 
 
 def test_an_authority_that_cannot_be_reached_exits_with_3(run_alone: Run) -> None:
@@ -178,6 +202,41 @@ def test_an_authority_that_cannot_be_reached_exits_with_3(run_alone: Run) -> Non
     assert 3 == failed.exit_code
     assert failed.err.startswith("error: ")
     assert 1 == len(failed.err.splitlines())
+
+
+def test_says_that_an_authority_speaks_no_tls(run_alone: Run, running_authority: RunningAuthority) -> None:
+    """A development server is asked without --plaintext."""
+    failed = run_alone("projects", "list", "--address", running_authority.address, "--api-key", KEY)
+
+    assert 3 == failed.exit_code
+    assert f"error: {running_authority.address}: it does not speak TLS; a development server needs --plaintext\n" == (
+        failed.err
+    )
+
+
+def test_says_how_long_it_waited(run_alone: Run) -> None:
+    """Where nobody answers in time."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        failed = run_alone(
+            *("projects", "list", "--plaintext", "--address", address, "--api-key", KEY, "--timeout", "0.5")
+        )
+
+    assert 3 == failed.exit_code
+    assert f"error: {address}: no answer within 0.5 seconds (--timeout)\n" == failed.err
+
+
+def test_says_what_is_wrong_with_a_tls_connection(run_alone: Run, production: Production) -> None:
+    """A certificate of nobody who is trusted, and TLS where none was expected: one line each, and none of gRPC's own."""
+    address = production.start().address
+    there = ("-m", "tokenauthority.cli", "projects", "list", "--address", address, "--api-key", KEY)
+
+    untrusted, plaintext = python(*there), python(*there, "--plaintext")
+
+    assert (3, 3) == (untrusted.returncode, plaintext.returncode)
+    assert f"error: {address}: its certificate is not trusted; name its CA with --ca-file\n" == untrusted.stderr
+    assert plaintext.stderr.endswith("if it speaks TLS, leave out --plaintext\n")
+    assert 1 == len(plaintext.stderr.splitlines())
 
 
 def test_a_key_that_is_not_good_exits_with_1(run: Run) -> None:

@@ -125,3 +125,32 @@ def test_a_second_project_of_that_id_is_refused(run: Run) -> None:
 
     assert 1 == refused.exit_code
     assert "PROJECT_EXISTS" in refused.err
+
+
+def test_changes_what_it_is_told_to(run: Run) -> None:
+    """The rest stays, and nothing at all is an error."""
+    run("projects", "create", "--project-id", "47000000", "--display-name", "rooms")
+    options = ("--max-ttl", "1d", "--default-ttl", "1h", "--default-format", "opentok_jwt", "--external-sessions")
+    changed = run("projects", "update", "47000000", *options, "--json").json
+    nothing = run("projects", "update", "47000000")
+
+    assert {
+        "display_name": "rooms",
+        "default_format": "opentok_jwt",
+        "default_ttl": 3600,
+        "max_ttl": 86_400,
+        "external_sessions": True,
+    }.items() <= changed.items()
+    assert (2, True) == (nothing.exit_code, "nothing to change" in nothing.err)
+
+
+def test_changes_a_secret_without_an_outage(run: Run) -> None:
+    """The new one is shown once; the old one goes when it is told to."""
+    made = run("projects", "create", "--project-id", "47000000", "--json").json["secret"]
+    assert isinstance(made, dict)
+    rotated = run("projects", "rotate-secret", "47000000", "--json")
+    retired = run("projects", "retire-secret", made["secret_id"], "--project", "47000000", "--json").json["secrets"]
+
+    assert 40 == len(rotated.text("secret"))
+    assert isinstance(retired, list)
+    assert [rotated.text("secret_id")] == [secret["secret_id"] for secret in retired]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +17,7 @@ import trustme
 
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from tests.authority import AuthorityProcess, RunningAuthority
+from tests.authority import AuthorityProcess, RunningAuthority, clean_environment, launch
 from tests.cli.conftest import Run
 
 
@@ -21,11 +25,42 @@ DSN = "postgresql://authority:hunter2@127.0.0.1:1/tokens"
 
 
 def test_serves_until_it_is_told_to_stop(authority_process: AuthorityProcess, run_alone: Run) -> None:
-    """What it prints is enough to call it; SIGTERM ends it with 0."""
+    """What it prints is enough to call it; SIGTERM ends it with 0, and then nothing points to it any more."""
     served = run_alone("sessions", "create", env=authority_process.environment)
 
     assert 0 == served.exit_code
     assert 0 == authority_process.stop()
+    assert not (authority_process.directory / ".tokenauthority" / "dev.env").exists()
+
+
+def test_leaves_what_another_server_wrote(authority_process: AuthorityProcess) -> None:
+    """A second server of the directory has its own environment there by now."""
+    file = authority_process.directory / ".tokenauthority" / "dev.env"
+    file.write_text("export TOKENAUTHORITY_ADDRESS=another\n")
+
+    assert 0 == authority_process.stop()
+    assert "export TOKENAUTHORITY_ADDRESS=another\n" == file.read_text()
+
+
+def test_what_it_prints_can_be_pasted(tmp_path: Path) -> None:
+    """Into a shell, as it stands, wherever the directory is: a session, a token, and the token is good."""
+    directory = tmp_path / "it's $HOME"
+    directory.mkdir()
+    authority = launch(directory)
+    lines = authority.welcome.partition("In another terminal:")[2]
+    with authority.process as process:
+        done = subprocess.run(
+            ["/bin/bash", "-euc", f'{lines}\ntokenauthority tokens verify "$T"'],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env=clean_environment(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"),
+        )
+        process.terminate()
+
+    assert "active" == done.stdout.partition("\n")[0], done.stderr
+    assert str(directory / ".tokenauthority" / "audit.jsonl") in authority.welcome
 
 
 _MISSING = ("TLS__CERT_FILE", "CALLERS__FILE", "KEYS__MASTER_KEY", "ISSUANCE__ISSUER")
@@ -75,14 +110,17 @@ def test_reads_settings_from_a_file(run_alone: Run, tmp_path: Path) -> None:
 
 
 def test_upgrades_the_database(run_alone: Run, tmp_path: Path) -> None:
-    """Twice is as good as once; one that cannot be reached is an error without its password."""
+    """It says which, and whether it is new; one that cannot be reached is an error without its password."""
     here = {"TOKENAUTHORITY_DATABASE__URL": f"sqlite:///{tmp_path / 'a.db'}"}
     first = run_alone("db", "upgrade", "--dev", env=here)
     second = run_alone("db", "upgrade", "--dev", env=here)
     failed = run_alone("db", "upgrade", "--dev", env={"TOKENAUTHORITY_DATABASE__URL": DSN})
 
     assert (0, 0, 2) == (first.exit_code, second.exit_code, failed.exit_code)
-    assert "The database is up to date.\n" == second.out
+    place = f"the store at {tmp_path / 'a.db'}"
+    assert (f"{place}: made new, up to date\n", f"{place}: up to date\n") == (first.out, second.out)
+    assert "TOKENAUTHORITY_DATABASE__URL: the store at 127.0.0.1:1/tokens cannot be reached" in failed.err
+    assert "connection refused" in failed.err
     assert "hunter2" not in failed.err
 
 
@@ -153,5 +191,8 @@ def test_health_of_this_container_trusts_its_own_certificate(run_alone: Run, loc
 
 
 def test_health_without_address_or_settings_says_so(run_alone: Run) -> None:
-    """It does not guess."""
-    assert 2 == run_alone("health").exit_code
+    """It does not guess, and says what would help."""
+    refused = run_alone("health")
+
+    assert 2 == refused.exit_code
+    assert refused.err.startswith("error: whom to ask is not known: give --address")

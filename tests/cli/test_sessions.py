@@ -71,3 +71,11 @@ def test_the_same_request_id_makes_one_session(run: Run) -> None:
     command = ("sessions", "create", "--json", "--request-id", "3f0e4e5a-8a53-4b8e-9d0a-0a0a0a0a0a0a")
 
     assert run(*command).json == run(*command).json
+
+
+def test_prints_the_id_alone(run: Run) -> None:
+    """For a shell's $(...)."""
+    made = run("sessions", "create", "--quiet")
+    shown = run("sessions", "show", made.out.removesuffix("\n"), "--json")
+
+    assert ("", made.out) == (made.err, shown.text("session_id") + "\n")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import click
 import grpc
 import pytest
 import trustme
@@ -17,6 +18,7 @@ from google.protobuf.message import Message
 from tests.client.conftest import ScriptedServer, giving
 from tokenauthority.client import AsyncAuthority, Authority, DeadlineExceeded, Unavailable
 from tokenauthority.client.connection import Connection
+from tokenauthority.client.environment import ADDRESS, API_KEY, PLAINTEXT, connection_from
 from tokenauthority.v1 import key_pb2, session_pb2, token_pb2
 
 
@@ -206,18 +208,64 @@ def test_reads_the_environment(tmp_path: Path) -> None:
         assert expected == authority._connection
 
 
+@pytest.mark.parametrize("value", ["1", "true", "yes", "on", "t", "y", "TRUE", "0", "false", "no", "off", "f", "n"])
+def test_takes_what_the_command_line_takes_for_plaintext(value: str) -> None:
+    """One environment serves both."""
+    environ = {ADDRESS: "localhost:1", API_KEY: KEY, PLAINTEXT: value}
+
+    assert click.BOOL.convert(value, None, None) == connection_from(environ).plaintext
+
+
+def test_the_environment_names_files_and_a_timeout(tmp_path: Path) -> None:
+    """The key may be in a file, as the command line takes it."""
+    file = tmp_path / "key"
+    file.write_text(KEY + "\n")
+    with Authority.from_environment(
+        {
+            "TOKENAUTHORITY_ADDRESS": "dns:///localhost:1",
+            "TOKENAUTHORITY_API_KEY_FILE": str(file),
+            "TOKENAUTHORITY_TIMEOUT": "2.5",
+        }
+    ) as authority:
+        assert Connection(address="dns:///localhost:1", api_key=KEY, timeout=2.5) == authority._connection
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", b"\xff\xfe"])
+def test_a_file_without_a_key_is_named(tmp_path: Path, content: bytes) -> None:
+    """By its variable."""
+    file = tmp_path / "key"
+    file.write_bytes(content)
+    environ = {"TOKENAUTHORITY_ADDRESS": "localhost:1", "TOKENAUTHORITY_API_KEY_FILE": str(file)}
+
+    with pytest.raises(ValueError, match="TOKENAUTHORITY_API_KEY_FILE: the file"):
+        Authority.from_environment(environ)
+
+
 @pytest.mark.parametrize(
     ("environ", "message"),
     [
         ({"TOKENAUTHORITY_API_KEY": KEY}, "TOKENAUTHORITY_ADDRESS is not set"),
-        ({"TOKENAUTHORITY_ADDRESS": "localhost:1"}, "TOKENAUTHORITY_API_KEY is not set"),
+        ({"TOKENAUTHORITY_ADDRESS": "localhost:1"}, "neither TOKENAUTHORITY_API_KEY nor TOKENAUTHORITY_API_KEY_FILE"),
         (
             {
                 "TOKENAUTHORITY_ADDRESS": "localhost:1",
                 "TOKENAUTHORITY_API_KEY": KEY,
-                "TOKENAUTHORITY_PLAINTEXT": "yes",
+                "TOKENAUTHORITY_API_KEY_FILE": "key",
             },
-            "TOKENAUTHORITY_PLAINTEXT must be 1 or 0",
+            "are both set",
+        ),
+        (
+            {"TOKENAUTHORITY_ADDRESS": "localhost:1", "TOKENAUTHORITY_API_KEY": KEY, "TOKENAUTHORITY_TIMEOUT": "soon"},
+            "TOKENAUTHORITY_TIMEOUT must be a number",
+        ),
+        ({"TOKENAUTHORITY_ADDRESS": "http://localhost:1", "TOKENAUTHORITY_API_KEY": KEY}, "without http://"),
+        (
+            {
+                "TOKENAUTHORITY_ADDRESS": "localhost:1",
+                "TOKENAUTHORITY_API_KEY": KEY,
+                "TOKENAUTHORITY_PLAINTEXT": "maybe",
+            },
+            "TOKENAUTHORITY_PLAINTEXT must be one of 1, true, yes, on, 0, false, no, off",
         ),
     ],
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from pathlib import Path
+
 import grpc
 import pytest
 
@@ -42,6 +44,13 @@ def test_every_method_of_the_contract_is_in_one_group() -> None:
     assert expected == actual
 
 
+def test_other_languages_have_the_same_document() -> None:
+    """The file that docs/clients.md names is what this client does itself."""
+    file = Path(__file__).parents[2] / "docs" / "service-config.json"
+
+    assert json.loads(SERVICE_CONFIG) == json.loads(file.read_text())
+
+
 def test_no_policy_names_a_call_that_makes_something_new_each_time() -> None:
     """A second secret or project must never come from a retry."""
     named = {
@@ -77,18 +86,6 @@ def test_answers_above_grpcs_own_limit_arrive(authority: Authority) -> None:
 
     assert 300 == len({token.token for token in tokens})
     assert 4 * 1024 * 1024 < sum(len(token.token) for token in tokens)
-
-
-def test_violations_of_a_whole_batch_arrive(authority: Authority) -> None:
-    """By itself gRPC refuses trailers of more than 8 KiB."""
-    session = authority.create_session()
-    wanted = TokenRequest(session.session_id, data="x" * 1001)
-
-    with pytest.raises(AuthorityError) as caught:
-        authority.generate_tokens([wanted] * 100)
-
-    assert grpc.StatusCode.INVALID_ARGUMENT is caught.value.code
-    assert "requests[0].data" == caught.value.violations[0].field
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED])

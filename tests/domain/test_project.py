@@ -56,6 +56,8 @@ def test_takes_what_is_at_the_limit(values: dict[str, Any]) -> None:
         ({"max_ttl": MAX_TTL + 1}, ["max_ttl"]),
         ({"default_ttl": 0}, ["default_ttl"]),
         ({"max_ttl": 60, "default_ttl": 61}, ["default_ttl"]),
+        ({"max_ttl": 0, "default_ttl": 0}, ["max_ttl", "default_ttl"]),
+        ({"max_ttl": MAX_TTL + 1, "default_ttl": MAX_TTL + 1}, ["max_ttl", "default_ttl"]),
         ({"display_name": "x" * 129, "max_ttl": -1}, ["display_name", "max_ttl"]),
     ],
     ids=repr,

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+
+from collections.abc import Iterator
+
+import grpc
 import pytest
 
 from google.rpc.error_details_pb2 import QuotaFailure, RetryInfo
 
-from tests.authority import RunningAuthority, StartAuthority, eventually
+from tests.authority import WAIT, RunningAuthority, StartAuthority, eventually
 from tests.faults import FaultyStore
 from tests.wire import LIST_PROJECTS, Connect, Wire, outcome, records, wait_for_record
+from tokenauthority.interceptors.admission import MAX_PUBLIC_STREAMS_OF_A_PEER
 
 
 HEALTH = "/grpc.health.v1.Health/Check"
+WATCH = "/grpc.health.v1.Health/Watch"
 
 
 @pytest.fixture
@@ -109,3 +117,51 @@ def test_takes_no_call_while_it_drains(running_authority: RunningAuthority, wire
     )
     assert "DRAINING" == records(running_authority.audit_path)[-1]["reason"]
     assert "OK" == health.code
+
+
+def test_streams_of_one_stranger_are_bounded(running_authority: RunningAuthority, connect: Connect) -> None:
+    """Health can be watched without a credential, but not so often that nobody else gets in."""
+    wire = connect(running_authority)
+    watch: grpc.UnaryStreamMultiCallable[bytes, bytes] = wire.channel.unary_stream(WATCH)
+    streams = [watch(b"") for _ in range(MAX_PUBLIC_STREAMS_OF_A_PEER)]
+    for stream in streams:
+        next(stream)
+    refused = watch(b"")
+    with pytest.raises(grpc.RpcError):
+        next(refused)
+    served = wire.call(LIST_PROJECTS)
+    for stream in streams:
+        stream.cancel()
+
+    assert (grpc.StatusCode.RESOURCE_EXHAUSTED, "OK") == (refused.code(), served.code)
+
+
+def test_a_call_without_a_message_waits_for_nothing(running_authority: RunningAuthority, wire: Wire) -> None:
+    """A stranger who only sends headers is refused by them, and holds nothing."""
+    with silent_call(wire) as call:
+        assert grpc.StatusCode.UNAUTHENTICATED == call.code()
+
+    assert "UNAUTHENTICATED" == records(running_authority.audit_path)[-1]["code"]
+
+
+def test_a_caller_without_a_message_is_held_to_the_deadline(start_authority: StartAuthority, connect: Connect) -> None:
+    """The server's own bound holds from the headers on."""
+    authority = start_authority(settings={"limits": {"max_deadline": 0.2}})
+    with silent_call(connect(authority), ("authorization", f"Bearer {authority.api_key}")) as call:
+        assert grpc.StatusCode.DEADLINE_EXCEEDED == call.code()
+
+
+@contextlib.contextmanager
+def silent_call(wire: Wire, *metadata: tuple[str, str]) -> Iterator[grpc.Call]:
+    """A call whose headers are sent and whose message never is."""
+    silent = threading.Event()
+
+    def nothing() -> Iterator[bytes]:
+        silent.wait(WAIT)
+        yield from ()
+
+    send: grpc.StreamUnaryMultiCallable[bytes, bytes] = wire.channel.stream_unary(LIST_PROJECTS)
+    try:
+        yield send.future(nothing(), metadata=metadata, timeout=WAIT)
+    finally:
+        silent.set()

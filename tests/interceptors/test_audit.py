@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from collections.abc import AsyncIterator
 from typing import cast
 
 import pytest
@@ -149,7 +150,7 @@ class _Memory:
 
 
 def _call(deadline: float) -> Call:
-    call = Call("/a/B", b"", cast("Context", None), streaming=False)
+    call = Call("/a/B", cast("AsyncIterator[object]", None), cast("Context", None), streaming=False)
     call.deadline = deadline
     call.record = AuditRecord(time=Millis(0), request_id="r", method="/a/B", peer="p")
     return call
@@ -163,8 +164,9 @@ async def test_tells_a_passed_deadline_from_a_client_that_left(seconds: float, c
     async def cancelled(call: Call) -> object:
         raise asyncio.CancelledError
 
+    audit = AuditInterceptor(log, unrecorded=(), finishing=())
     with pytest.raises(asyncio.CancelledError):
-        await AuditInterceptor(log, ()).intercept(_call(asyncio.get_running_loop().time() + seconds), cancelled)
+        await audit.intercept(_call(asyncio.get_running_loop().time() + seconds), cancelled)
 
     assert [code] == log.codes
 
@@ -177,7 +179,7 @@ async def test_drops_the_answer_however_the_log_fails(failure: Exception) -> Non
         return b"token"
 
     with pytest.raises(StatusError) as caught:
-        await AuditInterceptor(_Memory(failure), ()).intercept(_call(0.0), answered)
+        await AuditInterceptor(_Memory(failure), unrecorded=(), finishing=()).intercept(_call(0.0), answered)
 
     assert ("UNAVAILABLE", "AUDIT_UNAVAILABLE") == (caught.value.code.name, caught.value.reason)
     assert "canary" not in str(caught.value.status.details)
@@ -190,3 +192,26 @@ async def _any_session(authority: RunningAuthority) -> str:
     session = Session(session_id=session_id, project_id=authority.project_id, spec=SessionSpec(), create_time=now)
     await authority.app.store.create_session(session, None)
     return session_id
+
+
+async def test_a_call_that_changes_something_is_recorded_as_done_though_its_caller_has_left() -> None:
+    """What is begun in the store is done: a record that says CANCELLED would be false."""
+    log, begun, go_on = _Memory(), asyncio.Event(), asyncio.Event()
+
+    async def change(call: Call) -> object:
+        begun.set()
+        await go_on.wait()
+        call.record.object_id = "sec_0123456789abcdef"
+        return b"secret"
+
+    call = _call(0.0)
+    audit = AuditInterceptor(log, unrecorded=(), finishing={"/a/B"})
+    rpc = asyncio.ensure_future(audit.intercept(call, change))
+    await begun.wait()
+    rpc.cancel()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await rpc
+
+    assert ["OK"] == log.codes
+    assert ("NOT_DELIVERED", "sec_0123456789abcdef") == (call.record.reason, call.record.object_id)

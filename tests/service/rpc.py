@@ -34,9 +34,6 @@ D = TypeVar("D", bound=Message)
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
-    # A violation for each of 1000 items stands in the trailers.
-    ("grpc.max_metadata_size", 1024 * 1024),
-    ("grpc.absolute_max_metadata_size", 1024 * 1024),
     # A test that starts a second server must not be answered by the first one's connection.
     ("grpc.use_local_subchannel_pool", 1),
 )

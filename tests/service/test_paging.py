@@ -243,6 +243,26 @@ def test_refuses_bad_sizes_and_tokens(
     assert (grpc.StatusCode.INVALID_ARGUMENT, expected) == (failed.code, failed.fields)
 
 
+def test_names_every_bad_field_at_once(api: Api) -> None:
+    """A token is not called another list's where the request does not say which list it means."""
+    token = paging.next_token("other", (1, "x"))
+    lists: list[Callable[[], object]] = [
+        partial(sessions_of(api, "x", 99), -1, "!"),  # type: ignore[arg-type]
+        partial(sessions_of(api, "x"), -1, token),
+        partial(roles_of(api, "x"), -1, "!"),
+        partial(projects_of(api), -1, "!"),
+        partial(keys_of(api), -1, "!"),
+    ]
+
+    assert [
+        ["page_size", "page_token", "project_id", "state"],
+        ["page_size", "project_id"],
+        ["page_size", "page_token", "project_id"],
+        ["page_size", "page_token"],
+        ["page_size", "page_token"],
+    ] == [sorted(failure(call).fields) for call in lists]
+
+
 @pytest.mark.parametrize("listing", [projects_of, keys_of])
 def test_refuses_bad_sizes_and_tokens_of_lists_without_a_project(
     api: Api, listing: Callable[[Api], Callable[[int, str], Page]]

@@ -153,6 +153,28 @@ class TestCreate:
         assert grpc.StatusCode.INVALID_ARGUMENT == failed.code
         assert ["default_format", "display_name", "max_ttl", "project_id"] == sorted(failed.fields)
 
+    def test_an_unknown_format_is_named_with_all_else(self, api: Api) -> None:
+        """Also with both lifetimes."""
+        bad: dict[str, Any] = {"default_format": 99, "default_ttl": seconds(0), "max_ttl": seconds(MONTH + 1)}
+
+        failed = failure(lambda: create(api, project_id="x", display_name="x" * 129, **bad))
+
+        assert ["default_format", "default_ttl", "display_name", "max_ttl", "project_id"] == sorted(failed.fields)
+
+    def test_a_project_outside_the_grant_goes_before_what_is_wrong(self, connect: Connect) -> None:
+        """PERMISSION_DENIED, however malformed the rest is."""
+        founder = connect("founder")
+        bad: dict[str, Any] = {"default_format": 99}
+        calls: list[Callable[[], object]] = [
+            partial(create, founder, project_id=HOME, **bad),
+            partial(create, founder, **bad),
+            partial(import_opentok, founder, HOME, "x", **bad),
+            partial(import_vonage, founder, "x", project_id=HOME, **bad),
+            partial(founder.projects.ImportProject, project_pb2.ImportProjectRequest(project_id=HOME)),
+        ]
+
+        assert [grpc.StatusCode.PERMISSION_DENIED] * 5 == [failure(call).code for call in calls]
+
     @pytest.mark.parametrize(
         ("fields", "expected"),
         [
@@ -250,9 +272,12 @@ class TestImportOpenTok:
 
     def test_a_credential_is_required(self, api: Api) -> None:
         """One of the two."""
-        request = project_pb2.ImportProjectRequest()
+        request = project_pb2.ImportProjectRequest(project_id="x", default_format=99)  # type: ignore[arg-type]
+        none = project_pb2.ImportProjectRequest(default_format=VONAGE)
 
-        assert ["credential"] == failure(lambda: api.projects.ImportProject(request)).fields
+        fields = [failure(partial(api.projects.ImportProject, one)).fields for one in (request, none)]
+
+        assert [["default_format", "project_id", "credential"], ["credential"]] == fields
 
     def test_needs_a_grant_of_the_key(self, connect: Connect) -> None:
         """Whether the project exists or not."""
@@ -333,6 +358,12 @@ class TestImportVonage:
         expected = ["default_format", "max_ttl", "project_id", "vonage.application_id", "vonage.private_key"]
         assert expected == sorted(failed.fields)
 
+    def test_an_unknown_format_is_named_with_all_else(self, api: Api) -> None:
+        """The application and the key."""
+        failed = failure(lambda: import_vonage(api, "x", "y", default_format=99))
+
+        assert ["default_format", "vonage.application_id", "vonage.private_key"] == sorted(failed.fields)
+
     def test_one_that_is_here_already_is_refused(self, api: Api) -> None:
         """ALREADY_EXISTS, under whatever project id and in either case."""
         application = fresh_application()
@@ -408,6 +439,12 @@ class TestUpdate:
             (["max_ttl"], {}, ["project.max_ttl"]),
             (["max_ttl"], {"max_ttl": seconds(60)}, ["project.default_ttl"]),
             (["default_ttl"], {"default_ttl": seconds(MONTH + 1)}, ["project.default_ttl"]),
+            (["default_format", "max_ttl"], {}, ["project.default_format", "project.max_ttl"]),
+            (
+                ["default_format", "max_ttl", "default_ttl", "name"],
+                {"default_format": 99},
+                ["update_mask", "project.default_format", "project.max_ttl", "project.default_ttl"],
+            ),
             (
                 ["display_name", "max_ttl", "default_format"],
                 {"display_name": "x" * 129, "default_format": VONAGE},

@@ -99,6 +99,29 @@ def test_names_every_bad_field_at_once(api: Api, project_id: str) -> None:
     assert (grpc.StatusCode.INVALID_ARGUMENT, ["name", "permissions", "description"]) == (failed.code, failed.fields)
 
 
+def test_names_what_cannot_be_read_with_all_else(api: Api, project_id: str) -> None:
+    """A project id, a permission and a mask that there is not, together with what is too long."""
+    create = role_pb2.CreateRoleRequest(project_id="x", name="Host!", description="x" * 257)
+    create.permissions.append(99)  # type: ignore[arg-type]
+    update = role_pb2.UpdateRoleRequest(project_id="x", name="Host!", description="x" * 257)
+    update.permissions.append(99)  # type: ignore[arg-type]
+    update.update_mask.paths.extend(["permissions", "description", "name"])
+
+    failures = [failure(lambda: api.roles.CreateRole(create)), failure(lambda: api.roles.UpdateRole(update))]
+
+    assert [
+        ["description", "name", "permissions[0]", "project_id"],
+        ["description", "name", "permissions[0]", "project_id", "update_mask"],
+    ] == [sorted(failed.fields) for failed in failures]
+
+
+def test_a_project_outside_the_grant_goes_before_what_is_wrong(connect: Connect) -> None:
+    """PERMISSION_DENIED, however malformed the rest is."""
+    request = role_pb2.CreateRoleRequest(project_id=AWAY, name="Host!")
+
+    assert grpc.StatusCode.PERMISSION_DENIED == failure(lambda: connect("home").roles.CreateRole(request)).code
+
+
 @pytest.mark.parametrize("permission", [0, 99])
 def test_refuses_a_permission_that_there_is_not(api: Api, project_id: str, permission: int) -> None:
     """UNSPECIFIED is none either."""

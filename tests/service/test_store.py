@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import grpc
+import jwt
 import pytest
 
 from tests.authority import RunningAuthority, StartAuthority, eventually
@@ -24,7 +25,10 @@ from tokenauthority.storage.memory import MemoryStore
 from tokenauthority.storage.migrate import migrate
 from tokenauthority.storage.open import open_store
 from tokenauthority.storage.store import Store
-from tokenauthority.v1 import project_pb2, role_pb2, session_pb2
+from tokenauthority.v1 import project_pb2, role_pb2, session_pb2, token_pb2
+
+
+LISTEN = {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0"}
 
 
 class FallibleStore(MemoryStore):
@@ -134,6 +138,24 @@ class TestDown:
         assert "ACTIVE" == reason_of(api.verify(token, session_id=session_id))
 
 
+def test_a_token_of_a_session_that_no_store_can_look_for_is_malformed(
+    start_authority: StartAuthority, connect: Connect, postgres_url: str
+) -> None:
+    """PostgreSQL takes no U+0000: a well-signed token that has it gets a verdict, not an error."""
+    migrate(postgres_url)
+    authority = start_authority(store=open_store(postgres_url))
+    api = connect(authority=authority)
+    made = api.projects.CreateProject(project_pb2.CreateProjectRequest())
+    good = api.generate(
+        api.new_session(made.project.project_id).session_id, format=token_pb2.TOKEN_FORMAT_OPENTOK_JWT
+    ).token
+    claims = jwt.decode(good, made.secret.secret, algorithms=["HS256"], options={"verify_aud": False})
+    bad = jwt.encode({**claims, "session_id": claims["session_id"] + "\0"}, made.secret.secret, "HS256")
+
+    assert ["ACTIVE", "MALFORMED"] == [reason_of(api.verify(token)) for token in (good, bad)]
+    authority.do(authority.app.store.close())
+
+
 class TestSeveralServers:
     """Two servers, one SQLite file."""
 
@@ -219,3 +241,23 @@ class TestSeveralServers:
         request = session_pb2.ListSessionsRequest(project_id=project_id, page_token=token)
 
         assert ["page_token"] == failure(lambda: api.sessions.ListSessions(request)).fields
+
+    def test_what_one_has_just_made_is_good_at_the_other(
+        self, open_shared: Callable[[], Store], start_authority: StartAuthority, connect: Connect
+    ) -> None:
+        """Before the other has heard of it: no role, and no token under a new secret, is refused for that."""
+        sealer, rare = Sealer(MasterKey.generate()), {"database": {"poll_interval": 60}}
+        first, second = (
+            start_authority(store=open_shared(), sealer=sealer, settings={**rare, "listen": LISTEN}) for _ in range(2)
+        )
+        here, there = connect(authority=first), connect(authority=second)
+        session_id = here.new_session(first.project_id).session_id
+        known = there.generate(session_id, format=2).token
+        here.roles.CreateRole(
+            role_pb2.CreateRoleRequest(project_id=first.project_id, name="host", permissions=[PUBLISH])
+        )
+        here.projects.RotateProjectSecret(project_pb2.RotateProjectSecretRequest(project_id=first.project_id))
+        fresh = here.generate(session_id, format=2).token
+
+        assert "host" == there.generate(session_id, role="host").role
+        assert ["ACTIVE", "ACTIVE"] == [reason_of(there.verify(token)) for token in (known, fresh)]

@@ -270,8 +270,8 @@ def test_another_scope_is_refused(token_format: TokenFormat, scope: object) -> N
 
 
 @each_jwt_format
-@pytest.mark.parametrize("session_id", [None, "", "x" * 256, 7, [SESSION]])
-def test_a_session_id_of_no_sane_length_is_refused(token_format: TokenFormat, session_id: object) -> None:
+@pytest.mark.parametrize("session_id", [None, "", "x" * 256, 7, [SESSION], SESSION + "\0", "\0"])
+def test_a_session_id_that_no_session_has_is_refused(token_format: TokenFormat, session_id: object) -> None:
     """1 to 255 characters, and a string."""
     payload = payload_of(token_format, session_id=session_id)
 

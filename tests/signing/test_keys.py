@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from collections.abc import Callable
 from hashlib import sha256
 
 import jwt
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from tests.signing.builders import APPLICATION, SECRET, VONAGE, VONAGE_PEM, b64url, signing_key
 from tokenauthority.domain.key import Algorithm
+from tokenauthority.signing import private_keys
 from tokenauthority.signing.keys import ProjectSecret, SigningKey, VonageKey
 
 
@@ -145,7 +147,7 @@ def test_a_vonage_key_is_imported(form: PrivateFormat, around: str) -> None:
         (_pem(ec.generate_private_key(ec.SECP256R1()), PrivateFormat.PKCS8), "not an RSA key"),
         (_pem(SHORT_RSA, PrivateFormat.PKCS8), "2048 to 4096 bits, has 1024"),
         (_pem(rsa.generate_private_key(3, 2048), PrivateFormat.PKCS8), "public exponent"),
-        (VONAGE_PEM + " " * 20_000, "at most 16384 characters"),
+        (VONAGE_PEM + " " * 20_000, "at most 4096 characters"),
         (
             VONAGE.private_key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
             "no PEM private key",
@@ -207,3 +209,46 @@ def test_no_key_shows_its_secret() -> None:
     assert private not in shown
     assert "PrivateKey" not in shown
     assert APPLICATION in shown
+
+
+LONG_RSA = rsa.generate_private_key(65537, 4096)
+
+
+@pytest.mark.parametrize("format_", [PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL])
+def test_the_longest_key_fits_into_what_is_looked_at(format_: PrivateFormat) -> None:
+    """4096 bits, also with the line ends of Windows."""
+    text = _pem(LONG_RSA, format_).replace("\n", "\r\n")
+
+    assert 4096 == VonageKey.from_pem("k", APPLICATION, text).private_key.key_size
+
+
+def test_the_size_of_a_key_is_refused_before_its_numbers_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full check of a long key takes so long that it must not be had for the asking; a sealed key needs none."""
+    checks: list[bool] = []
+
+    def counted(load: Callable[..., object]) -> Callable[..., object]:
+        def loaded(*given: object, unsafe_skip_rsa_key_validation: bool = False, **more: object) -> object:
+            checks.append(not unsafe_skip_rsa_key_validation)
+            return load(*given, unsafe_skip_rsa_key_validation=unsafe_skip_rsa_key_validation, **more)
+
+        return loaded
+
+    for name in ("load_pem_private_key", "load_der_private_key"):
+        monkeypatch.setattr(private_keys, name, counted(getattr(private_keys, name)))
+    with pytest.raises(ValueError, match="2048 to 4096 bits"):
+        VonageKey.from_pem("k", APPLICATION, _pem(SHORT_RSA, PrivateFormat.PKCS8))
+    key = VonageKey.from_der("k", APPLICATION, VONAGE.to_der())
+
+    assert VONAGE.private_key.private_numbers() == key.private_key.private_numbers()
+    assert [False, False] == checks
+
+
+def test_a_key_whose_numbers_do_not_belong_together_is_refused() -> None:
+    """It has the right size and form, and would sign what nobody can verify."""
+    numbers = VONAGE.private_key.private_numbers()
+    n = numbers.public_numbers
+    broken = rsa.RSAPrivateNumbers(numbers.p, numbers.q, numbers.d + 2, numbers.dmp1, numbers.dmq1, numbers.iqmp, n)
+    text = _pem(broken.private_key(unsafe_skip_rsa_key_validation=True), PrivateFormat.PKCS8)
+
+    with pytest.raises(ValueError, match="damaged"):
+        VonageKey.from_pem("k", APPLICATION, text)

@@ -18,6 +18,9 @@ from tokenauthority.storage.store import Store
 Opener = Callable[[], Store]
 """Opens one more store on the same data, as a second server would."""
 
+ClosedLater = Callable[[Store], Store]
+"""Takes a store to be closed in the end, and gives it back."""
+
 
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
@@ -66,6 +69,18 @@ async def opener(request: pytest.FixtureRequest) -> AsyncIterator[Opener]:
             return store
 
         yield open_one
+
+
+@pytest.fixture
+async def closed_later() -> AsyncIterator[ClosedLater]:
+    """Closes in the end what a test opens itself, also when the test fails; ask for it after the URL."""
+    async with AsyncExitStack() as opened:
+
+        def keep(store: Store) -> Store:
+            opened.push_async_callback(store.close)
+            return store
+
+        yield keep
 
 
 @pytest.fixture

@@ -25,16 +25,18 @@ from tests.storage.builders import (
 from tokenauthority.domain.change import Change, ChangeKind
 from tokenauthority.domain.errors import (
     AlreadyExistsError,
+    InvalidRequestError,
     NotFoundError,
     PreconditionError,
     Reason,
     TokenAuthorityError,
+    Violation,
 )
 from tokenauthority.domain.key import KeyState
-from tokenauthority.domain.project import CredentialKind
-from tokenauthority.domain.role import Permission
+from tokenauthority.domain.project import CredentialKind, Project
+from tokenauthority.domain.role import Permission, Role
 from tokenauthority.domain.session import ArchiveMode, MediaMode, Session, SessionSpec, SessionState
-from tokenauthority.domain.times import Seconds
+from tokenauthority.domain.times import Millis, Seconds
 from tokenauthority.domain.token import TokenFormat
 from tokenauthority.storage.store import Store
 
@@ -167,15 +169,54 @@ class TestProjects:
             "external_sessions": True,
         }
 
-        await store.update_project(
-            make_project(**values, create_time=later(5), vonage_application_id=None, credentials=())
-        )
+        given: list[Project] = []
 
-        assert attrs.evolve(before, **values) == await store.get_project(PROJECT)
+        def change(project: Project) -> Project:
+            given.append(project)
+            return make_project(**values, create_time=later(5), vonage_application_id=None, credentials=())
+
+        answer = await store.update_project(PROJECT, change)
+
+        assert [before] == given
+        assert attrs.evolve(before, **values) == answer == await store.get_project(PROJECT)
+
+    async def test_concurrent_updates_of_a_project_all_last(self, store: Store, second_store: Store) -> None:
+        """Two servers change different fields at once, many times: every one of the changes is there in the end."""
+        await store.create_project(make_project(display_name="", default_ttl=Seconds(1), max_ttl=Seconds(1000)))
+
+        def longer_name(project: Project) -> Project:
+            return attrs.evolve(project, display_name=project.display_name + "x")
+
+        def longer_life(project: Project) -> Project:
+            return attrs.evolve(project, default_ttl=Seconds(project.default_ttl + 1))
+
+        await asyncio.gather(
+            *(store.update_project(PROJECT, longer_name) for _ in range(20)),
+            *(second_store.update_project(PROJECT, longer_life) for _ in range(20)),
+        )
+        project = await store.get_project(PROJECT)
+
+        assert project is not None
+        assert ("x" * 20, 21) == (project.display_name, project.default_ttl)
+
+    async def test_an_update_that_is_refused_writes_nothing(self, store: Store) -> None:
+        """The error of the change passes as it is."""
+        await store.create_project(make_project())
+        before = await store.last_change()
+
+        def refuse(_: Project) -> Project:
+            raise InvalidRequestError([Violation("max_ttl", "no")])
+
+        with pytest.raises(InvalidRequestError):
+            await store.update_project(PROJECT, refuse)
+
+        assert (make_project(), before) == (await store.get_project(PROJECT), await store.last_change())
 
     async def test_refuses_to_update_an_absent_project(self, store: Store) -> None:
         """An update makes no project."""
-        assert Reason.PROJECT_NOT_FOUND == await _refusal(store.update_project(make_project()), NotFoundError)
+        assert Reason.PROJECT_NOT_FOUND == await _refusal(
+            store.update_project(PROJECT, lambda project: project), NotFoundError
+        )
         assert 0 == await store.last_change()
 
 
@@ -291,7 +332,7 @@ class TestRoles:
         await store.create_role(make_role("Host"))
         await store.create_role(make_role("guest"))
 
-        await store.delete_role(PROJECT, "host", NOW)
+        await store.delete_role(PROJECT, "host")
 
         assert ["Host", "guest"] == [role.name for role in await store.list_roles(PROJECT)]
 
@@ -324,15 +365,39 @@ class TestRoles:
         await store.create_role(make_role("other"))
         changed = make_role(permissions=(Permission.PUBLISH,), description="", update_time=later(9))
 
-        await store.update_role(attrs.evolve(changed, create_time=later(5)))
+        given: list[Role] = []
 
+        def change(role: Role) -> Role:
+            given.append(role)
+            return attrs.evolve(changed, name="renamed", create_time=later(5))
+
+        answer = await store.update_role(PROJECT, "host", change)
+
+        assert ([make_role()], changed) == (given, answer)
         assert [changed, make_role("other")] == list(await store.list_roles(PROJECT))
+
+    async def test_concurrent_updates_of_a_role_all_last(self, store: Store, second_store: Store) -> None:
+        """Two servers change different fields at once, many times: every one of the changes is there in the end."""
+        await store.create_role(make_role(description=""))
+
+        def longer(role: Role) -> Role:
+            return attrs.evolve(role, description=role.description + "x")
+
+        def newer(role: Role) -> Role:
+            return attrs.evolve(role, update_time=Millis((role.update_time or 0) + 1))
+
+        await asyncio.gather(
+            *(store.update_role(PROJECT, "host", longer) for _ in range(20)),
+            *(second_store.update_role(PROJECT, "host", newer) for _ in range(20)),
+        )
+
+        assert [make_role(description="x" * 20, update_time=later(20))] == list(await store.list_roles(PROJECT))
 
     async def test_deletes_a_role(self, store: Store) -> None:
         """A role that was deleted is gone, and its name is free."""
         await store.create_role(make_role())
 
-        await store.delete_role(PROJECT, "host", later(1))
+        await store.delete_role(PROJECT, "host")
         gone = await store.list_roles(PROJECT)
         await store.create_role(make_role())
 
@@ -342,8 +407,8 @@ class TestRoles:
     async def test_tells_what_is_absent(self, store: Store) -> None:
         """A role needs a project; an absent role is neither updated nor deleted."""
         orphan = await _refusal(store.create_role(make_role(project_id="3")), NotFoundError)
-        updated = await _refusal(store.update_role(make_role()), NotFoundError)
-        deleted = await _refusal(store.delete_role(PROJECT, "host", NOW), NotFoundError)
+        updated = await _refusal(store.update_role(PROJECT, "host", lambda role: role), NotFoundError)
+        deleted = await _refusal(store.delete_role(PROJECT, "host"), NotFoundError)
 
         assert (Reason.PROJECT_NOT_FOUND, Reason.ROLE_NOT_FOUND, Reason.ROLE_NOT_FOUND) == (orphan, updated, deleted)
 
@@ -610,12 +675,12 @@ class TestChanges:
     async def test_every_change_is_told_once(self, store: Store) -> None:
         """Each method that makes something untrue tells of it, by kind, project and subject; no other does."""
         await store.create_project(make_project())
-        await store.update_project(make_project(display_name="new"))
+        await store.update_project(PROJECT, lambda project: attrs.evolve(project, display_name="new"))
         await store.add_secret(PROJECT, make_credential("secret-2"))
         await store.remove_secret(PROJECT, "secret-1")
         await store.create_role(make_role())
-        await store.update_role(make_role())
-        await store.delete_role(PROJECT, "host", NOW)
+        await store.update_role(PROJECT, "host", lambda role: role)
+        await store.delete_role(PROJECT, "host")
         session = await store.create_session(make_session(), make_repeat())
         await store.end_session(session, NOW)
         await store.add_first_key(make_key())
@@ -638,10 +703,10 @@ class TestChanges:
         before = await store.last_change()
 
         await _refusal(store.create_project(make_project()), AlreadyExistsError)
-        await _refusal(store.update_project(make_project("3")), NotFoundError)
+        await _refusal(store.update_project("3", lambda project: project), NotFoundError)
         await _refusal(store.remove_secret(PROJECT, "secret-1"), PreconditionError)
         await _refusal(store.create_role(make_role()), AlreadyExistsError)
-        await _refusal(store.delete_role(PROJECT, "absent", NOW), NotFoundError)
+        await _refusal(store.delete_role(PROJECT, "absent"), NotFoundError)
 
         assert before == await store.last_change()
 

@@ -14,13 +14,16 @@ from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import attrs
 import psycopg
 import pytest
 import sqlalchemy as sa
 
 from tests.postgres import PostgresServer, running_postgres
 from tests.storage.builders import NOW, PROJECT, make_project, make_session
+from tests.storage.conftest import ClosedLater
 from tokenauthority.domain.errors import Reason, UnavailableError
+from tokenauthority.domain.project import Project
 from tokenauthority.storage.address import PostgresAddress, SqliteAddress, parse_address
 from tokenauthority.storage.limits import StoreLimits
 from tokenauthority.storage.migrate import check_schema, migrate
@@ -45,9 +48,11 @@ async def _unavailable(call: Awaitable[object]) -> BaseException:
 async def sqlite_store(sqlite_url: str) -> AsyncIterator[Store]:
     """A SQLite store with a project in it."""
     store = open_store(sqlite_url, SHORT)
-    await store.create_project(make_project())
-    yield store
-    await store.close()
+    try:
+        await store.create_project(make_project())
+        yield store
+    finally:
+        await store.close()
 
 
 @pytest.fixture
@@ -64,9 +69,11 @@ async def postgres(migrated_postgres_url: str) -> AsyncIterator[PostgresDatabase
     address = parse_address(migrated_postgres_url)
     assert isinstance(address, PostgresAddress)
     database = PostgresDatabase(address.url, SHORT)
-    await SqlStore(database).create_project(make_project())
-    yield database
-    await database.close()
+    try:
+        await SqlStore(database).create_project(make_project())
+        yield database
+    finally:
+        await database.close()
 
 
 @pytest.fixture
@@ -116,25 +123,24 @@ async def test_sqlite_that_another_process_writes(sqlite_store: Store, path: Pat
     assert make_session() == written
 
 
-async def test_sqlite_file_that_is_broken(sqlite_url: str, path: Path) -> None:
+async def test_sqlite_file_that_is_broken(sqlite_url: str, path: Path, closed_later: ClosedLater) -> None:
     """A file that is no database is unavailable, for every kind of call."""
     path.write_bytes(b"not a database, " * 1000)  # noqa: ASYNC240 - nothing else runs on this loop
-    store = open_store(sqlite_url, SHORT)
+    store = closed_later(open_store(sqlite_url, SHORT))
 
     causes = [
         await _unavailable(store.create_project(make_project())),
         await _unavailable(store.get_project(PROJECT)),
         await _unavailable(store.list_roles(PROJECT)),
     ]
-    await store.close()
 
     assert all("not a database" in str(cause) for cause in causes)
 
 
-async def test_sqlite_file_that_is_not_there(tmp_path: Path) -> None:
+async def test_sqlite_file_that_is_not_there(tmp_path: Path, closed_later: ClosedLater) -> None:
     """A store never makes a file of its own accord, and works as soon as there is one."""
     url = f"sqlite:///{tmp_path}/authority.db"
-    store = open_store(url, SHORT)
+    store = closed_later(open_store(url, SHORT))
     for call in (store.get_project(PROJECT), store.create_project(make_project()), store.list_keys()):
         await _unavailable(call)
     made = list(tmp_path.iterdir())  # noqa: ASYNC240 - nothing else runs on this loop
@@ -142,31 +148,29 @@ async def test_sqlite_file_that_is_not_there(tmp_path: Path) -> None:
     migrate(url)
     await store.create_project(make_project())
     found = await store.get_project(PROJECT)
-    await store.close()
 
     assert [] == made
     assert make_project() == found
 
 
-async def test_database_without_its_tables(postgres_url: str) -> None:
+async def test_database_without_its_tables(postgres_url: str, closed_later: ClosedLater) -> None:
     """A schema that is not there is unavailable, and works as soon as it is."""
-    store = open_store(postgres_url, SHORT)
+    store = closed_later(open_store(postgres_url, SHORT))
     await _unavailable(store.get_project(PROJECT))
     await _unavailable(store.create_project(make_project()))
 
     migrate(postgres_url)
     await store.create_project(make_project())
     found = await store.get_project(PROJECT)
-    await store.close()
 
     assert make_project() == found
 
 
-async def test_postgresql_that_stops_and_returns(own_server: PostgresServer) -> None:
+async def test_postgresql_that_stops_and_returns(own_server: PostgresServer, closed_later: ClosedLater) -> None:
     """While PostgreSQL is down every call is unavailable; when it is back the same store works, with all it held."""
     url = own_server.url(own_server.create_database())
     migrate(url)
-    store = open_store(url, SHORT)
+    store = closed_later(open_store(url, SHORT))
     await store.create_project(make_project())
 
     own_server.stop()
@@ -177,17 +181,18 @@ async def test_postgresql_that_stops_and_returns(own_server: PostgresServer) -> 
     own_server.start()
     found = await store.get_project(PROJECT)
     written = await store.create_session(make_session(), None)
-    await store.close()
 
     assert make_project() == found
     assert make_session() == written
 
 
-async def test_postgresql_that_restarts_between_two_calls(own_server: PostgresServer) -> None:
+async def test_postgresql_that_restarts_between_two_calls(
+    own_server: PostgresServer, closed_later: ClosedLater
+) -> None:
     """A restart that happens while nobody asks is not noticed: connections that it cut are replaced."""
     url = own_server.url(own_server.create_database())
     migrate(url)
-    store = open_store(url, SHORT)
+    store = closed_later(open_store(url, SHORT))
     await store.create_project(make_project())
 
     own_server.stop()
@@ -196,22 +201,20 @@ async def test_postgresql_that_restarts_between_two_calls(own_server: PostgresSe
     own_server.stop()
     own_server.start()
     found = await store.get_session("2_session")
-    await store.close()
 
     assert make_session() == found
 
 
-async def test_unreachable_server_is_told_without_the_password() -> None:
+async def test_unreachable_server_is_told_without_the_password(closed_later: ClosedLater) -> None:
     """No error of a server that does not answer shows the password."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     url = f"postgresql://user:hunter2secret@127.0.0.1:{port}/db?sslpassword=hunter2secret"
-    store = open_store(url, SHORT)
+    store = closed_later(open_store(url, SHORT))
 
     cause = await _unavailable(store.get_project(PROJECT))
     with pytest.raises(UnavailableError) as caught:
         migrate(url)
-    await store.close()
 
     assert "refused" in str(cause)
     assert "hunter2secret" not in f"{cause} {cause!r} {caught.value.__cause__!r}"
@@ -220,13 +223,17 @@ async def test_unreachable_server_is_told_without_the_password() -> None:
 async def test_statement_that_takes_too_long(postgres: PostgresDatabase, migrated_postgres_url: str) -> None:
     """A statement that waits for a lock for too long is given up, and the store goes on."""
     store = SqlStore(postgres)
+
+    def renamed(project: Project) -> Project:
+        return attrs.evolve(project, display_name="new")
+
     with psycopg.connect(migrated_postgres_url) as other:
         other.execute("LOCK TABLE projects")
         causes = [
-            await _unavailable(store.update_project(make_project(display_name="new"))),
+            await _unavailable(store.update_project(PROJECT, renamed)),
             await _unavailable(store.get_project(PROJECT)),
         ]
-    await store.update_project(make_project(display_name="new"))
+    await store.update_project(PROJECT, renamed)
 
     assert all("statement timeout" in str(cause) for cause in causes)
     assert make_project(display_name="new") == await store.get_project(PROJECT)
@@ -305,14 +312,13 @@ async def test_commit_of_unknown_outcome_is_not_repeated(postgres: PostgresDatab
     assert make_project() == await SqlStore(postgres).get_project(PROJECT)
 
 
-async def test_a_broken_promise_is_no_outage(sql_url: str) -> None:
+async def test_a_broken_promise_is_no_outage(sql_url: str, closed_later: ClosedLater) -> None:
     """A second session of one id is a bug of the caller, not an outage, and its error shows no values."""
-    store = open_store(sql_url)
+    store = closed_later(open_store(sql_url))
     await store.create_project(make_project())
     await store.create_session(make_session(), None)
 
     with pytest.raises(sa.exc.IntegrityError) as caught:
         await store.create_session(make_session(create_time=NOW), None)
-    await store.close()
 
     assert "SQL parameters hidden" in str(caught.value)

@@ -23,6 +23,7 @@ from tests.storage.builders import (
     make_role,
     make_session,
 )
+from tests.storage.conftest import ClosedLater
 from tokenauthority.domain.change import ChangeKind
 from tokenauthority.domain.session import SessionState
 from tokenauthority.domain.times import Millis
@@ -64,9 +65,9 @@ async def postgres(migrated_postgres_url: str) -> AsyncIterator[PostgresDatabase
     await database.close()
 
 
-async def test_everything_outlives_the_process(sql_url: str) -> None:
+async def test_everything_outlives_the_process(sql_url: str, closed_later: ClosedLater) -> None:
     """What was kept is there when the store is opened again, and its changes go on from their number."""
-    first = open_store(sql_url)
+    first = closed_later(open_store(sql_url))
     await first.create_project(make_project())
     await first.create_role(make_role())
     session = await first.create_session(make_session(), make_repeat())
@@ -75,7 +76,7 @@ async def test_everything_outlives_the_process(sql_url: str) -> None:
     last = await first.last_change()
     await first.close()
 
-    second = open_store(sql_url)
+    second = closed_later(open_store(sql_url))
     kept = (
         await second.get_project(PROJECT),
         await second.list_roles(PROJECT),
@@ -83,9 +84,8 @@ async def test_everything_outlives_the_process(sql_url: str) -> None:
         await second.list_keys(),
         await second.last_change(),
     )
-    await second.update_project(make_project())
+    await second.update_project(PROJECT, lambda project: project)
     now = await second.last_change()
-    await second.close()
 
     assert (make_project(), [make_role()], ended, [key], last) == kept
     assert now > last
@@ -214,10 +214,10 @@ async def test_postgresql_sets_what_its_writers_rely_on(migrated_postgres_url: s
 
 
 async def test_later_writer_waits_for_the_commit_of_an_earlier_one(
-    postgres: PostgresDatabase, migrated_postgres_url: str
+    postgres: PostgresDatabase, migrated_postgres_url: str, closed_later: ClosedLater
 ) -> None:
     """A change that has its number but is not committed keeps later ones from being seen before it."""
-    store = open_store(migrated_postgres_url)
+    store = closed_later(open_store(migrated_postgres_url))
     engine = sa.create_engine(_postgres(migrated_postgres_url))
     with psycopg.connect(migrated_postgres_url, autocommit=True) as watcher:
         with engine.begin() as earlier:
@@ -230,7 +230,6 @@ async def test_later_writer_waits_for_the_commit_of_an_earlier_one(
             seen_meanwhile = await store.changes_after(0, 10)
         await later_one
     seen = await store.changes_after(0, 10)
-    await store.close()
     engine.dispose()
 
     assert [] == list(seen_meanwhile)

@@ -19,7 +19,7 @@ async def test_a_role_is_what_it_was_just_made_changed_to_or_not_there() -> None
     seen.append(await world.catalog.role(world.project_id, "host"))
     changed = await roles.update(world.project_id, "host", NOW, permissions=(Permission.SIGNAL,), description="changed")
     seen.append(await world.catalog.role(world.project_id, "host"))
-    await roles.delete(world.project_id, "host", NOW)
+    await roles.delete(world.project_id, "host")
     seen.append(await world.catalog.role(world.project_id, "host"))
 
     assert [None, role, changed, None] == seen

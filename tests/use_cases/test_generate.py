@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.authority import EVERYTHING
 from tests.use_cases.world import NOW, World, make_world, platform_session, rsa_pem
-from tokenauthority.authority.projects import ProjectSpec, VonageImport
+from tokenauthority.authority.project_spec import ProjectSpec, VonageImport
 from tokenauthority.domain.errors import InvalidRequestError, PermissionDeniedError, Reason, UnavailableError
 from tokenauthority.domain.role import BUILT_IN_ROLES
 from tokenauthority.domain.session import Session

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import threading
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
 import pytest
+
+from cryptography.hazmat.primitives import serialization
 
 from tests.authority import EVERYTHING
 from tests.use_cases.world import NOW, make_world, rsa_pem
-from tokenauthority.authority.projects import OpenTokImport, Projects, ProjectSpec, VonageImport
+from tokenauthority.authority.project_spec import OpenTokImport, ProjectSpec, VonageImport
+from tokenauthority.authority.projects import Projects
 from tokenauthority.authority.vault import Vault
 from tokenauthority.domain.errors import AlreadyExistsError, Reason
 from tokenauthority.domain.project import Project
 from tokenauthority.domain.times import Millis
+from tokenauthority.signing import private_keys
 from tokenauthority.storage import refusals
 from tokenauthority.storage.memory import MemoryStore
 
@@ -90,6 +100,42 @@ async def test_a_cached_project_does_not_undo_another_servers_change() -> None:
     changed = await other.update(world.project_id, {"display_name": "x"})
 
     assert (True, "x") == (changed.external_sessions, changed.display_name)
+
+
+class RacingStore(MemoryStore):
+    """A store in which another server renames the project just before a change is written."""
+
+    async def update_project(self, project_id: str, change: Callable[[Project], Project]) -> Project:
+        """See `Store`."""
+        await super().update_project(project_id, lambda project: attrs.evolve(project, display_name="theirs"))
+        return await super().update_project(project_id, change)
+
+
+async def test_an_update_keeps_what_another_server_wrote_in_the_meantime() -> None:
+    """Only the fields that were asked for are written."""
+    world = await make_world(RacingStore())
+
+    changed = await world.projects.update(world.project_id, {"external_sessions": True})
+
+    assert (True, "theirs") == (changed.external_sessions, changed.display_name)
+
+
+async def test_a_private_key_is_checked_off_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes a tenth of a second and more."""
+    world = await make_world()
+    threads: list[threading.Thread] = []
+    load = serialization.load_pem_private_key
+
+    def noted(*given: Any, **more: Any) -> object:
+        threads.append(threading.current_thread())
+        return load(*given, **more)
+
+    monkeypatch.setattr(private_keys, "load_pem_private_key", noted)
+    source = VonageImport(application_id=APPLICATION, private_key=rsa_pem())
+    await world.projects.import_vonage(ProjectSpec(), source, EVERYTHING, NOW)
+
+    assert threads
+    assert threading.current_thread() not in threads
 
 
 async def test_repr_shows_no_secret() -> None:

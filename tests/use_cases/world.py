@@ -14,7 +14,8 @@ from tests.authority import EVERYTHING, make_caller
 from tokenauthority.authority.catalog import Catalog
 from tokenauthority.authority.generate import Generate
 from tokenauthority.authority.keys import Keys
-from tokenauthority.authority.projects import Projects, ProjectSpec
+from tokenauthority.authority.project_spec import ProjectSpec
+from tokenauthority.authority.projects import Projects
 from tokenauthority.authority.sessions import Sessions
 from tokenauthority.authority.vault import Vault
 from tokenauthority.authority.verify import Verify

@@ -94,7 +94,9 @@ class AuditLine(msgspec.Struct, omit_defaults=True, kw_only=True):
     subject: str = ""
     object_id: str = ""
     token_ids: tuple[str, ...] = ()
+    items: int | None = None
     tokens: tuple[AuditedToken, ...] = ()
+    changes: tuple[str, ...] = ()
     code: str
     reason: str = ""
     duration_us: int
@@ -121,7 +123,9 @@ class AuditLine(msgspec.Struct, omit_defaults=True, kw_only=True):
             subject=record.subject,
             object_id=record.object_id,
             token_ids=record.token_ids,
+            items=record.items,
             tokens=record.tokens,
+            changes=record.changes,
             code=record.code,
             reason=record.reason,
             duration_us=record.duration_us,

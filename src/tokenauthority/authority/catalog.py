@@ -73,6 +73,14 @@ class Catalog:
             tenant = self._open(project, epoch)
         return tenant
 
+    async def renewed(self, tenant: Tenant) -> Tenant | None:
+        """The project with its keys if the store has others for it now; another server may have changed them."""
+        epoch = self._epoch
+        project = await self._store.get_project(tenant.project.project_id)
+        if project is None or project.credentials == tenant.project.credentials:
+            return None
+        return self._open(project, epoch)
+
     async def tenant_of(self, owner: str) -> Tenant | None:
         """The project that a session id or token names: by its id, or by its Vonage application id (lower case)."""
         if is_project_id(owner):
@@ -93,13 +101,15 @@ class Catalog:
         built_in = BUILT_IN_ROLES.get(name)
         if built_in is not None:
             return built_in
-        roles = self._roles.get(project_id)
-        if roles is None:
+        role = self._roles.get(project_id, {}).get(name)
+        if role is None:
+            # Another server may have made it a moment ago: no role is refused for not being at hand.
             epoch = self._epoch
-            roles = {role.name: role for role in await self._store.list_roles(project_id)}
+            roles = {found.name: found for found in await self._store.list_roles(project_id)}
             if epoch == self._epoch:
                 self._roles[project_id] = roles
-        return roles.get(name)
+            role = roles.get(name)
+        return role
 
     async def session(self, session_id: str) -> Session | None:
         """The session, or None."""

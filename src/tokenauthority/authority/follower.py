@@ -36,6 +36,8 @@ class Follower:
         self._clock = clock
         self._interval = interval
         self._sequence = 0
+        self._ring_changed = False
+        self._failure = ""
         self._logger = structlog.stdlib.get_logger(__name__)
         self.fresh = False
 
@@ -58,16 +60,23 @@ class Follower:
         """Take in every change since the last look."""
         try:
             while changes := await self._store.changes_after(self._sequence, _BATCH):
-                if any(change.kind is ChangeKind.KEY for change in changes):
-                    await self._keys.load(self._clock())
                 for change in changes:
                     self._catalog.apply(change)
+                self._ring_changed |= any(change.kind is ChangeKind.KEY for change in changes)
                 self._sequence = changes[-1].sequence
-            self.fresh = True
+            if self._ring_changed:
+                await self._keys.load(self._clock())
+                self._ring_changed = False
+            self._note(fresh=True)
         except UnavailableError:
             self.fresh = False
-        except Exception:
+        except Exception as error:  # noqa: BLE001 - told to the log and to readiness
             # Such as a key that another server sealed under another master key: this server must not go on unnoticed
             # with what it has, and must not stop following either.
-            self.fresh = False
-            self._logger.exception("follower.failed", sequence=self._sequence)
+            self._note(fresh=False, error=error)
+
+    def _note(self, *, fresh: bool, error: Exception | None = None) -> None:
+        if error is not None and str(error) != self._failure:
+            self._logger.error("follower.failed", sequence=self._sequence, exc_info=error)
+        self._failure = "" if error is None else str(error)
+        self.fresh = fresh

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 
-from typing import TYPE_CHECKING, Final, TypedDict
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import attrs
 
+from tokenauthority.authority.project_spec import (
+    NewSecret,
+    format_violations,
+    new_project,
+    spec_violations,
+)
 from tokenauthority.domain.caller import ANY
 from tokenauthority.domain.change import ChangeKind
 from tokenauthority.domain.errors import (
@@ -19,8 +26,7 @@ from tokenauthority.domain.errors import (
     Violation,
 )
 from tokenauthority.domain.ids import MAX_PROJECT_ID, is_project_id, is_uuid
-from tokenauthority.domain.project import MAX_LIVE_SECRETS, Project, is_secret, project_violations
-from tokenauthority.domain.times import DEFAULT_TTL, MAX_TTL, Seconds
+from tokenauthority.domain.project import MAX_LIVE_SECRETS, is_secret, project_violations
 from tokenauthority.domain.token import TokenFormat
 
 
@@ -28,9 +34,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tokenauthority.authority.catalog import Catalog
+    from tokenauthority.authority.project_spec import OpenTokImport, ProjectChanges, ProjectSpec, VonageImport
     from tokenauthority.authority.vault import Vault
     from tokenauthority.domain.caller import Grant
-    from tokenauthority.domain.project import Credential
+    from tokenauthority.domain.project import Credential, Project
     from tokenauthority.domain.times import Millis
     from tokenauthority.storage.store import Store
 
@@ -44,52 +51,6 @@ _NO_APPLICATION: Final = "00000000-0000-0000-0000-000000000000"
 """Stands in where the application id is none, so that the key is looked at all the same. RFC 9562's Nil UUID."""
 
 _MAX_SECRET_ID: Final = 64
-
-
-@attrs.frozen(kw_only=True)
-class ProjectSpec:
-    """What a caller asks of a new project; None means the default."""
-
-    project_id: str = ""
-    display_name: str = ""
-    default_format: TokenFormat | None = None
-    default_ttl: Seconds | None = None
-    max_ttl: Seconds | None = None
-    external_sessions: bool | None = None
-
-
-class ProjectChanges(TypedDict, total=False):
-    """New values of a project, by field; what is not there stays."""
-
-    display_name: str
-    default_format: TokenFormat
-    default_ttl: Seconds
-    max_ttl: Seconds
-    external_sessions: bool
-
-
-@attrs.frozen(kw_only=True)
-class OpenTokImport:
-    """A project of the OpenTok platform."""
-
-    api_key: str
-    api_secret: str = attrs.field(repr=False)
-
-
-@attrs.frozen(kw_only=True)
-class VonageImport:
-    """An application of Vonage Video with its private key in PEM."""
-
-    application_id: str
-    private_key: str = attrs.field(repr=False)
-
-
-@attrs.frozen(kw_only=True)
-class NewSecret:
-    """A secret that was just made: the only time that its value is shown."""
-
-    credential: Credential
-    value: str = attrs.field(repr=False)
 
 
 class Projects:
@@ -106,11 +67,12 @@ class Projects:
         Raises:
             InvalidRequestError, PermissionDeniedError, AlreadyExistsError, UnavailableError.
         """
-        project = _new_project(spec, now, TokenFormat.SESSION_JWT, external=False)
-        _refuse(_violations(project))
+        _require_granted(grant, spec.project_id, "project_id")
+        project = new_project(spec, now, TokenFormat.SESSION_JWT, external=False)
+        _refuse(spec_violations(spec, project))
         value = secrets.token_hex(20)
         credential = self._vault.seal_secret(value, now)
-        return await self._add(project, credential, grant), NewSecret(credential=credential, value=value)
+        return await self._add(project, credential), NewSecret(credential=credential, value=value)
 
     async def import_opentok(self, spec: ProjectSpec, source: OpenTokImport, grant: Grant, now: Millis) -> Project:
         """A project of the OpenTok platform, under its own API key as project id.
@@ -118,9 +80,11 @@ class Projects:
         Raises:
             InvalidRequestError, PermissionDeniedError, AlreadyExistsError, UnavailableError.
         """
+        if source.api_key:
+            _require_granted(grant, source.api_key, "opentok.api_key")
         unnamed = attrs.evolve(spec, project_id="")
-        project = _new_project(unnamed, now, TokenFormat.OPENTOK_JWT, external=True)
-        violations = _violations(project)
+        project = new_project(unnamed, now, TokenFormat.OPENTOK_JWT, external=True)
+        violations = spec_violations(unnamed, project)
         if spec.project_id:
             violations.append(Violation("project_id", "must not be set: the API key becomes the project id"))
         if not is_project_id(source.api_key):
@@ -129,7 +93,7 @@ class Projects:
             violations.append(Violation("opentok.api_secret", "must be 40 hex characters"))
         _refuse(violations)
         credential = self._vault.seal_secret(source.api_secret, now)
-        return await self._add(attrs.evolve(project, project_id=source.api_key), credential, grant)
+        return await self._add(attrs.evolve(project, project_id=source.api_key), credential)
 
     async def import_vonage(self, spec: ProjectSpec, source: VonageImport, grant: Grant, now: Millis) -> Project:
         """A project that stands for an application of Vonage Video.
@@ -137,17 +101,32 @@ class Projects:
         Raises:
             InvalidRequestError, PermissionDeniedError, AlreadyExistsError, UnavailableError.
         """
+        _require_granted(grant, spec.project_id, "project_id")
         application_id = source.application_id.lower() if is_uuid(source.application_id) else _NO_APPLICATION
-        project = _new_project(spec, now, TokenFormat.VONAGE_JWT, external=True, application_id=application_id)
-        violations = _violations(project)
+        project = new_project(spec, now, TokenFormat.VONAGE_JWT, external=True, application_id=application_id)
+        violations = spec_violations(spec, project)
         if application_id == _NO_APPLICATION:
             violations.append(Violation("vonage.application_id", "must be a UUID"))
         try:
-            credential = self._vault.seal_vonage_key(source.private_key, application_id, now)
+            # Checking an RSA key takes a tenth of a second and more.
+            credential = await asyncio.to_thread(self._vault.seal_vonage_key, source.private_key, application_id, now)
         except ValueError as error:
             raise InvalidRequestError([*violations, Violation("vonage.private_key", str(error))]) from error
         _refuse(violations)
-        return await self._add(project, credential, grant)
+        return await self._add(project, credential)
+
+    def refuse_import(self, spec: ProjectSpec, grant: Grant, now: Millis, violation: Violation) -> NoReturn:
+        """Refuse an import without a usable source for *violation*, and for all else that is wrong with it.
+
+        Raises:
+            InvalidRequestError, PermissionDeniedError.
+        """
+        if spec.project_id:
+            _require_granted(grant, spec.project_id, "project_id")
+        # Which formats it may have as its default depends on the source.
+        spec = attrs.evolve(spec, default_format=None)
+        project = new_project(spec, now, TokenFormat.SESSION_JWT, external=True)
+        raise InvalidRequestError([*spec_violations(spec, project), violation])
 
     async def get(self, project_id: str) -> Project:
         """The project (already chosen by the grant).
@@ -169,17 +148,22 @@ class Projects:
         only = None if ANY in grant.projects else grant.projects
         return await self._store.list_projects(after=after, limit=limit, only=only)
 
-    async def update(self, project_id: str, changes: ProjectChanges) -> Project:
+    async def update(self, project_id: str, changes: ProjectChanges, problems: Sequence[Violation] = ()) -> Project:
         """The project with the values of *changes*, by field name.
+
+        *problems* are what of them could not even be read; they are named with all others.
 
         Raises:
             InvalidRequestError, NotFoundError, UnavailableError.
         """
-        project = await self._fresh(project_id)
-        changed = attrs.evolve(project, **changes)
-        violations = [*project_violations(changed), *_format_violations(changed, has_secret=bool(changed.secrets))]
-        _refuse([v.under("project") for v in violations])
-        await self._store.update_project(changed)
+
+        def change(project: Project) -> Project:
+            changed = attrs.evolve(project, **changes)
+            found = [*project_violations(changed), *format_violations(changed, has_secret=bool(changed.secrets))]
+            _refuse([*problems, *(violation.under("project") for violation in found)])
+            return changed
+
+        changed = await self._store.update_project(project_id, change)
         self._catalog.forget(ChangeKind.PROJECT, project_id, project_id)
         return changed
 
@@ -223,9 +207,7 @@ class Projects:
             raise NotFoundError.project(project_id)
         return project
 
-    async def _add(self, project: Project, credential: Credential, grant: Grant) -> Project:
-        # Without a wanted id only a grant of every project can name the one that will be picked.
-        grant.require_project(project.project_id or ANY, "project_id")
+    async def _add(self, project: Project, credential: Credential) -> Project:
         project = attrs.evolve(project, credentials=(credential,))
         if not project.project_id:
             return await self._add_picked(project)
@@ -246,37 +228,13 @@ class Projects:
         raise AssertionError("unreachable")
 
 
-def _new_project(
-    spec: ProjectSpec, now: Millis, default_format: TokenFormat, *, external: bool, application_id: str | None = None
-) -> Project:
-    max_ttl = MAX_TTL if spec.max_ttl is None else spec.max_ttl
-    return Project(
-        project_id=spec.project_id,
-        display_name=spec.display_name,
-        default_format=spec.default_format or default_format,
-        default_ttl=min(DEFAULT_TTL, max_ttl) if spec.default_ttl is None else spec.default_ttl,
-        max_ttl=max_ttl,
-        external_sessions=external if spec.external_sessions is None else spec.external_sessions,
-        create_time=now,
-        vonage_application_id=application_id,
-    )
+def _require_granted(grant: Grant, project_id: str, field: str) -> None:
+    """Refuse a new project outside of the grant before anything else; a malformed id is for others to refuse.
 
-
-def _violations(project: Project) -> list[Violation]:
-    """What is wrong with a new project, but for its credential: an application has its key, any other a secret."""
-    found = project_violations(project)
-    if project.project_id and not is_project_id(project.project_id):
-        found.append(Violation("project_id", f"must be a decimal number from 1 to {MAX_PROJECT_ID}"))
-    found += _format_violations(project, has_secret=not project.vonage_application_id)
-    return found
-
-
-def _format_violations(project: Project, *, has_secret: bool) -> list[Violation]:
-    if project.default_format is TokenFormat.VONAGE_JWT and not project.vonage_application_id:
-        return [Violation("default_format", "VONAGE_JWT needs an imported application")]
-    if project.default_format in {TokenFormat.OPENTOK_T1, TokenFormat.OPENTOK_JWT} and not has_secret:
-        return [Violation("default_format", "needs a project secret, which this has not")]
-    return []
+    Without a wanted id only a grant of every project can name the one that will be picked.
+    """
+    if not project_id or is_project_id(project_id):
+        grant.require_project(project_id or ANY, field)
 
 
 def _refuse(violations: list[Violation]) -> None:

@@ -60,15 +60,13 @@ class Roles:
             raise NotFoundError.role(name)
         return role
 
-    async def create(self, role: Role) -> Role:
-        """A new role.
+    async def create(self, role: Role, problems: Sequence[Violation] = ()) -> Role:
+        """A new role. *problems* are what of it could not even be read; they are named with all others.
 
         Raises:
             InvalidRequestError, NotFoundError, AlreadyExistsError, PreconditionError, UnavailableError.
         """
-        violations = role_violations(role)
-        if violations:
-            raise InvalidRequestError(violations)
+        _refuse([*problems, *role_violations(role)])
         if role.name in BUILT_IN_ROLES:
             raise AlreadyExistsError(Reason.ROLE_EXISTS, "role", role.name)
         await self._store.create_role(role)
@@ -83,48 +81,49 @@ class Roles:
         *,
         permissions: tuple[Permission, ...] | None,
         description: str | None,
+        problems: Sequence[Violation] = (),
     ) -> Role:
         """The role with other permissions, another description, or both; None leaves one as it is.
+
+        *problems* are as those of `create`.
 
         Raises:
             InvalidRequestError, NotFoundError, PreconditionError, UnavailableError.
         """
-        role = await self._own(project_id, name)
-        changed = attrs.evolve(
-            role,
-            permissions=role.permissions if permissions is None else permissions,
-            description=role.description if description is None else description,
-            update_time=now,
-        )
-        violations = role_violations(changed)
-        if violations:
-            raise InvalidRequestError(violations)
-        await self._store.update_role(changed)
-        self._catalog.forget(ChangeKind.ROLE, project_id, name)
-        return changed
 
-    async def delete(self, project_id: str, name: str, now: Millis) -> None:
+        def change(role: Role) -> Role:
+            return attrs.evolve(
+                role,
+                permissions=role.permissions if permissions is None else permissions,
+                description=role.description if description is None else description,
+                update_time=now,
+            )
+
+        # What stays as it is was good when it came.
+        _refuse([*problems, *role_violations(change(Role(name=name, permissions=tuple(Permission))))])
+        await self._require_changeable(project_id, name)
+        role = await self._store.update_role(project_id, name, change)
+        self._catalog.forget(ChangeKind.ROLE, project_id, name)
+        return role
+
+    async def delete(self, project_id: str, name: str) -> None:
         """Forget a role that no caller's grant names.
 
         Raises:
             InvalidRequestError, NotFoundError, PreconditionError, UnavailableError.
         """
-        await self._own(project_id, name)
-        if self._named_in_a_grant(project_id, name):
+        _require_name(name)
+        await self._require_changeable(project_id, name)
+        there = any(role.name == name for role in await self._store.list_roles(project_id))
+        if there and self._named_in_a_grant(project_id, name):
             raise PreconditionError(Reason.ROLE_IN_USE, name, f"a caller's grant names the role {name}")
-        await self._store.delete_role(project_id, name, now)
+        await self._store.delete_role(project_id, name)
         self._catalog.forget(ChangeKind.ROLE, project_id, name)
 
-    async def _own(self, project_id: str, name: str) -> Role:
-        """The project's own role as the store has it now: a cached one could undo another server's change."""
-        _require_name(name)
+    async def _require_changeable(self, project_id: str, name: str) -> None:
         await self._require_project(project_id)
         if name in BUILT_IN_ROLES:
             raise PreconditionError(Reason.ROLE_BUILT_IN, name, f"the role {name} is built in and cannot be changed")
-        for role in await self._store.list_roles(project_id):
-            if role.name == name:
-                return role
-        raise NotFoundError.role(name)
 
     async def _require_project(self, project_id: str) -> None:
         if await self._catalog.tenant(project_id) is None:
@@ -135,3 +134,8 @@ def _require_name(name: str) -> None:
     """Refuse what no role can be called, before it gets into any message."""
     if not is_role_name(name):
         raise InvalidRequestError([Violation("name", ROLE_NAME_RULE)])
+
+
+def _refuse(violations: Sequence[Violation]) -> None:
+    if violations:
+        raise InvalidRequestError(violations)

@@ -69,9 +69,10 @@ class Verify:
         try:
             unverified = formats.parse(token)
             tenant = await self._tenant(unverified, grant)
-            signed = self._signed(unverified, tenant)
+            verified = await self._verified(unverified, tenant)
         except TokenRejectedError as rejected:
             return Verdict(reason=rejected.reason, detail=rejected.detail)
+        signed = _signed(unverified.format, verified, tenant)
         try:
             self._require_time(signed.claims, whole_seconds(now))
             await self._require_session(signed.claims, tenant, session_id)
@@ -87,19 +88,19 @@ class Verify:
             raise TokenRejectedError(InactiveReason.PROJECT_UNKNOWN, "the token's project is not known to the caller")
         return tenant
 
-    def _signed(self, unverified: Unverified, tenant: Tenant) -> Signed:
-        verified = self._verified(unverified, tenant)
-        claims = verified.claims
-        native = unverified.format is TokenFormat.SESSION_JWT
-        return Signed(
-            format=unverified.format,
-            key_id=verified.key_id,
-            project_id=tenant.project.project_id,
-            permissions=claims.permissions if native else BUILT_IN_ROLES[claims.role].permissions,
-            claims=claims,
-        )
+    async def _verified(self, unverified: Unverified, tenant: Tenant) -> Verified:
+        try:
+            return self._check_signature(unverified, tenant)
+        except TokenRejectedError:
+            if unverified.format is TokenFormat.SESSION_JWT:
+                raise
+            # No token is refused for a secret that another server made a moment ago.
+            renewed = await self._catalog.renewed(tenant)
+            if renewed is None:
+                raise
+            return self._check_signature(unverified, renewed)
 
-    def _verified(self, unverified: Unverified, tenant: Tenant) -> Verified:
+    def _check_signature(self, unverified: Unverified, tenant: Tenant) -> Verified:
         match unverified.format:
             case TokenFormat.SESSION_JWT:
                 return session_jwt.verify(unverified, self._keys.ring, self._issuer)
@@ -128,6 +129,18 @@ class Verify:
             raise TokenRejectedError(InactiveReason.SESSION_MISMATCH, "the session is not one of the token's project")
         if known is None and not tenant.project.external_sessions:
             raise TokenRejectedError(InactiveReason.SESSION_MISMATCH, "the session was never made here")
+
+
+def _signed(token_format: TokenFormat, verified: Verified, tenant: Tenant) -> Signed:
+    claims = verified.claims
+    native = token_format is TokenFormat.SESSION_JWT
+    return Signed(
+        format=token_format,
+        key_id=verified.key_id,
+        project_id=tenant.project.project_id,
+        permissions=claims.permissions if native else BUILT_IN_ROLES[claims.role].permissions,
+        claims=claims,
+    )
 
 
 def _require_permissions(signed: Signed, required: Collection[Permission]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -10,8 +11,10 @@ def main() -> None:
     try:
         import click  # noqa: F401 - only to see whether it is there
     except ModuleNotFoundError:
-        print("the command line needs more: install tokenauthority[server]", file=sys.stderr)  # noqa: T201
+        print("error: the command line needs more: pip install '.[server]' in the checkout", file=sys.stderr)  # noqa: T201
         sys.exit(1)
+    # gRPC's own lines on standard error say in many words what our one line says; read when grpc is imported.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from tokenauthority.cli.app import root
 
     root(prog_name="tokenauthority")

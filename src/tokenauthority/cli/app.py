@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
 from click.shell_completion import CompletionItem
 
+from tokenauthority.cli.failures import usage_in_one_line
 from tokenauthority.cli.options import shared_options
 
 
@@ -25,7 +26,7 @@ COMMANDS: Final[Mapping[str, _Entry]] = {
     "serve": _Entry("server", "Run an authority."),
     "sessions": _Entry("sessions", "Make, show and end sessions."),
     "tokens": _Entry("tokens", "Make, verify and look into tokens."),
-    "projects": _Entry("projects", "Make, import and show projects."),
+    "projects": _Entry("projects", "Make, import, show and change projects."),
     "keys": _Entry("keys", "Show the authority's signing keys."),
     "callers": _Entry("callers", "Make API keys for callers."),
     "config": _Entry("server", "Show the settings of a server."),
@@ -37,6 +38,16 @@ COMMANDS: Final[Mapping[str, _Entry]] = {
 
 class _LazyGroup(click.Group):
     """Knows its commands by the table above and imports a command's module when it is called."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        with usage_in_one_line():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> object:
+        with usage_in_one_line():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
         return list(COMMANDS)
@@ -61,7 +72,7 @@ class _LazyGroup(click.Group):
 
 root: Final = _LazyGroup(
     "tokenauthority",
-    help="""Token Authority: makes, verifies and takes back the tokens of real-time sessions.
+    help="""Token Authority: makes and verifies the tokens of real-time sessions.
 
     The commands that talk to a running authority take the options below, before or after their own.
     """,

@@ -13,13 +13,13 @@ from tokenauthority.cli.options import Command
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    r"""Print the completion script of a shell.
+    """Print the completion script of a shell.
 
     \b
     bash (4.4 or later), in ~/.bashrc:  eval "$(tokenauthority completion bash)"
     zsh, in ~/.zshrc:                   eval "$(tokenauthority completion zsh)"
     fish, in its config.fish:           tokenauthority completion fish | source
-    """
+    """  # noqa: D301 - the escape is click's sign for lines to be kept
     found = get_completion_class(shell)
     assert found is not None  # noqa: S101 - click has the three of the choice
     root = context.find_root().command

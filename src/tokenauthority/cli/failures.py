@@ -5,13 +5,16 @@ from __future__ import annotations
 import errno
 
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final, Protocol
 
 import click
+
+from click.exceptions import NoArgsIsHelpError
 
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tokenauthority.client.errors import AuthorityError
 
@@ -20,6 +23,16 @@ NOT_ACTIVE: Final = 4
 """The exit code for a token that is not good."""
 
 _UNREACHABLE: Final = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"})
+
+_ON_THE_WAY: Final = (
+    ("onnection refused", "connection refused: is the authority running there?"),
+    ("CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted; name its CA with --ca-file"),
+    ("Hostname Verification Check failed", "its certificate is for another name than this address"),
+    ("WRONG_VERSION_NUMBER", "it does not speak TLS; a development server needs --plaintext"),
+)
+"""What gRPC's message holds, and what it means to who runs the command."""
+
+_BROKEN_OFF: Final = ("Socket closed", "onnection reset", "SETTINGS frame", "GOAWAY", "Broken pipe")
 
 
 class Failure(click.ClickException):
@@ -33,7 +46,7 @@ class Failure(click.ClickException):
 
 
 class ConfigurationFailure(Failure):
-    """The server's settings are not complete or not valid; the same code as for a bad command line."""
+    """The command line or the settings are not complete or not valid."""
 
     exit_code = 2
 
@@ -44,8 +57,29 @@ class UnreachableFailure(Failure):
     exit_code = 3
 
 
+class Asked(Protocol):
+    """Whom the command asked, and how."""
+
+    address: str
+    plaintext: bool
+    timeout: float | None
+
+
 @contextmanager
-def reported_failures() -> Iterator[None]:
+def usage_in_one_line() -> Iterator[None]:
+    """Turn click's usage errors, which it shows with a usage block, into failures like all others."""
+    try:
+        yield
+    except NoArgsIsHelpError:
+        raise
+    except click.UsageError as error:
+        text = " ".join(error.format_message().split()).rstrip(".")
+        hint = f" (see `{error.ctx.command_path} --help`)" if error.ctx else ""
+        raise ConfigurationFailure(text + hint) from error
+
+
+@contextmanager
+def reported_failures(asked: Asked) -> Iterator[None]:
     """Turn what a command is known to fail with into a Failure; anything else is a bug and stays as it is."""
     try:
         yield
@@ -54,18 +88,50 @@ def reported_failures() -> Iterator[None]:
             raise  # click ends quietly when the reader of a pipe has gone
         raise Failure(_os_error(error)) from error
     except Exception as error:
-        failure = _of_authority(error)
+        failure = _of_authority(error, asked)
         if failure is None:
             raise
         raise failure from error
 
 
-def _of_authority(error: Exception) -> Failure | None:
+def read_bytes(path: Path, name: str) -> bytes:
+    """What the file holds that the option or variable *name* names.
+
+    Raises:
+        ConfigurationFailure: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationFailure(f"{name} {path}: {error.strerror}") from error
+
+
+def _of_authority(error: Exception, asked: Asked) -> Failure | None:
     from tokenauthority.client.errors import AuthorityError
 
     if not isinstance(error, AuthorityError):
         return None
-    return (UnreachableFailure if error.code.name in _UNREACHABLE else Failure)(_line(error))
+    if error.code.name not in _UNREACHABLE:
+        return Failure(_line(error))
+    # An authority gives a reason; without one, the call was lost on the way.
+    return UnreachableFailure(_line(error) if error.reason else _on_the_way(error, asked))
+
+
+def _on_the_way(error: AuthorityError, asked: Asked) -> str:
+    from tokenauthority.client.connection import DEFAULT_TIMEOUT
+
+    message = str(error)
+    where = asked.address or "the authority"
+    if error.code.name == "DEADLINE_EXCEEDED":
+        limit = DEFAULT_TIMEOUT if asked.timeout is None else asked.timeout
+        return f"{where}: no answer within {limit:g} seconds (--timeout)"
+    for sign, meaning in _ON_THE_WAY:
+        if sign in message:
+            return f"{where}: {meaning}"
+    hint = ""
+    if asked.plaintext and any(sign in message for sign in _BROKEN_OFF):
+        hint = "; if it speaks TLS, leave out --plaintext"
+    return f"{where}: {message}{hint}"
 
 
 def _line(error: AuthorityError) -> str:

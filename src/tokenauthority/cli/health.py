@@ -10,7 +10,7 @@ import grpc
 from cryptography import x509
 from grpc_health.v1 import health_pb2
 
-from tokenauthority.cli.failures import Failure
+from tokenauthority.cli.failures import ConfigurationFailure, Failure, read_bytes
 from tokenauthority.cli.options import Command, current
 from tokenauthority.cli.output import show_record
 from tokenauthority.cli.server import config_option, loaded
@@ -49,8 +49,11 @@ def _local(config_file: Path | None) -> Connection:
     """The way to the server of these settings. Its certificate itself is trusted, whoever signed it."""
     settings = loaded(config_file, complete=False)
     if settings.tls.cert_file is None:
-        raise click.UsageError("no address: give --address or set TOKENAUTHORITY_ADDRESS")
-    certificate = settings.tls.cert_file.read_bytes()
+        raise ConfigurationFailure(
+            "whom to ask is not known: give --address (after `make run`: source .tokenauthority/dev.env), "
+            "or --config with the settings of a server that has a certificate"
+        )
+    certificate = read_bytes(settings.tls.cert_file, "TOKENAUTHORITY_TLS__CERT_FILE")
     host, _, port = settings.listen.grpc.rpartition(":")
     reachable = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104 - compared, not bound
     return Connection(

@@ -10,7 +10,7 @@ import click
 
 from click.core import ParameterSource
 
-from tokenauthority.cli.failures import reported_failures
+from tokenauthority.cli.failures import ConfigurationFailure, read_bytes, reported_failures
 from tokenauthority.cli.values import read_text
 
 
@@ -37,33 +37,48 @@ class Globals:
         """How to reach the authority.
 
         Raises:
-            UsageError: the address or the API key is missing, or a value cannot be used.
-            OSError: a file cannot be read.
+            ConfigurationFailure: the address or the API key is missing, a file cannot be read, a value cannot be used.
         """
         from tokenauthority.client.connection import DEFAULT_TIMEOUT, Connection
 
         if not self.address:
-            raise click.UsageError("no address: give --address or set TOKENAUTHORITY_ADDRESS")
+            raise ConfigurationFailure(
+                "no address: give --address or set TOKENAUTHORITY_ADDRESS "
+                "(after `make run`: source .tokenauthority/dev.env)"
+            )
         try:
             return Connection(
                 address=self.address,
                 api_key=self._key() if with_key else "",
                 project_id=self.project,
                 plaintext=self.plaintext,
-                root_certificates=Path(self.ca_file).read_bytes() if self.ca_file else None,
+                root_certificates=self._root_certificates(),
                 timeout=DEFAULT_TIMEOUT if self.timeout is None else self.timeout,
             )
         except ValueError as error:
-            raise click.UsageError(str(error)) from error
+            raise ConfigurationFailure(str(error)) from error
 
     def _key(self) -> str:
         given = {name for name in ("api_key", "api_key_file") if getattr(self, name)}
         given = given & self.on_line or given
         if len(given) > 1:
-            raise click.UsageError("give the API key or a file that holds it, not both")
+            raise ConfigurationFailure("give the API key or a file that holds it, not both")
         if not given:
-            raise click.UsageError("no API key: give --api-key-file or set TOKENAUTHORITY_API_KEY")
-        return self.api_key if "api_key" in given else read_text(self.api_key_file, "API key")
+            raise ConfigurationFailure("no API key: give --api-key-file or set TOKENAUTHORITY_API_KEY")
+        if "api_key" in given:
+            return self.api_key
+        try:
+            return read_text(self.api_key_file, "API key")
+        except OSError as error:
+            raise ConfigurationFailure(f"--api-key-file {self.api_key_file}: {error.strerror}") from error
+
+    def _root_certificates(self) -> bytes | None:
+        if not self.ca_file:
+            return None
+        pem = read_bytes(Path(self.ca_file), "--ca-file")
+        if b"-----BEGIN CERTIFICATE-----" not in pem:
+            raise ConfigurationFailure(f"--ca-file {self.ca_file}: holds no certificate in PEM")
+        return pem
 
 
 def current() -> Globals:
@@ -82,8 +97,13 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> object:
         """Run it."""
-        with reported_failures():
+        with reported_failures(_globals(ctx)):
             return super().invoke(ctx)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """End with where the shared options are explained."""
+        super().format_epilog(ctx, formatter)
+        _name_shared_options(formatter)
 
 
 class Group(click.Group):
@@ -91,8 +111,18 @@ class Group(click.Group):
 
     command_class = Command
 
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """End with where the shared options are explained."""
+        super().format_epilog(ctx, formatter)
+        _name_shared_options(formatter)
+
 
 Group.group_class = Group
+
+
+def _name_shared_options(formatter: click.HelpFormatter) -> None:
+    formatter.write_paragraph()
+    formatter.write_text("Shared options (--address, --project, --json and more): tokenauthority --help")
 
 
 def _globals(context: click.Context) -> Globals:

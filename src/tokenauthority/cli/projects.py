@@ -1,4 +1,4 @@
-"""`tokenauthority projects`: make, import, list and show projects."""
+"""`tokenauthority projects`: make, import, list, show and change projects, and change their secrets."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, ParamSpec, TypedDict, TypeVar
 import click
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from tokenauthority.cli.calls import authority, limit_option, read_list
 from tokenauthority.cli.options import Group, current
@@ -32,6 +33,9 @@ _OPTIONS: Final = (
     click.option("--default-ttl", type=LIFETIME, metavar="TIME", help="Likewise its lifetime; default: 24h."),
     click.option("--max-ttl", type=LIFETIME, metavar="TIME", help="The longest lifetime; default: 30d."),
 )
+
+
+_KEEP: Final = "Keep the secret: it is shown this once. Whoever has it can make the project's tokens."
 
 
 class Options(TypedDict):
@@ -59,7 +63,7 @@ external_sessions_option = click.option(
 
 @click.group(cls=Group)
 def projects() -> None:
-    """Make, import and show projects: the tenants of the authority."""
+    """Make, import, show and change projects: the tenants of the authority."""
 
 
 @projects.command()
@@ -84,7 +88,7 @@ def create(project_id: str, *, external_sessions: bool, **options: Unpack[Option
     for part in answer.values():
         if isinstance(part, dict):
             show_record(part, as_json=False)
-    click.echo("Keep the secret: it is shown this once. Whoever has it can make the project's tokens.", err=True)
+    click.echo(_KEEP, err=True)
 
 
 @projects.group("import")
@@ -153,6 +157,67 @@ def show(project_id: str) -> None:
         wanted = project_id or client.project_id
         answer = client.projects.GetProject(project_pb2.GetProjectRequest(project_id=wanted))
     show_record(record(answer.project), as_json=current().as_json)
+
+
+@projects.command()
+@click.argument("project_id", default="")
+@click.option("--display-name", metavar="TEXT", help="For a person.")
+@click.option("--default-format", type=FORMATS, help="Of a token whose request names none.")
+@click.option("--default-ttl", type=LIFETIME, metavar="TIME", help="Likewise its lifetime.")
+@click.option("--max-ttl", type=LIFETIME, metavar="TIME", help="The longest lifetime.")
+@click.option(
+    "--external-sessions/--no-external-sessions", default=None, help="Accept session ids that the platform made?"
+)
+def update(project_id: str, **changes: object) -> None:
+    """Change what the options name of one project; the rest stays."""
+    paths = [name for name, value in changes.items() if value is not None]
+    if not paths:
+        raise click.UsageError("nothing to change: give at least one option")
+    with authority() as client:
+        project = project_pb2.Project(project_id=project_id or client.project_id)
+        for name in paths:
+            _set(project, name, changes[name])
+        answer = client.projects.UpdateProject(
+            project_pb2.UpdateProjectRequest(project=project, update_mask=FieldMask(paths=paths))
+        )
+    show_record(record(answer.project), as_json=current().as_json)
+
+
+@projects.command("rotate-secret")
+@click.argument("project_id", default="")
+def rotate_secret(project_id: str) -> None:
+    """Give a project its second live secret, which is shown this once and signs from now on.
+
+    The old one verifies until it is retired.
+    """
+    with authority() as client:
+        answer = client.projects.RotateProjectSecret(
+            project_pb2.RotateProjectSecretRequest(project_id=project_id or client.project_id)
+        )
+    show_record(record(answer.secret), as_json=current().as_json)
+    if not current().as_json:
+        click.echo(_KEEP, err=True)
+
+
+@projects.command("retire-secret")
+@click.argument("secret_id")
+def retire_secret(secret_id: str) -> None:
+    """Retire one of the two live secrets of the project that --project names; its tokens are no longer good."""
+    with authority() as client:
+        answer = client.projects.RetireProjectSecret(
+            project_pb2.RetireProjectSecretRequest(project_id=client.project_id, secret_id=secret_id)
+        )
+    show_record(record(answer.project), as_json=current().as_json)
+
+
+def _set(project: project_pb2.Project, name: str, value: object) -> None:
+    match value:
+        case timedelta():
+            getattr(project, name).CopyFrom(duration(name, value))
+        case str() if name == "default_format":
+            project.default_format = to_value(token_pb2.TokenFormat, name, value)
+        case _:
+            setattr(project, name, value)
 
 
 def _import_request(options: Options, external_sessions: bool | None) -> project_pb2.ImportProjectRequest:  # noqa: FBT001

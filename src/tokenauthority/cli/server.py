@@ -35,7 +35,11 @@ dev_option: Final = click.option(
 @click.command(cls=Command)
 @dev_option
 @config_option
-@click.option("--dev-api-key", metavar="KEY", help="The API key of --dev; default: one is made and kept.")
+@click.option(
+    "--dev-api-key",
+    metavar="KEY",
+    help="The API key of --dev: tak_ and 43 of A-Z a-z 0-9 _ -. Default: one is made and kept.",
+)
 def serve(dev: bool, config_file: Path | None, dev_api_key: str | None) -> None:  # noqa: FBT001
     """Run an authority until SIGTERM or SIGINT.
 
@@ -88,10 +92,10 @@ def upgrade(dev: bool, config_file: Path | None) -> None:  # noqa: FBT001 - clic
     from tokenauthority.server.main import upgrade_database
 
     try:
-        upgrade_database(loaded(config_file, dev=dev, complete=False))
+        place, made = upgrade_database(loaded(config_file, dev=dev, complete=False))
     except ConfigError as error:
         raise ConfigurationFailure(str(error)) from error
-    click.echo("The database is up to date.")
+    click.echo(f"{place}: {'made new, ' if made else ''}up to date")
 
 
 def loaded(

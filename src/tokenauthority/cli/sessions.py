@@ -25,6 +25,7 @@ def sessions() -> None:
 @click.option("--archive-name", default="", metavar="TEXT", help="1 to 80 characters; needs always.")
 @click.option("--archive-resolution", default="", metavar="WxH", help="Such as 1280x720; needs always.")
 @click.option("--request-id", metavar="UUID", help="Makes this command safe to repeat for 24 hours.")
+@click.option("--quiet", "-q", is_flag=True, help="Print the session id alone.")
 def create(
     *,
     media_mode: str,
@@ -34,6 +35,7 @@ def create(
     archive_name: str,
     archive_resolution: str,
     request_id: str | None,
+    quiet: bool,
 ) -> None:
     """Make a session."""
     request = requests.create_session(
@@ -48,6 +50,9 @@ def create(
     )
     with authority() as client:
         answer = client.sessions.CreateSession(request)
+    if quiet:
+        click.echo(answer.session.session_id)
+        return
     show_record(record(answer.session), as_json=current().as_json)
 
 

@@ -69,9 +69,9 @@ def generate(
 @click.option("--session", "session_id", default="", metavar="ID", help="The session that it must be for.")
 @click.option("--permission", multiple=True, type=PERMISSIONS, help="What its bearer must be allowed.")
 def verify(token: str, session_id: str, permission: tuple[str, ...]) -> None:
-    """Ask the authority whether a token is good now. Without TOKEN, or for -, standard input is read.
+    """Ask the authority whether a token is good now. Exits with 4 where it is not.
 
-    A token on the command line can be seen in the process list. Exits with 4 where the token is not good.
+    Without TOKEN, or for -, standard input is read. A token on the command line can be seen in the process list.
     """
     from tokenauthority.cli.calls import authority
     from tokenauthority.client import requests
@@ -92,8 +92,9 @@ def verify(token: str, session_id: str, permission: tuple[str, ...]) -> None:
 def inspect(token: str) -> None:
     """Show what a token of any format says, without an authority.
 
-    Without TOKEN, or for -, standard input is read.     A token on the command line can be seen in the
-    process list. The signature is NOT checked: anyone can write such a token.
+    The signature is NOT checked: anyone can write such a token.
+
+    Without TOKEN, or for -, standard input is read. A token on the command line can be seen in the process list.
     """
     from tokenauthority.domain.token import TokenRejectedError
     from tokenauthority.signing.formats import parse

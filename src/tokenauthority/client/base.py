@@ -60,12 +60,13 @@ class AuthorityBase:
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
         """A client of the authority that the environment names.
 
-        TOKENAUTHORITY_ADDRESS and TOKENAUTHORITY_API_KEY are required; TOKENAUTHORITY_PROJECT_ID,
-        TOKENAUTHORITY_CA_FILE (PEM) and TOKENAUTHORITY_PLAINTEXT ("1") are read where they are set.
+        TOKENAUTHORITY_ADDRESS is required, and one of TOKENAUTHORITY_API_KEY and TOKENAUTHORITY_API_KEY_FILE;
+        TOKENAUTHORITY_PROJECT_ID, TOKENAUTHORITY_CA_FILE (PEM), TOKENAUTHORITY_PLAINTEXT ("1") and
+        TOKENAUTHORITY_TIMEOUT (seconds; default 5) are read where they are set.
 
         Raises:
             ValueError: a required variable is missing or one has a bad value.
-            OSError: the file of root certificates cannot be read.
+            OSError: the file of the API key or of root certificates cannot be read.
         """
         return cls.from_connection(connection_from(environ))
 

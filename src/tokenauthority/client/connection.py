@@ -19,14 +19,14 @@ DEFAULT_TIMEOUT: Final = 5.0
 
 _HEADER_SAFE: Final = re.compile(r"[\x21-\x7e]+", re.ASCII)
 
+_SCHEMES: Final = frozenset({"dns", "ipv4", "ipv6", "unix", "unix-abstract", "vsock", "xds"})
+"""Of gRPC's target URIs. Any other would be taken for a host that does not exist."""
+
 _OPTIONS: Final = (
     ("grpc.service_config", SERVICE_CONFIG),
     # DNS may hold another service config, but which calls are safe to repeat is for the contract to say.
     ("grpc.service_config_disable_resolution", 1),
     ("grpc.max_receive_message_length", MAX_RECEIVE_BYTES),
-    # One violation for each bad item of a batch must fit into the trailers; gRPC's own limit is 8 KiB.
-    ("grpc.max_metadata_size", 512 * 1024),
-    ("grpc.absolute_max_metadata_size", 512 * 1024),
     # Finds a peer that vanished without a word; more often than once a minute would be taken for abuse.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
@@ -71,6 +71,9 @@ class Connection:
     def _problem(self) -> str:
         if not self.address:
             return "address is required, such as localhost:50051"
+        scheme, separator, _ = self.address.partition("://")
+        if separator and scheme not in _SCHEMES:
+            return f"address is HOST:PORT, such as localhost:50051, without {scheme}://"
         if self.api_key and not _HEADER_SAFE.fullmatch(self.api_key):
             return "api_key has characters that no API key has (white space, a line break or non-ASCII)"
         if not (math.isfinite(self.timeout) and self.timeout > 0):

@@ -17,6 +17,8 @@ Moment = int | float | datetime
 Lifetime = int | timedelta
 """Whole seconds or a timedelta; a fraction of a second is cut off."""
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
 _MAX_DURATION: Final = 315_576_000_000
 """Seconds; protobuf's limit."""
 
@@ -30,7 +32,8 @@ def timestamp(field: str, at: Moment) -> Timestamp:
     if isinstance(at, datetime):
         if at.utcoffset() is None:
             raise ValueError(f"{field} has no time zone: use datetime.now(UTC) or datetime(..., tzinfo=...)")
-        at = at.timestamp()
+        # Not by its timestamp(), a float that rounds far moments up into the next second.
+        at = (at - _EPOCH) // timedelta(seconds=1)
     try:
         seconds = math.floor(at)
         datetime.fromtimestamp(seconds, UTC)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from tokenauthority.client.environment import CLIENT_VARIABLES
 from tokenauthority.config.settings import PREFIX, Settings
+from tokenauthority.config.wording import unreadable, variable_of, worded
 
 
 CONFIG_VARIABLE: Final = PREFIX + "CONFIG"
@@ -64,10 +65,20 @@ def read(config_file: Path | None = None, *, dev: bool = False, dev_api_key: str
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
-        problems += [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)]
+        unknown = {problem.split()[0].upper() for problem in problems}
+        found = [(tuple(map(str, e["loc"])), e) for e in error.errors(include_input=False)]
+        # What is unknown as a variable is named once, as such; a group given as one variable has no place of its own.
+        problems += [
+            worded(loc, e["type"], e["msg"])
+            for loc, e in found
+            if variable_of(loc) not in unknown and (loc or not unknown)
+        ]
         raise ConfigError(problems) from None
     if problems:
         raise ConfigError(problems)
+    if dev and "issuer" not in settings.issuance.model_fields_set:
+        issuance = settings.issuance.model_copy(update={"issuer": f"http://{settings.listen.http}"})
+        settings = settings.model_copy(update={"issuance": issuance})
     return settings
 
 
@@ -121,15 +132,17 @@ def _missing(settings: Settings) -> list[str]:
         variable = f"{PREFIX}{group}__{field}".upper()
         if path is None:
             problems.append(f"{variable} is required (or {group}.{field} in the file)")
-        elif not path.is_file():
-            problems.append(f"{variable}: {path} is not a file")
+        else:
+            problems += unreadable(variable, path)
     keys = settings.keys
     if (keys.master_key is None) == (keys.master_key_file is None):
         problems.append(f"exactly one of {PREFIX}KEYS__MASTER_KEY and {PREFIX}KEYS__MASTER_KEY_FILE is required")
-    if keys.master_key_file is not None and not keys.master_key_file.is_file():
-        problems.append(f"{PREFIX}KEYS__MASTER_KEY_FILE: {keys.master_key_file} is not a file")
+    if keys.master_key_file is not None:
+        problems += unreadable(f"{PREFIX}KEYS__MASTER_KEY_FILE", keys.master_key_file)
     if "issuer" not in settings.issuance.model_fields_set:
         problems.append(f"{PREFIX}ISSUANCE__ISSUER is required (or issuance.issuer in the file)")
+    elif not settings.issuance.issuer.startswith("https://"):
+        problems.append(f"{PREFIX}ISSUANCE__ISSUER must begin with https://")
     return problems
 
 

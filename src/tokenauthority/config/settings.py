@@ -16,6 +16,8 @@ PREFIX: Final = "TOKENAUTHORITY_"
 _PORT: Final = r"(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[0-9]{1,4})"
 _ADDRESS: Final = rf"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):{_PORT}$"
 
+_URL: Final = r"^https?://[^\s/?#]+(/[^\s?#]*)?$"
+
 Port = Annotated[str, Field(pattern=_ADDRESS)]
 
 
@@ -30,6 +32,8 @@ class Listen(_Group):
     """gRPC: host and port. Port 0 picks a free one."""
     http: Port = "127.0.0.1:8080"
     """HTTP (JWKS, health, metrics; nothing secret): host and port. Port 0 picks a free one."""
+    http_plaintext: bool = False
+    """HTTP without TLS: only behind a proxy that ends it, for whoever changes the JWKS can sign. --dev always does."""
     reflection: bool = False
     """Whether gRPC reflection shows the contract to anyone who can connect."""
 
@@ -55,8 +59,8 @@ class Database(_Group):
 class Issuance(_Group):
     """What is in the tokens."""
 
-    issuer: Annotated[str, Field(min_length=1, max_length=255)] = "http://127.0.0.1:8080"
-    """`iss` of SESSION_JWT: the URL under which the HTTP face can be reached. Required outside of --dev."""
+    issuer: Annotated[str, Field(max_length=255, pattern=_URL)] = "http://127.0.0.1:8080"
+    """`iss` of SESSION_JWT: where the HTTP face is reached. Required, https://, outside of --dev; there from http."""
     leeway: Annotated[int, Field(ge=0, le=300)] = 30
     """Seconds by which clocks may differ when a token is verified."""
     jwks_max_age: Annotated[int, Field(ge=1, le=86_400)] = 300
@@ -102,6 +106,8 @@ class Limits(_Group):
 
     max_concurrent_rpcs: Annotated[int, Field(ge=1, le=100_000)] = 512
     """Unary RPCs answered at once."""
+    max_streams: Annotated[int, Field(ge=1, le=100_000)] = 2048
+    """Streams open at once, such as those that watch revocations."""
     max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 4096
     """Connections open at once."""
     max_deadline: Annotated[float, Field(gt=0, le=300)] = 30.0

@@ -89,7 +89,10 @@ def _outside_grant(
 ) -> PermissionDeniedError | None:
     if not grant.allows_role(request.role):
         return PermissionDeniedError(
-            Reason.ROLE_NOT_GRANTED, "the caller's grant does not name this role", limit="roles", field="role"
+            Reason.ROLE_NOT_GRANTED,
+            f"the caller's grant does not name the role {request.role}",
+            limit="roles",
+            field="role",
         )
     if not grant.allows_format(token_format):
         return PermissionDeniedError(

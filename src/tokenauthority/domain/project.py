@@ -65,6 +65,17 @@ class Project:
             )
         )
 
+    def with_values_of(self, changed: Project) -> Project:
+        """This project with the values of *changed* that may ever change: not its id, times, application or secrets."""
+        return attrs.evolve(
+            self,
+            display_name=changed.display_name,
+            default_format=changed.default_format,
+            default_ttl=changed.default_ttl,
+            max_ttl=changed.max_ttl,
+            external_sessions=changed.external_sessions,
+        )
+
 
 def is_secret(text: str) -> bool:
     """Whether *text* has the shape of a project secret: 40 hex characters, safe with every official SDK."""
@@ -76,8 +87,10 @@ def project_violations(project: Project) -> list[Violation]:
     found = []
     if len(project.display_name) > MAX_DISPLAY_NAME or NUL in project.display_name:
         found.append(Violation("display_name", f"must have at most {MAX_DISPLAY_NAME} characters, none of them U+0000"))
-    if not 1 <= project.max_ttl <= MAX_TTL:
+    limit, name = project.max_ttl, "max_ttl"
+    if not 1 <= limit <= MAX_TTL:
         found.append(Violation("max_ttl", f"must be from 1s to 30 days ({MAX_TTL}s)"))
-    elif not 1 <= project.default_ttl <= project.max_ttl:
-        found.append(Violation("default_ttl", f"must be from 1s to max_ttl ({project.max_ttl}s)"))
+        limit, name = MAX_TTL, "30 days"
+    if not 1 <= project.default_ttl <= limit:
+        found.append(Violation("default_ttl", f"must be from 1s to {name} ({limit}s)"))
     return found

@@ -44,6 +44,15 @@ class Role:
         """Whether every project has it and nobody can change it."""
         return not self.project_id
 
+    def with_values_of(self, changed: Role) -> Role:
+        """This role with the values of *changed* that may ever change."""
+        return attrs.evolve(
+            self,
+            permissions=changed.permissions,
+            description=changed.description,
+            update_time=changed.update_time,
+        )
+
 
 DEFAULT_ROLE: Final = "publisher"
 MAX_ROLES: Final = 100

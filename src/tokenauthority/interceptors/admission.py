@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from tokenauthority.domain.errors import OverloadedError, Reason, UnavailableError
@@ -19,18 +20,31 @@ _LAST_WORD: Final = 1.0
 """Seconds in which a stream can still be told, by a health Watch for one, that the server stops."""
 
 
-class AdmissionInterceptor:
-    """At most *max_concurrent* unary RPCs at once; those of *exempt* (health checks) and streams do not count.
+MAX_PUBLIC_STREAMS: Final = 128
+"""Streams that need no caller (health Watch, reflection) and are open at once."""
 
-    Streams stay open for hours, so a drain ends them; unary RPCs in flight finish.
+MAX_PUBLIC_STREAMS_OF_A_PEER: Final = 16
+"""Of one address, so that one stranger cannot hold them all."""
+
+
+class AdmissionInterceptor:
+    """At most *max_concurrent* unary RPCs and *max_streams* streams at once, and far fewer streams of strangers.
+
+    Single health checks (*exempt*) do not count. Streams stay open for hours, so a drain ends them; unary RPCs in
+    flight finish. The methods of *public* need no caller.
     """
 
-    def __init__(self, max_concurrent: int, exempt: Collection[str]) -> None:
+    def __init__(
+        self, max_concurrent: int, max_streams: int, *, public: Collection[str], exempt: Collection[str]
+    ) -> None:
         self._max_concurrent = max_concurrent
+        self._max_streams = max_streams
+        self._public = frozenset(public)
         self._exempt = frozenset(exempt)
         self._running = 0
         self._draining = False
         self._streams: set[asyncio.Task[object]] = set()
+        self._public_streams: Counter[str] = Counter()
 
     def drain(self) -> None:
         """Refuse what comes from now on, and end the streams that are open once they could say their last word."""
@@ -44,7 +58,11 @@ class AdmissionInterceptor:
     async def intercept(self, call: Call, proceed: Proceed) -> object:
         """Proceed where there is room."""
         if call.streaming:
-            return await self._stream(call, proceed)
+            return (
+                await self._stream(call, proceed)
+                if call.method not in self._public
+                else await self._public_stream(call, proceed)
+            )
         if call.method in self._exempt:
             return await proceed(call)
         if self._draining:
@@ -57,9 +75,25 @@ class AdmissionInterceptor:
         finally:
             self._running -= 1
 
+    async def _public_stream(self, call: Call, proceed: Proceed) -> object:
+        peer = call.context.peer().rpartition(":")[0]
+        if self._public_streams.total() >= MAX_PUBLIC_STREAMS:
+            raise OverloadedError(MAX_PUBLIC_STREAMS)
+        if self._public_streams[peer] >= MAX_PUBLIC_STREAMS_OF_A_PEER:
+            raise OverloadedError(MAX_PUBLIC_STREAMS_OF_A_PEER)
+        self._public_streams[peer] += 1
+        try:
+            return await self._stream(call, proceed)
+        finally:
+            self._public_streams[peer] -= 1
+            if not self._public_streams[peer]:
+                del self._public_streams[peer]
+
     async def _stream(self, call: Call, proceed: Proceed) -> object:
         if self._draining:
             raise _draining()
+        if len(self._streams) >= self._max_streams:
+            raise OverloadedError(self._max_streams)
         stream = asyncio.ensure_future(proceed(call))
         self._streams.add(stream)
         try:

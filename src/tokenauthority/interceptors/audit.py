@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import grpc
 import structlog
@@ -22,22 +22,43 @@ if TYPE_CHECKING:
     from tokenauthority.interceptors.chain import Call, Proceed
 
 
+_NOT_DELIVERED: Final = "NOT_DELIVERED"
+"""The reason of a call that was done after its caller had left."""
+
+
 class AuditInterceptor:
     """Stands outside authentication, so that refused callers are recorded, and sees the final status.
 
     Where the record cannot be written, the RPC fails with UNAVAILABLE and its answer is dropped. The methods of
     *unrecorded* (health checks) change nothing, ask nothing and come every few seconds; metrics count them.
+
+    A call to one of *finishing*, which change something, goes on when its caller leaves or its deadline passes: what is
+    begun in the store is done, and the record must say so.
     """
 
-    def __init__(self, log: AuditLog, unrecorded: Collection[str]) -> None:
+    def __init__(self, log: AuditLog, *, unrecorded: Collection[str], finishing: Collection[str]) -> None:
         self._log = log
         self._unrecorded = frozenset(unrecorded)
+        self._finishing = frozenset(finishing)
         self._logger = structlog.stdlib.get_logger(__name__)
 
     async def intercept(self, call: Call, proceed: Proceed) -> object:
         """Answer, or raise, only once the record is written."""
         if call.method in self._unrecorded:
             return await proceed(call)
+        if call.method not in self._finishing:
+            return await self._recorded(call, proceed)
+        # The store bounds how long its work may take.
+        call.capped = False
+        work = asyncio.ensure_future(self._recorded(call, proceed))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            call.abandoned = True
+            await asyncio.wait([work])
+            raise
+
+    async def _recorded(self, call: Call, proceed: Proceed) -> object:
         started = perf_counter()
         try:
             answer = await proceed(call)
@@ -49,7 +70,8 @@ class AuditInterceptor:
             code = grpc.StatusCode.DEADLINE_EXCEEDED if expired else grpc.StatusCode.CANCELLED
             await asyncio.shield(self._write(call, code.name, "", started))
             raise
-        await self._write(call, grpc.StatusCode.OK.name, call.record.reason, started)
+        reason = _NOT_DELIVERED if call.abandoned else call.record.reason
+        await self._write(call, grpc.StatusCode.OK.name, reason, started)
         return answer
 
     async def _write(self, call: Call, code: str, reason: str, started: float) -> None:

@@ -61,6 +61,23 @@ ACTIONS: Final[Mapping[str, Action]] = {
 }
 
 
+_CHANGING: Final = frozenset(
+    {
+        Action.SESSIONS_CREATE,
+        Action.SESSIONS_END,
+        Action.TOKENS_REVOKE,
+        Action.ROLES_WRITE,
+        Action.PROJECTS_CREATE,
+        Action.PROJECTS_UPDATE,
+        Action.PROJECTS_ROTATE,
+        Action.KEYS_MANAGE,
+    }
+)
+
+CHANGING: Final = frozenset(method for method, action in ACTIONS.items() if action in _CHANGING)
+"""Methods that change what the store holds."""
+
+
 class AuthorizationTableError(Exception):
     """A registered method has no row in the table; the server must not start."""
 

@@ -1,12 +1,13 @@
 """One grpc.aio interceptor that runs all of ours around every RPC, also around those of unknown methods.
 
 grpc.aio builds a handler anew for each interceptor and RPC; here the chain of a method is composed once, so that an
-interceptor costs a function call. Request bytes are decoded inside the chain, so that a caller is known and limits are
-checked before anything from outside is parsed, and malformed bytes are a recorded, ordinary error.
+interceptor costs a function call. The request is received and decoded inside the chain: a caller is known and limits
+are checked before anything from outside is waited for or parsed, and malformed bytes are a recorded, ordinary error.
 """
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -69,20 +70,23 @@ class Handler(Protocol):
 class Call:
     """One RPC on its way through the chain.
 
+    `requests` are its messages, one for a method that takes one; what has not been read has cost nothing yet.
     `metadata` has lower-case keys; of a repeated key it holds all values. `deadline` is on the event loop's clock;
-    `bounded` says that it is the caller's own, at which gRPC cancels the RPC by itself.
+    `capped` says that the server itself has to see to it (at its caller's own deadline gRPC cancels an RPC by itself),
+    `abandoned` that the caller has left a call that goes on.
     """
 
-    __slots__ = ("bounded", "context", "deadline", "metadata", "method", "record", "request", "streaming")
+    __slots__ = ("abandoned", "capped", "context", "deadline", "metadata", "method", "record", "requests", "streaming")
 
-    def __init__(self, method: str, request: object, context: Context, *, streaming: bool) -> None:
+    def __init__(self, method: str, requests: AsyncIterator[object], context: Context, *, streaming: bool) -> None:
         self.method = method
-        self.request = request
+        self.requests = requests
         self.context = context
         self.streaming = streaming
         self.metadata: dict[str, list[str | bytes]] = {}
         self.deadline = 0.0
-        self.bounded = False
+        self.capped = True
+        self.abandoned = False
         self.record: AuditRecord
 
 
@@ -124,35 +128,36 @@ class Chain(grpc.aio.ServerInterceptor):
         return self._stream(method, handler)
 
     def _unary(self, method: str, innermost: Proceed) -> Handler:
+        # As a stream of requests, of which the innermost step reads one: gRPC would else wait for the message before it
+        # calls anything of ours, for as long as a stranger likes.
         run = self._runner(method, innermost, streaming=False)
-        return cast("Handler", grpc.unary_unary_rpc_method_handler(run))
+        return cast("Handler", grpc.stream_unary_rpc_method_handler(run))
 
     def _stream(self, method: str, handler: Handler) -> Handler:
         behavior = handler.stream_stream or handler.stream_unary or handler.unary_stream
         if behavior is None:
             raise LookupError(f"{method} has no behavior")
-        # Each of many requests is decoded by gRPC; a single one inside the chain, as those of unary methods are.
         decode = None if handler.request_streaming else handler.request_deserializer
-        run = self._runner(method, partial(_answer_stream, behavior, decode), streaming=True)
-        make = {
-            (True, True): grpc.stream_stream_rpc_method_handler,
-            (True, False): grpc.stream_unary_rpc_method_handler,
-            (False, True): grpc.unary_stream_rpc_method_handler,
-        }[handler.request_streaming, handler.response_streaming]
         by_grpc = handler.request_deserializer if handler.request_streaming else None
+        run = self._runner(method, partial(_answer_stream, behavior, decode), streaming=True)
+        make = (
+            grpc.stream_stream_rpc_method_handler
+            if handler.response_streaming
+            else grpc.stream_unary_rpc_method_handler
+        )
         return cast("Handler", make(run, by_grpc, handler.response_serializer))
 
     def _runner(
         self, method: str, innermost: Proceed, *, streaming: bool
-    ) -> Callable[[object, Context], Awaitable[object]]:
+    ) -> Callable[[AsyncIterator[object], Context], Awaitable[object]]:
         proceed = innermost
         for interceptor in reversed(self._interceptors):
             proceed = partial(interceptor.intercept, proceed=proceed)
         chain = proceed
 
-        async def run(request: object, context: Context) -> object:
+        async def run(requests: AsyncIterator[object], context: Context) -> object:
             try:
-                return await chain(Call(method, request, context, streaming=streaming))
+                return await chain(Call(method, requests, context, streaming=streaming))
             except StatusError as error:
                 await context.abort_with_status(error.status)
 
@@ -160,7 +165,7 @@ class Chain(grpc.aio.ServerInterceptor):
 
 
 async def _answer(handler: Handler, behavior: Callable[[object, Context], Awaitable[object]], call: Call) -> object:
-    request = _decoded(handler.request_deserializer, call)
+    request = await _received(handler.request_deserializer, call)
     try:
         answer = behavior(request, call.context)
     except NotImplementedError:
@@ -172,7 +177,15 @@ async def _answer(handler: Handler, behavior: Callable[[object, Context], Awaita
 async def _answer_stream(
     behavior: Callable[[object, Context], object], decode: Callable[[bytes], object] | None, call: Call
 ) -> object:
-    result = behavior(call.request if decode is None else _decoded(decode, call), call.context)
+    if decode is None:
+        result = behavior(call.requests, call.context)
+    else:
+        try:
+            async with asyncio.timeout_at(call.deadline):
+                request = await _received(decode, call)
+        except TimeoutError:
+            raise InvalidRequestError([Violation("", "the message of the request did not come in time")]) from None
+        result = behavior(request, call.context)
     if inspect.isawaitable(result):
         return await result
     async for message in cast("AsyncIterator[object]", result):
@@ -180,11 +193,13 @@ async def _answer_stream(
     return None
 
 
-def _decoded(decode: Callable[[bytes], object], call: Call) -> object:
-    try:
-        return decode(cast("bytes", call.request))
-    except DecodeError:
-        raise InvalidRequestError([Violation("", "the bytes are not a message of this method")]) from None
+async def _received(decode: Callable[[bytes], object], call: Call) -> object:
+    async for message in call.requests:
+        try:
+            return decode(cast("bytes", message))
+        except DecodeError:
+            raise InvalidRequestError([Violation("", "the bytes are not a message of this method")]) from None
+    raise InvalidRequestError([Violation("", "the request has no message")])
 
 
 async def _unknown_method(_: Call) -> object:

@@ -51,8 +51,7 @@ class _DeadlinePassedError(Exception):
 
 
 async def _within_deadline(call: Call, proceed: Proceed) -> object:
-    # At its caller's own deadline gRPC itself cancels a call.
-    if call.streaming or call.bounded:
+    if call.streaming or not call.capped:
         return await proceed(call)
     bound = asyncio.timeout_at(call.deadline)
     try:

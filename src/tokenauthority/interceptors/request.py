@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _MAX_USER_AGENT: Final = 200
+_MAX_METHOD: Final = 128
+"""Characters; a stranger may call a method with a name of any length."""
 
 
 class RequestInterceptor:
@@ -40,13 +42,13 @@ class RequestInterceptor:
             metadata.setdefault(key, []).append(value)
         request_id = _request_id(metadata.get(REQUEST_ID))
         remaining = call.context.time_remaining()
-        call.bounded = remaining is not None and remaining <= self._max_deadline
-        allowed = remaining if call.bounded and remaining is not None else self._max_deadline
+        call.capped = remaining is None or remaining > self._max_deadline
+        allowed = self._max_deadline if remaining is None else min(remaining, self._max_deadline)
         call.deadline = asyncio.get_running_loop().time() + allowed
         call.record = context.AuditRecord(
             time=self._clock(),
             request_id=request_id,
-            method=call.method,
+            method=call.method[:_MAX_METHOD],
             peer=call.context.peer(),
             user_agent=str(metadata.get("user-agent", ("",))[0])[:_MAX_USER_AGENT],
         )

@@ -138,8 +138,8 @@ def _bad_request(violations: Sequence[Violation]) -> BadRequest:
         if room < 0:
             rest = violations[index:]
             items = _ranges({int(match[1]) for v in rest if (match := _ITEM.match(v.field))})
-            problem = f"{len(rest)} more violations, of the items {items}"
-            details.field_violations.add(field="requests", description=problem)
+            problem = f"{len(rest)} more violations" + (f", of the items {items}" if items else "")
+            details.field_violations.add(field="requests" if items else violation.field, description=problem)
             break
         details.field_violations.add(field=violation.field, description=violation.problem)
     return details

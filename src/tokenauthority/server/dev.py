@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
+import tempfile
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from tokenauthority.authority.projects import ProjectSpec
+from tokenauthority.authority.project_spec import ProjectSpec
 from tokenauthority.callers.api_keys import digest, is_api_key, new_api_key
 from tokenauthority.config import ConfigError
 from tokenauthority.domain.caller import ANY, Action, Caller, CallerKind, Grant
@@ -19,7 +22,7 @@ from tokenauthority.signing.sealing import MasterKey
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
     from tokenauthority.authority.projects import Projects
     from tokenauthority.config import Settings
@@ -76,32 +79,44 @@ async def project_id(projects: Projects, now: Millis) -> str:
     return project.project_id
 
 
-def welcome(settings: Settings, grpc_address: str, http_address: str, api_key: str, project: str) -> str:
-    """What to paste next; also kept as `dev.env`, to be sourced."""
+@contextmanager
+def welcomed(settings: Settings, grpc_address: str, http_address: str, api_key: str, project: str) -> Iterator[str]:
+    """What to paste next; while the block runs `dev.env` is there, to be sourced."""
     environment = {
         "TOKENAUTHORITY_ADDRESS": grpc_address,
         "TOKENAUTHORITY_PLAINTEXT": "1",
         "TOKENAUTHORITY_API_KEY": api_key,
         "TOKENAUTHORITY_PROJECT_ID": project,
     }
-    exports = "".join(f"export {name}={value}\n" for name, value in environment.items())
+    exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
     path = settings.data_dir / "dev.env"
     _write(path, exports)
-    here = Path(sys.executable).parent
-    on_path = "" if shutil.which("tokenauthority") else f'  export PATH="{here}:$PATH"\n'
+    try:
+        yield _text(settings, environment, http_address, path)
+    finally:
+        # Another server of this directory may have written its own since.
+        if path.is_file() and path.read_text(encoding="ascii", errors="replace") == exports:
+            path.unlink(missing_ok=True)
+
+
+def _text(settings: Settings, environment: Mapping[str, str], http_address: str, path: Path) -> str:
+    here = shlex.quote(str(Path(sys.executable).parent))
+    on_path = "" if shutil.which("tokenauthority") else f'  export PATH={here}:"$PATH"\n'
     return f"""
 Token Authority is serving for development: plaintext, on loopback only.
 
-  gRPC        {grpc_address}
+  gRPC        {environment["TOKENAUTHORITY_ADDRESS"]}
   HTTP        http://{http_address}/.well-known/jwks.json
-  project id  {project}
-  API key     {api_key}
+  project id  {environment["TOKENAUTHORITY_PROJECT_ID"]}
+  API key     {environment["TOKENAUTHORITY_API_KEY"]}
+  audit log   {settings.audit_path.absolute()}
 
 In another terminal:
 
-  source {path.absolute()}
-{on_path}  tokenauthority sessions create
-  tokenauthority tokens generate --session SESSION_ID --role moderator --data username=bob
+  source {shlex.quote(str(path.absolute()))}
+{on_path}  S=$(tokenauthority sessions create --quiet)
+  T=$(tokenauthority tokens generate --session "$S" --role moderator --data username=bob)
+  tokenauthority tokens verify "$T"
 """
 
 
@@ -112,6 +127,15 @@ def _kept(path: Path, make: Callable[[], str]) -> str:
 
 
 def _write(path: Path, text: str) -> None:
+    """Write *text* whole or not at all: half a master key would look like a damaged one for ever."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
-        file.write(text)
+    # The file of NamedTemporaryFile has mode 0600.
+    with tempfile.NamedTemporaryFile("w", encoding="ascii", dir=path.parent, prefix=".new-", delete=False) as file:
+        try:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+            Path(file.name).replace(path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise

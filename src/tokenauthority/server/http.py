@@ -1,4 +1,8 @@
-"""Runs the HTTP face by uvicorn on the event loop that is there, without its own signal handlers."""
+"""Runs the HTTP face by uvicorn on the event loop that is there, without its own signal handlers.
+
+uvicorn bounds how many connections there are, but not how long one may take to say anything, so a few hundred silent
+ones would keep everybody else out for ever. Here each has a time for its first request, and an end.
+"""
 
 from __future__ import annotations
 
@@ -8,45 +12,115 @@ import socket
 
 from typing import TYPE_CHECKING, Final
 
+import attrs
 import uvicorn
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
 if TYPE_CHECKING:
+    import ssl
+
     from collections.abc import Iterator
 
     from starlette.applications import Starlette
 
 
 _STOP_TIMEOUT: Final = 5
+_MAX_HEADERS: Final = 16 * 1024
+"""Bytes of a request's head."""
+
+
+@attrs.frozen(kw_only=True)
+class HttpLimits:
+    """What the HTTP face bears; times are in seconds."""
+
+    connections: int = 256
+    """From this many on, every request is answered 503."""
+    first_request: float = 5.0
+    """From the connection to the end of its first request; the TLS handshake has as long again before that."""
+    connection_age: float = 60.0
+    """After which a connection is closed once its answer has been sent, which may take `first_request` more."""
+
+
+class _Connection(H11Protocol):
+    """One connection, which ends by *limits*."""
+
+    def __init__(self, server: uvicorn.Server, limits: HttpLimits) -> None:
+        super().__init__(server.config, server.server_state, {})
+        self._limits = limits
+        self._timers: list[asyncio.TimerHandle] = []
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn narrows it too
+        super().connection_made(transport)
+        self._timers = [
+            self.loop.call_later(self._limits.first_request, transport.abort),
+            self.loop.call_later(self._limits.connection_age, self._grow_old),
+        ]
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.more_body:  # type: ignore[redundant-expr] # uvicorn types no None
+            self._timers[0].cancel()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        super().connection_lost(exc)
+
+    def _grow_old(self) -> None:
+        # One that does not read its answer, or that stopped within a later request, gets no more time than others.
+        self._timers.append(self.loop.call_later(self._limits.first_request, self.transport.abort))
+        self.shutdown()
 
 
 class _Uvicorn(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, limits: HttpLimits, tls: ssl.SSLContext | None) -> None:
+        super().__init__(config)
+        self._limits = limits
+        self._tls = tls
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave signals alone: the authority stops both of its servers itself, gRPC first."""
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen as uvicorn would, but with our connections and a time limit for the TLS handshake."""
+        loop = asyncio.get_running_loop()
+        timeout = None if self._tls is None else self._limits.first_request
+        self.servers = [
+            await loop.create_server(
+                lambda: _Connection(self, self._limits), sock=listener, ssl=self._tls, ssl_handshake_timeout=timeout
+            )
+            for listener in sockets or ()
+        ]
+        self.started = True
+
 
 class HttpServer:
-    """Serves *app* at *address* (host and port; port 0 picks a free one)."""
+    """Serves *app* at *address* (host and port; port 0 picks a free one), over TLS where *tls* is given."""
 
-    def __init__(self, app: Starlette, address: str) -> None:
+    def __init__(
+        self, app: Starlette, address: str, tls: ssl.SSLContext | None = None, limits: HttpLimits | None = None
+    ) -> None:
         self._address = address
         self._socket: socket.socket | None = None
         self._task: asyncio.Task[None] | None = None
-        self._server = _Uvicorn(
-            uvicorn.Config(
-                app,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                lifespan="off",
-                limit_concurrency=256,
-                timeout_keep_alive=30,
-                timeout_graceful_shutdown=_STOP_TIMEOUT,
-                h11_max_incomplete_event_size=16 * 1024,
-            )
+        limits = limits or HttpLimits()
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            ws="none",
+            limit_concurrency=limits.connections,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=_STOP_TIMEOUT,
+            h11_max_incomplete_event_size=_MAX_HEADERS,
         )
+        self._server = _Uvicorn(config, limits, tls)
 
     def bind(self) -> str:
         """Take the address; answers it with the port that was given.

@@ -52,15 +52,26 @@ async def serving(app: App, settings: Settings) -> AsyncIterator[Addresses]:
     await app.follower.start()
     await app.keys.load(app.clock())
     addresses = Addresses(_listen(app, settings), settings.listen.http)
-    web = HttpServer(make_app(app.readiness, app.registry, settings.issuance.jwks_max_age), addresses.http)
-    addresses = attrs.evolve(addresses, http=web.bind())
+    plaintext = settings.dev or settings.listen.http_plaintext
+    web = HttpServer(
+        make_app(app.readiness, app.registry, settings.issuance.jwks_max_age),
+        addresses.http,
+        None if plaintext else tls.http_context(settings.tls),
+    )
+    addresses = attrs.evolve(addresses, http=_bind(web))
     try:
         await app.server.start()
         await web.start()
         background = [asyncio.create_task(app.follower.run()), asyncio.create_task(_prune(app))]
         for service in ("", *SERVICES):
             await app.health.set(service, health_pb2.HealthCheckResponse.SERVING)
-        logger.info("server.started", grpc=addresses.grpc, http=addresses.http, tls=not settings.dev)
+        logger.info(
+            "server.started",
+            grpc=addresses.grpc,
+            http=addresses.http,
+            grpc_tls=not settings.dev,
+            http_tls=not plaintext,
+        )
         try:
             yield addresses
         finally:
@@ -75,13 +86,13 @@ async def serving(app: App, settings: Settings) -> AsyncIterator[Addresses]:
     logger.info("server.stopped")
 
 
-async def until_stopped() -> None:
-    """Return at SIGTERM or SIGINT."""
-    stopped = asyncio.Event()
+def stop_signal() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set from now on, instead of ending the process."""
+    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
-    await stopped.wait()
+        loop.add_signal_handler(number, stop.set)
+    return stop
 
 
 def _listen(app: App, settings: Settings) -> str:
@@ -92,8 +103,18 @@ def _listen(app: App, settings: Settings) -> str:
         else:
             port = app.server.add_secure_port(settings.listen.grpc, tls.credentials(settings.tls))
     except RuntimeError as error:
-        raise OSError(f"cannot listen on {settings.listen.grpc}: is another server there?") from error
+        raise OSError(
+            f"cannot listen on {settings.listen.grpc}: is another server there? "
+            "TOKENAUTHORITY_LISTEN__GRPC=HOST:PORT chooses another address"
+        ) from error
     return f"{host}:{port}"
+
+
+def _bind(web: HttpServer) -> str:
+    try:
+        return web.bind()
+    except OSError as error:
+        raise OSError(f"{error}; TOKENAUTHORITY_LISTEN__HTTP=HOST:PORT chooses another address") from error
 
 
 async def _drain(app: App, settings: Settings) -> None:

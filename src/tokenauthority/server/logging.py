@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
 
     from tokenauthority.config import Logging
+
+
+_CLIENT_GONE: Final = "ExecuteBatchError raised in core"
+"""What grpc.aio logs as an error, with a traceback, when a client has gone before its answer."""
 
 
 def configure(settings: Logging) -> None:
@@ -45,12 +49,23 @@ def configure(settings: Logging) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
         )
     )
+    # Of the handler and not of a logger: a logger's filter does not see what the loggers below it pass on.
+    handler.addFilter(_without_gone_clients)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.level.upper())
     # Libraries may log what they were given; their warnings are enough.
     for noisy in ("sqlalchemy", "alembic", "uvicorn", "uvicorn.error", "grpc", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _without_gone_clients(record: logging.LogRecord) -> bool:
+    """A client that goes is no fault of the server's: one line, of interest only when something is looked for."""
+    if not (record.name.startswith("grpc") and _CLIENT_GONE in str(record.msg)):
+        return True
+    record.levelno, record.levelname = logging.DEBUG, "DEBUG"
+    record.exc_info = record.exc_text = None
+    return logging.getLogger().isEnabledFor(logging.DEBUG)
 
 
 def _add_request_id(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

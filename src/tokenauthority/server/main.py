@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+import structlog
 import uvloop
 
 from tokenauthority.callers.api_keys import digest
@@ -14,6 +15,7 @@ from tokenauthority.callers.file import CallersFileError, load_callers
 from tokenauthority.config import ConfigError
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.server import dev, lifecycle, logging
+from tokenauthority.server.problems import make_data_dir, os_problem, store_problem
 from tokenauthority.server.wiring import build
 from tokenauthority.signing.sealing import MasterKey, SealBrokenError, Sealer
 from tokenauthority.storage.address import SqliteAddress, StoreAddressError, parse_address
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
 
     from tokenauthority.config import Settings
     from tokenauthority.domain.caller import Caller
+    from tokenauthority.storage.store import Store
+
+
+_CLOSE_TIMEOUT: Final = 10.0
+"""Seconds that the store has to close."""
 
 
 def run(settings: Settings) -> int:
@@ -36,30 +43,32 @@ def run(settings: Settings) -> int:
     """
     logging.configure(settings.logging)
     try:
+        make_data_dir(settings)
         _prepare_store(settings.database_url)
         uvloop.run(_serve(settings))
-    except (
-        SealBrokenError,
-        StoreAddressError,
-        SchemaError,
-        UnavailableError,
-        CallersFileError,
-        OSError,
-    ) as error:
-        raise ConfigError([_text(error)]) from error
+    except (SealBrokenError, CallersFileError) as error:
+        raise ConfigError([str(error)]) from error
+    except (StoreAddressError, SchemaError, UnavailableError) as error:
+        raise ConfigError([store_problem(settings, error)]) from error
+    except OSError as error:
+        raise ConfigError([os_problem(settings, error)]) from error
     return 0
 
 
-def upgrade_database(settings: Settings) -> None:
-    """Bring the store's schema up to date.
+def upgrade_database(settings: Settings) -> tuple[str, bool]:
+    """Bring the store's schema up to date: where the store is, without its password, and whether it was made new.
 
     Raises:
         ConfigError: the store cannot be reached, or is newer than this program.
     """
     try:
-        migrate(settings.database_url)
-    except (StoreAddressError, SchemaError, UnavailableError, OSError) as error:
-        raise ConfigError([_text(error)]) from error
+        make_data_dir(settings)
+        made = migrate(settings.database_url)
+    except (StoreAddressError, SchemaError, UnavailableError) as error:
+        raise ConfigError([store_problem(settings, error)]) from error
+    except OSError as error:
+        raise ConfigError([os_problem(settings, error)]) from error
+    return parse_address(settings.database_url).place, made
 
 
 def _prepare_store(url: str) -> None:
@@ -71,6 +80,8 @@ def _prepare_store(url: str) -> None:
 
 
 async def _serve(settings: Settings) -> None:
+    # Before anything else: who is told to stop at any later moment drains.
+    stop = lifecycle.stop_signal()
     identity = dev.identity(settings) if settings.dev else None
     callers: Mapping[str, Caller]
     if identity is not None:
@@ -85,14 +96,23 @@ async def _serve(settings: Settings) -> None:
         async with lifecycle.serving(app, settings) as addresses:
             if identity is not None:
                 project = await dev.project_id(app.projects, app.clock())
-                text = dev.welcome(settings, addresses.grpc, addresses.http, identity.api_key, project)
-                sys.stdout.write(text)
-                sys.stdout.flush()
-            await lifecycle.until_stopped()
+                with dev.welcomed(settings, addresses.grpc, addresses.http, identity.api_key, project) as text:
+                    sys.stdout.write(text)
+                    sys.stdout.flush()
+                    await stop.wait()
+            else:
+                await stop.wait()
     finally:
-        # A store that does not answer must not keep the process from stopping.
-        async with asyncio.timeout(10):
+        await _close(store)
+
+
+async def _close(store: Store) -> None:
+    """A store that does not answer must not keep the process from stopping, nor hide why it stops."""
+    try:
+        async with asyncio.timeout(_CLOSE_TIMEOUT):
             await store.close()
+    except TimeoutError:
+        structlog.stdlib.get_logger(__name__).warning("store.slow_to_close", seconds=_CLOSE_TIMEOUT)
 
 
 def _master_key(settings: Settings) -> MasterKey:
@@ -111,10 +131,3 @@ def _master_key(settings: Settings) -> MasterKey:
         return MasterKey.parse(text.strip())
     except ValueError as error:
         raise ConfigError([f"{source}: {error}"]) from error
-
-
-def _text(error: Exception) -> str:
-    if isinstance(error, UnavailableError) and error.__cause__ is not None:
-        # The cause's own text may quote the URL of the store, password included.
-        return f"{error} ({type(error.__cause__).__name__})"
-    return str(error)

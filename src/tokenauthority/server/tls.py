@@ -1,6 +1,8 @@
-"""The server's certificate for gRPC."""
+"""The server's certificate, for gRPC and for HTTP."""
 
 from __future__ import annotations
+
+import ssl
 
 from typing import TYPE_CHECKING
 
@@ -26,14 +28,33 @@ def credentials(settings: Tls) -> grpc.ServerCredentials:
         ConfigError: there is no certificate, a file does not hold what it should, or the two do not belong together.
         OSError: a file cannot be read.
     """
-    if settings.cert_file is None or settings.key_file is None:
-        raise ConfigError(["a TLS certificate is required"])
-    chain, key = settings.cert_file.read_bytes(), settings.key_file.read_bytes()
+    cert_file, key_file = _files(settings)
+    chain, key = cert_file.read_bytes(), key_file.read_bytes()
     # Else gRPC says no more than that it cannot listen.
-    problem = _problem(settings.cert_file, chain, settings.key_file, key)
+    problem = _problem(cert_file, chain, key_file, key)
     if problem:
         raise ConfigError([problem])
     return grpc.ssl_server_credentials([(key, chain)])
+
+
+def http_context(settings: Tls) -> ssl.SSLContext:
+    """The same for HTTP/1.1. `credentials` has checked the files.
+
+    Raises:
+        ConfigError: there is no certificate.
+        OSError: a file cannot be read.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    context.load_cert_chain(*_files(settings))
+    return context
+
+
+def _files(settings: Tls) -> tuple[Path, Path]:
+    if settings.cert_file is None or settings.key_file is None:
+        raise ConfigError(["a TLS certificate is required"])
+    return settings.cert_file, settings.key_file
 
 
 def _problem(cert_file: Path, chain: bytes, key_file: Path, key: bytes) -> str:

@@ -30,6 +30,7 @@ from tokenauthority.interceptors.admission import AdmissionInterceptor
 from tokenauthority.interceptors.audit import AuditInterceptor
 from tokenauthority.interceptors.authentication import AuthenticationInterceptor
 from tokenauthority.interceptors.authorization import (
+    CHANGING,
     HEALTH_METHODS,
     PUBLIC,
     AuthorizationInterceptor,
@@ -120,7 +121,9 @@ def build(
         collector(registry=registry)
     methods = methods_of(SERVICES)
     require_complete(methods)
-    admission = AdmissionInterceptor(limits.max_concurrent_rpcs, exempt=HEALTH_METHODS)
+    admission = AdmissionInterceptor(
+        limits.max_concurrent_rpcs, limits.max_streams, public=PUBLIC, exempt=HEALTH_METHODS
+    )
 
     server = grpc.aio.server(
         interceptors=[
@@ -128,7 +131,7 @@ def build(
                 [
                     RequestInterceptor(clock, limits.max_deadline),
                     MetricsInterceptor(registry, methods | PUBLIC),
-                    AuditInterceptor(audit_log, unrecorded=HEALTH_METHODS),
+                    AuditInterceptor(audit_log, unrecorded=HEALTH_METHODS, finishing=CHANGING),
                     ErrorsInterceptor(),
                     admission,
                     AuthenticationInterceptor(ApiKeyAuthenticator(callers), PUBLIC),
@@ -137,8 +140,8 @@ def build(
             )
         ],
         options=_options(settings),
-        # A last bound for what the admission step does not count: streams and health checks.
-        maximum_concurrent_rpcs=2 * limits.max_concurrent_rpcs,
+        # A last bound, far above what the admission step lets in: gRPC's own refusal has no details and no record.
+        maximum_concurrent_rpcs=4 * (limits.max_concurrent_rpcs + limits.max_streams),
     )
     session_pb2_grpc.add_SessionServiceServicer_to_server(SessionServicer(Sessions(store, catalog), clock), server)
     token_pb2_grpc.add_TokenServiceServicer_to_server(
@@ -184,6 +187,8 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.max_connection_age_ms", limits.max_connection_age * 1000),
         ("grpc.max_connection_age_grace_ms", 60_000),
         ("grpc.server_handshake_timeout_ms", 10_000),
+        # Clients may ping once a minute (ours do); gRPC's own limit of five minutes would cut them off.
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
         ("grpc.max_allowed_incoming_connections", limits.max_connections),
         # Two authorities on one port would answer with two minds, each with its own dev project.
         ("grpc.so_reuseport", 0),

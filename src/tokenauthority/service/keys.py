@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from google.protobuf.duration_pb2 import Duration
@@ -9,6 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 from tokenauthority.domain.errors import UnimplementedError
 from tokenauthority.service import mapping, paging
 from tokenauthority.service.context import Context
+from tokenauthority.service.problems import Problems
 from tokenauthority.v1 import key_pb2, key_pb2_grpc
 
 
@@ -40,8 +42,10 @@ class KeyServicer(key_pb2_grpc.KeyServiceServicer):
         self, request: key_pb2.ListSigningKeysRequest, context: Context
     ) -> key_pb2.ListSigningKeysResponse:
         """See the contract."""
-        size = paging.page_size(request.page_size)
-        start = paging.position(request.page_token, "keys", int) or 0
+        problems = Problems()
+        size = problems.read(partial(paging.page_size, request.page_size), 0)
+        start = problems.read(partial(paging.position, request.page_token, "keys", int), None) or 0
+        problems.refuse()
         keys = await self._keys.stored()
         page, last = paging.cut(keys[max(start, 0) :][: size + 1], size)
         return key_pb2.ListSigningKeysResponse(

@@ -18,7 +18,7 @@ from tokenauthority.v1 import key_pb2, project_pb2, role_pb2, session_pb2, token
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tokenauthority.authority.projects import NewSecret
+    from tokenauthority.authority.project_spec import NewSecret
     from tokenauthority.authority.verify import Signed, Verdict
     from tokenauthority.domain.key import StoredKey
     from tokenauthority.domain.project import Project

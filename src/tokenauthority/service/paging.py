@@ -42,8 +42,10 @@ def next_token(query: str, position: object) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode([query, position])).rstrip(b"=").decode()
 
 
-def position(token: str, query: str, shape: type[_Position]) -> _Position | None:
+def position(token: str, query: str | None, shape: type[_Position]) -> _Position | None:
     """Where the page of *token* begins; None for the first.
+
+    *query* is the list that it must be of; None where the request does not say well which one it means.
 
     Raises:
         InvalidRequestError: it is no token, or one of another list.
@@ -58,7 +60,7 @@ def position(token: str, query: str, shape: type[_Position]) -> _Position | None
         found = msgspec.json.decode(encoded, type=shape)
     except (binascii.Error, msgspec.DecodeError, ValueError):
         _refuse()
-    if made_for != query or not all(map(_kept, found if isinstance(found, tuple) else (found,))):
+    if query not in {made_for, None} or not all(map(_kept, found if isinstance(found, tuple) else (found,))):
         _refuse()
     return found
 

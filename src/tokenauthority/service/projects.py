@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from tokenauthority.authority.projects import OpenTokImport, ProjectChanges, ProjectSpec, VonageImport
+from tokenauthority.authority.project_spec import OpenTokImport, ProjectChanges, ProjectSpec, VonageImport
 from tokenauthority.context import audit_record, current_caller
 from tokenauthority.domain.errors import InvalidRequestError, Violation
 from tokenauthority.domain.times import Seconds
 from tokenauthority.service import mapping, paging
 from tokenauthority.service.context import Context
+from tokenauthority.service.problems import Problems
 from tokenauthority.v1 import project_pb2, project_pb2_grpc
 
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
     from tokenauthority.authority.projects import Projects
     from tokenauthority.domain.times import Millis
+    from tokenauthority.domain.token import TokenFormat
+    from tokenauthority.v1 import token_pb2
 
 
 _CHANGEABLE: Final = ("display_name", "default_format", "default_ttl", "max_ttl", "external_sessions")
@@ -63,7 +67,8 @@ class ProjectServicer(project_pb2_grpc.ProjectServiceServicer):
                 )
                 project = await self._projects.import_vonage(spec, vonage, grant, now)
             case _:
-                raise InvalidRequestError([Violation("credential", "is required: opentok or vonage")])
+                missing = Violation("credential", "is required: opentok or vonage")
+                self._projects.refuse_import(spec, grant, now, missing)
         record.project_id = project.project_id
         return project_pb2.ImportProjectResponse(project=mapping.project_message(project))
 
@@ -78,8 +83,10 @@ class ProjectServicer(project_pb2_grpc.ProjectServiceServicer):
         self, request: project_pb2.ListProjectsRequest, context: Context
     ) -> project_pb2.ListProjectsResponse:
         """See the contract."""
-        size = paging.page_size(request.page_size)
-        after = paging.position(request.page_token, "projects", int)
+        problems = Problems()
+        size = problems.read(partial(paging.page_size, request.page_size), 0)
+        after = problems.read(partial(paging.position, request.page_token, "projects", int), None)
+        problems.refuse()
         found = await self._projects.list_page(current_caller().grant, after=after or 0, limit=size + 1)
         page, last = paging.cut(found, size)
         return project_pb2.ListProjectsResponse(
@@ -91,8 +98,12 @@ class ProjectServicer(project_pb2_grpc.ProjectServiceServicer):
         self, request: project_pb2.UpdateProjectRequest, context: Context
     ) -> project_pb2.UpdateProjectResponse:
         """See the contract."""
-        project_id = _chosen(request.project.project_id)
-        project = await self._projects.update(project_id, _changes(request))
+        problems = Problems()
+        project_id = problems.read(partial(_chosen, request.project.project_id), "")
+        changes = _changes(request, problems)
+        if not project_id:
+            problems.refuse()
+        project = await self._projects.update(project_id, changes, problems.found)
         return project_pb2.UpdateProjectResponse(project=mapping.project_message(project))
 
     async def RotateProjectSecret(
@@ -120,28 +131,30 @@ def _chosen(asked: str) -> str:
 
 
 def _spec(request: _NewProject, *, external: bool | None) -> ProjectSpec:
+    problems = Problems()
+    token_format = problems.read(partial(mapping.token_format, request.default_format, "default_format"), None)
     return ProjectSpec(
         project_id=request.project_id,
         display_name=request.display_name,
-        default_format=mapping.token_format(request.default_format, "default_format"),
+        default_format=token_format,
         default_ttl=Seconds(request.default_ttl.seconds) if request.HasField("default_ttl") else None,
         max_ttl=Seconds(request.max_ttl.seconds) if request.HasField("max_ttl") else None,
         external_sessions=external,
+        problems=tuple(problems.found),
     )
 
 
-def _changes(request: project_pb2.UpdateProjectRequest) -> ProjectChanges:
+def _changes(request: project_pb2.UpdateProjectRequest, problems: Problems) -> ProjectChanges:
     project, paths = request.project, set(request.update_mask.paths)
     if not paths or paths - set(_CHANGEABLE):
-        raise InvalidRequestError([Violation("update_mask", "must name some of " + ", ".join(_CHANGEABLE))])
+        problems.add("update_mask", "must name some of " + ", ".join(_CHANGEABLE))
     changes = ProjectChanges()
     if "display_name" in paths:
         changes["display_name"] = project.display_name
     if "default_format" in paths:
-        token_format = mapping.token_format(project.default_format, "project.default_format")
-        if token_format is None:
-            raise InvalidRequestError([Violation("project.default_format", "must not be UNSPECIFIED")])
-        changes["default_format"] = token_format
+        token_format = problems.read(partial(_set_format, project.default_format), None)
+        if token_format is not None:
+            changes["default_format"] = token_format
     if "default_ttl" in paths:
         changes["default_ttl"] = Seconds(project.default_ttl.seconds)
     if "max_ttl" in paths:
@@ -149,3 +162,10 @@ def _changes(request: project_pb2.UpdateProjectRequest) -> ProjectChanges:
     if "external_sessions" in paths:
         changes["external_sessions"] = project.external_sessions
     return changes
+
+
+def _set_format(value: token_pb2.TokenFormat.ValueType) -> TokenFormat:
+    token_format = mapping.token_format(value, "project.default_format")
+    if token_format is None:
+        raise InvalidRequestError([Violation("project.default_format", "must not be UNSPECIFIED")])
+    return token_format

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from tokenauthority.context import audit_record, current_caller
-from tokenauthority.domain.errors import InvalidRequestError, Violation
-from tokenauthority.domain.role import Role
+from tokenauthority.domain.role import Permission, Role
 from tokenauthority.service import mapping, paging
 from tokenauthority.service.context import Context
+from tokenauthority.service.problems import Problems
 from tokenauthority.v1 import role_pb2, role_pb2_grpc
 
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 
 _CHANGEABLE: Final = frozenset({"permissions", "description"})
+_ALL: Final = tuple(Permission)
+"""Stands in for permissions that cannot be read, so that they are not found missing as well."""
 
 
 class RoleServicer(role_pb2_grpc.RoleServiceServicer):
@@ -31,10 +34,12 @@ class RoleServicer(role_pb2_grpc.RoleServiceServicer):
 
     async def ListRoles(self, request: role_pb2.ListRolesRequest, context: Context) -> role_pb2.ListRolesResponse:
         """See the contract."""
-        project_id = _chosen(request.project_id)
+        problems = Problems()
+        project_id = problems.read(partial(_chosen, request.project_id), "")
         query = f"roles/{project_id}"
-        size = paging.page_size(request.page_size)
-        after = paging.position(request.page_token, query, str)
+        size = problems.read(partial(paging.page_size, request.page_size), 0)
+        after = problems.read(partial(paging.position, request.page_token, query if project_id else None, str), None)
+        problems.refuse()
         roles = await self._roles.list_all(project_id)
         names = [role.name for role in roles]
         # A role that was deleted since the last page sorts where it stood: after the built-in ones, by name.
@@ -55,38 +60,44 @@ class RoleServicer(role_pb2_grpc.RoleServiceServicer):
 
     async def CreateRole(self, request: role_pb2.CreateRoleRequest, context: Context) -> role_pb2.CreateRoleResponse:
         """See the contract."""
-        project_id = _chosen(request.project_id, request.name)
+        problems = Problems()
+        project_id = problems.read(partial(_chosen, request.project_id, request.name), "")
         now = self._clock()
         role = Role(
             name=request.name,
             project_id=project_id,
-            permissions=mapping.permissions(request.permissions, "permissions"),
+            permissions=problems.read(partial(mapping.permissions, request.permissions, "permissions"), _ALL),
             description=request.description,
             create_time=now,
             update_time=now,
         )
-        return role_pb2.CreateRoleResponse(role=mapping.role_message(await self._roles.create(role)))
+        return role_pb2.CreateRoleResponse(role=mapping.role_message(await self._roles.create(role, problems.found)))
 
     async def UpdateRole(self, request: role_pb2.UpdateRoleRequest, context: Context) -> role_pb2.UpdateRoleResponse:
         """See the contract."""
-        project_id = _chosen(request.project_id, request.name)
+        problems = Problems()
+        project_id = problems.read(partial(_chosen, request.project_id, request.name), "")
         given = {"permissions": bool(request.permissions), "description": bool(request.description)}
         paths = set(request.update_mask.paths) or {field for field, there in given.items() if there}
         if not paths or paths - _CHANGEABLE:
-            raise InvalidRequestError([Violation("update_mask", "must name permissions, description or both")])
+            problems.add("update_mask", "must name permissions, description or both")
+        permissions = None
+        if "permissions" in paths:
+            permissions = problems.read(partial(mapping.permissions, request.permissions, "permissions"), None)
         role = await self._roles.update(
             project_id,
             request.name,
             self._clock(),
-            permissions=mapping.permissions(request.permissions, "permissions") if "permissions" in paths else None,
+            permissions=permissions,
             description=request.description if "description" in paths else None,
+            problems=problems.found,
         )
         return role_pb2.UpdateRoleResponse(role=mapping.role_message(role))
 
     async def DeleteRole(self, request: role_pb2.DeleteRoleRequest, context: Context) -> role_pb2.DeleteRoleResponse:
         """See the contract."""
         project_id = _chosen(request.project_id, request.name)
-        await self._roles.delete(project_id, request.name, self._clock())
+        await self._roles.delete(project_id, request.name)
         return role_pb2.DeleteRoleResponse()
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tokenauthority.context import audit_record, current_caller
 from tokenauthority.domain.times import Millis
 from tokenauthority.service import mapping, paging
 from tokenauthority.service.context import Context
+from tokenauthority.service.problems import Problems
 from tokenauthority.v1 import session_pb2, session_pb2_grpc
 
 
@@ -56,15 +58,20 @@ class SessionServicer(session_pb2_grpc.SessionServiceServicer):
         """See the contract."""
         record = audit_record()
         record.ask(project_id=request.project_id)
-        project_id = record.project_id = current_caller().grant.chosen_project(request.project_id)
+        problems = Problems()
+        chosen = partial(current_caller().grant.chosen_project, request.project_id)
+        project_id = record.project_id = problems.read(chosen, "")
         query = f"sessions/{project_id}/{request.state}"
-        size = paging.page_size(request.page_size)
-        before = paging.position(request.page_token, query, tuple[int, str])
+        size = problems.read(partial(paging.page_size, request.page_size), 0)
+        made_for = query if project_id else None
+        before = problems.read(partial(paging.position, request.page_token, made_for, tuple[int, str]), None)
+        state = problems.read(partial(mapping.session_state, request.state), None)
+        problems.refuse()
         found = await self._sessions.list_page(
             project_id,
             before=None if before is None else (Millis(before[0]), before[1]),
             limit=size + 1,
-            state=mapping.session_state(request.state),
+            state=state,
         )
         page, last = paging.cut(found, size)
         return session_pb2.ListSessionsResponse(

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, NoReturn
 from tokenauthority.context import AuditedToken, audit_record, current_caller
 from tokenauthority.domain.errors import InvalidRequestError, PermissionDeniedError, UnimplementedError, Violation
 from tokenauthority.domain.ids import MAX_SESSION_ID
-from tokenauthority.domain.token import MAX_BATCH
+from tokenauthority.domain.token import MAX_BATCH, MAX_SUBJECT
 from tokenauthority.service import mapping
 from tokenauthority.service.context import Context
 from tokenauthority.v1 import token_pb2, token_pb2_grpc
 
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from tokenauthority.authority.generate import Generate
     from tokenauthority.authority.verify import Verify
@@ -53,6 +53,7 @@ class TokenServicer(token_pb2_grpc.TokenServiceServicer):
                 [Violation("requests", f"must have 1 to {MAX_BATCH} items, has {len(request.requests)}")]
             )
         wanted = [mapping.token_request(message) for message in request.requests]
+        _note_batch(wanted)
         minted = await self._generate.batch(wanted, current_caller().grant, self._clock())
         record = audit_record()
         record.token_ids = tuple(token.token_id for token in minted)
@@ -110,7 +111,16 @@ def _note_wanted(wanted: TokenRequest) -> None:
     record = audit_record()
     record.ask(session_id=wanted.session_id, role=wanted.role)
     record.format = wanted.format or ""
-    record.subject = wanted.subject[:255]
+    record.subject = wanted.subject[:MAX_SUBJECT]
+    record.lifetime = wanted.ttl
+
+
+def _note_batch(wanted: Sequence[TokenRequest]) -> None:
+    """What all items agree on; each is recorded for itself once it is made."""
+    record = audit_record()
+    record.items = len(wanted)
+    sessions, roles = {item.session_id for item in wanted}, {item.role for item in wanted}
+    record.ask(session_id=sessions.pop() if len(sessions) == 1 else "", role=roles.pop() if len(roles) == 1 else "")
 
 
 def _note_minted(minted: MintedToken) -> None:

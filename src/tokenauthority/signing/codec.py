@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import attrs
 
-from tokenauthority.domain.ids import MAX_SESSION_ID
+from tokenauthority.domain.ids import MAX_SESSION_ID, NUL
 from tokenauthority.domain.role import BUILT_IN_ROLES
 from tokenauthority.domain.times import DAY, Seconds
 from tokenauthority.domain.token import InactiveReason, TokenClaims, TokenFormat, TokenRejectedError
@@ -70,9 +70,11 @@ def key_unknown(detail: str) -> TokenRejectedError:
 
 
 def checked_session_id(session_id: str) -> str:
-    """*session_id*, which must have 1 to 255 characters."""
+    """*session_id*, which must have 1 to 255 characters, and none of them U+0000: no store can look for that."""
     if not 1 <= len(session_id) <= MAX_SESSION_ID:
         raise malformed(f"session_id must have 1 to {MAX_SESSION_ID} characters")
+    if NUL in session_id:
+        raise malformed("session_id has U+0000")
     return session_id
 
 

@@ -24,8 +24,3 @@ class JsonWebKeySet:
         keys = tuple(dict(key.jwk) for key in ring.published)
         body = msgspec.json.encode({"keys": keys})
         return cls(keys, body, f'"{hashlib.sha256(body).hexdigest()}"')
-
-    @property
-    def document(self) -> dict[str, list[dict[str, str]]]:
-        """What `body` says, as a new dict."""
-        return {"keys": [dict(key) for key in self.keys]}

@@ -25,7 +25,7 @@ from tokenauthority.signing.private_keys import (
     checked_rsa,
     generate,
     load_der,
-    load_pem,
+    load_rsa_pem,
     to_der,
 )
 
@@ -108,7 +108,7 @@ class VonageKey:
         Raises:
             ValueError: it is none, or not a usable one. The text never holds key material.
         """
-        return cls(key_id, application_id, load_pem(pem))
+        return cls(key_id, application_id, load_rsa_pem(pem))
 
     @classmethod
     def from_der(cls, key_id: str, application_id: str, der: bytes) -> VonageKey:

@@ -34,12 +34,23 @@ class SqliteAddress:
             raise StoreAddressError("a SQLite store is `sqlite:///` and the path of a file, and nothing else")
         return cls(Path(url.database))
 
+    @property
+    def place(self) -> str:
+        """For a person."""
+        return f"the store at {self.path}"
+
 
 @attrs.frozen
 class PostgresAddress:
     """A database on a PostgreSQL server. Its `repr` shows nothing: a password can stand in the query of a URL too."""
 
     url: sa.URL = attrs.field(repr=False)
+
+    @property
+    def place(self) -> str:
+        """For a person; without user and password."""
+        port = f":{self.url.port}" if self.url.port else ""
+        return f"the store at {self.url.host or 'the local socket'}{port}/{self.url.database or ''}"
 
 
 _POSTGRES: Final = ("postgresql", "postgres", "postgresql+psycopg")

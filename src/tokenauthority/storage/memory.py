@@ -16,7 +16,7 @@ from tokenauthority.storage.store import REPEAT_PERIOD
 
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from tokenauthority.domain.key import StoredKey
     from tokenauthority.domain.session import RepeatKey, Session, SessionState
@@ -57,18 +57,12 @@ class MemoryStore:
         ordered = sorted(chosen, key=lambda p: int(p.project_id))
         return [p for p in ordered if int(p.project_id) > after][:limit]
 
-    async def update_project(self, project: Project) -> None:
-        """Replace the values of a project."""
-        self._keep_project(
-            attrs.evolve(
-                self._project(project.project_id),
-                display_name=project.display_name,
-                default_format=project.default_format,
-                default_ttl=project.default_ttl,
-                max_ttl=project.max_ttl,
-                external_sessions=project.external_sessions,
-            )
-        )
+    async def update_project(self, project_id: str, change: Callable[[Project], Project]) -> Project:
+        """Replace the values of a project by those that *change* makes of it."""
+        present = self._project(project_id)
+        kept = present.with_values_of(change(present))
+        self._keep_project(kept)
+        return kept
 
     async def add_secret(self, project_id: str, credential: Credential) -> None:
         """Give a project its second live secret."""
@@ -100,18 +94,14 @@ class MemoryStore:
         """The project's own roles by name."""
         return sorted((r for r in self._roles.values() if r.project_id == project_id), key=lambda r: r.name)
 
-    async def update_role(self, role: Role) -> None:
-        """Replace the permissions, description and update time of a role."""
-        self._keep_role(
-            attrs.evolve(
-                self._role(role.project_id, role.name),
-                permissions=role.permissions,
-                description=role.description,
-                update_time=role.update_time,
-            )
-        )
+    async def update_role(self, project_id: str, name: str, change: Callable[[Role], Role]) -> Role:
+        """Replace the permissions, description and update time of a role by those that *change* makes of it."""
+        present = self._role(project_id, name)
+        kept = present.with_values_of(change(present))
+        self._keep_role(kept)
+        return kept
 
-    async def delete_role(self, project_id: str, name: str, now: Millis) -> None:  # noqa: ARG002 - the protocol's
+    async def delete_role(self, project_id: str, name: str) -> None:
         """Forget a role."""
         self._role(project_id, name)
         del self._roles[project_id, name]

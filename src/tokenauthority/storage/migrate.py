@@ -41,8 +41,10 @@ class SchemaError(RuntimeError):
     """The schema of the database is not the program's. The message says what to do."""
 
 
-def migrate(url: str) -> None:
+def migrate(url: str) -> bool:
     """Bring the database at *url* to the program's schema, in one transaction; a SQLite file is made if there is none.
+
+    Answers whether the store is new: nothing of it was there before.
 
     A file gets mode 0600 and its directories, where they are made too, 0700. Servers that start together may all call
     this: one migrates, and the others wait for it (at most 10 minutes). Blocks, so call it outside the event loop.
@@ -60,9 +62,11 @@ def migrate(url: str) -> None:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATING)))
             config = _config()
-            _refuse_newer(_version(connection), ScriptDirectory.from_config(config))
+            before = _version(connection)
+            _refuse_newer(before, ScriptDirectory.from_config(config))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+    return before is None
 
 
 def check_schema(url: str) -> None:

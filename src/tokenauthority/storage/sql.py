@@ -12,7 +12,7 @@ from tokenauthority.storage import sql_changes, sql_keys, sql_projects, sql_role
 
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from tokenauthority.domain.change import Change
     from tokenauthority.domain.key import StoredKey
@@ -51,9 +51,9 @@ class SqlStore:
         """A page of projects by number."""
         return await self._database.read(lambda c: sql_projects.list_projects(c, after, limit, only))
 
-    async def update_project(self, project: Project) -> None:
-        """Replace the values of a project."""
-        await self._database.write(lambda c: sql_projects.update_project(c, project))
+    async def update_project(self, project_id: str, change: Callable[[Project], Project]) -> Project:
+        """Replace the values of a project by those that *change* makes of it."""
+        return await self._database.write(lambda c: sql_projects.update_project(c, project_id, change))
 
     async def add_secret(self, project_id: str, credential: Credential) -> None:
         """Give a project its second live secret."""
@@ -71,11 +71,11 @@ class SqlStore:
         """The project's own roles by name."""
         return await self._database.read(lambda c: sql_roles.list_roles(c, project_id))
 
-    async def update_role(self, role: Role) -> None:
-        """Replace the permissions, description and update time of a role."""
-        await self._database.write(lambda c: sql_roles.update_role(c, role))
+    async def update_role(self, project_id: str, name: str, change: Callable[[Role], Role]) -> Role:
+        """Replace the permissions, description and update time of a role by those that *change* makes of it."""
+        return await self._database.write(lambda c: sql_roles.update_role(c, project_id, name, change))
 
-    async def delete_role(self, project_id: str, name: str, now: Millis) -> None:  # noqa: ARG002 - the protocol's
+    async def delete_role(self, project_id: str, name: str) -> None:
         """Forget a role."""
         await self._database.write(lambda c: sql_roles.delete_role(c, project_id, name))
 

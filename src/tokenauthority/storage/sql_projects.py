@@ -20,7 +20,7 @@ from tokenauthority.storage.sql_changes import ChangeLog
 
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
 
 _CHUNK: Final = 500
@@ -104,13 +104,17 @@ def list_projects(connection: sa.Connection, after: int, limit: int, only: Colle
     return found
 
 
-def update_project(connection: sa.Connection, project: Project) -> None:
-    """Replace the values of a project, or raise `NotFoundError`."""
+def update_project(connection: sa.Connection, project_id: str, change: Callable[[Project], Project]) -> Project:
+    """Replace the values of a project by those that *change* makes of it, or raise `NotFoundError`."""
     log = ChangeLog(connection)
-    statement = sa.update(projects).where(projects.c.project_id == project.project_id).values(_values(project))
-    if connection.execute(statement).rowcount == 0:
-        raise NotFoundError.project(project.project_id)
-    log.append(ChangeKind.PROJECT, project.project_id, project.project_id)
+    # Nobody else writes from here on: the log holds the turn, so the row needs no lock of its own.
+    present = get_project(connection, project_id)
+    if present is None:
+        raise NotFoundError.project(project_id)
+    kept = present.with_values_of(change(present))
+    connection.execute(sa.update(projects).where(projects.c.project_id == project_id).values(_values(kept)))
+    log.append(ChangeKind.PROJECT, project_id, project_id)
+    return kept
 
 
 def add_secret(connection: sa.Connection, project_id: str, credential: Credential) -> None:

@@ -16,7 +16,7 @@ from tokenauthority.storage.sql_projects import require_project
 
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 _OF_PROJECT: Final = sa.select(roles).where(roles.c.project_id == sa.bindparam("wanted")).order_by(roles.c.name)
@@ -57,13 +57,17 @@ def list_roles(connection: sa.Connection, project_id: str) -> Sequence[Role]:
     ]
 
 
-def update_role(connection: sa.Connection, role: Role) -> None:
-    """Replace the permissions, description and update time of a role."""
+def update_role(connection: sa.Connection, project_id: str, name: str, change: Callable[[Role], Role]) -> Role:
+    """Replace the permissions, description and update time of a role by those that *change* makes of it."""
     log = ChangeLog(connection)
-    statement = sa.update(roles).where(_is(role.project_id, role.name)).values(_values(role))
-    if connection.execute(statement).rowcount == 0:
-        raise NotFoundError.role(role.name)
-    log.append(ChangeKind.ROLE, role.project_id, role.name)
+    # Nobody else writes from here on: the log holds the turn, so the row needs no lock of its own.
+    present = next((role for role in list_roles(connection, project_id) if role.name == name), None)
+    if present is None:
+        raise NotFoundError.role(name)
+    kept = present.with_values_of(change(present))
+    connection.execute(sa.update(roles).where(_is(project_id, name)).values(_values(kept)))
+    log.append(ChangeKind.ROLE, project_id, name)
+    return kept
 
 
 def delete_role(connection: sa.Connection, project_id: str, name: str) -> None:

@@ -16,7 +16,7 @@ from tokenauthority.domain.times import DAY, Millis, in_millis
 
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from tokenauthority.domain.change import Change
     from tokenauthority.domain.key import StoredKey
@@ -48,8 +48,12 @@ class Store(Protocol):
     async def list_projects(self, *, after: int, limit: int, only: Collection[str] | None) -> Sequence[Project]:
         """At most *limit* projects with an id (as a number) above *after*, in that order; of *only* those, if given."""
 
-    async def update_project(self, project: Project) -> None:
-        """Replace the values of a project (not its id, create time, Vonage application or credentials).
+    async def update_project(self, project_id: str, change: Callable[[Project], Project]) -> Project:
+        """Replace the values of a project by those that *change* makes of it, and answer what was kept.
+
+        Its id, create time, Vonage application and credentials stay. *change* is pure: it runs within the transaction,
+        perhaps more than once, on the project as it is then, so that of concurrent changes none is lost. What it raises
+        passes, and nothing is written.
 
         Raises:
             NotFoundError: `PROJECT_NOT_FOUND`.
@@ -83,14 +87,16 @@ class Store(Protocol):
     async def list_roles(self, project_id: str) -> Sequence[Role]:
         """The project's own roles by name; empty for a project that does not exist."""
 
-    async def update_role(self, role: Role) -> None:
-        """Replace the permissions, description and update time of a role.
+    async def update_role(self, project_id: str, name: str, change: Callable[[Role], Role]) -> Role:
+        """Replace the permissions, description and update time of a role by those that *change* makes of it.
+
+        *change* runs as that of `update_project` does. Answers what was kept.
 
         Raises:
             NotFoundError: `ROLE_NOT_FOUND`.
         """
 
-    async def delete_role(self, project_id: str, name: str, now: Millis) -> None:
+    async def delete_role(self, project_id: str, name: str) -> None:
         """Forget a role.
 
         Raises:

@@ -1,0 +1,106 @@
+"""What is asked of a project, and what is wrong with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict
+
+import attrs
+
+from tokenauthority.domain.errors import Violation
+from tokenauthority.domain.ids import MAX_PROJECT_ID, is_project_id
+from tokenauthority.domain.project import Project, project_violations
+from tokenauthority.domain.times import DEFAULT_TTL, MAX_TTL, Seconds
+from tokenauthority.domain.token import TokenFormat
+
+
+if TYPE_CHECKING:
+    from tokenauthority.domain.project import Credential
+    from tokenauthority.domain.times import Millis
+
+
+@attrs.frozen(kw_only=True)
+class ProjectSpec:
+    """What a caller asks of a new project; None means the default.
+
+    `problems` are what could not even be read, such as an unknown format.
+    """
+
+    project_id: str = ""
+    display_name: str = ""
+    default_format: TokenFormat | None = None
+    default_ttl: Seconds | None = None
+    max_ttl: Seconds | None = None
+    external_sessions: bool | None = None
+    problems: tuple[Violation, ...] = ()
+
+
+class ProjectChanges(TypedDict, total=False):
+    """New values of a project, by field; what is not there stays."""
+
+    display_name: str
+    default_format: TokenFormat
+    default_ttl: Seconds
+    max_ttl: Seconds
+    external_sessions: bool
+
+
+@attrs.frozen(kw_only=True)
+class OpenTokImport:
+    """A project of the OpenTok platform."""
+
+    api_key: str
+    api_secret: str = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class VonageImport:
+    """An application of Vonage Video with its private key in PEM."""
+
+    application_id: str
+    private_key: str = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class NewSecret:
+    """A secret that was just made: the only time that its value is shown."""
+
+    credential: Credential
+    value: str = attrs.field(repr=False)
+
+
+def new_project(
+    spec: ProjectSpec, now: Millis, default_format: TokenFormat, *, external: bool, application_id: str | None = None
+) -> Project:
+    """The project of *spec*, without its credential; *default_format* and *external* are what its kind defaults to."""
+    max_ttl = MAX_TTL if spec.max_ttl is None else spec.max_ttl
+    return Project(
+        project_id=spec.project_id,
+        display_name=spec.display_name,
+        default_format=spec.default_format or default_format,
+        default_ttl=max(min(DEFAULT_TTL, max_ttl), Seconds(1)) if spec.default_ttl is None else spec.default_ttl,
+        max_ttl=max_ttl,
+        external_sessions=external if spec.external_sessions is None else spec.external_sessions,
+        create_time=now,
+        vonage_application_id=application_id,
+    )
+
+
+def spec_violations(spec: ProjectSpec, project: Project) -> list[Violation]:
+    """What is wrong with the new *project* of *spec*, but for its credential.
+
+    An application has its key, any other project a secret.
+    """
+    found = [*spec.problems, *project_violations(project)]
+    if project.project_id and not is_project_id(project.project_id):
+        found.append(Violation("project_id", f"must be a decimal number from 1 to {MAX_PROJECT_ID}"))
+    found += format_violations(project, has_secret=not project.vonage_application_id)
+    return found
+
+
+def format_violations(project: Project, *, has_secret: bool) -> list[Violation]:
+    """What is wrong with its default format, which the project must have the credential for."""
+    if project.default_format is TokenFormat.VONAGE_JWT and not project.vonage_application_id:
+        return [Violation("default_format", "VONAGE_JWT needs an imported application")]
+    if project.default_format in {TokenFormat.OPENTOK_T1, TokenFormat.OPENTOK_JWT} and not has_secret:
+        return [Violation("default_format", "needs a project secret, which this has not")]
+    return []

@@ -1,0 +1,55 @@
+"""Says what is wrong with a setting: by its variable and its key in the file, without its value."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from typing import TYPE_CHECKING, Final
+
+from tokenauthority.config.settings import PREFIX
+
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+_PATTERNS: Final = {
+    ("listen", "grpc"): "must be HOST:PORT, such as 0.0.0.0:50051 or [::]:50051",
+    ("listen", "http"): "must be HOST:PORT, such as 0.0.0.0:8080 or [::]:8080",
+    ("issuance", "issuer"): "must be a URL, such as https://tokens.example.com",
+}
+"""What the fields with a pattern must be like, in the words of those who set them."""
+
+
+def variable_of(path: tuple[str, ...]) -> str:
+    """The variable of the setting at *path*, such as `TOKENAUTHORITY_LISTEN__GRPC`."""
+    return PREFIX + "__".join(path).upper()
+
+
+def worded(path: tuple[str, ...], kind: str, message: str) -> str:
+    """The problem of the setting at *path*; *kind* and *message* are pydantic's."""
+    key = ".".join(path)
+    if not path:
+        return _plain(message)
+    if kind == "extra_forbidden":
+        return f"{key} in the file is not a setting"
+    if kind == "model_type":
+        return f"{key} in the file must be a table: [{key}]"
+    problem = _PATTERNS[path] if kind == "string_pattern_mismatch" and path in _PATTERNS else _plain(message)
+    return f"{variable_of(path)} ({key} in the file) {problem}"
+
+
+def unreadable(variable: str, path: Path) -> list[str]:
+    """What keeps this process from reading the file that *variable* names; nothing if it can."""
+    try:
+        if not path.is_file():
+            return [f"{variable}: {path} is not a file"]
+        with path.open("rb"):
+            return []
+    except OSError as error:
+        return [f"{variable}: {path} cannot be read by uid {os.geteuid()}: {error.strerror}"]
+
+
+def _plain(message: str) -> str:
+    return re.sub(r"^(?:Input|String|Value|Path|List) should ", "must ", message)

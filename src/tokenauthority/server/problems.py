@@ -1,0 +1,76 @@
+"""What keeps a server from starting, in words that name the setting to look at and never hold a password."""
+
+from __future__ import annotations
+
+import os
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tokenauthority.config import ConfigError
+from tokenauthority.domain.errors import UnavailableError
+from tokenauthority.storage.address import StoreAddressError, parse_address
+
+
+if TYPE_CHECKING:
+    from tokenauthority.config import Settings
+
+
+_CAUSES: Final = (
+    "connection refused",
+    "timeout",
+    "password authentication failed",
+    "does not exist",
+    "could not translate host name",
+    "failed to resolve host",
+    "no pg_hba.conf entry",
+    "certificate verify failed",
+    "unable to open database file",
+    "readonly database",
+    "database is locked",
+    "not a database",
+    "disk is full",
+)
+"""What a driver's text may hold that says why; the rest of it may quote the store's URL, password included."""
+
+
+def make_data_dir(settings: Settings) -> None:
+    """Make the data directory, mode 0700, where something is to be kept in it.
+
+    Raises:
+        ConfigError: it cannot be made.
+    """
+    if settings.database.url is not None and settings.audit.path is not None:
+        return
+    try:
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        problem = f"cannot be made by uid {os.geteuid()}: {error.strerror}"
+        raise ConfigError([f"TOKENAUTHORITY_DATA_DIR: {settings.data_dir} {problem}"]) from error
+
+
+def store_problem(settings: Settings, error: Exception) -> str:
+    """What is wrong with the store, with its place and why the driver could not use it."""
+    variable = "TOKENAUTHORITY_DATABASE__URL" if settings.database.url is not None else "TOKENAUTHORITY_DATA_DIR"
+    if isinstance(error, StoreAddressError) or not isinstance(error, UnavailableError):
+        return f"{variable}: {error}"
+    return f"{variable}: {parse_address(settings.database_url).place} cannot be reached or written{_why(error)}"
+
+
+def os_problem(settings: Settings, error: OSError) -> str:
+    """What the system refused, to whom."""
+    if error.filename is None:
+        return str(error)
+    path = Path(os.fsdecode(error.filename))
+    variable = "TOKENAUTHORITY_AUDIT__PATH: " if settings.audit_path.is_relative_to(path) else ""
+    return f"{variable}{path}: {error.strerror} (as uid {os.geteuid()})"
+
+
+def _why(error: UnavailableError) -> str:
+    cause = error.__cause__
+    if cause is None:
+        return ""
+    driver = getattr(cause, "orig", None) or cause
+    said = str(driver).lower()
+    known = next((text for text in _CAUSES if text in said), "")
+    return f" ({type(driver).__name__}{known and ': ' + known})"

@@ -1,0 +1,43 @@
+"""Gathers what is wrong with the parts of a request, so that all of it is named at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from tokenauthority.domain.errors import InvalidRequestError, Violation
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+class Problems:
+    """The violations found so far."""
+
+    def __init__(self) -> None:
+        self.found: list[Violation] = []
+
+    def read(self, part: Callable[[], T], otherwise: U) -> T | U:
+        """What *part* answers; *otherwise* where it finds something wrong. Errors of another kind pass at once."""
+        try:
+            return part()
+        except InvalidRequestError as error:
+            self.found += error.violations
+            return otherwise
+
+    def add(self, field: str, problem: str) -> None:
+        """One more."""
+        self.found.append(Violation(field, problem))
+
+    def refuse(self) -> None:
+        """End the call if there is any.
+
+        Raises:
+            InvalidRequestError: with all of them.
+        """
+        if self.found:
+            raise InvalidRequestError(self.found)

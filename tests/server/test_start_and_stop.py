@@ -1,0 +1,54 @@
+"""What a server writes when it starts first, and what it says when its store does not let go."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+
+from pathlib import Path
+
+import pytest
+
+from structlog.testing import capture_logs
+
+from tokenauthority.config import Settings
+from tokenauthority.server import dev, main
+from tokenauthority.storage.memory import MemoryStore
+
+
+def test_a_master_key_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start that is cut off leaves nothing that the next one would take for a damaged key."""
+    settings = Settings.model_validate({"dev": True, "data_dir": tmp_path / "data"})
+
+    def cut_off(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            dev.master_key(settings)
+    left = list((tmp_path / "data").iterdir())
+    key = dev.master_key(settings)
+    (written,) = (tmp_path / "data").iterdir()
+
+    assert [] == left
+    assert key.key_id == dev.master_key(settings).key_id
+    assert ("master.key", 0o600) == (written.name, stat.S_IMODE(written.stat().st_mode))
+
+
+class StuckStore(MemoryStore):
+    """A store that never closes."""
+
+    async def close(self) -> None:
+        """See `Store`."""
+        await asyncio.Event().wait()
+
+
+async def test_a_store_that_does_not_close_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no error of the settings."""
+    monkeypatch.setattr(main, "_CLOSE_TIMEOUT", 0.01)
+    with capture_logs() as events:
+        await main._close(StuckStore())
+
+    assert ["store.slow_to_close"] == [event["event"] for event in events]

@@ -1,0 +1,68 @@
+"""A server that is told to stop at any moment of its life drains and ends with 0."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.authority import WAIT, clean_environment, eventually
+
+
+@pytest.fixture
+def starting(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A development server that has just been started, its two streams to be read."""
+    ports = {"TOKENAUTHORITY_LISTEN__GRPC": "127.0.0.1:0", "TOKENAUTHORITY_LISTEN__HTTP": "127.0.0.1:0"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "tokenauthority.cli", "serve", "--dev"],
+        cwd=tmp_path,
+        env=clean_environment(**ports),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        timer = threading.Timer(WAIT, process.kill)
+        timer.start()
+        yield process
+        timer.cancel()
+        process.kill()
+
+
+def end(process: subprocess.Popen[str], number: signal.Signals) -> tuple[int, str]:
+    """Send the signal; the exit status and what it still wrote on standard error."""
+    process.send_signal(number)
+    log = process.communicate(timeout=WAIT)[1]
+    return process.returncode, log
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("stream", ["stderr", "stdout"])
+def test_stops_cleanly_as_soon_as_it_says_that_it_serves(
+    starting: subprocess.Popen[str], stream: str, number: signal.Signals
+) -> None:
+    """Its first line, in the log or for a person, is the first that anyone can act on."""
+    source = starting.stderr if stream == "stderr" else starting.stdout
+    assert source is not None
+    source.readline()
+
+    status, log = end(starting, number)
+
+    assert 0 == status
+    assert "server.stopped" in log
+
+
+@pytest.mark.parametrize("file", ["dev-api-key", "audit.jsonl"])
+def test_stops_cleanly_before_it_serves(starting: subprocess.Popen[str], tmp_path: Path, file: str) -> None:
+    """From its first step on, of which a file is the sign, it drains instead of dying."""
+    eventually((tmp_path / ".tokenauthority" / file).exists, "it makes no files")
+
+    status, log = end(starting, signal.SIGTERM)
+
+    assert 0 == status
+    assert "server.stopped" in log
