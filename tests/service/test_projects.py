@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import opentok
@@ -26,6 +26,7 @@ from tests.authority import Clock, RunningAuthority
 from tests.service.conftest import AWAY, FOUNDED, HOME, NOW, NOWHERE
 from tests.service.rpc import Api, Connect, Failure, failure, lifetime, reason_of
 from tests.use_cases.world import platform_session, rsa_pem
+from tests.wire import records
 from tokenauthority.v1 import project_pb2, token_pb2
 
 
@@ -411,6 +412,16 @@ class TestUpdate:
             changed = update(api, before.project_id, *paths, **values)
             expected.MergeFrom(project_pb2.Project(**{path: value}))
             assert expected == changed == get(api, before.project_id)
+
+    def test_the_record_says_what_was_changed(self, api: Api) -> None:
+        """Who asked for which new value is in the audit log, also when it is refused."""
+        project_id = create(api).project.project_id
+        update(api, project_id, "max_ttl", "default_ttl", max_ttl=seconds(120), default_ttl=seconds(60))
+        failure(lambda: update(api, project_id, "max_ttl", max_ttl=seconds(0)))
+
+        own = [record for record in records(api.authority.audit_path) if record.get("project_id") == project_id]
+        changes = [set(cast("list[str]", record["changes"])) for record in own if "changes" in record]
+        assert [{"default_ttl=60", "max_ttl=120"}, {"max_ttl=0"}] == changes
 
     def test_a_value_in_the_mask_that_is_not_set_is_cleared(self, api: Api) -> None:
         """An empty name is a name."""

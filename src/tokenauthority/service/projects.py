@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from tokenauthority.v1 import token_pb2
 
 
+_MAX_CHANGE: Final = 200
+"""Characters of a change that are recorded; a value may yet be refused for its length."""
+
 _CHANGEABLE: Final = ("display_name", "default_format", "default_ttl", "max_ttl", "external_sessions")
 
 _NewProject: TypeAlias = "project_pb2.CreateProjectRequest | project_pb2.ImportProjectRequest"
@@ -101,6 +104,7 @@ class ProjectServicer(project_pb2_grpc.ProjectServiceServicer):
         problems = Problems()
         project_id = problems.read(partial(_chosen, request.project.project_id), "")
         changes = _changes(request, problems)
+        audit_record().changes = tuple(f"{field}={value}"[:_MAX_CHANGE] for field, value in changes.items())
         if not project_id:
             problems.refuse()
         project = await self._projects.update(project_id, changes, problems.found)

@@ -84,6 +84,7 @@ class RoleServicer(role_pb2_grpc.RoleServiceServicer):
         permissions = None
         if "permissions" in paths:
             permissions = problems.read(partial(mapping.permissions, request.permissions, "permissions"), None)
+            audit_record().changes = (f"permissions={','.join(permissions or ())}",)
         role = await self._roles.update(
             project_id,
             request.name,
