@@ -254,10 +254,9 @@ def test_names_each_mistake_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("issuer", ["", "tokens.example.com", "ftp://tokens.example.com", "https://", "https://a b/"])
 def test_the_issuer_is_a_url(directory: Path, issuer: str) -> None:
     """Whoever verifies looks for the JWKS there."""
-    assert (
-        "TOKENAUTHORITY_ISSUANCE__ISSUER (issuance.issuer in the file) "
-        "must be a URL, such as https://tokens.example.com",
-    ) == problems(written(directory, f'[issuance]\nissuer = "{issuer}"\n'), dev=True)
+    (problem,) = problems(written(directory, f'[issuance]\nissuer = "{issuer}"\n'), dev=True)
+
+    assert problem.startswith("TOKENAUTHORITY_ISSUANCE__ISSUER (issuance.issuer in the file) must be a URL, such as ")
 
 
 @pytest.mark.parametrize(

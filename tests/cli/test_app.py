@@ -227,7 +227,7 @@ def test_says_how_long_it_waited(run_alone: Run) -> None:
 
 
 def test_says_what_is_wrong_with_a_tls_connection(run_alone: Run, production: Production) -> None:
-    """A certificate of nobody who is trusted, and TLS where none was expected: one line each, and none of gRPC's own."""
+    """A certificate that nobody trusts, and TLS where none was expected: one line each, and none of gRPC's own."""
     address = production.start().address
     there = ("-m", "tokenauthority.cli", "projects", "list", "--address", address, "--api-key", KEY)
 
