@@ -20,7 +20,7 @@ import grpc
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from benchmarks import calls, growth, h2load, in_process, measure, report, servers, stores
+from benchmarks import calls, growth, h2load, in_process, interceptors, measure, report, servers, stores
 from benchmarks.measure import Comparison
 
 
@@ -45,6 +45,8 @@ def main() -> int:
             _prepared(Path(name), options) as comparisons,
         ):
             outcome = measure.run(comparisons, options.rounds, _progress(options.rounds))
+            _say("interceptors")
+            steps = interceptors.measure(Path(name), options.rounds)
     except (
         h2load.LoadError,
         servers.ServerError,
@@ -53,9 +55,9 @@ def main() -> int:
         subprocess.SubprocessError,
     ) as error:
         return _fail(f"could not measure: {error}")
-    sys.stdout.write(report.as_text(outcome, comparisons))
+    sys.stdout.write(report.as_text(outcome, comparisons) + steps.as_text())
     if options.json is not None:
-        report.write_json(options.json, outcome, comparisons)
+        report.write_json(options.json, outcome, comparisons, steps.as_json())
     return 0
 
 

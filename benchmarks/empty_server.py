@@ -17,7 +17,10 @@ import uvloop
 
 from google.protobuf.empty_pb2 import Empty
 
+from tokenauthority.callers.book import CallerBook, CurrentCallers
+from tokenauthority.callers.forwarded import ForwardedAuthenticator
 from tokenauthority.config import load
+from tokenauthority.server.listeners import Listener
 from tokenauthority.server.wiring import _options as channel_options
 
 
@@ -31,13 +34,15 @@ async def _call(_request: Empty, _context: object) -> Empty:
 
 async def _serve() -> None:
     settings = load(dev=True)
+    nobody = ForwardedAuthenticator(CurrentCallers(CallerBook([])))
+    listener = Listener(name="empty", address="127.0.0.1:0", authenticator=nobody, credentials=None)
     server = grpc.aio.server(
-        options=channel_options(settings),
+        options=channel_options(settings, listener),
         maximum_concurrent_rpcs=2 * settings.limits.max_concurrent_rpcs,
     )
     handler = grpc.unary_unary_rpc_method_handler(_call, Empty.FromString, Empty.SerializeToString)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Call": handler}),))
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(listener.address)
     await server.start()
     sys.stdout.write(f"gRPC 127.0.0.1:{port}\n")
     sys.stdout.flush()

@@ -15,7 +15,7 @@ from benchmarks.measure import Spread
 
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from benchmarks.measure import Comparison, Outcome
@@ -40,8 +40,10 @@ def as_text(outcome: Outcome, comparisons: Sequence[Comparison]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_json(path: Path, outcome: Outcome, comparisons: Sequence[Comparison]) -> None:
-    """Every sample, and what it was taken on."""
+def write_json(
+    path: Path, outcome: Outcome, comparisons: Sequence[Comparison], interceptors: Mapping[str, object]
+) -> None:
+    """Every sample, what each interceptor adds, and what it was taken on."""
     figures = {
         "machine": {
             "python": platform.python_version(),
@@ -53,6 +55,7 @@ def write_json(path: Path, outcome: Outcome, comparisons: Sequence[Comparison]) 
             {"name": subject.name, "unit": subject.unit, "median": Spread.of(samples).median, "microseconds": samples}
             for subject, samples in outcome.costs.items()
         ],
+        "interceptors": interceptors,
         "ratios": [_ratio(comparison, outcome.ratios[comparison.name]) for comparison in comparisons],
     }
     path.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

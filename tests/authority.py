@@ -19,6 +19,8 @@ import pytest
 
 from tokenauthority.authority.project_spec import ProjectSpec
 from tokenauthority.callers.api_keys import digest, new_api_key
+from tokenauthority.callers.book import CallerBook, CurrentCallers, Entry
+from tokenauthority.callers.identity import ApiKeyIdentity
 from tokenauthority.config import Settings
 from tokenauthority.domain.caller import ANY, Action, Caller, CallerKind, Grant
 from tokenauthority.domain.times import Millis
@@ -144,12 +146,13 @@ def _running(
     thread = threading.Thread(target=loop.run_forever, name="authority", daemon=True)
     thread.start()
     clock = Clock()
+    book = CallerBook(Entry(caller, ApiKeyIdentity(known)) for known, caller in callers.items())
     stop = asyncio.Event()
     ready: asyncio.Future[RunningAuthority] = loop.create_future()
 
     async def serve() -> None:
         try:
-            app = build(settings, store=store, sealer=sealer, callers=callers, clock=clock)
+            app = build(settings, store=store, sealer=sealer, callers=CurrentCallers(book), clock=clock)
             async with serving(app, settings) as addresses:
                 project, _ = await app.projects.create(ProjectSpec(), EVERYTHING, clock())
                 ready.set_result(

@@ -1,4 +1,4 @@
-"""A store that waits or fails when a test says so."""
+"""A store that waits or fails, and an audit log that cannot be written, when a test says so."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import threading
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 from tests.authority import WAIT, RunningAuthority
 from tokenauthority.domain.change import Change
@@ -13,6 +14,12 @@ from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.domain.project import Project
 from tokenauthority.domain.session import Session
 from tokenauthority.storage.memory import MemoryStore
+
+
+def break_audit_log(path: Path) -> None:
+    """Delete the log's file and put a directory in its place, so that none can be made."""
+    path.unlink()
+    path.mkdir()
 
 
 class FaultyStore(MemoryStore):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import ssl
@@ -17,6 +18,7 @@ import pytest
 import trustme
 
 from tests.authority import WAIT, clean_environment, eventually
+from tests.wire import records
 from tokenauthority.callers.api_keys import digest, new_api_key
 from tokenauthority.client import Authority
 from tokenauthority.signing.sealing import MasterKey
@@ -45,6 +47,10 @@ class Server:
         """Where gRPC is."""
         return str(self.events("server.started")[0]["grpc"])
 
+    def address_of(self, listener: str) -> str:
+        """Where another listener is, by name."""
+        return str(self.events("server.started")[0][listener])
+
     @property
     def http_address(self) -> str:
         """Where HTTP is."""
@@ -55,8 +61,8 @@ class Server:
         return httpx.get(f"https://{self.http_address}{path}", verify=self.trust)
 
     def audited(self) -> list[dict[str, object]]:
-        """The audit records."""
-        return [json.loads(line) for line in self.audit_path.read_text(encoding="utf-8").splitlines()]
+        """The audit records of RPCs."""
+        return records(self.audit_path)
 
     def stop(self) -> int:
         """Send SIGTERM and wait; the exit status."""
@@ -131,6 +137,13 @@ def authority_of_certificates() -> trustme.CA:
 @pytest.fixture
 def production(tmp_path: Path, authority_of_certificates: trustme.CA) -> Iterator[Production]:
     """A directory for servers on free ports of loopback, with SQLite; one caller may do everything."""
+    with production_in(tmp_path, authority_of_certificates) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def production_in(tmp_path: Path, authority_of_certificates: trustme.CA) -> Iterator[Production]:
+    """The same in any directory, for as long as the block runs."""
     certificate = authority_of_certificates.issue_cert("127.0.0.1", "localhost")
     chain = b"".join(blob.bytes() for blob in certificate.cert_chain_pems)
     (tmp_path / "server.pem").write_bytes(chain)
@@ -159,7 +172,9 @@ def production(tmp_path: Path, authority_of_certificates: trustme.CA) -> Iterato
     )
     made = Production(directory=tmp_path, root_certificates=authority_of_certificates.cert_pem.bytes())
     made.write_callers('projects = ["*"]', 'actions = ["*"]', 'roles = ["*"]')
-    yield made
-    for server in made.servers:
-        server.process.kill()
-        server.process.wait(WAIT)
+    try:
+        yield made
+    finally:
+        for server in made.servers:
+            server.process.kill()
+            server.process.wait(WAIT)

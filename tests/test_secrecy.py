@@ -19,7 +19,7 @@ from tests.production import Production, Server
 from tests.wire import Wire
 from tokenauthority.authority.project_spec import NewSecret, OpenTokImport, VonageImport
 from tokenauthority.callers.api_keys import new_api_key
-from tokenauthority.callers.authenticator import ApiKeyAuthenticator
+from tokenauthority.callers.authenticator import Presented
 from tokenauthority.client.connection import Connection
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.project import Credential, CredentialKind
@@ -151,7 +151,7 @@ def test_no_repr_shows_a_secret() -> None:
         MintedToken(token=token, token_id="1", format=TokenFormat.SESSION_JWT, key_id="k", claims=claims),
         Encoded(token, "1"),
         Connection(address="localhost:1", api_key=api_key),
-        ApiKeyAuthenticator({}),
+        Presented(authorization=[f"Bearer {api_key}", f"Bearer {token}"], forwarded=[data]),
     ]
 
     shown = {type(each).__name__: guarded.found_in(f"{each!r} {each}") for each in objects}

@@ -175,8 +175,12 @@ def outcome(pending: Pending) -> Outcome:
 
 
 def records(path: Path) -> list[dict[str, object]]:
-    """The lines of an audit log."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    """The records of RPCs in an audit log, without what chains them."""
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    chaining = {"seq", "prev", "type", "crc"}
+    return [
+        {name: value for name, value in line.items() if name not in chaining} for line in lines if line["type"] == "rpc"
+    ]
 
 
 def wait_for_record(authority: RunningAuthority, code: str) -> dict[str, object]:

@@ -1,207 +1,261 @@
-"""Each record is one line of JSON in a file that only its owner can read, whole or not at all."""
+"""A record is on the disk before its call is answered, calls that wait share a sync, and the chain goes on."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
-import re
 import stat
-import subprocess
-import sys
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import MutableMapping
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
-import attrs
-import msgspec
 import pytest
 
-from tests.authority import make_caller
-from tokenauthority.audit.log import AuditLine, FileAuditLog
-from tokenauthority.context import AuditedToken, AuditRecord
-from tokenauthority.domain.caller import Action
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+
+from tests.audit.logs import (
+    FAST,
+    RECORD,
+    FaultyDisk,
+    calls,
+    checked,
+    key_path,
+    objects,
+    record,
+    running,
+    text_lines,
+    types,
+    until,
+    written,
+)
+from tokenauthority.audit.errors import AuditLogError
+from tokenauthority.audit.log import FileAuditLog, LogOptions
 from tokenauthority.domain.errors import Reason, UnavailableError
 from tokenauthority.domain.times import Millis
+from tokenauthority.server.wiring import system_clock
 
 
-RECORD = AuditRecord(
-    time=Millis(1_700_000_000_123),
-    request_id="call-1",
-    method="/tokenauthority.v1.TokenService/GenerateToken",
-    peer="ipv4:127.0.0.1:4711",
-    user_agent="grpc-python",
-    action=Action.TOKENS_GENERATE,
-    caller=make_caller("room-service"),
-    project_id="47000000",
-    session_id="2_abc",
-    role="publisher",
-    format="SESSION_JWT",
-    lifetime=3600,
-    subject="user-7",
-    object_id="object-1",
-    token_ids=("token-1", "token-2"),
-    tokens=(
-        AuditedToken("token-1", "47000000", "2_abc", "publisher", "SESSION_JWT", 3600, "user-7"),
-        AuditedToken("token-2", "47000000", "2_abc", "subscriber", "SESSION_JWT", 60, ""),
-    ),
-    items=2,
-    changes=("max_ttl=60s",),
-    code="PERMISSION_DENIED",
-    reason="ROLE_NOT_GRANTED",
-    duration_us=1234,
+async def test_a_record_is_on_the_disk_before_append_returns(path: Path) -> None:
+    """Its line is there, and was synced after it was written."""
+    disk = FaultyDisk()
+    async with running(path, disk=disk) as log:
+        for number in range(5):
+            syncs = disk.syncs
+            await log.append(record(number))
+
+            assert f"call-{number}" == calls(path)[-1]
+            assert disk.syncs > syncs
+
+
+async def test_waiting_calls_share_a_sync(path: Path) -> None:
+    """A thousand calls at once need a handful of syncs, and all are kept, in the order in which they came."""
+    disk = FaultyDisk()
+    async with running(path, disk=disk) as log:
+        before = disk.syncs
+        await asyncio.gather(*(log.append(record(number)) for number in range(1000)))
+        needed = disk.syncs - before
+
+    assert needed < 20
+    assert [f"call-{number}" for number in range(1000)] == calls(path)
+
+
+async def test_durability_write_does_not_wait_for_the_disk(path: Path) -> None:
+    """Records are with the operating system; only checkpoints are synced."""
+    disk = FaultyDisk()
+    async with running(path, LogOptions(durable=False, watch=60), disk) as log:
+        before = disk.syncs
+        for number in range(10):
+            await log.append(record(number))
+
+        assert before == disk.syncs
+        assert [f"call-{number}" for number in range(10)] == calls(path)
+
+
+def test_every_line_holds_the_hash_of_the_one_before(path: Path) -> None:
+    """Numbers grow by one from 1, and `prev` is the SHA-256 of the bytes before the newline, also over a restart."""
+    written(path, RECORD, RECORD)
+    lines = written(path, RECORD)
+    parsed = [json.loads(line) for line in lines]
+
+    assert list(range(1, len(lines) + 1)) == [line["seq"] for line in parsed]
+    assert ["0" * 64, *(sha256(line.encode()).hexdigest() for line in lines[:-1])] == [line["prev"] for line in parsed]
+    assert ["start", "checkpoint", "rpc", "rpc", "stop", "checkpoint", "start", "checkpoint", "rpc", "stop"] == [
+        line["type"] for line in parsed[:-1]
+    ]
+    assert 1 == len({line["log_id"] for line in parsed if "log_id" in line})
+
+
+def test_checkpoints_are_signed_over_what_they_say(path: Path) -> None:
+    """Count, head, time, log and key, under a prefix of their own, by a key that OpenSSL's tools can read."""
+    written(path, RECORD)
+    point = objects(path)[-1]
+    fields = "".join(f"{point[name]}\n" for name in ("log_id", "count", "head", "time", "reason", "key_id"))
+    public = load_pem_public_key(path.with_name("audit-key.pub.pem").read_bytes())
+    private = load_pem_private_key(key_path(path).read_bytes(), None)
+
+    public.verify(base64.b64decode(str(point["signature"])), b"tokenauthority audit checkpoint v1\n" + fields.encode())  # type: ignore[union-attr,call-arg]  # an Ed25519 key
+
+    assert public == private.public_key()
+    assert (point["seq"], point["prev"]) == (int(str(point["count"])) + 1, point["head"])
+    assert sha256(public.public_bytes_raw()).hexdigest()[:16] == point["key_id"]  # type: ignore[union-attr]  # likewise
+
+
+def test_the_last_checkpoint_is_beside_the_log_and_in_the_operational_log(
+    path: Path, events: list[MutableMapping[str, Any]]
+) -> None:
+    """The head file has its very line, and the event all of its fields."""
+    written(path, RECORD)
+    point = objects(path)[-1]
+    told = [event for event in events if event["event"] == "audit.checkpoint"]
+
+    assert text_lines(path)[-1:] == text_lines(path.with_name("audit.jsonl.head"))
+    assert ["start", "stop"] == [event["reason"] for event in told]
+    assert {name: point[name] for name in ("log_id", "count", "head", "time", "reason", "key_id", "signature")} == {
+        name: value for name, value in told[-1].items() if name not in {"event", "log_level"}
+    }
+
+
+async def test_a_checkpoint_follows_within_the_interval(path: Path) -> None:
+    """Also where no more calls come; without a record there is none."""
+    options = LogOptions(checkpoint_interval=0.01)
+    async with running(path, options) as log:
+        await log.append(RECORD)
+        await until(lambda: types(path)[-1] == "checkpoint", "no checkpoint was written")
+        await log.append(RECORD)
+        await until(lambda: types(path).count("checkpoint") == 3, "no second one was written")
+
+        assert ["start", "checkpoint", "rpc", "checkpoint", "rpc", "checkpoint"] == types(path)
+        assert 0 == checked(path).uncovered
+
+
+async def test_under_traffic_too(path: Path) -> None:
+    """Calls that never cease do not put it off."""
+    async with running(path, LogOptions(checkpoint_interval=0.01)) as log:
+        for number in range(10_000):
+            await log.append(record(number))
+            if types(path).count("checkpoint") >= 3:
+                break
+
+    assert {"start", "interval", "stop"} == {line["reason"] for line in objects(path) if line["type"] == "checkpoint"}
+
+
+async def test_keeps_notes_of_other_kinds(path: Path) -> None:
+    """A summary of refusals is a line like any other."""
+    async with running(path, clock=lambda: Millis(1_700_000_000_123)) as log:
+        await log.note("summary", {"peer": "10.0.0.1", "reason": "CREDENTIAL_INVALID", "count": 4711})
+    line = objects(path)[2]
+
+    assert {"type": "summary", "time": "2023-11-14T22:13:20.123Z", "peer": "10.0.0.1", "count": 4711} == {
+        name: line[name] for name in ("type", "time", "peer", "count")
+    }
+    assert checked(path).bad is None
+
+
+def test_only_its_owner_can_read_its_files(path: Path) -> None:
+    """Mode 0600 for log, head file and keys, and 0700 for a directory that it makes."""
+    made = path.parent / "made" / "audit.jsonl"
+    written(made, RECORD)
+
+    assert 0o700 == stat.S_IMODE(made.parent.stat().st_mode)
+    assert {"audit.jsonl": 0o600, "audit.jsonl.head": 0o600, "audit-key.pem": 0o600, "audit-key.pub.pem": 0o600} == {
+        file.name: stat.S_IMODE(file.stat().st_mode) for file in made.parent.iterdir()
+    }
+
+
+def test_makes_its_key_once(path: Path) -> None:
+    """A restart signs with the key of before."""
+    written(path, RECORD)
+    key = key_path(path).read_bytes()
+    written(path, RECORD)
+
+    assert key == key_path(path).read_bytes()
+    assert 1 == len({line["key_id"] for line in objects(path) if line["type"] == "checkpoint"})
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"canary", b"-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----\n"]
 )
+async def test_refuses_a_key_that_is_none(path: Path, content: bytes) -> None:
+    """It names the file and shows nothing of it; no other key is made in its place."""
+    key_path(path).write_bytes(content)
+    with pytest.raises(AuditLogError) as caught:
+        async with running(path):
+            pass
 
-COMMON = {"project_id": "47000000", "session_id": "2_abc", "format": "SESSION_JWT"}
-
-SHORT_WRITES = """
-import asyncio, os, resource, sys
-from pathlib import Path
-from tests.audit.test_log import RECORD
-from tokenauthority.audit.log import FileAuditLog
-from tokenauthority.domain.errors import UnavailableError
-
-async def main():
-    path = Path(sys.argv[1])
-    log = FileAuditLog(path)
-    await log.append(RECORD)
-    size = path.stat().st_size
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, resource.RLIM_INFINITY))
-    for _ in range(2):
-        try:
-            await log.append(RECORD)
-            print("kept")
-        except UnavailableError as error:
-            print(error.reason)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    await log.append(RECORD)
-    log.close()
-
-asyncio.run(main())
-"""
+    assert f"the audit key {key_path(path)} is no unencrypted Ed25519 private key in PEM" in str(caught.value)
+    assert "canary" not in str(caught.value)
+    assert content == key_path(path).read_bytes()
 
 
-def written(path: Path, *records: AuditRecord) -> list[str]:
-    """Append the records and read the file's lines."""
+async def test_two_servers_cannot_share_a_file(path: Path) -> None:
+    """The second is told which file it is, and the first goes on; after its end the file is free."""
+    async with running(path) as log:
+        with pytest.raises(AuditLogError, match=r"audit\.jsonl is in use by another server"):
+            async with running(path):
+                pass
+        await log.append(RECORD)
+    async with running(path) as log:
+        await log.append(RECORD)
 
-    async def append() -> None:
-        log = FileAuditLog(path)
-        for record in records:
-            await log.append(record)
-        log.close()
-
-    asyncio.run(append())
-    text = path.read_text(encoding="utf-8")
-    assert text.endswith("\n")
-    return text.removesuffix("\n").split("\n")
+    assert checked(path).bad is None
 
 
-def test_writes_every_field(tmp_path: Path) -> None:
-    """Who asked for what, what was decided, when and how long it took; the time is UTC to the millisecond."""
-    (line,) = written(tmp_path / "audit.jsonl", RECORD)
-
-    assert {
-        "time": "2023-11-14T22:13:20.123Z",
-        "request_id": "call-1",
-        "method": "/tokenauthority.v1.TokenService/GenerateToken",
-        "action": "tokens.generate",
-        "caller": "room-service",
-        "caller_kind": "api_key",
-        "caller_identity": "sha256:test",
-        "peer": "ipv4:127.0.0.1:4711",
-        "user_agent": "grpc-python",
-        "project_id": "47000000",
-        "session_id": "2_abc",
-        "role": "publisher",
-        "format": "SESSION_JWT",
-        "lifetime": 3600,
-        "subject": "user-7",
-        "object_id": "object-1",
-        "token_ids": ["token-1", "token-2"],
-        "tokens": [
-            {**COMMON, "token_id": "token-1", "role": "publisher", "lifetime": 3600, "subject": "user-7"},
-            {**COMMON, "token_id": "token-2", "role": "subscriber", "lifetime": 60, "subject": ""},
-        ],
-        "items": 2,
-        "changes": ["max_ttl=60s"],
-        "code": "PERMISSION_DENIED",
-        "reason": "ROLE_NOT_GRANTED",
-        "duration_us": 1234,
-    } == json.loads(line)
+@pytest.mark.parametrize("target", ["/dev/null", "/dev/full"])
+async def test_refuses_what_is_no_file(path: Path, target: str) -> None:
+    """What cannot be read back cannot be chained."""
+    log = FileAuditLog(Path(target), key_path(path), clock=system_clock)
+    with pytest.raises(AuditLogError, match="is not a regular file"):
+        async with log.running():
+            pass
 
 
-def test_leaves_out_what_there_is_not() -> None:
-    """A stranger's call has a time, an id, a method, a peer, a code and a duration."""
-    bare = AuditRecord(time=Millis(0), request_id="r", method="/m", peer="p", code="UNAUTHENTICATED")
-
-    assert {"time", "request_id", "method", "peer", "code", "duration_us"} == set(
-        msgspec.to_builtins(AuditLine.of(bare))
-    )
-
-
-def test_keeps_every_field_of_the_record() -> None:
-    """A field that the record gains cannot be forgotten here: all of them make it into the line."""
-    names = {field.name for field in attrs.fields(AuditRecord)}
-
-    assert names | {"caller_kind", "caller_identity"} == set(msgspec.to_builtins(AuditLine.of(RECORD)))
-
-
-@pytest.mark.parametrize("text", ["a\nb", 'a"b', "a\u2028b", "a\x00b", "\U0001f600", '{"event":"rpc"}\n', "\x1b[31m"])
-def test_no_text_breaks_out_of_its_line(tmp_path: Path, text: str) -> None:
-    """What callers choose cannot forge a record, and is kept exactly."""
-    hostile = attrs.evolve(RECORD, subject=text, user_agent=text, session_id=text)
-    lines = written(tmp_path / "audit.jsonl", hostile, RECORD)
-
-    assert [text, "user-7"] == [json.loads(line)["subject"] for line in lines]
-    assert not re.search(r"[\x00-\x1f]", lines[0])
-
-
-def test_only_its_owner_can_read_it(tmp_path: Path) -> None:
-    """Mode 0600, and 0700 for a directory that it makes."""
-    path = tmp_path / "made" / "audit.jsonl"
-    written(path, RECORD)
-
-    assert (0o600, 0o700) == (stat.S_IMODE(path.stat().st_mode), stat.S_IMODE(path.parent.stat().st_mode))
-
-
-def test_goes_on_in_a_file_that_is_there(tmp_path: Path) -> None:
-    """A restart takes nothing away."""
-    path = tmp_path / "audit.jsonl"
-    written(path, RECORD)
-    lines = written(path, attrs.evolve(RECORD, request_id="call-2"))
-
-    assert ["call-1", "call-2"] == [json.loads(line)["request_id"] for line in lines]
-
-
-def test_writers_of_one_file_do_not_mix(tmp_path: Path) -> None:
-    """Each record is one line, also where several threads write to one file by logs of their own."""
-    path = tmp_path / "audit.jsonl"
-    wanted = [attrs.evolve(RECORD, request_id=f"call-{number}", subject="x" * 5000) for number in range(100)]
-    with ThreadPoolExecutor(4) as pool:
-        for begin in range(4):
-            pool.submit(written, path, *wanted[begin::4])
-    found = [json.loads(line)["request_id"] for line in path.read_text().splitlines()]
-
-    assert {record.request_id for record in wanted} == set(found)
-    assert len(wanted) == len(found)
-
-
-async def test_says_when_a_record_is_not_kept() -> None:
-    """A full disk is UNAVAILABLE with the reason that callers are told."""
-    log = FileAuditLog(Path("/dev/full"))
+async def test_keeps_nothing_before_and_after_it_runs(path: Path) -> None:
+    """No answer leaves then, and none waits."""
+    log = FileAuditLog(path, key_path(path), clock=system_clock, options=FAST)
+    with pytest.raises(UnavailableError):
+        await log.append(RECORD)
+    async with log.running():
+        await log.append(RECORD)
     with pytest.raises(UnavailableError) as caught:
         await log.append(RECORD)
-    log.close()
 
     assert Reason.AUDIT_UNAVAILABLE == caught.value.reason
+    assert "closed" == log.problem
 
 
-def test_a_torn_line_is_a_failure_and_spoils_no_other(tmp_path: Path) -> None:
-    """A disk that fills up in the middle of a line says so, and later records stand on lines of their own."""
-    path = tmp_path / "audit.jsonl"
-    done = subprocess.run(
-        [sys.executable, "-c", SHORT_WRITES, path], check=True, capture_output=True, text=True, timeout=60
-    )
-    lines = path.read_text().splitlines()
+async def test_what_waits_at_the_stop_is_kept(path: Path) -> None:
+    """Records that came before the end are written before the line that says so."""
+    async with running(path) as log:
+        waiting = [asyncio.ensure_future(log.append(record(number))) for number in range(50)]
+        await asyncio.sleep(0)
+    await asyncio.gather(*waiting)
 
-    assert ["AUDIT_UNAVAILABLE"] * 2 == done.stdout.split()
-    assert ["call-1", "call-1"] == [json.loads(lines[number])["request_id"] for number in (0, -1)]
+    assert 50 == len(calls(path))
+    assert ["stop", "checkpoint"] == types(path)[-2:]
+
+
+async def test_a_caller_that_gives_up_leaves_its_record(path: Path) -> None:
+    """And those that wait with it are not disturbed."""
+    async with running(path) as log:
+        gone, stays = (asyncio.ensure_future(log.append(record(number))) for number in (1, 2))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await stays
+
+        assert ["call-1", "call-2"] == calls(path)
+
+
+async def test_does_not_gather_without_bound(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond so many bytes that wait, records are refused at once, and those that wait are kept."""
+    monkeypatch.setattr("tokenauthority.audit.log.MAX_WAITING", 10_000)
+    async with running(path) as log:
+        outcomes = await asyncio.gather(*(log.append(record(n)) for n in range(100)), return_exceptions=True)
+        await log.append(record(100))
+    kept = [number for number, outcome in enumerate(outcomes) if outcome is None]
+
+    assert 0 < len(kept) < 20
+    assert [f"call-{number}" for number in (*kept, 100)] == calls(path)
+    assert {UnavailableError} == {type(outcome) for outcome in outcomes if outcome is not None}

@@ -196,3 +196,21 @@ def test_health_without_address_or_settings_says_so(run_alone: Run) -> None:
 
     assert 2 == refused.exit_code
     assert refused.err.startswith("error: whom to ask is not known: give --address")
+
+
+def test_health_asks_http_where_every_client_needs_a_certificate(
+    run_alone: Run, running_authority: RunningAuthority
+) -> None:
+    """It is no such client: what a balancer is told counts."""
+    environment = {
+        "TOKENAUTHORITY_LISTEN__GRPC": "off",
+        "TOKENAUTHORITY_LISTEN__HTTP": running_authority.http_url.removeprefix("http://"),
+        "TOKENAUTHORITY_LISTEN__HTTP_PLAINTEXT": "true",
+    }
+    ready = run_alone("health", env=environment)
+    running_authority.app.readiness.drain()
+    draining = run_alone("health", env=environment)
+    nobody = run_alone("health", env={**environment, "TOKENAUTHORITY_LISTEN__HTTP": "127.0.0.1:1"})
+
+    assert ("", 0) == (ready.err, ready.exit_code)
+    assert (1, 3) == (draining.exit_code, nobody.exit_code)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import cast
 
 import pytest
 
 from tests.authority import RunningAuthority, StartAuthority
-from tests.faults import FaultyStore
+from tests.faults import FaultyStore, break_audit_log
 from tests.wire import GENERATE, LIST_PROJECTS, V1, Connect, Wire, outcome, records, wait_for_record
 from tokenauthority.context import AuditRecord
 from tokenauthority.domain.errors import UnavailableError
@@ -93,9 +93,10 @@ def test_does_not_record_health_checks(running_authority: RunningAuthority, wire
 
 
 def test_gives_nothing_out_that_it_cannot_record(start_authority: StartAuthority, connect: Connect) -> None:
-    """With a full disk under the audit log, no token and no session leaves, and an error says why."""
-    authority = start_authority(settings={"audit": {"path": "/dev/full"}})
+    """Where the audit log cannot be written, no token and no session leaves, and an error says why."""
+    authority = start_authority()
     wire = connect(authority)
+    break_audit_log(authority.audit_path)
     session = authority.do(_any_session(authority))
     answers = [
         wire.call(GENERATE, token_pb2.GenerateTokenRequest(request=token_pb2.TokenRequest(session_id=session))),
@@ -147,6 +148,10 @@ class _Memory:
         if self.failure is not None:
             raise self.failure
         self.codes.append(record.code)
+
+    async def note(self, kind: str, fields: Mapping[str, object]) -> None:
+        """See `AuditLog`."""
+        raise NotImplementedError
 
 
 def _call(deadline: float) -> Call:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import attrs
 import grpc
 import grpc.aio
 import pytest
 
+from prometheus_client import CollectorRegistry
+
 from tests.authority import EVERYTHING, RunningAuthority, StartAuthority, make_caller
 from tests.wire import LIST_PROJECTS, Connect, Wire, records
 from tokenauthority.audit.log import AuditLog
 from tokenauthority.callers.api_keys import digest, new_api_key
-from tokenauthority.callers.authenticator import ApiKeyAuthenticator
+from tokenauthority.callers.bearer import BearerAuthenticator
+from tokenauthority.callers.book import CallerBook, CurrentCallers, Entry
+from tokenauthority.callers.identity import ApiKeyIdentity
+from tokenauthority.callers.jwt import JwtVerifier
+from tokenauthority.callers.key_caches import KeyCaches
 from tokenauthority.context import AuditRecord
-from tokenauthority.domain.caller import Action
+from tokenauthority.domain.caller import Action, Rate
 from tokenauthority.interceptors.audit import AuditInterceptor
 from tokenauthority.interceptors.authentication import AuthenticationInterceptor
 from tokenauthority.interceptors.authorization import (
@@ -29,6 +35,7 @@ from tokenauthority.interceptors.authorization import (
 )
 from tokenauthority.interceptors.chain import Chain
 from tokenauthority.interceptors.errors import ErrorsInterceptor
+from tokenauthority.interceptors.failures import FailedAuthentications
 from tokenauthority.interceptors.request import RequestInterceptor
 from tokenauthority.server.services import SERVICES, methods_of
 from tokenauthority.server.wiring import system_clock
@@ -126,6 +133,9 @@ class _Kept(AuditLog):
         """See `AuditLog`."""
         self.records.append(record)
 
+    async def note(self, kind: str, fields: Mapping[str, object]) -> None:
+        """See `AuditLog`."""
+
 
 class _Extra(grpc.GenericRpcHandler):
     """A service that nobody thought of: it answers each of its methods."""
@@ -154,7 +164,10 @@ class _Extra(grpc.GenericRpcHandler):
 async def extra() -> AsyncIterator[tuple[_Extra, _Kept, str]]:
     """A real server with a registered service that the table does not list; its log and its address."""
     handler, log = _Extra(), _Kept()
-    callers = ApiKeyAuthenticator({digest(KEY): make_caller()})
+    callers = CurrentCallers(CallerBook([Entry(make_caller(), ApiKeyIdentity(digest(KEY)))]))
+    bearer = BearerAuthenticator(callers, JwtVerifier(KeyCaches(callers, refresh=60, max_stale=60)), system_clock)
+    enough = Rate(100, 100)
+    failures = FailedAuthentications(CollectorRegistry(), system_clock, each=enough, suspects=enough)
     server = grpc.aio.server(
         interceptors=[
             Chain(
@@ -162,7 +175,7 @@ async def extra() -> AsyncIterator[tuple[_Extra, _Kept, str]]:
                     RequestInterceptor(system_clock, 30.0),
                     AuditInterceptor(log, unrecorded=(), finishing=()),
                     ErrorsInterceptor(),
-                    AuthenticationInterceptor(callers, ()),
+                    AuthenticationInterceptor(bearer, (), failures),
                     AuthorizationInterceptor({"/extra/Listed": Action.KEYS_READ}),
                 ]
             )

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.authority import RunningAuthority, StartAuthority, eventually
-from tests.faults import FaultyStore
+from tests.faults import FaultyStore, break_audit_log
 from tests.wire import LIST_PROJECTS, Connect, Wire, wait_for_record
 from tokenauthority.context import AuditRecord
 from tokenauthority.domain.times import Millis
@@ -61,7 +61,8 @@ def test_counts_an_answer_that_could_not_be_recorded_as_unavailable(
     start_authority: StartAuthority, connect: Connect
 ) -> None:
     """Metrics stand outside of audit and see what the client sees."""
-    authority = start_authority(settings={"audit": {"path": "/dev/full"}})
+    authority = start_authority()
+    break_audit_log(authority.audit_path)
     connect(authority).call(LIST_PROJECTS)
 
     assert {(LIST_PROJECTS, "UNAVAILABLE"): 1} == counts(authority)

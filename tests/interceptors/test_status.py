@@ -8,7 +8,14 @@ from typing import cast
 import grpc
 import pytest
 
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure, ResourceInfo, RetryInfo
+from google.rpc.error_details_pb2 import (
+    BadRequest,
+    ErrorInfo,
+    PreconditionFailure,
+    QuotaFailure,
+    ResourceInfo,
+    RetryInfo,
+)
 from google.rpc.status_pb2 import Status
 
 from tokenauthority.domain.errors import (
@@ -18,6 +25,7 @@ from tokenauthority.domain.errors import (
     OverloadedError,
     PermissionDeniedError,
     PreconditionError,
+    RateLimitError,
     Reason,
     TokenAuthorityError,
     UnauthenticatedError,
@@ -43,6 +51,10 @@ CASES: dict[TokenAuthorityError, tuple[str, list[str]]] = {
         ["ErrorInfo", "PreconditionFailure"],
     ),
     OverloadedError(5): ("RESOURCE_EXHAUSTED", ["ErrorInfo", "QuotaFailure", "RetryInfo"]),
+    RateLimitError("no", subject="caller:a", limit="rate", retry_after=0.5): (
+        "RESOURCE_EXHAUSTED",
+        ["ErrorInfo", "QuotaFailure", "RetryInfo"],
+    ),
     UnavailableError.store(): ("UNAVAILABLE", ["ErrorInfo", "RetryInfo"]),
     UnimplementedError(): ("UNIMPLEMENTED", ["ErrorInfo"]),
 }
@@ -115,6 +127,35 @@ def test_pushes_back_only_where_the_server_is_overloaded() -> None:
     away = dict(status.of_error(UnavailableError.store(), "").status.trailing_metadata)
 
     assert ("1250", False) == (overloaded["grpc-retry-pushback-ms"], "grpc-retry-pushback-ms" in away)
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "patience", "expected"),
+    [
+        (0.289, 30.0, ("289", 289)),
+        (1.001, 1.001, ("1001", 1001)),
+        (1.002, 1.001, ("-1", 1002)),
+        (3600.0, 30.0, ("-1", 3_600_000)),
+        (None, 30.0, ("-1", None)),
+    ],
+)
+def test_tells_a_client_to_wait_only_where_that_helps(
+    retry_after: float | None, patience: float, expected: tuple[str, int | None]
+) -> None:
+    """To the millisecond. Beyond its deadline gRPC's own retry is called off; people and programs learn the wait."""
+    error = RateLimitError("no", subject="caller:a", limit="rate", retry_after=retry_after)
+    made = status.of_error(error, "", patience)
+    wait, quota, info = RetryInfo(), QuotaFailure(), ErrorInfo()
+    told = [detail.Unpack(wait) for detail in _details(made).details]
+    _details(made).details[0].Unpack(info)
+    _details(made).details[1].Unpack(quota)
+
+    assert expected == (
+        dict(made.status.trailing_metadata)["grpc-retry-pushback-ms"],
+        wait.retry_delay.ToMilliseconds() if any(told) else None,
+    )
+    assert [("caller:a", "no")] == [(violation.subject, violation.description) for violation in quota.violations]
+    assert "rate" == info.metadata["limit"]
 
 
 def test_a_plain_status_has_an_error_info_too() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -24,8 +23,10 @@ from grpc_health.v1 import health_pb2
 from tests.authority import WAIT, eventually, make_caller
 from tests.faults import FaultyStore
 from tests.production import Production, Server
-from tests.wire import GENERATE, LIST_PROJECTS
+from tests.wire import GENERATE, LIST_PROJECTS, records
 from tokenauthority.callers.api_keys import digest, new_api_key
+from tokenauthority.callers.book import CallerBook, CurrentCallers, Entry
+from tokenauthority.callers.identity import ApiKeyIdentity
 from tokenauthority.client import AuthorityError
 from tokenauthority.config import Settings
 from tokenauthority.server.lifecycle import Addresses, serving
@@ -73,7 +74,7 @@ class Draining:
 
     def codes(self) -> list[str]:
         """The recorded codes, in order."""
-        return [json.loads(line)["code"] for line in self.audit_path.read_text().splitlines()]
+        return [str(record["code"]) for record in records(self.audit_path)]
 
 
 async def _states(call: grpc.aio.UnaryStreamCall[bytes, bytes]) -> AsyncGenerator[int]:
@@ -97,7 +98,8 @@ async def running(directory: Path, **limits: float) -> AsyncIterator[Draining]:
     )
     store = FaultyStore()
     sealer = Sealer(MasterKey.generate())
-    app = build(settings, store=store, sealer=sealer, callers={digest(KEY): make_caller()})
+    book = CallerBook([Entry(make_caller(), ApiKeyIdentity(digest(KEY)))])
+    app = build(settings, store=store, sealer=sealer, callers=CurrentCallers(book))
     server = AsyncExitStack()
     addresses = await server.enter_async_context(serving(app, settings))
     options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
@@ -134,7 +136,7 @@ async def test_says_first_that_it_stops(tmp_path: Path) -> None:
         await watch.aclose()
         stopping.cancel()
         await asyncio.wait([stopping], timeout=WAIT)
-        await server.app.server.stop(None)
+        await server.app.listeners[0][1].stop(None)
 
     assert (SERVING, NOT_SERVING, {NOT_SERVING}) == (before, after, states)
     assert (503, {"server": "draining"}) == (ready.status_code, ready.json()["problems"])

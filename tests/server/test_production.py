@@ -65,7 +65,7 @@ def test_takes_no_plaintext_and_no_strangers_certificate(production: Production)
         with client, pytest.raises(AuthorityError), translated_errors():
             client.projects.ListProjects(project_pb2.ListProjectsRequest())
 
-    assert not server.audit_path.read_text()
+    assert [] == server.audited()
     with production.client(server.address) as client:
         assert [] == list(client.projects.ListProjects(project_pb2.ListProjectsRequest()).projects)
 
@@ -163,7 +163,7 @@ def test_names_a_port_that_is_taken(production: Production, variable: str) -> No
 @pytest.mark.parametrize(
     ("file", "content", "named"),
     [
-        ("callers.toml", "[[callers]]\nname = 7\n", "callers file callers.toml: caller 1: name must be"),
+        ("callers.toml", "[[callers]]\nname = 7\n", "callers file callers.toml: line 2: caller 1: name must be"),
         ("server.pem", "no certificate", "server.pem holds no certificate in PEM"),
         ("server.key", "no key", "server.key holds no private key in PEM"),
     ],
@@ -202,12 +202,15 @@ def test_names_a_store_that_cannot_be_reached(production: Production) -> None:
     assert not re.search("Traceback|canary-77", log)
 
 
-@pytest.mark.parametrize(("variable", "path"), [("DATA_DIR", "server.pem/data"), ("AUDIT__PATH", "server.pem/audit")])
-def test_names_a_place_that_cannot_be_made(production: Production, variable: str, path: str) -> None:
+@pytest.mark.parametrize(
+    ("variable", "path", "named"),
+    [("DATA_DIR", "server.pem/data", "server.pem"), ("AUDIT__PATH", "server.pem/audit", "the audit log server.pem")],
+)
+def test_names_a_place_that_cannot_be_made(production: Production, variable: str, path: str, named: str) -> None:
     """By its setting: below a file there can be no directory."""
     status, log = production.fail(**{variable: path})
 
     assert 2 == status
-    assert f"TOKENAUTHORITY_{variable}: server.pem" in log
+    assert f"TOKENAUTHORITY_{variable}: {named}" in log
     assert f"uid {os.geteuid()}" in log
     assert "Traceback" not in log

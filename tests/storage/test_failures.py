@@ -125,7 +125,7 @@ async def test_sqlite_that_another_process_writes(sqlite_store: Store, path: Pat
 
 async def test_sqlite_file_that_is_broken(sqlite_url: str, path: Path, closed_later: ClosedLater) -> None:
     """A file that is no database is unavailable, for every kind of call."""
-    path.write_bytes(b"not a database, " * 1000)  # noqa: ASYNC240 - nothing else runs on this loop
+    path.write_bytes(b"not a database, " * 1000)
     store = closed_later(open_store(sqlite_url, SHORT))
 
     causes = [
@@ -143,7 +143,7 @@ async def test_sqlite_file_that_is_not_there(tmp_path: Path, closed_later: Close
     store = closed_later(open_store(url, SHORT))
     for call in (store.get_project(PROJECT), store.create_project(make_project()), store.list_keys()):
         await _unavailable(call)
-    made = list(tmp_path.iterdir())  # noqa: ASYNC240 - nothing else runs on this loop
+    made = list(tmp_path.iterdir())
 
     migrate(url)
     await store.create_project(make_project())

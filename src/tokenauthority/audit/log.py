@@ -1,28 +1,33 @@
-"""Appends audit records as JSON lines, by structlog, to a file that only ever grows."""
+"""The audit log of a running server: a record is durable before its answer leaves; waiting calls share one fsync."""
 
 from __future__ import annotations
 
-import errno
-import io
-import os
+import asyncio
 
-from datetime import UTC, datetime
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
+import attrs
 import msgspec
 import structlog
 
-from tokenauthority.context import AuditedToken, AuditRecord
+from tokenauthority.audit.disk import Disk
+from tokenauthority.audit.record import AuditLine, time_text
+from tokenauthority.audit.worker import Worker
+from tokenauthority.audit.writer import ChainWriter
 from tokenauthority.domain.errors import UnavailableError
 
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
 
-    from _typeshed import ReadableBuffer
+    from tokenauthority.context import AuditRecord
+    from tokenauthority.domain.times import Millis
 
 
-_TIME: Final = "%Y-%m-%dT%H:%M:%S."
+MAX_WAITING: Final = 64 * 1024 * 1024
+"""Bytes of records that wait for the disk. Beyond them, a record is refused as on a full disk."""
 
 
 class AuditLog(Protocol):
@@ -32,101 +37,236 @@ class AuditLog(Protocol):
         """Keep *record*; when it returns, the answer may leave.
 
         Raises:
-            UnavailableError: `AUDIT_UNAVAILABLE`, the record is not kept.
+            UnavailableError: `AUDIT_UNAVAILABLE`, the record is not kept for certain.
         """
+
+    async def note(self, kind: str, fields: Mapping[str, object]) -> None:
+        """Keep a line of the type *kind* that is about no single RPC; see `append`."""
+
+
+@attrs.frozen(kw_only=True)
+class LogOptions:
+    """How a log is kept; times are in seconds.
+
+    `durable`: each commit is on the disk (fdatasync), not only with the operating system. `max_bytes`: the file is
+    rotated beyond that; None leaves it to others. `checkpoint_interval`: how long a line may be without a checkpoint
+    after it. `stall`: how long a disk may take before those that wait are told so. `retry`: the pause between two
+    attempts to go on after a failure. `watch`: how often it is looked whether the file is still there without traffic.
+    """
+
+    durable: bool = True
+    max_bytes: int | None = None
+    checkpoint_interval: float = 60.0
+    stall: float = 10.0
+    retry: float = 0.5
+    watch: float = 1.0
+
+
+class _Waiting(msgspec.Struct):
+    kind: str
+    body: bytes
+    kept: asyncio.Future[None]
 
 
 class FileAuditLog:
-    """One JSON line for each record, each by one write to a file opened for appending (mode 0600)."""
+    """The log at *path*, its checkpoints signed with the key at *key_file*. For the event loop that starts it."""
 
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._file = _WholeLines(descriptor, "a")
-        # Without processors: they would cost more than everything else that a record needs.
-        self._logger = structlog.BytesLogger(self._file)
+    def __init__(
+        self,
+        path: Path,
+        key_file: Path,
+        *,
+        clock: Callable[[], Millis],
+        options: LogOptions | None = None,
+        disk: Disk | None = None,
+    ) -> None:
+        self._options = options or LogOptions()
+        self._clock = clock
+        self._worker = Worker("audit")
+        self._writer = ChainWriter(
+            # Else a rotation would rename a link and leave its file, and go on elsewhere.
+            path.resolve(),
+            key_file,
+            durable=self._options.durable,
+            disk=disk or Disk(),
+            worker=self._worker,
+            clock=clock,
+        )
         self._encoder = msgspec.json.Encoder()
+        self._logger = structlog.stdlib.get_logger(__name__)
+        self._problem = "not started"
+        self._cause: Exception | None = None
+        self._waiting: list[_Waiting] = []
+        self._in_flight: list[_Waiting] = []
+        self._bytes = 0
+        self._closing = False
+        self._moved = self._look_due = self._checkpoint_due = False
+        self._checkpoint_timer: asyncio.TimerHandle | None = None
+        self._watch_timer: asyncio.TimerHandle | None = None
+        self._wake: asyncio.Event
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def problem(self) -> str:
+        """Why no record can be kept now; empty when one can."""
+        return self._problem
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Keep records while the block runs.
+
+        Raises:
+            AuditLogError: the log cannot be opened or written, or lines of it are missing.
+        """
+        self._wake = asyncio.Event()
+        self._worker.start()
+        try:
+            await self._writer.open()
+            self._problem = ""
+            self._watch()
+            self._task = asyncio.create_task(self._work())
+            yield
+        finally:
+            await self._stop()
 
     async def append(self, record: AuditRecord) -> None:
-        """Write the line; see `AuditLog.append`."""
+        """Keep *record*; see `AuditLog.append`."""
+        await self._keep("rpc", self._encoder.encode(AuditLine.of(record)))
+
+    async def note(self, kind: str, fields: Mapping[str, object]) -> None:
+        """Keep a line about no single RPC; see `AuditLog.note`."""
+        await self._keep(kind, self._encoder.encode({"time": time_text(self._clock()), **fields}))
+
+    def reopen(self) -> None:
+        """Go on in a new file if somebody has moved this one: what SIGHUP is for."""
+        self._look_due = True
+        if self._task is not None:
+            self._wake.set()
+
+    def _watch(self) -> None:
+        self.reopen()
+        self._watch_timer = asyncio.get_running_loop().call_later(self._options.watch, self._watch)
+
+    async def _keep(self, kind: str, body: bytes) -> None:
+        if self._problem or self._closing or self._bytes + len(body) > MAX_WAITING:
+            raise UnavailableError.audit() from self._cause
+        self._bytes += len(body)
+        kept = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(kind, body, kept))
+        self._wake.set()
+        await kept
+
+    async def _work(self) -> None:
+        while not self._closing or (self._waiting and not self._problem):
+            await self._wake.wait()
+            self._wake.clear()
+            # Whatever goes wrong here, nobody may wait forever, and the next turn tries to recover.
+            try:
+                await self._turn()
+            except Exception as error:  # noqa: BLE001
+                self._fail(error)
+
+    async def _turn(self) -> None:
+        timer = asyncio.get_running_loop().call_later(self._options.stall, self._fail, TimeoutError("the disk hangs"))
         try:
-            self._logger.msg(self._encoder.encode(AuditLine.of(record)))
+            if self._problem:
+                if not self._closing:
+                    await self._writer.recover(self._problem)
+                    self._recovered()
+            else:
+                await self._write()
+        finally:
+            timer.cancel()
+        self._set_checkpoint_timer()
+
+    async def _write(self) -> None:
+        if self._look_due:
+            self._look_due = False
+            self._moved = await self._writer.was_moved()
+        due, self._checkpoint_due = self._checkpoint_due and self._writer.uncovered > 0, False
+        self._in_flight, self._waiting, self._bytes = self._waiting, [], 0
+        if self._in_flight or due:
+            lines = [(each.kind, each.body) for each in self._in_flight]
+            self._moved |= await self._writer.write(lines, checkpoint=due, kept=self._tell_kept)
+        limit = self._options.max_bytes
+        if self._moved or (limit is not None and self._writer.size >= limit):
+            await self._writer.rotate()
+            self._moved = False
+
+    def _tell_kept(self) -> None:
+        for each in self._in_flight:
+            if not each.kept.done():
+                each.kept.set_result(None)
+        self._in_flight = []
+
+    def _fail(self, error: Exception) -> None:
+        """Tell all that wait, and turn away who comes, until the log has recovered."""
+        first = not self._problem
+        self._problem = _text(error)
+        self._cause = error
+        for each in (*self._in_flight, *self._waiting):
+            if not each.kept.done():
+                failure = UnavailableError.audit()
+                failure.__cause__ = error
+                each.kept.set_exception(failure)
+        self._in_flight, self._waiting, self._bytes = [], [], 0
+        if first:
+            self._logger.error("audit.unavailable", cause=self._problem, errno=getattr(error, "errno", None))
+        asyncio.get_running_loop().call_later(self._options.retry, self._wake.set)
+
+    def _recovered(self) -> None:
+        self._problem, self._cause = "", None
+        self._moved = False
+        self._wake.set()
+
+    def _set_checkpoint_timer(self) -> None:
+        if not self._writer.uncovered:
+            if self._checkpoint_timer is not None:
+                self._checkpoint_timer.cancel()
+                self._checkpoint_timer = None
+        elif self._checkpoint_timer is None:
+            loop = asyncio.get_running_loop()
+            self._checkpoint_timer = loop.call_later(self._options.checkpoint_interval, self._on_checkpoint_due)
+
+    def _on_checkpoint_due(self) -> None:
+        self._checkpoint_timer = None
+        self._checkpoint_due = True
+        self._wake.set()
+
+    async def _stop(self) -> None:
+        """Keep what waits, end the log and close it, no longer than a disk may take twice."""
+        self._closing = True
+        self._wake.set()
+        for timer in (self._checkpoint_timer, self._watch_timer):
+            if timer is not None:
+                timer.cancel()
+        ending = asyncio.create_task(self._end())
+        done, _ = await asyncio.wait([ending], timeout=2 * self._options.stall)
+        if not done:
+            # The thread still has the file, which the end of the process closes.
+            ending.cancel()
+            self._logger.error("audit.not_ended", cause="the disk hangs")
+        self._problem = self._problem or "closed"
+        self._worker.stop()
+
+    async def _end(self) -> None:
+        if self._task is not None:
+            await self._task
+            if self._problem:
+                self._logger.error("audit.not_ended", cause=self._problem)
+            else:
+                await self._write_end()
+        await self._writer.close()
+
+    async def _write_end(self) -> None:
+        try:
+            await self._writer.end()
         except OSError as error:
-            raise UnavailableError.audit() from error
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+            self._logger.error("audit.not_ended", cause=_text(error))  # noqa: TRY400 - a full disk is no bug
 
 
-class _WholeLines(io.FileIO):
-    """Writes a line whole or raises OSError; a line that follows a torn one starts on a line of its own."""
-
-    _torn = False
-
-    def write(self, line: ReadableBuffer, /) -> int:
-        whole = b"\n" + bytes(line) if self._torn else bytes(line)
-        # A disk that fills up takes a part of a line without an error.
-        written = super().write(whole)
-        self._torn = written < len(whole)
-        if self._torn:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return written
-
-
-class AuditLine(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """A record as its line holds it, in this order; what the RPC does not have is left out."""
-
-    time: str
-    request_id: str
-    method: str
-    action: str = ""
-    caller: str = ""
-    caller_kind: str = ""
-    caller_identity: str = ""
-    peer: str = ""
-    user_agent: str = ""
-    project_id: str = ""
-    session_id: str = ""
-    role: str = ""
-    format: str = ""
-    lifetime: int | None = None
-    subject: str = ""
-    object_id: str = ""
-    token_ids: tuple[str, ...] = ()
-    items: int | None = None
-    tokens: tuple[AuditedToken, ...] = ()
-    changes: tuple[str, ...] = ()
-    code: str
-    reason: str = ""
-    duration_us: int
-
-    @classmethod
-    def of(cls, record: AuditRecord) -> AuditLine:
-        """The line of *record*."""
-        caller = record.caller
-        return cls(
-            time=datetime.fromtimestamp(record.time // 1000, UTC).strftime(_TIME) + f"{record.time % 1000:03}Z",
-            request_id=record.request_id,
-            method=record.method,
-            action=record.action or "",
-            caller=caller.name if caller else "",
-            caller_kind=caller.kind if caller else "",
-            caller_identity=caller.identity if caller else "",
-            peer=record.peer,
-            user_agent=record.user_agent,
-            project_id=record.project_id,
-            session_id=record.session_id,
-            role=record.role,
-            format=record.format,
-            lifetime=record.lifetime,
-            subject=record.subject,
-            object_id=record.object_id,
-            token_ids=record.token_ids,
-            items=record.items,
-            tokens=record.tokens,
-            changes=record.changes,
-            code=record.code,
-            reason=record.reason,
-            duration_us=record.duration_us,
-        )
+def _text(error: BaseException) -> str:
+    """The cause in words for operators: what the operating system says, or the kind of error where it is a bug."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return type(error).__name__

@@ -1,41 +1,36 @@
-"""Finds the caller that a credential proves."""
+"""Finds the caller of an RPC by what came along with it."""
 
 from __future__ import annotations
 
-import hmac
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
 
-from typing import TYPE_CHECKING, Protocol
+import attrs
 
-from tokenauthority.callers.api_keys import digest, is_api_key
+from tokenauthority.domain.caller import Caller
 
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+def _always() -> bool:
+    return True
 
-    from tokenauthority.domain.caller import Caller
+
+@attrs.frozen(kw_only=True)
+class Presented:
+    """What came along with an RPC. Metadata values in the order in which they came; `repr` shows none.
+
+    `tls` asks for gRPC's authentication context: `peer_spiffe_id`, `peer_uri` ... of a verified client certificate.
+    `may_examine` is asked before a bearer credential that is not remembered as good is looked at: compared with the
+    known ones, or its signature checked. Where it says no, the answer is None.
+    """
+
+    authorization: Sequence[str | bytes] = attrs.field(default=(), repr=False)
+    forwarded: Sequence[str | bytes] = attrs.field(default=(), repr=False)
+    tls: Callable[[], Mapping[str, Iterable[bytes]]] = attrs.field(default=dict, repr=False)
+    may_examine: Callable[[], bool] = attrs.field(default=_always, repr=False)
 
 
 class Authenticator(Protocol):
-    """Finds callers by what they present."""
+    """What one kind of listener takes as proof."""
 
-    async def authenticate(self, credential: str) -> Caller | None:
-        """The caller whom *credential* (what follows `Bearer `) proves, or None for any cause."""
-
-
-class ApiKeyAuthenticator:
-    """Knows callers by the digest of their API key; *callers* maps digests (lower-case hex) to callers."""
-
-    def __init__(self, callers: Mapping[str, Caller]) -> None:
-        self._callers = tuple((known.encode(), caller) for known, caller in callers.items())
-
-    async def authenticate(self, credential: str) -> Caller | None:
-        """See `Authenticator.authenticate`."""
-        if not is_api_key(credential):
-            return None
-        presented = digest(credential).encode()
-        found = None
-        # Every known key is compared, with no early way out: the time says nothing about which one was near.
-        for known, caller in self._callers:
-            if hmac.compare_digest(known, presented):
-                found = caller
-        return found
+    async def authenticate(self, presented: Presented) -> Caller | None:
+        """The caller that *presented* proves, or None for any cause."""

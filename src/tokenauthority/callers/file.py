@@ -1,136 +1,121 @@
-"""Reads `callers.toml`: who may call and what each may do. All errors at once, or all callers."""
+"""Reads `callers.toml`: who may call and what each may do. All errors at once, each with its line, or all callers."""
 
 from __future__ import annotations
 
-import re
+import os
 import tomllib
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from tokenauthority.callers.api_keys import is_digest
-from tokenauthority.domain.caller import ANY, Action, Caller, CallerKind, Grant
-from tokenauthority.domain.ids import is_project_id, is_role_name
-from tokenauthority.domain.times import MAX_TTL, Seconds
-from tokenauthority.domain.token import TokenFormat
+from tokenauthority.callers.book import CallerBook
+from tokenauthority.callers.file_callers import read_callers
+from tokenauthority.callers.file_issuers import read_issuers
+from tokenauthority.callers.toml_fields import Problem, Table
+from tokenauthority.callers.toml_lines import locate
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
+
+    from tokenauthority.callers.toml_lines import Path as TomlPath
 
 
 MAX_FILE: Final = 1_048_576
 """Bytes of a callers file."""
 
-_FIELDS: Final = frozenset({"name", "api_key_sha256", "projects", "actions", "roles", "formats", "max_ttl"})
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}", re.ASCII)
-_TTL: Final = re.compile(r"([0-9]{1,8})([smhd])", re.ASCII)
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_Signature: TypeAlias = tuple[int, ...]
 
 
 class CallersFileError(Exception):
-    """The file is not valid; `problems` names every one."""
+    """The file is not valid; `problems` names every one, by line, and never a secret."""
 
-    def __init__(self, path: Path, problems: list[str]) -> None:
-        super().__init__(f"callers file {path}: " + "; ".join(problems))
-        self.problems = tuple(problems)
+    def __init__(self, path: Path, problems: Iterable[Problem]) -> None:
+        self.path = path
+        self.problems = tuple(sorted(problems))
+        super().__init__(f"callers file {path}: " + "; ".join(map(str, self.problems)))
 
 
-def load_callers(path: Path) -> Mapping[str, Caller]:
-    """The callers of the file, by the digest of their API key.
+def load_callers(path: Path, own_issuer: str = "") -> CallerBook:
+    """The callers of the file, once; see `CallersFile.load`."""
+    return CallersFile(path, own_issuer).load()
 
-    Raises:
-        CallersFileError: the file cannot be read, is not TOML, or any entry is wrong.
+
+class CallersFile:
+    """The callers file, which tells whether it has changed since it was last read.
+
+    *own_issuer* is the authority's own, whose tokens are never a caller's credential.
     """
-    try:
-        with path.open("rb") as file:
-            text = file.read(MAX_FILE + 1)
-        if len(text) > MAX_FILE:
-            raise CallersFileError(path, [f"is larger than {MAX_FILE} bytes"])
-        document = tomllib.loads(text.decode("utf-8"))
-    except OSError as error:
-        raise CallersFileError(path, [f"cannot be read: {error.strerror}"]) from error
-    except ValueError as error:
-        raise CallersFileError(path, [f"is not valid TOML: {error}"]) from error
-    return _Reader(path).read(document)
+
+    def __init__(self, path: Path, own_issuer: str) -> None:
+        self.path = path
+        self._own_issuer = own_issuer
+        self._seen: _Signature | None = None
+
+    def changed(self) -> bool:
+        """Whether its time, size or inode are other than when it was last read; also if it has gone or come."""
+        try:
+            signature = _signature(self.path.stat())
+        except OSError:
+            signature = None
+        return signature != self._seen
+
+    def load(self) -> CallerBook:
+        """The callers that it holds now.
+
+        Raises:
+            CallersFileError: it cannot be read, is not TOML, or any entry is wrong.
+        """
+        self._seen = None
+        try:
+            with self.path.open("rb") as file:
+                self._seen = _signature(os.fstat(file.fileno()))
+                data = file.read(MAX_FILE + 1)
+        except OSError as error:
+            raise self._error([Problem(0, f"cannot be read: {error.strerror}")]) from error
+        if len(data) > MAX_FILE:
+            raise self._error([Problem(0, f"is larger than {MAX_FILE} bytes")])
+        try:
+            text = data.decode("utf-8")
+            document = tomllib.loads(text)
+            lines = locate(text)
+        except RecursionError:
+            raise self._error([Problem(0, "is nested too deep")]) from None
+        except ValueError as error:
+            raise self._error([Problem(0, f"is not valid TOML: {error}")]) from error
+        return self._book(document, lines)
+
+    def _book(self, document: Mapping[str, object], lines: Mapping[TomlPath, int]) -> CallerBook:
+        problems: list[Problem] = []
+        root = Table("", document, (), lines, problems)
+        root.refuse_unknown(("callers", "issuers"))
+        issuer_tables = _tables("issuer", document.get("issuers", []), lines, problems)
+        issuers = read_issuers(issuer_tables, self.path.parent, self._own_issuer)
+        caller_tables = _tables("caller", document.get("callers", []), lines, problems)
+        # An issuer that is itself wrong is one problem, not one more for each of its callers.
+        named = {issuer for table in issuer_tables if isinstance(issuer := table.value("issuer"), str)}
+        entries = read_callers(caller_tables, named)
+        if not document.get("callers"):
+            problems.append(Problem(0, "has no [[callers]]"))
+        if problems:
+            raise self._error(problems)
+        return CallerBook(entries, issuers)
+
+    def _error(self, problems: Iterable[Problem]) -> CallersFileError:
+        return CallersFileError(self.path, problems)
 
 
-class _Reader:
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._problems: list[str] = []
-
-    def read(self, document: Mapping[str, object]) -> Mapping[str, Caller]:
-        unknown = sorted(set(document) - {"callers"})
-        if unknown:
-            self._problems.append(f"unknown keys: {', '.join(unknown)}")
-        entries = document.get("callers", [])
-        if not isinstance(entries, list) or not entries:
-            self._problems.append("has no [[callers]]")
-            entries = []
-        found: dict[str, Caller] = {}
-        names: set[str] = set()
-        for number, entry in enumerate(entries, 1):
-            where = f"caller {number}"
-            if not isinstance(entry, dict):
-                self._problems.append(f"{where}: must be a table")
-                continue
-            self._add(where, entry, found, names)
-        if self._problems:
-            raise CallersFileError(self._path, self._problems)
-        return found
-
-    def _add(self, where: str, entry: dict[str, object], found: dict[str, Caller], names: set[str]) -> None:
-        name = entry.get("name")
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            self._problems.append(f"{where}: name must be 1 to 128 of A-Z a-z 0-9 . _ / -")
-            name = ""
-        elif name in names:
-            self._problems.append(f"{where}: the name {name} is used twice")
+def _tables(kind: str, value: object, lines: Mapping[TomlPath, int], problems: list[Problem]) -> list[Table]:
+    name = f"{kind}s"
+    found = []
+    for index, values in enumerate(value if isinstance(value, list) else [value]):
+        if isinstance(value, list) and isinstance(values, dict):
+            found.append(Table(f"{kind} {index + 1}", values, (name, index), lines, problems))
         else:
-            where = f"caller {name}"
-        names.add(name)
-        unknown = sorted(set(entry) - _FIELDS)
-        if unknown:
-            self._problems.append(f"{where}: unknown or not yet supported: {', '.join(unknown)}")
-        key = entry.get("api_key_sha256")
-        if not isinstance(key, str) or not is_digest(key):
-            self._problems.append(f"{where}: api_key_sha256 must be 64 lower-case hex characters")
-            key = ""
-        elif key in found:
-            self._problems.append(f"{where}: its API key is that of {found[key].name or 'another'}")
-        grant = self._grant(where, entry)
-        found[key] = Caller(name=name, kind=CallerKind.API_KEY, identity=f"sha256:{key[:16]}", grant=grant)
+            line = lines.get((name, index), lines.get((name,), 0))
+            problems.append(Problem(line, f"{kind} {index + 1}: must be a table under [[{name}]]"))
+    return found
 
-    def _grant(self, where: str, entry: dict[str, object]) -> Grant:
-        actions = self._names(where, entry, "actions", lambda text: text in Action.__members__.values())
-        if ANY in actions:
-            actions = frozenset(Action)
-        if Action.TOKENS_GENERATE in actions and not entry.get("roles"):
-            self._problems.append(f"{where}: roles must name what tokens.generate may give out")
-        return Grant(
-            projects=self._names(where, entry, "projects", is_project_id),
-            actions=frozenset(Action(name) for name in actions),
-            roles=self._names(where, entry, "roles", is_role_name) if "roles" in entry else frozenset(),
-            formats=self._names(where, entry, "formats", lambda text: text in TokenFormat.__members__)
-            if "formats" in entry
-            else frozenset({ANY}),
-            max_ttl=self._max_ttl(where, entry.get("max_ttl", f"{MAX_TTL}s")),
-        )
 
-    def _names(self, where: str, entry: dict[str, object], field: str, valid: Callable[[str], bool]) -> frozenset[str]:
-        value = entry.get(field)
-        if not isinstance(value, list) or not value:
-            self._problems.append(f"{where}: {field} must be a list of at least one name")
-            return frozenset()
-        bad = [item for item in value if not (isinstance(item, str) and (item == ANY or valid(item)))]
-        if bad:
-            self._problems.append(f"{where}: {field} has unknown entries: {', '.join(repr(item) for item in bad)}")
-        return frozenset(item for item in value if item not in bad)
-
-    def _max_ttl(self, where: str, value: object) -> Seconds:
-        match = _TTL.fullmatch(value) if isinstance(value, str) else None
-        seconds = int(match[1]) * _UNITS[match[2]] if match else 0
-        if not 1 <= seconds <= MAX_TTL:
-            self._problems.append(f"{where}: max_ttl must be such as '90s', '15m', '1h' or '30d', at most 30d")
-        return Seconds(seconds)
+def _signature(status: os.stat_result) -> _Signature:
+    return (status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev)

@@ -28,7 +28,8 @@ COMMANDS: Final[Mapping[str, _Entry]] = {
     "tokens": _Entry("tokens", "Make, verify and look into tokens."),
     "projects": _Entry("projects", "Make, import, show and change projects."),
     "keys": _Entry("keys", "Show the authority's signing keys."),
-    "callers": _Entry("callers", "Make API keys for callers."),
+    "callers": _Entry("callers", "Make API keys, and see what the callers file says."),
+    "audit": _Entry("audit", "Check and read audit logs."),
     "config": _Entry("server", "Show the settings of a server."),
     "db": _Entry("server", "Manage the server's database."),
     "health": _Entry("health", "Ask an authority whether it serves."),
@@ -77,7 +78,8 @@ root: Final = _LazyGroup(
     The commands that talk to a running authority take the options below, before or after their own.
     """,
     epilog="""Exit codes: 0 done; 1 the authority refused it, or it failed; 2 the command line or the
-    configuration is wrong; 3 the authority cannot be reached; 4 the token is not active.
+    configuration is wrong; 3 the authority cannot be reached; 4 the token is not active; 5 the audit
+    log is not as it was written.
 
     With --json, answers are the contract's messages: its field names; enum values by their short names in
     lower case, reasons in upper case; times in RFC 3339, UTC; lifetimes in seconds; null for what is unset.

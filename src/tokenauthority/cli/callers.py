@@ -1,23 +1,38 @@
-"""`tokenauthority callers`: make API keys. Talks to no authority: its callers file is the operator's."""
+"""`tokenauthority callers`: API keys, and what the callers file says. Talks to no authority."""
 
 from __future__ import annotations
 
 import json
 import os
 
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
-from tokenauthority.cli.failures import ConfigurationFailure
+from tokenauthority.cli.failures import ConfigurationFailure, Failure
 from tokenauthority.cli.options import Group, current
-from tokenauthority.cli.output import to_json
+from tokenauthority.cli.output import printable, show_list, to_json
+from tokenauthority.cli.server import config_option, loaded
+from tokenauthority.cli.values import FORMATS, LIFETIME
 
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tokenauthority.callers.book import CallerBook, Entry
+    from tokenauthority.callers.explain import Ruling
+    from tokenauthority.callers.file import CallersFileError
+    from tokenauthority.cli.output import Record
+    from tokenauthority.domain.caller import Action
+
+
+_COLUMNS: Final = ("line", "name", "identities", "projects", "actions", "roles", "max_ttl", "rate")
+
+_file_argument: Final = click.argument(
+    "file", required=False, type=click.Path(path_type=Path, dir_okay=False), metavar="[FILE]"
+)
 
 _BACK_END: Final = ("sessions.create", "sessions.read", "tokens.generate", "tokens.verify")
 _ADMIN: Final = ("projects.create", "projects.read", "projects.update", "projects.rotate", "keys.read")
@@ -26,7 +41,79 @@ _ROLES: Final = ("subscriber", "publisher", "moderator")
 
 @click.group(cls=Group)
 def callers() -> None:
-    """Make API keys for callers: the back ends that call the authority."""
+    """Make API keys, and see what the callers file says.
+
+    FILE is a callers file; default: that of the server's settings.
+    """
+
+
+@callers.command()
+@_file_argument
+@config_option
+def validate(file: Path | None, config_file: Path | None) -> None:
+    """Say whether FILE is valid, and if not, every problem with its line. Exit code 1 where it is not."""
+    from tokenauthority.callers.file import CallersFileError
+
+    path, own_issuer = _target(file, config_file)
+    try:
+        book = _load(path, own_issuer)
+    except CallersFileError as error:
+        _report(error)
+    names = len({entry.caller.name for entry in book.entries})
+    if current().as_json:
+        click.echo(to_json({"valid": True, "callers": names, "issuers": len(book.issuers), "problems": []}))
+    else:
+        click.echo(f"{path} is valid: {names} callers, {len(book.issuers)} issuers")
+
+
+@callers.command("list")
+@_file_argument
+@config_option
+def list_callers(file: Path | None, config_file: Path | None) -> None:
+    """Show the callers of FILE: by what they are known and what they may do."""
+    show_list(_rows(_valid_book(file, config_file)), _COLUMNS, as_json=current().as_json)
+
+
+@callers.command()
+@_file_argument
+@config_option
+@click.option("--caller", required=True, metavar="NAME", help="The caller's name in the file.")
+@click.option("--action", required=True, metavar="ACTION", help="Such as tokens.generate.")
+@click.option("--role", default="", metavar="ROLE", help="The role of the token.")
+@click.option("--format", "token_format", type=FORMATS, help="The format of the token.")
+@click.option("--ttl", type=LIFETIME, metavar="LIFETIME", help="How long the token lives, such as 90s, 15m or 1h.")
+@click.option("--items", type=click.IntRange(min=1), default=1, show_default=True, help="How many at once.")
+def check(  # noqa: PLR0917 - click passes options by name
+    file: Path | None,
+    config_file: Path | None,
+    caller: str,
+    action: str,
+    role: str,
+    token_format: str | None,
+    ttl: timedelta | None,
+    items: int,
+) -> None:
+    """Say whether a caller may do something, yes or no, and by which line of FILE. Exit code 1 for no.
+
+    What is not named (a role, --project, a lifetime) is not asked about. Rates and quotas are looked at for this one
+    call alone.
+    """
+    from tokenauthority.callers.explain import Question, explain
+    from tokenauthority.domain.times import Seconds
+    from tokenauthority.domain.token import TokenFormat
+
+    question = Question(
+        action=_action(action),
+        project=current().project,
+        role=role,
+        format=None if token_format is None else TokenFormat(token_format.upper()),
+        ttl=None if ttl is None else Seconds(int(ttl.total_seconds())),
+        items=items,
+    )
+    entries = [entry for entry in _valid_book(file, config_file).entries if entry.caller.name == caller]
+    if not entries:
+        raise Failure(f"no: the file has no caller {printable(caller)!r}")
+    _answer(explain(entries[0], question))
 
 
 @callers.command("new-key")
@@ -75,6 +162,93 @@ def new_key(
     if key_file is None:
         click.echo(f"The caller's API key, shown this once:\n\n{key}\n\nFor the authority's callers file:\n", err=True)
     click.echo(entry, nl=False)
+
+
+def _target(file: Path | None, config_file: Path | None) -> tuple[Path, str]:
+    """The callers file, and the authority's own issuer where the settings name it."""
+    settings = loaded(config_file, complete=False)
+    path = file or settings.callers.file
+    if path is None:
+        raise click.UsageError("name a callers file, or set TOKENAUTHORITY_CALLERS__FILE")
+    return path, settings.issuance.issuer
+
+
+def _load(path: Path, own_issuer: str) -> CallerBook:
+    from tokenauthority.callers.file import load_callers
+
+    return load_callers(path, own_issuer)
+
+
+def _valid_book(file: Path | None, config_file: Path | None) -> CallerBook:
+    from tokenauthority.callers.file import CallersFileError
+
+    path, own_issuer = _target(file, config_file)
+    try:
+        return _load(path, own_issuer)
+    except CallersFileError as error:
+        lines = [f"{path} is not valid:", *(f"  {printable(str(problem))}" for problem in error.problems)]
+        raise ConfigurationFailure("\n".join(lines)) from error
+
+
+def _report(error: CallersFileError) -> NoReturn:
+    if current().as_json:
+        problems = [{"line": problem.line or None, "problem": problem.text} for problem in error.problems]
+        click.echo(to_json({"valid": False, "problems": problems}))
+    else:
+        for problem in error.problems:
+            click.echo(f"{error.path}:{problem.line}: {printable(problem.text)}")
+    raise Failure(f"{error.path} is not valid: {len(error.problems)} problems") from error
+
+
+def _rows(book: CallerBook) -> list[Record]:
+    rows: dict[str, Record] = {}
+    for entry in book.entries:
+        row = rows.setdefault(entry.caller.name, _row(entry))
+        identities = row["identities"]
+        assert isinstance(identities, list)  # noqa: S101 - as _row makes it
+        identities.append(str(entry.identity))
+    return list(rows.values())
+
+
+def _row(entry: Entry) -> Record:
+    grant = entry.caller.grant
+    return {
+        "line": entry.line,
+        "name": entry.caller.name,
+        "kind": entry.caller.kind.value,
+        "identities": [],
+        "projects": sorted(grant.projects),
+        "actions": sorted(grant.actions),
+        "roles": sorted(grant.roles),
+        "formats": sorted(grant.formats),
+        "max_ttl": timedelta(seconds=grant.max_ttl),
+        "rate": None if grant.rate is None else f"{grant.rate.per_second:g}/s",
+        "burst": None if grant.rate is None else grant.rate.burst,
+        "daily_quota": grant.daily_quota,
+    }
+
+
+def _action(name: str) -> Action:
+    from tokenauthority.domain.caller import Action
+
+    try:
+        return Action(name)
+    except ValueError:
+        raise click.UsageError(f"no such action; there are {', '.join(Action)}") from None
+
+
+def _answer(rulings: Sequence[Ruling]) -> None:
+    allowed = all(ruling.allows for ruling in rulings)
+    decisive = [ruling for ruling in rulings if ruling.allows == allowed]
+    if current().as_json:
+        found = [{"line": ruling.line or None, "reason": ruling.text} for ruling in decisive]
+        click.echo(to_json({"allowed": allowed, "rulings": found}))
+    else:
+        click.echo("yes" if allowed else "no")
+        for ruling in decisive:
+            click.echo(f"  line {ruling.line}: {printable(ruling.text)}" if ruling.line else f"  {ruling.text}")
+    if not allowed:
+        click.get_current_context().exit(1)
 
 
 def _keep(path: Path, key: str) -> None:

@@ -57,6 +57,12 @@ class UnreachableFailure(Failure):
     exit_code = 3
 
 
+class NotIntactFailure(Failure):
+    """An audit log is not as it was written."""
+
+    exit_code = 5
+
+
 class Asked(Protocol):
     """Whom the command asked, and how."""
 

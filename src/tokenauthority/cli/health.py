@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
+
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import grpc
@@ -10,12 +15,17 @@ import grpc
 from cryptography import x509
 from grpc_health.v1 import health_pb2
 
-from tokenauthority.cli.failures import ConfigurationFailure, Failure, read_bytes
+from tokenauthority.cli.failures import ConfigurationFailure, Failure, UnreachableFailure, read_bytes
 from tokenauthority.cli.options import Command, current
 from tokenauthority.cli.output import show_record
 from tokenauthority.cli.server import config_option, loaded
 from tokenauthority.client import translated_errors
 from tokenauthority.client.connection import DEFAULT_TIMEOUT, Connection
+from tokenauthority.config import OFF
+
+
+if TYPE_CHECKING:
+    from tokenauthority.config import Settings
 
 
 @click.command(cls=Command)
@@ -24,9 +34,17 @@ from tokenauthority.client.connection import DEFAULT_TIMEOUT, Connection
 def health(service: str, config_file: Path | None) -> None:
     """Ask an authority whether it serves; exits with 0 only then.
 
-    Without an address it asks the server that the settings of this machine or container describe.
+    Without an address it asks the server that the settings of this machine or container describe. Where that has no
+    listener without client certificates, the HTTP face is asked whether the server is ready.
     """
-    connection = current().connection(with_key=False) if current().address else _local(config_file)
+    if current().address:
+        connection = current().connection(with_key=False)
+    else:
+        settings = loaded(config_file, complete=False)
+        if settings.listen.grpc == OFF:
+            _ask_http(settings)
+            return
+        connection = _local(settings)
     with connection.open() as channel, translated_errors():
         check = channel.unary_unary(
             "/grpc.health.v1.Health/Check",
@@ -45,24 +63,50 @@ def health(service: str, config_file: Path | None) -> None:
         raise Failure(f"the authority does not serve: {status}")
 
 
-def _local(config_file: Path | None) -> Connection:
+def _ask_http(settings: Settings) -> None:
+    host, port = _reachable(settings.listen.http)
+    timeout = current().timeout or DEFAULT_TIMEOUT
+    if settings.listen.http_plaintext:
+        face = HTTPConnection(host.strip("[]"), int(port), timeout=timeout)
+    else:
+        # The server is on this machine, and no secret is sent: whose certificate it shows does not matter here.
+        anyone = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
+        face = HTTPSConnection(host.strip("[]"), int(port), timeout=timeout, context=anyone)
+    try:
+        face.request("GET", "/readyz")
+        ready = face.getresponse().status == HTTPStatus.OK
+    except (OSError, HTTPException) as error:
+        raise UnreachableFailure(f"the authority cannot be reached at {host}:{port}") from error
+    finally:
+        face.close()
+    show_record({"status": "serving" if ready else "not_serving"}, as_json=current().as_json)
+    if not ready:
+        raise Failure("the authority does not serve: it is not ready")
+
+
+def _local(settings: Settings) -> Connection:
     """The way to the server of these settings. Its certificate itself is trusted, whoever signed it."""
-    settings = loaded(config_file, complete=False)
     if settings.tls.cert_file is None:
         raise ConfigurationFailure(
             "whom to ask is not known: give --address (after `make run`: source .tokenauthority/dev.env), "
             "or --config with the settings of a server that has a certificate"
         )
     certificate = read_bytes(settings.tls.cert_file, "TOKENAUTHORITY_TLS__CERT_FILE")
-    host, _, port = settings.listen.grpc.rpartition(":")
-    reachable = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104 - compared, not bound
+    host, port = _reachable(settings.listen.grpc)
     return Connection(
-        address=f"{reachable}:{port}",
+        address=f"{host}:{port}",
         api_key="",
         root_certificates=certificate,
         tls_server_name=_name_in(certificate),
         timeout=current().timeout or DEFAULT_TIMEOUT,
     )
+
+
+def _reachable(address: str) -> tuple[str, str]:
+    """Host and port where this machine finds what listens on *address*."""
+    host, _, port = address.rpartition(":")
+    return {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host), port  # noqa: S104 - compared, not bound
 
 
 def _name_in(certificate: bytes) -> str:

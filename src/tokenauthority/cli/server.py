@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from pathlib import Path
@@ -47,6 +48,8 @@ def serve(dev: bool, config_file: Path | None, dev_api_key: str | None) -> None:
     """
     if dev_api_key is not None and not dev:
         raise click.UsageError("--dev-api-key goes with --dev only")
+    # Before gRPC is imported. It would print a line for every handshake that fails, which anybody can have it do.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     from tokenauthority.config import ConfigError
     from tokenauthority.server.main import run
 

@@ -12,6 +12,7 @@ from typing import Final
 from pydantic import BaseModel, ValidationError
 
 from tokenauthority.client.environment import CLIENT_VARIABLES
+from tokenauthority.config.listeners import problems_of_file, problems_of_listeners
 from tokenauthority.config.settings import PREFIX, Settings
 from tokenauthority.config.wording import unreadable, variable_of, worded
 
@@ -126,14 +127,8 @@ def _unknown_variables() -> list[str]:
 
 def _missing(settings: Settings) -> list[str]:
     """What is required outside of --dev."""
-    problems = []
-    for group, field in (("tls", "cert_file"), ("tls", "key_file"), ("callers", "file")):
-        path = getattr(getattr(settings, group), field)
-        variable = f"{PREFIX}{group}__{field}".upper()
-        if path is None:
-            problems.append(f"{variable} is required (or {group}.{field} in the file)")
-        else:
-            problems += unreadable(variable, path)
+    problems = problems_of_listeners(settings)
+    problems += problems_of_file("callers", "file", settings.callers.file)
     keys = settings.keys
     if (keys.master_key is None) == (keys.master_key_file is None):
         problems.append(f"exactly one of {PREFIX}KEYS__MASTER_KEY and {PREFIX}KEYS__MASTER_KEY_FILE is required")
@@ -147,9 +142,12 @@ def _missing(settings: Settings) -> list[str]:
 
 
 def _unsafe(settings: Settings) -> list[str]:
-    """What --dev must not do: serve plaintext to other machines."""
-    return [
+    """What --dev must not do: serve plaintext to other machines, or half of what production does."""
+    listen = settings.listen
+    problems = [
         f"{PREFIX}LISTEN__{name.upper()}: --dev listens on loopback only, not on {address}"
-        for name, address in (("grpc", settings.listen.grpc), ("http", settings.listen.http))
+        for name, address in (("grpc", listen.grpc), ("http", listen.http))
         if not _LOOPBACK.match(address)
     ]
+    given = (("mtls", listen.mtls), ("sidecar", listen.sidecar))
+    return problems + [f"{PREFIX}LISTEN__{name.upper()}: not with --dev" for name, address in given if address]

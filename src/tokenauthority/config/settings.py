@@ -19,6 +19,9 @@ _ADDRESS: Final = rf"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):{_PORT}$"
 _URL: Final = r"^https?://[^\s/?#]+(/[^\s?#]*)?$"
 
 Port = Annotated[str, Field(pattern=_ADDRESS)]
+PortOrOff = Annotated[str, Field(pattern=rf"^off$|{_ADDRESS}")]
+PortOrSocket = Annotated[str, Field(pattern=rf"^unix:[^\x00-\x20]+$|{_ADDRESS}")]
+TrustDomain = Annotated[str, Field(pattern=r"^[a-z0-9._-]{1,255}$")]
 
 
 class _Group(BaseModel):
@@ -28,8 +31,13 @@ class _Group(BaseModel):
 class Listen(_Group):
     """Where the servers listen."""
 
-    grpc: Port = "127.0.0.1:50051"
-    """gRPC: host and port. Port 0 picks a free one."""
+    grpc: PortOrOff = "127.0.0.1:50051"
+    """gRPC with TLS for callers who send API keys or JWTs: host and port, or `off`. Port 0 picks a free one."""
+    mtls: Port | None = None
+    """gRPC for callers who show a SPIFFE certificate: host and port. Not with --dev."""
+    sidecar: PortOrSocket | None = None
+    """gRPC in plaintext for a proxy that ends mTLS and sends `x-forwarded-client-cert`: `unix:PATH`, or a loopback
+    address and port. Whoever can connect can say to be any caller. Not with --dev."""
     http: Port = "127.0.0.1:8080"
     """HTTP (JWKS, health, metrics; nothing secret): host and port. Port 0 picks a free one."""
     http_plaintext: bool = False
@@ -39,12 +47,33 @@ class Listen(_Group):
 
 
 class Tls(_Group):
-    """The server's certificate."""
+    """The certificate of listen.grpc."""
 
     cert_file: Path | None = None
-    """PEM: the certificate, then its intermediates. Required outside of --dev."""
+    """PEM: the certificate, then its intermediates. Required outside of --dev, but where listen.grpc is off."""
     key_file: Path | None = None
-    """PEM: its private key. Required outside of --dev."""
+    """PEM: its private key. Required outside of --dev, but where listen.grpc is off."""
+
+
+class Mtls(_Group):
+    """The certificates of listen.mtls."""
+
+    source: Literal["files", "workload-api"] | None = None
+    """`files`, or `workload-api`: the SPIFFE Workload API at SPIFFE_ENDPOINT_SOCKET. Default: workload-api where that
+    is set and no file is, else files."""
+    cert_file: Path | None = None
+    """PEM: the server's certificate, then its intermediates."""
+    key_file: Path | None = None
+    """PEM: its private key."""
+    bundle_file: Path | None = None
+    """PEM: the CAs whose certificates callers may show."""
+    trust_domain: TrustDomain | None = None
+    """The only trust domain whose callers are taken. Default: with the Workload API the server's own, else any."""
+
+    @property
+    def files(self) -> dict[str, Path | None]:
+        """The three files, by the names of their settings."""
+        return {"cert_file": self.cert_file, "key_file": self.key_file, "bundle_file": self.bundle_file}
 
 
 class Database(_Group):
@@ -83,6 +112,10 @@ class Callers(_Group):
 
     file: Path | None = None
     """callers.toml. Required outside of --dev."""
+    jwks_refresh: Annotated[int, Field(ge=60, le=3600)] = 300
+    """Seconds between two fetches of an issuer's jwks_url, beside one a minute for keys that are not known yet."""
+    jwks_max_stale: Annotated[int, Field(ge=3600, le=604_800)] = 86_400
+    """Seconds for which an issuer's keys are used while new ones cannot be had."""
 
 
 class Audit(_Group):
@@ -90,6 +123,14 @@ class Audit(_Group):
 
     path: Path | None = None
     """The file that records are appended to. Default: audit.jsonl in data_dir."""
+    key_file: Path | None = None
+    """The Ed25519 key (PEM) that signs checkpoints; made if absent. Default: audit-key.pem in data_dir."""
+    durability: Literal["fsync", "write"] = "fsync"
+    """`fsync`: an answer leaves when its record is on the disk. `write`: when the operating system has it."""
+    max_bytes: Annotated[int, Field(ge=65_536)] | Literal[0] = 256 * 1024 * 1024
+    """Size at which the file is given another name and a new one begun; 0 leaves that to logrotate and SIGHUP."""
+    checkpoint_interval: Annotated[float, Field(ge=1, le=60)] = 60.0
+    """Seconds that a record may be without a signed checkpoint after it."""
 
 
 class Logging(_Group):
@@ -110,6 +151,17 @@ class Limits(_Group):
     """Streams open at once, such as those that watch revocations."""
     max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 4096
     """Connections open at once."""
+    failed_auth_rate: Annotated[float, Field(ge=0.001, le=10_000)] = 1.0
+    """Failed authentications per second of one address (IPv6: of one /64) that are answered and recorded one by one."""
+    failed_auth_burst: Annotated[int, Field(ge=1, le=100_000)] = 100
+    """How many of them at once. Beyond that its credentials are looked at as suspect_rate allows, and only counted."""
+    suspect_rate: Annotated[int, Field(ge=1, le=100_000)] = 200
+    """Credentials looked at per second, of all addresses together that have failed too often; those that were good
+    before are never held back."""
+    recorded_refusals_rate: Annotated[float, Field(ge=0.001, le=10_000)] = 2.0
+    """Audit records per second of calls without a caller, of all addresses together; the others are summarised."""
+    recorded_refusals_burst: Annotated[int, Field(ge=1, le=100_000)] = 200
+    """How many of them at once."""
     max_deadline: Annotated[float, Field(gt=0, le=300)] = 30.0
     """Seconds that a unary RPC may take, also where its caller sets no deadline."""
     max_connection_idle: Annotated[int, Field(ge=1)] = 900
@@ -142,6 +194,7 @@ class Settings(BaseSettings):
     """Where the embedded database and the audit log are, unless they are set. `./.tokenauthority` with --dev."""
     listen: Listen = Listen()
     tls: Tls = Tls()
+    mtls: Mtls = Mtls()
     database: Database = Database()
     issuance: Issuance = Issuance()
     keys: Keys = Keys()
@@ -173,3 +226,8 @@ class Settings(BaseSettings):
     def audit_path(self) -> Path:
         """The audit log's file."""
         return self.audit.path or self.data_dir / "audit.jsonl"
+
+    @property
+    def audit_key_path(self) -> Path:
+        """The file of the key that signs the audit log's checkpoints."""
+        return self.audit.key_file or self.data_dir / "audit-key.pem"

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _PATTERNS: Final = {
     ("listen", "grpc"): "must be HOST:PORT, such as 0.0.0.0:50051 or [::]:50051",
     ("listen", "http"): "must be HOST:PORT, such as 0.0.0.0:8080 or [::]:8080",
+    ("listen", "mtls"): "must be HOST:PORT, such as 0.0.0.0:50052 or [::]:50052",
+    ("listen", "sidecar"): "must be unix:PATH or a loopback address such as 127.0.0.1:50053",
     ("issuance", "issuer"): "must be a URL, such as https://tokens.example.com",
 }
 """What the fields with a pattern must be like, in the words of those who set them."""

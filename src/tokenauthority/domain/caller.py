@@ -44,6 +44,16 @@ class CallerKind(StrEnum):
     """How a caller proved who it is."""
 
     API_KEY = "api_key"
+    SPIFFE = "spiffe"
+    JWT = "jwt"
+
+
+@attrs.frozen
+class Rate:
+    """How many items a caller may ask for: *per_second* on average, *burst* at once. A batch of 100 is 100 items."""
+
+    per_second: float
+    burst: int
 
 
 @attrs.frozen(kw_only=True)
@@ -55,6 +65,8 @@ class Grant:
     roles: frozenset[str] = frozenset()
     formats: frozenset[TokenFormat | str] = frozenset({ANY})
     max_ttl: Seconds = MAX_TTL
+    rate: Rate | None = None
+    daily_quota: int | None = None
 
     def allows_project(self, project_id: str) -> bool:
         """Whether the project is one of the grant's."""

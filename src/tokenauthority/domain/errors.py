@@ -8,6 +8,7 @@ TokenAuthorityError
     AlreadyExistsError        project, role, or a request id with another body
     PreconditionError         the object is not in the state that the step needs
     OverloadedError           too many RPCs at once
+    RateLimitError            the caller's rate or quota is used up, or its address has failed too often
     UnavailableError          the store or the audit log cannot be used, or the server drains
     UnimplementedError        a method of the contract that this version does not have
 
@@ -52,6 +53,7 @@ class Reason(StrEnum):
     SECRET_COUNT = "SECRET_COUNT"  # noqa: S105 - the name of a reason, not a secret
     KEY_STATE = "KEY_STATE"
     CONCURRENCY_LIMIT = "CONCURRENCY_LIMIT"
+    RATE_LIMIT = "RATE_LIMIT"
     STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
     AUDIT_UNAVAILABLE = "AUDIT_UNAVAILABLE"
     DRAINING = "DRAINING"
@@ -164,6 +166,19 @@ class OverloadedError(TokenAuthorityError):
 
     def __init__(self, limit: int, retry_after: float = 0.2) -> None:
         super().__init__(Reason.CONCURRENCY_LIMIT, f"more than {limit} RPCs at once; try again shortly")
+        self.limit = limit
+        self.retry_after = retry_after
+
+
+class RateLimitError(TokenAuthorityError):
+    """More than *subject* may have: `limit` names what is used up, as the callers file or the settings do.
+
+    `retry_after` is in seconds; None where no wait is enough, because the limit is smaller than what was asked for.
+    """
+
+    def __init__(self, message: str, *, subject: str, limit: str, retry_after: float | None) -> None:
+        super().__init__(Reason.RATE_LIMIT, message)
+        self.subject = subject
         self.limit = limit
         self.retry_after = retry_after
 

@@ -1,1 +1,1 @@
-"""What happens around every RPC: request, metrics, audit, errors, admission, authentication, authorization."""
+"""What happens around every RPC: request, metrics, audit, errors, admission, authentication, limits, authorization."""

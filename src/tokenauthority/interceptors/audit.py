@@ -81,6 +81,9 @@ class AuditInterceptor:
         record.duration_us = int((perf_counter() - started) * 1_000_000)
         try:
             await self._log.append(record)
+        except UnavailableError as error:
+            # The log has told whoever runs the server, once: a line for each call could fill the disk that is full.
+            raise status.of_error(error, record.request_id) from error
         except Exception as error:
             # Whatever a log fails with, the answer must not leave, and whoever runs the server must learn of it.
             cause = error.__cause__ or error

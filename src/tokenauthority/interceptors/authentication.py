@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tokenauthority.domain.errors import UnauthenticatedError
+from tokenauthority.callers.authenticator import Presented
 
 
 if TYPE_CHECKING:
@@ -12,33 +12,38 @@ if TYPE_CHECKING:
 
     from tokenauthority.callers.authenticator import Authenticator
     from tokenauthority.interceptors.chain import Call, Proceed
+    from tokenauthority.interceptors.failures import FailedAuthentications
 
 
-_SCHEME: Final = "bearer "
+_AUTHORIZATION: Final = "authorization"
+_FORWARDED: Final = "x-forwarded-client-cert"
 
 
 class AuthenticationInterceptor:
-    """Takes exactly one `authorization: Bearer ...`; every failure is the same UNAUTHENTICATED, so it is no oracle.
+    """Asks the authenticator of its listener; every failure is the same UNAUTHENTICATED, so it is no oracle.
 
-    The methods of *public* (health checks, reflection where it is on) need no caller.
+    The methods of *public* (health checks, reflection where it is on) need no caller. Where *failures* had too many of
+    the address, a credential may be refused unseen, which says nothing about it.
     """
 
-    def __init__(self, authenticator: Authenticator, public: Collection[str]) -> None:
+    def __init__(self, authenticator: Authenticator, public: Collection[str], failures: FailedAuthentications) -> None:
         self._authenticator = authenticator
         self._public = frozenset(public)
+        self._failures = failures
 
     async def intercept(self, call: Call, proceed: Proceed) -> object:
         """Set the record's caller, or refuse."""
         if call.method in self._public:
             return await proceed(call)
-        caller = await self._authenticator.authenticate(_bearer(call.metadata.get("authorization", [])))
+        attempt = self._failures.attempt(call.record.peer)
+        presented = Presented(
+            authorization=call.metadata.get(_AUTHORIZATION, ()),
+            forwarded=call.metadata.get(_FORWARDED, ()),
+            tls=call.context.auth_context,
+            may_examine=attempt.may_examine,
+        )
+        caller = await self._authenticator.authenticate(presented)
         if caller is None:
-            raise UnauthenticatedError
+            raise attempt.failed()
         call.record.caller = caller
         return await proceed(call)
-
-
-def _bearer(values: list[str | bytes]) -> str:
-    if len(values) != 1 or not isinstance(values[0], str) or values[0][:7].lower() != _SCHEME:
-        raise UnauthenticatedError
-    return values[0][7:]

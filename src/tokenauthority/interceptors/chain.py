@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn, Protocol, TypeAlias, cast
 
@@ -52,6 +52,9 @@ class Context(Protocol):
 
     def peer(self) -> str:
         """The other end of the connection."""
+
+    def auth_context(self) -> Mapping[str, Iterable[bytes]]:
+        """What TLS has found out about the other end."""
 
 
 class Handler(Protocol):

@@ -32,7 +32,8 @@ class ErrorsInterceptor:
         except TokenAuthorityError as error:
             if isinstance(error, UnavailableError):
                 self._logger.warning("rpc.unavailable", method=call.method, cause=type(error.__cause__).__name__)
-            raise status.of_error(error, request_id) from error
+            patience = call.deadline - asyncio.get_running_loop().time()
+            raise status.of_error(error, request_id, patience) from error
         except (StatusError, grpc.aio.AbortError):
             raise
         except _DeadlinePassedError as error:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _MAX_USER_AGENT: Final = 200
+_ODD: Final = re.compile(r"[^ -~]")
+"""What gRPC lets through though no header may hold it: terminals obey some of it."""
 _MAX_METHOD: Final = 128
 """Characters; a stranger may call a method with a name of any length."""
 
@@ -50,7 +52,7 @@ class RequestInterceptor:
             request_id=request_id,
             method=call.method[:_MAX_METHOD],
             peer=call.context.peer(),
-            user_agent=str(metadata.get("user-agent", ("",))[0])[:_MAX_USER_AGENT],
+            user_agent=_ODD.sub("?", str(metadata.get("user-agent", ("",))[0])[:_MAX_USER_AGENT]),
         )
         context.enter(call.record)
         call.context.set_trailing_metadata(((REQUEST_ID, request_id),))

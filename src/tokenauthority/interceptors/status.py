@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from typing import TYPE_CHECKING, Final
@@ -29,6 +30,7 @@ from tokenauthority.domain.errors import (
     OverloadedError,
     PermissionDeniedError,
     PreconditionError,
+    RateLimitError,
     TokenAuthorityError,
     UnauthenticatedError,
     UnavailableError,
@@ -48,6 +50,11 @@ DOMAIN: Final = "tokenauthority"
 REQUEST_ID: Final = "x-request-id"
 """The metadata key of an RPC's id, both ways."""
 
+PUSHBACK: Final = "grpc-retry-pushback-ms"
+"""The metadata key by which a client's own retry learns how long to wait (gRFC A6)."""
+
+_NEVER: Final = "-1"
+
 _MAX_VIOLATIONS: Final = 3072
 """Characters of violations that are sent one by one. They travel in the trailers, of which most gRPC clients take 8 KiB
 with everything else in it; a larger answer would reach them as another error."""
@@ -62,6 +69,7 @@ CODES: Final[Mapping[type[TokenAuthorityError], grpc.StatusCode]] = {
     AlreadyExistsError: grpc.StatusCode.ALREADY_EXISTS,
     PreconditionError: grpc.StatusCode.FAILED_PRECONDITION,
     OverloadedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    RateLimitError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     UnavailableError: grpc.StatusCode.UNAVAILABLE,
     UnimplementedError: grpc.StatusCode.UNIMPLEMENTED,
 }
@@ -88,18 +96,19 @@ class _Status(grpc.Status):
         self.trailing_metadata = tuple(trailing_metadata)
 
 
-def of_error(error: TokenAuthorityError, request_id: str) -> StatusError:
-    """The status of a domain error, with its details."""
+def of_error(error: TokenAuthorityError, request_id: str, patience: float = math.inf) -> StatusError:
+    """The status of a domain error, with its details; *patience* is how many seconds its caller would still wait."""
     code = CODES[type(error)]
     info = ErrorInfo(domain=DOMAIN, reason=error.reason.value, metadata={"request_id": request_id})
     if isinstance(error, PermissionDeniedError):
         info.metadata["limit"] = error.limit
         if error.field:
             info.metadata["field"] = error.field
+    if isinstance(error, RateLimitError):
+        info.metadata["limit"] = error.limit
     trailing = [(REQUEST_ID, request_id)]
-    if isinstance(error, OverloadedError):
-        # gRFC A6: the client's own retry waits this long.
-        trailing.append(("grpc-retry-pushback-ms", str(int(error.retry_after * 1000))))
+    if isinstance(error, OverloadedError | RateLimitError):
+        trailing.append((PUSHBACK, _pushback(error.retry_after, patience)))
     return StatusError(code, error.reason.value, _status(code, str(error), trailing, info, *_details(error)))
 
 
@@ -120,13 +129,23 @@ def _details(error: TokenAuthorityError) -> list[Message]:
             type=error.reason.value, subject=error.subject, description=str(error)
         )
         details.append(PreconditionFailure(violations=[violation]))
-    if isinstance(error, OverloadedError):
-        details.append(QuotaFailure(violations=[QuotaFailure.Violation(subject="server", description=str(error))]))
-    if isinstance(error, OverloadedError | UnavailableError):
+    if isinstance(error, OverloadedError | RateLimitError):
+        subject = "server" if isinstance(error, OverloadedError) else error.subject
+        details.append(QuotaFailure(violations=[QuotaFailure.Violation(subject=subject, description=str(error))]))
+    if isinstance(error, OverloadedError | RateLimitError | UnavailableError) and error.retry_after is not None:
         delay = Duration()
-        delay.FromMilliseconds(int(error.retry_after * 1000))
+        delay.FromMilliseconds(_millis(error.retry_after))
         details.append(RetryInfo(retry_delay=delay))
     return details
+
+
+def _pushback(retry_after: float | None, patience: float) -> str:
+    """A client that waits beyond its deadline would learn of that alone, and not of the limit."""
+    return _NEVER if retry_after is None or retry_after > patience else str(_millis(retry_after))
+
+
+def _millis(seconds: float) -> int:
+    return round(seconds * 1000)
 
 
 def _bad_request(violations: Sequence[Violation]) -> BadRequest:

@@ -16,6 +16,8 @@ import attrs
 
 from tokenauthority.authority.project_spec import ProjectSpec
 from tokenauthority.callers.api_keys import digest, is_api_key, new_api_key
+from tokenauthority.callers.book import CallerBook, Entry
+from tokenauthority.callers.identity import ApiKeyIdentity
 from tokenauthority.config import ConfigError
 from tokenauthority.domain.caller import ANY, Action, Caller, CallerKind, Grant
 from tokenauthority.signing.sealing import MasterKey
@@ -37,7 +39,7 @@ class DevIdentity:
     """The one caller of a development server, who may do everything."""
 
     api_key: str = attrs.field(repr=False)
-    caller: Caller
+    book: CallerBook
 
 
 def identity(settings: Settings) -> DevIdentity:
@@ -55,7 +57,8 @@ def identity(settings: Settings) -> DevIdentity:
             ["--dev-api-key must be tak_ and 43 characters of base64url; `tokenauthority callers new-key` makes one"]
         )
     known = f"sha256:{digest(api_key)[:16]}"
-    return DevIdentity(api_key, Caller(name="dev", kind=CallerKind.API_KEY, identity=known, grant=_GRANT))
+    caller = Caller(name="dev", kind=CallerKind.API_KEY, identity=known, grant=_GRANT)
+    return DevIdentity(api_key, CallerBook([Entry(caller, ApiKeyIdentity(digest(api_key)))]))
 
 
 def master_key(settings: Settings) -> MasterKey:

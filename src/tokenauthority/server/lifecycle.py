@@ -16,12 +16,13 @@ from grpc_health.v1 import health_pb2
 
 from tokenauthority.server import tls
 from tokenauthority.server.http import HttpServer
+from tokenauthority.server.listeners import bind
 from tokenauthority.server.services import SERVICES
 from tokenauthority.web.app import make_app
 
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from tokenauthority.config import Settings
     from tokenauthority.server.wiring import App
@@ -35,8 +36,14 @@ _PRUNE_INTERVAL: Final = 600.0
 class Addresses:
     """Where the servers listen, with the ports that they got."""
 
-    grpc: str
+    listeners: Mapping[str, str]
+    """By name."""
     http: str
+
+    @property
+    def grpc(self) -> str:
+        """Where API keys and JWTs are taken."""
+        return self.listeners["grpc"]
 
 
 @asynccontextmanager
@@ -44,34 +51,41 @@ async def serving(app: App, settings: Settings) -> AsyncIterator[Addresses]:
     """Serve while the block runs, then drain: NOT_SERVING first, no new RPCs, those in flight finish.
 
     Raises:
-        OSError: an address cannot be listened on.
+        OSError: an address cannot be listened on, or the audit log cannot be written.
         SealBrokenError: the master key does not open the key ring.
         UnavailableError: the store cannot be read.
     """
+    # The audit log is open before anything can be asked, and closed after the last answer.
+    async with app.audit_log.running(), _answering(app, settings) as addresses:
+        yield addresses
+
+
+@asynccontextmanager
+async def _answering(app: App, settings: Settings) -> AsyncIterator[Addresses]:
     logger = structlog.stdlib.get_logger(__name__)
     await app.follower.start()
     await app.keys.load(app.clock())
-    addresses = Addresses(_listen(app, settings), settings.listen.http)
+    bound = {listener.name: bind(listener, server) for listener, server in app.listeners}
     plaintext = settings.dev or settings.listen.http_plaintext
     web = HttpServer(
         make_app(app.readiness, app.registry, settings.issuance.jwks_max_age),
-        addresses.http,
+        settings.listen.http,
         None if plaintext else tls.http_context(settings.tls),
     )
-    addresses = attrs.evolve(addresses, http=_bind(web))
+    addresses = Addresses(bound, _bind(web))
     try:
-        await app.server.start()
+        for _, server in app.listeners:
+            await server.start()
         await web.start()
-        background = [asyncio.create_task(app.follower.run()), asyncio.create_task(_prune(app))]
+        background = [
+            asyncio.create_task(app.follower.run()),
+            asyncio.create_task(_prune(app)),
+            asyncio.create_task(app.refusals.run()),
+            asyncio.create_task(app.callers_upkeep.run()),
+        ]
         for service in ("", *SERVICES):
             await app.health.set(service, health_pb2.HealthCheckResponse.SERVING)
-        logger.info(
-            "server.started",
-            grpc=addresses.grpc,
-            http=addresses.http,
-            grpc_tls=not settings.dev,
-            http_tls=not plaintext,
-        )
+        logger.info("server.started", **bound, http=addresses.http, grpc_tls=not settings.dev, http_tls=not plaintext)
         try:
             yield addresses
         finally:
@@ -80,9 +94,11 @@ async def serving(app: App, settings: Settings) -> AsyncIterator[Addresses]:
             for task in background:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
+            await app.refusals.flush()
     finally:
+        for listener, _ in app.listeners:
+            listener.close()
         await web.stop()
-        app.audit_log.close()
     logger.info("server.stopped")
 
 
@@ -95,19 +111,14 @@ def stop_signal() -> asyncio.Event:
     return stop
 
 
-def _listen(app: App, settings: Settings) -> str:
-    host = settings.listen.grpc.rpartition(":")[0]
-    try:
-        if settings.dev:
-            port = app.server.add_insecure_port(settings.listen.grpc)
-        else:
-            port = app.server.add_secure_port(settings.listen.grpc, tls.credentials(settings.tls))
-    except RuntimeError as error:
-        raise OSError(
-            f"cannot listen on {settings.listen.grpc}: is another server there? "
-            "TOKENAUTHORITY_LISTEN__GRPC=HOST:PORT chooses another address"
-        ) from error
-    return f"{host}:{port}"
+def reload_at_hang_up(app: App) -> None:
+    """From now on SIGHUP has the callers file read and the audit log opened again."""
+
+    def hang_up() -> None:
+        app.callers_upkeep.reload()
+        app.audit_log.reopen()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
 
 
 def _bind(web: HttpServer) -> str:
@@ -122,7 +133,7 @@ async def _drain(app: App, settings: Settings) -> None:
     app.readiness.drain()
     await asyncio.sleep(settings.limits.drain_delay)
     app.admission.drain()
-    await app.server.stop(settings.limits.drain_grace)
+    await asyncio.gather(*(server.stop(settings.limits.drain_grace) for _, server in app.listeners))
 
 
 async def _prune(app: App) -> None:

@@ -55,7 +55,7 @@ def configure(settings: Logging) -> None:
     root.handlers = [handler]
     root.setLevel(settings.level.upper())
     # Libraries may log what they were given; their warnings are enough.
-    for noisy in ("sqlalchemy", "alembic", "uvicorn", "uvicorn.error", "grpc", "asyncio"):
+    for noisy in ("sqlalchemy", "alembic", "uvicorn", "uvicorn.error", "grpc", "asyncio", "httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

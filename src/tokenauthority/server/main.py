@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 import structlog
 import uvloop
 
-from tokenauthority.callers.api_keys import digest
-from tokenauthority.callers.file import CallersFileError, load_callers
+from tokenauthority.callers.book import CurrentCallers
+from tokenauthority.callers.file import CallersFile, CallersFileError
 from tokenauthority.config import ConfigError
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.server import dev, lifecycle, logging
@@ -24,10 +24,7 @@ from tokenauthority.storage.open import open_store
 
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tokenauthority.config import Settings
-    from tokenauthority.domain.caller import Caller
     from tokenauthority.storage.store import Store
 
 
@@ -46,7 +43,9 @@ def run(settings: Settings) -> int:
         make_data_dir(settings)
         _prepare_store(settings.database_url)
         uvloop.run(_serve(settings))
-    except (SealBrokenError, CallersFileError) as error:
+    except CallersFileError as error:
+        raise ConfigError([f"callers file {error.path}: {problem}" for problem in error.problems]) from error
+    except SealBrokenError as error:
         raise ConfigError([str(error)]) from error
     except (StoreAddressError, SchemaError, UnavailableError) as error:
         raise ConfigError([store_problem(settings, error)]) from error
@@ -83,17 +82,17 @@ async def _serve(settings: Settings) -> None:
     # Before anything else: who is told to stop at any later moment drains.
     stop = lifecycle.stop_signal()
     identity = dev.identity(settings) if settings.dev else None
-    callers: Mapping[str, Caller]
-    if identity is not None:
-        callers = {digest(identity.api_key): identity.caller}
-    elif settings.callers.file is not None:
-        callers = load_callers(settings.callers.file)
+    if identity is None:
+        callers_file = _callers_file(settings)
+        callers = CurrentCallers(callers_file.load())
     else:
-        raise ConfigError(["a callers file is required"])
+        callers_file, callers = None, CurrentCallers(identity.book)
     store = open_store(settings.database_url)
     try:
-        app = build(settings, store=store, sealer=Sealer(_master_key(settings)), callers=callers)
+        sealer = Sealer(_master_key(settings))
+        app = build(settings, store=store, sealer=sealer, callers=callers, callers_file=callers_file)
         async with lifecycle.serving(app, settings) as addresses:
+            lifecycle.reload_at_hang_up(app)
             if identity is not None:
                 project = await dev.project_id(app.projects, app.clock())
                 with dev.welcomed(settings, addresses.grpc, addresses.http, identity.api_key, project) as text:
@@ -113,6 +112,12 @@ async def _close(store: Store) -> None:
             await store.close()
     except TimeoutError:
         structlog.stdlib.get_logger(__name__).warning("store.slow_to_close", seconds=_CLOSE_TIMEOUT)
+
+
+def _callers_file(settings: Settings) -> CallersFile:
+    if settings.callers.file is None:
+        raise ConfigError(["a callers file is required"])
+    return CallersFile(settings.callers.file, settings.issuance.issuer)
 
 
 def _master_key(settings: Settings) -> MasterKey:

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tokenauthority.audit.errors import AuditLogError
 from tokenauthority.config import ConfigError
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.storage.address import StoreAddressError, parse_address
@@ -59,6 +60,8 @@ def store_problem(settings: Settings, error: Exception) -> str:
 
 def os_problem(settings: Settings, error: OSError) -> str:
     """What the system refused, to whom."""
+    if isinstance(error, AuditLogError):
+        return f"TOKENAUTHORITY_AUDIT__PATH: {error} (as uid {os.geteuid()})"
     if error.filename is None:
         return str(error)
     path = Path(os.fsdecode(error.filename))

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from tokenauthority.audit.log import FileAuditLog
     from tokenauthority.authority.follower import Follower
     from tokenauthority.authority.keys import Keys
     from tokenauthority.signing.jwks import JsonWebKeySet
@@ -16,9 +17,13 @@ if TYPE_CHECKING:
 class Readiness:
     """What `/readyz` and the JWKS route show."""
 
-    def __init__(self, keys: Keys, follower: Follower) -> None:
+    def __init__(
+        self, keys: Keys, follower: Follower, audit_log: FileAuditLog, details: Callable[[], Mapping[str, str]]
+    ) -> None:
         self._keys = keys
         self._follower = follower
+        self._audit_log = audit_log
+        self._details = details
         self._draining = False
 
     def drain(self) -> None:
@@ -36,4 +41,10 @@ class Readiness:
             problems["server"] = "draining"
         if not self._follower.fresh:
             problems["store"] = "cannot be read; what is at hand is served"
+        if self._audit_log.problem:
+            problems["audit"] = f"nothing can be recorded: {self._audit_log.problem}"
         return problems
+
+    def details(self) -> Mapping[str, str]:
+        """What somebody should look at though the server is ready, by part."""
+        return self._details()

@@ -1,18 +1,17 @@
-"""The server's certificate, for gRPC and for HTTP."""
+"""A server's certificates as PEM, for gRPC and for HTTP, read from files again whenever those have changed."""
 
 from __future__ import annotations
 
 import ssl
 
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-import grpc
+import attrs
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-from tokenauthority.config import ConfigError
 
 
 if TYPE_CHECKING:
@@ -21,49 +20,121 @@ if TYPE_CHECKING:
     from tokenauthority.config import Tls
 
 
-def credentials(settings: Tls) -> grpc.ServerCredentials:
-    """Credentials that show the certificate to every client; TLS 1.2 and 1.3.
+MAX_FILE: Final = 1_048_576
+"""Bytes of a PEM file."""
+
+_Fingerprint: TypeAlias = tuple[tuple[int, ...], ...]
+
+
+class CertificateError(Exception):
+    """Certificates that cannot be served with. The message says which and why, and quotes no key."""
+
+
+@attrs.frozen(kw_only=True)
+class Certificates:
+    """What a listener shows and trusts, in PEM. `roots` are the CAs of clients; None where none is asked for."""
+
+    chain: bytes
+    key: bytes = attrs.field(repr=False)
+    roots: bytes | None = None
+
+    @property
+    def expiry(self) -> datetime:
+        """When the certificate that is shown ends."""
+        return x509.load_pem_x509_certificate(self.chain).not_valid_after_utc
+
+
+def checked(certificates: Certificates, *, chain: object, key: object, roots: object) -> Certificates:
+    """The same, where gRPC can serve with them; else gRPC would say no more than that it cannot listen.
+
+    *chain*, *key* and *roots* say where each is from, for the message.
 
     Raises:
-        ConfigError: there is no certificate, a file does not hold what it should, or the two do not belong together.
-        OSError: a file cannot be read.
+        CertificateError: one does not hold what it should, the two do not belong together, or the time is over.
     """
-    cert_file, key_file = _files(settings)
-    chain, key = cert_file.read_bytes(), key_file.read_bytes()
-    # Else gRPC says no more than that it cannot listen.
-    problem = _problem(cert_file, chain, key_file, key)
-    if problem:
-        raise ConfigError([problem])
-    return grpc.ssl_server_credentials([(key, chain)])
+    try:
+        leaf = x509.load_pem_x509_certificates(certificates.chain)[0]
+        shown = leaf.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        raise CertificateError(f"{chain} holds no certificate in PEM") from None
+    try:
+        own = load_pem_private_key(certificates.key, password=None).public_key()
+    except (TypeError, ValueError, UnsupportedAlgorithm):
+        raise CertificateError(f"{key} holds no private key in PEM that needs no password") from None
+    if own != shown:
+        raise CertificateError(f"{key} is not the private key of the certificate in {chain}")
+    if leaf.not_valid_after_utc <= datetime.now(UTC):
+        raise CertificateError(f"the certificate in {chain} ended at {leaf.not_valid_after_utc.isoformat()}")
+    if certificates.roots is not None:
+        try:
+            x509.load_pem_x509_certificates(certificates.roots)
+        except ValueError:
+            raise CertificateError(f"{roots} holds no certificates in PEM") from None
+    return certificates
+
+
+class CertificateFiles:
+    """Files of a certificate with its chain, its key and, where clients must show one, the CAs of theirs."""
+
+    def __init__(self, chain: Path, key: Path, roots: Path | None = None) -> None:
+        self._chain, self._key, self._roots = chain, key, roots
+        self._seen: _Fingerprint | None = None
+
+    def read(self) -> Certificates:
+        """What the files hold.
+
+        Raises:
+            CertificateError: a file cannot be read or is larger than 1 MiB, or `checked` refuses what it holds.
+        """
+        # Before reading: files that change in between are then read again.
+        self._seen = self._fingerprint()
+        roots = None if self._roots is None else _read(self._roots)
+        found = Certificates(chain=_read(self._chain), key=_read(self._key), roots=roots)
+        return checked(found, chain=self._chain, key=self._key, roots=self._roots)
+
+    def read_if_changed(self) -> Certificates | None:
+        """The same where a file is not as it was at the last look, good or bad; else None, for the cost of a stat.
+
+        Raises:
+            CertificateError: as `read`.
+        """
+        return None if self._fingerprint() == self._seen else self.read()
+
+    def _fingerprint(self) -> _Fingerprint:
+        return tuple(_stat(path) for path in (self._chain, self._key, self._roots) if path is not None)
+
+
+def _stat(path: Path) -> tuple[int, ...]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return ()
+    # The time of the inode too: it changes where a file becomes readable, or another one takes its name.
+    return (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise CertificateError(f"{path} cannot be read: {error.strerror}") from error
+    if len(text) > MAX_FILE:
+        raise CertificateError(f"{path} is larger than {MAX_FILE} bytes")
+    return text
 
 
 def http_context(settings: Tls) -> ssl.SSLContext:
-    """The same for HTTP/1.1. `credentials` has checked the files.
+    """What the HTTP face shows: the same certificate; TLS 1.2 and 1.3.
 
     Raises:
-        ConfigError: there is no certificate.
-        OSError: a file cannot be read.
+        CertificateError: there is no certificate, or it cannot be served with.
     """
+    if settings.cert_file is None or settings.key_file is None:
+        raise CertificateError("a certificate for listen.http is required")
+    CertificateFiles(settings.cert_file, settings.key_file).read()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    context.load_cert_chain(*_files(settings))
+    context.load_cert_chain(settings.cert_file, settings.key_file)
     return context
-
-
-def _files(settings: Tls) -> tuple[Path, Path]:
-    if settings.cert_file is None or settings.key_file is None:
-        raise ConfigError(["a TLS certificate is required"])
-    return settings.cert_file, settings.key_file
-
-
-def _problem(cert_file: Path, chain: bytes, key_file: Path, key: bytes) -> str:
-    try:
-        shown = x509.load_pem_x509_certificates(chain)[0].public_key()
-    except (ValueError, UnsupportedAlgorithm):
-        return f"{cert_file} holds no certificate in PEM"
-    try:
-        own = load_pem_private_key(key, password=None).public_key()
-    except (TypeError, ValueError, UnsupportedAlgorithm):
-        return f"{key_file} holds no private key in PEM that needs no password"
-    return "" if own == shown else f"{key_file} is not the private key of the certificate in {cert_file}"

@@ -14,7 +14,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from tokenauthority.audit.log import FileAuditLog
+from tokenauthority.audit.log import FileAuditLog, LogOptions
 from tokenauthority.authority.catalog import Catalog
 from tokenauthority.authority.follower import Follower
 from tokenauthority.authority.generate import Generate
@@ -24,7 +24,11 @@ from tokenauthority.authority.roles import Roles
 from tokenauthority.authority.sessions import Sessions
 from tokenauthority.authority.vault import Vault
 from tokenauthority.authority.verify import Verify
-from tokenauthority.callers.authenticator import ApiKeyAuthenticator
+from tokenauthority.callers.bearer import BearerAuthenticator
+from tokenauthority.callers.book import CurrentCallers
+from tokenauthority.callers.jwt import JwtVerifier
+from tokenauthority.callers.key_caches import KeyCaches
+from tokenauthority.domain.caller import Rate
 from tokenauthority.domain.times import Millis, Seconds
 from tokenauthority.interceptors.admission import AdmissionInterceptor
 from tokenauthority.interceptors.audit import AuditInterceptor
@@ -38,8 +42,13 @@ from tokenauthority.interceptors.authorization import (
 )
 from tokenauthority.interceptors.chain import Chain
 from tokenauthority.interceptors.errors import ErrorsInterceptor
+from tokenauthority.interceptors.failures import FailedAuthentications
+from tokenauthority.interceptors.limits import CallerLimits
 from tokenauthority.interceptors.metrics import MetricsInterceptor
+from tokenauthority.interceptors.refusals import Refusals
 from tokenauthority.interceptors.request import RequestInterceptor
+from tokenauthority.server.callers_upkeep import CallersUpkeep
+from tokenauthority.server.listeners import Listener, listeners_of
 from tokenauthority.server.readiness import Readiness
 from tokenauthority.server.services import SERVICES, methods_of
 from tokenauthority.service.keys import KeyServicer
@@ -57,10 +66,10 @@ from tokenauthority.v1 import (
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
+    from tokenauthority.callers.file import CallersFile
     from tokenauthority.config import Settings
-    from tokenauthority.domain.caller import Caller
     from tokenauthority.signing.sealing import Sealer
     from tokenauthority.storage.store import Store
 
@@ -68,7 +77,6 @@ if TYPE_CHECKING:
 MAX_REQUEST: Final = 12 * 1024 * 1024
 """Bytes of a request. The largest legal batch, 1000 items of 4-byte characters, has 9.4 million."""
 
-MAX_METADATA: Final = 8 * 1024
 MAX_STREAMS: Final = 100
 """Concurrent RPCs of one connection."""
 
@@ -77,7 +85,7 @@ MAX_STREAMS: Final = 100
 class App:
     """A server, built and not yet serving."""
 
-    server: grpc.aio.Server
+    listeners: tuple[tuple[Listener, grpc.aio.Server], ...]
     health: health.aio.HealthServicer
     store: Store
     keys: Keys
@@ -85,8 +93,11 @@ class App:
     follower: Follower
     admission: AdmissionInterceptor
     readiness: Readiness
+    callers_upkeep: CallersUpkeep
     registry: CollectorRegistry
     audit_log: FileAuditLog
+    refusals: Refusals
+    caller_limits: CallerLimits
     clock: Callable[[], Millis]
 
 
@@ -100,14 +111,14 @@ def build(
     *,
     store: Store,
     sealer: Sealer,
-    callers: Mapping[str, Caller],
+    callers: CurrentCallers,
+    callers_file: CallersFile | None = None,
     clock: Callable[[], Millis] = system_clock,
 ) -> App:
-    """Put all parts together; nothing runs yet. *callers* are by the digest of their API key.
+    """Put all parts together; nothing runs yet. *callers* follow *callers_file* where there is one.
 
     Raises:
         AuthorizationTableError: a registered method has no row.
-        OSError: the audit log cannot be opened.
     """
     issuance, limits = settings.issuance, settings.limits
     vault = Vault(sealer)
@@ -115,73 +126,104 @@ def build(
     keys = Keys(store, vault, settings.keys.algorithm)
     projects = Projects(store, catalog, vault)
     follower = Follower(store, catalog, keys, clock, settings.database.poll_interval)
-    audit_log = FileAuditLog(settings.audit_path)
+    audit_log = _audit_log(settings, clock)
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
     methods = methods_of(SERVICES)
     require_complete(methods)
+    each = Rate(limits.failed_auth_rate, limits.failed_auth_burst)
+    together = Rate(limits.recorded_refusals_rate, limits.recorded_refusals_burst)
+    refusals = Refusals(audit_log, registry, clock, each=each, together=together)
+    failures = FailedAuthentications(
+        registry, clock, each=each, suspects=Rate(limits.suspect_rate, limits.suspect_rate)
+    )
+    caller_limits = CallerLimits(registry, callers, clock)
     admission = AdmissionInterceptor(
         limits.max_concurrent_rpcs, limits.max_streams, public=PUBLIC, exempt=HEALTH_METHODS
     )
-
-    server = grpc.aio.server(
-        interceptors=[
-            Chain(
-                [
-                    RequestInterceptor(clock, limits.max_deadline),
-                    MetricsInterceptor(registry, methods | PUBLIC),
-                    AuditInterceptor(audit_log, unrecorded=HEALTH_METHODS, finishing=CHANGING),
-                    ErrorsInterceptor(),
-                    admission,
-                    AuthenticationInterceptor(ApiKeyAuthenticator(callers), PUBLIC),
-                    AuthorizationInterceptor(),
-                ]
-            )
-        ],
-        options=_options(settings),
-        # A last bound, far above what the admission step lets in: gRPC's own refusal has no details and no record.
-        maximum_concurrent_rpcs=4 * (limits.max_concurrent_rpcs + limits.max_streams),
-    )
-    session_pb2_grpc.add_SessionServiceServicer_to_server(SessionServicer(Sessions(store, catalog), clock), server)
-    token_pb2_grpc.add_TokenServiceServicer_to_server(
-        TokenServicer(
-            Generate(catalog, keys, issuance.issuer),
-            Verify(catalog, keys, issuance.issuer, Seconds(issuance.leeway)),
-            clock,
-        ),
-        server,
-    )
-    role_pb2_grpc.add_RoleServiceServicer_to_server(
-        RoleServicer(Roles(store, catalog, _named_in_a_grant(callers)), clock), server
-    )
-    project_pb2_grpc.add_ProjectServiceServicer_to_server(ProjectServicer(projects, clock), server)
-    key_pb2_grpc.add_KeyServiceServicer_to_server(KeyServicer(keys, issuance.issuer, issuance.jwks_max_age), server)
     health_servicer = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
-    if settings.listen.reflection:
-        reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    outer = (
+        RequestInterceptor(clock, limits.max_deadline),
+        MetricsInterceptor(registry, methods | PUBLIC),
+        AuditInterceptor(refusals, unrecorded=HEALTH_METHODS, finishing=CHANGING),
+        ErrorsInterceptor(),
+        admission,
+    )
+
+    def add_services(server: grpc.aio.Server) -> None:
+        session_pb2_grpc.add_SessionServiceServicer_to_server(sessions, server)
+        token_pb2_grpc.add_TokenServiceServicer_to_server(tokens, server)
+        role_pb2_grpc.add_RoleServiceServicer_to_server(roles, server)
+        project_pb2_grpc.add_ProjectServiceServicer_to_server(project_servicer, server)
+        key_pb2_grpc.add_KeyServiceServicer_to_server(key_servicer, server)
+        health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+        if settings.listen.reflection:
+            reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+
+    sessions = SessionServicer(Sessions(store, catalog), clock)
+    tokens = TokenServicer(
+        Generate(catalog, keys, issuance.issuer),
+        Verify(catalog, keys, issuance.issuer, Seconds(issuance.leeway)),
+        caller_limits,
+        clock,
+    )
+    roles = RoleServicer(Roles(store, catalog, callers.names_role), clock)
+    project_servicer = ProjectServicer(projects, clock)
+    key_servicer = KeyServicer(keys, issuance.issuer, issuance.jwks_max_age)
+
+    key_caches = KeyCaches(callers, refresh=settings.callers.jwks_refresh, max_stale=settings.callers.jwks_max_stale)
+    callers_upkeep = CallersUpkeep(callers_file, callers, key_caches, registry)
+    bearer = BearerAuthenticator(callers, JwtVerifier(key_caches), clock)
+    listeners = []
+    for listener in listeners_of(settings, callers, bearer, registry):
+        inner = (
+            AuthenticationInterceptor(listener.authenticator, PUBLIC, failures),
+            caller_limits,
+            AuthorizationInterceptor(),
+        )
+        server = grpc.aio.server(
+            interceptors=[Chain((*outer, *inner))],
+            options=_options(settings, listener),
+            # A last bound, far above what the admission step lets in: gRPC's own refusal has no details and no record.
+            maximum_concurrent_rpcs=4 * (limits.max_concurrent_rpcs + limits.max_streams),
+        )
+        add_services(server)
+        listeners.append((listener, server))
     return App(
-        server=server,
+        listeners=tuple(listeners),
         health=health_servicer,
         store=store,
         keys=keys,
         projects=projects,
         follower=follower,
         admission=admission,
-        readiness=Readiness(keys, follower),
+        readiness=Readiness(keys, follower, audit_log, callers_upkeep.details),
+        callers_upkeep=callers_upkeep,
         registry=registry,
         audit_log=audit_log,
+        refusals=refusals,
+        caller_limits=caller_limits,
         clock=clock,
     )
 
 
-def _options(settings: Settings) -> list[tuple[str, int]]:
+def _audit_log(settings: Settings, clock: Callable[[], Millis]) -> FileAuditLog:
+    audit = settings.audit
+    options = LogOptions(
+        durable=audit.durability == "fsync",
+        max_bytes=audit.max_bytes or None,
+        checkpoint_interval=audit.checkpoint_interval,
+    )
+    return FileAuditLog(settings.audit_path, settings.audit_key_path, clock=clock, options=options)
+
+
+def _options(settings: Settings, listener: Listener) -> list[tuple[str, int]]:
     limits = settings.limits
     return [
         ("grpc.max_receive_message_length", MAX_REQUEST),
-        ("grpc.max_metadata_size", MAX_METADATA),
-        ("grpc.absolute_max_metadata_size", 2 * MAX_METADATA),
+        ("grpc.max_metadata_size", listener.max_metadata),
+        ("grpc.absolute_max_metadata_size", 2 * listener.max_metadata),
         ("grpc.max_concurrent_streams", MAX_STREAMS),
         ("grpc.max_connection_idle_ms", limits.max_connection_idle * 1000),
         ("grpc.max_connection_age_ms", limits.max_connection_age * 1000),
@@ -193,12 +235,3 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
         # Two authorities on one port would answer with two minds, each with its own dev project.
         ("grpc.so_reuseport", 0),
     ]
-
-
-def _named_in_a_grant(callers: Mapping[str, Caller]) -> Callable[[str, str], bool]:
-    grants = [caller.grant for caller in callers.values()]
-
-    def named(project_id: str, role: str) -> bool:
-        return any(role in grant.roles and grant.allows_project(project_id) for grant in grants)
-
-    return named

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from tokenauthority.context import AuditedToken, audit_record, current_caller
 from tokenauthority.domain.errors import InvalidRequestError, PermissionDeniedError, UnimplementedError, Violation
@@ -18,17 +18,30 @@ if TYPE_CHECKING:
 
     from tokenauthority.authority.generate import Generate
     from tokenauthority.authority.verify import Verify
+    from tokenauthority.domain.caller import Caller
     from tokenauthority.domain.role import Permission
     from tokenauthority.domain.times import Millis
     from tokenauthority.domain.token import MintedToken, TokenRequest
 
 
+class Meter(Protocol):
+    """What holds a caller to its rate and quota."""
+
+    def charge(self, caller: Caller, items: int) -> None:
+        """Charge all but the first of *items*, which every RPC has paid before; all or none.
+
+        Raises:
+            RateLimitError: the caller may not have them.
+        """
+
+
 class TokenServicer(token_pb2_grpc.TokenServiceServicer):
     """Tokens over gRPC."""
 
-    def __init__(self, generate: Generate, verify: Verify, clock: Callable[[], Millis]) -> None:
+    def __init__(self, generate: Generate, verify: Verify, meter: Meter, clock: Callable[[], Millis]) -> None:
         self._generate = generate
         self._verify = verify
+        self._meter = meter
         self._clock = clock
 
     async def GenerateToken(
@@ -52,9 +65,11 @@ class TokenServicer(token_pb2_grpc.TokenServiceServicer):
             raise InvalidRequestError(
                 [Violation("requests", f"must have 1 to {MAX_BATCH} items, has {len(request.requests)}")]
             )
+        caller = current_caller()
+        self._meter.charge(caller, len(request.requests))
         wanted = [mapping.token_request(message) for message in request.requests]
         _note_batch(wanted)
-        minted = await self._generate.batch(wanted, current_caller().grant, self._clock())
+        minted = await self._generate.batch(wanted, caller.grant, self._clock())
         record = audit_record()
         record.token_ids = tuple(token.token_id for token in minted)
         record.tokens = tuple(map(_audited, minted))

@@ -38,6 +38,9 @@ class Source(Protocol):
     async def readiness(self) -> Mapping[str, str]:
         """What keeps the server from being ready, by part; empty when it is."""
 
+    def details(self) -> Mapping[str, str]:
+        """What somebody should look at though the server may be ready, by part."""
+
 
 def make_app(source: Source, registry: CollectorRegistry, jwks_max_age: int) -> Starlette:
     """The application. *jwks_max_age* is in seconds."""
@@ -57,7 +60,8 @@ def make_app(source: Source, registry: CollectorRegistry, jwks_max_age: int) -> 
 
     async def readyz(_: Request) -> Response:
         problems = await source.readiness()
-        return JSONResponse({"ready": not problems, "problems": dict(problems)}, status_code=503 if problems else 200)
+        body = {"ready": not problems, "problems": dict(problems), "details": dict(source.details())}
+        return JSONResponse(body, status_code=503 if problems else 200)
 
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

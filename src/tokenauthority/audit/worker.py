@@ -1,0 +1,60 @@
+"""One thread that does blocking work for an event loop, piece by piece; a disk that hangs holds up nobody's exit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import threading
+
+from collections.abc import Callable
+from typing import TypeVar
+
+
+T = TypeVar("T")
+
+
+class Worker:
+    """Runs what it is given, in that order. A daemon thread: the process can end while it waits for a disk."""
+
+    def __init__(self, name: str) -> None:
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def run(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """What *work* answers or raises, once it has run on the thread."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+
+        def settle(answer: T | None, error: BaseException | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(answer)  # type: ignore[arg-type]  # None only where T is
+            else:
+                future.set_exception(error)
+
+        def job() -> None:
+            answer, failure = None, None
+            try:
+                answer = work()
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the one who waits must learn of it
+                failure = error
+            # The loop may be gone where it did not wait for a disk that hung.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(settle, answer, failure)
+
+        self._jobs.put(job)
+        return future
+
+    def stop(self) -> None:
+        """End the thread after what it was given. Does not wait."""
+        self._jobs.put(None)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()

@@ -1,0 +1,58 @@
+"""By what a caller is known: the digest of an API key, a SPIFFE id, or issuer and subject of a JWT."""
+
+from __future__ import annotations
+
+import re
+
+from typing import Final, TypeAlias
+
+import attrs
+
+
+MAX_SPIFFE_ID: Final = 2048
+MAX_SUBJECT: Final = 1024
+"""Characters of a JWT's subject. Kubernetes' longest, `system:serviceaccount:NAMESPACE:NAME`, has 339."""
+
+_SPIFFE_ID: Final = re.compile(r"spiffe://[a-z0-9._-]{1,255}(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+)+", re.ASCII)
+
+
+@attrs.frozen
+class ApiKeyIdentity:
+    """SHA-256 of an API key in lower-case hex."""
+
+    digest: str
+
+    def __str__(self) -> str:
+        return f"sha256:{self.digest[:16]}"
+
+
+@attrs.frozen
+class SpiffeIdentity:
+    """A SPIFFE id, `spiffe://trust-domain/path`, compared whole."""
+
+    spiffe_id: str
+
+    def __str__(self) -> str:
+        return self.spiffe_id
+
+
+@attrs.frozen
+class JwtIdentity:
+    """A subject (`sub`) of a configured issuer (`iss`), both compared whole."""
+
+    issuer: str
+    subject: str
+
+    def __str__(self) -> str:
+        return f"{self.issuer} {self.subject}"
+
+
+Identity: TypeAlias = ApiKeyIdentity | SpiffeIdentity | JwtIdentity
+
+
+def is_spiffe_id(text: str) -> bool:
+    """Whether *text* is the SPIFFE id of a workload: at most 2048 bytes, and with a path (SPIFFE-ID, section 2).
+
+    The trust domain is lower case; a path has no empty segment, `.` or `..`, and nothing is percent-encoded.
+    """
+    return len(text) <= MAX_SPIFFE_ID and _SPIFFE_ID.fullmatch(text) is not None

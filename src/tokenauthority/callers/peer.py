@@ -1,0 +1,46 @@
+"""Callers who show a certificate in the TLS handshake: the peer's SPIFFE id, and nothing else of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tokenauthority.callers.identity import SpiffeIdentity, is_spiffe_id
+
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tokenauthority.callers.authenticator import Presented
+    from tokenauthority.callers.book import CurrentCallers
+    from tokenauthority.domain.caller import Caller
+
+
+class PeerAuthenticator:
+    """Takes a verified certificate with exactly one URI SAN that is a SPIFFE id, of *trust_domain* where it is set.
+
+    Metadata, `authorization` included, is not looked at.
+    """
+
+    def __init__(self, callers: CurrentCallers, trust_domain: str = "") -> None:
+        self._callers = callers
+        self._prefix = f"spiffe://{trust_domain}/" if trust_domain else "spiffe://"
+
+    async def authenticate(self, presented: Presented) -> Caller | None:
+        """See `Authenticator.authenticate`."""
+        spiffe_id = _peer_id(presented.tls())
+        if not spiffe_id.startswith(self._prefix):
+            return None
+        return self._callers.book.find(SpiffeIdentity(spiffe_id))
+
+
+def _peer_id(context: Mapping[str, Iterable[bytes]]) -> str:
+    """The peer's id, or the empty text.
+
+    gRPC's `x509_subject_alternative_name` mixes names of all kinds, and a DNS name may spell `spiffe://`. `peer_uri`
+    has the URI names alone, and `peer_spiffe_id` is there only where there is one of them and it is a SPIFFE id.
+    """
+    ids, uris = tuple(context.get("peer_spiffe_id", ())), tuple(context.get("peer_uri", ()))
+    if len(ids) != 1 or ids != uris:
+        return ""
+    spiffe_id = ids[0].decode("ascii", errors="replace")
+    return spiffe_id if is_spiffe_id(spiffe_id) else ""

@@ -1,0 +1,240 @@
+"""`tokenauthority audit`: check and read audit logs. Talks to no authority: it works on the files alone."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from collections import deque
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from tokenauthority.cli.failures import Failure, NotIntactFailure
+from tokenauthority.cli.options import Group, current
+from tokenauthority.cli.output import Record, show_list, show_record, to_json
+from tokenauthority.cli.values import MOMENT
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    from tokenauthority.audit.checkpoint import Checkpoint
+    from tokenauthority.audit.files import Line
+    from tokenauthority.audit.select import Entry
+    from tokenauthority.audit.verify import Report
+
+
+_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+_COLUMNS: Final = ("seq", "time", "outcome", "method", "caller", "project", "session", "role", "tokens")
+_FEW_TOKENS: Final = 3
+
+
+@click.group(cls=Group)
+def audit() -> None:
+    """Check and read audit logs."""
+
+
+@audit.command()
+@click.argument("files", nargs=-1, required=True, type=_FILE, metavar="FILE...")
+@click.option(
+    "--public-key",
+    "key_files",
+    multiple=True,
+    type=_FILE,
+    metavar="FILE",
+    help="Checks signatures (PEM); may recur.",
+)
+@click.option("--anchor", "anchor_file", type=_FILE, metavar="FILE", help="Holds a checkpoint kept elsewhere.")
+@click.option("--partial", is_flag=True, help="The files may begin after the log's first record.")
+def verify(files: tuple[Path, ...], key_files: tuple[Path, ...], anchor_file: Path | None, partial: bool) -> None:  # noqa: FBT001 - click passes options by name
+    """Find any changed, dropped, reordered, doubled or cut-off record.
+
+    FILE... are the files of one log, in any order; those that end in .gz are compressed. The log must hold the
+    checkpoint in FILE.head, or the last one in the file that --anchor names: a copy of FILE.head, or the server's
+    operational log, which has `audit.checkpoint` events.
+
+    Exit code 5: the log is not as it was written; the first bad line is named.
+    """
+    from tokenauthority.audit.verify import verify as run
+
+    keys = [_public_key(path) for path in key_files]
+    anchor, anchored_by = _anchor(files, anchor_file)
+    if anchor is not None and keys and not any(anchor.is_signed_by(key) for key in keys):
+        raise NotIntactFailure(f"{anchored_by}: the signature of the checkpoint does not hold")
+    with _progress(files) as progress, _readable():
+        report = run(files, keys=keys, anchor=anchor, partial=partial, progress=progress)
+    summary = _summary(report, signed=bool(keys), anchored_by=anchored_by)
+    show_record(summary, as_json=current().as_json)
+    if report.bad is not None:
+        raise NotIntactFailure(str(report.bad))
+
+
+@audit.command()
+@click.argument("files", nargs=-1, required=True, type=_FILE, metavar="FILE...")
+@click.option("--caller", default="", help="The caller's name, or its identity.")
+@click.option("--session", default="", metavar="ID", help="A session, also one of a batch.")
+@click.option("--token-id", default="", metavar="ID", help="A token, also one of a batch.")
+@click.option("--project", default="", metavar="ID", help="A project, also one of a batch.")
+@click.option("--method", default="", help="Such as GenerateToken.")
+@click.option("--outcome", default="", help="A status or reason, such as OK or ROLE_NOT_GRANTED.")
+@click.option("--since", type=MOMENT, metavar="MOMENT", help="Records of that time and later.")
+@click.option("--until", type=MOMENT, metavar="MOMENT", help="Records before that time.")
+@click.option("--limit", type=click.IntRange(0), default=100, show_default=True, help="The newest so many; 0 for all.")
+def show(  # noqa: PLR0917 - click passes options by name
+    files: tuple[Path, ...],
+    caller: str,
+    session: str,
+    token_id: str,
+    project: str,
+    method: str,
+    outcome: str,
+    since: int | datetime | None,
+    until: int | datetime | None,
+    limit: int,
+) -> None:
+    """Show records, oldest first. Checks nothing: see `verify`.
+
+    A table for a person; with --json a list of the records as they stand in the log.
+    """
+    from tokenauthority.audit.files import lines
+    from tokenauthority.audit.select import Selection, selected
+
+    selection = Selection(
+        caller=caller,
+        session_id=session,
+        token_id=token_id,
+        project_id=project,
+        method=method,
+        outcome=outcome,
+        since=_moment(since),
+        until=_moment(until),
+    )
+    with _readable():
+        found: Iterable[tuple[Line, Entry]] = selected(lines(_ordered(files)), selection)
+        if limit:
+            found = deque(found, limit)
+        if current().as_json:
+            _print_json(line for line, _ in found)
+        else:
+            show_list([_row(entry) for _, entry in found], _COLUMNS, as_json=False)
+
+
+def _public_key(path: Path) -> Ed25519PublicKey:
+    from tokenauthority.audit.keys import load_public_key
+
+    try:
+        return load_public_key(path)
+    except ValueError as error:
+        raise Failure(str(error)) from error
+
+
+def _anchor(files: Sequence[Path], given: Path | None) -> tuple[Checkpoint | None, str]:
+    """The checkpoint that the log must hold, and where it stands: the newest of the side-cars, if none is given."""
+    from tokenauthority.audit.checkpoint import HeadFile, last_checkpoint
+
+    paths = [given] if given else [head for file in files if (head := HeadFile(file).path).is_file()]
+    found: list[tuple[Checkpoint, str]] = []
+    for path in paths:
+        checkpoint = last_checkpoint(path)
+        if checkpoint is None:
+            raise NotIntactFailure(f"{path}: it holds no checkpoint")
+        found.append((checkpoint, str(path)))
+    return max(found, key=lambda pair: pair[0].count, default=(None, ""))
+
+
+def _ordered(files: Sequence[Path]) -> Sequence[Path]:
+    """The files by their first records; as they were given, where one of them is damaged."""
+    from tokenauthority.audit.files import FirstLineError, in_order
+
+    try:
+        return [part.path for part in in_order(files)]
+    except FirstLineError:
+        return files
+
+
+def _summary(report: Report, *, signed: bool, anchored_by: str) -> Record:
+    kinds = {name: report.kinds[name] for name in sorted(report.kinds)}
+    checkpoint, bad = report.checkpoint, report.bad
+    return {
+        "result": "not intact" if report.bad else "intact",
+        "bad": None if bad is None else {"file": str(bad.file), "line": bad.line, "reason": bad.reason},
+        "log_id": report.log_id,
+        "files": [str(path) for path in report.files],
+        "first_record": report.first,
+        "last_record": report.last,
+        "records": report.kinds.total(),
+        "types": kinds,
+        "signatures": report.signatures if signed else "not checked: give --public-key",
+        "last_checkpoint": checkpoint.seq if checkpoint else None,
+        "last_checkpoint_time": checkpoint.time if checkpoint else None,
+        "after_last_checkpoint": report.uncovered,
+        "anchor": anchored_by if report.anchored else _no_anchor(anchored_by),
+        "remarks": list(report.remarks),
+    }
+
+
+def _no_anchor(anchored_by: str) -> str:
+    if anchored_by:
+        return f"{anchored_by}: not in these files"
+    return "none: a tail that was cut off would not show"
+
+
+def _row(entry: Entry) -> Record:
+    tokens = list(entry.token_ids)
+    more = len(tokens) - _FEW_TOKENS
+    return {
+        "seq": entry.seq,
+        "time": entry.time,
+        "outcome": entry.code + (f" {entry.reason}" if entry.reason else ""),
+        "method": entry.method.rpartition("/")[2] or f"({entry.type})",
+        "caller": entry.caller or entry.peer,
+        "project": entry.project_id,
+        "session": entry.session_id,
+        "role": entry.role,
+        "tokens": [*tokens[:_FEW_TOKENS], f"and {more} more"] if more > 0 else tokens,
+    }
+
+
+def _print_json(lines: Iterable[Line]) -> None:
+    """A JSON list, printed as it comes, as it may be longer than the memory."""
+    click.echo("[", nl=False)
+    for number, line in enumerate(lines):
+        click.echo(",\n" if number else "\n", nl=False)
+        click.echo(to_json(json.loads(line.content)), nl=False)
+    click.echo("\n]")
+
+
+def _moment(value: int | datetime | None) -> datetime | None:
+    return datetime.fromtimestamp(value, UTC) if isinstance(value, int) else value
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """A compressed file may be cut off or damaged."""
+    from zlib import error as damaged
+
+    try:
+        yield
+    except (EOFError, damaged) as error:
+        raise NotIntactFailure(f"a compressed file is cut off or damaged: {error}") from error
+
+
+@contextmanager
+def _progress(files: Sequence[Path]) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error, for a person."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("verify", total=sum(file.stat().st_size for file in files))
+        yield lambda count: bar.advance(task, count)

@@ -1,0 +1,84 @@
+"""What each listener needs before it may serve; the questions that the settings alone and a look at the disk answer."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tokenauthority.config.settings import PREFIX
+from tokenauthority.config.wording import unreadable
+
+
+if TYPE_CHECKING:
+    from tokenauthority.config.settings import Mtls, Settings
+
+
+ENDPOINT_SOCKET: Final = "SPIFFE_ENDPOINT_SOCKET"
+"""The variable of SPIFFE's own that says where the Workload API is: `unix:///path`."""
+
+UNIX: Final = "unix:"
+OFF: Final = "off"
+
+
+def problems_of_listeners(settings: Settings) -> list[str]:
+    """What keeps the listeners from serving outside of --dev, all at once."""
+    listen = settings.listen
+    problems = []
+    if listen.grpc != OFF or not listen.http_plaintext:
+        problems += problems_of_file("tls", "cert_file", settings.tls.cert_file)
+        problems += problems_of_file("tls", "key_file", settings.tls.key_file)
+    if listen.grpc == OFF and listen.mtls is None and listen.sidecar is None:
+        problems.append(f"one of {PREFIX}LISTEN__GRPC, {PREFIX}LISTEN__MTLS and {PREFIX}LISTEN__SIDECAR is required")
+    if listen.mtls is not None:
+        problems += _problems_of_mtls(settings.mtls)
+    if listen.sidecar is not None and not _is_private(listen.sidecar):
+        wanted = "must be unix:PATH or a loopback address such as 127.0.0.1:50053"
+        problems.append(f"{PREFIX}LISTEN__SIDECAR: {wanted}, not {listen.sidecar}")
+    return problems
+
+
+def problems_of_file(group: str, field: str, path: Path | None) -> list[str]:
+    """What is wrong with a file that a setting must name."""
+    variable = f"{PREFIX}{group}__{field}".upper()
+    if path is None:
+        return [f"{variable} is required (or {group}.{field} in the file)"]
+    return unreadable(variable, path)
+
+
+def uses_workload_api(mtls: Mtls) -> bool:
+    """Whether the certificates of listen.mtls come from the Workload API."""
+    if mtls.source is not None:
+        return mtls.source == "workload-api"
+    return endpoint_socket() != "" and not any(mtls.files.values())
+
+
+def endpoint_socket() -> str:
+    """Where the Workload API is, as SPIFFE's variable says; empty where it says nothing."""
+    return os.environ.get(ENDPOINT_SOCKET, "")
+
+
+def _problems_of_mtls(mtls: Mtls) -> list[str]:
+    if not uses_workload_api(mtls):
+        return [problem for name, path in mtls.files.items() for problem in problems_of_file("mtls", name, path)]
+    given = [f"{PREFIX}MTLS__{name}".upper() for name, path in mtls.files.items() if path is not None]
+    problems = [f"{name}: not with {PREFIX}MTLS__SOURCE=workload-api" for name in given]
+    socket = endpoint_socket()
+    if not socket:
+        problems.append(f"{ENDPOINT_SOCKET} is required with {PREFIX}MTLS__SOURCE=workload-api")
+    elif not socket.startswith(UNIX) or not Path("/" + socket.removeprefix(UNIX).lstrip("/")).is_socket():
+        problems.append(f"{ENDPOINT_SOCKET}: {socket} is not the unix:///PATH of a socket")
+    return problems
+
+
+def _is_private(address: str) -> bool:
+    """Whether nobody but this machine can connect. A name, even `localhost`, is what a resolver makes of it."""
+    if address.startswith(UNIX):
+        return True
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

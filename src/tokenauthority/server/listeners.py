@@ -1,0 +1,164 @@
+"""Where gRPC listens: each listener takes one kind of proof of who is calling, and has a server of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from tokenauthority.callers.forwarded import ForwardedAuthenticator
+from tokenauthority.callers.peer import PeerAuthenticator
+from tokenauthority.callers.xfcc import MAX_HEADER
+from tokenauthority.config import OFF, UNIX, ConfigError, endpoint_socket, uses_workload_api
+from tokenauthority.server.rotation import CertificateMetrics, RotatingCredentials
+from tokenauthority.server.tls import CertificateError, CertificateFiles
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import grpc
+    import grpc.aio
+
+    from prometheus_client import CollectorRegistry
+
+    from tokenauthority.callers.authenticator import Authenticator
+    from tokenauthority.callers.bearer import BearerAuthenticator
+    from tokenauthority.callers.book import CurrentCallers
+    from tokenauthority.config import Settings
+
+
+MAX_METADATA: Final = 8 * 1024
+
+
+@attrs.frozen(kw_only=True)
+class Listener:
+    """One address. `credentials` None is plaintext, which only loopback and unix sockets have.
+
+    `max_metadata` is in bytes; `close` ends what kept the credentials new.
+    """
+
+    name: str
+    address: str
+    authenticator: Authenticator
+    credentials: grpc.ServerCredentials | None
+    max_metadata: int = MAX_METADATA
+    close: Callable[[], None] = lambda: None
+
+
+def listeners_of(
+    settings: Settings, callers: CurrentCallers, bearer: BearerAuthenticator, registry: CollectorRegistry
+) -> tuple[Listener, ...]:
+    """The listeners that the settings name.
+
+    Raises:
+        ConfigError: certificates cannot be read or served with.
+    """
+    metrics = CertificateMetrics(registry)
+    listen = settings.listen
+    found = []
+    try:
+        if listen.grpc != OFF:
+            found.append(_bearer(settings, bearer, metrics))
+        if listen.sidecar is not None:
+            found.append(_sidecar(listen.sidecar, callers))
+        # Last: nothing after it can fail and leave the Workload API followed for nobody.
+        if listen.mtls is not None:
+            found.append(_mtls(listen.mtls, settings, callers, metrics))
+    except CertificateError as error:
+        raise ConfigError([str(error)]) from error
+    return tuple(found)
+
+
+def bind(listener: Listener, server: grpc.aio.Server) -> str:
+    """Take the listener's address; answers it with the port that was given.
+
+    Raises:
+        OSError: it cannot be listened on.
+    """
+    with _private_socket(listener) if listener.address.startswith(UNIX) else contextlib.nullcontext():
+        try:
+            if listener.credentials is None:
+                port = server.add_insecure_port(listener.address)
+            else:
+                port = server.add_secure_port(listener.address, listener.credentials)
+        except RuntimeError as error:
+            raise _taken(listener) from error
+    if listener.address.startswith(UNIX):
+        return listener.address
+    return f"{listener.address.rpartition(':')[0]}:{port}"
+
+
+def _bearer(settings: Settings, bearer: BearerAuthenticator, metrics: CertificateMetrics) -> Listener:
+    tls = settings.tls
+    credentials = None if settings.dev else _from_files("grpc", metrics, tls.cert_file, tls.key_file)
+    return Listener(name="grpc", address=settings.listen.grpc, authenticator=bearer, credentials=credentials)
+
+
+def _sidecar(address: str, callers: CurrentCallers) -> Listener:
+    return Listener(
+        name="sidecar",
+        address=address,
+        authenticator=ForwardedAuthenticator(callers),
+        credentials=None,
+        max_metadata=MAX_METADATA + MAX_HEADER,
+    )
+
+
+def _mtls(address: str, settings: Settings, callers: CurrentCallers, metrics: CertificateMetrics) -> Listener:
+    mtls = settings.mtls
+    trust_domain = mtls.trust_domain or ""
+    close: Callable[[], None] = lambda: None  # noqa: E731 - what there is to close is known below
+    if uses_workload_api(mtls):
+        # The library takes a third of a second to import, and most servers have no Workload API.
+        from tokenauthority.server.workload_api import WorkloadApi  # noqa: PLC0415
+
+        source = WorkloadApi(endpoint_socket())
+        rotating = RotatingCredentials("mtls", source.first, metrics)
+        source.feed(rotating)
+        credentials, close = rotating.credentials(), source.close
+        trust_domain = trust_domain or source.trust_domain
+    else:
+        credentials = _from_files("mtls", metrics, *mtls.files.values())
+    return Listener(
+        name="mtls",
+        address=address,
+        authenticator=PeerAuthenticator(callers, trust_domain),
+        credentials=credentials,
+        close=close,
+    )
+
+
+def _from_files(listener: str, metrics: CertificateMetrics, *files: Path | None) -> grpc.ServerCredentials:
+    given = [file for file in files if file is not None]
+    if len(given) != len(files):
+        raise CertificateError(f"certificates for listen.{listener} are required")
+    source = CertificateFiles(*given)
+    return RotatingCredentials(listener, source.read(), metrics, source.read_if_changed).credentials()
+
+
+@contextlib.contextmanager
+def _private_socket(listener: Listener) -> Iterator[None]:
+    """A socket that is made here is for its owner and group; one that is served by another server stays with it."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1)
+        # Else gRPC would take the name away from under that server.
+        if probe.connect_ex(listener.address.removeprefix(UNIX)) == 0:
+            raise _taken(listener)
+    before = os.umask(0o117)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def _taken(listener: Listener) -> OSError:
+    return OSError(
+        f"cannot listen on {listener.address}: is another server there? "
+        f"TOKENAUTHORITY_LISTEN__{listener.name.upper()}=HOST:PORT chooses another address"
+    )

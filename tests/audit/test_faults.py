@@ -1,0 +1,429 @@
+"""A log that cannot be written says so to all at once, loses nothing that it vouched for, and goes on by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import threading
+
+from collections.abc import Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.audit.logs import (
+    FaultyDisk,
+    calls,
+    checked,
+    fill,
+    objects,
+    record,
+    running,
+    small_disk,
+    text_lines,
+    types,
+    until,
+    until_recovered,
+)
+from tokenauthority.audit.errors import AuditLogError
+from tokenauthority.audit.log import FileAuditLog, LogOptions
+from tokenauthority.domain.errors import Reason, UnavailableError
+
+
+async def refused(log: FileAuditLog, number: int) -> UnavailableError:
+    """Append a record that cannot be kept."""
+    with pytest.raises(UnavailableError) as caught:
+        await log.append(record(number))
+    assert Reason.AUDIT_UNAVAILABLE == caught.value.reason
+    return caught.value
+
+
+async def test_a_full_disk_fails_all_that_wait_and_all_that_come(
+    path: Path, events: list[MutableMapping[str, Any]]
+) -> None:
+    """At once, with the cause for the operator, who is told once; then it goes on by itself."""
+    disk = FaultyDisk()
+    async with running(path, disk=disk) as log:
+        await log.append(record(1))
+        disk.fill()
+        outcomes = await asyncio.gather(*(log.append(record(n)) for n in range(2, 52)), return_exceptions=True)
+        problem, later = log.problem, await refused(log, 52)
+        disk.mend()
+        await until_recovered(log)
+        await log.append(record(53))
+
+    assert {UnavailableError} == {type(outcome) for outcome in outcomes}
+    assert (errno.ENOSPC, "No space left on device") == (getattr(later.__cause__, "errno", None), problem)
+    assert ["call-1", "call-53"] == calls(path)
+    assert ["start", "checkpoint", "rpc", "recovered", "checkpoint", "rpc", "stop", "checkpoint"] == types(path)
+    assert "No space left on device" == objects(path)[3]["cause"]
+    assert checked(path).bad is None
+    assert 1 == sum(event["event"] == "audit.unavailable" for event in events)
+    assert 1 == sum(event["event"] == "audit.recovered" for event in events)
+
+
+@pytest.mark.parametrize("whole", [0, 1, 2])
+async def test_a_torn_batch_leaves_whole_lines_only(path: Path, whole: int) -> None:
+    """Of a commit that the disk took in part, whole lines stay; the rest is kept aside, and the log says so."""
+    disk = FaultyDisk()
+    async with running(path, disk=disk) as log:
+        await log.append(record(1))
+        length = len(text_lines(path)[-1]) + 1
+        disk.fill(takes=whole * length + 100)
+        batch = await asyncio.gather(*(log.append(record(number)) for number in (2, 3, 4)), return_exceptions=True)
+        with pytest.raises(UnavailableError):
+            await log.append(record(5))
+        disk.mend()
+        await until_recovered(log)
+        await log.append(record(6))
+    (aside,) = path.parent.glob("audit.jsonl.torn-*")
+    line = next(line for line in objects(path) if line["type"] == "recovered")
+
+    assert [UnavailableError] * 3 == [type(outcome) for outcome in batch]
+    assert ["call-1", *(f"call-{number}" for number in range(2, 2 + whole)), "call-6"] == calls(path)
+    assert {
+        "file": aside.name,
+        "bytes": 100,
+        "sha256": hashlib.sha256(aside.read_bytes()).hexdigest(),
+    } == line["torn"]
+    assert aside.read_text().startswith(f'{{"seq":{4 + whole},')
+    assert 0o600 == aside.stat().st_mode & 0o777
+    report = checked(path)
+    assert (None, 1) == (report.bad, len(report.remarks))
+
+
+async def test_a_failed_sync_is_no_promise(path: Path) -> None:
+    """What was written and maybe not kept is written again, so that the chain holds for whoever has read it."""
+    disk = FaultyDisk()
+    async with running(path, disk=disk) as log:
+        await log.append(record(1))
+        disk.sync_failure = errno.EIO
+        await refused(log, 2)
+        seen = text_lines(path)
+        disk.mend()
+        await until_recovered(log)
+        await log.append(record(3))
+
+    assert seen == text_lines(path)[: len(seen)]
+    assert ["call-1", "call-2", "call-3"] == calls(path)
+    assert "Input/output error" == objects(path)[len(seen)]["cause"]
+    assert checked(path).bad is None
+
+
+async def test_fails_again_while_it_recovers(path: Path) -> None:
+    """A disk that fills up over and over, at any byte, never breaks the chain."""
+    disk = FaultyDisk()
+    async with running(path, disk=disk) as log:
+        for takes in range(0, 900, 43):
+            disk.fill(takes)
+            await refused(log, 1)
+            # Attempts to recover fail in the middle too.
+            writes = disk.writes
+            disk.takes = takes // 2
+            await until(lambda: disk.writes > writes, "nothing was attempted")  # noqa: B023 - awaited here
+            disk.mend()
+            await until_recovered(log)
+            await log.append(record(takes))
+
+    assert checked(path).bad is None
+    assert {f"call-{takes}" for takes in range(0, 900, 43)} <= set(calls(path))
+
+
+def _delete(path: Path) -> None:
+    path.unlink()
+
+
+def _replace_by_copy(path: Path) -> None:
+    copy = path.with_name("copy")
+    shutil.copy(path, copy)
+    copy.rename(path)
+
+
+def _replace_by_other(path: Path) -> None:
+    other = path.with_name("other")
+    other.write_text("canary\n")
+    other.rename(path)
+
+
+def _put_another_beside(path: Path) -> None:
+    path.rename(path.with_name("moved"))
+    path.write_text("canary\n")
+
+
+def _truncate(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def _cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 10)
+
+
+def _write_into(path: Path) -> None:
+    with path.open("a") as file:
+        file.write("canary")
+
+
+TOUCHES = [_delete, _replace_by_copy, _replace_by_other, _put_another_beside, _truncate, _cut, _write_into]
+
+
+@pytest.mark.parametrize("touch", TOUCHES)
+async def test_a_file_that_was_touched_is_noticed_by_the_next_call(path: Path, touch: Callable[[Path], None]) -> None:
+    """Deleted, replaced, cut or written to by others: no answer leaves on it, and the log goes on at its old name."""
+    async with running(path, LogOptions(retry=0.01, watch=60)) as log:
+        await log.append(record(1))
+        touch(path)
+        await refused(log, 2)
+        await until_recovered(log)
+        await log.append(record(3))
+
+        assert "call-3" == calls(path)[-1]
+        assert objects(path)[-1]["seq"] in {6, 7}
+
+    assert "recovered" in types(path)
+    assert b"canary" not in path.read_bytes()
+
+
+@pytest.mark.parametrize("touch", TOUCHES)
+async def test_a_file_that_was_touched_is_noticed_without_calls(path: Path, touch: Callable[[Path], None]) -> None:
+    """Within the second, so that the next call finds a log that goes on."""
+    async with running(path) as log:
+        await log.append(record(1))
+        touch(path)
+        await until(lambda: path.exists() and b"recovered" in path.read_bytes(), "nobody noticed")
+        await until_recovered(log)
+        await log.append(record(2))
+
+        assert "call-2" == calls(path)[-1]
+
+
+@pytest.mark.parametrize("touch", [_delete, _replace_by_copy, _replace_by_other, _truncate, _cut])
+async def test_what_was_taken_away_shows(path: Path, touch: Callable[[Path], None]) -> None:
+    """The verifier names the place, however well the log goes on after it."""
+    async with running(path) as log:
+        await log.append(record(1))
+        touch(path)
+        await until(lambda: path.exists() and b"recovered" in path.read_bytes(), "nobody noticed")
+        await until_recovered(log)
+    bad = checked(path).bad
+
+    assert bad is not None
+    assert "missing" in bad.reason or "not in these files" in bad.reason
+
+
+async def test_what_others_wrote_is_kept_aside(path: Path) -> None:
+    """As evidence, and out of the log."""
+    async with running(path) as log:
+        await log.append(record(1))
+        _write_into(path)
+        await until(lambda: b"recovered" in path.read_bytes(), "nobody noticed")
+    (aside,) = path.parent.glob("audit.jsonl.torn-*")
+
+    assert "canary" == aside.read_text()
+    assert checked(path).bad is None
+
+
+async def test_a_file_in_its_place_is_kept_aside(path: Path) -> None:
+    """The stranger's file gets another name."""
+    async with running(path) as log:
+        _replace_by_other(path)
+        await until(lambda: b"recovered" in path.read_bytes(), "nobody noticed")
+        await until_recovered(log)
+    (aside,) = path.parent.glob("audit.jsonl.replaced-*")
+
+    assert "canary\n" == aside.read_text()
+
+
+async def test_a_file_that_was_moved_in_a_bad_moment_ends_with_a_whole_line(path: Path) -> None:
+    """Half a line that a full disk took is cut off there too, whatever has taken the file's name."""
+    disk = FaultyDisk()
+    async with running(path, disk=disk) as log:
+        await log.append(record(1))
+        disk.fill(takes=100)
+        await refused(log, 2)
+        moved = path.rename(path.with_name("moved"))
+        path.write_text("canary\n")
+        disk.mend()
+        await until_recovered(log)
+        await log.append(record(3))
+
+    assert (["call-1"], ["call-3"]) == (calls(moved), calls(path))
+    assert checked(path, moved).bad is None
+
+
+async def test_it_stays_red_as_long_as_it_must(path: Path) -> None:
+    """Where no file can be made, nothing is kept and nothing hangs; then it recovers."""
+    async with running(path) as log:
+        path.unlink()
+        path.mkdir()
+        await until(lambda: bool(log.problem), "nobody noticed")
+        for number in range(3):
+            await refused(log, number)
+        path.rmdir()
+        await until_recovered(log)
+        await log.append(record(3))
+
+    assert ["call-3"] == calls(path)
+
+
+class _HangingDisk(FaultyDisk):
+    """Hangs in sync until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hang = False
+        self.go = threading.Event()
+
+    def sync(self, descriptor: int) -> None:
+        """See `Disk`."""
+        if self.hang:
+            assert self.go.wait(60)
+        super().sync(descriptor)
+
+
+async def test_a_disk_that_hangs_holds_up_nobody_for_long(path: Path) -> None:
+    """Those that wait are told after the limit, those that come at once; what the disk kept after all stays."""
+    disk = _HangingDisk()
+    options = LogOptions(stall=0.05, retry=0.01, watch=60)
+    async with running(path, options, disk) as log:
+        disk.hang = True
+        first = asyncio.ensure_future(refused(log, 1))
+        await until(lambda: calls(path) == ["call-1"], "nothing was written")
+        second = asyncio.ensure_future(refused(log, 2))
+        error = await first
+        await second
+        await refused(log, 2)
+        problem = log.problem
+        disk.hang = False
+        disk.go.set()
+        await until_recovered(log)
+        await log.append(record(3))
+
+    assert "the disk hangs" == problem == str(error.__cause__)
+    assert ["call-1", "call-3"] == calls(path)
+    assert checked(path).bad is None
+
+
+async def test_a_disk_that_hangs_does_not_keep_the_server(path: Path, events: list[MutableMapping[str, Any]]) -> None:
+    """The stop is bounded, and says that the log has no end."""
+    disk = _HangingDisk()
+    async with running(path, LogOptions(stall=0.05, retry=0.01, watch=60), disk) as log:
+        disk.hang = True
+        await refused(log, 1)
+    disk.go.set()
+
+    assert "audit.not_ended" in [event["event"] for event in events]
+
+
+async def test_a_bug_in_the_writer_is_a_failure_like_any_other(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is raised, nobody waits forever."""
+    async with running(path, LogOptions(retry=0.01, watch=60)) as log:
+        with monkeypatch.context() as patched:
+            patched.setattr("tokenauthority.audit.writer.seal", None)
+            await refused(log, 1)
+            problem = log.problem
+        await until_recovered(log)
+        await log.append(record(2))
+
+    assert "TypeError" == problem
+    assert checked(path).bad is None
+
+
+async def test_a_head_file_that_cannot_be_written_is_a_failure(path: Path) -> None:
+    """Without it a cut tail would not show."""
+    async with running(path, LogOptions(retry=0.01, watch=60, checkpoint_interval=0.01)) as log:
+        head = path.with_name("audit.jsonl.head")
+        head.unlink()
+        head.mkdir()
+        await log.append(record(1))
+        await until(lambda: bool(log.problem), "nobody noticed")
+        head.rmdir()
+        await until_recovered(log)
+
+    assert checked(path).anchored
+
+
+async def test_a_start_on_a_full_disk_is_refused(path: Path) -> None:
+    """With the file and the cause; the next start puts aside what was left and goes on."""
+    disk = FaultyDisk()
+    disk.fill(takes=50)
+    with pytest.raises(AuditLogError, match=r"audit.jsonl cannot be written: No space left on device"):
+        async with running(path, disk=disk):
+            pass
+    async with running(path) as log:
+        await log.append(record(1))
+
+    assert 50 == objects(path)[0]["torn"]["bytes"]  # type: ignore[index]  # an object
+    assert checked(path).bad is None
+
+
+FILE_SIZE = """
+import asyncio, resource, sys
+from pathlib import Path
+from tests.audit.logs import FAST, calls, record, running, until_recovered
+from tokenauthority.domain.errors import UnavailableError
+
+async def main():
+    path = Path(sys.argv[1])
+    async with running(path) as log:
+        await log.append(record(1))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 100, resource.RLIM_INFINITY))
+        for number in (2, 3):
+            try:
+                await log.append(record(number))
+                print("kept")
+            except UnavailableError as error:
+                print(error.reason)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        await until_recovered(log)
+        await log.append(record(4))
+
+asyncio.run(main())
+"""
+
+
+def test_a_file_that_may_not_grow_is_a_full_disk(path: Path) -> None:
+    """A limit of the operating system, met in the middle of a line, in a real process."""
+    done = subprocess.run(
+        [sys.executable, "-c", FILE_SIZE, path], check=True, capture_output=True, text=True, timeout=60
+    )
+
+    assert ["AUDIT_UNAVAILABLE"] * 2 == [line for line in done.stdout.split() if line in {"AUDIT_UNAVAILABLE", "kept"}]
+    assert ["call-1", "call-4"] == calls(path)
+    assert checked(path).bad is None
+
+
+async def test_a_real_disk_fills_up_and_is_freed_again(tmp_path: Path) -> None:
+    """Over and over: what was kept is there, what was refused may be, and the chain holds."""
+    disk = tmp_path / "disk"
+    path, filler = disk / "audit.jsonl", disk / "filler"
+    kept: set[str] = set()
+    with small_disk(disk, "256k"):
+        async with running(path) as log:
+            for turn in range(8):
+                fill(filler)
+                kept |= await until_full(log, turn)
+                filler.unlink()
+                await until_recovered(log)
+                await log.append(record(turn))
+                kept.add(f"call-{turn}")
+
+        assert kept <= set(calls(path))
+        assert checked(path).bad is None
+
+
+async def until_full(log: FileAuditLog, turn: int) -> set[str]:
+    """Append records, three at a time, until one is refused; the ids of those that were kept."""
+    kept = set()
+    for begin in range(1000 * (turn + 1), 1000 * (turn + 2), 3):
+        numbers = range(begin, begin + 3)
+        outcomes = await asyncio.gather(*(log.append(record(number)) for number in numbers), return_exceptions=True)
+        kept |= {f"call-{number}" for number, outcome in zip(numbers, outcomes, strict=True) if outcome is None}
+        if any(outcomes):
+            return kept
+    raise AssertionError("the disk does not fill up")

@@ -1,0 +1,276 @@
+"""Killed at any moment, also on a full disk: whoever holds a token finds it in the log, and the log verifies."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from threading import Event
+
+import attrs
+import grpc
+import pytest
+
+from tests.audit.logs import checked, fill, objects, small_disk, text_lines
+from tests.authority import WAIT, clean_environment, eventually
+from tests.wire import GENERATE, V1, Wire
+from tokenauthority.callers.api_keys import new_api_key
+from tokenauthority.v1 import session_pb2, token_pb2
+
+
+LIVES = 50
+LIVES_ON_A_SMALL_DISK = 25
+CLIENTS = 4
+MAX_ANSWERS = 30
+
+KEY = new_api_key()
+
+
+@attrs.define(kw_only=True)
+class Lives:
+    """One data directory, and the servers that live in it one after the other."""
+
+    directory: Path
+    audit_path: Path
+    process: subprocess.Popen[str]
+    tokens: set[str] = attrs.Factory(set)
+    number: int = 0
+    pid: int = 0
+    session_id: str = ""
+
+    def start(self) -> int:
+        """Begin a life; the process id."""
+        self.number += 1
+        settings = {
+            "dev": True,
+            "dev_api_key": KEY,
+            "data_dir": str(self.directory),
+            "listen": {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0"},
+            "audit": {"path": str(self.audit_path), "max_bytes": 65_536, "checkpoint_interval": 1},
+            "log": str(self.log),
+        }
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(settings) + "\n")
+        self.process.stdin.flush()
+        self.pid = self._answer()
+        return self.pid
+
+    def ended(self) -> int:
+        """Wait for the end of a life; its exit status."""
+        self.pid, status = 0, self._answer()
+        return status
+
+    def kill(self, pid: int) -> None:
+        """End it at once."""
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        self.ended()
+
+    @property
+    def log(self) -> Path:
+        """What the server of this life writes."""
+        return self.directory / f"life-{self.number}.log"
+
+    @property
+    def files(self) -> list[Path]:
+        """The files of the audit log, that which is being written first."""
+        every = sorted(self.audit_path.parent.glob("audit*.jsonl"))
+        return [self.audit_path, *(file for file in every if file != self.audit_path)]
+
+    def address(self) -> str:
+        """Where the server of this life is; empty while it has not said that it is ready."""
+        text = self.log.read_text() if self.log.exists() else ""
+        if "tokens generate" not in text:
+            return ""
+        started = next(line for line in text.splitlines() if '"server.started"' in line)
+        return str(json.loads(started)["grpc"])
+
+    def wait_for_address(self) -> str:
+        """Where it is, once it is there."""
+        eventually(lambda: bool(self.address()) or self.process.poll() is not None, "the server does not start")
+        return self.address()
+
+    def _answer(self) -> int:
+        assert self.process.stdout is not None
+        return int(self.process.stdout.readline())
+
+
+@pytest.fixture
+def lives(tmp_path: Path) -> Iterator[Lives]:
+    """Lives on an ordinary disk."""
+    yield from _lives(tmp_path, tmp_path / "data" / "audit.jsonl")
+
+
+@pytest.fixture
+def lives_on_a_small_disk(tmp_path: Path) -> Iterator[Lives]:
+    """Lives whose audit log is on a file system of 4 MiB."""
+    disk = tmp_path / "disk"
+    with small_disk(disk, "4m"):
+        yield from _lives(tmp_path, disk / "audit.jsonl")
+
+
+def _lives(tmp_path: Path, audit_path: Path) -> Iterator[Lives]:
+    data = tmp_path / "data"
+    data.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.audit.lives"],
+        env=clean_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    made = Lives(directory=data, audit_path=audit_path, process=process)
+    try:
+        yield made
+    finally:
+        if made.pid:
+            made.kill(made.pid)
+        process.kill()
+        process.wait(WAIT)
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                stream.close()
+
+
+def ask(wire: Wire, lives: Lives, stop: Event, answered: list[str], refused: list[str]) -> None:
+    """Ask for tokens, one and three at a time, until told to stop."""
+    wanted = token_pb2.TokenRequest(session_id=lives.session_id)
+    while not stop.is_set():
+        one = wire.call(GENERATE, token_pb2.GenerateTokenRequest(request=wanted), timeout=5)
+        if one.code == "OK":
+            answered.append(token_pb2.GenerateTokenResponse.FromString(one.body).token.token_id)
+        three = wire.call(
+            V1 + "TokenService/BatchGenerateTokens",
+            token_pb2.BatchGenerateTokensRequest(requests=[wanted] * 3),
+            timeout=5,
+        )
+        if three.code == "OK":
+            tokens = token_pb2.BatchGenerateTokensResponse.FromString(three.body).tokens
+            answered.extend(token.token_id for token in tokens)
+        refused.extend(outcome.reason or outcome.code for outcome in (one, three) if outcome.code != "OK")
+
+
+def under_load(lives: Lives, pid: int, *, full: bool = False) -> list[str]:
+    """Let a server live under load for a random moment and kill it; why calls were refused."""
+    stop, answered, refused = Event(), list[str](), list[str]()
+    channel = grpc.insecure_channel(
+        lives.wait_for_address(), [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
+    )
+    with channel, ThreadPoolExecutor(CLIENTS) as pool:
+        wire = Wire(channel=channel, api_key=KEY)
+        if not lives.session_id:
+            lives.session_id = create_session(wire, lives)
+        work = [pool.submit(ask, wire, lives, stop, answered, refused) for _ in range(CLIENTS)]
+        try:
+            count = random.randrange(MAX_ANSWERS)
+            eventually(lambda: len(answered) >= count, "no calls are answered")
+            if full:
+                let_the_disk_be_full(lives, answered, refused)
+            stop.wait(random.random() * 0.02)
+        finally:
+            lives.kill(pid)
+            stop.set()
+        for done in work:
+            done.result(WAIT)
+    lives.tokens.update(answered)
+    return refused
+
+
+def create_session(wire: Wire, lives: Lives) -> str:
+    """A session of the project that the first life made; its id."""
+    environment = (lives.directory / "dev.env").read_text()
+    project_id = environment.partition("TOKENAUTHORITY_PROJECT_ID=")[2].strip()
+    made = wire.call(V1 + "SessionService/CreateSession", session_pb2.CreateSessionRequest(project_id=project_id))
+    assert "OK" == made.code, made.message
+    return session_pb2.CreateSessionResponse.FromString(made.body).session.session_id
+
+
+def let_the_disk_be_full(lives: Lives, answered: list[str], refused: list[str]) -> None:
+    """Until calls are refused, and at times until they are answered again."""
+    fill(filler(lives))
+    eventually(lambda: "AUDIT_UNAVAILABLE" in refused, "the disk is full and nobody notices")
+    if random.random() < 0.5:
+        before = len(answered)
+        filler(lives).unlink()
+        eventually(lambda: len(answered) > before + CLIENTS, "the log does not recover")
+
+
+def filler(lives: Lives) -> Path:
+    """The file that fills the disk."""
+    return lives.audit_path.with_name("filler")
+
+
+def vouch(lives: Lives) -> None:
+    """Every token that a client holds is in the log as given out, and nothing in the log is amiss."""
+    given = {
+        token_id
+        for file in lives.files
+        for line in text_lines(file)
+        if (entry := json.loads(line))["type"] == "rpc" and entry["code"] == "OK"
+        for token_id in (*entry.get("token_ids", ()), *(token["token_id"] for token in entry.get("tokens", ())))
+    }
+    report = checked(*lives.files)
+
+    assert len(lives.tokens) > LIVES  # else nothing was put to the test
+    assert set() == lives.tokens - given
+    assert report.bad is None, str(report.bad)
+    assert report.anchored
+
+
+def key_beside(lives: Lives) -> None:
+    """The verifier of the tests looks for the public key beside the log."""
+    shutil.copy(lives.directory / "audit-key.pub.pem", lives.audit_path.with_name("audit-key.pub.pem"))
+
+
+@pytest.mark.timeout(300)
+def test_whoever_holds_a_token_finds_it_in_the_log(lives: Lives) -> None:
+    """SIGKILL under load and while it starts, over and over in one directory; then a life that ends in order."""
+    for _ in range(LIVES):
+        pid = lives.start()
+        if random.random() < 0.2:
+            Event().wait(random.random() * 0.5)
+            lives.kill(pid)
+        else:
+            under_load(lives, pid)
+    pid = lives.start()
+    lives.wait_for_address()
+    os.kill(pid, signal.SIGTERM)
+
+    assert 0 == lives.ended()
+    vouch(lives)
+    assert ("stop", "checkpoint") == tuple(line["type"] for line in objects(lives.audit_path)[-2:])
+
+
+@pytest.mark.timeout(300)
+def test_also_on_a_disk_that_is_full_at_times(lives_on_a_small_disk: Lives) -> None:
+    """Filled under load, freed again or not, killed, and sometimes started while it is full, which is refused."""
+    lives = lives_on_a_small_disk
+    refused = []
+    for _ in range(LIVES_ON_A_SMALL_DISK):
+        pid = lives.start()
+        refused += under_load(lives, pid, full=random.random() < 0.5)
+        if filler(lives).exists():
+            if random.random() < 0.5:
+                fill(filler(lives))
+                lives.start()
+
+                assert 2 == lives.ended()
+                assert "cannot be written: No space left on device" in lives.log.read_text()
+            filler(lives).unlink()
+    pid = lives.start()
+    lives.wait_for_address()
+    os.kill(pid, signal.SIGTERM)
+
+    assert 0 == lives.ended()
+    key_beside(lives)
+    vouch(lives)
+    assert "AUDIT_UNAVAILABLE" in refused

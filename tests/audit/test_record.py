@@ -1,0 +1,86 @@
+"""A record's line has all that is known of the RPC, and nothing in it breaks out of the line."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from pathlib import Path
+
+import attrs
+import msgspec
+import pytest
+
+from tests.audit.logs import RECORD, text_lines, written
+from tokenauthority.audit.record import AuditLine
+from tokenauthority.context import AuditRecord
+from tokenauthority.domain.times import Millis
+
+
+COMMON = {"project_id": "47000000", "session_id": "2_abc", "format": "SESSION_JWT"}
+
+
+def test_writes_every_field(path: Path) -> None:
+    """Who asked for what, what was decided, when and how long it took; the time is UTC to the millisecond."""
+    written(path, RECORD)
+    line = json.loads(text_lines(path)[2])
+
+    assert {
+        "time": "2023-11-14T22:13:20.123Z",
+        "request_id": "call-1",
+        "method": "/tokenauthority.v1.TokenService/GenerateToken",
+        "action": "tokens.generate",
+        "caller": "room-service",
+        "caller_kind": "api_key",
+        "caller_identity": "sha256:test",
+        "peer": "ipv4:127.0.0.1:4711",
+        "user_agent": "grpc-python",
+        "project_id": "47000000",
+        "session_id": "2_abc",
+        "role": "publisher",
+        "format": "SESSION_JWT",
+        "lifetime": 3600,
+        "subject": "user-7",
+        "object_id": "object-1",
+        "token_ids": ["token-1", "token-2"],
+        "tokens": [
+            {**COMMON, "token_id": "token-1", "role": "publisher", "lifetime": 3600, "subject": "user-7"},
+            {**COMMON, "token_id": "token-2", "role": "subscriber", "lifetime": 60, "subject": ""},
+        ],
+        "items": 2,
+        "changes": ["max_ttl=60s"],
+        "code": "PERMISSION_DENIED",
+        "reason": "ROLE_NOT_GRANTED",
+        "duration_us": 1234,
+    } == {name: value for name, value in line.items() if name not in {"seq", "prev", "type", "crc"}}
+    assert ["seq", "prev", "type", "time"] == list(line)[:4]
+    assert (3, "rpc", "crc") == (line["seq"], line["type"], list(line)[-1])
+
+
+def test_leaves_out_what_there_is_not() -> None:
+    """A stranger's call has a time, an id, a method, a peer, a code and a duration."""
+    bare = AuditRecord(time=Millis(0), request_id="r", method="/m", peer="p", code="UNAUTHENTICATED")
+
+    assert {"time", "request_id", "method", "peer", "code", "duration_us"} == set(
+        msgspec.to_builtins(AuditLine.of(bare))
+    )
+
+
+def test_keeps_every_field_of_the_record() -> None:
+    """A field that the record gains cannot be forgotten here: all of them make it into the line."""
+    names = {field.name for field in attrs.fields(AuditRecord)}
+
+    assert names | {"caller_kind", "caller_identity"} == set(msgspec.to_builtins(AuditLine.of(RECORD)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a\nb", 'a"b', "a\u2028b", "a\x00b", "\U0001f600", '","crc":"00000000"}\n{"seq":9,"type":"rpc"}\n', "\x1b[31m"],
+)
+def test_no_text_breaks_out_of_its_line(path: Path, text: str) -> None:
+    """What callers choose cannot forge a record, and is kept exactly."""
+    hostile = attrs.evolve(RECORD, subject=text, user_agent=text, session_id=text)
+    lines = written(path, hostile, RECORD)
+
+    assert [text, "user-7"] == [json.loads(line)["subject"] for line in lines if '"type":"rpc"' in line]
+    assert not re.search(r"[\x00-\x1f]", lines[2])

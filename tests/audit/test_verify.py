@@ -1,0 +1,395 @@
+"""The verifier finds whatever was done to a log, and names the first line that is not as it was written."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import shutil
+import zlib
+
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import attrs
+import pytest
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.audit.logs import checked, key_path, record, running
+from tokenauthority.audit.chain import Position, digest, seal
+from tokenauthority.audit.checkpoint import Checkpoint, HeadFile
+from tokenauthority.audit.keys import AuditKey, load_public_key
+from tokenauthority.audit.log import LogOptions
+from tokenauthority.audit.verify import Report, verify
+
+
+@attrs.frozen(kw_only=True)
+class Log:
+    """A log that ended in order, in two files, of which the second has the head file."""
+
+    directory: Path
+    old: tuple[bytes, ...]
+    new: tuple[bytes, ...]
+    key: Ed25519PublicKey
+    anchor: Checkpoint
+
+    @property
+    def calls(self) -> list[int]:
+        """Which lines of the newer file, from 0, are records of RPCs."""
+        return [number for number, line in enumerate(self.new) if json.loads(line)["type"] == "rpc"]
+
+    @property
+    def path(self) -> Path:
+        """The newer file."""
+        return self.directory / "audit.jsonl"
+
+    def check(self, old: bytes | None, new: bytes, **options: object) -> Report:
+        """What the verifier says to these contents of the files."""
+        with TemporaryDirectory() as name:
+            paths = [Path(name, "audit.jsonl"), *([Path(name, "audit-1.jsonl")] if old is not None else [])]
+            for path, content in zip(paths, (new, old), strict=False):
+                path.write_bytes(content or b"")
+            given: dict[str, object] = {"keys": [self.key], "anchor": self.anchor, **options}
+            return verify(paths, **given)  # type: ignore[arg-type]  # as given
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Log:
+    """30 records, with checkpoints before, between and after them."""
+    directory = tmp_path_factory.mktemp("log")
+    path = directory / "audit.jsonl"
+
+    async def write() -> None:
+        for begin in (0, 10, 20):
+            async with running(path, LogOptions(watch=60)) as written:
+                for number in range(begin, begin + 10):
+                    await written.append(record(number))
+                if begin == 10:
+                    path.rename(directory / "audit-1.jsonl")
+                    written.reopen()
+
+    asyncio.run(write())
+    anchor = HeadFile(path).read()
+    assert anchor is not None
+    return Log(
+        directory=directory,
+        old=tuple((directory / "audit-1.jsonl").read_bytes().splitlines(keepends=True)),
+        new=tuple(path.read_bytes().splitlines(keepends=True)),
+        key=load_public_key(directory / "audit-key.pub.pem"),
+        anchor=anchor[1],
+    )
+
+
+def place(report: Report) -> tuple[str, int] | None:
+    """The file and line of what is bad."""
+    bad = report.bad
+    return None if bad is None else (bad.file.name if bad.file else "", bad.line)
+
+
+def test_finds_nothing_in_a_log_that_nobody_touched(log: Log) -> None:
+    """Whatever order the files come in; everything is counted."""
+    report = log.check(b"".join(log.old), b"".join(log.new))
+    kinds = dict(report.kinds)
+
+    assert (None, True) == (report.bad, report.anchored)
+    assert (1, len(log.old) + len(log.new)) == (report.first, report.last)
+    assert (30, kinds["checkpoint"], 0) == (kinds["rpc"], report.signatures, report.uncovered)
+
+
+@given(st.data())
+def test_finds_any_changed_byte(log: Log, data: st.DataObject) -> None:
+    """Any byte of any line changed to any other is found, and at its line."""
+    which = data.draw(st.sampled_from(["old", "new"]))
+    lines: tuple[bytes, ...] = getattr(log, which)
+    number = data.draw(st.integers(0, len(lines) - 1))
+    offset = data.draw(st.integers(0, len(lines[number]) - 1))
+    changed = bytearray(lines[number])
+    changed[offset] = data.draw(st.integers(0, 255).filter(lambda value: value != changed[offset]))
+    contents = {"old": b"".join(log.old), "new": b"".join(log.new)}
+    contents[which] = b"".join((*lines[:number], bytes(changed), *lines[number + 1 :]))
+    report = log.check(contents["old"], contents["new"])
+
+    assert ("audit-1.jsonl" if which == "old" else "audit.jsonl", number + 1) == place(report)
+
+
+def drop(lines: list[bytes], number: int, _: int) -> int:
+    """Without a line: the next stands in its place."""
+    del lines[number]
+    return number
+
+
+def double(lines: list[bytes], number: int, _: int) -> int:
+    """A line twice, the second time anywhere."""
+    other = _ % (len(lines) + 1)
+    lines.insert(other, lines[number])
+    return other + 1 if other == number else other
+
+
+def swap(lines: list[bytes], number: int, other: int) -> int:
+    """Two lines exchanged."""
+    other %= len(lines)
+    lines[number], lines[other] = lines[other], lines[number]
+    return min(number, other)
+
+
+@given(st.data())
+@pytest.mark.parametrize("mutate", [drop, double, swap])
+def test_finds_any_line_out_of_place(
+    log: Log, mutate: Callable[[list[bytes], int, int], int], data: st.DataObject
+) -> None:
+    """Dropped, doubled or exchanged anywhere, also the first and the last: the place is named."""
+    lines = list(log.new)
+    number = data.draw(st.integers(0, len(lines) - 1))
+    other = data.draw(st.integers(0, len(lines)))
+    bad = mutate(lines, number, other)
+    unchanged = lines == list(log.new)
+    report = log.check(b"".join(log.old), b"".join(lines))
+
+    if unchanged:
+        assert report.bad is None
+    elif bad == 0:
+        # The first line tells where the file belongs, so that the other file's place may be the first that is wrong.
+        assert report.bad is not None
+    else:
+        assert ("audit.jsonl", bad + 1) == place(report)
+
+
+@given(st.data())
+def test_finds_a_cut_tail(log: Log, data: st.DataObject) -> None:
+    """Any number of bytes cut off the end shows by the anchor: in the torn line, or after the last one."""
+    whole = b"".join(log.new)
+    left = data.draw(st.integers(0, len(whole) - 1))
+    report = log.check(b"".join(log.old), whole[:left])
+
+    assert report.bad is not None
+    if left and left > len(log.new[0]):
+        assert ("audit.jsonl", whole[:left].count(b"\n") + 1) == place(report)
+
+
+@pytest.mark.parametrize("missing", ["old", "new"])
+def test_finds_a_missing_file(log: Log, missing: str) -> None:
+    """The first as well as the last."""
+    if missing == "old":
+        report = log.check(None, b"".join(log.new))
+        reason = f"records 1 to {len(log.old)} are not in these files"
+    else:
+        report = log.check(None, b"".join(log.old))
+        reason = f"the log ends with record {len(log.old)}, but its anchor is record {len(log.old) + len(log.new)}"
+
+    assert report.bad is not None
+    assert reason in report.bad.reason
+
+
+def test_takes_the_later_files_alone_when_told_so(log: Log) -> None:
+    """Where the earlier ones are kept elsewhere."""
+    report = log.check(None, b"".join(log.new), partial=True)
+
+    assert (None, True, len(log.old) + 1) == (report.bad, report.anchored, report.first)
+
+
+def test_finds_a_tail_that_was_cut_at_a_checkpoint(log: Log) -> None:
+    """A shorter log that is whole in itself is only told by its anchor."""
+    last = max(n for n, line in enumerate(log.old) if b'"checkpoint"' in line[:110])
+    shorter = b"".join(log.old[: last + 1])
+    with_anchor, without = log.check(None, shorter), log.check(None, shorter, anchor=None)
+
+    assert with_anchor.bad is not None
+    assert (None, False) == (without.bad, without.anchored)
+
+
+def rechained(lines: list[dict[str, object]], position: Position) -> Iterator[bytes]:
+    """The lines with numbers, hashes and check sums that fit: what anybody can make who can write to the file."""
+    for line in lines:
+        body = {name: value for name, value in line.items() if name not in {"seq", "prev", "type", "crc"}}
+        if line["type"] == "checkpoint":
+            body.update(count=position.seq, head=position.head)
+        sealed, position = seal(position, str(line["type"]), json.dumps(body, separators=(",", ":")).encode())
+        yield sealed + b"\n"
+
+
+def test_finds_a_log_that_was_chained_anew(log: Log) -> None:
+    """With a record changed and every hash after it made to fit, the next checkpoint's signature does not hold."""
+    lines = [json.loads(line) for line in log.new]
+    touched = log.calls[2]
+    lines[touched]["caller"] = "somebody-else"
+    position = Position(len(log.old), digest(log.old[-1].removesuffix(b"\n")))
+    forged = list(rechained(lines, position))
+    first = next(n for n in range(touched, len(lines)) if lines[n]["type"] == "checkpoint")
+    report = log.check(b"".join(log.old), b"".join(forged))
+    blind = log.check(b"".join(log.old), b"".join(forged), keys=[], anchor=None)
+
+    assert ("audit.jsonl", first + 1) == place(report)
+    assert report.bad is not None
+    assert "signature does not hold" in report.bad.reason
+    # Without the key and without an anchor nobody can tell: that is what they are for.
+    assert blind.bad is None
+
+
+def test_names_the_record_whose_neighbour_vouches_against_it(log: Log) -> None:
+    """A record that was changed with its check sum made to fit is told from the one after it, which was not."""
+    first, second = list(log.new), list(log.new)
+    number = log.calls[3]
+    prev = json.loads(log.new[number])["prev"].encode()
+    first[number] = summed(log.new[number].replace(b"user-7", b"user-8"))
+    second[number] = summed(log.new[number].replace(prev, b"0" * 64))
+
+    assert ("audit.jsonl", number + 1) == place(log.check(b"".join(log.old), b"".join(first)))
+    assert ("audit.jsonl", number + 1) == place(log.check(b"".join(log.old), b"".join(second)))
+
+
+def summed(line: bytes) -> bytes:
+    """The line with a check sum that fits it."""
+    content = line[: -len(b',"crc":"00000000"}\n')]
+    return content + b',"crc":"%08x"}\n' % zlib.crc32(content)
+
+
+@pytest.mark.parametrize("from_end", [1, 2])
+def test_names_a_changed_record_at_the_end(log: Log, from_end: int) -> None:
+    """Where no checkpoint follows yet, a damaged line is still told by its check sum."""
+    lines = list(log.new[: log.calls[5]])
+    lines[-from_end] = lines[-from_end].replace(b"user-7", b"user-8")
+    report = log.check(b"".join(log.old), b"".join(lines), anchor=None)
+
+    assert ("audit.jsonl", len(lines) + 1 - from_end) == place(report)
+
+
+def test_a_checkpoint_must_be_signed_by_a_given_key(log: Log) -> None:
+    """With another key, and with one that made up a checkpoint of its own."""
+    stranger = Ed25519PrivateKey.generate()
+    unknown = log.check(b"".join(log.old), b"".join(log.new), keys=[stranger.public_key()], anchor=None)
+    position = Position(len(log.old), digest(log.old[-1].removesuffix(b"\n")))
+    forged = AuditKey.of(stranger).checkpoint(position, time="x", log_id=log.anchor.log_id, reason="stop")
+    renamed = attrs_like(forged, key_id=log.anchor.key_id)
+    line, _ = seal(position, "checkpoint", renamed)
+    report = log.check(b"".join((*log.old, line + b"\n")), b"", anchor=None)
+
+    assert ("audit-1.jsonl", 2) == place(unknown)
+    assert ("audit-1.jsonl", len(log.old) + 1) == place(report)
+
+
+def attrs_like(checkpoint: Checkpoint, **changes: str) -> bytes:
+    """The checkpoint's fields with *changes*, as a line's body."""
+    fields = {name: getattr(checkpoint, name) for name in Checkpoint.__struct_fields__}
+    return json.dumps({**fields, **changes}, separators=(",", ":")).encode()
+
+
+def test_files_of_two_logs_are_told_apart(log: Log, tmp_path: Path) -> None:
+    """They are no chain, even where the numbers fit."""
+
+    async def another() -> None:
+        async with running(tmp_path / "audit.jsonl"):
+            pass
+
+    asyncio.run(another())
+    other = (tmp_path / "audit.jsonl").read_bytes()
+    report = log.check(b"".join(log.old), other, anchor=None)
+    by_anchor = log.check(None, other)
+
+    assert report.bad is not None
+    assert by_anchor.bad is not None
+    assert "its log is another than that of the anchor" == by_anchor.bad.reason
+
+
+def sealed(log: Log, kind: str, body: dict[str, object]) -> bytes:
+    """The line that would come after the older file."""
+    position = Position(len(log.old), digest(log.old[-1].removesuffix(b"\n")))
+    line, _ = seal(position, kind, json.dumps(body, separators=(",", ":")).encode())
+    return line + b"\n"
+
+
+def test_a_file_of_another_log_does_not_go_on_this_one(log: Log) -> None:
+    """However well its number and its hash fit."""
+    report = log.check(b"".join(log.old), sealed(log, "continued", {"log_id": "another"}), anchor=None)
+
+    assert ("audit.jsonl", 1) == place(report)
+    assert report.bad is not None
+    assert "belongs to another log" in report.bad.reason
+
+
+@pytest.mark.parametrize("changes", [{"count": 3}, {"head": "0" * 64}, {"log_id": "another"}])
+def test_a_checkpoint_of_another_place_is_none(log: Log, changes: dict[str, object]) -> None:
+    """Also without the key: what it says must be true where it stands."""
+    last = json.loads(log.old[-1])
+    body = {name: last[name] for name in Checkpoint.__struct_fields__}
+    body.update(count=len(log.old), head=digest(log.old[-1].removesuffix(b"\n")))
+    good = log.check(b"".join((*log.old, sealed(log, "checkpoint", body))), b"", keys=[], anchor=None)
+    report = log.check(b"".join((*log.old, sealed(log, "checkpoint", {**body, **changes}))), b"", keys=[], anchor=None)
+
+    assert good.bad is None
+    assert ("audit-1.jsonl", len(log.old) + 1) == place(report)
+
+
+def test_another_checkpoint_in_the_place_of_the_anchor_is_found(log: Log) -> None:
+    """Two logs that were one up to there are two."""
+    other = Checkpoint(**{name: getattr(log.anchor, name) for name in Checkpoint.__struct_fields__} | {"time": "x"})
+    report = log.check(b"".join(log.old), b"".join(log.new), anchor=other)
+
+    assert ("audit.jsonl", len(log.new)) == place(report)
+
+
+@pytest.mark.parametrize("name", ["seq", "prev", "type"])
+def test_a_name_that_stands_twice_is_no_record(log: Log, name: str) -> None:
+    """Two readers of JSON could find two values in the same bytes."""
+    line = sealed(log, "rpc", {"time": "x", name: json.loads(log.old[0])[name] if name != "type" else "other"})
+    report = log.check(b"".join((*log.old, line)), b"", anchor=None)
+
+    assert ("audit-1.jsonl", len(log.old) + 1) == place(report)
+
+
+def test_reads_compressed_files(log: Log, tmp_path: Path) -> None:
+    """As logrotate leaves them."""
+    old, new = tmp_path / "audit.jsonl.1.gz", tmp_path / "audit.jsonl"
+    old.write_bytes(gzip.compress(b"".join(log.old)))
+    shutil.copy(log.path, new)
+    told: list[int] = []
+    report = verify([new, old], keys=[log.key], anchor=log.anchor, progress=told.append)
+
+    assert (None, True) == (report.bad, report.anchored)
+    assert old.stat().st_size + new.stat().st_size == sum(told)
+
+
+def test_counts_what_no_checkpoint_covers_yet(log: Log) -> None:
+    """Of a log whose server was killed."""
+    report = log.check(b"".join(log.old), b"".join(log.new[:8]), anchor=None)
+    covered = max(n for n in range(8) if b'"type":"checkpoint"' in log.new[n])
+
+    assert (None, 7 - covered) == (report.bad, report.uncovered)
+
+
+@pytest.mark.parametrize("content", [b"\n", b"canary\n", b"canary", b"{}\n", b"\x00" * 1000, b"[" * 100_000 + b"\n"])
+def test_refuses_what_is_no_log(log: Log, content: bytes) -> None:
+    """Its first line is named."""
+    report = log.check(None, content)
+
+    assert ("audit.jsonl", 1) == place(report)
+    assert report.bad is not None
+    assert "canary" not in report.bad.reason
+
+
+def test_an_empty_log_is_cut_off_where_it_has_an_anchor(log: Log) -> None:
+    """And is nothing to complain of where it has none."""
+    assert (None, 0) == (log.check(None, b"", anchor=None).bad, log.check(None, b"", anchor=None).last)
+    assert log.check(None, b"").bad is not None
+
+
+def test_the_hash_is_what_any_tool_computes(log: Log) -> None:
+    """`head -n 1 | head -c -1 | sha256sum` of a line gives the `prev` of the next."""
+    first, second = log.old[:2]
+
+    assert sha256(first[:-1]).hexdigest() == json.loads(second)["prev"]
+
+
+async def test_a_log_that_is_being_written_verifies(tmp_path: Path) -> None:
+    """At any moment between two calls."""
+    path = tmp_path / "audit.jsonl"
+    async with running(path) as written:
+        for number in range(20):
+            await written.append(record(number))
+
+            assert checked(path).bad is None
+    assert key_path(path).exists()

@@ -1,0 +1,230 @@
+"""Bearer credentials: exactly one good one is a caller, and a good one is remembered no longer than it is good."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.authority import make_caller
+from tests.callers.issuer import (
+    NOW,
+    Key,
+    World,
+    forge,
+    kubernetes_claims,
+    make_book,
+    make_issuer,
+    write_jwks,
+)
+from tokenauthority.callers.api_keys import digest, new_api_key
+from tokenauthority.callers.authenticator import Presented
+from tokenauthority.callers.book import CallerBook, Entry
+from tokenauthority.callers.identity import ApiKeyIdentity
+from tokenauthority.callers.jwt import JwtVerifier
+
+
+KEYS = {name: new_api_key() for name in ("first", "second", "third")}
+BOOK = CallerBook(Entry(make_caller(name), ApiKeyIdentity(digest(key))) for name, key in KEYS.items())
+EC = Key("ec-1")
+
+
+def refused_to_examine() -> bool:
+    """What the limiter says to an address with too many failures."""
+    return False
+
+
+async def warm(world: World, credential: str) -> str | None:
+    """The caller, if nothing but memory is asked."""
+    presented = Presented(authorization=[f"Bearer {credential}"], may_examine=refused_to_examine)
+    caller = await world.authenticator.authenticate(presented)
+    return None if caller is None else caller.name
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """One caller, who sends JWTs."""
+    return World(make_book(make_issuer(jwks_file=write_jwks(tmp_path / "jwks.json", EC))))
+
+
+@pytest.mark.parametrize("name", KEYS)
+async def test_finds_the_caller_of_a_key(name: str) -> None:
+    """Wherever it stands in the file."""
+    assert name == await World(BOOK).knows(KEYS[name])
+
+
+async def test_knows_no_other_key() -> None:
+    """A key of the right shape that nobody was given."""
+    assert await World(BOOK).knows(new_api_key()) is None
+
+
+async def test_a_digest_is_no_credential() -> None:
+    """Whoever reads the callers file cannot call with what it holds."""
+    assert await World(BOOK).knows(digest(KEYS["first"])) is None
+
+
+@given(st.text(st.characters(exclude_categories=())), st.sampled_from(["", "tak_", "ey", "ey.", "ey.."]))
+async def test_takes_any_text(text: str, start: str) -> None:
+    """No text is a caller, and none makes it fail: not lone surrogates, not NUL, not other digits."""
+    assert await World(BOOK).knows(start + text) is None
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [],
+        ["x"],
+        [b"Bearer x"],
+        ["Bearer {key}", "Bearer {key}"],
+        ["Bearer {key}", "Bearer x"],
+        ["Bearer x", "Bearer {key}"],
+        ["Basic {key}"],
+        ["{key}"],
+        ["Bearer  {key}"],
+    ],
+)
+async def test_takes_exactly_one_bearer(values: list[str | bytes]) -> None:
+    """Two credentials are two minds; another scheme is another credential."""
+    given = [value.format(key=KEYS["first"]) if isinstance(value, str) else value for value in values]
+
+    assert await World(BOOK).authenticator.authenticate(Presented(authorization=given)) is None
+
+
+async def test_without_callers_knows_nobody() -> None:
+    """An empty book lets nobody in."""
+    assert await World(CallerBook([])).knows(KEYS["first"]) is None
+
+
+async def test_remembers_a_key() -> None:
+    """The second call compares nothing: it is served where the first would not even be looked at."""
+    world = World(BOOK)
+
+    assert (None, "first", "first") == (
+        await warm(world, KEYS["first"]),
+        await world.knows(KEYS["first"]),
+        await warm(world, KEYS["first"]),
+    )
+
+
+async def test_remembers_a_jwt_until_it_expires(world: World) -> None:
+    """Not a millisecond longer, though the leeway still lets it in after a full look."""
+    token = forge(EC, claims=kubernetes_claims(exp=NOW + 60))
+    assert "room-service" == await world.knows(token)
+    world.now = NOW + 59.999
+    before = await warm(world, token)
+    world.now = NOW + 60
+    after = await warm(world, token)
+
+    assert ("room-service", None, "room-service") == (before, after, await world.knows(token))
+
+
+async def test_does_not_remember_a_bad_credential(world: World) -> None:
+    """A token of a key that the issuer publishes a moment later is then good."""
+    other = Key("ec-2")
+    token = forge(other)
+    path = world.callers.book.issuers[0].jwks_file
+    assert await world.knows(token) is None
+    assert path is not None
+    write_jwks(path, EC, other)
+    world.pass_time(1)
+
+    assert "room-service" == await world.knows(token)
+
+
+@pytest.mark.parametrize("kind", ["key", "jwt"])
+async def test_forgets_everything_at_a_reload(world: World, kind: str) -> None:
+    """Also where the new file says the same of the caller; and one who is no longer in it is nobody at once."""
+    issuers = world.callers.book.issuers
+    named = [Entry(make_caller(name), ApiKeyIdentity(digest(key))) for name, key in KEYS.items()]
+    world.callers.replace(CallerBook([*named, *world.callers.book.entries], issuers))
+    credential, name = (KEYS["first"], "first") if kind == "key" else (forge(EC), "room-service")
+    assert name == await world.knows(credential)
+    world.callers.replace(world.callers.book)
+    after_same = await warm(world, credential)
+    assert name == await world.knows(credential)
+    world.callers.replace(CallerBook([], issuers))
+
+    assert (None, None) == (after_same, await world.knows(credential))
+
+
+async def test_forgets_what_a_key_proved_that_the_issuer_took_back(world: World) -> None:
+    """From the moment that the JWKS without it is known; with another key under the same kid too."""
+    token = forge(EC)
+    path = world.callers.book.issuers[0].jwks_file
+    assert path is not None
+    for taken_back in ([Key("ec-2")], [Key("ec-1")], []):
+        write_jwks(path, EC)
+        world.pass_time(1)
+        await world.caches.upkeep()
+        assert "room-service" == await settled(world, token, "room-service")
+        write_jwks(path, *taken_back)
+        world.pass_time(1)
+        await world.caches.upkeep()
+
+        assert await settled(world, token, None) is None
+
+
+async def settled(world: World, token: str, expected: str | None) -> str | None:
+    """Who *token* is once what was begun has ended: `upkeep` does not wait for it."""
+    cache = world.caches.of(world.callers.book.issuers[0])
+    assert cache._flight is not None
+    await cache._flight
+    return await warm(world, token) if expected is None else await world.knows(token)
+
+
+async def test_remembers_over_a_refresh_that_changes_nothing(world: World) -> None:
+    """The same keys again, and one more, do not make every caller's next call a cold one."""
+    token = forge(EC)
+    path = world.callers.book.issuers[0].jwks_file
+    assert path is not None
+    assert "room-service" == await world.knows(token)
+    write_jwks(path, Key("ec-2"), EC)
+    world.pass_time(1)
+    await world.caches.upkeep()
+    cache = world.caches.of(world.callers.book.issuers[0])
+    assert cache._flight is not None
+    await cache._flight
+
+    assert cache.held("ec-2") is not None
+    assert "room-service" == await warm(world, token)
+
+
+async def test_an_issuer_that_a_reload_changes_decides_anew(world: World, tmp_path: Path) -> None:
+    """A file that no longer takes an audience refuses its tokens, remembered or not."""
+    token = forge(EC)
+    assert "room-service" == await world.knows(token)
+    stricter = make_issuer(jwks_file=tmp_path / "jwks.json", audience="other")
+    world.callers.replace(make_book(stricter))
+
+    assert await world.knows(token) is None
+
+
+async def test_a_reload_while_keys_are_fetched_decides(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was right when the call came and is not when the keys arrive is refused."""
+    cache = world.caches.of(world.callers.book.issuers[0])
+    load = cache._source.load
+
+    async def load_after_reload() -> object:
+        world.callers.replace(CallerBook(world.callers.book.entries, []))
+        return await load()
+
+    monkeypatch.setattr(cache._source, "load", load_after_reload)
+
+    assert await world.knows(forge(EC)) is None
+
+
+async def test_a_known_jwt_is_not_verified_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The warm way parses nothing: it would fail here."""
+    token = forge(EC)
+    assert "room-service" == await world.knows(token)
+
+    def fail(*_: object) -> NoReturn:
+        raise AssertionError
+
+    monkeypatch.setattr(JwtVerifier, "verify", fail)
+
+    assert "room-service" == await world.knows(token)

@@ -1,0 +1,177 @@
+"""`tokenauthority audit` checks and shows logs without any authority."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+from pathlib import Path
+
+import attrs
+import pytest
+
+from structlog.testing import capture_logs
+
+from tests.audit.logs import RECORD, record, text_lines, written
+from tests.cli.conftest import Run
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """A log of three records that ended in order."""
+    path = tmp_path / "audit.jsonl"
+    with capture_logs():
+        written(path, record(1), record(2, code="OK", reason="", token_ids=("good",)), record(3))
+    return path
+
+
+@pytest.fixture
+def key(log: Path) -> str:
+    """The public key's file."""
+    return str(log.with_name("audit-key.pub.pem"))
+
+
+def test_says_that_a_log_is_intact(run_alone: Run, log: Path, key: str) -> None:
+    """How many records, which checkpoint, what was checked, and what is not covered; exit code 0."""
+    outcome = run_alone("audit", "verify", str(log), "--public-key", key)
+    as_json = run_alone("audit", "verify", str(log), "--public-key", key, "--json").json
+
+    assert (0, "") == (outcome.exit_code, outcome.err)
+    assert "intact" in outcome.out
+    assert {
+        "result": "intact",
+        "bad": None,
+        "files": [str(log)],
+        "first_record": 1,
+        "last_record": 7,
+        "records": 7,
+        "types": {"checkpoint": 2, "rpc": 3, "start": 1, "stop": 1},
+        "signatures": 2,
+        "last_checkpoint": 7,
+        "after_last_checkpoint": 0,
+        "anchor": f"{log}.head",
+        "remarks": [],
+    } == {name: value for name, value in as_json.items() if name not in {"log_id", "last_checkpoint_time"}}
+
+
+def test_names_the_first_bad_line(run_alone: Run, log: Path) -> None:
+    """With file, line and why, on standard error too, and an exit code of its own."""
+    log.write_bytes(log.read_bytes().replace(b'"call-2"', b'"call-9"'))
+    outcome = run_alone("audit", "verify", str(log), "--json")
+
+    assert 5 == outcome.exit_code
+    assert f"error: {log}:4: it was changed or damaged" in outcome.err
+    assert ("not intact", 4) == (outcome.json["result"], outcome.json["bad"]["line"])  # type: ignore[index]  # an object
+
+
+def test_finds_a_cut_tail_by_the_head_file_or_another_anchor(run_alone: Run, log: Path, tmp_path: Path) -> None:
+    """A copy that is kept elsewhere does as well, and so does the operational log."""
+    head = log.with_name("audit.jsonl.head")
+    kept = shutil.copy(head, tmp_path / "kept")
+    event = {"event": "audit.checkpoint", "level": "info", **json.loads(head.read_text())}
+    operational = tmp_path / "operational.log"
+    operational.write_text('{"event":"server.started"}\n' + json.dumps(event) + "\nno json\n")
+    lines = text_lines(log)
+    log.write_text("".join(f"{line}\n" for line in lines[:2]))
+    by_head = run_alone("audit", "verify", str(log))
+    head.unlink()
+    outcomes = [run_alone("audit", "verify", str(log), "--anchor", str(file)) for file in (kept, operational)]
+    without = run_alone("audit", "verify", str(log), "--json")
+
+    assert [5, 5, 5] == [outcome.exit_code for outcome in (by_head, *outcomes)]
+    assert all("records 3 to 7 are cut off" in outcome.err for outcome in (by_head, *outcomes))
+    assert (0, "none: a tail that was cut off would not show") == (without.exit_code, without.json["anchor"])
+
+
+@pytest.mark.parametrize("content", ["", "canary", "{}"])
+def test_refuses_an_anchor_that_is_none(run_alone: Run, log: Path, content: str) -> None:
+    """Else a log without its anchor would pass for one with it."""
+    log.with_name("audit.jsonl.head").write_text(content)
+    outcome = run_alone("audit", "verify", str(log))
+
+    assert (5, f"error: {log}.head: it holds no checkpoint\n") == (outcome.exit_code, outcome.err)
+
+
+def test_refuses_an_anchor_that_was_forged(run_alone: Run, log: Path, key: str) -> None:
+    """With the key at hand its signature is checked first."""
+    head = log.with_name("audit.jsonl.head")
+    head.write_text(head.read_text().replace('"count":6', '"count":1'))
+    outcome = run_alone("audit", "verify", str(log), "--public-key", key)
+
+    assert 5 == outcome.exit_code
+    assert "the signature of the checkpoint does not hold" in outcome.err
+
+
+@pytest.mark.parametrize("name", ["audit-key.pem", "audit.jsonl"])
+def test_refuses_a_key_that_is_none(run_alone: Run, log: Path, name: str) -> None:
+    """Also the private key, which auditors must not have."""
+    outcome = run_alone("audit", "verify", str(log), "--public-key", str(log.with_name(name)))
+
+    assert 1 == outcome.exit_code
+    assert f"{name} holds no Ed25519 public key in PEM" in outcome.err
+
+
+def test_refuses_a_cut_off_archive(run_alone: Run, log: Path, tmp_path: Path) -> None:
+    """A compressed file that ends too early is not as it was written either."""
+    import gzip  # noqa: PLC0415 - for this test alone
+
+    archive = tmp_path / "other.gz"
+    archive.write_bytes(gzip.compress(log.read_bytes())[:-20])
+    outcome = run_alone("audit", "verify", str(archive))
+
+    assert 5 == outcome.exit_code
+    assert "a compressed file is cut off or damaged" in outcome.err
+
+
+def test_wants_files_that_are_there(run_alone: Run, tmp_path: Path) -> None:
+    """The command line is wrong otherwise."""
+    assert 2 == run_alone("audit", "verify").exit_code
+    assert 2 == run_alone("audit", "verify", str(tmp_path / "none")).exit_code
+
+
+def test_shows_records_to_a_person(run_alone: Run, log: Path) -> None:
+    """A row for each, with what matters; what others chose cannot move the cursor."""
+    with capture_logs():
+        written(log, attrs.evolve(RECORD, request_id="evil", role="\x1b[31mred"))
+    lines = run_alone("audit", "show", str(log), "--method", "GenerateToken").out.splitlines()
+
+    assert ["seq", "time", "outcome", "method", "caller", "project", "session", "role", "tokens"] == lines[0].split()
+    assert 5 == len(lines)
+    assert "PERMISSION_DENIED ROLE_NOT_GRANTED" in lines[1]
+    assert "good" in lines[2]
+    assert "\\x1b[31mred" in lines[4]
+
+
+def test_shows_records_to_a_program(run_alone: Run, log: Path) -> None:
+    """As they stand in the log."""
+    rows = run_alone("audit", "show", str(log), "--token-id", "good", "--json").rows
+
+    assert [json.loads(text_lines(log)[3])] == rows
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["--outcome", "OK"], [4]),
+        (["--caller", "room-service", "--limit", "2"], [4, 5]),
+        (["--session", "2_abc", "--limit", "0"], [3, 4, 5]),
+        (["--project", "1"], []),
+        (["--since", "2023-11-14T22:13:20Z", "--until", "2023-11-14T22:13:21Z"], [3, 4, 5]),
+        (["--until", "1700000000"], []),
+    ],
+)
+def test_shows_what_was_asked_for(run_alone: Run, log: Path, arguments: list[str], wanted: list[int]) -> None:
+    """By caller, session, project, time and outcome; the newest so many."""
+    rows = run_alone("audit", "show", str(log), *arguments, "--json").rows
+
+    assert wanted == [row["seq"] for row in rows]
+
+
+def test_shows_several_files_in_their_order(run_alone: Run, log: Path, tmp_path: Path) -> None:
+    """Whatever order they are given in."""
+    moved = log.rename(tmp_path / "audit.jsonl.1")
+    with capture_logs():
+        written(log, record(4))
+    rows = run_alone("audit", "show", str(log), str(moved), "--json", "--method", "GenerateToken").rows
+
+    assert ["call-1", "call-2", "call-3", "call-4"] == [row["request_id"] for row in rows]
