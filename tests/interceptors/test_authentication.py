@@ -11,7 +11,9 @@ from tokenauthority.callers.api_keys import digest, new_api_key
 
 KEY = new_api_key()
 OTHER = new_api_key()
-MESSAGE = "no valid credential: send `authorization: Bearer <API key>`"
+MESSAGE = (
+    "no valid credential: send `authorization: Bearer <API key or JWT>`, or a client certificate where one is asked for"
+)
 
 ODD: dict[str, Metadata] = {
     "missing": [],

@@ -99,7 +99,10 @@ class UnauthenticatedError(TokenAuthorityError):
     """The caller could not be told. One text for every cause, so that it is no oracle."""
 
     def __init__(self) -> None:
-        super().__init__(Reason.CREDENTIAL_INVALID, "no valid credential: send `authorization: Bearer <API key>`")
+        super().__init__(
+            Reason.CREDENTIAL_INVALID,
+            "no valid credential: send `authorization: Bearer <API key or JWT>`, or a client certificate where one is asked for",
+        )
 
 
 class PermissionDeniedError(TokenAuthorityError):
