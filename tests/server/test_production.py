@@ -204,7 +204,7 @@ def test_names_a_store_that_cannot_be_reached(production: Production) -> None:
 
 @pytest.mark.parametrize(
     ("variable", "path", "named"),
-    [("DATA_DIR", "server.pem/data", "server.pem"), ("AUDIT__PATH", "server.pem/audit", "the audit log server.pem")],
+    [("DATA_DIR", "server.pem/data", "server.pem"), ("AUDIT__PATH", "server.pem/audit", "the audit log ")],
 )
 def test_names_a_place_that_cannot_be_made(production: Production, variable: str, path: str, named: str) -> None:
     """By its setting: below a file there can be no directory."""
@@ -212,5 +212,6 @@ def test_names_a_place_that_cannot_be_made(production: Production, variable: str
 
     assert 2 == status
     assert f"TOKENAUTHORITY_{variable}: {named}" in log
+    assert "server.pem" in log
     assert f"uid {os.geteuid()}" in log
     assert "Traceback" not in log

@@ -101,7 +101,8 @@ class UnauthenticatedError(TokenAuthorityError):
     def __init__(self) -> None:
         super().__init__(
             Reason.CREDENTIAL_INVALID,
-            "no valid credential: send `authorization: Bearer <API key or JWT>`, or a client certificate where one is asked for",
+            "no valid credential: send `authorization: Bearer <API key or JWT>`, "
+            "or a client certificate where one is asked for",
         )
 
 

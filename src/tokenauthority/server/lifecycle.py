@@ -14,7 +14,6 @@ import structlog
 
 from grpc_health.v1 import health_pb2
 
-from tokenauthority.server import tls
 from tokenauthority.server.http import HttpServer
 from tokenauthority.server.listeners import bind
 from tokenauthority.server.services import SERVICES
@@ -66,11 +65,11 @@ async def _answering(app: App, settings: Settings) -> AsyncIterator[Addresses]:
     await app.follower.start()
     await app.keys.load(app.clock())
     bound = {listener.name: bind(listener, server) for listener, server in app.listeners}
-    plaintext = settings.dev or settings.listen.http_plaintext
+    certificate = app.http_certificate
     web = HttpServer(
         make_app(app.readiness, app.registry, settings.issuance.jwks_max_age),
         settings.listen.http,
-        None if plaintext else tls.http_context(settings.tls),
+        None if certificate is None else certificate.context,
     )
     addresses = Addresses(bound, _bind(web))
     try:
@@ -83,9 +82,13 @@ async def _answering(app: App, settings: Settings) -> AsyncIterator[Addresses]:
             asyncio.create_task(app.refusals.run()),
             asyncio.create_task(app.callers_upkeep.run()),
         ]
+        if certificate is not None:
+            background.append(asyncio.create_task(certificate.run()))
         for service in ("", *SERVICES):
             await app.health.set(service, health_pb2.HealthCheckResponse.SERVING)
-        logger.info("server.started", **bound, http=addresses.http, grpc_tls=not settings.dev, http_tls=not plaintext)
+        logger.info(
+            "server.started", **bound, http=addresses.http, grpc_tls=not settings.dev, http_tls=certificate is not None
+        )
         try:
             yield addresses
         finally:

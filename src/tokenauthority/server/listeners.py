@@ -14,7 +14,7 @@ from tokenauthority.callers.forwarded import ForwardedAuthenticator
 from tokenauthority.callers.peer import PeerAuthenticator
 from tokenauthority.callers.xfcc import MAX_HEADER
 from tokenauthority.config import OFF, UNIX, ConfigError, endpoint_socket, uses_workload_api
-from tokenauthority.server.rotation import CertificateMetrics, RotatingCredentials
+from tokenauthority.server.rotation import RotatingCredentials
 from tokenauthority.server.tls import CertificateError, CertificateFiles
 
 
@@ -25,12 +25,11 @@ if TYPE_CHECKING:
     import grpc
     import grpc.aio
 
-    from prometheus_client import CollectorRegistry
-
     from tokenauthority.callers.authenticator import Authenticator
     from tokenauthority.callers.bearer import BearerAuthenticator
     from tokenauthority.callers.book import CurrentCallers
     from tokenauthority.config import Settings
+    from tokenauthority.server.rotation import CertificateMetrics
 
 
 MAX_METADATA: Final = 8 * 1024
@@ -52,14 +51,13 @@ class Listener:
 
 
 def listeners_of(
-    settings: Settings, callers: CurrentCallers, bearer: BearerAuthenticator, registry: CollectorRegistry
+    settings: Settings, callers: CurrentCallers, bearer: BearerAuthenticator, metrics: CertificateMetrics
 ) -> tuple[Listener, ...]:
     """The listeners that the settings name.
 
     Raises:
         ConfigError: certificates cannot be read or served with.
     """
-    metrics = CertificateMetrics(registry)
     listen = settings.listen
     found = []
     try:

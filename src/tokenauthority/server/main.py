@@ -16,6 +16,7 @@ from tokenauthority.config import ConfigError
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.server import dev, lifecycle, logging
 from tokenauthority.server.problems import make_data_dir, os_problem, store_problem
+from tokenauthority.server.tls import CertificateError
 from tokenauthority.server.wiring import build
 from tokenauthority.signing.sealing import MasterKey, SealBrokenError, Sealer
 from tokenauthority.storage.address import SqliteAddress, StoreAddressError, parse_address
@@ -45,7 +46,7 @@ def run(settings: Settings) -> int:
         uvloop.run(_serve(settings))
     except CallersFileError as error:
         raise ConfigError([f"callers file {error.path}: {problem}" for problem in error.problems]) from error
-    except SealBrokenError as error:
+    except (SealBrokenError, CertificateError) as error:
         raise ConfigError([str(error)]) from error
     except (StoreAddressError, SchemaError, UnavailableError) as error:
         raise ConfigError([store_problem(settings, error)]) from error

@@ -1,8 +1,6 @@
-"""A server's certificates as PEM, for gRPC and for HTTP, read from files again whenever those have changed."""
+"""A listener's certificates as PEM, read from files again whenever those have changed."""
 
 from __future__ import annotations
-
-import ssl
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -16,8 +14,6 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from tokenauthority.config import Tls
 
 
 MAX_FILE: Final = 1_048_576
@@ -122,19 +118,3 @@ def _read(path: Path) -> bytes:
     if len(text) > MAX_FILE:
         raise CertificateError(f"{path} is larger than {MAX_FILE} bytes")
     return text
-
-
-def http_context(settings: Tls) -> ssl.SSLContext:
-    """What the HTTP face shows: the same certificate; TLS 1.2 and 1.3.
-
-    Raises:
-        CertificateError: there is no certificate, or it cannot be served with.
-    """
-    if settings.cert_file is None or settings.key_file is None:
-        raise CertificateError("a certificate for listen.http is required")
-    CertificateFiles(settings.cert_file, settings.key_file).read()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    context.load_cert_chain(settings.cert_file, settings.key_file)
-    return context

@@ -48,8 +48,10 @@ from tokenauthority.interceptors.metrics import MetricsInterceptor
 from tokenauthority.interceptors.refusals import Refusals
 from tokenauthority.interceptors.request import RequestInterceptor
 from tokenauthority.server.callers_upkeep import CallersUpkeep
+from tokenauthority.server.http_certificate import HttpCertificate
 from tokenauthority.server.listeners import Listener, listeners_of
 from tokenauthority.server.readiness import Readiness
+from tokenauthority.server.rotation import CertificateMetrics
 from tokenauthority.server.services import SERVICES, methods_of
 from tokenauthority.service.keys import KeyServicer
 from tokenauthority.service.projects import ProjectServicer
@@ -91,6 +93,7 @@ class App:
     keys: Keys
     projects: Projects
     follower: Follower
+    http_certificate: HttpCertificate | None
     admission: AdmissionInterceptor
     readiness: Readiness
     callers_upkeep: CallersUpkeep
@@ -175,8 +178,10 @@ def build(
     key_caches = KeyCaches(callers, refresh=settings.callers.jwks_refresh, max_stale=settings.callers.jwks_max_stale)
     callers_upkeep = CallersUpkeep(callers_file, callers, key_caches, registry)
     bearer = BearerAuthenticator(callers, JwtVerifier(key_caches), clock)
+    certificates = CertificateMetrics(registry)
+    plaintext = settings.dev or settings.listen.http_plaintext
     listeners = []
-    for listener in listeners_of(settings, callers, bearer, registry):
+    for listener in listeners_of(settings, callers, bearer, certificates):
         inner = (
             AuthenticationInterceptor(listener.authenticator, PUBLIC, failures),
             caller_limits,
@@ -197,6 +202,7 @@ def build(
         keys=keys,
         projects=projects,
         follower=follower,
+        http_certificate=None if plaintext else HttpCertificate(settings.tls, certificates),
         admission=admission,
         readiness=Readiness(keys, follower, audit_log, callers_upkeep.details),
         callers_upkeep=callers_upkeep,

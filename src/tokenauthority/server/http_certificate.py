@@ -1,0 +1,68 @@
+"""The certificate of the HTTP face: the one of `[tls]`, taken anew when its files have changed."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from tokenauthority.server.tls import CertificateError, CertificateFiles
+
+
+if TYPE_CHECKING:
+    from tokenauthority.config import Tls
+    from tokenauthority.server.rotation import CertificateMetrics
+    from tokenauthority.server.tls import Certificates
+
+
+_INTERVAL: Final = 1.0
+"""Seconds between two looks at the files."""
+
+_LISTENER: Final = "http"
+
+
+class HttpCertificate:
+    """TLS 1.2 and 1.3 for HTTP/1.1. New connections get the newest certificate that can be served with."""
+
+    def __init__(self, settings: Tls, metrics: CertificateMetrics) -> None:
+        """Read the files.
+
+        Raises:
+            CertificateError: there is no certificate, or it cannot be served with.
+        """
+        if settings.cert_file is None or settings.key_file is None:
+            raise CertificateError("a certificate for listen.http is required")
+        self._files = (settings.cert_file, settings.key_file)
+        self._source = CertificateFiles(*self._files)
+        self._metrics = metrics
+        self._logger = structlog.stdlib.get_logger(__name__)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self.context.set_alpn_protocols(["http/1.1"])
+        self._take(self._source.read())
+
+    async def run(self) -> None:
+        """Look at the files every second until cancelled."""
+        while True:
+            await asyncio.sleep(_INTERVAL)
+            self.look()
+
+    def look(self) -> None:
+        """Take a new certificate where there is one; where it cannot be served with, the old one stays."""
+        try:
+            found = self._source.read_if_changed()
+            if found is not None:
+                self._take(found)
+                self._logger.info("certificate.loaded", listener=_LISTENER, expiry=found.expiry.isoformat())
+        except (CertificateError, OSError) as error:
+            self._metrics.loads.labels(_LISTENER, "refused").inc()
+            self._logger.error("certificate.refused", listener=_LISTENER, problem=str(error))  # noqa: TRY400 - said in full
+
+    def _take(self, certificates: Certificates) -> None:
+        # OpenSSL reads files only; they may change once more in between, and the next look then takes them again.
+        self.context.load_cert_chain(*self._files)
+        self._metrics.loads.labels(_LISTENER, "loaded").inc()
+        self._metrics.expiry.labels(_LISTENER).set(certificates.expiry.timestamp())
