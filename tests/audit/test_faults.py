@@ -427,3 +427,54 @@ async def until_full(log: FileAuditLog, turn: int) -> set[str]:
         if any(outcomes):
             return kept
     raise AssertionError("the disk does not fill up")
+
+
+async def test_attempts_to_recover_add_nothing_to_the_log(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A head file that cannot be written fails them all, and none leaves a line, however many there are."""
+    attempts = 0
+    head = path.with_name("audit.jsonl.head")
+    async with running(path, LogOptions(retry=0.001, watch=0.001)) as log:
+        await log.append(record(1))
+        recover = log._writer.recover
+
+        async def counted(cause: str) -> None:
+            nonlocal attempts
+            attempts += 1
+            await recover(cause)
+
+        monkeypatch.setattr(log._writer, "recover", counted)
+        head.unlink()
+        head.mkdir()
+        log._on_checkpoint_due()
+        await until(lambda: attempts > 0, "nothing failed")
+        before, size = attempts, path.stat().st_size
+        await until(lambda: attempts > before + 5, "it is not tried again")
+        grown = path.stat().st_size - size
+        head.rmdir()
+        await until_recovered(log)
+        await log.append(record(2))
+
+    assert 0 == grown
+    assert ["call-1", "call-2"] == calls(path)
+    assert checked(path).bad is None
+
+
+async def test_a_full_file_that_cannot_be_renamed_is_written_on(
+    path: Path, monkeypatch: pytest.MonkeyPatch, events: list[MutableMapping[str, Any]]
+) -> None:
+    """Such as one that is mounted: that is told, and no call fails for it."""
+    rename = Path.rename
+
+    def busy(self: Path, target: Path) -> Path:
+        if self == path:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", busy)
+    async with running(path, LogOptions(max_bytes=1, watch=60)) as log:
+        for number in range(20):
+            await log.append(record(number))
+
+    assert [f"call-{number}" for number in range(20)] == calls(path)
+    assert ["audit.not_rotated"] == [event["event"] for event in events if event["event"] == "audit.not_rotated"]
+    assert checked(path).bad is None

@@ -84,3 +84,14 @@ def test_no_text_breaks_out_of_its_line(path: Path, text: str) -> None:
 
     assert [text, "user-7"] == [json.loads(line)["subject"] for line in lines if '"type":"rpc"' in line]
     assert not re.search(r"[\x00-\x1f]", lines[2])
+
+
+@pytest.mark.parametrize("odd", ["\u2028", "\u2029", "\x85", "\x9b", "\u202e", "\x7f\u00e9"])
+def test_no_reader_takes_a_subject_for_two_lines(path: Path, odd: str) -> None:
+    """What ends a line or turns a terminal around is escaped; the subject is kept all the same."""
+    subject = f"alice{odd}mallory"
+    written(path, attrs.evolve(RECORD, subject=subject))
+    text = path.read_text(encoding="utf-8")
+
+    assert len(text.splitlines()) == text.count("\n")
+    assert subject == json.loads(text_lines(path)[2])["subject"]

@@ -7,7 +7,9 @@ import hashlib
 import json
 import os
 
+from collections.abc import MutableMapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from tests.audit.logs import RECORD, FaultyDisk, calls, checked, key_path, objec
 from tokenauthority.audit.chain import Position, digest, seal
 from tokenauthority.audit.checkpoint import Checkpoint
 from tokenauthority.audit.errors import AuditLogError
+from tokenauthority.audit.keys import AuditKey, load_public_key, public_path
 
 
 def head(path: Path) -> Path:
@@ -202,9 +205,55 @@ def test_goes_on_with_another_key(path: Path) -> None:
     """A key that was replaced signs from then on; each checkpoint names its own."""
     written(path, record(1))
     key_path(path).unlink()
+    another = AuditKey.open(key_path(path))
     written(path, record(2))
 
+    assert another.public == load_public_key(public_path(key_path(path)))
     assert 2 == len({line["key_id"] for line in objects(path) if line["type"] == "checkpoint"})
+
+
+@pytest.mark.parametrize("missing", ["", "audit.jsonl", "audit.jsonl.head"])
+def test_refuses_to_make_a_key_anew(path: Path, missing: str) -> None:
+    """A key that was lost is missed, where the log or its head file tells that there was one."""
+    written(path, record(1))
+    key = AuditKey.open(key_path(path))
+    key_path(path).unlink()
+    if missing:
+        path.with_name(missing).unlink()
+    text = refusal(path)
+
+    assert f"the audit key {key_path(path)} is gone, and the log {path} was signed by {key.key_id}: put it back" in text
+    assert not key_path(path).exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"canary"])
+def test_the_public_key_beside_the_key_is_its_own(path: Path, content: bytes) -> None:
+    """Auditors are never given a stale one."""
+    written(path, record(1))
+    public = public_path(key_path(path))
+    before = public.read_bytes()
+    public.write_bytes(content)
+    written(path, record(2))
+
+    assert before == public.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("missing", "event"),
+    [("audit.jsonl.head", "audit.head_file_absent"), ("audit.jsonl", "audit.earlier_records_elsewhere")],
+)
+def test_warns_of_what_may_be_somebodys_doing(
+    path: Path, events: list[MutableMapping[str, Any]], missing: str, event: str
+) -> None:
+    """In the operational log, once: a head file that is gone, and a log that is though its head file is there."""
+    written(path, record(1))
+    path.with_name(missing).unlink()
+    written(path, record(2))
+    written(path, record(3))
+
+    assert [(event, str(path), 5)] == [
+        (each["event"], each["path"], each["count"]) for each in events if each["log_level"] == "warning"
+    ]
 
 
 def test_goes_on_where_a_rotation_was_cut_short(path: Path) -> None:

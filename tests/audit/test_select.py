@@ -47,6 +47,7 @@ def at(millis: int) -> datetime:
         (Selection(caller="room-service"), ["call-1", "batch"]),
         (Selection(caller="sha256:test"), ["call-1", "batch"]),
         (Selection(caller="room"), []),
+        (Selection(request_id="bare"), ["bare"]),
         (Selection(session_id="2_abc"), ["call-1"]),
         (Selection(session_id="2_inside"), ["batch"]),
         (Selection(token_id="token-2"), ["call-1"]),

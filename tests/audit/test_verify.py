@@ -372,8 +372,10 @@ def test_refuses_what_is_no_log(log: Log, content: bytes) -> None:
 
 
 def test_an_empty_log_is_cut_off_where_it_has_an_anchor(log: Log) -> None:
-    """And is nothing to complain of where it has none."""
-    assert (None, 0) == (log.check(None, b"", anchor=None).bad, log.check(None, b"", anchor=None).last)
+    """And is nothing to complain of where neither it nor a key says that something must be there."""
+    unchecked = log.check(None, b"", anchor=None, keys=[])
+
+    assert (None, 0) == (unchecked.bad, unchecked.last)
     assert log.check(None, b"").bad is not None
 
 
@@ -393,3 +395,25 @@ async def test_a_log_that_is_being_written_verifies(tmp_path: Path) -> None:
 
             assert checked(path).bad is None
     assert key_path(path).exists()
+
+
+@pytest.mark.parametrize(
+    ("kinds", "number"),
+    [(("start", *["rpc"] * 5, "stop"), 2), (("start", "start"), 3), ((), 1)],
+    ids=["without checkpoints", "of starts alone", "empty"],
+)
+def test_a_log_that_was_written_anew_without_the_key_is_not_intact(
+    log: Log, tmp_path: Path, kinds: tuple[str, ...], number: int
+) -> None:
+    """Who has no key leaves the checkpoints out, and the head file too."""
+    position, written = Position(), []
+    for kind in kinds:
+        body = json.dumps({"log_id": "forged", "count": position.seq, "head": position.head}, separators=(",", ":"))
+        line, position = seal(position, kind, body.encode())
+        written.append(line + b"\n")
+    path = tmp_path / "audit.jsonl"
+    path.write_bytes(b"".join(written))
+    report = verify([path], keys=[log.key])
+
+    assert report.bad is not None
+    assert number == report.bad.line

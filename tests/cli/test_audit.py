@@ -14,6 +14,11 @@ from structlog.testing import capture_logs
 
 from tests.audit.logs import RECORD, record, text_lines, written
 from tests.cli.conftest import Run
+from tokenauthority.audit.keys import AuditKey
+
+
+NO_KEY = "intact, signatures not checked (--public-key FILE)"
+NO_ANCHOR = "intact, but without an anchor: a tail that was cut off would not show (--anchor FILE)"
 
 
 @pytest.fixture
@@ -81,6 +86,106 @@ def test_finds_a_cut_tail_by_the_head_file_or_another_anchor(run_alone: Run, log
     assert [5, 5, 5] == [outcome.exit_code for outcome in (by_head, *outcomes)]
     assert all("records 3 to 7 are cut off" in outcome.err for outcome in (by_head, *outcomes))
     assert (0, "none: a tail that was cut off would not show") == (without.exit_code, without.json["anchor"])
+    assert NO_ANCHOR + "; " + NO_KEY.removeprefix("intact, ") == without.json["result"]
+
+
+def rotated(path: Path) -> tuple[Path, Path]:
+    """A log that goes on: its older file, and the one that is written."""
+    older = path.rename(path.with_name("audit-1.jsonl"))
+    with capture_logs():
+        written(path, record(4))
+    return older, path
+
+
+def test_says_no_more_than_was_checked(run_alone: Run, log: Path, key: str) -> None:
+    """Without an anchor, or without the key, a log is not simply intact."""
+    unsigned = run_alone("audit", "verify", str(log), "--json")
+    log.with_name("audit.jsonl.head").unlink()
+    unanchored = run_alone("audit", "verify", str(log), "--public-key", key, "--json")
+
+    assert (0, NO_KEY) == (unsigned.exit_code, unsigned.json["result"])
+    assert (0, NO_ANCHOR) == (unanchored.exit_code, unanchored.json["result"])
+
+
+def test_finds_a_file_that_was_deleted_by_the_head_file_that_was_not(run_alone: Run, log: Path, tmp_path: Path) -> None:
+    """Every head file of the log counts, whatever files are named; those of other logs beside it do not."""
+    older, newer = rotated(log)
+    with capture_logs():
+        written(tmp_path / "other.jsonl", *map(record, range(20)))
+    (tmp_path / "canary.head").write_text("canary")
+    both = run_alone("audit", "verify", str(older), str(newer), "--json")
+    newer.unlink()
+    outcome = run_alone("audit", "verify", str(older), "--json")
+
+    assert (0, f"{log}.head") == (both.exit_code, both.json["anchor"])
+    assert f"{tmp_path / 'canary.head'}: passed over, as no checkpoint can be read from it\n" == both.err
+    assert 5 == outcome.exit_code
+    assert "the log ends with record 7, but its anchor is record 12" in outcome.err
+    assert f"{log}.head: not in these files" == outcome.json["anchor"]
+
+
+def test_a_log_in_the_place_of_another_is_found(run_alone: Run, log: Path, tmp_path: Path) -> None:
+    """The head file of its name counts, although one of its own lies beside it."""
+    other = tmp_path / "other.jsonl"
+    with capture_logs():
+        written(other, *map(record, range(20)))
+    shutil.copy(other, log)
+    outcome = run_alone("audit", "verify", str(log))
+
+    assert 5 == outcome.exit_code
+    assert "its log is another than that of the anchor" in outcome.err
+
+
+def test_says_that_the_anchor_was_not_reached(run_alone: Run, log: Path) -> None:
+    """Where the check stopped before it, nobody knows whether it is there."""
+    log.write_bytes(log.read_bytes().replace(b'"call-2"', b'"call-9"'))
+
+    assert f"{log}.head: not reached" == run_alone("audit", "verify", str(log), "--json").json["anchor"]
+
+
+def test_passes_over_what_lies_beside_a_log(run_alone: Run, log: Path, key: str) -> None:
+    """A pattern such as audit.jsonl* finds its head file and what was put aside, and is no false alarm."""
+    with log.open("a") as file:
+        file.write('{"seq":8,"pre')
+    with capture_logs():
+        written(log, record(4))
+    files = sorted(map(str, log.parent.glob("audit.jsonl*")))
+    outcome = run_alone("audit", "verify", *files, "--public-key", key, "--json")
+    alone = run_alone("audit", "verify", f"{log}.head")
+
+    assert 3 == len(files)
+    assert (0, "intact", [str(log)]) == (outcome.exit_code, outcome.json["result"], outcome.json["files"])
+    assert [f"{name}: passed over, as it is kept beside a log" for name in files[1:]] == outcome.err.splitlines()
+    assert 2 == alone.exit_code
+    assert "none of these files is an audit log" in alone.err
+
+
+@pytest.mark.parametrize("content", ["canary\n", "{}\n{}\n", "\n"])
+@pytest.mark.parametrize("command", ["verify", "show"])
+def test_a_file_of_another_kind_is_no_sign_of_tampering(
+    run_alone: Run, log: Path, tmp_path: Path, command: str, content: str
+) -> None:
+    """It was named by mistake; a log whose first line was damaged is still told as one."""
+    stranger = tmp_path / "stranger"
+    stranger.write_text(content)
+    outcome = run_alone("audit", command, str(log), str(stranger))
+    log.write_bytes(b"x" + log.read_bytes())
+
+    assert (1, f"error: {stranger} is no audit log\n") == (outcome.exit_code, outcome.err)
+    assert 5 == run_alone("audit", "verify", str(log)).exit_code
+
+
+def test_names_the_keys_where_another_was_given(run_alone: Run, log: Path, tmp_path: Path) -> None:
+    """Whether the anchor shows it or, where there is none, the log's first checkpoint."""
+    own = json.loads(text_lines(log)[1])["key_id"]
+    other = AuditKey.open(tmp_path / "other.pem").key_id
+    by_anchor = run_alone("audit", "verify", str(log), "--public-key", str(tmp_path / "other.pub.pem"))
+    log.with_name("audit.jsonl.head").unlink()
+    by_line = run_alone("audit", "verify", str(log), "--public-key", str(tmp_path / "other.pub.pem"))
+    text = f"the checkpoint is signed by key {own}, and you gave {other}: another key, or not the authority's log"
+
+    assert (5, f"error: {log}.head: {text}\n") == (by_anchor.exit_code, by_anchor.err)
+    assert (5, f"error: {log}:2: {text}\n") == (by_line.exit_code, by_line.err)
 
 
 @pytest.mark.parametrize("content", ["", "canary", "{}"])
@@ -156,6 +261,7 @@ def test_shows_records_to_a_program(run_alone: Run, log: Path) -> None:
         (["--caller", "room-service", "--limit", "2"], [4, 5]),
         (["--session", "2_abc", "--limit", "0"], [3, 4, 5]),
         (["--project", "1"], []),
+        (["--request-id", "call-2"], [4]),
         (["--since", "2023-11-14T22:13:20Z", "--until", "2023-11-14T22:13:21Z"], [3, 4, 5]),
         (["--until", "1700000000"], []),
     ],
@@ -175,3 +281,33 @@ def test_shows_several_files_in_their_order(run_alone: Run, log: Path, tmp_path:
     rows = run_alone("audit", "show", str(log), str(moved), "--json", "--method", "GenerateToken").rows
 
     assert ["call-1", "call-2", "call-3", "call-4"] == [row["request_id"] for row in rows]
+
+
+def test_says_what_it_does_not_show(run_alone: Run, log: Path) -> None:
+    """On standard error: that older records were left out, or that there are none."""
+    cut = run_alone("audit", "show", str(log), "--limit", "2", "--json")
+    whole = run_alone("audit", "show", str(log), "--limit", "5")
+    none = run_alone("audit", "show", str(log), "--caller", "nobody", "--json")
+
+    assert (2, "3 older ones not shown: --limit 0\n") == (len(cut.rows), cut.err)
+    assert "" == whole.err
+    assert ([], "no records\n") == (none.rows, none.err)
+
+
+def test_refuses_an_outcome_that_there_is_not(run_alone: Run, log: Path) -> None:
+    """Else a slip of the pen would look like a quiet day."""
+    outcome = run_alone("audit", "show", str(log), "--outcome", "PERMISION_DENIED")
+
+    assert 2 == outcome.exit_code
+    assert "'PERMISION_DENIED' is no gRPC status and no reason" in outcome.err
+    assert 0 == run_alone("audit", "show", str(log), "--outcome", "role_not_granted").exit_code
+
+
+def test_shows_where_a_call_without_a_caller_came_from(run_alone: Run, log: Path) -> None:
+    """In the caller's place."""
+    with capture_logs():
+        written(log, record(4, caller=None, peer="ipv4:10.0.0.1:1"))
+    lines = run_alone("audit", "show", str(log), "--request-id", "call-4").out.splitlines()
+
+    assert 2 == len(lines)
+    assert "ipv4:10.0.0.1:1" in lines[1]

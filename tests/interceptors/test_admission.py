@@ -20,6 +20,7 @@ from tokenauthority.interceptors.admission import MAX_PUBLIC_STREAMS_OF_A_PEER
 
 HEALTH = "/grpc.health.v1.Health/Check"
 WATCH = "/grpc.health.v1.Health/Watch"
+CREATE_SESSION = "/tokenauthority.v1.SessionService/CreateSession"
 
 
 @pytest.fixture
@@ -151,8 +152,16 @@ def test_a_caller_without_a_message_is_held_to_the_deadline(start_authority: Sta
         assert grpc.StatusCode.DEADLINE_EXCEEDED == call.code()
 
 
+def test_a_change_without_a_message_is_not_waited_for(start_authority: StartAuthority, connect: Connect) -> None:
+    """A call that is not held to a deadline as a whole still holds its place no longer than one."""
+    authority = start_authority(settings={"limits": {"max_deadline": 0.2}})
+    metadata = ("authorization", f"Bearer {authority.api_key}")
+    with silent_call(connect(authority), metadata, method=CREATE_SESSION) as call:
+        assert grpc.StatusCode.INVALID_ARGUMENT == call.code()
+
+
 @contextlib.contextmanager
-def silent_call(wire: Wire, *metadata: tuple[str, str]) -> Iterator[grpc.Call]:
+def silent_call(wire: Wire, *metadata: tuple[str, str], method: str = LIST_PROJECTS) -> Iterator[grpc.Call]:
     """A call whose headers are sent and whose message never is."""
     silent = threading.Event()
 
@@ -160,7 +169,7 @@ def silent_call(wire: Wire, *metadata: tuple[str, str]) -> Iterator[grpc.Call]:
         silent.wait(WAIT)
         yield from ()
 
-    send: grpc.StreamUnaryMultiCallable[bytes, bytes] = wire.channel.stream_unary(LIST_PROJECTS)
+    send: grpc.StreamUnaryMultiCallable[bytes, bytes] = wire.channel.stream_unary(method)
     try:
         yield send.future(nothing(), metadata=metadata, timeout=WAIT)
     finally:

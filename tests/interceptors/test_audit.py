@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from tests.authority import RunningAuthority, StartAuthority
+from tests.authority import WAIT, RunningAuthority, StartAuthority
 from tests.faults import FaultyStore, break_audit_log
 from tests.wire import GENERATE, LIST_PROJECTS, V1, Connect, Wire, outcome, records, wait_for_record
 from tokenauthority.context import AuditRecord
@@ -220,3 +220,24 @@ async def test_a_call_that_changes_something_is_recorded_as_done_though_its_call
 
     assert ["OK"] == log.codes
     assert ("NOT_DELIVERED", "sec_0123456789abcdef") == (call.record.reason, call.record.object_id)
+
+
+async def test_a_stop_waits_for_changes_that_are_under_way() -> None:
+    """What is done in the store after its caller was cut off is recorded before the log is closed."""
+    log, begun, go_on = _Memory(), asyncio.Event(), asyncio.Event()
+
+    async def change(call: Call) -> object:
+        begun.set()
+        await go_on.wait()
+        return b""
+
+    audit = AuditInterceptor(log, unrecorded=(), finishing={"/a/B"})
+    rpc = asyncio.ensure_future(audit.intercept(_call(0.0), change))
+    await begun.wait()
+    rpc.cancel()
+    rpc.cancel()
+    finished = asyncio.ensure_future(audit.finish(WAIT))
+    go_on.set()
+    await finished
+
+    assert ["OK"] == log.codes

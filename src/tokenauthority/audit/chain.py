@@ -71,7 +71,7 @@ def read(line: bytes) -> Link:
         raise DamagedLineError("it was changed or damaged: its check sum does not fit")
     try:
         link = _links.decode(line)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         raise DamagedLineError("it is no record of an audit log") from None
     # Another reader of JSON must not find other values in the same bytes, such as a name that stands there twice.
     if not content.startswith(_start(link.seq, link.prev, link.type)):

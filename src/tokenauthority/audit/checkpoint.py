@@ -20,6 +20,7 @@ from tokenauthority.audit.disk import write_whole
 
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -80,7 +81,7 @@ def parse_checkpoint(line: bytes) -> Checkpoint:
     """
     try:
         return _checkpoints.decode(line)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         raise DamagedLineError("it is no checkpoint") from None
 
 
@@ -97,6 +98,14 @@ def last_checkpoint(path: Path) -> Checkpoint | None:
                 with contextlib.suppress(DamagedLineError):
                     found = parse_checkpoint(line)
     return found
+
+
+def signed_by_another(checkpoint: Checkpoint, given: Iterable[str]) -> str:
+    """What to say of a checkpoint that none of the *given* keys, by their ids, can have signed."""
+    return (
+        f"the checkpoint is signed by key {checkpoint.key_id}, and you gave {' and '.join(given)}:"
+        " another key, or not the authority's log"
+    )
 
 
 class HeadFile:
@@ -119,6 +128,16 @@ class HeadFile:
             return None
         read(line)
         return line, parse_checkpoint(line)
+
+    def probe(self) -> None:
+        """Find out whether `write` would work, by writing what is there once more.
+
+        Raises:
+            OSError: it would not.
+        """
+        found = self.read()
+        if found is not None:
+            self.write(found[0])
 
     def write(self, line: bytes) -> None:
         """Put *line* in its place, whole or not at all, also where the machine stops in between.

@@ -17,7 +17,7 @@ import attrs
 
 from tokenauthority.audit import tail
 from tokenauthority.audit.disk import Disk, sync_directory
-from tokenauthority.audit.errors import AuditLogError, LostFileError
+from tokenauthority.audit.errors import AuditLogError, LostFileError, NotRenamedError
 
 
 if TYPE_CHECKING:
@@ -135,12 +135,16 @@ class LogFile:
         """Give the file the name *archive*, unless somebody else has moved it, and go on in a new, empty one.
 
         Raises:
+            NotRenamedError: the file could not get that name and is as it was.
             OSError: that cannot be done; `salvage` must come next.
         """
         if archive is not None:
             if archive.exists():
                 raise FileExistsError(f"{archive} is there already")
-            self.path.rename(archive)
+            try:
+                self.path.rename(archive)
+            except OSError as error:
+                raise NotRenamedError(*error.args) from error
         self._adopt(self._open_empty())
 
     def salvage(self) -> Salvaged:

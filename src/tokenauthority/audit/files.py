@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, cast
@@ -21,6 +22,7 @@ Progress = Callable[[int], None]
 """Told how many more bytes of the files (compressed, where they are) have been read."""
 
 _REPORT_EVERY: Final = 1_048_576
+_BESIDE: Final = re.compile(r"\.head$|\.(torn-\d+|replaced)-\d{8}T[\d.]+Z$")
 
 
 class _First(msgspec.Struct):
@@ -64,12 +66,35 @@ def in_order(paths: Iterable[Path]) -> Sequence[LogFilePart]:
             first = msgspec.json.decode(line, type=_First)
         except DamagedLineError as error:
             raise FirstLineError(path, str(error)) from error
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             raise FirstLineError(
                 path, "it does not begin a file of an audit log: lines before it are missing"
             ) from None
         parts.append(LogFilePart(path, first.seq, first.log_id))
     return sorted(parts, key=lambda part: part.first)
+
+
+def is_beside(path: Path) -> bool:
+    """Whether the name is that of what a server keeps beside a log: a head file, or bytes that it has put aside."""
+    return _BESIDE.search(path.name) is not None
+
+
+def is_log(path: Path) -> bool:
+    """Whether the file is an audit log at all, if maybe a damaged one: one of its first two lines looks like it.
+
+    Raises:
+        OSError: it cannot be read.
+        EOFError: it is compressed, and cut off.
+    """
+    with opened(path) as file:
+        first, second = file.readline(MAX_LINE), file.readline(MAX_LINE)
+    if not first or first.startswith(b'{"seq":'):
+        return True
+    try:
+        read(second.removesuffix(b"\n"))
+    except DamagedLineError:
+        return False
+    return True
 
 
 class FirstLineError(Exception):

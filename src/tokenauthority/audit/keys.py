@@ -73,11 +73,7 @@ class AuditKey:
             raise AuditLogError(f"the audit key {path} is no unencrypted Ed25519 private key in PEM (PKCS#8)")
         # A key that was brought along may lie where nothing can be written.
         with contextlib.suppress(OSError):
-            if not public_path(path).exists():
-                _put(
-                    public_path(path),
-                    private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
-                )
+            _publish(public_path(path), private.public_key())
         return cls.of(private)
 
     @property
@@ -128,6 +124,18 @@ def load_public_key(path: Path) -> Ed25519PublicKey:
     if not isinstance(public, Ed25519PublicKey):
         raise ValueError(f"{path} holds no Ed25519 public key in PEM")  # noqa: TRY004 - a wrong file, not a wrong call
     return public
+
+
+def _publish(path: Path, public: Ed25519PublicKey) -> None:
+    """Make the public key's file, or bring it up to date."""
+    pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    if not path.exists():
+        _put(path, pem)
+        return
+    with path.open("rb") as file:
+        there = file.read(_MAX_PEM)
+    if there != pem:
+        write_whole(path, pem)
 
 
 def _put(path: Path, pem: bytes) -> None:

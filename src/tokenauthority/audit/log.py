@@ -12,7 +12,8 @@ import msgspec
 import structlog
 
 from tokenauthority.audit.disk import Disk
-from tokenauthority.audit.record import AuditLine, time_text
+from tokenauthority.audit.errors import NotRenamedError
+from tokenauthority.audit.record import AuditLine, time_text, without_controls
 from tokenauthority.audit.worker import Worker
 from tokenauthority.audit.writer import ChainWriter
 from tokenauthority.domain.errors import UnavailableError
@@ -51,7 +52,8 @@ class LogOptions:
     `durable`: each commit is on the disk (fdatasync), not only with the operating system. `max_bytes`: the file is
     rotated beyond that; None leaves it to others. `checkpoint_interval`: how long a line may be without a checkpoint
     after it. `stall`: how long a disk may take before those that wait are told so. `retry`: the pause between two
-    attempts to go on after a failure. `watch`: how often it is looked whether the file is still there without traffic.
+    attempts to go on after a failure. `rotation_pause`: that between two to rename a full file. `watch`: how often it
+    is looked whether the file is still there without traffic.
     """
 
     durable: bool = True
@@ -59,6 +61,7 @@ class LogOptions:
     checkpoint_interval: float = 60.0
     stall: float = 10.0
     retry: float = 0.5
+    rotation_pause: float = 60.0
     watch: float = 1.0
 
 
@@ -100,7 +103,9 @@ class FileAuditLog:
         self._in_flight: list[_Waiting] = []
         self._bytes = 0
         self._closing = False
-        self._moved = self._look_due = self._checkpoint_due = False
+        self._moved = self._look_due = self._checkpoint_due = self._recovery_due = False
+        self._rotation_paused = False
+        self._retry_timer: asyncio.TimerHandle | None = None
         self._checkpoint_timer: asyncio.TimerHandle | None = None
         self._watch_timer: asyncio.TimerHandle | None = None
         self._wake: asyncio.Event
@@ -131,7 +136,7 @@ class FileAuditLog:
 
     async def append(self, record: AuditRecord) -> None:
         """Keep *record*; see `AuditLog.append`."""
-        await self._keep("rpc", self._encoder.encode(AuditLine.of(record)))
+        await self._keep("rpc", without_controls(self._encoder.encode(AuditLine.of(record))))
 
     async def note(self, kind: str, fields: Mapping[str, object]) -> None:
         """Keep a line about no single RPC; see `AuditLog.note`."""
@@ -169,12 +174,13 @@ class FileAuditLog:
     async def _turn(self) -> None:
         timer = asyncio.get_running_loop().call_later(self._options.stall, self._fail, TimeoutError("the disk hangs"))
         try:
-            if self._problem:
-                if not self._closing:
-                    await self._writer.recover(self._problem)
-                    self._recovered()
-            else:
+            if not self._problem:
                 await self._write()
+            elif self._recovery_due and not self._closing:
+                # Whatever else wakes the writer, such as its look at the file, does not make this more often.
+                self._recovery_due = False
+                await self._writer.recover(self._problem)
+                self._recovered()
         finally:
             timer.cancel()
         self._set_checkpoint_timer()
@@ -188,10 +194,24 @@ class FileAuditLog:
         if self._in_flight or due:
             lines = [(each.kind, each.body) for each in self._in_flight]
             self._moved |= await self._writer.write(lines, checkpoint=due, kept=self._tell_kept)
-        limit = self._options.max_bytes
-        if self._moved or (limit is not None and self._writer.size >= limit):
+        if self._moved:
             await self._writer.rotate()
             self._moved = False
+        limit = self._options.max_bytes
+        if limit is not None and self._writer.size >= limit and not self._rotation_paused:
+            await self._rotate_full()
+
+    async def _rotate_full(self) -> None:
+        """Begin a new file; where the full one cannot get another name it is written on, and that is tried again."""
+        try:
+            await self._writer.rotate()
+        except NotRenamedError as error:
+            self._rotation_paused = True
+            asyncio.get_running_loop().call_later(self._options.rotation_pause, self._resume_rotation)
+            self._logger.error("audit.not_rotated", cause=_text(error), errno=error.errno)  # noqa: TRY400 - no bug
+
+    def _resume_rotation(self) -> None:
+        self._rotation_paused = False
 
     def _tell_kept(self) -> None:
         for each in self._in_flight:
@@ -212,7 +232,13 @@ class FileAuditLog:
         self._in_flight, self._waiting, self._bytes = [], [], 0
         if first:
             self._logger.error("audit.unavailable", cause=self._problem, errno=getattr(error, "errno", None))
-        asyncio.get_running_loop().call_later(self._options.retry, self._wake.set)
+        if self._retry_timer is None:
+            self._retry_timer = asyncio.get_running_loop().call_later(self._options.retry, self._on_retry)
+
+    def _on_retry(self) -> None:
+        self._retry_timer = None
+        self._recovery_due = True
+        self._wake.set()
 
     def _recovered(self) -> None:
         self._problem, self._cause = "", None
@@ -237,7 +263,7 @@ class FileAuditLog:
         """Keep what waits, end the log and close it, no longer than a disk may take twice."""
         self._closing = True
         self._wake.set()
-        for timer in (self._checkpoint_timer, self._watch_timer):
+        for timer in (self._checkpoint_timer, self._watch_timer, self._retry_timer):
             if timer is not None:
                 timer.cancel()
         ending = asyncio.create_task(self._end())

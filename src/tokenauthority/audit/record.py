@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +15,9 @@ from tokenauthority.context import AuditedToken, AuditRecord
 if TYPE_CHECKING:
     from tokenauthority.domain.times import Millis
 
+
+_CONTROLS: Final = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What JSON lets stand though readers take some for the end of a line, and terminals obey others."""
 
 _TIME: Final = "%Y-%m-%dT%H:%M:%S."
 
@@ -78,3 +83,10 @@ class AuditLine(msgspec.Struct, omit_defaults=True, kw_only=True):
 def time_text(moment: Millis) -> str:
     """*moment* in RFC 3339, UTC, to the millisecond."""
     return datetime.fromtimestamp(moment // 1000, UTC).strftime(_TIME) + f"{moment % 1000:03}Z"
+
+
+def without_controls(json: bytes) -> bytes:
+    """The same JSON with line separators, C1 controls and marks of direction as escapes: one line to every reader."""
+    if json.isascii():
+        return json
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", json.decode()).encode()

@@ -10,7 +10,7 @@ import attrs
 import msgspec
 
 from tokenauthority.audit.chain import DamagedLineError, Link, Position, digest, read
-from tokenauthority.audit.checkpoint import ENDS
+from tokenauthority.audit.checkpoint import ENDS, HeadFile, last_checkpoint
 from tokenauthority.audit.errors import AuditLogError
 
 
@@ -33,6 +33,32 @@ class Resumption:
     log_id: str
     position: Position
     anchor: str
+
+
+def require_key(path: Path, key_file: Path) -> None:
+    """Refuse a log at *path* whose checkpoints were signed by a key that is gone; a new one would hide that.
+
+    Raises:
+        AuditLogError: it is gone.
+        DamagedLineError: the head file holds no checkpoint.
+        OSError: a file cannot be read.
+    """
+    # In this order, as a server that starts at the same moment makes the key before the log.
+    head = HeadFile(path).read()
+    is_there = path.is_file() and path.stat().st_size > 0
+    try:
+        key_file.stat()
+    except FileNotFoundError:
+        signed = head[1] if head else last_checkpoint(path) if is_there else None
+    except OSError:
+        return  # whoever opens it says why that cannot be done
+    else:
+        return
+    if signed is not None:
+        raise AuditLogError(
+            f"the audit key {key_file} is gone, and the log {path} was signed by {signed.key_id}: put it back,"
+            " or move the log and its head file aside to begin a new one"
+        )
 
 
 class _Named(msgspec.Struct):
@@ -58,7 +84,7 @@ def resume(
     first, last = _link(path, "first", opened.first), _link(path, "last", opened.last)
     try:
         log_id = msgspec.json.decode(opened.first, type=_Named).log_id
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         raise AuditLogError(f"the first line of the audit log {path} does not begin a file of a log") from None
     if anchor is not None:
         _require(path, *anchor, log_id=log_id, first=first, last=last, find=find)

@@ -28,6 +28,7 @@ class Entry(msgspec.Struct, kw_only=True):
     type: str
     seq: int = 0
     time: str = ""
+    request_id: str = ""
     method: str = ""
     caller: str = ""
     caller_identity: str = ""
@@ -62,6 +63,7 @@ class Selection:
     token_id: str = ""
     project_id: str = ""
     method: str = ""
+    request_id: str = ""
     outcome: str = ""
     since: datetime | None = None
     until: datetime | None = None
@@ -75,6 +77,7 @@ class Selection:
             and (not self.project_id or self.project_id in _values(entry, "project_id"))
             and (not self.token_id or self.token_id in entry.token_ids or self.token_id in _values(entry, "token_id"))
             and (not self.method or self.method in {entry.method, entry.method.rpartition("/")[2]})
+            and (not self.request_id or self.request_id == entry.request_id)
             and (not self.outcome or self.outcome.upper() in {entry.code, entry.reason})
         )
 
@@ -97,7 +100,7 @@ def selected(lines: Iterable[Line], selection: Selection) -> Iterator[tuple[Line
     for line in lines:
         try:
             entry = _entries.decode(line.content)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             continue
         if entry.type != "checkpoint" and selection.takes(entry):
             yield line, entry

@@ -13,7 +13,7 @@ import attrs
 import msgspec
 
 from tokenauthority.audit.chain import GENESIS, DamagedLineError, Link, digest, read
-from tokenauthority.audit.checkpoint import Checkpoint, parse_checkpoint
+from tokenauthority.audit.checkpoint import Checkpoint, parse_checkpoint, signed_by_another
 from tokenauthority.audit.files import FirstLineError, Line, LogFilePart, in_order, lines
 from tokenauthority.audit.keys import key_id
 
@@ -67,8 +67,8 @@ class Report:
     """What was found up to `bad`, or to the end where it is None.
 
     `first` and `last` are numbers of lines, `kinds` counts them by type, `signatures` are those that were checked.
-    `anchored` says that the log holds the checkpoint that it had to hold. `remarks` are what the log itself tells of
-    its troubles: no sign that it was touched, and worth knowing.
+    `anchored` says that the log holds the checkpoint that it had to hold, `ended` that every line was read. `remarks`
+    are what the log itself tells of its troubles: no sign that it was touched, and worth knowing.
     """
 
     log_id: str = ""
@@ -79,6 +79,7 @@ class Report:
     signatures: int = 0
     checkpoint: Checkpoint | None = None
     anchored: bool = False
+    ended: bool = False
     remarks: list[str] = attrs.Factory(list)
     bad: BadLine | None = None
 
@@ -115,6 +116,11 @@ def verify(
     return checking.report
 
 
+_SIGNED_AT_ONCE: Final = frozenset({"start", "continued", "recovered"})
+"""Lines that are written together with a checkpoint; where a crash has torn that off, the next one is such a line too.
+Whoever writes a log anew without the key must leave the checkpoints out."""
+
+
 class _FoundError(Exception):
     def __init__(self, path: Path, number: int, reason: str) -> None:
         super().__init__()
@@ -135,7 +141,7 @@ class _Checking:
     def run(self, parts: Sequence[LogFilePart], progress: Progress) -> None:
         report = self.report
         report.files = tuple(part.path for part in parts)
-        seq, prev, before = 0, GENESIS, None
+        seq, prev, before, kind = 0, GENESIS, None, ""
         rest = lines(report.files, progress)
         for line in rest:
             link = self._read(line)
@@ -150,6 +156,8 @@ class _Checking:
             own = digest(line.content)
             if link.prev != prev:
                 raise self._unchained(before, line, own, rest)
+            if kind in _SIGNED_AT_ONCE and link.type not in {"checkpoint", *_SIGNED_AT_ONCE}:
+                raise _FoundError.at(line, f"it stands where the checkpoint of the {kind} line before it must")
             if link.type == "checkpoint":
                 self._check_checkpoint(line, link)
             elif self._anchor is not None and seq == self._anchor.seq:
@@ -157,8 +165,12 @@ class _Checking:
             self._remark(line, link)
             report.kinds[link.type] += 1
             report.last = seq
-            seq, prev, before = seq + 1, own, line
+            seq, prev, before, kind = seq + 1, own, line, link.type
+        report.ended = True
         self._require_anchor(before)
+        if self._keys and not report.signatures and report.bad is None:
+            path, number = (None, 1) if before is None else (before.path, before.number + 1)
+            report.bad = BadLine(path, number, "no checkpoint was found: nothing in the log is signed")
 
     def _read(self, line: Line) -> Link:
         if not line.whole:
@@ -186,7 +198,10 @@ class _Checking:
     def _remark(self, line: Line, link: Link) -> None:
         if link.type not in _TELLING or len(self.report.remarks) >= _MAX_REMARKS:
             return
-        told = msgspec.json.decode(line.content, type=_Told)
+        try:
+            told = msgspec.json.decode(line.content, type=_Told)
+        except (msgspec.MsgspecError, RecursionError):
+            raise _FoundError.at(line, "it is no record of an audit log") from None
         parts = []
         if told.cause:
             parts.append(f"the log could not be written ({told.cause})")
@@ -222,7 +237,7 @@ class _Checking:
         if self._keys:
             key = self._keys.get(checkpoint.key_id)
             if key is None:
-                raise _FoundError.at(line, f"it is signed with the key {checkpoint.key_id}, which was not given")
+                raise _FoundError.at(line, signed_by_another(checkpoint, self._keys))
             if not checkpoint.is_signed_by(key):
                 raise _FoundError.at(line, self._forged())
             self.report.signatures += 1
@@ -249,7 +264,7 @@ class _Checking:
             last.path,
             last.number + 1,
             f"the log ends with record {self.report.last}, but its anchor is record {anchor.seq}:"
-            f" {_records(self.report.last + 1, anchor.seq)} cut off, and maybe more",
+            f" {_records(self.report.last + 1, anchor.seq)} cut off, and maybe more, or in a file that was not given",
         )
 
 

@@ -22,7 +22,7 @@ from tokenauthority.audit.errors import AuditLogError
 from tokenauthority.audit.file import Aside, LogFile, Opened, Salvaged
 from tokenauthority.audit.keys import AuditKey
 from tokenauthority.audit.record import time_text
-from tokenauthority.audit.resume import Resumption, resume
+from tokenauthority.audit.resume import Resumption, require_key, resume
 
 
 if TYPE_CHECKING:
@@ -74,10 +74,12 @@ class ChainWriter:
             AuditLogError: it cannot be opened or written, or lines of it are missing.
         """
         try:
+            await self._do(partial(require_key, self._path, self._key_file))
             self._key = await self._do(partial(AuditKey.open, self._key_file))
             opened = await self._do(self._file.open)
             found = await self._do(partial(self._resume, opened))
             self._log_id, self._position = found.log_id, found.position
+            self._warn(opened, found)
             # Of a log whose lines are all in other files, this one's first line must tell which log it is.
             kind = "start" if opened.first is not None or not found.position.seq else "continued"
             fields = {**self._place(self._position), "anchor": found.anchor, **_torn(opened.aside)}
@@ -131,6 +133,8 @@ class ChainWriter:
         Raises:
             OSError: not yet.
         """
+        # Before anything is added to the log: else a head file that cannot be written would add to it at every try.
+        await self._do(self._head_file.probe)
         salvaged = await self._do(self._file.salvage)
         position = self._position
         for line in salvaged.kept.splitlines():
@@ -191,6 +195,14 @@ class ChainWriter:
 
     def _resume(self, opened: Opened) -> Resumption:
         return resume(self._path, opened, self._head_file.read(), self._key, self._file.find)
+
+    def _warn(self, opened: Opened, found: Resumption) -> None:
+        """Tell the operator of what may be in order, and may be somebody's doing."""
+        facts = {"path": str(self._path), "count": found.position.seq, "log_id": found.log_id}
+        if found.anchor == "absent":
+            self._logger.warning("audit.head_file_absent", **facts)
+        elif opened.first is None and found.position.seq:
+            self._logger.warning("audit.earlier_records_elsewhere", **facts)
 
     def _place(self, position: Position) -> dict[str, object]:
         """What the first line of a file says: which log it belongs to and what came before."""

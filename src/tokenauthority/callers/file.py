@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from tokenauthority.callers.book import CallerBook
 from tokenauthority.callers.file_callers import read_callers
 from tokenauthority.callers.file_issuers import read_issuers
+from tokenauthority.callers.regular_file import open_regular
 from tokenauthority.callers.toml_fields import Problem, Table
 from tokenauthority.callers.toml_lines import locate
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 MAX_FILE: Final = 1_048_576
 """Bytes of a callers file."""
+
+_QUOTED: Final = re.compile(r"'[^' ]{9,}'")
 
 _Signature: TypeAlias = tuple[int, ...]
 
@@ -68,7 +72,7 @@ class CallersFile:
         """
         self._seen = None
         try:
-            with self.path.open("rb") as file:
+            with open_regular(self.path) as file:
                 self._seen = _signature(os.fstat(file.fileno()))
                 data = file.read(MAX_FILE + 1)
         except OSError as error:
@@ -82,7 +86,9 @@ class CallersFile:
         except RecursionError:
             raise self._error([Problem(0, "is nested too deep")]) from None
         except ValueError as error:
-            raise self._error([Problem(0, f"is not valid TOML: {error}")]) from error
+            # The parser quotes keys, and one of them may be an API key in the wrong place.
+            said = _QUOTED.sub("'…'", str(error))
+            raise self._error([Problem(0, f"is not valid TOML: {said}")]) from None
         return self._book(document, lines)
 
     def _book(self, document: Mapping[str, object], lines: Mapping[TomlPath, int]) -> CallerBook:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from tokenauthority.callers.jwks import MAX_JWKS, Jwks, JwksError, parse_jwks
+from tokenauthority.callers.regular_file import open_regular
 
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class FileSource:
 
     def _load(self) -> Jwks:
         try:
-            with self._path.open("rb") as file:
+            with open_regular(self._path) as file:
                 status = os.fstat(file.fileno())
                 seen = (status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev)
                 if seen == self._seen:
@@ -114,7 +115,7 @@ class FileSource:
 
 
 def _bearer(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         token = file.read(_MAX_BEARER + 1).strip()
     if not token or len(token) > _MAX_BEARER or any(not 0x21 <= byte <= 0x7E for byte in token):  # noqa: PLR2004 - ASCII
         raise JwksError(f"{path} holds no bearer token")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 
@@ -9,11 +10,11 @@ from collections import deque
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
 
-from tokenauthority.cli.failures import Failure, NotIntactFailure
+from tokenauthority.cli.failures import ConfigurationFailure, Failure, NotIntactFailure
 from tokenauthority.cli.options import Group, current
 from tokenauthority.cli.output import Record, show_list, show_record, to_json
 from tokenauthority.cli.values import MOMENT
@@ -24,15 +25,28 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-    from tokenauthority.audit.checkpoint import Checkpoint
+    from tokenauthority.audit.anchors import Anchor
     from tokenauthority.audit.files import Line
     from tokenauthority.audit.select import Entry
     from tokenauthority.audit.verify import Report
 
 
+T = TypeVar("T")
+
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 _COLUMNS: Final = ("seq", "time", "outcome", "method", "caller", "project", "session", "role", "tokens")
 _FEW_TOKENS: Final = 3
+
+
+def _known_outcome(_: click.Context, __: click.Parameter, value: str) -> str:
+    if value:
+        from grpc import StatusCode
+
+        from tokenauthority.domain.errors import Reason
+
+        if value.upper() not in {*StatusCode.__members__, *Reason.__members__}:
+            raise click.BadParameter(f"{value!r} is no gRPC status and no reason, such as OK or ROLE_NOT_GRANTED")
+    return value
 
 
 @click.group(cls=Group)
@@ -56,21 +70,21 @@ def verify(files: tuple[Path, ...], key_files: tuple[Path, ...], anchor_file: Pa
     """Find any changed, dropped, reordered, doubled or cut-off record.
 
     FILE... are the files of one log, in any order; those that end in .gz are compressed. The log must hold the
-    checkpoint in FILE.head, or the last one in the file that --anchor names: a copy of FILE.head, or the server's
-    operational log, which has `audit.checkpoint` events.
+    newest checkpoint of its head files, which are beside FILE and end in .head, or the last one in the file that
+    --anchor names: a copy of a head file, or the server's operational log, which has `audit.checkpoint` events.
 
-    Exit code 5: the log is not as it was written; the first bad line is named.
+    Exit code 1: a file is no audit log. Exit code 5: the log is not as it was written; the first bad line is named.
     """
     from tokenauthority.audit.verify import verify as run
 
     keys = [_public_key(path) for path in key_files]
-    anchor, anchored_by = _anchor(files, anchor_file)
-    if anchor is not None and keys and not any(anchor.is_signed_by(key) for key in keys):
-        raise NotIntactFailure(f"{anchored_by}: the signature of the checkpoint does not hold")
-    with _progress(files) as progress, _readable():
-        report = run(files, keys=keys, anchor=anchor, partial=partial, progress=progress)
-    summary = _summary(report, signed=bool(keys), anchored_by=anchored_by)
-    show_record(summary, as_json=current().as_json)
+    with _readable():
+        logs = _logs(files)
+        anchor = _anchor(logs, anchor_file, keys)
+        checkpoint = anchor.checkpoint if anchor else None
+        with _progress(logs) as progress:
+            report = run(logs, keys=keys, anchor=checkpoint, partial=partial, progress=progress)
+    show_record(_summary(report, anchor, signed=bool(keys)), as_json=current().as_json)
     if report.bad is not None:
         raise NotIntactFailure(str(report.bad))
 
@@ -82,7 +96,10 @@ def verify(files: tuple[Path, ...], key_files: tuple[Path, ...], anchor_file: Pa
 @click.option("--token-id", default="", metavar="ID", help="A token, also one of a batch.")
 @click.option("--project", default="", metavar="ID", help="A project, also one of a batch.")
 @click.option("--method", default="", help="Such as GenerateToken.")
-@click.option("--outcome", default="", help="A status or reason, such as OK or ROLE_NOT_GRANTED.")
+@click.option("--request-id", default="", metavar="ID", help="The call's request id.")
+@click.option(
+    "--outcome", default="", callback=_known_outcome, help="A status or reason, such as OK or ROLE_NOT_GRANTED."
+)
 @click.option("--since", type=MOMENT, metavar="MOMENT", help="Records of that time and later.")
 @click.option("--until", type=MOMENT, metavar="MOMENT", help="Records before that time.")
 @click.option("--limit", type=click.IntRange(0), default=100, show_default=True, help="The newest so many; 0 for all.")
@@ -93,6 +110,7 @@ def show(  # noqa: PLR0917 - click passes options by name
     token_id: str,
     project: str,
     method: str,
+    request_id: str,
     outcome: str,
     since: int | datetime | None,
     until: int | datetime | None,
@@ -111,18 +129,31 @@ def show(  # noqa: PLR0917 - click passes options by name
         token_id=token_id,
         project_id=project,
         method=method,
+        request_id=request_id,
         outcome=outcome,
         since=_moment(since),
         until=_moment(until),
     )
     with _readable():
-        found: Iterable[tuple[Line, Entry]] = selected(lines(_ordered(files)), selection)
+        counted = itertools.count()
+        found: Iterable[tuple[Line, Entry]] = _counted(selected(lines(_ordered(_logs(files))), selection), counted)
         if limit:
             found = deque(found, limit)
         if current().as_json:
             _print_json(line for line, _ in found)
         else:
             show_list([_row(entry) for _, entry in found], _COLUMNS, as_json=False)
+    total = next(counted)
+    if limit and total > limit:
+        _remark(f"{total - limit} older ones not shown: --limit 0")
+    elif not total:
+        _remark("no records")
+
+
+def _counted(found: Iterable[T], counted: Iterator[int]) -> Iterator[T]:
+    for each in found:
+        next(counted)
+        yield each
 
 
 def _public_key(path: Path) -> Ed25519PublicKey:
@@ -134,18 +165,39 @@ def _public_key(path: Path) -> Ed25519PublicKey:
         raise Failure(str(error)) from error
 
 
-def _anchor(files: Sequence[Path], given: Path | None) -> tuple[Checkpoint | None, str]:
-    """The checkpoint that the log must hold, and where it stands: the newest of the side-cars, if none is given."""
-    from tokenauthority.audit.checkpoint import HeadFile, last_checkpoint
+def _logs(files: Sequence[Path]) -> Sequence[Path]:
+    """Those of the files that are logs: a pattern such as audit.jsonl* also finds what lies beside them."""
+    from tokenauthority.audit.files import is_beside, is_log
 
-    paths = [given] if given else [head for file in files if (head := HeadFile(file).path).is_file()]
-    found: list[tuple[Checkpoint, str]] = []
-    for path in paths:
-        checkpoint = last_checkpoint(path)
-        if checkpoint is None:
-            raise NotIntactFailure(f"{path}: it holds no checkpoint")
-        found.append((checkpoint, str(path)))
-    return max(found, key=lambda pair: pair[0].count, default=(None, ""))
+    logs = [path for path in files if not is_beside(path)]
+    for path in files:
+        if is_beside(path):
+            _remark(f"{path}: passed over, as it is kept beside a log")
+        elif not is_log(path):
+            raise Failure(f"{path} is no audit log")
+    if not logs:
+        raise ConfigurationFailure("none of these files is an audit log")
+    return logs
+
+
+def _anchor(files: Sequence[Path], given: Path | None, keys: Sequence[Ed25519PublicKey]) -> Anchor | None:
+    """The checkpoint that the log must hold: the newest of its head files, if none is given."""
+    from tokenauthority.audit.anchors import AnchorError, find_anchor, read_anchor
+
+    def passed_over(path: Path) -> None:
+        _remark(f"{path}: passed over, as no checkpoint can be read from it")
+
+    try:
+        anchor = read_anchor(given) if given else find_anchor(files, passed_over)
+        if anchor is not None and keys:
+            anchor.require_signature(keys)
+    except AnchorError as error:
+        raise NotIntactFailure(str(error)) from error
+    return anchor
+
+
+def _remark(text: str) -> None:
+    click.echo(text, err=True)
 
 
 def _ordered(files: Sequence[Path]) -> Sequence[Path]:
@@ -158,11 +210,13 @@ def _ordered(files: Sequence[Path]) -> Sequence[Path]:
         return files
 
 
-def _summary(report: Report, *, signed: bool, anchored_by: str) -> Record:
+def _summary(report: Report, anchor: Anchor | None, *, signed: bool) -> Record:
+    from tokenauthority.audit.verdict import anchor_text, result_text
+
     kinds = {name: report.kinds[name] for name in sorted(report.kinds)}
     checkpoint, bad = report.checkpoint, report.bad
     return {
-        "result": "not intact" if report.bad else "intact",
+        "result": result_text(report, signed=signed),
         "bad": None if bad is None else {"file": str(bad.file), "line": bad.line, "reason": bad.reason},
         "log_id": report.log_id,
         "files": [str(path) for path in report.files],
@@ -174,15 +228,9 @@ def _summary(report: Report, *, signed: bool, anchored_by: str) -> Record:
         "last_checkpoint": checkpoint.seq if checkpoint else None,
         "last_checkpoint_time": checkpoint.time if checkpoint else None,
         "after_last_checkpoint": report.uncovered,
-        "anchor": anchored_by if report.anchored else _no_anchor(anchored_by),
+        "anchor": anchor_text(report, anchor),
         "remarks": list(report.remarks),
     }
-
-
-def _no_anchor(anchored_by: str) -> str:
-    if anchored_by:
-        return f"{anchored_by}: not in these files"
-    return "none: a tail that was cut off would not show"
 
 
 def _row(entry: Entry) -> Record:

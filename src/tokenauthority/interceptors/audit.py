@@ -40,6 +40,7 @@ class AuditInterceptor:
         self._log = log
         self._unrecorded = frozenset(unrecorded)
         self._finishing = frozenset(finishing)
+        self._unfinished: set[asyncio.Task[object]] = set()
         self._logger = structlog.stdlib.get_logger(__name__)
 
     async def intercept(self, call: Call, proceed: Proceed) -> object:
@@ -49,14 +50,23 @@ class AuditInterceptor:
         if call.method not in self._finishing:
             return await self._recorded(call, proceed)
         # The store bounds how long its work may take.
-        call.capped = False
+        call.capped, call.finishing = False, True
         work = asyncio.ensure_future(self._recorded(call, proceed))
+        self._unfinished.add(work)
+        work.add_done_callback(self._unfinished.discard)
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
             call.abandoned = True
             await asyncio.wait([work])
             raise
+
+    async def finish(self, timeout: float) -> None:  # noqa: ASYNC109 - what is not done then is told to the log
+        """Wait, at most *timeout* seconds, for calls that go on after their callers were cut off by a stop."""
+        if self._unfinished:
+            _, pending = await asyncio.wait(self._unfinished, timeout=timeout)
+            if pending:
+                self._logger.error("audit.unfinished", calls=len(pending))
 
     async def _recorded(self, call: Call, proceed: Proceed) -> object:
         started = perf_counter()

@@ -76,10 +76,21 @@ class Call:
     `requests` are its messages, one for a method that takes one; what has not been read has cost nothing yet.
     `metadata` has lower-case keys; of a repeated key it holds all values. `deadline` is on the event loop's clock;
     `capped` says that the server itself has to see to it (at its caller's own deadline gRPC cancels an RPC by itself),
-    `abandoned` that the caller has left a call that goes on.
+    `finishing` that it goes on to its end whatever its caller does, `abandoned` that the caller has left it.
     """
 
-    __slots__ = ("abandoned", "capped", "context", "deadline", "metadata", "method", "record", "requests", "streaming")
+    __slots__ = (
+        "abandoned",
+        "capped",
+        "context",
+        "deadline",
+        "finishing",
+        "metadata",
+        "method",
+        "record",
+        "requests",
+        "streaming",
+    )
 
     def __init__(self, method: str, requests: AsyncIterator[object], context: Context, *, streaming: bool) -> None:
         self.method = method
@@ -90,6 +101,7 @@ class Call:
         self.deadline = 0.0
         self.capped = True
         self.abandoned = False
+        self.finishing = False
         self.record: AuditRecord
 
 
@@ -168,7 +180,8 @@ class Chain(grpc.aio.ServerInterceptor):
 
 
 async def _answer(handler: Handler, behavior: Callable[[object, Context], Awaitable[object]], call: Call) -> object:
-    request = await _received(handler.request_deserializer, call)
+    receive = _received_in_time if call.finishing else _received
+    request = await receive(handler.request_deserializer, call)
     try:
         answer = behavior(request, call.context)
     except NotImplementedError:
@@ -183,17 +196,21 @@ async def _answer_stream(
     if decode is None:
         result = behavior(call.requests, call.context)
     else:
-        try:
-            async with asyncio.timeout_at(call.deadline):
-                request = await _received(decode, call)
-        except TimeoutError:
-            raise InvalidRequestError([Violation("", "the message of the request did not come in time")]) from None
-        result = behavior(request, call.context)
+        result = behavior(await _received_in_time(decode, call), call.context)
     if inspect.isawaitable(result):
         return await result
     async for message in cast("AsyncIterator[object]", result):
         await call.context.write(message)
     return None
+
+
+async def _received_in_time(decode: Callable[[bytes], object], call: Call) -> object:
+    """For calls that are not held to a deadline as a whole: what they wait for from outside still is."""
+    try:
+        async with asyncio.timeout_at(call.deadline):
+            return await _received(decode, call)
+    except TimeoutError:
+        raise InvalidRequestError([Violation("", "the message of the request did not come in time")]) from None
 
 
 async def _received(decode: Callable[[bytes], object], call: Call) -> object:

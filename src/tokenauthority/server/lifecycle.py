@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from tokenauthority.server.wiring import App
 
 
+_FINISH: Final = 30.0
+"""Seconds that changes which outlive the drain have to be done and recorded: more than the store gives its own work."""
+
 _PRUNE_INTERVAL: Final = 600.0
 """Seconds between two looks for what the store may forget."""
 
@@ -137,6 +140,7 @@ async def _drain(app: App, settings: Settings) -> None:
     await asyncio.sleep(settings.limits.drain_delay)
     app.admission.drain()
     await asyncio.gather(*(server.stop(settings.limits.drain_grace) for _, server in app.listeners))
+    await app.audit.finish(_FINISH)
 
 
 async def _prune(app: App) -> None:

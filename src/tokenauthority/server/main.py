@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 
 from typing import TYPE_CHECKING, Final
@@ -39,6 +40,8 @@ def run(settings: Settings) -> int:
     Raises:
         ConfigError: something that the settings name cannot be used.
     """
+    # Until there is something to read again: logrotate may send it at any moment, and its default ends the process.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     logging.configure(settings.logging)
     try:
         make_data_dir(settings)

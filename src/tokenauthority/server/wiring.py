@@ -95,6 +95,7 @@ class App:
     follower: Follower
     http_certificate: HttpCertificate | None
     admission: AdmissionInterceptor
+    audit: AuditInterceptor
     readiness: Readiness
     callers_upkeep: CallersUpkeep
     registry: CollectorRegistry
@@ -146,10 +147,11 @@ def build(
         limits.max_concurrent_rpcs, limits.max_streams, public=PUBLIC, exempt=HEALTH_METHODS
     )
     health_servicer = health.aio.HealthServicer()
+    audit = AuditInterceptor(refusals, unrecorded=HEALTH_METHODS, finishing=CHANGING)
     outer = (
         RequestInterceptor(clock, limits.max_deadline),
         MetricsInterceptor(registry, methods | PUBLIC),
-        AuditInterceptor(refusals, unrecorded=HEALTH_METHODS, finishing=CHANGING),
+        audit,
         ErrorsInterceptor(),
         admission,
     )
@@ -204,6 +206,7 @@ def build(
         follower=follower,
         http_certificate=None if plaintext else HttpCertificate(settings.tls, certificates),
         admission=admission,
+        audit=audit,
         readiness=Readiness(keys, follower, audit_log, callers_upkeep.details),
         callers_upkeep=callers_upkeep,
         registry=registry,

@@ -1,0 +1,26 @@
+"""Opens files of operators without ever waiting for whoever would write into them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from typing import IO, TYPE_CHECKING
+
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """*path* for reading, if it is a regular file: opening a FIFO would wait for its writer, for ever.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+    """
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise OSError(errno.EINVAL, "it is not a regular file", str(path))
