@@ -97,7 +97,7 @@ def describe(settings: Settings) -> list[tuple[str, str, str]]:
                 (
                     f"{PREFIX}{name.upper()}__{field.upper()}",
                     "" if value is None else str(value),
-                    type(group).model_fields[field].description or "",
+                    " ".join((type(group).model_fields[field].description or "").split()),
                 )
                 for field, value in group
             ]
