@@ -11,7 +11,6 @@ import logging
 import time
 
 from contextlib import AsyncExitStack
-from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 import attrs
@@ -47,7 +46,7 @@ from tokenauthority.server.wiring import system_clock
 
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from tokenauthority.interceptors.chain import Context, Handler, Interceptor
@@ -167,8 +166,20 @@ async def _calling(interceptors: Sequence[Interceptor], key: str) -> Callable[[]
         return handler
 
     wrapped = await Chain(interceptors).intercept_service(found, cast("grpc.HandlerCallDetails", _Details()))
-    assert wrapped.unary_unary is not None
-    return partial(wrapped.unary_unary, b"", cast("Context", _Context(key)))
+    run = wrapped.stream_unary
+    assert run is not None
+    context = cast("Context", _Context(key))
+
+    async def call() -> object:
+        answer = run(_messages(), context)
+        return await cast("Awaitable[object]", answer)
+
+    return call
+
+
+async def _messages() -> AsyncIterator[bytes]:
+    """What gRPC hands over of a unary call: one message."""
+    yield b""
 
 
 async def _timed(call: Callable[[], Awaitable[object]], at_once: int, calls: int) -> tuple[float, float]:
