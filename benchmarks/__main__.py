@@ -141,7 +141,7 @@ def _options() -> argparse.Namespace:
 
 def _rounds(text: str) -> int:
     rounds = int(text)
-    if not 2 <= rounds <= _MAX_ROUNDS:  # noqa: PLR2004 - quartiles need two
+    if not 2 <= rounds <= _MAX_ROUNDS:  # noqa: PLR2004 - there are no quartiles of one figure
         raise argparse.ArgumentTypeError(f"must be from 2 to {_MAX_ROUNDS}")
     return rounds
 

@@ -114,7 +114,7 @@ def test_a_new_session_id_has_the_shape_of_the_contract(
     number: int, location: str, now: int, random: bytes, *, relayed: bool
 ) -> None:
     """It is `2_` and unpadded base64url of the seven fields, at most 255 characters long."""
-    made = make_session_id(str(number), location, relayed, Millis(now), random)
+    made = make_session_id(str(number), location, relayed=relayed, now=Millis(now), random=random)
 
     body = base64.urlsafe_b64decode(made[2:] + "=" * (-len(made[2:]) % 4)).decode()
     flag = "P" if relayed else ""
@@ -128,7 +128,7 @@ def test_a_new_session_id_has_the_shape_of_the_contract(
 @given(number=st.integers(1, MAX_PROJECT_ID), random=st.binary(min_size=18, max_size=18))
 def test_a_new_session_id_names_its_project(number: int, random: bytes) -> None:
     """What is put in as the project is read back."""
-    made = make_session_id(str(number), "12.34.56.78", True, NOW, random)  # noqa: FBT003 - the P flag
+    made = make_session_id(str(number), "12.34.56.78", relayed=True, now=NOW, random=random)
 
     assert str(number) == project_in_session_id(made)
 

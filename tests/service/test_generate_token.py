@@ -28,7 +28,7 @@ FORMATS = [token_pb2.TOKEN_FORMAT_SESSION_JWT, token_pb2.TOKEN_FORMAT_OPENTOK_T1
 
 def absent_session(project_id: str) -> str:
     """A well-formed session id that nobody made."""
-    return make_session_id(project_id, "", True, NOW, bytes(18))  # noqa: FBT003 - the P flag
+    return make_session_id(project_id, "", relayed=True, now=NOW, random=bytes(18))
 
 
 def update(api: Api, project_id: str, *paths: str, **values: Any) -> None:

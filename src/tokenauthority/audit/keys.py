@@ -121,9 +121,9 @@ def load_public_key(path: Path) -> Ed25519PublicKey:
         public = load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm):
         public = None
-    if not isinstance(public, Ed25519PublicKey):
-        raise ValueError(f"{path} holds no Ed25519 public key in PEM")  # noqa: TRY004 - a wrong file, not a wrong call
-    return public
+    if isinstance(public, Ed25519PublicKey):
+        return public
+    raise ValueError(f"{path} holds no Ed25519 public key in PEM")
 
 
 def _publish(path: Path, public: Ed25519PublicKey) -> None:

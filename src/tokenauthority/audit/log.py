@@ -168,7 +168,7 @@ class FileAuditLog:
             # Whatever goes wrong here, nobody may wait forever, and the next turn tries to recover.
             try:
                 await self._turn()
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001 - ending the task would leave every append waiting for ever
                 self._fail(error)
 
     async def _turn(self) -> None:
@@ -208,7 +208,7 @@ class FileAuditLog:
         except NotRenamedError as error:
             self._rotation_paused = True
             asyncio.get_running_loop().call_later(self._options.rotation_pause, self._resume_rotation)
-            self._logger.error("audit.not_rotated", cause=_text(error), errno=error.errno)  # noqa: TRY400 - no bug
+            self._logger.warning("audit.not_rotated", cause=_text(error), errno=error.errno)
 
     def _resume_rotation(self) -> None:
         self._rotation_paused = False
@@ -278,17 +278,18 @@ class FileAuditLog:
     async def _end(self) -> None:
         if self._task is not None:
             await self._task
-            if self._problem:
-                self._logger.error("audit.not_ended", cause=self._problem)
-            else:
-                await self._write_end()
+            problem = self._problem or await self._write_end()
+            if problem:
+                self._logger.error("audit.not_ended", cause=problem)
         await self._writer.close()
 
-    async def _write_end(self) -> None:
+    async def _write_end(self) -> str:
+        """End the log; why that could not be done, or nothing."""
         try:
             await self._writer.end()
         except OSError as error:
-            self._logger.error("audit.not_ended", cause=_text(error))  # noqa: TRY400 - a full disk is no bug
+            return _text(error)
+        return ""
 
 
 def _text(error: BaseException) -> str:

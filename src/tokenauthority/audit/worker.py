@@ -34,7 +34,7 @@ class Worker:
             if future.done():
                 return
             if error is None:
-                future.set_result(answer)  # type: ignore[arg-type]  # None only where T is
+                future.set_result(answer)  # type: ignore[arg-type]  # without an error this is what work() returned, a T
             else:
                 future.set_exception(error)
 
@@ -42,7 +42,7 @@ class Worker:
             answer, failure = None, None
             try:
                 answer = work()
-            except BaseException as error:  # noqa: BLE001 - whatever it is, the one who waits must learn of it
+            except BaseException as error:  # noqa: BLE001 - the coroutine that waits is given it; swallowed here, it would wait for ever
                 failure = error
             # The loop may be gone where it did not wait for a disk that hung.
             with contextlib.suppress(RuntimeError):

@@ -70,7 +70,7 @@ class Follower:
             self._note(fresh=True)
         except UnavailableError:
             self.fresh = False
-        except Exception as error:  # noqa: BLE001 - told to the log and to readiness
+        except Exception as error:  # noqa: BLE001 - an ended task would follow nothing more and tell nobody
             # Such as a key that another server sealed under another master key: this server must not go on unnoticed
             # with what it has, and must not stop following either.
             self._note(fresh=False, error=error)

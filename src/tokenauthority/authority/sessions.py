@@ -81,7 +81,7 @@ class Sessions:
         relayed = spec.media_mode is MediaMode.RELAYED
         random = secrets.token_bytes(SESSION_RANDOM_BYTES)
         session = Session(
-            session_id=make_session_id(project_id, spec.location, relayed, now, random),
+            session_id=make_session_id(project_id, spec.location, relayed=relayed, now=now, random=random),
             project_id=project_id,
             spec=spec,
             create_time=now,

@@ -118,7 +118,7 @@ class KeyCache:
             jwks = await self._source.load()
         except JwksError as error:
             self._fail(str(error))
-        except Exception as error:  # noqa: BLE001 - whatever an issuer answers, the keys at hand stay
+        except Exception as error:  # noqa: BLE001 - what an issuer sends must not stop the refreshing of all others
             self._fail(f"a bug: {type(error).__name__}")
         else:
             self._take(jwks)

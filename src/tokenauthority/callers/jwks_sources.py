@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import ssl
 
 from typing import TYPE_CHECKING, Final
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 FETCH_TIMEOUT: Final = 5.0
 """Seconds from the look-up of the name to the last byte."""
+
+_VISIBLE: Final = re.compile(rb"[!-~]+")
+"""What a header may hold of a token: visible ASCII."""
 
 _MAX_BEARER: Final = 16_384
 
@@ -117,7 +121,7 @@ class FileSource:
 def _bearer(path: Path) -> str:
     with open_regular(path) as file:
         token = file.read(_MAX_BEARER + 1).strip()
-    if not token or len(token) > _MAX_BEARER or any(not 0x21 <= byte <= 0x7E for byte in token):  # noqa: PLR2004 - ASCII
+    if not token or len(token) > _MAX_BEARER or not _VISIBLE.fullmatch(token):
         raise JwksError(f"{path} holds no bearer token")
     return token.decode("ascii")
 

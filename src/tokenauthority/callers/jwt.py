@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from tokenauthority.signing.jose import CompactJws
 
 
+_DOTS: Final = 2
+"""Of a compact JWS, between its three segments."""
+
 MAX_JWT: Final = 8192
 """Characters; the server takes no more metadata either."""
 
@@ -79,7 +82,7 @@ class JwtVerifier:
 
 def looks_like_jwt(credential: str) -> bool:
     """Whether it is worth a closer look: a JWS whose header is a JSON object."""
-    return credential.startswith("ey") and credential.count(".") == 2  # noqa: PLR2004 - three segments
+    return credential.startswith("ey") and credential.count(".") == _DOTS
 
 
 def _is_callers(header: Mapping[str, Json]) -> bool:
@@ -109,6 +112,6 @@ def _audiences(payload: Mapping[str, Json]) -> tuple[str, ...]:
     return (audience,) if isinstance(audience, str) else text_list(payload, "aud")
 
 
-def _require(holds: bool, detail: str) -> None:  # noqa: FBT001 - reads as a sentence
-    if not holds:
+def _require(condition: bool, detail: str) -> None:  # noqa: FBT001 - a condition and its text, as in `assert`
+    if not condition:
         raise malformed(detail)

@@ -66,7 +66,7 @@ def audit() -> None:
 )
 @click.option("--anchor", "anchor_file", type=_FILE, metavar="FILE", help="Holds a checkpoint kept elsewhere.")
 @click.option("--partial", is_flag=True, help="The files may begin after the log's first record.")
-def verify(files: tuple[Path, ...], key_files: tuple[Path, ...], anchor_file: Path | None, partial: bool) -> None:  # noqa: FBT001 - click passes options by name
+def verify(*, files: tuple[Path, ...], key_files: tuple[Path, ...], anchor_file: Path | None, partial: bool) -> None:
     """Find any changed, dropped, reordered, doubled or cut-off record.
 
     FILE... are the files of one log, in any order; those that end in .gz are compressed. The log must hold the
@@ -103,7 +103,8 @@ def verify(files: tuple[Path, ...], key_files: tuple[Path, ...], anchor_file: Pa
 @click.option("--since", type=MOMENT, metavar="MOMENT", help="Records of that time and later.")
 @click.option("--until", type=MOMENT, metavar="MOMENT", help="Records before that time.")
 @click.option("--limit", type=click.IntRange(0), default=100, show_default=True, help="The newest so many; 0 for all.")
-def show(  # noqa: PLR0917 - click passes options by name
+def show(
+    *,
     files: tuple[Path, ...],
     caller: str,
     session: str,

@@ -83,7 +83,8 @@ def list_callers(file: Path | None, config_file: Path | None) -> None:
 @click.option("--format", "token_format", type=FORMATS, help="The format of the token.")
 @click.option("--ttl", type=LIFETIME, metavar="LIFETIME", help="How long the token lives, such as 90s, 15m or 1h.")
 @click.option("--items", type=click.IntRange(min=1), default=1, show_default=True, help="How many at once.")
-def check(  # noqa: PLR0917 - click passes options by name
+def check(
+    *,
     file: Path | None,
     config_file: Path | None,
     caller: str,
@@ -201,22 +202,19 @@ def _report(error: CallersFileError) -> NoReturn:
 
 
 def _rows(book: CallerBook) -> list[Record]:
-    rows: dict[str, Record] = {}
+    by_name: dict[str, list[Entry]] = {}
     for entry in book.entries:
-        row = rows.setdefault(entry.caller.name, _row(entry))
-        identities = row["identities"]
-        assert isinstance(identities, list)  # noqa: S101 - as _row makes it
-        identities.append(str(entry.identity))
-    return list(rows.values())
+        by_name.setdefault(entry.caller.name, []).append(entry)
+    return [_row(entries[0], [str(entry.identity) for entry in entries]) for entries in by_name.values()]
 
 
-def _row(entry: Entry) -> Record:
+def _row(entry: Entry, identities: list[str]) -> Record:
     grant = entry.caller.grant
     return {
         "line": entry.line,
         "name": entry.caller.name,
         "kind": entry.caller.kind.value,
-        "identities": [],
+        "identities": identities,
         "projects": sorted(grant.projects),
         "actions": sorted(grant.actions),
         "roles": sorted(grant.roles),

@@ -19,8 +19,9 @@ def completion(context: click.Context, shell: str) -> None:
     bash (4.4 or later), in ~/.bashrc:  eval "$(tokenauthority completion bash)"
     zsh, in ~/.zshrc:                   eval "$(tokenauthority completion zsh)"
     fish, in its config.fish:           tokenauthority completion fish | source
-    """  # noqa: D301 - the escape is click's sign for lines to be kept
+    """  # noqa: D301 - click takes the backspace itself for "do not rewrap", a raw string would hold two characters
     found = get_completion_class(shell)
-    assert found is not None  # noqa: S101 - click has the three of the choice
+    if found is None:
+        raise click.UsageError(f"no completion for {shell}")
     root = context.find_root().command
     click.echo(found(root, {}, "tokenauthority", "_TOKENAUTHORITY_COMPLETE").source())

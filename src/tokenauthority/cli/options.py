@@ -127,7 +127,8 @@ def _name_shared_options(formatter: click.HelpFormatter) -> None:
 
 def _globals(context: click.Context) -> Globals:
     found = context.meta.setdefault("tokenauthority.cli.options", Globals())
-    assert isinstance(found, Globals)  # noqa: S101 - nobody else uses this key
+    if not isinstance(found, Globals):
+        raise TypeError("another extension of click keeps something under this name")
     return found
 
 
@@ -146,10 +147,10 @@ def _remember(context: click.Context, parameter: click.Parameter, value: object)
 def _option(
     *names: str,
     variable: str,
-    help: str,  # noqa: A002 - click's name
+    help: str,  # noqa: A002 - named as the parameter of click.Option that it becomes
     hidden: bool,
     metavar: str | None = None,
-    type: click.ParamType[object] | None = None,  # noqa: A002 - click's name
+    type: click.ParamType[object] | None = None,  # noqa: A002 - named as the parameter of click.Option that it becomes
 ) -> click.Option:
     return click.Option(
         names,

@@ -104,7 +104,7 @@ def import_() -> None:
 def opentok(api_key: str, secret_file: str, *, external_sessions: bool | None, **options: Unpack[Options]) -> None:
     """Import an OpenTok project. Here --api-key is the project's; the authority's goes before `projects`."""
     credential = project_pb2.OpenTokCredential(api_key=api_key, api_secret=read_text(secret_file, "secret"))
-    request = _import_request(options, external_sessions)
+    request = _import_request(options, external_sessions=external_sessions)
     request.opentok.CopyFrom(credential)
     _import(request)
 
@@ -127,7 +127,7 @@ def vonage(
     credential = project_pb2.VonageCredential(
         application_id=application_id, private_key=read_text(key_file, "private key")
     )
-    request = _import_request(options, external_sessions)
+    request = _import_request(options, external_sessions=external_sessions)
     request.vonage.CopyFrom(credential)
     request.project_id = project_id
     _import(request)
@@ -220,7 +220,7 @@ def _set(project: project_pb2.Project, name: str, value: object) -> None:
             setattr(project, name, value)
 
 
-def _import_request(options: Options, external_sessions: bool | None) -> project_pb2.ImportProjectRequest:  # noqa: FBT001
+def _import_request(options: Options, *, external_sessions: bool | None) -> project_pb2.ImportProjectRequest:
     return project_pb2.ImportProjectRequest(
         display_name=options["display_name"],
         default_format=_format(options),

@@ -41,7 +41,7 @@ dev_option: Final = click.option(
     metavar="KEY",
     help="The API key of --dev: tak_ and 43 of A-Z a-z 0-9 _ -. Default: one is made and kept.",
 )
-def serve(dev: bool, config_file: Path | None, dev_api_key: str | None) -> None:  # noqa: FBT001
+def serve(*, dev: bool, config_file: Path | None, dev_api_key: str | None) -> None:
     """Run an authority until SIGTERM or SIGINT.
 
     Without --dev, TLS, a callers file and a master key are required: see `tokenauthority config show`.
@@ -69,7 +69,7 @@ def config() -> None:
 @config.command("show")
 @dev_option
 @config_option
-def show_config(dev: bool, config_file: Path | None) -> None:  # noqa: FBT001 - click passes options by name
+def show_config(*, dev: bool, config_file: Path | None) -> None:
     """Show every setting with its variable, its value (secrets hidden) and what it means."""
     from tokenauthority.config import describe, problems_of
 
@@ -89,7 +89,7 @@ def db() -> None:
 @db.command()
 @dev_option
 @config_option
-def upgrade(dev: bool, config_file: Path | None) -> None:  # noqa: FBT001 - click passes options by name
+def upgrade(*, dev: bool, config_file: Path | None) -> None:
     """Bring the database's schema up to this version. Safe to repeat."""
     from tokenauthority.config import ConfigError
     from tokenauthority.server.main import upgrade_database

@@ -18,10 +18,10 @@ class ProtoEnum(Protocol[Value]):
     def keys(self) -> Sequence[str]:
         """The names, in the order of the contract; the first is `..._UNSPECIFIED`."""
 
-    def Name(self, number: Value) -> str:  # noqa: N802 - protobuf's
+    def Name(self, number: Value) -> str:  # noqa: N802 - named as the method of protobuf's enum that it describes
         """The name of *number*."""
 
-    def Value(self, name: str) -> Value:  # noqa: N802 - protobuf's
+    def Value(self, name: str) -> Value:  # noqa: N802 - named as the method of protobuf's enum that it describes
         """The number of *name*."""
 
 
@@ -33,7 +33,7 @@ def to_value(enum: ProtoEnum[Value], field: str, text: str) -> Value:
     """
     prefix = _prefix(enum)
     name = prefix + (text.upper() or "UNSPECIFIED")
-    if name not in enum.keys():  # noqa: SIM118 - not a mapping
+    if name not in enum.keys():  # noqa: SIM118 - protobuf's enum has keys() and no `in`
         raise ValueError(f"{field} must be one of {', '.join(choices(enum))}")
     return enum.Value(name)
 

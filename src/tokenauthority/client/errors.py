@@ -69,39 +69,39 @@ class AuthorityError(Exception):
         self.metadata: Final = MappingProxyType(dict(metadata or {}))
 
 
-class InvalidArgument(AuthorityError):  # noqa: N818 - these are named as their gRPC statuses are
+class InvalidArgument(AuthorityError):
     """A field of the request is missing, malformed or beyond its limit."""
 
 
-class Unauthenticated(AuthorityError):  # noqa: N818
+class Unauthenticated(AuthorityError):
     """There is no API key, or it is not good."""
 
 
-class PermissionDenied(AuthorityError):  # noqa: N818
+class PermissionDenied(AuthorityError):
     """The API key's grant lacks what the call needs."""
 
 
-class NotFound(AuthorityError):  # noqa: N818
+class NotFound(AuthorityError):
     """The object does not exist."""
 
 
-class AlreadyExists(AuthorityError):  # noqa: N818
+class AlreadyExists(AuthorityError):
     """The object exists already, or the request id was used with another body."""
 
 
-class FailedPrecondition(AuthorityError):  # noqa: N818
+class FailedPrecondition(AuthorityError):
     """The object is not in the state that the call needs."""
 
 
-class ResourceExhausted(AuthorityError):  # noqa: N818
+class ResourceExhausted(AuthorityError):
     """Too many calls at once, or in a time."""
 
 
-class Unavailable(AuthorityError):  # noqa: N818
+class Unavailable(AuthorityError):
     """The authority cannot be reached, or cannot do its duty now."""
 
 
-class DeadlineExceeded(AuthorityError):  # noqa: N818
+class DeadlineExceeded(AuthorityError):
     """There was no answer in time; whether the call was done is not known."""
 
 

@@ -39,20 +39,22 @@ class Defaults(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientIntercept
         self._timeout = timeout
         self._metadata = metadata
 
-    def intercept_unary_unary(  # noqa: D102 - gRPC's
+    def intercept_unary_unary(
         self,
         continuation: Callable[[grpc.ClientCallDetails, Request], grpc._CallFuture[Answer]],
         client_call_details: grpc.ClientCallDetails,
         request: Request,
     ) -> grpc._CallFuture[Answer]:
+        """Make the call with the deadline and the key; see gRPC."""
         return continuation(self._completed(client_call_details, self._timeout), request)
 
-    def intercept_unary_stream(  # noqa: D102 - gRPC's
+    def intercept_unary_stream(
         self,
         continuation: Callable[[grpc.ClientCallDetails, Request], grpc._CallIterator[Answer]],
         client_call_details: grpc.ClientCallDetails,
         request: Request,
     ) -> grpc._CallIterator[Answer]:
+        """Make the call with the key and, since it may stay open, no deadline; see gRPC."""
         return continuation(self._completed(client_call_details, None), request)
 
     def _completed(self, details: grpc.ClientCallDetails, timeout: float | None) -> _CallDetails:

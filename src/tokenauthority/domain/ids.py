@@ -27,6 +27,9 @@ SESSION_RANDOM_BYTES: Final = 18
 NUL: Final = "\x00"
 """What no text may hold that is kept: PostgreSQL cannot."""
 
+_LEAST_FIELDS: Final = 4
+"""Version, project, location and time; the oldest ids have no more."""
+
 _PROJECT_ID: Final = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 _ROLE_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}", re.ASCII)
 _SESSION_ID: Final = re.compile(r"[12]_[A-Za-z0-9_-]{1,253}={0,2}", re.ASCII)
@@ -60,7 +63,7 @@ def is_ipv4(text: str) -> bool:
     return _IPV4.fullmatch(text) is not None
 
 
-def make_session_id(project_id: str, location: str, relayed: bool, now: Millis, random: bytes) -> str:  # noqa: FBT001 - the P flag of the id
+def make_session_id(project_id: str, location: str, *, relayed: bool, now: Millis, random: bytes) -> str:
     """A new session id; *random* is 18 bytes from the system's generator."""
     flag = "P" if relayed else ""
     body = f"1~{project_id}~{location}~{now}~{base64.b64encode(random).decode()}~{flag}~~"
@@ -79,7 +82,7 @@ def project_in_session_id(session_id: str) -> str | None:
         fields = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)).decode("utf-8").split("~")
     except (binascii.Error, UnicodeDecodeError):
         return None
-    if len(fields) < 4 or fields[0] != "1":  # noqa: PLR2004 - version, project, location, time
+    if len(fields) < _LEAST_FIELDS or fields[0] != "1":
         return None
     owner = fields[1]
     if is_uuid(owner):

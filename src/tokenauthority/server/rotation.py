@@ -66,7 +66,7 @@ class RotatingCredentials:
         """For gRPC; TLS 1.2 and 1.3. Where there are CAs of clients, a client must show a certificate of theirs."""
         return grpc.dynamic_ssl_server_credentials(
             self._first,
-            self._fetch,  # type: ignore[arg-type]  # the stubs do not know that None is for no change
+            self._fetch,  # type: ignore[arg-type]  # gRPC documents None for "no change"; its stubs lack it
             require_client_authentication=self._client_authentication,
         )
 

@@ -26,6 +26,9 @@ from tokenauthority.signing.codec import Unverified, malformed, signature_invali
 from tokenauthority.signing.private_keys import PrivateKey, PublicKey
 
 
+_SEGMENTS: Final = 3
+"""Header, payload and signature."""
+
 _REFUSED_HEADERS: Final = ("crit", "b64", "zip", "enc")
 _TO_URL: Final = bytes.maketrans(b"+/", b"-_")
 _FROM_URL: Final = bytes.maketrans(b"-_", b"+/")
@@ -170,7 +173,7 @@ def parse_raw(token: str) -> RawJws:
             `enc`.
     """
     segments = token_bytes(token).split(b".")
-    if len(segments) != 3:  # noqa: PLR2004 - header, payload, signature
+    if len(segments) != _SEGMENTS:
         raise malformed("a compact JWS has three segments")
     header = json_object(decode_segment(segments[0], "header"), "header")
     for name in _REFUSED_HEADERS:
