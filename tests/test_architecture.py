@@ -13,8 +13,10 @@ from importlinter.cli import lint_imports
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "tokenauthority"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if not path.is_relative_to(PACKAGE / "v1"))
+SOURCES = sorted({*MODULES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")})
 LONGEST = 300
-BARE_IGNORE = re.compile(r"#\s*(type:\s*ignore(?!\[)|noqa(?!:))")
+SUPPRESSION = re.compile(r"#\s*(?:type:\s*ignore|noqa)")
+REASONED = re.compile(r"#\s*(?:type: ignore\[[a-z, -]+\]  # |noqa: [A-Z]+[0-9]+(?:, [A-Z]+[0-9]+)* - )\w")
 
 
 def _name(path: Path) -> str:
@@ -42,9 +44,13 @@ def test_module_opens_with_its_promise(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_name)
-def test_ignores_name_what_they_ignore(path: Path) -> None:
-    """A comment that silences a checker names the one rule that it silences."""
-    bare = [line for line in path.read_text(encoding="utf-8").splitlines() if BARE_IGNORE.search(line)]
+@pytest.mark.parametrize("path", SOURCES, ids=_name)
+def test_suppressions_name_their_rule_and_reason(path: Path) -> None:
+    """A comment that silences a checker names the rules that it silences and says why."""
+    silent = [
+        line
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if (found := SUPPRESSION.search(line)) and not REASONED.match(line, found.start())
+    ]
 
-    assert [] == bare
+    assert [] == silent

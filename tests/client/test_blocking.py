@@ -139,7 +139,7 @@ def test_a_token_is_its_text_and_hides_it(authority: Authority) -> None:
     assert token.token == str(token) == f"{token}"
     assert token.token not in repr(token)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        token.role = "moderator"  # type: ignore[misc]
+        token.role = "moderator"  # type: ignore[misc]  # what a frozen value refuses
 
 
 def test_a_batch_is_in_the_order_asked_for(authority: Authority) -> None:

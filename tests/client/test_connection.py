@@ -172,7 +172,7 @@ def test_refuses_what_cannot_work(changes: dict[str, object], message: str) -> N
     values: dict[str, object] = {"address": "localhost:1", "api_key": KEY, **changes}
 
     with pytest.raises(ValueError, match=message):
-        Connection(**values)  # type: ignore[arg-type]
+        Connection(**values)  # type: ignore[arg-type]  # each case is one field of one type
 
 
 def test_a_client_needs_a_key() -> None:

@@ -100,6 +100,6 @@ def test_a_misspelt_option_is_refused() -> None:
     """It must not be ignored: it could be the role."""
     with Authority("localhost:1", api_key="tak_x", plaintext=True) as authority:
         with pytest.raises(TypeError, match="rol"):
-            authority.generate_token("2_abc", rol="subscriber")  # type: ignore[call-arg]
+            authority.generate_token("2_abc", rol="subscriber")  # type: ignore[call-arg]  # the mistyped name under test
         with pytest.raises(TypeError, match="mediamode"):
-            authority.create_session(mediamode="routed")  # type: ignore[call-arg]
+            authority.create_session(mediamode="routed")  # type: ignore[call-arg]  # as above

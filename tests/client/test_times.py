@@ -34,7 +34,7 @@ def test_a_fraction_of_a_second_is_cut_off(seconds: float) -> None:
 
 
 @given(
-    st.datetimes(min_value=datetime(1970, 1, 3), max_value=datetime(9999, 12, 29), timezones=ZONES)  # noqa: DTZ001
+    st.datetimes(min_value=datetime(1970, 1, 3), max_value=datetime(9999, 12, 29), timezones=ZONES)  # noqa: DTZ001 - hypothesis wants naive bounds and adds the zones
 )
 def test_a_datetime_of_any_zone_is_the_moment_that_it_says(at: datetime) -> None:
     """The zone counts, the fraction does not."""
@@ -44,7 +44,7 @@ def test_a_datetime_of_any_zone_is_the_moment_that_it_says(at: datetime) -> None
 def test_refuses_a_datetime_without_a_zone() -> None:
     """What it means depends on the machine, so it is refused and the message says what to write."""
     with pytest.raises(ValueError, match=r"expire_time has no time zone: use datetime\.now\(UTC\)"):
-        timestamp("expire_time", datetime(2026, 1, 1))  # noqa: DTZ001 - the point of the test
+        timestamp("expire_time", datetime(2026, 1, 1))  # noqa: DTZ001 - hypothesis wants naive bounds and adds the zones - the point of the test
 
 
 @pytest.mark.parametrize("value", [1_764_000_000_000, math.nan, math.inf, -math.inf, -1e20])

@@ -103,11 +103,11 @@ async def test_a_request_sets_the_first_limit_aside() -> None:
         def use() -> list[int]:
             with httpx.Client(base_url=f"http://{address}") as client, connected(address) as silent:
                 codes = [client.get("/livez").status_code]
-                (kept,) = client._transport._pool.connections  # type: ignore[attr-defined]
+                (kept,) = client._transport._pool.connections  # type: ignore[attr-defined]  # the pool has no public view of its connections
                 # By then the limit has passed for the other one too.
                 read_to_end(silent)
                 codes.append(client.get("/livez").status_code)
-                assert [kept] == client._transport._pool.connections  # type: ignore[attr-defined]
+                assert [kept] == client._transport._pool.connections  # type: ignore[attr-defined]  # as above
                 return codes
 
         assert [200, 200] == await anyio.to_thread.run_sync(use)

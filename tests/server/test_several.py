@@ -18,7 +18,7 @@ def two(production: Production, postgres_url: str) -> tuple[Server, Server]:
     upgrade_database(Settings.model_validate({"database": {"url": postgres_url}}))
     servers = [production.launch(DATABASE__URL=postgres_url) for _ in range(2)]
     for server in servers:
-        eventually(lambda server=server: bool(server.events("server.started")), server.log())  # type: ignore[misc]
+        eventually(lambda server=server: bool(server.events("server.started")), server.log())  # type: ignore[misc]  # mypy cannot infer a lambda with a default
     return servers[0], servers[1]
 
 

@@ -140,7 +140,7 @@ def test_sessions_can_be_listed_by_state(api: Api, project_id: str, clock: Clock
     found = [set(everything(sessions_of(api, project_id, state), 2)) for state in states]
 
     assert [set(made[1::2]), set(made[::2]), set(made)] == found
-    assert ["state"] == failure(lambda: sessions_of(api, project_id, 9)(0, "")).fields  # type: ignore[arg-type]
+    assert ["state"] == failure(lambda: sessions_of(api, project_id, 9)(0, "")).fields  # type: ignore[arg-type]  # a number that no state has
 
 
 def test_what_is_made_in_between_moves_nothing(api: Api, project_id: str, clock: Clock) -> None:
@@ -247,7 +247,7 @@ def test_names_every_bad_field_at_once(api: Api) -> None:
     """A token is not called another list's where the request does not say which list it means."""
     token = paging.next_token("other", (1, "x"))
     lists: list[Callable[[], object]] = [
-        partial(sessions_of(api, "x", 99), -1, "!"),  # type: ignore[arg-type]
+        partial(sessions_of(api, "x", 99), -1, "!"),  # type: ignore[arg-type]  # as above
         partial(sessions_of(api, "x"), -1, token),
         partial(roles_of(api, "x"), -1, "!"),
         partial(projects_of(api), -1, "!"),

@@ -273,7 +273,7 @@ class TestImportOpenTok:
 
     def test_a_credential_is_required(self, api: Api) -> None:
         """One of the two."""
-        request = project_pb2.ImportProjectRequest(project_id="x", default_format=99)  # type: ignore[arg-type]
+        request = project_pb2.ImportProjectRequest(project_id="x", default_format=99)  # type: ignore[arg-type]  # a number that no format has
         none = project_pb2.ImportProjectRequest(default_format=VONAGE)
 
         fields = [failure(partial(api.projects.ImportProject, one)).fields for one in (request, none)]

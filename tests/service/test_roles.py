@@ -102,9 +102,9 @@ def test_names_every_bad_field_at_once(api: Api, project_id: str) -> None:
 def test_names_what_cannot_be_read_with_all_else(api: Api, project_id: str) -> None:
     """A project id, a permission and a mask that there is not, together with what is too long."""
     create = role_pb2.CreateRoleRequest(project_id="x", name="Host!", description="x" * 257)
-    create.permissions.append(99)  # type: ignore[arg-type]
+    create.permissions.append(99)  # type: ignore[arg-type]  # a number that no permission has
     update = role_pb2.UpdateRoleRequest(project_id="x", name="Host!", description="x" * 257)
-    update.permissions.append(99)  # type: ignore[arg-type]
+    update.permissions.append(99)  # type: ignore[arg-type]  # as above
     update.update_mask.paths.extend(["permissions", "description", "name"])
 
     failures = [failure(lambda: api.roles.CreateRole(create)), failure(lambda: api.roles.UpdateRole(update))]
@@ -126,7 +126,7 @@ def test_a_project_outside_the_grant_goes_before_what_is_wrong(connect: Connect)
 def test_refuses_a_permission_that_there_is_not(api: Api, project_id: str, permission: int) -> None:
     """UNSPECIFIED is none either."""
     request = role_pb2.CreateRoleRequest(project_id=project_id, name="host", permissions=[PUBLISH])
-    request.permissions.append(permission)  # type: ignore[arg-type]
+    request.permissions.append(permission)  # type: ignore[arg-type]  # as above
 
     assert ["permissions[1]"] == failure(lambda: api.roles.CreateRole(request)).fields
 

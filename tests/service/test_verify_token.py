@@ -373,9 +373,9 @@ def test_of_several_reasons_the_first_is_given(api: Api, place: Place, clock: Cl
     [
         (token_pb2.VerifyTokenRequest(), ["token"]),
         (token_pb2.VerifyTokenRequest(token="x", session_id="x" * 256), ["session_id"]),
-        (token_pb2.VerifyTokenRequest(token="x", required_permissions=[0]), ["required_permissions[0]"]),  # type: ignore[list-item]
+        (token_pb2.VerifyTokenRequest(token="x", required_permissions=[0]), ["required_permissions[0]"]),  # type: ignore[list-item]  # UNSPECIFIED, which is refused
         (
-            token_pb2.VerifyTokenRequest(session_id="x" * 256, required_permissions=[PUBLISH, 99]),  # type: ignore[list-item]
+            token_pb2.VerifyTokenRequest(session_id="x" * 256, required_permissions=[PUBLISH, 99]),  # type: ignore[list-item]  # a number that no permission has
             ["token", "session_id", "required_permissions[1]"],
         ),
     ],

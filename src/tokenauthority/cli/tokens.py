@@ -109,7 +109,7 @@ def inspect(token: str) -> None:
 
 
 def _given(token: str) -> str:
-    return read_text("-", "token") if token == "-" else token  # noqa: S105 - "-" is no token, it stands for standard input
+    return read_text("-", "token") if token == "-" else token  # noqa: S105 - no token: "-" stands for standard input
 
 
 def _show_verdict(answer: Record) -> None:
