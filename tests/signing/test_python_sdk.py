@@ -40,9 +40,9 @@ made_session_ids = st.builds(
     make_session_id,
     st.just(PROJECT),
     st.sampled_from(["", "12.34.56.78", "255.255.255.255"]),
-    st.booleans(),
-    st.integers(0, 4_102_444_800_000).map(Millis),
-    st.binary(min_size=18, max_size=18),
+    relayed=st.booleans(),
+    now=st.integers(0, 4_102_444_800_000).map(Millis),
+    random=st.binary(min_size=18, max_size=18),
 )
 
 
