@@ -58,7 +58,7 @@ class _LazyGroup(click.Group):
             return None
         command = getattr(import_module(f"tokenauthority.cli.{COMMANDS[cmd_name].module}"), cmd_name)
         if not isinstance(command, click.Command):
-            raise TypeError(f"the table above has {cmd_name}, which is no command")
+            raise TypeError(f"COMMANDS names {cmd_name}, which is no click command")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click passes it by place
