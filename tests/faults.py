@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from tests.authority import WAIT, RunningAuthority
-from tokenauthority.domain.change import Change
+from tokenauthority.domain.change import Change, Cursor
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.domain.project import Project
 from tokenauthority.domain.session import Session
@@ -60,13 +60,13 @@ class FaultyStore(MemoryStore):
         await self._pass()
         return await super().get_session(session_id)
 
-    async def changes_after(self, sequence: int, limit: int) -> Sequence[Change]:
+    async def changes_after(self, cursor: Cursor, limit: int) -> Sequence[Change]:
         """See `Store`."""
         if self.unreadable:
             raise UnavailableError.store()
         if self.failure is not None:
             raise self.failure
-        return await super().changes_after(sequence, limit)
+        return await super().changes_after(cursor, limit)
 
     async def _pass(self) -> None:
         if not self._open.is_set():

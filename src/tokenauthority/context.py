@@ -39,6 +39,7 @@ class AuditRecord:
 
     `items` is how many tokens a batch asks for, `tokens` tells those that it got apart; `token_ids` has their ids, as
     it has that of a single token. `changes` are the new values of an update, as `field=value`.
+    `key_id` is that of a signing key, and `comment` what the caller wrote to it or to a revocation.
     `time` and `duration_us` are UTC milliseconds and elapsed microseconds; `lifetime` is in seconds; `code` is the name
     of the gRPC status, `reason` of the ErrorReason or InactiveReason.
     """
@@ -57,6 +58,8 @@ class AuditRecord:
     lifetime: int | None = None
     subject: str = ""
     object_id: str = ""
+    key_id: str = ""
+    comment: str = ""
     token_ids: tuple[str, ...] = ()
     items: int | None = None
     tokens: tuple[AuditedToken, ...] = ()

@@ -6,6 +6,7 @@ from typing import Any
 
 from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
 from tokenauthority.domain.project import Credential, CredentialKind, Project
+from tokenauthority.domain.revocation import Revocation, TargetKind
 from tokenauthority.domain.role import Permission, Role
 from tokenauthority.domain.session import RepeatKey, Session, SessionSpec
 from tokenauthority.domain.times import Millis, Seconds
@@ -76,3 +77,16 @@ def make_key(key_id: str = "key-1", **overrides: Any) -> StoredKey:
         "sealed": b"\x00sealed key\xff",
     }
     return StoredKey(key_id=key_id, **{**values, **overrides})
+
+
+def make_revocation(revocation_id: str = "rev_1", **overrides: Any) -> Revocation:
+    """A revocation of one token of PROJECT."""
+    values = {
+        "project_id": PROJECT,
+        "kind": TargetKind.TOKEN,
+        "target": "token-1",
+        "issued_before": Seconds(1_800_000_000),
+        "comment": "läuft aus",
+        "create_time": NOW,
+    }
+    return Revocation(revocation_id=revocation_id, **{**values, **overrides})

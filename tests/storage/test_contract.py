@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import attrs
+import msgspec
 import pytest
 
 from tests.storage.builders import (
@@ -19,10 +20,11 @@ from tests.storage.builders import (
     make_key,
     make_project,
     make_repeat,
+    make_revocation,
     make_role,
     make_session,
 )
-from tokenauthority.domain.change import Change, ChangeKind
+from tokenauthority.domain.change import Change, ChangeKind, Cursor, HistoryLostError
 from tokenauthority.domain.errors import (
     AlreadyExistsError,
     InvalidRequestError,
@@ -32,8 +34,10 @@ from tokenauthority.domain.errors import (
     TokenAuthorityError,
     Violation,
 )
-from tokenauthority.domain.key import KeyState
+from tokenauthority.domain.key import KeyState, StoredKey
 from tokenauthority.domain.project import CredentialKind, Project
+from tokenauthority.domain.revocation import SessionEnd, TargetKind
+from tokenauthority.domain.revoked import CLOCK_MARGIN, oldest_kept
 from tokenauthority.domain.role import Permission, Role
 from tokenauthority.domain.session import ArchiveMode, MediaMode, Session, SessionSpec, SessionState
 from tokenauthority.domain.times import Millis, Seconds
@@ -50,8 +54,17 @@ async def _refusal(call: Awaitable[object], kind: type[TokenAuthorityError]) -> 
     return caught.value.reason
 
 
-async def _changes(store: Store, after: int = 0) -> list[tuple[ChangeKind, str, str]]:
-    return [(c.kind, c.project_id, c.subject) for c in await store.changes_after(after, 1000)]
+async def _changes(store: Store, after: Cursor | None = None) -> list[tuple[ChangeKind, str, str]]:
+    found = await store.changes_after(after or Cursor(), 1000)
+    return [(c.kind, c.project_id, c.subject) for c in found if c.kind is not ChangeKind.ORIGIN]
+
+
+async def _add_key(store: Store, key: StoredKey) -> Sequence[StoredKey]:
+    return await store.update_keys(lambda ring: [*ring, key])
+
+
+async def _add_first_key(store: Store, key: StoredKey) -> Sequence[StoredKey]:
+    return await store.update_keys(lambda ring: ring or [key])
 
 
 class TestProjects:
@@ -217,7 +230,7 @@ class TestProjects:
         assert Reason.PROJECT_NOT_FOUND == await _refusal(
             store.update_project(PROJECT, lambda project: project), NotFoundError
         )
-        assert 0 == await store.last_change()
+        assert [] == await _changes(store)
 
 
 class TestSecrets:
@@ -631,21 +644,39 @@ class TestSessions:
 class TestKeys:
     """The signing keys of the authority."""
 
-    async def test_keeps_the_first_key(self, store: Store) -> None:
-        """The first key is kept whole; a second one gives way to it."""
-        first = make_key(retire_time=later(1), expire_time=later(2))
+    async def test_keeps_a_ring_whole(self, store: Store) -> None:
+        """Keys are kept with every field, answered, and made, changed and forgotten as the change says."""
+        first = make_key(sign_until=later(3), location="pkcs11:id=%01")
+        answers = [await store.update_keys(lambda _: [first])]
+        retired = attrs.evolve(first, state=KeyState.RETIRED, retire_time=later(1), expire_time=later(2))
+        second = make_key("key-2", create_time=later(1))
+        answers.append(await store.update_keys(lambda ring: [*(retired for _ in ring), second]))
+        answers.append(await store.update_keys(lambda ring: ring[:1]))
 
-        answers = [await store.add_first_key(first), await store.add_first_key(make_key("key-2"))]
+        assert [[first], [second, retired], [second]] == [list(answer) for answer in answers]
+        assert [second] == list(await store.list_keys())
+        assert ["key-1", "key-1", "key-2", "key-1"] == [subject for _, _, subject in await _changes(store)]
 
-        assert [first, first] == answers
-        assert [first] == list(await store.list_keys())
+    async def test_a_ring_that_stays_as_it_is_tells_nothing(self, store: Store) -> None:
+        """What did not change is not told, and a change that refuses writes nothing."""
+        await store.update_keys(lambda _: [make_key()])
+        before = await store.last_change()
+
+        def refuse(_: Sequence[StoredKey]) -> Sequence[StoredKey]:
+            raise PreconditionError(Reason.KEY_STATE, "key-1", "no")
+
+        await store.update_keys(lambda ring: ring)
+        reason = await _refusal(store.update_keys(refuse), PreconditionError)
+
+        assert Reason.KEY_STATE is reason
+        assert before == await store.last_change()
 
     async def test_lists_keys_newest_first(self, store: Store) -> None:
         """Keys come newest first, ties by descending id."""
         keys = [make_key(name, state=KeyState.PREPARED, activate_time=None) for name in ("a", "B")]
         newest = make_key("0", create_time=later(1))
         for key in (*keys, newest):
-            await store.add_first_key(key)
+            await _add_key(store, key)
 
         assert [newest, *keys] == list(await store.list_keys())
 
@@ -656,21 +687,127 @@ class TestKeys:
     async def test_concurrent_starts_make_one_key(self, store: Store, second_store: Store) -> None:
         """Servers that start at once agree on one key."""
         answers = await asyncio.gather(
-            *((store, second_store)[n % 2].add_first_key(make_key(f"key-{n}")) for n in range(20))
+            *(_add_first_key((store, second_store)[n % 2], make_key(f"key-{n}")) for n in range(20))
+        )
+        [key] = answers[0]
+
+        assert [[key]] * 20 == [list(answer) for answer in answers]
+        assert [key] == list(await store.list_keys())
+        assert [(ChangeKind.KEY, "", key.key_id)] == await _changes(store)
+
+
+class TestRevocations:
+    """What takes tokens out of force before they expire."""
+
+    async def test_keeps_one_revocation_of_each_target(self, store: Store) -> None:
+        """A later moment takes the place of an earlier one under the same id; an earlier one changes nothing."""
+        await store.create_project(make_project())
+        first = await store.revoke(make_revocation())
+        later_moment = make_revocation("rev_2", issued_before=Seconds(first.issued_before + 5), comment="again")
+        second = await store.revoke(later_moment)
+        told = await store.last_change()
+        third = await store.revoke(make_revocation("rev_3"))
+        other = await store.revoke(make_revocation("rev_4", kind=TargetKind.SUBJECT))
+
+        kept = msgspec.structs.replace(later_moment, revocation_id="rev_1")
+        assert [make_revocation(), kept, kept] == [first, second, third]
+        assert [kept, other] == list(await store.list_revocations(after="", limit=9, now=NOW))
+        assert [(ChangeKind.REVOCATION, PROJECT, "rev_4")] == await _changes(store, told)
+
+    async def test_refuses_a_revocation_in_an_absent_project(self, store: Store) -> None:
+        """Only a project that exists has tokens to take back."""
+        assert Reason.PROJECT_NOT_FOUND == await _refusal(store.revoke(make_revocation()), NotFoundError)
+
+    async def test_concurrent_revocations_of_one_target_are_one(self, store: Store, second_store: Store) -> None:
+        """The latest moment stays, whoever comes last."""
+        await store.create_project(make_project())
+        await asyncio.gather(
+            *(
+                (store, second_store)[n % 2].revoke(
+                    make_revocation(f"rev_{n}", issued_before=Seconds(1_800_000_000 + n))
+                )
+                for n in range(20)
+            )
         )
 
-        assert [answers[0]] * 20 == answers
-        assert [answers[0]] == list(await store.list_keys())
-        assert [(ChangeKind.KEY, "", answers[0].key_id)] == await _changes(store)
+        [kept] = await store.list_revocations(after="", limit=9, now=NOW)
+
+        assert 1_800_000_019 == kept.issued_before
+
+    async def test_pages_revocations_by_id_and_leaves_out_what_is_over(self, store: Store) -> None:
+        """Every revocation that may still cover a token comes once, in the order of the ids."""
+        await store.create_project(make_project())
+        oldest = oldest_kept(NOW)
+        for n in range(5):
+            moment = Seconds(oldest - 1) if n == 2 else oldest
+            await store.revoke(make_revocation(f"rev_{n}", target=str(n), issued_before=moment))
+
+        first = await store.list_revocations(after="", limit=3, now=NOW)
+        second = await store.list_revocations(after=first[-1].revocation_id, limit=3, now=NOW)
+
+        assert [["rev_0", "rev_1", "rev_3"], ["rev_4"]] == [[r.revocation_id for r in page] for page in (first, second)]
+
+    async def test_prunes_revocations_that_are_over(self, store: Store) -> None:
+        """What can cover no token any more goes, a day after that, and not before."""
+        await store.create_project(make_project())
+        kept = await store.revoke(make_revocation())
+        margin = 1000 * CLOCK_MARGIN
+
+        before = await store.prune(Millis(kept.expire_time + margin))
+        after = await store.prune(Millis(kept.expire_time + margin + 1000))
+
+        assert (0, 1) == (before, after)
+
+    async def test_pages_ended_sessions_by_their_end(self, store: Store) -> None:
+        """Sessions that ended since a moment come once each, oldest end first, ties by id."""
+        await store.create_project(make_project())
+        for name, end in (("2_a", 5), ("2_c", 7), ("2_b", 7), ("2_d", 9)):
+            await store.end_session(make_session(name), later(end))
+        await store.create_session(make_session("2_e"), None)
+
+        first = await store.list_session_ends(since=later(6), after=(later(6), ""), limit=2)
+        last = first[-1]
+        second = await store.list_session_ends(since=later(6), after=(last.end_time, last.session_id), limit=2)
+
+        assert [("2_b", later(7)), ("2_c", later(7)), ("2_d", later(9))] == [
+            (end.session_id, end.end_time) for end in (*first, *second)
+        ]
+
+    async def test_tells_the_events_among_changes(self, store: Store) -> None:
+        """Revocations and ended sessions come by the number of their change, as they are now; others do not."""
+        await store.create_project(make_project())
+        await store.end_session(make_session(), later(5))
+        await store.revoke(make_revocation())
+        changes = await store.changes_after(Cursor(), 100)
+
+        events = await store.events_of(changes)
+
+        by_kind = {change.kind: events[change.sequence] for change in changes if change.sequence in events}
+        assert {
+            ChangeKind.SESSION_END: SessionEnd(session_id="2_session", project_id=PROJECT, end_time=later(5)),
+            ChangeKind.REVOCATION: make_revocation(),
+        } == by_kind
 
 
 class TestChanges:
     """The sequence that tells the servers of one store what became untrue."""
 
-    async def test_has_no_change_at_first(self, store: Store) -> None:
-        """A new store has no changes, and 0 stands for none."""
-        assert 0 == await store.last_change()
-        assert [] == list(await store.changes_after(0, 10))
+    async def test_begins_with_an_origin(self, store: Store) -> None:
+        """A new store has one change, so that every store has a place to follow it from."""
+        [origin] = await store.changes_after(Cursor(), 10)
+
+        assert ChangeKind.ORIGIN is origin.kind
+        assert origin.cursor == await store.last_change()
+        assert [] == list(await store.changes_after(origin.cursor, 10))
+
+    @pytest.mark.parametrize(("step", "other"), [(0, 1), (1, 0), (1_000_000, 0)])
+    async def test_refuses_to_go_on_from_a_place_of_another_history(self, store: Store, step: int, other: int) -> None:
+        """A place that the store does not know, by number or by mark, is told from one that nothing follows."""
+        await store.create_project(make_project())
+        last = await store.last_change()
+
+        with pytest.raises(HistoryLostError):
+            await store.changes_after(Cursor(last.sequence + step, last.mark + other), 10)
 
     async def test_every_change_is_told_once(self, store: Store) -> None:
         """Each method that makes something untrue tells of it, by kind, project and subject; no other does."""
@@ -683,7 +820,8 @@ class TestChanges:
         await store.delete_role(PROJECT, "host")
         session = await store.create_session(make_session(), make_repeat())
         await store.end_session(session, NOW)
-        await store.add_first_key(make_key())
+        await store.update_keys(lambda _: [make_key()])
+        await store.revoke(make_revocation())
         await store.prune(later(2 * DAY))
 
         told = await _changes(store)
@@ -694,6 +832,7 @@ class TestChanges:
             *[role] * 3,
             (ChangeKind.SESSION_END, PROJECT, session.session_id),
             (ChangeKind.KEY, "", "key-1"),
+            (ChangeKind.REVOCATION, PROJECT, "rev_1"),
         ] == told
 
     async def test_refusals_tell_nothing(self, store: Store) -> None:
@@ -712,16 +851,15 @@ class TestChanges:
 
     async def test_pages_in_order(self, store: Store) -> None:
         """Pages give every change above a number once, in order, up to the newest."""
+        start, found = await store.last_change(), list[Change]()
         for project_id in map(str, range(1, 8)):
             await store.create_project(make_project(project_id))
-
-        found: list[Change] = []
-        while page := await store.changes_after(found[-1].sequence if found else 0, 3):
+        while page := await store.changes_after(found[-1].cursor if found else start, 3):
             found += page
 
         assert list(map(str, range(1, 8))) == [change.subject for change in found]
         assert sorted({change.sequence for change in found}) == [change.sequence for change in found]
-        assert found[-1].sequence == await store.last_change()
+        assert found[-1].cursor == await store.last_change()
 
     async def test_follower_misses_nothing_while_writers_overlap(self, store: Store, second_store: Store) -> None:
         """Who follows from the last number that it saw sees every change, however writers overlap."""
@@ -735,7 +873,7 @@ class TestChanges:
             while len(seen) < len(names):
                 for change in await store.changes_after(last, 7):
                     seen.append(change.subject)
-                    last = change.sequence
+                    last = change.cursor
                 await asyncio.sleep(0)
             return seen
 
@@ -755,4 +893,4 @@ async def test_another_server_sees_what_was_kept(store: Store, second_store: Sto
         seen.append((await second_store.get_project(str(n + 1)) is not None, await second_store.last_change()))
 
     assert [(True, n + 1) for n in range(5)] == [(found, n + 1) for n, (found, _) in enumerate(seen)]
-    assert sorted({last for _, last in seen}) == [last for _, last in seen]
+    assert sorted({last.sequence for _, last in seen}) == [last.sequence for _, last in seen]

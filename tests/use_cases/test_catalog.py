@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from tests.authority import EVERYTHING, WAIT, make_caller
-from tests.use_cases.world import NOW, make_world, parts, platform_session, rsa_pem
+from tests.use_cases.world import NOW, make_server, make_world, platform_session, rsa_pem
 from tokenauthority.authority.catalog import Catalog
 from tokenauthority.authority.project_spec import ProjectSpec, VonageImport
 from tokenauthority.authority.vault import Vault
@@ -176,7 +176,7 @@ async def test_a_change_of_another_server_is_read_anew(kind: ChangeKind) -> None
     await world.catalog.role(world.project_id, "host")
     await world.catalog.session(world.session.session_id)
     subject = world.session.session_id if kind is ChangeKind.SESSION_END else world.project_id
-    world.catalog.apply(Change(sequence=1, kind=kind, project_id=world.project_id, subject=subject))
+    world.catalog.apply(Change(sequence=1, mark=1, kind=kind, project_id=world.project_id, subject=subject))
     before = store.reads
     await world.catalog.tenant(world.project_id)
     await world.catalog.role(world.project_id, "host")
@@ -206,7 +206,7 @@ async def test_it_keeps_no_more_than_its_bounds() -> None:
 async def test_what_does_not_exist_is_not_kept() -> None:
     """A project or session that is made a moment later is there at once, and probing fills no memory."""
     world = await make_world()
-    other, _, _, _ = parts(world.store, world.sealer)
+    other = make_server(world.store, world.sealer).catalog
 
     assert await other.tenant("77") is None
     assert await other.session("2_absent") is None

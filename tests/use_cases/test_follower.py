@@ -10,16 +10,16 @@ from collections.abc import Sequence
 import attrs
 
 from tests.authority import WAIT
-from tests.use_cases.world import NOW, World, make_world, parts
+from tests.use_cases.world import NOW, World, make_server, make_world
 from tokenauthority.authority.catalog import Catalog
 from tokenauthority.authority.follower import Follower
-from tokenauthority.authority.keys import Keys
 from tokenauthority.authority.vault import Vault
-from tokenauthority.domain.change import Change
+from tokenauthority.domain.change import Change, Cursor
 from tokenauthority.domain.errors import UnavailableError
-from tokenauthority.domain.key import Algorithm
+from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
 from tokenauthority.domain.role import Permission, Role
 from tokenauthority.domain.session import SessionState
+from tokenauthority.signing.keys import SigningKey
 from tokenauthority.signing.sealing import MasterKey, Sealer
 from tokenauthority.storage.memory import MemoryStore
 
@@ -35,21 +35,19 @@ class ChangingStore(MemoryStore):
         self.down = False
         self.asked = asyncio.Event()
 
-    async def changes_after(self, sequence: int, limit: int) -> Sequence[Change]:
+    async def changes_after(self, cursor: Cursor, limit: int) -> Sequence[Change]:
         """Changes, or an error while the store is down."""
         self.asked.set()
         if self.down:
             raise UnavailableError.store()
-        return await super().changes_after(sequence, limit)
+        return await super().changes_after(cursor, limit)
 
 
 async def second_server(world: World, interval: float = WAIT) -> tuple[Catalog, Follower]:
     """Another server of the world's store."""
-    catalog, keys, _, _ = parts(world.store, world.sealer)
-    follower = Follower(world.store, catalog, keys, lambda: NOW, interval)
-    await follower.start()
-    await keys.load(NOW)
-    return catalog, follower
+    server = make_server(world.store, world.sealer, interval=interval)
+    await server.follower.start()
+    return server.catalog, server.follower
 
 
 async def test_a_session_ended_elsewhere_is_ended_here() -> None:
@@ -93,7 +91,7 @@ async def test_more_changes_than_one_page_are_all_taken_in() -> None:
 
     await follower.catch_up()
 
-    assert await world.store.last_change() == follower._sequence
+    assert await world.store.last_change() == follower._cursor
 
 
 async def test_it_starts_at_the_newest_change() -> None:
@@ -102,7 +100,7 @@ async def test_it_starts_at_the_newest_change() -> None:
 
     _, follower = await second_server(world)
 
-    assert await world.store.last_change() == follower._sequence
+    assert await world.store.last_change() == follower._cursor
     assert follower.fresh
 
 
@@ -127,31 +125,34 @@ async def test_it_says_that_it_is_behind_while_the_store_is_down_and_catches_up_
 
 async def test_a_key_made_elsewhere_is_loaded() -> None:
     """A server that finds a new signing key can verify with it."""
-    store = MemoryStore()
-    sealer = Sealer(MasterKey.generate())
-    vault = Vault(sealer)
-    catalog = Catalog(store, vault)
-    ours, theirs = Keys(store, vault, Algorithm.ES256), Keys(store, vault, Algorithm.ES256)
-    follower = Follower(store, catalog, ours, lambda: NOW, WAIT)
-    await follower.start()
-    await theirs.load(NOW)
-    await follower.catch_up()
+    store, sealer = MemoryStore(), Sealer(MasterKey.generate())
+    ours, theirs = make_server(store, sealer), make_server(store, sealer)
+    await ours.follower.start()
+    made = await theirs.keys.prepare(Algorithm.EDDSA, NOW)
+    await ours.follower.catch_up()
 
-    assert theirs.ring.active.key_id == ours.ring.active.key_id
+    assert ours.keys.ring.verifying(made.key_id) is not None
 
 
 async def test_a_key_that_cannot_be_opened_is_noticed_and_does_not_stop_it() -> None:
     """A server under another master key is not fresh, and goes on asking."""
     store = MemoryStore()
-    ours = Keys(store, Vault(Sealer(MasterKey.generate())), Algorithm.ES256)
-    theirs = Keys(store, Vault(Sealer(MasterKey.generate())), Algorithm.ES256)
-    follower = Follower(store, Catalog(store, Vault(Sealer(MasterKey.generate()))), ours, lambda: NOW, WAIT)
-    await follower.start()
-    await theirs.load(NOW)
+    ours = make_server(store, Sealer(MasterKey.generate()))
+    await ours.follower.start()
+    signing = ours.keys.ring.active
+    foreign = StoredKey(
+        key_id="x" * 43,
+        algorithm=Algorithm.ES256,
+        state=KeyState.PREPARED,
+        create_time=NOW,
+        sealed=Vault(Sealer(MasterKey.generate())).seal_signing_key(SigningKey.generate(Algorithm.ES256)),
+    )
+    await store.update_keys(lambda ring: [*ring, foreign])
 
-    await follower.catch_up()
+    await ours.follower.catch_up()
 
-    assert not follower.fresh
+    assert not ours.follower.fresh
+    assert signing is ours.keys.ring.active
 
 
 async def test_it_goes_on_asking_while_the_store_is_down() -> None:

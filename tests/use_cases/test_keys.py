@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.use_cases.world import NOW
+from tests.use_cases.world import NOW, ROTATION
 from tokenauthority.authority.keys import Keys
 from tokenauthority.authority.vault import Vault
 from tokenauthority.domain.key import Algorithm, KeyState
@@ -16,43 +16,44 @@ from tokenauthority.storage.memory import MemoryStore
 
 @pytest.mark.parametrize("algorithm", Algorithm)
 async def test_the_first_server_makes_a_key_of_the_configured_algorithm(algorithm: Algorithm) -> None:
-    """A new store has one ACTIVE key after the first load, and the JWKS shows it."""
-    keys = Keys(MemoryStore(), Vault(Sealer(MasterKey.generate())), algorithm)
+    """A new store has one key that signs and one at hand after the first load, and the JWKS shows both."""
+    keys = Keys(MemoryStore(), Vault(Sealer(MasterKey.generate())), algorithm, ROTATION)
     await keys.load(NOW)
 
     stored = await keys.stored()
 
-    assert [(KeyState.ACTIVE, algorithm, NOW, NOW)] == [
+    assert {(KeyState.ACTIVE, algorithm, NOW, NOW), (KeyState.PREPARED, algorithm, NOW, None)} == {
         (key.state, key.algorithm, key.create_time, key.activate_time) for key in stored
-    ]
-    assert [keys.ring.active.key_id] == [jwk["kid"] for jwk in keys.key_set.keys]
+    }
+    assert 2 == len(stored)
+    assert {key.key_id for key in stored} == {jwk["kid"] for jwk in keys.key_set.keys}
 
 
 async def test_servers_that_start_together_share_one_key() -> None:
     """Whoever comes second uses the first one's."""
     store, vault = MemoryStore(), Vault(Sealer(MasterKey.generate()))
-    servers = [Keys(store, vault, Algorithm.ES256) for _ in range(5)]
+    servers = [Keys(store, vault, Algorithm.ES256, ROTATION) for _ in range(5)]
     await asyncio.gather(*(keys.load(NOW) for keys in servers))
 
     assert 1 == len({keys.ring.active.key_id for keys in servers})
-    assert 1 == len(await servers[0].stored())
+    assert 2 == len(await servers[0].stored())
 
 
 async def test_refuses_a_ring_that_another_master_key_sealed() -> None:
     """A wrong master key is an error at once, and not a second key."""
     store = MemoryStore()
-    await Keys(store, Vault(Sealer(MasterKey.generate())), Algorithm.ES256).load(NOW)
-    other = Keys(store, Vault(Sealer(MasterKey.generate())), Algorithm.ES256)
+    await Keys(store, Vault(Sealer(MasterKey.generate())), Algorithm.ES256, ROTATION).load(NOW)
+    other = Keys(store, Vault(Sealer(MasterKey.generate())), Algorithm.ES256, ROTATION)
 
     with pytest.raises(SealBrokenError):
         await other.load(NOW)
 
-    assert 1 == len(await store.list_keys())
+    assert 2 == len(await store.list_keys())
 
 
 async def test_there_is_no_ring_before_it_is_loaded() -> None:
     """A wiring mistake shows as one."""
-    keys = Keys(MemoryStore(), Vault(Sealer(MasterKey.generate())), Algorithm.ES256)
+    keys = Keys(MemoryStore(), Vault(Sealer(MasterKey.generate())), Algorithm.ES256, ROTATION)
 
     with pytest.raises(LookupError):
         _ = keys.ring

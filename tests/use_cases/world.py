@@ -5,30 +5,42 @@ from __future__ import annotations
 import base64
 import functools
 
+from collections.abc import Callable
+
 import attrs
 
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from tests.authority import EVERYTHING, make_caller
+from tests.authority import EVERYTHING, WAIT, make_caller
 from tokenauthority.authority.catalog import Catalog
+from tokenauthority.authority.feed import Feed
+from tokenauthority.authority.follower import Follower
 from tokenauthority.authority.generate import Generate
 from tokenauthority.authority.keys import Keys
 from tokenauthority.authority.project_spec import ProjectSpec
 from tokenauthority.authority.projects import Projects
+from tokenauthority.authority.revocations import Revocations
+from tokenauthority.authority.revoke import Revoke
 from tokenauthority.authority.sessions import Sessions
 from tokenauthority.authority.vault import Vault
 from tokenauthority.authority.verify import Verify
+from tokenauthority.authority.watch import Watch
 from tokenauthority.domain.key import Algorithm
+from tokenauthority.domain.rotation import Rotation
 from tokenauthority.domain.session import Session, SessionSpec
 from tokenauthority.domain.times import Millis, Seconds
 from tokenauthority.signing.sealing import MasterKey, Sealer
 from tokenauthority.storage.memory import MemoryStore
+from tokenauthority.storage.store import Store
 
 
 NOW = Millis(1_800_000_000_123)
 ISSUER = "https://authority.example"
 LEEWAY = Seconds(30)
+PERIOD = Millis(30 * 24 * 3600 * 1000)
+PUBLICATION = Millis(300_000)
+ROTATION = Rotation(period=PERIOD, publication=PUBLICATION)
 
 
 @attrs.frozen(kw_only=True)
@@ -37,6 +49,7 @@ class World:
 
     store: MemoryStore
     sealer: Sealer
+    server: Server
     catalog: Catalog
     keys: Keys
     projects: Projects
@@ -48,29 +61,69 @@ class World:
     session: Session
 
 
-def parts(store: MemoryStore, sealer: Sealer) -> tuple[Catalog, Keys, Projects, Sessions]:
-    """What a server builds over *store*."""
+@attrs.frozen(kw_only=True)
+class Server:
+    """What one server has at hand of a store."""
+
+    catalog: Catalog
+    keys: Keys
+    revocations: Revocations
+    feed: Feed
+    follower: Follower
+    projects: Projects
+    sessions: Sessions
+    generate: Generate
+    verify: Verify
+    revoke: Revoke
+    watch: Watch
+
+
+def make_server(
+    store: Store,
+    sealer: Sealer,
+    *,
+    interval: float = WAIT,
+    clock: Callable[[], Millis] = lambda: NOW,
+    buffer: int = 100,
+) -> Server:
+    """A server of *store*, which has not read anything yet."""
     vault = Vault(sealer)
-    catalog = Catalog(store, vault)
-    return catalog, Keys(store, vault, Algorithm.ES256), Projects(store, catalog, vault), Sessions(store, catalog)
+    catalog, keys = Catalog(store, vault), Keys(store, vault, Algorithm.ES256, ROTATION)
+    revocations, feed = Revocations(store, 1000), Feed(buffer)
+    follower = Follower(store, catalog, keys, revocations, feed, clock=clock, interval=interval)
+    verify = Verify(catalog, keys, revocations, follower, issuer=ISSUER, leeway=LEEWAY, max_staleness=WAIT)
+    return Server(
+        catalog=catalog,
+        keys=keys,
+        revocations=revocations,
+        feed=feed,
+        follower=follower,
+        projects=Projects(store, catalog, vault),
+        sessions=Sessions(store, catalog),
+        generate=Generate(catalog, keys, ISSUER),
+        verify=verify,
+        revoke=Revoke(store, catalog, verify, revocations, follower.hurry),
+        watch=Watch(store, feed, follower, clock),
+    )
 
 
 async def make_world(store: MemoryStore | None = None) -> World:
     """A world as of NOW."""
     store, sealer = store or MemoryStore(), Sealer(MasterKey.generate())
-    catalog, keys, projects, sessions = parts(store, sealer)
-    await keys.load(NOW)
-    project, secret = await projects.create(ProjectSpec(), EVERYTHING, NOW)
-    session = await sessions.create(project.project_id, SessionSpec(), "", make_caller(), NOW)
+    server = make_server(store, sealer)
+    await server.follower.start()
+    project, secret = await server.projects.create(ProjectSpec(), EVERYTHING, NOW)
+    session = await server.sessions.create(project.project_id, SessionSpec(), "", make_caller(), NOW)
     return World(
         store=store,
         sealer=sealer,
-        catalog=catalog,
-        keys=keys,
-        projects=projects,
-        sessions=sessions,
-        generate=Generate(catalog, keys, ISSUER),
-        verify=Verify(catalog, keys, ISSUER, LEEWAY),
+        server=server,
+        catalog=server.catalog,
+        keys=server.keys,
+        projects=server.projects,
+        sessions=server.sessions,
+        generate=server.generate,
+        verify=server.verify,
         project_id=project.project_id,
         secret=secret.value,
         session=session,

@@ -41,6 +41,8 @@ class AuditLine(msgspec.Struct, omit_defaults=True, kw_only=True):
     lifetime: int | None = None
     subject: str = ""
     object_id: str = ""
+    key_id: str = ""
+    comment: str = ""
     token_ids: tuple[str, ...] = ()
     items: int | None = None
     tokens: tuple[AuditedToken, ...] = ()
@@ -70,6 +72,8 @@ class AuditLine(msgspec.Struct, omit_defaults=True, kw_only=True):
             lifetime=record.lifetime,
             subject=record.subject,
             object_id=record.object_id,
+            key_id=record.key_id,
+            comment=record.comment,
             token_ids=record.token_ids,
             items=record.items,
             tokens=record.tokens,

@@ -141,6 +141,12 @@ class Catalog:
         elif kind is ChangeKind.PROJECT:
             self._tenants.pop(project_id, None)
 
+    def clear(self) -> None:
+        """Read everything anew: the store was put back to an earlier day, or this server was away for too long."""
+        self._epoch += 1
+        for cache in (self._tenants, self._applications, self._roles, self._sessions):
+            cache.clear()
+
     def apply(self, change: Change) -> None:
         """Take in a change that another server made, or this one."""
         self.forget(change.kind, change.project_id, change.subject)

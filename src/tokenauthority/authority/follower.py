@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from tokenauthority.domain.change import ChangeKind
+from tokenauthority.authority.feed import entries_of
+from tokenauthority.domain.change import ChangeKind, Cursor, HistoryLostError
 from tokenauthority.domain.errors import UnavailableError
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tokenauthority.authority.catalog import Catalog
+    from tokenauthority.authority.feed import Feed
     from tokenauthority.authority.keys import Keys
+    from tokenauthority.authority.revocations import Revocations
+    from tokenauthority.domain.change import Change
     from tokenauthority.domain.times import Millis
     from tokenauthority.storage.store import Store
 
@@ -25,47 +30,73 @@ _BATCH: Final = 1000
 
 
 class Follower:
-    """Asks the store for changes every *interval* seconds. `fresh` says whether the last look worked."""
+    """Asks the store for changes every *interval* seconds. `fresh` says whether the last look worked.
+
+    What it finds goes into the catalog, the ring and the revocations first, and to those who watch after that.
+    """
 
     def __init__(
-        self, store: Store, catalog: Catalog, keys: Keys, clock: Callable[[], Millis], interval: float
+        self,
+        store: Store,
+        catalog: Catalog,
+        keys: Keys,
+        revocations: Revocations,
+        feed: Feed,
+        *,
+        clock: Callable[[], Millis],
+        interval: float,
     ) -> None:
         self._store = store
         self._catalog = catalog
         self._keys = keys
+        self._revocations = revocations
+        self._feed = feed
         self._clock = clock
         self._interval = interval
-        self._sequence = 0
+        self._cursor = Cursor()
         self._ring_changed = False
         self._failure = ""
         self._logger = structlog.stdlib.get_logger(__name__)
+        self._seen = monotonic()
+        self._look = asyncio.Event()
         self.fresh = False
 
     async def start(self) -> None:
         """Begin at the newest change; to be called before anything is cached.
 
         Raises:
+            SealBrokenError: the master key does not open the key ring.
             UnavailableError: the store cannot be read.
         """
-        self._sequence = await self._store.last_change()
-        self.fresh = True
+        await self._begin()
+        await self._keys.load(self._clock())
+        self._note(fresh=True)
 
     async def run(self) -> None:
         """Follow until cancelled; a store that cannot be read is asked again."""
         while True:
-            await asyncio.sleep(self._interval)
+            self._look.clear()
             await self.catch_up()
+            try:
+                async with asyncio.timeout(self._interval):
+                    await self._look.wait()
+            except TimeoutError:
+                continue
+
+    def hurry(self) -> None:
+        """Look now: this server has changed something that others wait for."""
+        self._look.set()
+
+    def age(self) -> float:
+        """Seconds since the last look that worked: how old what is at hand may be."""
+        return monotonic() - self._seen
 
     async def catch_up(self) -> None:
         """Take in every change since the last look."""
         try:
-            while changes := await self._store.changes_after(self._sequence, _BATCH):
-                for change in changes:
-                    self._catalog.apply(change)
-                self._ring_changed |= any(change.kind is ChangeKind.KEY for change in changes)
-                self._sequence = changes[-1].sequence
+            await self._take_in()
             if self._ring_changed:
-                await self._keys.load(self._clock())
+                await self._keys.refresh()
                 self._ring_changed = False
             self._note(fresh=True)
         except UnavailableError:
@@ -75,8 +106,36 @@ class Follower:
             # with what it has, and must not stop following either.
             self._note(fresh=False, error=error)
 
+    async def _take_in(self) -> None:
+        try:
+            while changes := await self._store.changes_after(self._cursor, _BATCH):
+                await self._apply(changes)
+        except HistoryLostError:
+            self._logger.warning("follower.history_lost", sequence=self._cursor.sequence)
+            self._ring_changed = True
+            await self._begin()
+
+    async def _apply(self, changes: Sequence[Change]) -> None:
+        entries = await entries_of(self._store, changes)
+        for change in changes:
+            self._catalog.apply(change)
+        self._revocations.apply(entry.event for entry in entries)
+        self._ring_changed |= any(change.kind is ChangeKind.KEY for change in changes)
+        self._cursor = changes[-1].cursor
+        self._feed.publish(entries, self._cursor)
+
+    async def _begin(self) -> None:
+        """Read everything anew, as of a place that is read first: what changes meanwhile is then taken in twice."""
+        cursor = await self._store.last_change()
+        self._catalog.clear()
+        await self._revocations.load(self._clock())
+        self._cursor = cursor
+        self._feed.begin(cursor)
+
     def _note(self, *, fresh: bool, error: Exception | None = None) -> None:
         if error is not None and str(error) != self._failure:
-            self._logger.error("follower.failed", sequence=self._sequence, exc_info=error)
+            self._logger.error("follower.failed", sequence=self._cursor.sequence, exc_info=error)
         self._failure = "" if error is None else str(error)
         self.fresh = fresh
+        if fresh:
+            self._seen = monotonic()

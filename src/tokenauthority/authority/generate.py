@@ -21,6 +21,7 @@ from tokenauthority.domain.errors import (
     Violation,
 )
 from tokenauthority.domain.policy import Granted, Refused, decide
+from tokenauthority.domain.times import in_millis
 from tokenauthority.domain.token import (
     MAX_BATCH,
     MintedToken,
@@ -158,7 +159,7 @@ class Generate:
             issuer=self._issuer,
         )
         if native:
-            signing_key = self._keys.ring.active
+            signing_key = self._keys.signing(in_millis(granted.issue_time))
             encoded, key_id = session_jwt.encode(claims, signing_key), signing_key.key_id
         elif token_format is TokenFormat.VONAGE_JWT and keys.vonage is not None:
             encoded, key_id = vonage_jwt.encode(claims, keys.vonage), keys.vonage.key_id

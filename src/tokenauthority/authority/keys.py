@@ -1,9 +1,17 @@
-"""The authority's own signing keys: makes the first one, keeps the ring at hand, shows it."""
+"""The authority's own signing keys: keeps the ring at hand and in its course of life, by itself and by hand."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
 
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import attrs
+import structlog
+
+from tokenauthority.domain import rotation
+from tokenauthority.domain.errors import Reason, UnavailableError
 from tokenauthority.domain.key import KeyState, StoredKey
 from tokenauthority.signing.jwks import JsonWebKeySet
 from tokenauthority.signing.keyring import KeyRing
@@ -11,47 +19,137 @@ from tokenauthority.signing.keys import SigningKey
 
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tokenauthority.authority.vault import Vault
     from tokenauthority.domain.key import Algorithm
+    from tokenauthority.domain.rotation import Rotation
     from tokenauthority.domain.times import Millis
+    from tokenauthority.signing.keyring import RingKey
     from tokenauthority.storage.store import Store
+
+
+_LOOK: Final = 30.0
+"""Seconds between two looks whether something is due; the clock may have been set meanwhile."""
+
+_STEPS: Final = 4
+"""What may be due at once: to forget, to rotate, and to take in a first and a second key."""
 
 
 class Keys:
     """The ring as this server knows it. `load` comes first."""
 
-    def __init__(self, store: Store, vault: Vault, algorithm: Algorithm) -> None:
+    def __init__(self, store: Store, vault: Vault, algorithm: Algorithm, rotation: Rotation) -> None:
         self._store = store
         self._vault = vault
         self._algorithm = algorithm
+        self._rotation = rotation
+        self._turn = asyncio.Lock()
+        self._stored: Sequence[StoredKey] = ()
+        self._opened: dict[str, RingKey] = {}
         self._ring: KeyRing | None = None
         self._key_set: JsonWebKeySet | None = None
+        self._look = asyncio.Event()
+        self._logger = structlog.stdlib.get_logger(__name__)
 
     async def load(self, now: Millis) -> None:
-        """Read the ring; where there is no key yet, make one. Servers that start together make one between them.
+        """Read the ring, and do what is due; where there is no key yet, make one.
+
+        Servers that start together make one between them.
 
         Raises:
             SealBrokenError: the master key is not the one that sealed the ring.
             UnavailableError: the store cannot be read.
         """
-        stored = await self._store.list_keys()
-        if not any(key.state is KeyState.ACTIVE for key in stored):
-            fresh = SigningKey.generate(self._algorithm)
-            await self._store.add_first_key(
-                StoredKey(
-                    key_id=fresh.key_id,
-                    algorithm=fresh.algorithm,
-                    state=KeyState.ACTIVE,
-                    create_time=now,
-                    activate_time=now,
-                    sealed=self._vault.seal_signing_key(fresh),
-                )
-            )
-            stored = await self._store.list_keys()
-        self._ring = KeyRing(self._vault.open_signing_key(key) for key in stored)
-        self._key_set = JsonWebKeySet.of(self._ring)
+        await self.refresh()
+        await self.maintain(now)
+
+    async def refresh(self) -> None:
+        """Read the ring anew: another server has changed it.
+
+        Raises:
+            SealBrokenError, UnavailableError: as `load`; the ring stays as it was.
+        """
+        async with self._turn:
+            self._take(await self._store.list_keys())
+
+    async def maintain(self, now: Millis) -> None:
+        """Do what is due: prepare the next key, rotate, forget. Of several servers that would, one does.
+
+        Raises:
+            UnavailableError: the store cannot be written.
+        """
+        for _ in range(_STEPS):
+            if rotation.next_step(self._stored, self._algorithm, self._rotation, now) > now:
+                return
+            fresh = await self._fresh(self._algorithm, now)
+            await self._update(partial(rotation.maintained, fresh=fresh, rotation=self._rotation, now=now))
+
+    async def run(self, clock: Callable[[], Millis]) -> None:
+        """Maintain the ring until cancelled. While the store is away, what is at hand signs until its end."""
+        failed = False
+        while True:
+            try:
+                await self.maintain(clock())
+                failed = False
+            except Exception:
+                if not failed:
+                    self._logger.exception("keys.not_maintained")
+                failed = True
+            self._look.clear()
+            due = rotation.next_step(self._stored, self._algorithm, self._rotation, clock()) - clock()
+            # Never at once again: what could not be done a moment ago cannot be done now.
+            pause = min(_LOOK, max(1.0, due / 1000))
+            try:
+                async with asyncio.timeout(pause):
+                    await self._look.wait()
+            except TimeoutError:
+                continue
+
+    async def prepare(self, algorithm: Algorithm | None, now: Millis) -> StoredKey:
+        """A new PREPARED key, published from now on.
+
+        Raises:
+            PreconditionError: there are as many as there may be.
+            UnavailableError: the store cannot be written.
+        """
+        fresh = await self._fresh(algorithm or self._algorithm, now)
+        await self._update(lambda ring: rotation.prepared(ring, fresh))
+        return self._find(fresh.key_id)
+
+    async def activate(self, key_id: str, now: Millis) -> StoredKey:
+        """The key, ACTIVE.
+
+        Raises:
+            NotFoundError, PreconditionError, UnavailableError.
+        """
+        await self._update(lambda ring: rotation.activated(ring, key_id, self._rotation, now))
+        return self._find(key_id)
+
+    async def revoke(self, key_id: str, now: Millis) -> StoredKey:
+        """The key, REVOKED: out of the JWKS, and none of its tokens good.
+
+        Raises:
+            NotFoundError, PreconditionError, UnavailableError.
+        """
+        await self._update(lambda ring: rotation.revoked(ring, key_id, self._rotation, now))
+        return self._find(key_id)
+
+    def signing(self, now: Millis) -> SigningKey:
+        """The key that signs.
+
+        Raises:
+            UnavailableError: it is past its end; the store has been away for too long.
+        """
+        ring = self.ring
+        if ring.sign_until is not None and now >= ring.sign_until:
+            raise UnavailableError(Reason.SIGNING_KEY_ENDED, "the signing key has ended and could not be replaced yet")
+        return ring.active
+
+    def max_age(self, longest: int, now: Millis) -> int:
+        """For how many seconds the JWKS may be kept: *longest*, or until the ring is next going to change."""
+        due = rotation.next_step(self._stored, self._algorithm, self._rotation, now)
+        return max(0, min(longest, (due - now) // 1000))
 
     @property
     def ring(self) -> KeyRing:
@@ -70,3 +168,33 @@ class Keys:
     async def stored(self) -> Sequence[StoredKey]:
         """The ring as it is stored, newest first."""
         return await self._store.list_keys()
+
+    async def _fresh(self, algorithm: Algorithm, now: Millis) -> StoredKey:
+        # An RSA key takes a tenth of a second.
+        key = await asyncio.to_thread(SigningKey.generate, algorithm)
+        return StoredKey(
+            key_id=key.key_id,
+            algorithm=algorithm,
+            state=KeyState.PREPARED,
+            create_time=now,
+            sealed=self._vault.seal_signing_key(key),
+        )
+
+    async def _update(self, change: Callable[[Sequence[StoredKey]], Sequence[StoredKey]]) -> None:
+        # One at a time, so that what was read before never takes the place of what was read after.
+        async with self._turn:
+            self._take(await self._store.update_keys(change))
+        self._look.set()
+
+    def _take(self, stored: Sequence[StoredKey]) -> None:
+        opened = {}
+        for key in stored:
+            known = self._opened.get(key.key_id)
+            opened[key.key_id] = self._vault.open_signing_key(key) if known is None else attrs.evolve(known, stored=key)
+        if opened:
+            self._ring = KeyRing(opened.values())
+            self._key_set = JsonWebKeySet.of(self._ring)
+        self._stored, self._opened = tuple(stored), opened
+
+    def _find(self, key_id: str) -> StoredKey:
+        return next(key for key in self._stored if key.key_id == key_id)

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.domain.role import BUILT_IN_ROLES, Permission
 from tokenauthority.domain.session import SessionState
 from tokenauthority.domain.times import Millis, Seconds, whole_seconds
 from tokenauthority.domain.token import InactiveReason, TokenFormat, TokenRejectedError
+from tokenauthority.domain.validity import require_in_force, require_permissions, require_time
 from tokenauthority.signing import formats, opentok_jwt, opentok_t1, session_jwt, vonage_jwt
 
 
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from tokenauthority.authority.catalog import Catalog, Tenant
+    from tokenauthority.authority.follower import Follower
     from tokenauthority.authority.keys import Keys
+    from tokenauthority.authority.revocations import Revocations
     from tokenauthority.domain.caller import Grant
     from tokenauthority.domain.token import TokenClaims
     from tokenauthority.signing.codec import Unverified, Verified
@@ -44,13 +48,30 @@ class Verdict:
 
 
 class Verify:
-    """The use case VerifyToken. *leeway* is how far clocks may differ, in seconds."""
+    """The use case VerifyToken. *leeway* is how far clocks may differ, in seconds.
 
-    def __init__(self, catalog: Catalog, keys: Keys, issuer: str, leeway: Seconds) -> None:
+    *max_staleness* is for how many seconds it answers without having seen the store's changes: longer, and a token that
+    was taken back on another server would pass.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        keys: Keys,
+        revocations: Revocations,
+        follower: Follower,
+        *,
+        issuer: str,
+        leeway: Seconds,
+        max_staleness: float,
+    ) -> None:
         self._catalog = catalog
         self._keys = keys
+        self._revocations = revocations
+        self._follower = follower
         self._issuer = issuer
         self._leeway = leeway
+        self._max_staleness = max_staleness
 
     async def check(
         self,
@@ -64,22 +85,37 @@ class Verify:
         """The verdict about *token*, for *session_id* if given, with the *required* permissions.
 
         Raises:
-            UnavailableError: the store cannot be read.
+            UnavailableError: the store cannot be read, or could not for too long.
         """
+        if self._follower.age() > self._max_staleness:
+            raise UnavailableError.store()
         try:
-            unverified = formats.parse(token)
-            tenant = await self._tenant(unverified, grant)
-            verified = await self._verified(unverified, tenant)
+            signed, tenant = await self._read(token, grant)
         except TokenRejectedError as rejected:
             return Verdict(reason=rejected.reason, detail=rejected.detail)
-        signed = _signed(unverified.format, verified, tenant)
         try:
-            self._require_time(signed.claims, whole_seconds(now))
+            require_time(signed.claims, whole_seconds(now), self._leeway)
+            require_in_force(self._revocations.index, signed.project_id, signed.claims)
             await self._require_session(signed.claims, tenant, session_id)
-            _require_permissions(signed, required)
+            require_permissions(signed.permissions, required)
         except TokenRejectedError as rejected:
             return Verdict(reason=rejected.reason, detail=rejected.detail, signed=signed)
         return Verdict(signed=signed)
+
+    async def read(self, token: str, grant: Grant) -> Signed:
+        """What *token* says, whose signature holds; whether it is still in force is not asked.
+
+        Raises:
+            TokenRejectedError: it is none of a project that the caller may see.
+            UnavailableError: the store cannot be read.
+        """
+        return (await self._read(token, grant))[0]
+
+    async def _read(self, token: str, grant: Grant) -> tuple[Signed, Tenant]:
+        unverified = formats.parse(token)
+        tenant = await self._tenant(unverified, grant)
+        verified = await self._verified(unverified, tenant)
+        return _signed(unverified.format, verified, tenant), tenant
 
     async def _tenant(self, unverified: Unverified, grant: Grant) -> Tenant:
         claims = unverified.claims
@@ -111,13 +147,6 @@ class Verify:
             case TokenFormat.OPENTOK_JWT:
                 return opentok_jwt.verify(unverified, tenant.keys)
 
-    def _require_time(self, claims: TokenClaims, now: Seconds) -> None:
-        if claims.issue_time > now + self._leeway:
-            raise TokenRejectedError(InactiveReason.NOT_YET_VALID, f"issued {claims.issue_time - now}s in the future")
-        good_until = claims.good_until()
-        if now >= good_until + self._leeway:
-            raise TokenRejectedError(InactiveReason.EXPIRED, f"expired {now - good_until}s ago")
-
     async def _require_session(self, claims: TokenClaims, tenant: Tenant, session_id: str) -> None:
         known = await self._catalog.session(claims.session_id)
         own = tenant.owns(claims.session_id) if known is None else known.project_id == tenant.project.project_id
@@ -141,9 +170,3 @@ def _signed(token_format: TokenFormat, verified: Verified, tenant: Tenant) -> Si
         permissions=claims.permissions if native else BUILT_IN_ROLES[claims.role].permissions,
         claims=claims,
     )
-
-
-def _require_permissions(signed: Signed, required: Collection[Permission]) -> None:
-    missing = [permission.value for permission in required if permission not in signed.permissions]
-    if missing:
-        raise TokenRejectedError(InactiveReason.PERMISSION_MISSING, "lacks " + ", ".join(missing))

@@ -15,6 +15,7 @@ from tokenauthority.client.environment import CLIENT_VARIABLES
 from tokenauthority.config.listeners import problems_of_file, problems_of_listeners
 from tokenauthority.config.settings import PREFIX, Settings
 from tokenauthority.config.wording import unreadable, variable_of, worded
+from tokenauthority.domain.times import DAY
 
 
 CONFIG_VARIABLE: Final = PREFIX + "CONFIG"
@@ -134,6 +135,8 @@ def _missing(settings: Settings) -> list[str]:
         problems.append(f"exactly one of {PREFIX}KEYS__MASTER_KEY and {PREFIX}KEYS__MASTER_KEY_FILE is required")
     if keys.master_key_file is not None:
         problems += unreadable(f"{PREFIX}KEYS__MASTER_KEY_FILE", keys.master_key_file)
+    if keys.rotation_period < DAY:
+        problems.append(f"{PREFIX}KEYS__ROTATION_PERIOD must be at least {DAY} (one day)")
     if "issuer" not in settings.issuance.model_fields_set:
         problems.append(f"{PREFIX}ISSUANCE__ISSUER is required (or issuance.issuer in the file)")
     elif not settings.issuance.issuer.startswith("https://"):

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from tokenauthority.domain.key import Algorithm
+from tokenauthority.domain.times import MAX_LEEWAY
 
 
 PREFIX: Final = "TOKENAUTHORITY_"
@@ -81,7 +82,7 @@ class Database(_Group):
 
     url: SecretStr | None = None
     """`sqlite:///PATH` or `postgresql://USER:PASSWORD@HOST/NAME`. Default: tokenauthority.db in data_dir."""
-    poll_interval: Annotated[float, Field(ge=0.05, le=60)] = 0.5
+    poll_interval: Annotated[float, Field(ge=0.05, le=60)] = 0.25
     """Seconds between two looks at what other servers of the same store have changed."""
 
 
@@ -90,10 +91,13 @@ class Issuance(_Group):
 
     issuer: Annotated[str, Field(max_length=255, pattern=_URL)] = "http://127.0.0.1:8080"
     """`iss` of SESSION_JWT: where the HTTP face is reached. Required, https://, outside of --dev; there from http."""
-    leeway: Annotated[int, Field(ge=0, le=300)] = 30
+    leeway: Annotated[int, Field(ge=0, le=MAX_LEEWAY)] = 30
     """Seconds by which clocks may differ when a token is verified."""
     jwks_max_age: Annotated[int, Field(ge=1, le=86_400)] = 300
-    """Seconds for which the JWKS may be cached."""
+    """Seconds for which the JWKS may be cached, at the most; it is less when a key is about to change."""
+    max_staleness: Annotated[float, Field(ge=1, le=86_400)] = 60.0
+    """Seconds for which VerifyToken answers while the store cannot be read; then it is UNAVAILABLE, because a token
+    that was taken back on another server would pass."""
 
 
 class Keys(_Group):
@@ -105,6 +109,9 @@ class Keys(_Group):
     """A file that holds the master key."""
     algorithm: Algorithm = Algorithm.ES256
     """ES256, EdDSA or RS256: what a new signing key signs with."""
+    rotation_period: Annotated[int, Field(ge=1, le=31_536_000)] = 2_592_000
+    """Seconds for which a signing key signs before the next one takes its place. At least 86400 outside of --dev: each
+    stays in the JWKS for 30 days and a quarter of the period longer, until its last token has expired."""
 
 
 class Callers(_Group):
@@ -168,6 +175,12 @@ class Limits(_Group):
     """Seconds after which a connection without RPCs is closed."""
     max_connection_age: Annotated[int, Field(ge=1)] = 1800
     """Seconds after which a connection is closed once its RPCs are done, so that load spreads to new servers."""
+    max_revocations: Annotated[int, Field(ge=1, le=100_000_000)] = 10_000_000
+    """Revocations in force at once, about 110 bytes of memory each; beyond that RevokeTokens is RESOURCE_EXHAUSTED."""
+    watch_buffer: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    """Revocations that a reader of WatchRevocations may be behind before it has to resume."""
+    watch_heartbeat: Annotated[float, Field(ge=0.1, le=60)] = 5.0
+    """Seconds between two signs of life to those who watch."""
     drain_delay: Annotated[float, Field(ge=0, le=300)] = 0.0
     """Seconds between NOT_SERVING and the first refused connection at a stop: how long a balancer takes to notice."""
     drain_grace: Annotated[float, Field(ge=0, le=300)] = 15.0

@@ -8,19 +8,46 @@ import attrs
 
 
 class ChangeKind(StrEnum):
-    """What changed."""
+    """What changed. ORIGIN is the first change of every store."""
 
+    ORIGIN = "origin"
     PROJECT = "project"
     ROLE = "role"
     SESSION_END = "session_end"
     KEY = "key"
+    REVOCATION = "revocation"
+
+
+class HistoryLostError(Exception):
+    """The changes after a cursor cannot be told: they are forgotten, or the store was put back to an earlier day."""
+
+
+@attrs.frozen
+class Cursor:
+    """A place in the changes of a store: right after the change with this `sequence`.
+
+    `mark` is that change's random number: a store that was restored from a backup counts on from an earlier sequence,
+    and only the mark tells its change 17 from the other one. Without arguments it is the place before all changes.
+    """
+
+    sequence: int = 0
+    mark: int = 0
 
 
 @attrs.frozen(kw_only=True)
 class Change:
-    """One change. `sequence` grows in commit order; `subject` names the object: a project, role, session or key id."""
+    """One change. `sequence` grows in commit order; `subject` is the id of what changed (of a role, its name).
+
+    `mark` is a random number of 63 bits.
+    """
 
     sequence: int
+    mark: int
     kind: ChangeKind
     project_id: str
     subject: str
+
+    @property
+    def cursor(self) -> Cursor:
+        """The place right after this change."""
+        return Cursor(self.sequence, self.mark)

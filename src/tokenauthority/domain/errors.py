@@ -9,6 +9,7 @@ TokenAuthorityError
     PreconditionError         the object is not in the state that the step needs
     OverloadedError           too many RPCs at once
     RateLimitError            the caller's rate or quota is used up, or its address has failed too often
+    ExhaustedError            a stream's reader is too slow, or there is no room for more revocations
     UnavailableError          the store or the audit log cannot be used, or the server drains
     UnimplementedError        a method of the contract that this version does not have
 
@@ -58,6 +59,9 @@ class Reason(StrEnum):
     AUDIT_UNAVAILABLE = "AUDIT_UNAVAILABLE"
     DRAINING = "DRAINING"
     UNIMPLEMENTED = "UNIMPLEMENTED"
+    SIGNING_KEY_ENDED = "SIGNING_KEY_ENDED"
+    READER_TOO_SLOW = "READER_TOO_SLOW"
+    REVOCATION_LIMIT = "REVOCATION_LIMIT"
 
 
 @attrs.frozen
@@ -187,6 +191,20 @@ class RateLimitError(TokenAuthorityError):
         self.retry_after = retry_after
 
 
+class ExhaustedError(TokenAuthorityError):
+    """No room for more of something, and no wait that is known to help."""
+
+    @classmethod
+    def reader(cls) -> ExhaustedError:
+        """The reader of a stream takes longer than its messages may wait."""
+        return cls(Reason.READER_TOO_SLOW, "the stream was read too slowly; resume from the last resume_token")
+
+    @classmethod
+    def revocations(cls, limit: int) -> ExhaustedError:
+        """As many revocations as there may be."""
+        return cls(Reason.REVOCATION_LIMIT, f"{limit} revocations are in force, as many as limits.max_revocations lets")
+
+
 class UnavailableError(TokenAuthorityError):
     """Something that the answer needs cannot be used now; `retry_after` is in seconds."""
 
@@ -198,6 +216,11 @@ class UnavailableError(TokenAuthorityError):
     def store(cls) -> UnavailableError:
         """The store cannot be reached or written; the cause belongs in the log, not in the answer."""
         return cls(Reason.STORE_UNAVAILABLE, "the store cannot be reached or written; try again")
+
+    @classmethod
+    def history(cls) -> UnavailableError:
+        """A stream cannot go on: the store was put back to an earlier day, or its reader was away for too long."""
+        return cls(Reason.STORE_UNAVAILABLE, "the changes of the store cannot be followed on; resume the stream")
 
     @classmethod
     def audit(cls) -> UnavailableError:

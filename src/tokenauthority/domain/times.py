@@ -15,6 +15,9 @@ DAY: Final = Seconds(24 * 60 * 60)
 MAX_TTL: Final = Seconds(30 * DAY)
 """The longest lifetime of a token in the OpenTok model."""
 
+MAX_LEEWAY: Final = Seconds(300)
+"""How far the clocks of servers and verifiers may be set to differ."""
+
 DEFAULT_TTL: Final = DAY
 """The lifetime of a token whose request names none, in the OpenTok model."""
 

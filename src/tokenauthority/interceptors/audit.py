@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
@@ -22,12 +23,17 @@ if TYPE_CHECKING:
     from tokenauthority.interceptors.chain import Call, Proceed
 
 
+_OPENED: Final = "OPENED"
+"""The reason in the first of a stream's two records, written before its first message leaves."""
+
 _NOT_DELIVERED: Final = "NOT_DELIVERED"
 """The reason of a call that was done after its caller had left."""
 
 
 class AuditInterceptor:
     """Stands outside authentication, so that refused callers are recorded, and sees the final status.
+
+    A stream that gives something out has two records: one when it opens, one when it ends.
 
     Where the record cannot be written, the RPC fails with UNAVAILABLE and its answer is dropped. The methods of
     *unrecorded* (health checks) change nothing, ask nothing and come every few seconds; metrics count them.
@@ -70,6 +76,9 @@ class AuditInterceptor:
 
     async def _recorded(self, call: Call, proceed: Proceed) -> object:
         started = perf_counter()
+        if call.streaming:
+            # A stream may stay open for hours, and its messages leave one by one: its beginning is on record before.
+            call.opening = partial(self._write, call, grpc.StatusCode.OK.name, _OPENED, started)
         try:
             answer = await proceed(call)
         except StatusError as error:

@@ -10,16 +10,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol, TypeAlias, cast
 
 import grpc
 import grpc.aio
 
 from google.protobuf.message import DecodeError
 
-from tokenauthority.domain.errors import InvalidRequestError, UnimplementedError, Violation
+from tokenauthority.domain.errors import ExhaustedError, InvalidRequestError, UnimplementedError, Violation
 from tokenauthority.interceptors.status import StatusError
 
 
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tokenauthority.context import AuditRecord
+
+
+_SEND_TIMEOUT: Final = 20.0
+"""Seconds that a message of a stream may wait for its reader."""
 
 
 class Context(Protocol):
@@ -77,6 +81,7 @@ class Call:
     `metadata` has lower-case keys; of a repeated key it holds all values. `deadline` is on the event loop's clock;
     `capped` says that the server itself has to see to it (at its caller's own deadline gRPC cancels an RPC by itself),
     `finishing` that it goes on to its end whatever its caller does, `abandoned` that the caller has left it.
+    `opening` is awaited before the first message of a stream leaves.
     """
 
     __slots__ = (
@@ -87,6 +92,7 @@ class Call:
         "finishing",
         "metadata",
         "method",
+        "opening",
         "record",
         "requests",
         "streaming",
@@ -102,6 +108,7 @@ class Call:
         self.capped = True
         self.abandoned = False
         self.finishing = False
+        self.opening: Callable[[], Awaitable[None]] | None = None
         self.record: AuditRecord
 
 
@@ -199,9 +206,25 @@ async def _answer_stream(
         result = behavior(await _received_in_time(decode, call), call.context)
     if inspect.isawaitable(result):
         return await result
-    async for message in cast("AsyncIterator[object]", result):
-        await call.context.write(message)
+    messages = cast("AsyncGenerator[object]", result)
+    try:
+        async for message in messages:
+            if call.opening is not None:
+                opening, call.opening = call.opening, None
+                await opening()
+            await _sent(message, call)
+    finally:
+        await messages.aclose()
     return None
+
+
+async def _sent(message: object, call: Call) -> None:
+    """A reader that takes nothing would else hold its stream, and what waits for it, for as long as it likes."""
+    try:
+        async with asyncio.timeout(_SEND_TIMEOUT):
+            await call.context.write(message)
+    except TimeoutError:
+        raise ExhaustedError.reader() from None
 
 
 async def _received_in_time(decode: Callable[[bytes], object], call: Call) -> object:

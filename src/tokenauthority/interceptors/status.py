@@ -25,6 +25,7 @@ from grpc_status import rpc_status
 
 from tokenauthority.domain.errors import (
     AlreadyExistsError,
+    ExhaustedError,
     InvalidRequestError,
     NotFoundError,
     OverloadedError,
@@ -70,6 +71,7 @@ CODES: Final[Mapping[type[TokenAuthorityError], grpc.StatusCode]] = {
     PreconditionError: grpc.StatusCode.FAILED_PRECONDITION,
     OverloadedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     RateLimitError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    ExhaustedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     UnavailableError: grpc.StatusCode.UNAVAILABLE,
     UnimplementedError: grpc.StatusCode.UNIMPLEMENTED,
 }

@@ -66,7 +66,6 @@ async def serving(app: App, settings: Settings) -> AsyncIterator[Addresses]:
 async def _answering(app: App, settings: Settings) -> AsyncIterator[Addresses]:
     logger = structlog.stdlib.get_logger(__name__)
     await app.follower.start()
-    await app.keys.load(app.clock())
     bound = {listener.name: bind(listener, server) for listener, server in app.listeners}
     certificate = app.http_certificate
     web = HttpServer(
@@ -82,6 +81,8 @@ async def _answering(app: App, settings: Settings) -> AsyncIterator[Addresses]:
         background = [
             asyncio.create_task(app.follower.run()),
             asyncio.create_task(_prune(app)),
+            asyncio.create_task(app.keys.run(app.clock)),
+            asyncio.create_task(app.feed.run(settings.limits.watch_heartbeat)),
             asyncio.create_task(app.refusals.run()),
             asyncio.create_task(app.callers_upkeep.run()),
         ]
@@ -149,5 +150,6 @@ async def _prune(app: App) -> None:
         await asyncio.sleep(_PRUNE_INTERVAL)
         with contextlib.suppress(Exception):
             # A store that cannot be written now is asked again at the next turn.
+            app.revocations.prune(app.clock())
             forgotten = await app.store.prune(app.clock())
             logger.debug("store.pruned", rows=forgotten)

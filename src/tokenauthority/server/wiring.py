@@ -16,20 +16,25 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from tokenauthority.audit.log import FileAuditLog, LogOptions
 from tokenauthority.authority.catalog import Catalog
+from tokenauthority.authority.feed import Feed
 from tokenauthority.authority.follower import Follower
 from tokenauthority.authority.generate import Generate
 from tokenauthority.authority.keys import Keys
 from tokenauthority.authority.projects import Projects
+from tokenauthority.authority.revocations import Revocations
+from tokenauthority.authority.revoke import Revoke
 from tokenauthority.authority.roles import Roles
 from tokenauthority.authority.sessions import Sessions
 from tokenauthority.authority.vault import Vault
 from tokenauthority.authority.verify import Verify
+from tokenauthority.authority.watch import Watch
 from tokenauthority.callers.bearer import BearerAuthenticator
 from tokenauthority.callers.book import CurrentCallers
 from tokenauthority.callers.jwt import JwtVerifier
 from tokenauthority.callers.key_caches import KeyCaches
 from tokenauthority.domain.caller import Rate
-from tokenauthority.domain.times import Millis, Seconds
+from tokenauthority.domain.rotation import Rotation
+from tokenauthority.domain.times import Millis, Seconds, in_millis
 from tokenauthority.interceptors.admission import AdmissionInterceptor
 from tokenauthority.interceptors.audit import AuditInterceptor
 from tokenauthority.interceptors.authentication import AuthenticationInterceptor
@@ -93,6 +98,8 @@ class App:
     keys: Keys
     projects: Projects
     follower: Follower
+    feed: Feed
+    revocations: Revocations
     http_certificate: HttpCertificate | None
     admission: AdmissionInterceptor
     audit: AuditInterceptor
@@ -127,9 +134,11 @@ def build(
     issuance, limits = settings.issuance, settings.limits
     vault = Vault(sealer)
     catalog = Catalog(store, vault)
-    keys = Keys(store, vault, settings.keys.algorithm)
+    keys = Keys(store, vault, settings.keys.algorithm, _rotation(settings))
     projects = Projects(store, catalog, vault)
-    follower = Follower(store, catalog, keys, clock, settings.database.poll_interval)
+    feed = Feed(limits.watch_buffer)
+    revocations = Revocations(store, limits.max_revocations)
+    follower = Follower(store, catalog, keys, revocations, feed, clock=clock, interval=settings.database.poll_interval)
     audit_log = _audit_log(settings, clock)
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
@@ -166,16 +175,24 @@ def build(
         if settings.listen.reflection:
             reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
 
-    sessions = SessionServicer(Sessions(store, catalog), clock)
+    sessions = SessionServicer(Sessions(store, catalog), follower.hurry, clock)
+    verify = Verify(
+        catalog,
+        keys,
+        revocations,
+        follower,
+        issuer=issuance.issuer,
+        leeway=Seconds(issuance.leeway),
+        max_staleness=issuance.max_staleness,
+    )
+    revoke = Revoke(store, catalog, verify, revocations, follower.hurry)
+    watch = Watch(store, feed, follower, clock)
     tokens = TokenServicer(
-        Generate(catalog, keys, issuance.issuer),
-        Verify(catalog, keys, issuance.issuer, Seconds(issuance.leeway)),
-        caller_limits,
-        clock,
+        Generate(catalog, keys, issuance.issuer), verify, revoke, watch, meter=caller_limits, clock=clock
     )
     roles = RoleServicer(Roles(store, catalog, callers.names_role), clock)
     project_servicer = ProjectServicer(projects, clock)
-    key_servicer = KeyServicer(keys, issuance.issuer, issuance.jwks_max_age)
+    key_servicer = KeyServicer(keys, issuance.issuer, issuance.jwks_max_age, clock)
 
     key_caches = KeyCaches(callers, refresh=settings.callers.jwks_refresh, max_stale=settings.callers.jwks_max_stale)
     callers_upkeep = CallersUpkeep(callers_file, callers, key_caches, registry)
@@ -204,6 +221,8 @@ def build(
         keys=keys,
         projects=projects,
         follower=follower,
+        feed=feed,
+        revocations=revocations,
         http_certificate=None if plaintext else HttpCertificate(settings.tls, certificates),
         admission=admission,
         audit=audit,
@@ -225,6 +244,15 @@ def _audit_log(settings: Settings, clock: Callable[[], Millis]) -> FileAuditLog:
         checkpoint_interval=audit.checkpoint_interval,
     )
     return FileAuditLog(settings.audit_path, settings.audit_key_path, clock=clock, options=options)
+
+
+def _rotation(settings: Settings) -> Rotation:
+    """A key is published for as long as a cache may keep the key set, and as servers and clocks may be behind."""
+    behind = settings.issuance.leeway + 2 * settings.database.poll_interval
+    return Rotation(
+        period=in_millis(Seconds(settings.keys.rotation_period)),
+        publication=Millis(round((settings.issuance.jwks_max_age + behind) * 1000)),
+    )
 
 
 def _options(settings: Settings, listener: Listener) -> list[tuple[str, int]]:

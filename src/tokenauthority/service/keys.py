@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final
 
 from google.protobuf.duration_pb2 import Duration
 
-from tokenauthority.domain.errors import UnimplementedError
+from tokenauthority.context import audit_record
+from tokenauthority.domain.errors import InvalidRequestError, Violation
+from tokenauthority.domain.revocation import MAX_COMMENT
 from tokenauthority.service import mapping, paging
 from tokenauthority.service.context import Context
 from tokenauthority.service.problems import Problems
@@ -15,16 +19,23 @@ from tokenauthority.v1 import key_pb2, key_pb2_grpc
 
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tokenauthority.authority.keys import Keys
+    from tokenauthority.domain.times import Millis
+
+
+_KEY_ID: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 
 
 class KeyServicer(key_pb2_grpc.KeyServiceServicer):
     """Signing keys over gRPC."""
 
-    def __init__(self, keys: Keys, issuer: str, jwks_max_age: int) -> None:
+    def __init__(self, keys: Keys, issuer: str, jwks_max_age: int, clock: Callable[[], Millis]) -> None:
         self._keys = keys
         self._issuer = issuer
         self._jwks_max_age = jwks_max_age
+        self._clock = clock
 
     async def GetJsonWebKeySet(
         self, request: key_pb2.GetJsonWebKeySetRequest, context: Context
@@ -34,7 +45,7 @@ class KeyServicer(key_pb2_grpc.KeyServiceServicer):
         return key_pb2.GetJsonWebKeySetResponse(
             keys=[key_pb2.JsonWebKey(**jwk) for jwk in key_set.keys],
             json=key_set.body.decode(),
-            max_age=Duration(seconds=self._jwks_max_age),
+            max_age=Duration(seconds=self._keys.max_age(self._jwks_max_age, self._clock())),
             issuer=self._issuer,
         )
 
@@ -53,14 +64,46 @@ class KeyServicer(key_pb2_grpc.KeyServiceServicer):
             next_page_token=paging.next_token("keys", start + size) if last else "",
         )
 
-    async def PrepareSigningKey(self, request: key_pb2.PrepareSigningKeyRequest, context: Context) -> NoReturn:
-        """Not in this version."""
-        raise UnimplementedError("PrepareSigningKey")
+    async def PrepareSigningKey(
+        self, request: key_pb2.PrepareSigningKeyRequest, context: Context
+    ) -> key_pb2.PrepareSigningKeyResponse:
+        """See the contract."""
+        key = await self._keys.prepare(mapping.algorithm(request.algorithm), self._clock())
+        audit_record().key_id = key.key_id
+        return key_pb2.PrepareSigningKeyResponse(key=mapping.key_message(key))
 
-    async def ActivateSigningKey(self, request: key_pb2.ActivateSigningKeyRequest, context: Context) -> NoReturn:
-        """Not in this version."""
-        raise UnimplementedError("ActivateSigningKey")
+    async def ActivateSigningKey(
+        self, request: key_pb2.ActivateSigningKeyRequest, context: Context
+    ) -> key_pb2.ActivateSigningKeyResponse:
+        """See the contract."""
+        problems = Problems()
+        key_id = problems.read(partial(_key_id, request.key_id), "")
+        problems.refuse()
+        audit_record().key_id = key_id
+        key = await self._keys.activate(key_id, self._clock())
+        return key_pb2.ActivateSigningKeyResponse(key=mapping.key_message(key))
 
-    async def RevokeSigningKey(self, request: key_pb2.RevokeSigningKeyRequest, context: Context) -> NoReturn:
-        """Not in this version."""
-        raise UnimplementedError("RevokeSigningKey")
+    async def RevokeSigningKey(
+        self, request: key_pb2.RevokeSigningKeyRequest, context: Context
+    ) -> key_pb2.RevokeSigningKeyResponse:
+        """See the contract."""
+        problems = Problems()
+        key_id = problems.read(partial(_key_id, request.key_id), "")
+        comment = problems.read(partial(_comment, request.comment), "")
+        problems.refuse()
+        record = audit_record()
+        record.key_id, record.comment = key_id, comment
+        key = await self._keys.revoke(key_id, self._clock())
+        return key_pb2.RevokeSigningKeyResponse(key=mapping.key_message(key))
+
+
+def _key_id(text: str) -> str:
+    if _KEY_ID.fullmatch(text) is None:
+        raise InvalidRequestError([Violation("key_id", "must be the 43 characters of a kid")])
+    return text
+
+
+def _comment(text: str) -> str:
+    if len(text) > MAX_COMMENT:
+        raise InvalidRequestError([Violation("comment", f"must have at most {MAX_COMMENT} characters")])
+    return text

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tokenauthority.context import AuditedToken, audit_record, current_caller
-from tokenauthority.domain.errors import InvalidRequestError, PermissionDeniedError, UnimplementedError, Violation
+from tokenauthority.domain.errors import InvalidRequestError, PermissionDeniedError, Violation
 from tokenauthority.domain.ids import MAX_SESSION_ID
+from tokenauthority.domain.revocation import TargetKind
 from tokenauthority.domain.token import MAX_BATCH, MAX_SUBJECT
 from tokenauthority.service import mapping
 from tokenauthority.service.context import Context
@@ -17,8 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from tokenauthority.authority.generate import Generate
+    from tokenauthority.authority.revoke import Revoke
     from tokenauthority.authority.verify import Verify
+    from tokenauthority.authority.watch import Watch
     from tokenauthority.domain.caller import Caller
+    from tokenauthority.domain.revocation import Revocation
     from tokenauthority.domain.role import Permission
     from tokenauthority.domain.times import Millis
     from tokenauthority.domain.token import MintedToken, TokenRequest
@@ -38,9 +42,20 @@ class Meter(Protocol):
 class TokenServicer(token_pb2_grpc.TokenServiceServicer):
     """Tokens over gRPC."""
 
-    def __init__(self, generate: Generate, verify: Verify, meter: Meter, clock: Callable[[], Millis]) -> None:
+    def __init__(
+        self,
+        generate: Generate,
+        verify: Verify,
+        revoke: Revoke,
+        watch: Watch,
+        *,
+        meter: Meter,
+        clock: Callable[[], Millis],
+    ) -> None:
         self._generate = generate
         self._verify = verify
+        self._revoke = revoke
+        self._watch = watch
         self._meter = meter
         self._clock = clock
 
@@ -110,16 +125,27 @@ class TokenServicer(token_pb2_grpc.TokenServiceServicer):
             record.token_ids = (claims.token_id,)
         return mapping.verdict_message(verdict)
 
-    async def RevokeTokens(self, request: token_pb2.RevokeTokensRequest, context: Context) -> NoReturn:
-        """Not in this version."""
-        raise UnimplementedError("RevokeTokens")
+    async def RevokeTokens(
+        self, request: token_pb2.RevokeTokensRequest, context: Context
+    ) -> token_pb2.RevokeTokensResponse:
+        """See the contract."""
+        record, grant, now = audit_record(), current_caller().grant, self._clock()
+        record.ask(project_id=request.project_id, session_id=request.session_id)
+        revocation = await self._revoke.revoke(mapping.revoke_request(request), grant, now)
+        record.project_id, record.object_id = revocation.project_id, revocation.revocation_id
+        record.comment = revocation.comment
+        _note_target(revocation)
+        return token_pb2.RevokeTokensResponse(revocation=mapping.revocation_message(revocation))
 
     async def WatchRevocations(
         self, request: token_pb2.WatchRevocationsRequest, context: Context
     ) -> AsyncIterator[token_pb2.WatchRevocationsResponse]:
-        """Not in this version."""
-        raise UnimplementedError("WatchRevocations")
-        yield
+        """See the contract."""
+        projects = self._watch.projects(request.project_ids, current_caller().grant)
+        if len(request.project_ids) == 1:
+            audit_record().project_id = request.project_ids[0]
+        async for news in self._watch.follow(projects, request.resume_token):
+            yield mapping.news_message(news, self._clock())
 
 
 def _note_wanted(wanted: TokenRequest) -> None:
@@ -136,6 +162,19 @@ def _note_batch(wanted: Sequence[TokenRequest]) -> None:
     record.items = len(wanted)
     sessions, roles = {item.session_id for item in wanted}, {item.role for item in wanted}
     record.ask(session_id=sessions.pop() if len(sessions) == 1 else "", role=roles.pop() if len(roles) == 1 else "")
+
+
+def _note_target(revocation: Revocation) -> None:
+    """Whom it hits, and up to when: enough to make it once more after a backup had to be restored."""
+    record = audit_record()
+    record.changes = (f"issued_before={revocation.issued_before}",)
+    match revocation.kind:
+        case TargetKind.TOKEN:
+            record.token_ids = (revocation.target,)
+        case TargetKind.SESSION:
+            record.session_id = revocation.target
+        case TargetKind.SUBJECT:
+            record.subject = revocation.target
 
 
 def _note_minted(minted: MintedToken) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import attrs
 
 from tokenauthority.domain.key import KeyState, StoredKey
+from tokenauthority.domain.times import Millis
 from tokenauthority.signing.keys import SigningKey, VerifyingKey
 
 
@@ -24,10 +25,14 @@ class RingKey:
 
 @attrs.frozen(init=False)
 class KeyRing:
-    """An unchanging ring with exactly one ACTIVE key. `entries` are newest first: by create time, then id."""
+    """An unchanging ring with exactly one ACTIVE key. `entries` are newest first: by create time, then id.
+
+    `sign_until` is the end of the ACTIVE key, from which on it must not sign.
+    """
 
     entries: tuple[RingKey, ...]
     active: SigningKey
+    sign_until: Millis | None
     _by_id: dict[str, RingKey] = attrs.field(repr=False, eq=False)
 
     def __init__(self, keys: Iterable[RingKey]) -> None:
@@ -40,10 +45,10 @@ class KeyRing:
         by_id = {entry.stored.key_id: entry for entry in entries}
         if len(by_id) != len(entries):
             raise ValueError("two signing keys have one id")
-        active = [entry.key for entry in entries if entry.stored.state is KeyState.ACTIVE]
+        active = [entry for entry in entries if entry.stored.state is KeyState.ACTIVE]
         if len(active) != 1:
             raise ValueError(f"a ring needs exactly one active signing key, not {len(active)}")
-        self.__attrs_init__(entries, active[0], by_id)
+        self.__attrs_init__(entries, active[0].key, active[0].stored.sign_until, by_id)
 
     @property
     def published(self) -> tuple[VerifyingKey, ...]:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import secrets
+
 from typing import TYPE_CHECKING
 
 import attrs
+import msgspec
 
-from tokenauthority.domain.change import Change, ChangeKind
+from tokenauthority.domain.change import Change, ChangeKind, Cursor, HistoryLostError
 from tokenauthority.domain.errors import NotFoundError
-from tokenauthority.domain.key import KeyState
 from tokenauthority.domain.project import Credential, Project
+from tokenauthority.domain.revocation import Revocation, SessionEnd
+from tokenauthority.domain.revoked import oldest_kept
 from tokenauthority.domain.role import MAX_ROLES, Role
 from tokenauthority.storage import refusals
-from tokenauthority.storage.store import REPEAT_PERIOD
+from tokenauthority.storage.store import KEPT_CHANGES, REPEAT_PERIOD
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from tokenauthority.domain.key import StoredKey
+    from tokenauthority.domain.revocation import Event
     from tokenauthority.domain.session import RepeatKey, Session, SessionState
     from tokenauthority.domain.times import Millis
 
@@ -32,7 +37,9 @@ class MemoryStore:
         self._sessions: dict[str, Session] = {}
         self._requests: dict[tuple[str, str], tuple[str, str, Millis]] = {}
         self._keys: dict[str, StoredKey] = {}
+        self._revocations: dict[str, Revocation] = {}
         self._changes: list[Change] = []
+        self._append(ChangeKind.ORIGIN, "", "")
 
     async def create_project(self, project: Project) -> None:
         """Keep a new project with its credentials."""
@@ -145,33 +152,75 @@ class MemoryStore:
             self._append(ChangeKind.SESSION_END, ended.project_id, ended.session_id)
         return ended
 
-    async def add_first_key(self, key: StoredKey) -> StoredKey:
-        """Keep *key* if there is no ACTIVE one, and answer the ACTIVE one."""
-        active = next((k for k in self._keys.values() if k.state is KeyState.ACTIVE), None)
-        if active is not None:
-            return active
-        self._keys[key.key_id] = key
-        self._append(ChangeKind.KEY, "", key.key_id)
-        return key
+    async def update_keys(self, change: Callable[[Sequence[StoredKey]], Sequence[StoredKey]]) -> Sequence[StoredKey]:
+        """Replace the ring by what *change* makes of it."""
+        present = self._keys
+        self._keys = {key.key_id: key for key in change(await self.list_keys())}
+        for key_id in present.keys() | self._keys.keys():
+            if present.get(key_id) != self._keys.get(key_id):
+                self._append(ChangeKind.KEY, "", key_id)
+        return await self.list_keys()
 
     async def list_keys(self) -> Sequence[StoredKey]:
         """All signing keys, newest first."""
         return sorted(self._keys.values(), key=lambda k: (k.create_time, k.key_id), reverse=True)
 
-    async def last_change(self) -> int:
-        """The sequence number of the newest change, or 0."""
-        return len(self._changes)
+    async def revoke(self, revocation: Revocation) -> Revocation:
+        """Keep a revocation, or answer the one that covers as much."""
+        self._project(revocation.project_id)
+        target = (revocation.project_id, revocation.kind, revocation.target)
+        for known in self._revocations.values():
+            if (known.project_id, known.kind, known.target) == target:
+                if known.issued_before >= revocation.issued_before:
+                    return known
+                revocation = msgspec.structs.replace(revocation, revocation_id=known.revocation_id)
+                break
+        self._revocations[revocation.revocation_id] = revocation
+        self._append(ChangeKind.REVOCATION, revocation.project_id, revocation.revocation_id)
+        return revocation
 
-    async def changes_after(self, sequence: int, limit: int) -> Sequence[Change]:
+    async def list_revocations(self, *, after: str, limit: int, now: Millis) -> Sequence[Revocation]:
+        """A page of the revocations in force."""
+        live = (r for r in self._revocations.values() if not _is_over(r, now) and r.revocation_id > after)
+        return sorted(live, key=lambda r: r.revocation_id)[:limit]
+
+    async def list_session_ends(self, *, since: Millis, after: tuple[Millis, str], limit: int) -> Sequence[SessionEnd]:
+        """A page of ended sessions."""
+        ends = [SessionEnd.of(s) for s in self._sessions.values() if s.end_time is not None and s.end_time >= since]
+        ordered = sorted(ends, key=lambda e: (e.end_time, e.session_id))
+        return [e for e in ordered if (e.end_time, e.session_id) > after][:limit]
+
+    async def events_of(self, changes: Sequence[Change]) -> Mapping[int, Event]:
+        """The revocations and ended sessions among *changes*."""
+        found: dict[int, Event] = {}
+        for change in changes:
+            if change.kind is ChangeKind.SESSION_END:
+                found[change.sequence] = SessionEnd.of(self._sessions[change.subject])
+            elif change.subject in self._revocations:
+                found[change.sequence] = self._revocations[change.subject]
+        return found
+
+    async def last_change(self) -> Cursor:
+        """The place after the newest change."""
+        return self._changes[-1].cursor
+
+    async def changes_after(self, cursor: Cursor, limit: int) -> Sequence[Change]:
         """A page of changes in order."""
-        return self._changes[max(sequence, 0) :][:limit]
+        if cursor != Cursor() and cursor not in (change.cursor for change in self._changes):
+            raise HistoryLostError
+        return [change for change in self._changes if change.sequence > cursor.sequence][:limit]
 
     async def prune(self, now: Millis) -> int:
-        """Forget request ids older than 24 hours."""
+        """Forget what has no use any more."""
         old = [key for key, (_, _, made) in self._requests.items() if made < now - REPEAT_PERIOD]
         for key in old:
             del self._requests[key]
-        return len(old)
+        over = [revocation for revocation in self._revocations.values() if _is_over(revocation, now)]
+        for revocation in over:
+            del self._revocations[revocation.revocation_id]
+        told = self._changes[:-KEPT_CHANGES]
+        del self._changes[:-KEPT_CHANGES]
+        return len(old) + len(over) + len(told)
 
     async def close(self) -> None:
         """Nothing to let go of."""
@@ -198,5 +247,10 @@ class MemoryStore:
         self._append(ChangeKind.ROLE, role.project_id, role.name)
 
     def _append(self, kind: ChangeKind, project_id: str, subject: str) -> None:
-        sequence = len(self._changes) + 1
-        self._changes.append(Change(sequence=sequence, kind=kind, project_id=project_id, subject=subject))
+        sequence = self._changes[-1].sequence + 1 if self._changes else 1
+        change = Change(sequence=sequence, mark=secrets.randbits(63), kind=kind, project_id=project_id, subject=subject)
+        self._changes.append(change)
+
+
+def _is_over(revocation: Revocation, now: Millis) -> bool:
+    return revocation.issued_before < oldest_kept(now)

@@ -83,6 +83,15 @@ sessions: Final = sa.Table(
     sa.Index("ix_sessions_state_newest", "project_id", "state", "create_time", "session_id"),
 )
 
+_has_ended: Final = sa.text("end_time IS NOT NULL")
+sa.Index(
+    "ix_sessions_end",
+    sessions.c.end_time,
+    sessions.c.session_id,
+    sqlite_where=_has_ended,
+    postgresql_where=_has_ended,
+)
+
 session_requests: Final = sa.Table(
     "session_requests",
     metadata,
@@ -108,8 +117,10 @@ signing_keys: Final = sa.Table(
     sa.Column("state", _Id, nullable=False),
     sa.Column("create_time", sa.BigInteger, nullable=False),
     sa.Column("activate_time", sa.BigInteger, nullable=True),
+    sa.Column("sign_until", sa.BigInteger, nullable=True),
     sa.Column("retire_time", sa.BigInteger, nullable=True),
     sa.Column("expire_time", sa.BigInteger, nullable=True),
+    sa.Column("location", _Id, nullable=False, server_default=""),
     sa.Column("sealed", sa.LargeBinary, nullable=False),
 )
 
@@ -122,10 +133,26 @@ sa.Index(
     postgresql_where=_only_active,
 )
 
+revocations: Final = sa.Table(
+    "revocations",
+    metadata,
+    sa.Column("revocation_id", _Id, primary_key=True),
+    sa.Column("project_id", _Id, sa.ForeignKey(projects.c.project_id), nullable=False),
+    sa.Column("kind", _Id, nullable=False),
+    sa.Column("target", _Id, nullable=False),
+    # In whole seconds, as tokens have it.
+    sa.Column("issued_before", sa.BigInteger, nullable=False),
+    sa.Column("comment", sa.Text, nullable=False),
+    sa.Column("create_time", sa.BigInteger, nullable=False),
+    sa.UniqueConstraint("project_id", "kind", "target"),
+    sa.Index("ix_revocations_issued_before", "issued_before"),
+)
+
 changes: Final = sa.Table(
     "changes",
     metadata,
     sa.Column("sequence", _Sequence, sa.Identity(always=True), primary_key=True),
+    sa.Column("mark", sa.BigInteger, nullable=False),
     sa.Column("kind", _Id, nullable=False),
     sa.Column("project_id", _Id, nullable=False),
     sa.Column("subject", _Id, nullable=False),

@@ -1,22 +1,26 @@
 """The Store over SQL: SQLite or PostgreSQL, one code path.
 
-Each method is a unit of work from `sql_projects`, `sql_roles`, `sql_sessions`, `sql_keys` or `sql_changes`, handed to
-the Database. The duties of each are those of the protocol (`store.py`).
+Each method is a unit of work from the `sql_` modules, handed to the Database. The duties of each are those of the
+protocol (`store.py`).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tokenauthority.storage import sql_changes, sql_keys, sql_projects, sql_roles, sql_sessions
+from tokenauthority.storage import sql_changes, sql_keys, sql_projects, sql_revocations, sql_roles, sql_sessions
+from tokenauthority.storage.store import KEPT_CHANGES
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from tokenauthority.domain.change import Change
+    import sqlalchemy as sa
+
+    from tokenauthority.domain.change import Change, Cursor
     from tokenauthority.domain.key import StoredKey
     from tokenauthority.domain.project import Credential, Project
+    from tokenauthority.domain.revocation import Event, Revocation, SessionEnd
     from tokenauthority.domain.role import Role
     from tokenauthority.domain.session import RepeatKey, Session, SessionState
     from tokenauthority.domain.times import Millis
@@ -97,27 +101,49 @@ class SqlStore:
         """End a session as of *now* and answer it."""
         return await self._database.write(lambda c: sql_sessions.end_session(c, session, now))
 
-    async def add_first_key(self, key: StoredKey) -> StoredKey:
-        """Keep *key* if there is no ACTIVE one, and answer the ACTIVE one."""
-        return await self._database.write(lambda c: sql_keys.add_first_key(c, key))
+    async def update_keys(self, change: Callable[[Sequence[StoredKey]], Sequence[StoredKey]]) -> Sequence[StoredKey]:
+        """Replace the ring by what *change* makes of it."""
+        return await self._database.write(lambda c: sql_keys.update_keys(c, change))
 
     async def list_keys(self) -> Sequence[StoredKey]:
         """All signing keys, newest first."""
         return await self._database.read(sql_keys.list_keys)
 
-    async def last_change(self) -> int:
-        """The sequence number of the newest change, or 0."""
+    async def revoke(self, revocation: Revocation) -> Revocation:
+        """Keep a revocation, or answer the one that covers as much."""
+        return await self._database.write(lambda c: sql_revocations.revoke(c, revocation))
+
+    async def list_revocations(self, *, after: str, limit: int, now: Millis) -> Sequence[Revocation]:
+        """A page of the revocations in force."""
+        return await self._database.read(lambda c: sql_revocations.list_revocations(c, after, limit, now))
+
+    async def list_session_ends(self, *, since: Millis, after: tuple[Millis, str], limit: int) -> Sequence[SessionEnd]:
+        """A page of ended sessions."""
+        return await self._database.read(lambda c: sql_revocations.list_session_ends(c, since, after, limit))
+
+    async def events_of(self, changes: Sequence[Change]) -> Mapping[int, Event]:
+        """The revocations and ended sessions among *changes*."""
+        return await self._database.read(lambda c: sql_revocations.events_of(c, changes))
+
+    async def last_change(self) -> Cursor:
+        """The place after the newest change."""
         return await self._database.read_point(sql_changes.last_change)
 
-    async def changes_after(self, sequence: int, limit: int) -> Sequence[Change]:
+    async def changes_after(self, cursor: Cursor, limit: int) -> Sequence[Change]:
         """A page of changes in order."""
-        return await self._database.read_point(lambda c: sql_changes.changes_after(c, sequence, limit))
+        return await self._database.read_point(lambda c: sql_changes.changes_after(c, cursor, limit))
 
     async def prune(self, now: Millis) -> int:
-        """Forget request ids older than 24 hours, some at a time so that no other writer waits long."""
+        """Forget what has no use any more, some at a time so that no other writer waits long."""
+        steps: tuple[Callable[[sa.Connection], int], ...] = (
+            lambda c: sql_sessions.prune_requests(c, now, _PRUNED_AT_ONCE),
+            lambda c: sql_revocations.prune_revocations(c, now, _PRUNED_AT_ONCE),
+            lambda c: sql_changes.prune_changes(c, KEPT_CHANGES, _PRUNED_AT_ONCE),
+        )
         gone = 0
-        while count := await self._database.write(lambda c: sql_sessions.prune_requests(c, now, _PRUNED_AT_ONCE)):
-            gone += count
+        for step in steps:
+            while count := await self._database.write(step):
+                gone += count
         return gone
 
     async def close(self) -> None:

@@ -14,22 +14,32 @@ from tokenauthority.storage.sql_changes import ChangeLog
 
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 _NEWEST_FIRST: Final = sa.select(signing_keys).order_by(signing_keys.c.create_time.desc(), signing_keys.c.key_id.desc())
 
 
-def add_first_key(connection: sa.Connection, key: StoredKey) -> StoredKey:
-    """Keep *key* if there is no ACTIVE one, and answer the ACTIVE one."""
+def update_keys(
+    connection: sa.Connection, change: Callable[[Sequence[StoredKey]], Sequence[StoredKey]]
+) -> Sequence[StoredKey]:
+    """Replace the ring by what *change* makes of it, and answer what was kept."""
     log = ChangeLog(connection)
-    active = next((known for known in list_keys(connection) if known.state is KeyState.ACTIVE), None)
-    if active is not None:
-        return active
-    row = {**attrs.asdict(key), "algorithm": key.algorithm.value, "state": key.state.value}
-    connection.execute(sa.insert(signing_keys), row)
-    log.append(ChangeKind.KEY, "", key.key_id)
-    return key
+    present = {key.key_id: key for key in list_keys(connection)}
+    wanted = {key.key_id: key for key in change(tuple(present.values()))}
+    for key_id in present.keys() - wanted.keys():
+        connection.execute(sa.delete(signing_keys).where(signing_keys.c.key_id == key_id))
+        log.append(ChangeKind.KEY, "", key_id)
+    changed = [key for key_id, key in wanted.items() if present.get(key_id) != key]
+    # The key that signed goes before the one that follows it: an index holds that there are never two.
+    for key in sorted(changed, key=lambda key: key.state is KeyState.ACTIVE):
+        row = {**attrs.asdict(key), "algorithm": key.algorithm.value, "state": key.state.value}
+        if key.key_id in present:
+            connection.execute(sa.update(signing_keys).where(signing_keys.c.key_id == key.key_id).values(row))
+        else:
+            connection.execute(sa.insert(signing_keys), row)
+        log.append(ChangeKind.KEY, "", key.key_id)
+    return list_keys(connection)
 
 
 def list_keys(connection: sa.Connection) -> Sequence[StoredKey]:
@@ -41,8 +51,10 @@ def list_keys(connection: sa.Connection) -> Sequence[StoredKey]:
             state=KeyState(row["state"]),
             create_time=row["create_time"],
             activate_time=row["activate_time"],
+            sign_until=row["sign_until"],
             retire_time=row["retire_time"],
             expire_time=row["expire_time"],
+            location=row["location"],
             sealed=row["sealed"],
         )
         for row in connection.execute(_NEWEST_FIRST).mappings().all()

@@ -1,9 +1,9 @@
 """The store: what the authority keeps, as an async protocol in domain types.
 
 Every method is one unit of work: it happens whole or not at all, and when it returns it is durable. Ids are
-case-sensitive. A method that ends a session or makes, changes or forgets a project, role or key also appends to the
-`changes` sequence, in the same transaction; creating a session does not (nothing that any cache holds becomes untrue by
-it). Text holds no U+0000, which PostgreSQL cannot keep.
+case-sensitive. A method that ends a session, takes tokens back, or makes, changes or forgets a project, role or key
+also appends to the `changes` sequence, in the same transaction; creating a session does not (nothing that any cache
+holds becomes untrue by it). Text holds no U+0000, which PostgreSQL cannot keep.
 
 Any method raises `UnavailableError` when the database cannot be reached or written, never a driver's own error.
 """
@@ -16,17 +16,21 @@ from tokenauthority.domain.times import DAY, Millis, in_millis
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from tokenauthority.domain.change import Change
+    from tokenauthority.domain.change import Change, Cursor
     from tokenauthority.domain.key import StoredKey
     from tokenauthority.domain.project import Credential, Project
+    from tokenauthority.domain.revocation import Event, Revocation, SessionEnd
     from tokenauthority.domain.role import Role
     from tokenauthority.domain.session import RepeatKey, Session, SessionState
 
 
 REPEAT_PERIOD: Final[Millis] = in_millis(DAY)
 """How long a request id makes CreateSession safe to repeat."""
+
+KEPT_CHANGES: Final = 100_000
+"""How many changes are told to whoever was away; beyond that a follower has to read everything anew."""
 
 
 class Store(Protocol):
@@ -130,20 +134,48 @@ class Store(Protocol):
             NotFoundError: `PROJECT_NOT_FOUND`.
         """
 
-    async def add_first_key(self, key: StoredKey) -> StoredKey:
-        """Keep *key* if the store has no ACTIVE key, and answer the ACTIVE one; several servers that start make one."""
+    async def update_keys(self, change: Callable[[Sequence[StoredKey]], Sequence[StoredKey]]) -> Sequence[StoredKey]:
+        """Replace the ring of signing keys (at most one ACTIVE) by what *change* makes of it, and answer what was kept.
+
+        *change* runs as that of `update_project` does, on the keys newest first: of several servers that rotate at
+        once, the first does and the others find it done. Each key made, changed or left out is one change.
+        """
 
     async def list_keys(self) -> Sequence[StoredKey]:
         """All signing keys, newest first."""
 
-    async def last_change(self) -> int:
-        """The sequence number of the newest change; 0 when there is none."""
+    async def revoke(self, revocation: Revocation) -> Revocation:
+        """Keep a revocation, or, where its target has one that covers as much, answer that; one target has one.
 
-    async def changes_after(self, sequence: int, limit: int) -> Sequence[Change]:
-        """At most *limit* changes above *sequence*, in order. None is ever passed over, however writers overlap."""
+        Raises:
+            NotFoundError: `PROJECT_NOT_FOUND`.
+        """
+
+    async def list_revocations(self, *, after: str, limit: int, now: Millis) -> Sequence[Revocation]:
+        """At most *limit* revocations that can still cover a token, with an id above *after*, in that order."""
+
+    async def list_session_ends(self, *, since: Millis, after: tuple[Millis, str], limit: int) -> Sequence[SessionEnd]:
+        """At most *limit* sessions that ended at *since* or later and follow *after*, by end time and id."""
+
+    async def events_of(self, changes: Sequence[Change]) -> Mapping[int, Event]:
+        """The revocations and ended sessions among *changes* (at most 1000), by sequence, as they are now."""
+
+    async def last_change(self) -> Cursor:
+        """The place after the newest change. Every store has a first one."""
+
+    async def changes_after(self, cursor: Cursor, limit: int) -> Sequence[Change]:
+        """At most *limit* changes after *cursor*, in order. None is ever passed over, however writers overlap.
+
+        Raises:
+            HistoryLostError: the change before *cursor* is not there any more, or is another one.
+        """
 
     async def prune(self, now: Millis) -> int:
-        """Forget what has no use any more (request ids older than 24 hours); how many rows went."""
+        """Forget what has no use any more; how many rows went.
+
+        Request ids older than 24 hours, revocations a day after the last token that they cover, all but the newest
+        100,000 changes.
+        """
 
     async def close(self) -> None:
         """Let go of files and connections."""

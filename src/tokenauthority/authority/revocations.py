@@ -1,0 +1,61 @@
+"""Which tokens have been taken back, as far as this server knows: read whole at the start, then kept true."""
+
+from __future__ import annotations
+
+import secrets
+
+from typing import TYPE_CHECKING, Final
+
+from tokenauthority.domain.errors import ExhaustedError
+from tokenauthority.domain.revocation import Revocation
+from tokenauthority.domain.revoked import RevokedIndex
+
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tokenauthority.domain.revocation import Event
+    from tokenauthority.domain.times import Millis
+    from tokenauthority.storage.store import Store
+
+
+_PAGE: Final = 10_000
+_KEY_BYTES: Final = 16
+
+
+class Revocations:
+    """What VerifyToken asks. *limit* bounds how many are kept in memory."""
+
+    def __init__(self, store: Store, limit: int) -> None:
+        self._store = store
+        self._limit = limit
+        self.index = RevokedIndex(secrets.token_bytes(_KEY_BYTES))
+
+    async def load(self, now: Millis) -> None:
+        """Read every revocation in force.
+
+        Raises:
+            UnavailableError: the store cannot be read; the index stays as it was.
+        """
+        index, after = RevokedIndex(secrets.token_bytes(_KEY_BYTES)), ""
+        while page := await self._store.list_revocations(after=after, limit=_PAGE, now=now):
+            index.add_all(page)
+            after = page[-1].revocation_id
+        self.index = index
+
+    def apply(self, events: Iterable[Event]) -> None:
+        """Take in what this server or another one has taken back."""
+        self.index.add_all(event for event in events if isinstance(event, Revocation))
+
+    def prune(self, now: Millis) -> int:
+        """Forget what can cover no token any more; how many went."""
+        return self.index.prune(now)
+
+    def require_room(self) -> None:
+        """Refuse a new revocation where there are as many as there may be.
+
+        Raises:
+            ExhaustedError: `REVOCATION_LIMIT`.
+        """
+        if len(self.index) >= self._limit:
+            raise ExhaustedError.revocations(self._limit)

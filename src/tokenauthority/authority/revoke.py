@@ -1,0 +1,130 @@
+"""Takes tokens back: one, a session's or a subject's, durable before it is answered."""
+
+from __future__ import annotations
+
+import secrets
+
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from tokenauthority.authority.sessions import place_of
+from tokenauthority.domain.errors import InvalidRequestError, NotFoundError, Violation
+from tokenauthority.domain.revocation import Revocation, TargetKind, moment_violations, revocation_violations
+from tokenauthority.domain.times import MAX_LEEWAY, Seconds, whole_seconds
+from tokenauthority.domain.token import TokenRejectedError
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tokenauthority.authority.catalog import Catalog
+    from tokenauthority.authority.revocations import Revocations
+    from tokenauthority.authority.verify import Verify
+    from tokenauthority.domain.caller import Grant
+    from tokenauthority.domain.times import Millis
+    from tokenauthority.storage.store import Store
+
+
+_ID_BYTES: Final = 16
+
+
+@attrs.frozen(kw_only=True)
+class RevokeRequest:
+    """What RevokeTokens is asked: at most one of the targets is set, and an empty one is none."""
+
+    token: str = attrs.field(default="", repr=False)
+    token_id: str = ""
+    session_id: str = ""
+    subject: str = ""
+    project_id: str = ""
+    issued_before: Seconds | None = None
+    comment: str = ""
+
+
+class Revoke:
+    """The use case RevokeTokens. *hurry* is called when there is something that others should see soon."""
+
+    def __init__(
+        self, store: Store, catalog: Catalog, verify: Verify, revocations: Revocations, hurry: Callable[[], None]
+    ) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._verify = verify
+        self._revocations = revocations
+        self._hurry = hurry
+
+    async def revoke(self, request: RevokeRequest, grant: Grant, now: Millis) -> Revocation:
+        """The revocation, durable.
+
+        Raises:
+            InvalidRequestError, PermissionDeniedError, NotFoundError, ExhaustedError, UnavailableError.
+        """
+        violations = revocation_violations(request.token_id, request.subject, request.comment)
+        if request.issued_before is not None:
+            violations += moment_violations(request.issued_before, now)
+        kind, target, project_id = await self._target(request, grant, violations)
+        _refuse(violations)
+        self._revocations.require_room()
+        moment = request.issued_before
+        if moment is None:
+            # The clock of the server that made a single token may have been ahead of this one's, and it is meant.
+            moment = Seconds(whole_seconds(now) + (MAX_LEEWAY if kind is TargetKind.TOKEN else 0))
+        revocation = await self._store.revoke(
+            Revocation(
+                revocation_id=f"rev_{secrets.token_hex(_ID_BYTES)}",
+                project_id=project_id,
+                kind=kind,
+                target=target,
+                issued_before=moment,
+                comment=request.comment,
+                create_time=now,
+            )
+        )
+        self._revocations.apply([revocation])
+        self._hurry()
+        return revocation
+
+    async def _target(
+        self, request: RevokeRequest, grant: Grant, violations: list[Violation]
+    ) -> tuple[TargetKind, str, str]:
+        """Kind, target and project. *violations* are refused together with what is wrong with these."""
+        if request.token_id or request.subject:
+            kind = TargetKind.TOKEN if request.token_id else TargetKind.SUBJECT
+            return kind, request.token_id or request.subject, await self._chosen(request.project_id, grant, violations)
+        if request.project_id:
+            violations.append(Violation("project_id", "must not be set: the session or token names its project"))
+        if request.session_id:
+            _refuse(violations)
+            return TargetKind.SESSION, request.session_id, await self._project_of(request.session_id, grant)
+        if request.token:
+            try:
+                signed = await self._verify.read(request.token, grant)
+            except TokenRejectedError as rejected:
+                problem = f"is no token of a project that the caller may use: {rejected.detail}"
+                _refuse([Violation("token", problem), *violations])
+                raise
+            return TargetKind.TOKEN, signed.claims.token_id, signed.project_id
+        problem = "is required: one of token, token_id, session_id and subject"
+        raise InvalidRequestError([Violation("target", problem), *violations])
+
+    async def _chosen(self, project_id: str, grant: Grant, violations: list[Violation]) -> str:
+        try:
+            project_id = grant.chosen_project(project_id)
+        except InvalidRequestError as error:
+            violations.extend(error.violations)
+        _refuse(violations)
+        if await self._catalog.tenant(project_id) is None:
+            raise NotFoundError.project(project_id)
+        return project_id
+
+    async def _project_of(self, session_id: str, grant: Grant) -> str:
+        tenant = await place_of(session_id, self._catalog, grant)
+        if await self._catalog.session(session_id) is None and not tenant.project.external_sessions:
+            raise NotFoundError.session(session_id)
+        return tenant.project.project_id
+
+
+def _refuse(violations: list[Violation]) -> None:
+    if violations:
+        raise InvalidRequestError(violations)

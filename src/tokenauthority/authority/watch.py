@@ -1,0 +1,161 @@
+"""Tells a watcher every revocation and ended session: those in force, or since it last read, then each new one."""
+
+from __future__ import annotations
+
+import re
+
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from tokenauthority.authority.feed import entries_of
+from tokenauthority.domain.caller import ANY
+from tokenauthority.domain.change import Cursor, HistoryLostError
+from tokenauthority.domain.errors import InvalidRequestError, UnavailableError, Violation
+from tokenauthority.domain.ids import is_project_id
+from tokenauthority.domain.revocation import RETENTION
+from tokenauthority.domain.revoked import CLOCK_MARGIN
+from tokenauthority.domain.times import Millis, Seconds, in_millis
+
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from tokenauthority.authority.feed import Feed
+    from tokenauthority.authority.follower import Follower
+    from tokenauthority.domain.caller import Grant
+    from tokenauthority.domain.change import Change
+    from tokenauthority.domain.revocation import Event
+    from tokenauthority.storage.store import Store
+
+
+MAX_PROJECTS: Final = 1000
+
+_PAGE: Final = 1000
+_TOKEN: Final = re.compile(r"([1-9][0-9]{0,18})\.(0|[1-9][0-9]{0,18})", re.ASCII)
+
+
+@attrs.frozen(kw_only=True)
+class News:
+    """One message: an event, else the end of what was in force (`caught_up`), else a sign of life.
+
+    `resume_token` is empty within the first events in force, which a reader has to get whole.
+    """
+
+    resume_token: str
+    event: Event | None = None
+    caught_up: bool = False
+
+
+class Watch:
+    """The use case WatchRevocations."""
+
+    def __init__(self, store: Store, feed: Feed, follower: Follower, clock: Callable[[], Millis]) -> None:
+        self._store = store
+        self._feed = feed
+        self._follower = follower
+        self._clock = clock
+
+    def projects(self, project_ids: Sequence[str], grant: Grant) -> frozenset[str]:
+        """Which projects are watched: those asked for, or all of the grant; it may hold `*`.
+
+        Raises:
+            InvalidRequestError: more than 1000, or one is no project id.
+            PermissionDeniedError: one is outside the grant.
+        """
+        if len(project_ids) > MAX_PROJECTS:
+            raise InvalidRequestError([Violation("project_ids", f"must have at most {MAX_PROJECTS} items")])
+        bad = [
+            Violation(f"project_ids[{i}]", "must be a decimal number from 1 to 2147483647")
+            for i, project_id in enumerate(project_ids)
+            if not is_project_id(project_id)
+        ]
+        if bad:
+            raise InvalidRequestError(bad)
+        for i, project_id in enumerate(project_ids):
+            grant.require_project(project_id, f"project_ids[{i}]")
+        return frozenset(project_ids) or grant.projects
+
+    async def follow(self, projects: frozenset[str], resume_token: str) -> AsyncIterator[News]:
+        """Everything after *resume_token*, or everything in force where it is empty or of a history that is lost.
+
+        Raises:
+            InvalidRequestError: *resume_token* was never given out.
+            ExhaustedError: the reader is too slow.
+            UnavailableError: the store cannot be read, or was put back to an earlier day.
+        """
+        generation = self._feed.generation
+        cursor = await self._known(resume_token)
+        if cursor is None:
+            # What happens while these are read comes after them, and perhaps twice.
+            cursor = self._feed.cursor
+            async for event in self._in_force():
+                if _is_watched(event, projects):
+                    yield News(resume_token="", event=event)
+        # From the store, because the feed may not reach back that far.
+        while changes := await self._changes(cursor):
+            for entry in await entries_of(self._store, changes):
+                if _is_watched(entry.event, projects):
+                    yield News(resume_token=_token(entry.cursor), event=entry.event)
+            cursor = changes[-1].cursor
+        yield News(resume_token=_token(cursor), caught_up=True)
+        async for news in self._live(cursor, generation, projects):
+            yield news
+
+    async def _live(self, cursor: Cursor, generation: int, projects: frozenset[str]) -> AsyncIterator[News]:
+        beats = self._feed.beats
+        while True:
+            woken = self._feed.woken()
+            self._feed.require_generation(generation)
+            for entry in self._feed.after(cursor.sequence):
+                cursor = entry.cursor
+                if _is_watched(entry.event, projects):
+                    beats = self._feed.beats
+                    yield News(resume_token=_token(cursor), event=entry.event)
+            if self._feed.cursor.sequence > cursor.sequence:
+                cursor = self._feed.cursor
+            # A server that has lost the store must not say that all is well: nobody would learn that it knows nothing.
+            if self._feed.beats != beats and self._follower.fresh:
+                beats = self._feed.beats
+                yield News(resume_token=_token(cursor))
+            await woken.wait()
+
+    async def _known(self, resume_token: str) -> Cursor | None:
+        if not resume_token:
+            return None
+        match = _TOKEN.fullmatch(resume_token)
+        if match is None:
+            raise InvalidRequestError([Violation("resume_token", "is not one that WatchRevocations gave out")])
+        cursor = Cursor(int(match[1]), int(match[2]))
+        try:
+            await self._store.changes_after(cursor, 1)
+        except HistoryLostError:
+            return None
+        return cursor
+
+    async def _changes(self, cursor: Cursor) -> Sequence[Change]:
+        try:
+            return await self._store.changes_after(cursor, _PAGE)
+        except HistoryLostError:
+            raise UnavailableError.history() from None
+
+    async def _in_force(self) -> AsyncIterator[Event]:
+        now, after = self._clock(), ""
+        while page := await self._store.list_revocations(after=after, limit=_PAGE, now=now):
+            for revocation in page:
+                yield revocation
+            after = page[-1].revocation_id
+        since = Millis(now - in_millis(Seconds(RETENTION + CLOCK_MARGIN)))
+        last = (since, "")
+        while ends := await self._store.list_session_ends(since=since, after=last, limit=_PAGE):
+            for end in ends:
+                yield end
+            last = (ends[-1].end_time, ends[-1].session_id)
+
+
+def _is_watched(event: Event, projects: frozenset[str]) -> bool:
+    return ANY in projects or event.project_id in projects
+
+
+def _token(cursor: Cursor) -> str:
+    return f"{cursor.sequence}.{cursor.mark}"

@@ -1,0 +1,93 @@
+"""Revocations: statements that tokens issued up to a moment are no longer good, and how long each must be kept."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import msgspec
+
+from tokenauthority.domain.errors import Violation
+from tokenauthority.domain.ids import NUL
+from tokenauthority.domain.times import MAX_LEEWAY, MAX_TTL, Millis, Seconds, in_millis, whole_seconds
+
+
+if TYPE_CHECKING:
+    from tokenauthority.domain.session import Session
+
+
+MAX_TARGET: Final = 255
+"""Characters of a token id or subject."""
+
+MAX_COMMENT: Final = 256
+
+RETENTION: Final = Seconds(MAX_TTL + MAX_LEEWAY)
+"""How long after its `issued_before` a revocation can still cover a token that somebody takes for good."""
+
+
+class TargetKind(StrEnum):
+    """What a revocation names."""
+
+    TOKEN = "token"  # noqa: S105 - the name of a kind, not a secret
+    SESSION = "session"
+    SUBJECT = "subject"
+
+
+class Revocation(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens of a project that are no longer good: those of `target`, issued at `issued_before` or earlier.
+
+    A msgspec struct, because a server that starts reads every one that is in force.
+    """
+
+    revocation_id: str
+    project_id: str
+    kind: TargetKind
+    target: str
+    issued_before: Seconds
+    comment: str
+    create_time: Millis
+
+    @property
+    def expire_time(self) -> Millis:
+        """From when on nothing that it covers can still be good, whatever leeway a verifier has."""
+        return in_millis(Seconds(self.issued_before + RETENTION))
+
+
+class SessionEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """A session that was ended: none of its tokens is good."""
+
+    session_id: str
+    project_id: str
+    end_time: Millis
+
+    @classmethod
+    def of(cls, session: Session) -> SessionEnd:
+        """The end of an ended *session*."""
+        end_time = session.create_time if session.end_time is None else session.end_time
+        return cls(session_id=session.session_id, project_id=session.project_id, end_time=end_time)
+
+
+Event: TypeAlias = Revocation | SessionEnd
+"""What takes tokens out of force before they expire."""
+
+
+def revocation_violations(token_id: str, subject: str, comment: str) -> list[Violation]:
+    """What is wrong with the texts of a wanted revocation."""
+    found = [
+        Violation(field, f"must have at most {MAX_TARGET} characters, none of them U+0000")
+        for field, text in (("token_id", token_id), ("subject", subject))
+        if len(text) > MAX_TARGET or NUL in text
+    ]
+    if len(comment) > MAX_COMMENT or NUL in comment:
+        found.append(Violation("comment", f"must have at most {MAX_COMMENT} characters, none of them U+0000"))
+    return found
+
+
+def moment_violations(issued_before: Seconds, now: Millis) -> list[Violation]:
+    """What is wrong with the moment that a caller names."""
+    second = whole_seconds(now)
+    if issued_before > second:
+        return [Violation("issued_before", f"must not lie in the future; the authority's clock says {second}")]
+    if issued_before < second - RETENTION:
+        return [Violation("issued_before", "must lie within the last 30 days: older tokens are out of force anyway")]
+    return []

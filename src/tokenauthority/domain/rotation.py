@@ -1,0 +1,203 @@
+"""The life of signing keys: pure rules from a ring and a moment to the next ring.
+
+PREPARED (published, not signing) -> ACTIVE (signs) -> RETIRED (verifies until the last token that it may have signed
+is out of force) -> forgotten; or REVOKED at once, and forgotten at the same moment. There is always a PREPARED key at
+hand, so that a rotation, planned or sudden, never signs with a key that verifiers have not had the time to fetch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import attrs
+
+from tokenauthority.domain.errors import NotFoundError, PreconditionError, Reason
+from tokenauthority.domain.key import KeyState, StoredKey
+from tokenauthority.domain.revoked import CLOCK_MARGIN
+from tokenauthority.domain.times import MAX_TTL, Millis, in_millis
+
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tokenauthority.domain.key import Algorithm
+
+
+MAX_PREPARED: Final = 4
+"""PREPARED keys at once: every verifier fetches them all."""
+
+MAX_RING: Final = 100
+"""Keys at once that a person may bring the ring to: some JWKS readers take no more."""
+
+_MARGIN: Final = in_millis(CLOCK_MARGIN)
+
+Ring: TypeAlias = "tuple[StoredKey, ...]"
+
+
+@attrs.frozen
+class Rotation:
+    """How keys rotate, in milliseconds.
+
+    `period` is how long one signs. `publication` is how long a new one is published before it signs: a JWKS cache
+    lifetime, and how far servers may be behind each other.
+    """
+
+    period: Millis
+    publication: Millis
+
+    def sign_until(self, activate_time: Millis) -> Millis:
+        """The end of a key: a quarter of a period after it should have been replaced, for a store that is away."""
+        return Millis(activate_time + self.period + self.period // 4)
+
+    def is_ripe(self, key: StoredKey, now: Millis) -> bool:
+        """Whether *key* is PREPARED and has been published for long enough."""
+        return key.state is KeyState.PREPARED and key.create_time + self.publication <= now
+
+
+def maintained(ring: Sequence[StoredKey], fresh: StoredKey, rotation: Rotation, now: Millis) -> Ring:
+    """The ring as it should be *now*, one step on: forget, rotate, or take in *fresh*, a PREPARED key just made.
+
+    A ring that needs nothing comes back equal. One that was empty needs two steps: the first *fresh* signs at once,
+    since no verifier has fetched anything yet, and the second is the one at hand.
+    """
+    kept = tuple(key for key in ring if not _is_over(key, now))
+    active = _active(kept)
+    if active is None:
+        return (*kept, _signing(fresh, rotation, now))
+    if now >= _rotation_time(active, rotation):
+        ripe = [key for key in kept if rotation.is_ripe(key, now)]
+        ripe = [key for key in ripe if key.algorithm is fresh.algorithm] or ripe
+        if ripe:
+            return _with_active(kept, _newest(ripe), rotation, now)
+    if not any(key.state is KeyState.PREPARED and key.algorithm is fresh.algorithm for key in kept):
+        return (*kept, fresh)
+    return kept
+
+
+def next_step(ring: Sequence[StoredKey], algorithm: Algorithm, rotation: Rotation, now: Millis) -> Millis:
+    """When `maintained` will next change *ring*, at the earliest; *now* or earlier where it would at once."""
+    active = _active(ring)
+    prepared = [key for key in ring if key.state is KeyState.PREPARED]
+    if active is None or all(key.algorithm is not algorithm for key in prepared):
+        return now
+    first_ripe = min(Millis(key.create_time + rotation.publication) for key in prepared)
+    steps = [max(_rotation_time(active, rotation), first_ripe)]
+    steps += [Millis(key.expire_time + _MARGIN) for key in ring if key.expire_time is not None]
+    return min(steps)
+
+
+def prepared(ring: Sequence[StoredKey], fresh: StoredKey) -> Ring:
+    """The ring with one more PREPARED key.
+
+    Raises:
+        PreconditionError: `KEY_STATE`, there are four already, or a hundred keys.
+    """
+    waiting = sum(key.state is KeyState.PREPARED for key in ring)
+    if waiting >= MAX_PREPARED:
+        raise _state(fresh.key_id, f"{waiting} keys are PREPARED already: activate or revoke one first")
+    if len(ring) >= MAX_RING:
+        raise _state(fresh.key_id, f"the ring has {len(ring)} keys already: older ones must expire first")
+    return (*ring, fresh)
+
+
+def activated(ring: Sequence[StoredKey], key_id: str, rotation: Rotation, now: Millis) -> Ring:
+    """The ring in which the PREPARED key *key_id* signs.
+
+    Raises:
+        NotFoundError: `KEY_NOT_FOUND`.
+        PreconditionError: `KEY_STATE`, it is not PREPARED, or not published for long enough.
+    """
+    key = _found(ring, key_id)
+    if key.state is not KeyState.PREPARED:
+        raise _state(key_id, f"the key is {key.state.name}, not PREPARED")
+    if not rotation.is_ripe(key, now):
+        left = key.create_time + rotation.publication - now
+        raise _state(
+            key_id,
+            f"verifiers may not have fetched the key yet: it can sign in {-(-left // 1000)}s, "
+            f"once it has been published for {rotation.publication // 1000}s",
+        )
+    return _with_active(ring, key, rotation, now)
+
+
+def revoked(ring: Sequence[StoredKey], key_id: str, rotation: Rotation, now: Millis) -> Ring:
+    """The ring in which *key_id* verifies nothing any more; a PREPARED key takes the place of the ACTIVE one.
+
+    Of several the newest that verifiers have had the time to fetch. Revoking one twice changes nothing.
+
+    Raises:
+        NotFoundError: `KEY_NOT_FOUND`.
+        PreconditionError: `KEY_STATE`, it is the ACTIVE one and none is PREPARED.
+    """
+    key = _found(ring, key_id)
+    if key.state is KeyState.REVOKED:
+        return tuple(ring)
+    if key.state is KeyState.ACTIVE:
+        waiting = [other for other in ring if other.state is KeyState.PREPARED]
+        if not waiting:
+            raise _state(key_id, "the key signs and none is PREPARED to take its place: prepare one first")
+        ripe = [other for other in waiting if rotation.is_ripe(other, now)]
+        ring = _with_active(ring, _newest(ripe or waiting), rotation, now)
+        key = _found(ring, key_id)
+    taken = attrs.evolve(
+        key,
+        state=KeyState.REVOKED,
+        retire_time=now if key.retire_time is None else key.retire_time,
+        expire_time=_expire_time(key, now),
+    )
+    return tuple(taken if other.key_id == key_id else other for other in ring)
+
+
+def _with_active(ring: Sequence[StoredKey], chosen: StoredKey, rotation: Rotation, now: Millis) -> Ring:
+    """*chosen* signs and the one before is RETIRED. Older PREPARED keys never signed anything and go."""
+    following = []
+    for key in ring:
+        if key.key_id == chosen.key_id:
+            following.append(_signing(key, rotation, now))
+        elif key.state is KeyState.ACTIVE:
+            following.append(
+                attrs.evolve(key, state=KeyState.RETIRED, retire_time=now, expire_time=_expire_time(key, now))
+            )
+        elif key.state is not KeyState.PREPARED or key.create_time > chosen.create_time:
+            following.append(key)
+    return tuple(following)
+
+
+def _signing(key: StoredKey, rotation: Rotation, now: Millis) -> StoredKey:
+    return attrs.evolve(key, state=KeyState.ACTIVE, activate_time=now, sign_until=rotation.sign_until(now))
+
+
+def _expire_time(key: StoredKey, now: Millis) -> Millis:
+    """A server that has lost the store signs on until the key's end, and its tokens must still verify."""
+    last_signature = now if key.sign_until is None else max(now, key.sign_until)
+    return Millis(last_signature + in_millis(MAX_TTL))
+
+
+def _is_over(key: StoredKey, now: Millis) -> bool:
+    return key.expire_time is not None and key.expire_time + _MARGIN <= now
+
+
+def _rotation_time(active: StoredKey, rotation: Rotation) -> Millis:
+    began = active.create_time if active.activate_time is None else active.activate_time
+    end = Millis(began + rotation.period)
+    # A shorter period than the one that the key began with replaces it the sooner, a longer one never after its end.
+    return end if active.sign_until is None else min(end, active.sign_until)
+
+
+def _active(ring: Sequence[StoredKey]) -> StoredKey | None:
+    return next((key for key in ring if key.state is KeyState.ACTIVE), None)
+
+
+def _newest(keys: Sequence[StoredKey]) -> StoredKey:
+    return max(keys, key=lambda key: (key.create_time, key.key_id))
+
+
+def _found(ring: Sequence[StoredKey], key_id: str) -> StoredKey:
+    for key in ring:
+        if key.key_id == key_id:
+            return key
+    raise NotFoundError(Reason.KEY_NOT_FOUND, "signing key", key_id)
+
+
+def _state(key_id: str, message: str) -> PreconditionError:
+    return PreconditionError(Reason.KEY_STATE, key_id, message)

@@ -1,0 +1,68 @@
+"""Signing keys that rotate, tokens that can be taken back, and changes that tell one history from another."""
+
+from __future__ import annotations
+
+import secrets
+
+from typing import Final
+
+import sqlalchemy as sa
+
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+
+revision: Final = "0002"
+down_revision: Final = "0001"
+
+_ID: Final = sa.Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+_SEQUENCE: Final = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+_KEY_LIFE: Final = 37 * 24 * 60 * 60 * 1000
+"""Milliseconds. What keys of the first schema signed without an end get as one."""
+
+
+def upgrade() -> None:
+    """Add what rotation and revocation need."""
+    op.add_column("signing_keys", sa.Column("sign_until", sa.BigInteger(), nullable=True))
+    op.add_column("signing_keys", sa.Column("location", _ID, nullable=False, server_default=""))
+    op.execute(f"UPDATE signing_keys SET sign_until = activate_time + {_KEY_LIFE}")  # noqa: S608 - a number of ours
+    has_ended = sa.text("end_time IS NOT NULL")
+    op.create_index(
+        "ix_sessions_end",
+        "sessions",
+        ["end_time", "session_id"],
+        sqlite_where=has_ended,
+        postgresql_where=has_ended,
+    )
+    op.create_table(
+        "revocations",
+        sa.Column("revocation_id", _ID, nullable=False),
+        sa.Column("project_id", _ID, nullable=False),
+        sa.Column("kind", _ID, nullable=False),
+        sa.Column("target", _ID, nullable=False),
+        sa.Column("issued_before", sa.BigInteger(), nullable=False),
+        sa.Column("comment", sa.Text(), nullable=False),
+        sa.Column("create_time", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("revocation_id", name="pk_revocations"),
+        sa.UniqueConstraint("project_id", "kind", "target", name="uq_revocations_project_id"),
+        sa.ForeignKeyConstraint(["project_id"], ["projects.project_id"], name="fk_revocations_projects"),
+    )
+    op.create_index("ix_revocations_issued_before", "revocations", ["issued_before"])
+    _number_changes_anew()
+
+
+def _number_changes_anew() -> None:
+    """Changes matter to servers that run, and none runs across a change of the schema: the table begins anew."""
+    op.drop_table("changes")
+    op.create_table(
+        "changes",
+        sa.Column("sequence", _SEQUENCE, sa.Identity(always=True), nullable=False),
+        sa.Column("mark", sa.BigInteger(), nullable=False),
+        sa.Column("kind", _ID, nullable=False),
+        sa.Column("project_id", _ID, nullable=False),
+        sa.Column("subject", _ID, nullable=False),
+        sa.PrimaryKeyConstraint("sequence", name="pk_changes"),
+        sqlite_autoincrement=True,
+    )
+    origin = sa.text("INSERT INTO changes (mark, kind, project_id, subject) VALUES (:mark, 'origin', '', '')")
+    op.get_bind().execute(origin, {"mark": secrets.randbits(63)})
