@@ -13,7 +13,7 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from tests.callers.issuer import Key, jwks
 from tokenauthority.callers.issuers import ALGORITHMS
-from tokenauthority.callers.jwks import MAX_KEYS, JwksError, parse_jwks
+from tokenauthority.signing.jwk import MAX_KEYS, JwksError, parse_jwks
 
 
 EC = Key("ec-1")
