@@ -26,7 +26,7 @@ class Verdict:
 
     active: bool
     reason: str = ""
-    """Why it is not good: "STALE", or as the contract's `InactiveReason` has it, such as "EXPIRED"; empty where it is."""
+    """Why it is not good: "STALE", or one of the contract's `InactiveReason`, such as "EXPIRED"; empty where it is."""
 
     detail: str = ""
     """The same for a person; not to be parsed."""
