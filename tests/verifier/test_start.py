@@ -185,7 +185,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({}, "project_ids must name 1 to 1000 projects"),
     ({"project_ids": "47"}, "project_ids is a list"),
     ({"project_ids": ["x"]}, "project_ids must name"),
-    ({"project_ids": map(str, range(1, 1002))}, "project_ids must name 1 to 1000"),
+    ({"project_ids": [str(number) for number in range(1, 1002)]}, "project_ids must name 1 to 1000"),
     ({"project_ids": ["1"], "leeway": 301}, "leeway must be from 0 to 300 seconds"),
     ({"project_ids": ["1"], "leeway": -1}, "leeway must be"),
     ({"project_ids": ["1"], "max_staleness": 0}, "max_staleness must be more than 0 seconds"),
@@ -196,7 +196,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("options", "problem"), BAD, ids=str)
+@pytest.mark.parametrize(("options", "problem"), BAD, ids=[problem for _, problem in BAD])
 def test_refuses_options_that_cannot_be_meant(options: dict[str, Any], problem: str) -> None:
     """Before anything is opened, by their names."""
     with pytest.raises(ValueError, match=problem):
