@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
+from tokenauthority.authority.remote import in_thread
 from tokenauthority.domain.key import KeyState, StoredKey
 from tokenauthority.signing.jwks import JsonWebKeySet
 from tokenauthority.signing.keyring import KeyRing
-from tokenauthority.signing.keys import SigningKey
 
 
 if TYPE_CHECKING:
@@ -33,22 +34,24 @@ class Keys:
         """Read the ring; where there is no key yet, make one. Servers that start together make one between them.
 
         Raises:
+            KeyProviderError: the first key cannot be made where it is to live.
             SealBrokenError: the master key is not the one that sealed the ring.
             UnavailableError: the store cannot be read.
         """
         stored = await self._store.list_keys()
         if not any(key.state is KeyState.ACTIVE for key in stored):
-            fresh = SigningKey.generate(self._algorithm)
-            await self._store.add_first_key(
-                StoredKey(
-                    key_id=fresh.key_id,
-                    algorithm=fresh.algorithm,
-                    state=KeyState.ACTIVE,
-                    create_time=now,
-                    activate_time=now,
-                    sealed=self._vault.seal_signing_key(fresh),
-                )
+            fresh = await in_thread(partial(self._vault.make_signing_key, self._algorithm))
+            ours = StoredKey(
+                key_id=fresh.key.key_id,
+                algorithm=fresh.key.algorithm,
+                state=KeyState.ACTIVE,
+                create_time=now,
+                activate_time=now,
+                sealed=fresh.sealed,
+                location=fresh.location,
             )
+            if await self._store.add_first_key(ours) != ours:
+                await in_thread(partial(self._vault.destroy_signing_key, ours))
             stored = await self._store.list_keys()
         self._ring = KeyRing(self._vault.open_signing_key(key) for key in stored)
         self._key_set = JsonWebKeySet.of(self._ring)

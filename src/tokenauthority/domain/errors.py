@@ -9,7 +9,7 @@ TokenAuthorityError
     PreconditionError         the object is not in the state that the step needs
     OverloadedError           too many RPCs at once
     RateLimitError            the caller's rate or quota is used up, or its address has failed too often
-    UnavailableError          the store or the audit log cannot be used, or the server drains
+    UnavailableError          the store, the audit log or a signing key cannot be used, or the server drains
     UnimplementedError        a method of the contract that this version does not have
 
 Messages hold ids, names and limits, never a secret and never free text from outside.
@@ -56,6 +56,7 @@ class Reason(StrEnum):
     RATE_LIMIT = "RATE_LIMIT"
     STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
     AUDIT_UNAVAILABLE = "AUDIT_UNAVAILABLE"
+    SIGNING_UNAVAILABLE = "SIGNING_UNAVAILABLE"
     DRAINING = "DRAINING"
     UNIMPLEMENTED = "UNIMPLEMENTED"
 
@@ -206,6 +207,11 @@ class UnavailableError(TokenAuthorityError):
             Reason.AUDIT_UNAVAILABLE,
             "the audit record cannot be written, so nothing was given out; try again",
         )
+
+    @classmethod
+    def signing(cls) -> UnavailableError:
+        """The signing key is in a place that cannot be reached now; the cause belongs in the log, not in the answer."""
+        return cls(Reason.SIGNING_UNAVAILABLE, "the signing key cannot be reached; try again")
 
 
 class UnimplementedError(TokenAuthorityError):

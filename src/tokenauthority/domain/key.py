@@ -1,4 +1,4 @@
-"""The authority's signing keys as they are stored: sealed, with their place in the ring's life."""
+"""The authority's signing keys as they are stored: sealed or elsewhere, with their place in the ring's life."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ class KeyState(StrEnum):
 
 @attrs.frozen(kw_only=True)
 class StoredKey:
-    """A signing key: its `kid` (RFC 7638), its life, and its private half sealed under the master key."""
+    """A signing key: its `kid` (RFC 7638), its life, and its private half sealed under the master key.
+
+    With a `location`, such as `pkcs11:...`, the private half lives there, and what is sealed is the public half.
+    """
 
     key_id: str
     algorithm: Algorithm
@@ -41,3 +44,4 @@ class StoredKey:
     retire_time: Millis | None = None
     expire_time: Millis | None = None
     sealed: bytes = attrs.field(repr=False)
+    location: str = ""

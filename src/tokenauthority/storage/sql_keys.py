@@ -44,6 +44,7 @@ def list_keys(connection: sa.Connection) -> Sequence[StoredKey]:
             retire_time=row["retire_time"],
             expire_time=row["expire_time"],
             sealed=row["sealed"],
+            location=row["location"],
         )
         for row in connection.execute(_NEWEST_FIRST).mappings().all()
     ]
