@@ -44,7 +44,7 @@ _PRIVATE: Final = {
     Attribute.DERIVE: False,
 }
 _PUBLIC: Final = {Attribute.TOKEN: False}
-"""The public half is in the store; in the token it lasts as long as the session."""
+"""The public half is for the store; in the token it is no longer than until it has been read."""
 
 
 @attrs.frozen
@@ -124,6 +124,7 @@ class HsmProvider:
         public, private = _generate(session, kind)
         try:
             key = SigningKey.located(algorithm, _exported(public), self._signer_of(algorithm))
+            public.destroy()
             private[Attribute.ID] = key.key_id.encode("ascii")
             private[Attribute.LABEL] = LABEL + key.key_id
         except BaseException:
