@@ -16,6 +16,7 @@ from tokenauthority.config.listeners import problems_of_file, problems_of_listen
 from tokenauthority.config.settings import PREFIX, Settings
 from tokenauthority.config.wording import unreadable, variable_of, worded
 from tokenauthority.domain.times import DAY
+from tokenauthority.signing.hsm_uri import TokenUri
 
 
 CONFIG_VARIABLE: Final = PREFIX + "CONFIG"
@@ -86,7 +87,7 @@ def read(config_file: Path | None = None, *, dev: bool = False, dev_api_key: str
 
 def problems_of(settings: Settings) -> list[str]:
     """What keeps a server from starting with *settings*."""
-    return _unsafe(settings) if settings.dev else _missing(settings)
+    return (_unsafe(settings) if settings.dev else _missing(settings)) + _provider_problems(settings)
 
 
 def describe(settings: Settings) -> list[tuple[str, str, str]]:
@@ -142,6 +143,18 @@ def _missing(settings: Settings) -> list[str]:
     elif not settings.issuance.issuer.startswith("https://"):
         problems.append(f"{PREFIX}ISSUANCE__ISSUER must begin with https://")
     return problems
+
+
+def _provider_problems(settings: Settings) -> list[str]:
+    """What keeps the keys' provider from being asked."""
+    provider, pin = f"{PREFIX}KEYS__PROVIDER", f"{PREFIX}KEYS__PROVIDER_PIN"
+    keys = settings.keys
+    if not keys.provider:
+        return [f"{pin} is for {provider}, which is not set"] if keys.provider_pin is not None else []
+    source = TokenUri.parse(keys.provider).pin_source
+    if (source is None) == (keys.provider_pin is None):
+        return [f"exactly one of {pin} and pin-source in {provider} is required"]
+    return unreadable(f"{provider} (pin-source)", source) if source is not None else []
 
 
 def _unsafe(settings: Settings) -> list[str]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.times import MAX_LEEWAY
+from tokenauthority.signing.hsm_uri import TokenUri
 
 
 PREFIX: Final = "TOKENAUTHORITY_"
@@ -22,6 +24,19 @@ _URL: Final = r"^https?://[^\s/?#]+(/[^\s?#]*)?$"
 Port = Annotated[str, Field(pattern=_ADDRESS)]
 PortOrOff = Annotated[str, Field(pattern=rf"^off$|{_ADDRESS}")]
 PortOrSocket = Annotated[str, Field(pattern=rf"^unix:[^\x00-\x20]+$|{_ADDRESS}")]
+
+
+def _provider(uri: str) -> str:
+    """Looked at before anything shows the settings, because somebody may have put a PIN into it."""
+    if uri:
+        try:
+            TokenUri.parse(uri)
+        except ValueError as error:
+            raise PydanticCustomError("key_provider", "{problem}", {"problem": str(error)}) from None
+    return uri
+
+
+Provider = Annotated[str, AfterValidator(_provider)]
 TrustDomain = Annotated[str, Field(pattern=r"^[a-z0-9._-]{1,255}$")]
 
 
@@ -112,6 +127,11 @@ class Keys(_Group):
     rotation_period: Annotated[int, Field(ge=1, le=31_536_000)] = 2_592_000
     """Seconds for which a signing key signs before the next one takes its place. At least 86400 outside of --dev: each
     stays in the JWKS for 30 days and a quarter of the period longer, until its last token has expired."""
+    provider: Provider = ""
+    """Where a new signing key lives: `pkcs11:token=LABEL?module-path=/PATH.so&pin-source=file:/PATH` (RFC 7512).
+    Default: sealed in the store."""
+    provider_pin: SecretStr | None = None
+    """The PIN for provider, where that has no pin-source."""
 
 
 class Callers(_Group):

@@ -19,6 +19,7 @@ from tokenauthority.server import dev, lifecycle, logging
 from tokenauthority.server.problems import make_data_dir, os_problem, store_problem
 from tokenauthority.server.tls import CertificateError
 from tokenauthority.server.wiring import build
+from tokenauthority.signing.providers import KeyProviderError
 from tokenauthority.signing.sealing import MasterKey, SealBrokenError, Sealer
 from tokenauthority.storage.address import SqliteAddress, StoreAddressError, parse_address
 from tokenauthority.storage.migrate import SchemaError, check_schema, migrate
@@ -51,6 +52,8 @@ def run(settings: Settings) -> int:
         raise ConfigError([f"callers file {error.path}: {problem}" for problem in error.problems]) from error
     except (SealBrokenError, CertificateError) as error:
         raise ConfigError([str(error)]) from error
+    except KeyProviderError as error:
+        raise ConfigError([f"TOKENAUTHORITY_KEYS__PROVIDER: {error}"]) from error
     except (StoreAddressError, SchemaError, UnavailableError) as error:
         raise ConfigError([store_problem(settings, error)]) from error
     except OSError as error:

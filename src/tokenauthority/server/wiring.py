@@ -54,6 +54,7 @@ from tokenauthority.interceptors.refusals import Refusals
 from tokenauthority.interceptors.request import RequestInterceptor
 from tokenauthority.server.callers_upkeep import CallersUpkeep
 from tokenauthority.server.http_certificate import HttpCertificate
+from tokenauthority.server.key_providers import provider_of
 from tokenauthority.server.listeners import Listener, listeners_of
 from tokenauthority.server.readiness import Readiness
 from tokenauthority.server.rotation import CertificateMetrics
@@ -130,9 +131,10 @@ def build(
 
     Raises:
         AuthorizationTableError: a registered method has no row.
+        ConfigError: the provider of the signing keys cannot be used with what is installed.
     """
     issuance, limits = settings.issuance, settings.limits
-    vault = Vault(sealer)
+    vault = Vault(sealer, provider_of(settings))
     catalog = Catalog(store, vault)
     keys = Keys(store, vault, settings.keys.algorithm, _rotation(settings))
     projects = Projects(store, catalog, vault)
