@@ -207,7 +207,7 @@ def build(
         http_certificate=None if plaintext else HttpCertificate(settings.tls, certificates),
         admission=admission,
         audit=audit,
-        readiness=Readiness(keys, follower, audit_log, callers_upkeep.details),
+        readiness=Readiness(keys, follower, audit_log, callers_upkeep.details, issuance.jwks_max_age),
         callers_upkeep=callers_upkeep,
         registry=registry,
         audit_log=audit_log,
