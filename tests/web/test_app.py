@@ -10,6 +10,7 @@ import pytest
 from tests.authority import RunningAuthority, StartAuthority, eventually
 from tests.faults import FaultyStore
 from tests.wire import LIST_PROJECTS, V1, Connect, Wire
+from tokenauthority.domain.key import Algorithm
 from tokenauthority.v1 import key_pb2
 
 
@@ -36,6 +37,18 @@ def test_publishes_the_public_keys(running_authority: RunningAuthority) -> None:
     )
     assert {"kty", "use", "alg", "kid", "crv", "x", "y"} == set(key)
     assert ("EC", "sig", "ES256", "P-256") == (key["kty"], key["use"], key["alg"], key["crv"])
+
+
+@pytest.mark.parametrize("algorithm", Algorithm)
+def test_publishes_no_private_member(start_authority: StartAuthority, algorithm: Algorithm) -> None:
+    """Of no kind of key, neither by HTTP nor by gRPC (RFC 7518, section 6: d, p, q, dp, dq, qi, oth, k)."""
+    authority = start_authority(settings={"keys": {"algorithm": algorithm}})
+    [key] = get(authority, JWKS).json()["keys"]
+
+    own = {"ES256": {"crv", "x", "y"}, "EdDSA": {"crv", "x"}, "RS256": {"n", "e"}}[algorithm]
+    assert {"kty", "use", "alg", "kid"} | own == key.keys()
+    assert ("sig", algorithm) == (key["use"], key["alg"])
+    assert {"kty", "use", "alg", "kid", "crv", "x", "y", "n", "e"} == set(key_pb2.JsonWebKey.DESCRIPTOR.fields_by_name)
 
 
 def test_publishes_the_same_keys_as_grpc(running_authority: RunningAuthority, wire: Wire) -> None:
