@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import re
@@ -88,8 +89,9 @@ class Program:
         timer = threading.Timer(WAIT, self._process.kill)
         timer.start()
         try:
-            self._process.stdin.write(token + "\n")
-            self._process.stdin.flush()
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.write(token + "\n")
+                self._process.stdin.flush()
             line = self._process.stdout.readline()
         finally:
             timer.cancel()
@@ -102,8 +104,10 @@ class Program:
 
     def close(self) -> None:
         """Kill it."""
-        with self._process:
-            self._process.kill()
+        self._process.kill()
+        # One that had ended before may have left a token unread.
+        with contextlib.suppress(BrokenPipeError), self._process:
+            pass
 
 
 def jose(node: str, issuer: str, audience: str, *cooldown: str) -> Program:
