@@ -19,7 +19,8 @@ PREFIX: Final = "TOKENAUTHORITY_"
 _PORT: Final = r"(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[0-9]{1,4})"
 _ADDRESS: Final = rf"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):{_PORT}$"
 
-_URL: Final = r"^https?://[^\s/?#]+(/[^\s?#]*)?$"
+_ISSUER: Final = r"^https?://[^\s/?#@]+(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?$"
+"""A URL that no client writes in another way: verifiers compare it byte for byte, and add paths of their own to it."""
 
 Port = Annotated[str, Field(pattern=_ADDRESS)]
 PortOrOff = Annotated[str, Field(pattern=rf"^off$|{_ADDRESS}")]
@@ -104,7 +105,7 @@ class Database(_Group):
 class Issuance(_Group):
     """What is in the tokens."""
 
-    issuer: Annotated[str, Field(max_length=255, pattern=_URL)] = "http://127.0.0.1:8080"
+    issuer: Annotated[str, Field(max_length=255, pattern=_ISSUER)] = "http://127.0.0.1:8080"
     """`iss` of SESSION_JWT: where the HTTP face is reached. Required, https://, outside of --dev; there from http."""
     leeway: Annotated[int, Field(ge=0, le=MAX_LEEWAY)] = 30
     """Seconds by which clocks may differ when a token is verified."""

@@ -72,7 +72,7 @@ async def _answering(app: App, settings: Settings) -> AsyncIterator[Addresses]:
     bound = {listener.name: bind(listener, server) for listener, server in app.listeners}
     certificate = app.http_certificate
     web = HttpServer(
-        make_app(app.readiness, app.registry, settings.issuance.jwks_max_age),
+        make_app(app.readiness, app.registry, settings.issuance.issuer),
         settings.listen.http,
         None if certificate is None else certificate.context,
     )

@@ -15,15 +15,21 @@ if TYPE_CHECKING:
 
 
 class Readiness:
-    """What `/readyz` and the JWKS route show."""
+    """What `/readyz` and the routes of the JWKS show."""
 
     def __init__(
-        self, keys: Keys, follower: Follower, audit_log: FileAuditLog, details: Callable[[], Mapping[str, str]]
+        self,
+        keys: Keys,
+        follower: Follower,
+        audit_log: FileAuditLog,
+        details: Callable[[], Mapping[str, str]],
+        jwks_max_age: Callable[[], int],
     ) -> None:
         self._keys = keys
         self._follower = follower
         self._audit_log = audit_log
         self._details = details
+        self._jwks_max_age = jwks_max_age
         self._draining = False
 
     def drain(self) -> None:
@@ -33,6 +39,10 @@ class Readiness:
     def key_set(self) -> JsonWebKeySet:
         """The public keys now."""
         return self._keys.key_set
+
+    def jwks_max_age(self) -> int:
+        """Seconds for which the public keys may be cached from now on."""
+        return self._jwks_max_age()
 
     async def readiness(self) -> Mapping[str, str]:
         """What keeps the server from being ready, by part; empty when it is."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -187,14 +188,18 @@ def build(
         leeway=Seconds(issuance.leeway),
         max_staleness=issuance.max_staleness,
     )
-    revoke = Revoke(store, catalog, verify, revocations, follower.hurry)
-    watch = Watch(store, feed, follower, clock)
     tokens = TokenServicer(
-        Generate(catalog, keys, issuance.issuer), verify, revoke, watch, meter=caller_limits, clock=clock
+        Generate(catalog, keys, issuance.issuer),
+        verify,
+        Revoke(store, catalog, verify, revocations, follower.hurry),
+        Watch(store, feed, follower, clock),
+        meter=caller_limits,
+        clock=clock,
     )
     roles = RoleServicer(Roles(store, catalog, callers.names_role), clock)
     project_servicer = ProjectServicer(projects, clock)
-    key_servicer = KeyServicer(keys, issuance.issuer, issuance.jwks_max_age, clock)
+    jwks_max_age = partial(_jwks_max_age, keys, issuance.jwks_max_age, clock)
+    key_servicer = KeyServicer(keys, issuance.issuer, jwks_max_age, clock)
 
     key_caches = KeyCaches(callers, refresh=settings.callers.jwks_refresh, max_stale=settings.callers.jwks_max_stale)
     callers_upkeep = CallersUpkeep(callers_file, callers, key_caches, registry)
@@ -228,7 +233,7 @@ def build(
         http_certificate=None if plaintext else HttpCertificate(settings.tls, certificates),
         admission=admission,
         audit=audit,
-        readiness=Readiness(keys, follower, audit_log, callers_upkeep.details),
+        readiness=Readiness(keys, follower, audit_log, callers_upkeep.details, jwks_max_age),
         callers_upkeep=callers_upkeep,
         registry=registry,
         audit_log=audit_log,
@@ -255,6 +260,10 @@ def _rotation(settings: Settings) -> Rotation:
         period=in_millis(Seconds(settings.keys.rotation_period)),
         publication=Millis(round((settings.issuance.jwks_max_age + behind) * 1000)),
     )
+
+
+def _jwks_max_age(keys: Keys, longest: int, clock: Callable[[], Millis]) -> int:
+    return keys.max_age(longest, clock())
 
 
 def _options(settings: Settings, listener: Listener) -> list[tuple[str, int]]:
