@@ -66,7 +66,7 @@ class Far:
 async def make_far(remote: RemoteSigning) -> Far:
     """A world whose ring is replaced by one with a remote key."""
     world = await make_world()
-    [entry] = world.keys.ring.entries
+    [entry] = [entry for entry in world.keys.ring.entries if entry.stored.state is KeyState.ACTIVE]
     signers: list[FarSigner] = []
 
     def signer_of(_: str, header: Mapping[str, str]) -> FarSigner:
