@@ -14,6 +14,7 @@ from tokenauthority.authority.remote import in_thread, prove
 from tokenauthority.domain import rotation
 from tokenauthority.domain.errors import Reason, UnavailableError
 from tokenauthority.domain.key import KeyState, StoredKey
+from tokenauthority.domain.times import Seconds, in_millis
 from tokenauthority.signing.jwks import JsonWebKeySet
 from tokenauthority.signing.keyring import KeyRing
 from tokenauthority.signing.providers import KeyProviderError
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 _LOOK: Final = 30.0
 """Seconds between two looks whether something is due; the clock may have been set meanwhile."""
+
+_PATIENCE: Final = in_millis(Seconds(600))
+"""How long something that is due may wait before somebody should look at it."""
 
 _STEPS: Final = 4
 """What may be due at once: to forget, to rotate, and to take in a first and a second key."""
@@ -157,6 +161,13 @@ class Keys:
         if ring.sign_until is not None and now >= ring.sign_until:
             raise UnavailableError(Reason.SIGNING_KEY_ENDED, "the signing key has ended and could not be replaced yet")
         return ring.active
+
+    def problem(self, now: Millis) -> str:
+        """What keeps native tokens from being signed, or will soon; empty where all is well."""
+        due = rotation.next_step(self._stored, self._algorithm, self._rotation, now)
+        if self.ring.sign_until is not None and now >= self.ring.sign_until:
+            return "the signing key has ended and could not be replaced"
+        return "the signing keys could not be brought up to date" if now - due > _PATIENCE else ""
 
     def max_age(self, longest: int, now: Millis) -> int:
         """For how many seconds the JWKS may be kept: *longest*, or until the ring is next going to change."""
