@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from tests.callers.issuer import Key, jwks
+from tests.callers.issuer import Key, jwks, segment
 from tokenauthority.callers.issuers import ALGORITHMS
 from tokenauthority.callers.jwks import MAX_KEYS, JwksError, parse_jwks
 
@@ -57,6 +58,13 @@ def test_an_rsa_key_without_alg_is_for_the_only_one_that_the_issuer_has() -> Non
     assert {} == parse_jwks(data, ("PS256", "RS256")).keys
 
 
+def roca_modulus() -> str:
+    """A modulus of 2048 bits as a broken chip made it: a power of 65537, modulo every small prime (CVE-2017-15361)."""
+    product = math.prod(p for p in range(2, 168) if all(p % q for q in range(2, p)))
+    modulus = pow(65_537, 12_345, product) + product * (2**2047 // product + 1)
+    return segment(modulus.to_bytes(256, "big"))
+
+
 UNUSABLE: dict[str, dict[str, Any]] = {
     "no kid": EC.jwk(kid=None),
     "empty kid": EC.jwk(kid=""),
@@ -91,6 +99,7 @@ UNUSABLE: dict[str, dict[str, Any]] = {
     "RSA with an even exponent": RSA.jwk(e="AQAC"),
     "RSA with a vast exponent": RSA.jwk(e="AQAAAAAB"),
     "RSA of 8200 bits": RSA.jwk(n=Key("x", "RS256").jwk()["n"] * 4 + "AAAA"),
+    "RSA of a broken chip": RSA.jwk(n=roca_modulus()),
     "no modulus": RSA.jwk(n=None),
     "Ed448": OKP.jwk(crv="Ed448", alg=None),
     "short Ed25519": OKP.jwk(x="AAAA"),
