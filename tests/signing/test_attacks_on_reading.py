@@ -6,6 +6,7 @@ import base64
 import json
 
 from collections.abc import Callable
+from typing import NoReturn
 
 import pytest
 
@@ -250,6 +251,22 @@ def test_an_oversized_token_is_refused_even_if_genuine(token_format: TokenFormat
     assert len(within) <= MAX_TOKEN < len(beyond)
     assert verify(within).claims.session_id == SESSION
     assert rejection(verify, beyond) is MALFORMED
+
+
+@pytest.mark.parametrize("start", ["T1==", "..", "eyJhbGciOiJIUzI1NiJ9.."])
+def test_nothing_is_decoded_of_an_oversized_token(start: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it costs to read a token, it costs no more than one of 40,960 bytes."""
+
+    def fail(*_: object) -> NoReturn:
+        raise AssertionError
+
+    monkeypatch.setattr("binascii.a2b_base64", fail)
+
+    # The control: one that is just not too long is.
+    with pytest.raises(AssertionError):
+        formats.parse(f"{start:A<{MAX_TOKEN}}")
+    assert rejection(formats.parse, f"{start:A<{MAX_TOKEN + 1}}") is MALFORMED
+    assert rejection(formats.parse, f"{start:A<{MAX_TOKEN * 100}}") is MALFORMED
 
 
 def test_a_jwe_is_refused_before_anything_is_inflated() -> None:

@@ -55,9 +55,9 @@ def parts(store: MemoryStore, sealer: Sealer) -> tuple[Catalog, Keys, Projects, 
     return catalog, Keys(store, vault, Algorithm.ES256), Projects(store, catalog, vault), Sessions(store, catalog)
 
 
-async def make_world(store: MemoryStore | None = None) -> World:
+async def make_world(store: MemoryStore | None = None, sealer: Sealer | None = None) -> World:
     """A world as of NOW."""
-    store, sealer = store or MemoryStore(), Sealer(MasterKey.generate())
+    store, sealer = store or MemoryStore(), sealer or Sealer(MasterKey.generate())
     catalog, keys, projects, sessions = parts(store, sealer)
     await keys.load(NOW)
     project, secret = await projects.create(ProjectSpec(), EVERYTHING, NOW)
