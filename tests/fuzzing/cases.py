@@ -111,10 +111,17 @@ def _twisted(rng: Random) -> str:
             members[place] = (name, _field(value) if isinstance(made, T1) else _claim(value))
         elif rng.random() < 0.2:
             members.pop(place)
+        elif isinstance(made, Jwt) and rng.random() < 0.2:
+            members.append((b'"nbf"', _claim(rng.choice(hostile.MOMENTS))))
         if not members:
             break
     if rng.random() < 0.2:
         _resigned(rng, made)
+    if isinstance(made, Jwt) and rng.random() < 0.1:
+        # All is in order but for whose key it is.
+        key = rng.choice([*RING.values(), STRANGER])
+        made.header = tokens.native_header(key)
+        made.sign = lambda data: sign_with(key, data)
     return made.write()
 
 

@@ -50,6 +50,7 @@ CLAIMS: Final[dict[str, list[object]]] = {
     "session_id": [*SESSION_IDS, *[session.session_id for session in ENDED.values()] * 3],
     "iat": list(MOMENTS),
     "exp": list(MOMENTS),
+    "nbf": list(MOMENTS),
     "create_time": list(MOMENTS),
     "expire_time": list(MOMENTS),
     "iss": [*_PROJECTS, 47_000_001, 47_000_002, True, ISSUER, ISSUER + "/", "https://elsewhere"],

@@ -53,7 +53,7 @@ def may_be_good(token: str, session_id: str, required: Iterable[str]) -> bool:
     permissions = set(said["permissions"]) if "permissions" in said else _PERMISSIONS[role]
     return (
         # A fraction of a second is cut off.
-        issued < SECOND + LEEWAY + 1
+        max(issued, float(said.get("nbf", 0))) < SECOND + LEEWAY + 1
         and expires + LEEWAY > SECOND
         and session_id in {"", said["session_id"]}
         and _is_in(said["session_id"], project)

@@ -31,6 +31,7 @@ from tests.use_cases.world import ISSUER
 from tokenauthority.domain.key import KeyState
 from tokenauthority.domain.role import BUILT_IN_ROLES
 from tokenauthority.domain.token import TokenFormat
+from tokenauthority.signing.keys import SigningKey
 
 
 Member: TypeAlias = tuple[bytes, bytes]
@@ -115,6 +116,11 @@ def good(rng: Random) -> tuple[Jwt | T1, str]:
     return _MAKERS[token_format](rng, project, claims), session_id
 
 
+def native_header(key: SigningKey) -> Members:
+    """The header of a SESSION_JWT by *key*."""
+    return members_of({"alg": key.algorithm.value, "typ": "session+jwt", "kid": key.key_id})
+
+
 def text(rng: Random) -> str:
     """Some text without surrogates."""
     alphabet = rng.choice(["abc", "name=value&x", "é😀\u2028\u202e", '"\\/\b\n\r\t\x00\x7f', "%+ :=&;"])
@@ -127,8 +133,7 @@ def _native(rng: Random, project: str, claims: dict[str, Any]) -> Jwt:
     said = {"iss": ISSUER, "aud": project, "jti": "a1b2", **claims, "permissions": permissions}
     if rng.random() < 0.3:
         said["sub"] = "somebody"
-    header = {"alg": key.algorithm.value, "typ": "session+jwt", "kid": key.key_id}
-    return Jwt(members_of(header), members_of(said), lambda data: sign_with(key, data))
+    return Jwt(native_header(key), members_of(said), lambda data: sign_with(key, data))
 
 
 def _opentok(rng: Random, project: str, claims: dict[str, Any]) -> Jwt:

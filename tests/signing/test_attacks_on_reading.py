@@ -124,6 +124,16 @@ def test_a_fractional_moment_is_cut_off(token_format: TokenFormat) -> None:
     assert (NOW, NOW + 7) == (claims.issue_time, claims.expire_time)
 
 
+@each_jwt_format
+@pytest.mark.parametrize("nbf", ["1700000000", True, -1, 10**30, [NOW], {}])
+def test_nbf_is_a_moment_where_it_is_there(token_format: TokenFormat, nbf: object) -> None:
+    """And is read in every format that could have it."""
+    later = verify(forge(token_format, payload=payload_of(token_format, nbf=NOW + 60.5)))
+
+    assert (NOW + 60, 0) == (later.claims.not_before, verify(forge(token_format)).claims.not_before)
+    assert rejection(verify, forge(token_format, payload=payload_of(token_format, nbf=nbf))) is MALFORMED
+
+
 @pytest.mark.parametrize("aud", [["47000000"], [], {"47000000": 1}, 47_000_000, "47000000 ", "*", "", None])
 def test_aud_is_one_project_id_and_a_string(aud: object) -> None:
     """A list of audiences, or anything else that a lax check might match, makes no token."""

@@ -114,6 +114,8 @@ class Verify:
     def _require_time(self, claims: TokenClaims, now: Seconds) -> None:
         if claims.issue_time > now + self._leeway:
             raise TokenRejectedError(InactiveReason.NOT_YET_VALID, f"issued {claims.issue_time - now}s in the future")
+        if claims.not_before > now + self._leeway:
+            raise TokenRejectedError(InactiveReason.NOT_YET_VALID, f"good in {claims.not_before - now}s (nbf)")
         good_until = claims.good_until()
         if now >= good_until + self._leeway:
             raise TokenRejectedError(InactiveReason.EXPIRED, f"expired {now - good_until}s ago")

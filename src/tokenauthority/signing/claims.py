@@ -90,6 +90,11 @@ def numeric_date(claims: Mapping[str, Json], name: str) -> Seconds:
     return min(Seconds(int(value)), LAST_SECOND)
 
 
+def not_before(claims: Mapping[str, Json]) -> Seconds:
+    """The claim `nbf`, which no SDK writes and RFC 7519 lets nobody pass over; 0 if it is not there."""
+    return numeric_date(claims, "nbf") if "nbf" in claims else Seconds(0)
+
+
 def text_list(claims: Mapping[str, Json], name: str) -> tuple[str, ...]:
     """The claim *name*, which must be there and a list of strings."""
     value = claims.get(name)
