@@ -290,6 +290,17 @@ def test_a_jwe_is_refused_before_anything_is_inflated() -> None:
 
 
 @each_jwt_format
+@pytest.mark.parametrize("cty", ["JWT", None])
+def test_a_nested_token_is_refused(token_format: TokenFormat, cty: str | None) -> None:
+    """RFC 8725, 3.3: there are no nested tokens, so that no inner one could be left unchecked."""
+    inner = mint(token_format).token
+    header = header_of(token_format, cty=cty)
+
+    assert rejection(verify, forge(token_format, header=header, payload=inner.encode())) is MALFORMED
+    assert rejection(verify, forge(token_format, header=header, payload=json.dumps(inner).encode())) is MALFORMED
+
+
+@each_jwt_format
 @pytest.mark.parametrize("scope", [None, "", "session.connect ", "session", ["session.connect"], "session.connect x"])
 def test_another_scope_is_refused(token_format: TokenFormat, scope: object) -> None:
     """`scope` is exactly `session.connect`."""
