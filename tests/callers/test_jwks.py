@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 
@@ -10,9 +11,12 @@ from typing import Any
 import pytest
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from hypothesis import given
+from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from tests.callers.issuer import Key, jwks, segment
+from tests.fuzzing import hostile
 from tokenauthority.callers.issuers import ALGORITHMS
 from tokenauthority.callers.jwks import MAX_KEYS, JwksError, parse_jwks
 
@@ -166,3 +170,24 @@ def test_the_same_key_again_is_equal() -> None:
 
     assert first == second
     assert first != parse_jwks(jwks(EC, Key("rsa-1", "RS256")), ALGORITHMS)
+
+
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+@given(
+    key=st.sampled_from([EC, P384, RSA, OKP]),
+    name=st.sampled_from(["kty", "crv", "x", "y", "n", "e", "kid", "alg", "use", "key_ops", "d", "k"]),
+    value=st.sampled_from(hostile.RAW) | st.from_regex(rb'"[A-Za-z0-9_=+/-]{0,90}"', fullmatch=True),
+)
+def test_no_member_of_a_key_is_more_than_unusable(key: Key, name: str, value: bytes) -> None:
+    """Whatever stands there: one key fewer, or no JWKS; and never another error."""
+    members = {member: json.dumps(said).encode() for member, said in key.jwk().items()} | {name: value}
+    written = b",".join(f'"{member}":'.encode() + said for member, said in members.items())
+    with contextlib.suppress(JwksError):
+        assert 1 == len((found := parse_jwks(b'{"keys":[{' + written + b"}]}", ALGORITHMS)).keys) + found.unusable
+
+
+@given(st.binary(max_size=200) | st.text().map(lambda text: json.dumps({"keys": [text]}).encode()))
+def test_no_bytes_are_more_than_no_jwks(data: bytes) -> None:
+    """An issuer that was broken into may serve anything."""
+    with contextlib.suppress(JwksError):
+        assert {} == parse_jwks(data, ALGORITHMS).keys
