@@ -46,13 +46,11 @@ _SLOWEST: Final = 5
 _REPEATS: Final = 5
 """How often a call that seems slow is made again: the least of its times is its own, and not the collector's."""
 
-_WARM: Final = 2000
-"""Cases before memory is first looked at."""
-
 _ROUND: Final = 3000
-"""Cases of a round under tracemalloc."""
+"""Cases that are asked about over and over while memory is looked at: what makes them takes none then."""
 
-_ROUNDS: Final = 4
+_ROUNDS: Final = 30
+_TRACED_ROUNDS: Final = 4
 _CHUNK: Final = 256
 _SAY_EVERY: Final = 60.0
 
@@ -87,8 +85,9 @@ def main() -> int:
     tally = asyncio.run(_many(first, options.seconds))
     for line in _report(tally):
         print(line)
-    traced = asyncio.run(_traced(first))
-    print("traced memory (KiB) after each round of the same cases: " + ", ".join(f"{size:.1f}" for size in traced))
+    resident, traced = asyncio.run(_memory(first))
+    print(f"memory of the process after each 5th of {_ROUNDS} rounds of {_ROUND} cases: {_sizes(resident[::5])}")
+    print(f"memory that Python holds after each of {_TRACED_ROUNDS} further rounds: {_sizes(traced)}")
     differing = _over_the_wire(range(first, first + options.wire))
     print(f"{options.wire} cases asked over the wire, {len(differing)} answered otherwise than in this process")
     for seed in differing:
@@ -104,17 +103,13 @@ def main() -> int:
 async def _many(first: int, seconds: float) -> Tally:
     target, tally, process = await make_target(), Tally(), psutil.Process()
     begun = said = time.monotonic()
-    resident = 0
     while time.monotonic() - begun < seconds and not tally.failed:
         for _ in range(_CHUNK):
             await _try(target, make_case(first + tally.executions), tally)
-            if tally.executions == _WARM:
-                resident = process.memory_info().rss
         if time.monotonic() - said > _SAY_EVERY:
             said = time.monotonic()
-            print(f"{tally.executions} executions after {said - begun:.0f} s", flush=True)
-    grown = (process.memory_info().rss - resident) / 1024
-    print(f"resident memory grew by {grown:.0f} KiB from execution {_WARM} to the end ({resident / 2**20:.0f} MiB)")
+            resident = process.memory_info().rss >> 20
+            print(f"{tally.executions} executions after {said - begun:.0f} s, {resident} MiB", flush=True)
     return tally
 
 
@@ -150,19 +145,25 @@ async def _time(target: World, case: Case, tally: Tally) -> None:
     tally.slowest = sorted([*tally.slowest, (spent, case.seed)], reverse=True)[:_SLOWEST]
 
 
-async def _traced(first: int) -> list[float]:
-    """What is held after each of some rounds, all of the same cases, in KiB."""
-    target, held = await make_target(), []
+async def _memory(first: int) -> tuple[list[float], list[float]]:
+    """What the process has, and what Python holds, after rounds of the same cases, in KiB."""
+    target, process = await make_target(), psutil.Process()
+    cases = [make_case(seed) for seed in range(first, first + _ROUND)]
+    resident, traced = [], []
+    for _ in range(_ROUNDS):
+        for case in cases:
+            await ask(target, case)
+        resident.append(process.memory_info().rss / 1024)
     tracemalloc.start()
     try:
-        for _ in range(_ROUNDS):
-            for seed in range(first, first + _ROUND):
-                await ask(target, make_case(seed))
+        for _ in range(_TRACED_ROUNDS):
+            for case in cases:
+                await ask(target, case)
             gc.collect()
-            held.append(tracemalloc.get_traced_memory()[0] / 1024)
+            traced.append(tracemalloc.get_traced_memory()[0] / 1024)
     finally:
         tracemalloc.stop()
-    return held
+    return resident, traced
 
 
 def _over_the_wire(seeds: Iterable[int]) -> list[int]:
@@ -203,6 +204,10 @@ def _report(tally: Tally) -> list[str]:
         "slowest, CPU of VerifyToken alone:",
         *[f"  {spent / 1_000_000:.2f} ms: {_again(seed)}" for spent, seed in tally.slowest],
     ]
+
+
+def _sizes(sizes: list[float]) -> str:
+    return ", ".join(f"{size:.0f}" for size in sizes) + " KiB"
 
 
 def _again(seed: int) -> str:
