@@ -7,6 +7,7 @@ import secrets
 from typing import TYPE_CHECKING, Final
 
 from tokenauthority.domain.project import Credential, CredentialKind
+from tokenauthority.domain.sealed import SealedKind
 from tokenauthority.signing.keyring import RingKey
 from tokenauthority.signing.keys import ProjectKeys, ProjectSecret, SigningKey, VonageKey
 
@@ -14,12 +15,14 @@ from tokenauthority.signing.keys import ProjectKeys, ProjectSecret, SigningKey, 
 if TYPE_CHECKING:
     from tokenauthority.domain.key import StoredKey
     from tokenauthority.domain.project import Project
+    from tokenauthority.domain.sealed import SealedBlob
     from tokenauthority.domain.times import Millis
     from tokenauthority.signing.sealing import Sealer
 
 
 _PROJECT_CREDENTIAL: Final = "project-credential"
 _SIGNING_KEY: Final = "signing-key"
+_PURPOSES: Final = {SealedKind.SIGNING_KEY: _SIGNING_KEY, SealedKind.PROJECT_CREDENTIAL: _PROJECT_CREDENTIAL}
 
 
 class Vault:
@@ -68,6 +71,23 @@ class Vault:
         """
         der = self._sealer.open(stored.sealed, purpose=_SIGNING_KEY, object_id=stored.key_id)
         return RingKey(stored, SigningKey.from_der(stored.algorithm, der))
+
+    @property
+    def master_key_ids(self) -> tuple[str, ...]:
+        """The ids of the master keys that it opens with, that of the one that it seals with first."""
+        return self._sealer.key_ids
+
+    def resealed(self, blob: SealedBlob) -> bytes | None:
+        """The envelope that belongs in the place of *blob*; None if it is under the right master key already.
+
+        Raises:
+            SealBrokenError: the blob does not open, whichever master key it is under.
+        """
+        purpose = _PURPOSES[blob.kind]
+        plaintext = self._sealer.open(blob.sealed, purpose=purpose, object_id=blob.object_id)
+        if self._sealer.is_current(blob.sealed):
+            return None
+        return self._sealer.seal(plaintext, purpose=purpose, object_id=blob.object_id)
 
     def _seal(self, credential_id: str, kind: CredentialKind, plain: bytes, now: Millis) -> Credential:
         sealed = self._sealer.seal(plain, purpose=_PROJECT_CREDENTIAL, object_id=credential_id)

@@ -11,7 +11,8 @@ from tokenauthority.domain.errors import NotFoundError
 from tokenauthority.domain.key import KeyState
 from tokenauthority.domain.project import Credential, Project
 from tokenauthority.domain.role import MAX_ROLES, Role
-from tokenauthority.storage import refusals
+from tokenauthority.domain.sealed import SealedKind
+from tokenauthority.storage import memory_sealed, refusals
 from tokenauthority.storage.store import REPEAT_PERIOD
 
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from tokenauthority.domain.key import StoredKey
+    from tokenauthority.domain.sealed import SealedBlob, SealedCount
     from tokenauthority.domain.session import RepeatKey, Session, SessionState
     from tokenauthority.domain.times import Millis
 
@@ -165,6 +167,19 @@ class MemoryStore:
     async def changes_after(self, sequence: int, limit: int) -> Sequence[Change]:
         """A page of changes in order."""
         return self._changes[max(sequence, 0) :][:limit]
+
+    async def count_sealed(self, length: int) -> Sequence[SealedCount]:
+        """How many owners have envelopes with which first bytes."""
+        return memory_sealed.counted(memory_sealed.sealed_in(self._keys, self._projects, SealedKind), length)
+
+    async def list_sealed(self, kind: SealedKind, *, after: tuple[str, str], limit: int) -> Sequence[SealedBlob]:
+        """A page of envelopes by owner and id."""
+        found = memory_sealed.sealed_in(self._keys, self._projects, (kind,))
+        return [blob for blob in found if (blob.owner, blob.object_id) > after][:limit]
+
+    async def replace_sealed(self, changes: Sequence[tuple[SealedBlob, bytes]]) -> int:
+        """Put new envelopes in the place of those that are as they were."""
+        return sum(memory_sealed.replace(self._keys, self._projects, blob, new) for blob, new in changes)
 
     async def prune(self, now: Millis) -> int:
         """Forget request ids older than 24 hours."""
