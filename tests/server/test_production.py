@@ -143,7 +143,7 @@ def test_names_a_malformed_master_key(production: Production, content: bytes) ->
     status, log = production.fail()
 
     assert 2 == status
-    assert "the master key in master.key: a master key is 32 random bytes" in log
+    assert "TOKENAUTHORITY_KEYS__MASTER_KEY_FILE: master.key: a master key is 32 random bytes" in log
     assert not re.search("Traceback|canary-9c", log)
 
 

@@ -65,7 +65,7 @@ class Source:
         return text
 
     def exposed(self) -> bool:
-        """Whether it is a file that others than its owner may read or write. systemd itself looks after its credentials."""
+        """Whether it is a file that others than its owner may read or write; a credential is systemd's to guard."""
         if self.path is None or self.setting.endswith("_credential"):
             return False
         return bool(self.path.stat().st_mode & _OTHERS_MAY)
