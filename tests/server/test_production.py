@@ -15,7 +15,6 @@ import trustme
 from tests.authority import WAIT
 from tests.production import Production
 from tokenauthority.client import Authority, AuthorityError, translated_errors
-from tokenauthority.signing.sealing import MasterKey
 from tokenauthority.v1 import project_pb2
 
 
