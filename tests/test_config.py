@@ -84,7 +84,10 @@ def test_says_all_at_once_what_is_missing() -> None:
         "TOKENAUTHORITY_TLS__CERT_FILE is required (or tls.cert_file in the file)",
         "TOKENAUTHORITY_TLS__KEY_FILE is required (or tls.key_file in the file)",
         "TOKENAUTHORITY_CALLERS__FILE is required (or callers.file in the file)",
-        "exactly one of TOKENAUTHORITY_KEYS__MASTER_KEY and TOKENAUTHORITY_KEYS__MASTER_KEY_FILE is required",
+        (
+            "exactly one of TOKENAUTHORITY_KEYS__MASTER_KEY, TOKENAUTHORITY_KEYS__MASTER_KEY_FILE"
+            " and TOKENAUTHORITY_KEYS__MASTER_KEY_CREDENTIAL is required"
+        ),
         "TOKENAUTHORITY_ISSUANCE__ISSUER is required (or issuance.issuer in the file)",
     ) == problems()
 
@@ -169,7 +172,10 @@ def test_takes_one_master_key_only(complete: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("TOKENAUTHORITY_KEYS__MASTER_KEY", CANARY)
 
     assert (
-        "exactly one of TOKENAUTHORITY_KEYS__MASTER_KEY and TOKENAUTHORITY_KEYS__MASTER_KEY_FILE is required",
+        (
+            "exactly one of TOKENAUTHORITY_KEYS__MASTER_KEY, TOKENAUTHORITY_KEYS__MASTER_KEY_FILE"
+            " and TOKENAUTHORITY_KEYS__MASTER_KEY_CREDENTIAL is required"
+        ),
     ) == problems()
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from tokenauthority.domain.project import Credential, CredentialKind
+from tokenauthority.domain.sealed import SealedKind
 from tokenauthority.signing.keyring import RingKey
 from tokenauthority.signing.keys import ProjectKeys, ProjectSecret, SigningKey, VonageKey
 from tokenauthority.signing.private_keys import load_public_der, to_public_der
@@ -18,6 +19,7 @@ from tokenauthority.signing.providers import AbsentSigner, KeyProviderError
 if TYPE_CHECKING:
     from tokenauthority.domain.key import Algorithm, StoredKey
     from tokenauthority.domain.project import Project
+    from tokenauthority.domain.sealed import SealedBlob
     from tokenauthority.domain.times import Millis
     from tokenauthority.signing.providers import KeyProvider
     from tokenauthority.signing.sealing import Sealer
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 _PROJECT_CREDENTIAL: Final = "project-credential"
 _SIGNING_KEY: Final = "signing-key"
+_PURPOSES: Final = {SealedKind.SIGNING_KEY: _SIGNING_KEY, SealedKind.PROJECT_CREDENTIAL: _PROJECT_CREDENTIAL}
 
 
 @attrs.frozen
@@ -123,6 +126,23 @@ class Vault:
     def _provider_of(self, stored: StoredKey) -> KeyProvider | None:
         provider = self._provider
         return provider if provider is not None and stored.location.startswith(f"{provider.scheme}:") else None
+
+    @property
+    def master_key_ids(self) -> tuple[str, ...]:
+        """The ids of the master keys that it opens with, that of the one that it seals with first."""
+        return self._sealer.key_ids
+
+    def resealed(self, blob: SealedBlob) -> bytes | None:
+        """The envelope that belongs in the place of *blob*; None if it is under the right master key already.
+
+        Raises:
+            SealBrokenError: the blob does not open, whichever master key it is under.
+        """
+        purpose = _PURPOSES[blob.kind]
+        plaintext = self._sealer.open(blob.sealed, purpose=purpose, object_id=blob.object_id)
+        if self._sealer.is_current(blob.sealed):
+            return None
+        return self._sealer.seal(plaintext, purpose=purpose, object_id=blob.object_id)
 
     def _seal(self, credential_id: str, kind: CredentialKind, plain: bytes, now: Millis) -> Credential:
         sealed = self._sealer.seal(plain, purpose=_PROJECT_CREDENTIAL, object_id=credential_id)

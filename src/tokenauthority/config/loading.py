@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from tokenauthority.client.environment import CLIENT_VARIABLES
 from tokenauthority.config.listeners import problems_of_file, problems_of_listeners
+from tokenauthority.config.master_keys import problems_of_master_keys
 from tokenauthority.config.settings import PREFIX, Settings
 from tokenauthority.config.wording import unreadable, variable_of, worded
 from tokenauthority.domain.times import DAY
@@ -131,12 +132,8 @@ def _missing(settings: Settings) -> list[str]:
     """What is required outside of --dev."""
     problems = problems_of_listeners(settings)
     problems += problems_of_file("callers", "file", settings.callers.file)
-    keys = settings.keys
-    if (keys.master_key is None) == (keys.master_key_file is None):
-        problems.append(f"exactly one of {PREFIX}KEYS__MASTER_KEY and {PREFIX}KEYS__MASTER_KEY_FILE is required")
-    if keys.master_key_file is not None:
-        problems += unreadable(f"{PREFIX}KEYS__MASTER_KEY_FILE", keys.master_key_file)
-    if keys.rotation_period < DAY:
+    problems += problems_of_master_keys(settings.keys, required=True)
+    if settings.keys.rotation_period < DAY:
         problems.append(f"{PREFIX}KEYS__ROTATION_PERIOD must be at least {DAY} (one day)")
     if "issuer" not in settings.issuance.model_fields_set:
         problems.append(f"{PREFIX}ISSUANCE__ISSUER is required (or issuance.issuer in the file)")
@@ -165,5 +162,6 @@ def _unsafe(settings: Settings) -> list[str]:
         for name, address in (("grpc", listen.grpc), ("http", listen.http))
         if not _LOOPBACK.match(address)
     ]
+    problems += problems_of_master_keys(settings.keys, required=False)
     given = (("mtls", listen.mtls), ("sidecar", listen.sidecar))
     return problems + [f"{PREFIX}LISTEN__{name.upper()}: not with --dev" for name, address in given if address]

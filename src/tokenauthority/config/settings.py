@@ -38,6 +38,7 @@ def _provider(uri: str) -> str:
 
 
 Provider = Annotated[str, AfterValidator(_provider)]
+Credential = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}$")]
 TrustDomain = Annotated[str, Field(pattern=r"^[a-z0-9._-]{1,255}$")]
 
 
@@ -120,9 +121,17 @@ class Keys(_Group):
     """The signing keys and the master key that seals them."""
 
     master_key: SecretStr | None = None
-    """32 bytes in base64 or hex. This or master_key_file is required outside of --dev."""
+    """32 bytes in base64 or hex. This, master_key_file or master_key_credential is required outside of --dev."""
     master_key_file: Path | None = None
     """A file that holds the master key."""
+    master_key_credential: Credential | None = None
+    """The name of a systemd credential that holds the master key, such as that of `LoadCredential=NAME:PATH`."""
+    previous_master_key: SecretStr | None = None
+    """A second master key, which only opens: the next one, or the last one, while the master key is changed."""
+    previous_master_key_file: Path | None = None
+    """A file that holds it."""
+    previous_master_key_credential: Credential | None = None
+    """The name of a systemd credential that holds it."""
     algorithm: Algorithm = Algorithm.ES256
     """ES256, EdDSA or RS256: what a new signing key signs with."""
     rotation_period: Annotated[int, Field(ge=1, le=31_536_000)] = 2_592_000
