@@ -89,8 +89,16 @@ class Keys:
         for _ in range(_STEPS):
             if rotation.next_step(self._stored, self._algorithm, self._rotation, now) > now:
                 return
-            fresh = await self._fresh(self._algorithm, now)
-            await self._update(partial(rotation.maintained, fresh=fresh, rotation=self._rotation, now=now), fresh)
+            # Another server may have done it already, and while the store is away no key is made in vain: where keys
+            # live in an HSM, that is hard to undo.
+            await self.refresh()
+            fresh = None
+            if rotation.needs_fresh(self._stored, self._algorithm, self._rotation, now):
+                fresh = await self._fresh(self._algorithm, now)
+            step = partial(
+                rotation.maintained, fresh=fresh, algorithm=self._algorithm, rotation=self._rotation, now=now
+            )
+            await self._update(step, fresh)
 
     async def run(self, clock: Callable[[], Millis]) -> None:
         """Maintain the ring until cancelled. While the store is away, what is at hand signs until its end."""
