@@ -215,18 +215,19 @@ class Keys:
         self, change: Callable[[Sequence[StoredKey]], Sequence[StoredKey]], fresh: StoredKey | None = None
     ) -> None:
         """Change the ring in the store. Keys that are not in it, as *fresh* may be, go where they live, too."""
-        try:
-            # One at a time, so that what was read before never takes the place of what was read after.
-            async with self._turn:
-                known = self._stored
-                self._take(await self._store.update_keys(change))
-        except UnavailableError:
-            # Nobody knows whether it was kept, so a fresh key has to stay where it lives.
-            raise
-        except Exception:
-            if fresh is not None:
-                await self._destroy(fresh)
-            raise
+        # One at a time, so that what was read before never takes the place of what was read after.
+        async with self._turn:
+            known = self._stored
+            try:
+                kept = await self._store.update_keys(change)
+            except UnavailableError:
+                # Nobody knows whether it was kept, so a fresh key has to stay where it lives.
+                raise
+            except Exception:
+                if fresh is not None:
+                    await self._destroy(fresh)
+                raise
+            self._take(kept)
         self._look.set()
         for key in (*known, *([] if fresh is None else [fresh])):
             if key.key_id not in self._opened:

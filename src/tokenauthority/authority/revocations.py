@@ -29,7 +29,8 @@ class Revocations:
     def __init__(self, store: Store, limit: int) -> None:
         self._store = store
         self._limit = limit
-        self.index = RevokedIndex(secrets.token_bytes(_KEY_BYTES))
+        self.index = _new_index()
+        self._next: RevokedIndex | None = None
 
     async def load(self, now: Millis) -> None:
         """Read every revocation in force.
@@ -37,15 +38,23 @@ class Revocations:
         Raises:
             UnavailableError: the store cannot be read; the index stays as it was.
         """
-        index, after = RevokedIndex(secrets.token_bytes(_KEY_BYTES)), ""
-        while page := await self._store.list_revocations(after=after, limit=_PAGE, now=now):
-            index.add_all(page)
-            after = page[-1].revocation_id
-        self.index = index
+        index, after = _new_index(), ""
+        self._next = index
+        try:
+            while page := await self._store.list_revocations(after=after, limit=_PAGE, now=now):
+                index.add_all(page)
+                after = page[-1].revocation_id
+            self.index = index
+        finally:
+            self._next = None
 
     def apply(self, events: Iterable[Event]) -> None:
         """Take in what this server or another one has taken back."""
-        self.index.add_all(event for event in events if isinstance(event, Revocation))
+        revocations = [event for event in events if isinstance(event, Revocation)]
+        self.index.add_all(revocations)
+        if self._next is not None:
+            # It may stand before the page that is read next, and is answered for already.
+            self._next.add_all(revocations)
 
     def prune(self, now: Millis) -> int:
         """Forget what can cover no token any more; how many went."""
@@ -59,3 +68,7 @@ class Revocations:
         """
         if len(self.index) >= self._limit:
             raise ExhaustedError.revocations(self._limit)
+
+
+def _new_index() -> RevokedIndex:
+    return RevokedIndex(secrets.token_bytes(_KEY_BYTES))

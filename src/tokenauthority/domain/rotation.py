@@ -181,9 +181,13 @@ def _signing(key: StoredKey, rotation: Rotation, now: Millis) -> StoredKey:
 
 
 def _expire_time(key: StoredKey, now: Millis) -> Millis:
-    """A server that has lost the store signs on until the key's end, and its tokens must still verify."""
+    """A server that has lost the store signs on until the key's end, and its tokens must still verify.
+
+    Never earlier than it was said to be: the clock may have been set back since.
+    """
     last_signature = now if key.sign_until is None else max(now, key.sign_until)
-    return Millis(last_signature + in_millis(MAX_TTL))
+    expire_time = Millis(last_signature + in_millis(MAX_TTL))
+    return expire_time if key.expire_time is None else max(expire_time, key.expire_time)
 
 
 def _is_over(key: StoredKey, now: Millis) -> bool:
@@ -193,8 +197,11 @@ def _is_over(key: StoredKey, now: Millis) -> bool:
 def _rotation_time(active: StoredKey, rotation: Rotation) -> Millis:
     began = active.create_time if active.activate_time is None else active.activate_time
     end = Millis(began + rotation.period)
-    # A shorter period than the one that the key began with replaces it the sooner, a longer one never after its end.
-    return end if active.sign_until is None else min(end, active.sign_until)
+    if active.sign_until is None:
+        return end
+    # A shorter period than the one that the key began with replaces it the sooner. A longer one does not put it off: at
+    # its end it would be too late, since nothing signs until someone has looked.
+    return Millis(min(end, began + (active.sign_until - began) * 4 // 5))
 
 
 def _active(ring: Sequence[StoredKey]) -> StoredKey | None:

@@ -133,7 +133,7 @@ class TokenServicer(token_pb2_grpc.TokenServiceServicer):
         record.ask(project_id=request.project_id, session_id=request.session_id)
         revocation = await self._revoke.revoke(mapping.revoke_request(request), grant, now)
         record.project_id, record.object_id = revocation.project_id, revocation.revocation_id
-        record.comment = revocation.comment
+        record.comment = request.comment
         _note_target(revocation)
         return token_pb2.RevokeTokensResponse(revocation=mapping.revocation_message(revocation))
 
