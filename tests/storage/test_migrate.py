@@ -25,7 +25,12 @@ from tokenauthority.storage.migrate import SchemaError, check_schema, migrate
 from tokenauthority.storage.schema import metadata
 
 
-FREE_TEXT = {("revocations", "comment"), ("projects", "display_name"), ("roles", "description"), ("sessions", "archive_name")}
+FREE_TEXT = {
+    ("revocations", "comment"),
+    ("projects", "display_name"),
+    ("roles", "description"),
+    ("sessions", "archive_name"),
+}
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
