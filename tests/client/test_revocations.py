@@ -16,6 +16,7 @@ from tokenauthority.client import (
     InvalidArgument,
     NotFound,
     Revocation,
+    RevokeOptions,
     requests,
 )
 
@@ -114,9 +115,10 @@ def test_the_project_goes_only_with_what_does_not_name_it() -> None:
 
 def test_refuses_no_target_and_two() -> None:
     """Before anything is asked."""
-    for arguments in ({}, {"token": "a", "subject": "b"}, {"token": ""}):
+    wanted: list[RevokeOptions] = [{}, {"token": "a", "subject": "b"}, {"token": ""}]
+    for options in wanted:
         with pytest.raises(ValueError, match="exactly one of token, token_id, session_id and subject"):
-            requests.revoke_tokens("47", **arguments)
+            requests.revoke_tokens("47", **options)
     with pytest.raises(ValueError, match="issued_before has no time zone"):
         requests.revoke_tokens("47", subject="a", issued_before=datetime(2026, 1, 1))  # noqa: DTZ001 - what is refused
 
