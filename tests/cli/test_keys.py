@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.authority import RunningAuthority
+from tests.authority import RunningAuthority, eventually
 from tests.cli.conftest import Run
 from tokenauthority.domain.times import Millis
 from tokenauthority.server.wiring import system_clock
@@ -103,3 +103,18 @@ def test_a_key_that_is_not_there_is_named(run: Run, command: str) -> None:
     assert (1, 1) == (absent.exit_code, malformed.exit_code)
     assert "KEY_NOT_FOUND" in absent.err
     assert "key_id: must be the 43 characters of a kid" in malformed.err
+
+
+def test_every_key_that_may_be_known_can_go(run: Run, session_id: str) -> None:
+    """In the order of docs/keys.md: one that was made meanwhile signs, and its tokens are good."""
+    known = states(run)
+    (prepared,) = known.keys() - {signing(run)}
+    assert 0 == run("keys", "revoke", prepared, "--yes").exit_code
+    eventually(lambda: "prepared" in states(run).values(), "no other key was prepared")
+    assert 0 == run("keys", "revoke", signing(run), "--yes").exit_code
+
+    token = run("tokens", "generate", "--session", session_id).out.strip()
+
+    assert signing(run) not in known
+    assert {"revoked"} == {states(run)[key_id] for key_id in known}
+    assert 0 == run("tokens", "verify", token).exit_code
