@@ -18,11 +18,14 @@ from tests.driving import APPLICATION, CANARY, Driver, Secrets, drive_badly, dri
 from tests.production import Production, Server
 from tests.wire import Wire
 from tokenauthority.authority.project_spec import NewSecret, OpenTokImport, VonageImport
+from tokenauthority.authority.vault import Vault
 from tokenauthority.callers.api_keys import new_api_key
 from tokenauthority.callers.authenticator import Presented
 from tokenauthority.client.connection import Connection
+from tokenauthority.config import Settings, Source
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.project import Credential, CredentialKind
+from tokenauthority.domain.sealed import SealedBlob, SealedKind
 from tokenauthority.domain.times import Millis, Seconds
 from tokenauthority.domain.token import MintedToken, TokenClaims, TokenFormat, TokenRequest
 from tokenauthority.interceptors.authorization import ACTIONS
@@ -44,7 +47,10 @@ def server(production: Production, guarded: Secrets) -> Server:
     master = (production.directory / "master.key").read_text().strip()
     guarded.add("master key", master)
     guarded.add("master key in hex", base64.b64decode(master).hex())
-    return production.start(LOGGING__LEVEL="debug")
+    previous = MasterKey.generate()
+    guarded.add("previous master key", previous.reveal())
+    guarded.add("previous master key in hex", previous.value.hex())
+    return production.start(LOGGING__LEVEL="debug", KEYS__PREVIOUS_MASTER_KEY=previous.reveal())
 
 
 @pytest.fixture
@@ -135,6 +141,10 @@ def test_no_repr_shows_a_secret() -> None:
     objects = [
         master,
         Sealer(master),
+        Vault(Sealer(master)),
+        Source(setting="master_key", value=master.reveal()),
+        Settings.model_validate({"keys": {"master_key": master.reveal(), "previous_master_key": master.value.hex()}}),
+        SealedBlob(kind=SealedKind.SIGNING_KEY, owner="k", object_id="k", sealed=secret.encode()),
         credential,
         project_secret,
         vonage,

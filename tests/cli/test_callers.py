@@ -47,9 +47,15 @@ def test_an_operators_caller_makes_projects_and_no_tokens(run_alone: Run, tmp_pa
     assert key not in made.out + made.err
     assert caller is not None
     assert caller.grant.allows_project("47000000")
-    assert {"projects.create", "projects.read", "projects.update", "projects.rotate", "keys.read"} == set(
-        caller.grant.actions
-    )
+    assert {
+        "projects.create",
+        "projects.read",
+        "projects.update",
+        "projects.rotate",
+        "keys.read",
+        "keys.manage",
+        "tokens.revoke",
+    } == set(caller.grant.actions)
 
 
 def test_writes_over_no_key(run_alone: Run, tmp_path: Path) -> None:

@@ -55,6 +55,7 @@ class Watch:
         self._feed = feed
         self._follower = follower
         self._clock = clock
+        self.watchers = 0
 
     def projects(self, project_ids: Sequence[str], grant: Grant) -> frozenset[str]:
         """Which projects are watched: those asked for, or all of the grant; it may hold `*`.
@@ -84,6 +85,14 @@ class Watch:
             ExhaustedError: the reader is too slow.
             UnavailableError: the store cannot be read, or was put back to an earlier day.
         """
+        self.watchers += 1
+        try:
+            async for news in self._follow(projects, resume_token):
+                yield news
+        finally:
+            self.watchers -= 1
+
+    async def _follow(self, projects: frozenset[str], resume_token: str) -> AsyncIterator[News]:
         generation = self._feed.generation
         cursor = await self._known(resume_token)
         if cursor is None:

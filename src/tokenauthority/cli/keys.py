@@ -1,4 +1,4 @@
-"""`tokenauthority keys`: show the authority's signing keys, and change them by hand."""
+"""`tokenauthority keys`: show the signing keys, change them by hand, and seal everything under a new master key."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import click
 from tokenauthority.cli.calls import authority, limit_option, read_list
 from tokenauthority.cli.options import Group, current
 from tokenauthority.cli.output import record, show_list, show_record
+from tokenauthority.cli.reseal import reseal
 from tokenauthority.cli.values import ALGORITHMS
 from tokenauthority.client.enums import to_value
 from tokenauthority.v1 import key_pb2
@@ -14,7 +15,7 @@ from tokenauthority.v1 import key_pb2
 
 @click.group(cls=Group)
 def keys() -> None:
-    """Show and change the authority's signing keys."""
+    """Show and change the authority's signing keys, and the master key."""
 
 
 @keys.command("list")
@@ -66,3 +67,6 @@ def revoke(key_id: str, comment: str, *, yes: bool) -> None:
     with authority() as client:
         answer = client.keys.RevokeSigningKey(key_pb2.RevokeSigningKeyRequest(key_id=key_id, comment=comment))
     show_record(record(answer.key), as_json=current().as_json)
+
+
+keys.add_command(reseal)

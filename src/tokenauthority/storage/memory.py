@@ -15,7 +15,8 @@ from tokenauthority.domain.project import Credential, Project
 from tokenauthority.domain.revocation import Revocation, SessionEnd
 from tokenauthority.domain.revoked import oldest_kept
 from tokenauthority.domain.role import MAX_ROLES, Role
-from tokenauthority.storage import refusals
+from tokenauthority.domain.sealed import SealedKind
+from tokenauthority.storage import memory_sealed, refusals
 from tokenauthority.storage.store import KEPT_CHANGES, REPEAT_PERIOD
 
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from tokenauthority.domain.key import StoredKey
     from tokenauthority.domain.revocation import Event
+    from tokenauthority.domain.sealed import SealedBlob, SealedCount
     from tokenauthority.domain.session import RepeatKey, Session, SessionState
     from tokenauthority.domain.times import Millis
 
@@ -209,6 +211,19 @@ class MemoryStore:
         if cursor != Cursor() and cursor not in (change.cursor for change in self._changes):
             raise HistoryLostError
         return [change for change in self._changes if change.sequence > cursor.sequence][:limit]
+
+    async def count_sealed(self, length: int) -> Sequence[SealedCount]:
+        """How many owners have envelopes with which first bytes."""
+        return memory_sealed.counted(memory_sealed.sealed_in(self._keys, self._projects, SealedKind), length)
+
+    async def list_sealed(self, kind: SealedKind, *, after: tuple[str, str], limit: int) -> Sequence[SealedBlob]:
+        """A page of envelopes by owner and id."""
+        found = memory_sealed.sealed_in(self._keys, self._projects, (kind,))
+        return [blob for blob in found if (blob.owner, blob.object_id) > after][:limit]
+
+    async def replace_sealed(self, changes: Sequence[tuple[SealedBlob, bytes]]) -> int:
+        """Put new envelopes in the place of those that are as they were."""
+        return sum(memory_sealed.replace(self._keys, self._projects, blob, new) for blob, new in changes)
 
     async def prune(self, now: Millis) -> int:
         """Forget what has no use any more."""

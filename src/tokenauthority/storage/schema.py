@@ -120,8 +120,9 @@ signing_keys: Final = sa.Table(
     sa.Column("sign_until", sa.BigInteger, nullable=True),
     sa.Column("retire_time", sa.BigInteger, nullable=True),
     sa.Column("expire_time", sa.BigInteger, nullable=True),
-    sa.Column("location", _Id, nullable=False, server_default=""),
     sa.Column("sealed", sa.LargeBinary, nullable=False),
+    # Empty: the private key is what is sealed. Else the URI of where it lives, and the public key is.
+    sa.Column("location", _Id, nullable=False, server_default=""),
 )
 
 _only_active: Final = sa.text("state = 'active'")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tokenauthority.domain.project import Credential, Project
     from tokenauthority.domain.revocation import Event, Revocation, SessionEnd
     from tokenauthority.domain.role import Role
+    from tokenauthority.domain.sealed import SealedBlob, SealedCount, SealedKind
     from tokenauthority.domain.session import RepeatKey, Session, SessionState
 
 
@@ -168,6 +169,18 @@ class Store(Protocol):
 
         Raises:
             HistoryLostError: the change before *cursor* is not there any more, or is another one.
+        """
+
+    async def count_sealed(self, length: int) -> Sequence[SealedCount]:
+        """The different first *length* bytes of all envelopes by kind, each with its signing keys or projects."""
+
+    async def list_sealed(self, kind: SealedKind, *, after: tuple[str, str], limit: int) -> Sequence[SealedBlob]:
+        """At most *limit* envelopes of a kind above *after* (owner and id; empty at first), in the order of both."""
+
+    async def replace_sealed(self, changes: Sequence[tuple[SealedBlob, bytes]]) -> int:
+        """Put a new envelope in the place of each one that is still there as it was; how many were.
+
+        It holds the same, so no cache becomes untrue by it and no change is appended.
         """
 
     async def prune(self, now: Millis) -> int:
