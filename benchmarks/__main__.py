@@ -20,8 +20,8 @@ import grpc
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from benchmarks import calls, growth, h2load, in_process, interceptors, measure, report, servers, stores
-from benchmarks.measure import Comparison
+from benchmarks import calls, growth, h2load, in_process, interceptors, measure, offline, report, servers, stores
+from benchmarks.measure import Comparison, Subject
 
 
 if TYPE_CHECKING:
@@ -65,17 +65,19 @@ def main() -> int:
 def _prepared(directory: Path, options: argparse.Namespace) -> Iterator[list[Comparison]]:
     """Everything that is compared, while its servers run."""
     _say("starting servers and filling their stores")
-    own = directory / "authority"
-    contents = stores.fill(own, projects=1, sessions=1)
+    home = directory / "authority"
+    contents = stores.fill(home, projects=1, sessions=1)
     sessions = _LONG_SESSIONS if options.long else _SESSIONS
     with (
         servers.empty(directory / "empty-server") as empty,
-        servers.authority(own) as authority,
+        servers.authority(home) as authority,
+        offline.verify(authority, contents) as offline_verify,
         growth.comparisons(directory, sessions, options.rounds) as of_growth,
     ):
         rsa_key = rsa.generate_private_key(65537, 2048)
         asked = calls.prepare(directory, empty, authority, contents, rsa_key)
-        yield [*_of_calls(asked, in_process.prepare(contents, rsa_key)), *of_growth]
+        own = in_process.prepare(contents, rsa_key)
+        yield [*_of_calls(asked, own), _of_offline(offline_verify, own), *of_growth]
 
 
 def _of_calls(asked: calls.Calls, own: in_process.InProcess) -> list[Comparison]:
@@ -125,6 +127,11 @@ def _of_calls(asked: calls.Calls, own: in_process.InProcess) -> list[Comparison]
             bar=1.5,
         ),
     ]
+
+
+def _of_offline(verify: Subject, own: in_process.InProcess) -> Comparison:
+    """No bar of the design: it shows what a verdict adds to the signature that nobody can do without."""
+    return Comparison(name="offline verify SESSION_JWT / bare ES256", subject=verify, against=(own.es256_verify,))
 
 
 def _options() -> argparse.Namespace:

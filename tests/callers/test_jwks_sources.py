@@ -14,8 +14,8 @@ import trustme
 
 from tests.authority import WAIT
 from tests.callers.issuer import PATH, JwksServer, Key, jwks, jwks_server, make_issuer, write_jwks
-from tokenauthority.callers.jwks import MAX_JWKS, JwksError
 from tokenauthority.callers.jwks_sources import FileSource, UrlSource
+from tokenauthority.signing.jwk import MAX_JWKS, JwksError
 
 
 EC = Key("ec-1")

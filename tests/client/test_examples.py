@@ -23,6 +23,7 @@ def test_there_are_examples() -> None:
         "token_with_data.py",
         "token_with_defaults.py",
         "token_with_expire_time.py",
+        "verify_offline.py",
     } <= {example.name for example in EXAMPLES}
 
 

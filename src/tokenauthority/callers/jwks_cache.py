@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Final, Protocol
 import attrs
 import structlog
 
-from tokenauthority.callers.jwks import Jwks, JwksError
 from tokenauthority.callers.jwks_sources import FETCH_TIMEOUT
+from tokenauthority.signing.jwk import Jwks, JwksError
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tokenauthority.callers.jwks import JwksKey
+    from tokenauthority.signing.jwk import JwksKey
 
 
 MAX_WAITING: Final = 64

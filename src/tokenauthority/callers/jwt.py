@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from tokenauthority.callers.identity import MAX_SUBJECT, JwtIdentity
-from tokenauthority.callers.jwks import MAX_KEY_ID
 from tokenauthority.domain.times import DAY, Seconds
 from tokenauthority.domain.token import TokenRejectedError
 from tokenauthority.signing.claims import numeric_date, short_text, text_list
 from tokenauthority.signing.codec import malformed
 from tokenauthority.signing.jose import parse_compact
+from tokenauthority.signing.jwk import MAX_KEY_ID
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tokenauthority.callers.issuers import Issuer
-    from tokenauthority.callers.jwks import JwksKey
     from tokenauthority.callers.key_caches import KeyCaches
     from tokenauthority.signing.claims import Json
     from tokenauthority.signing.jose import CompactJws
+    from tokenauthority.signing.jwk import JwksKey
 
 
 _DOTS: Final = 2

@@ -82,12 +82,13 @@ class Connection:
             return "plaintext does not go with root_certificates or tls_server_name: they are for TLS"
         return ""
 
-    def open(self) -> grpc.Channel:
+    def open(self, *more_options: tuple[str, str | int]) -> grpc.Channel:
         """A channel for blocking calls; it connects with its first call. The caller closes it."""
+        options = [*self._options(), *more_options]
         if self.plaintext:
-            channel = grpc.insecure_channel(self.address, self._options())
+            channel = grpc.insecure_channel(self.address, options)
         else:
-            channel = grpc.secure_channel(self.address, self._credentials(), self._options())
+            channel = grpc.secure_channel(self.address, self._credentials(), options)
         return grpc.intercept_channel(channel, interceptors.Defaults(self.timeout, self._metadata()))
 
     def open_async(self) -> grpc.aio.Channel:

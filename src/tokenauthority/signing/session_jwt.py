@@ -29,7 +29,7 @@ from tokenauthority.signing.codec import (
     key_unknown,
     malformed,
 )
-from tokenauthority.signing.jose import CompactJws, parse_compact
+from tokenauthority.signing.jose import CompactJws, Verifier, parse_compact
 from tokenauthority.signing.keyring import KeyRing
 from tokenauthority.signing.keys import SESSION_JWT_TYPE, SigningKey
 
@@ -108,10 +108,19 @@ def verify(unverified: Unverified, ring: KeyRing, issuer: str) -> Verified:
     if unverified.format is not TokenFormat.SESSION_JWT or key is None:
         revoked = ring.is_revoked(unverified.key_hint)
         raise key_unknown("the signing key is revoked" if revoked else "the authority has no such signing key")
-    key.verifier.verify(unverified)
+    require_signed(unverified, key.verifier, issuer)
+    return Verified(claims=unverified.claims, key_id=key.key_id)
+
+
+def require_signed(unverified: Unverified, verifier: Verifier, issuer: str) -> None:
+    """Require that the token is *issuer*'s and bears the signature of the key of *verifier*.
+
+    Raises:
+        TokenRejectedError: `SIGNATURE_INVALID`, or `KEY_UNKNOWN` for another issuer's token.
+    """
+    verifier.verify(unverified)
     if unverified.claims.issuer != issuer:
         raise key_unknown("the token is another issuer's")
-    return Verified(claims=unverified.claims, key_id=key.key_id)
 
 
 def _project_id(payload: dict[str, Json]) -> str:

@@ -1,4 +1,4 @@
-"""Reads an issuer's JWKS (RFC 7517): each usable key, bound to the one algorithm that it verifies."""
+"""Reads a JWKS (RFC 7517) that another wrote: each usable key, bound to the one algorithm that it verifies."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from tests.callers.issuer import Key, jwks, segment
 from tests.fuzzing import hostile
 from tokenauthority.callers.issuers import ALGORITHMS
-from tokenauthority.callers.jwks import MAX_KEYS, JwksError, parse_jwks
+from tokenauthority.signing.jwk import MAX_KEYS, JwksError, parse_jwks
 
 
 EC = Key("ec-1")

@@ -1,0 +1,21 @@
+"""The offline verifier: says whether a SESSION_JWT is good without asking the authority for each (docs/verifier.md).
+
+    with Verifier.from_environment(project_ids=["47000000"], max_staleness=30) as verifier:
+        verdict = verifier.verify(token, session_id=session_id, required_permissions=["publish"])
+        if not verdict:
+            refuse(verdict.reason)
+
+Two threads keep the authority's public keys and everything that was taken back at hand; `verify` is plain CPU work of
+some hundred microseconds. It needs `pip install tokenauthority[verifier]`.
+"""
+
+from __future__ import annotations
+
+from tokenauthority.client.connection import Connection
+from tokenauthority.verifier.knowledge import NotSyncedError
+from tokenauthority.verifier.settings import VerifierOptions
+from tokenauthority.verifier.values import STALE, Status, Verdict
+from tokenauthority.verifier.verifier import Verifier
+
+
+__all__ = ["STALE", "Connection", "NotSyncedError", "Status", "Verdict", "Verifier", "VerifierOptions"]

@@ -1,0 +1,124 @@
+"""Follows WatchRevocations: reads the stream for as long as it lives, and resumes it where it broke off."""
+
+from __future__ import annotations
+
+import threading
+
+from typing import TYPE_CHECKING, Final
+
+import grpc
+
+from tokenauthority.client.errors import from_rpc_error
+from tokenauthority.domain.times import DAY, Millis
+from tokenauthority.v1 import token_pb2
+from tokenauthority.verifier.backoff import Backoff
+from tokenauthority.verifier.history import History, HistoryError
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tokenauthority.v1.token_pb2_grpc import TokenServiceStub
+    from tokenauthority.verifier.knowledge import Knowledge
+    from tokenauthority.verifier.settings import Settings
+
+
+SOURCE: Final = "WatchRevocations"
+
+_PRUNE: Final = DAY * 1000 // 24
+"""Milliseconds between two looks for what may be forgotten."""
+
+
+class Following:
+    """`run` is for a thread of its own; the others are for any. *clock* counts UTC milliseconds."""
+
+    def __init__(
+        self,
+        stub: TokenServiceStub,
+        knowledge: Knowledge,
+        settings: Settings,
+        *,
+        clock: Callable[[], int],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._stub = stub
+        self._knowledge = knowledge
+        self._project_ids = sorted(settings.project_ids)
+        self._max_silence = settings.max_silence
+        self._clock = clock
+        self._monotonic = monotonic
+        self._history = History(settings.max_revocations)
+        self._backoff = Backoff()
+        self._stopping = threading.Event()
+        self._call: grpc.Call | None = None
+        self._heard = 0.0
+        self._silent = False
+        self._pruned = 0
+
+    def run(self) -> None:
+        """Read until stopped; whatever breaks off is begun again after a pause."""
+        while not self._stopping.is_set():
+            error = self._ended()
+            if self._stopping.is_set():
+                return
+            self._knowledge.failed(SOURCE, error)
+            self._stopping.wait(self._backoff.pause())
+
+    def require_sign_of_life(self) -> None:
+        """Break off a stream that has been silent for too long; to be called about every second."""
+        call = self._call
+        if call is not None and self._monotonic() - self._heard > self._max_silence:
+            self._silent = True
+            call.cancel()
+
+    def stop(self) -> None:
+        """Let `run` end."""
+        self._stopping.set()
+        call = self._call
+        if call is not None:
+            call.cancel()
+
+    def _ended(self) -> Exception:
+        """Read one stream to its end; why it ended."""
+        self._heard, self._silent = self._monotonic(), False
+        try:
+            self._read()
+        except grpc.RpcError as error:
+            silence = HistoryError(f"nothing was heard for {self._max_silence:g} seconds")
+            return silence if self._silent else from_rpc_error(error)
+        except Exception as error:  # noqa: BLE001 - an ended thread would follow nothing more and tell nobody
+            return error
+        return HistoryError("the authority ended the stream")
+
+    def _read(self) -> None:
+        self._history.begin()
+        request = token_pb2.WatchRevocationsRequest(
+            project_ids=self._project_ids, resume_token=self._history.resume_token
+        )
+        call = self._stub.WatchRevocations(request)
+        self._call = call
+        try:
+            # A stop that came before the call was there has not cancelled it.
+            if not self._stopping.is_set():
+                for message in call:
+                    self._take(message)
+        finally:
+            self._call = None
+            call.cancel()
+
+    def _take(self, message: token_pb2.WatchRevocationsResponse) -> None:
+        self._heard = self._monotonic()
+        current = self._history.take(message)
+        if current and self._history.index is not None:
+            self._knowledge.confirm(self._history.index)
+            self._knowledge.succeeded(SOURCE)
+            self._backoff.succeeded()
+        if message.HasField("heartbeat"):
+            self._prune(message.heartbeat.time.ToMilliseconds())
+
+    def _prune(self, told: int) -> None:
+        # Only what is over by both clocks: one that is set far ahead must not cost what still counts.
+        now = min(told, self._clock())
+        if now - self._pruned >= _PRUNE:
+            self._pruned = now
+            self._history.prune(Millis(now))

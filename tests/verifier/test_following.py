@@ -1,0 +1,221 @@
+"""What is taken back is known soon, through every break of the stream; what is not known is told as an age."""
+
+from __future__ import annotations
+
+import grpc
+import pytest
+
+from tests.authority import StartAuthority
+from tests.faults import FaultyStore
+from tests.signing.builders import NOW, PROJECT, make_claims, mint
+from tests.verifier.conftest import FAST, Bench, StartVerifier, becomes, soon
+from tests.verifier.scripted import (
+    Hours,
+    Message,
+    ScriptedAuthority,
+    following,
+    heartbeat,
+    revocation,
+    snapshot_end,
+)
+from tokenauthority.domain.times import DAY
+from tokenauthority.domain.token import TokenFormat
+from tokenauthority.v1 import token_pb2
+from tokenauthority.verifier import STALE, Verifier
+
+
+TOKEN = mint(TokenFormat.SESSION_JWT).token
+OTHER = mint(TokenFormat.SESSION_JWT, make_claims(TokenFormat.SESSION_JWT, token_id="other")).token
+
+
+def test_what_is_taken_back_is_refused_soon(bench: Bench, verifier: Verifier) -> None:
+    """A token, a session's, a subject's, and those of an ended session; the others stay good."""
+    one, other, ended = (bench.client.create_session() for _ in range(3))
+    token, second = one.generate_token(), one.generate_token()
+    of_session, of_alice, of_ended = (
+        other.generate_token(), one.generate_token(subject="alice"), ended.generate_token(),
+    )  # fmt: skip
+    assert [True] * 5 == [verifier.verify(each).active for each in (token, second, of_session, of_alice, of_ended)]
+
+    bench.revoke(token=str(token))
+    bench.revoke(session_id=other.session_id)
+    bench.revoke(subject="alice")
+    bench.client.end_session(ended.session_id)
+
+    for gone in (token, of_session, of_alice):
+        becomes(verifier, gone, "REVOKED")
+    becomes(verifier, of_ended, "SESSION_ENDED")
+    assert verifier.verify(second).active
+    assert 4 == verifier.status().revocations
+
+
+def test_what_was_taken_back_before_is_known_at_the_start(bench: Bench, start_verifier: StartVerifier) -> None:
+    """`start` returns with everything in force."""
+    session, ended = bench.client.create_session(), bench.client.create_session()
+    token, of_ended = session.generate_token(), ended.generate_token()
+    bench.revoke(token=str(token))
+    bench.client.end_session(ended.session_id)
+
+    verifier = start_verifier(bench.running)
+
+    assert ("REVOKED", "SESSION_ENDED") == (verifier.verify(token).reason, verifier.verify(of_ended).reason)
+
+
+def test_heartbeats_keep_it_young(verifier: Verifier) -> None:
+    """Its age falls again and again, though nothing happens."""
+    before = verifier.age()
+
+    soon(lambda: verifier.age() < before or verifier.age() == 0, verifier)
+
+    assert verifier.status().synced
+    assert "" == verifier.status().last_error
+
+
+@pytest.mark.parametrize(("max_staleness", "reason"), [(30, STALE), (None, "")], ids=["closed", "open"])
+def test_max_staleness_decides_whether_it_fails_closed_or_open(
+    scripted: ScriptedAuthority, max_staleness: float | None, reason: str
+) -> None:
+    """Without a sign of life it grows old, says how old, and recovers with the next one."""
+    hours = Hours()
+    scripted.keys.max_age.seconds = 300
+    with following(scripted, max_staleness=max_staleness, monotonic=hours) as verifier:
+        stream = scripted.next_stream()
+        hours.passed = 30
+        young = verifier.verify(TOKEN)
+        hours.passed = 31
+        old = verifier.verify(TOKEN)
+        was_stale = verifier.status().stale
+        stream.tell(heartbeat())
+        soon(lambda: verifier.age() == 0, verifier)
+        again = verifier.verify(TOKEN)
+
+    assert (True, 30) == (young.active, young.age)
+    assert (reason, bool(reason), 31) == (old.reason, was_stale, old.age)
+    assert again.active
+
+
+def test_what_happens_before_it_has_caught_up_keeps_nobody_young(scripted: ScriptedAuthority) -> None:
+    """After a break it reads what it missed; until the end of that it may lack something."""
+    hours = Hours()
+    with following(scripted, monotonic=hours) as verifier:
+        hours.passed = 20
+        scripted.greeting = []
+        scripted.next_stream().end(grpc.StatusCode.UNAVAILABLE)
+        stream = scripted.next_stream()
+        stream.tell(revocation("1.2", token_id="a1b2c3"))
+        becomes(verifier, TOKEN, "REVOKED")
+        before = verifier.age()
+        stream.tell(snapshot_end("1.2"))
+        soon(lambda: verifier.age() == 0, verifier)
+
+    assert 20 == before
+
+
+def test_a_lost_store_makes_it_old(start_authority: StartAuthority, start_verifier: StartVerifier) -> None:
+    """An authority that knows nothing any more sends no sign of life; one that does again, does."""
+    store = FaultyStore()
+    running = start_authority(store=store, settings=FAST)
+    verifier = start_verifier(running, max_staleness=0.5)
+    store.unreadable = True
+
+    becomes(verifier, TOKEN, STALE)
+
+    store.unreadable = False
+    becomes(verifier, TOKEN, "PROJECT_UNKNOWN")
+
+
+def test_a_silent_stream_is_begun_anew(scripted: ScriptedAuthority) -> None:
+    """Where nothing comes for longer than any heartbeat, the authority is asked again, from where it was."""
+    hours = Hours()
+    with following(scripted, monotonic=hours, max_silence=20) as verifier:
+        first = scripted.next_stream()
+        first.tell(heartbeat("1.7"))
+        soon(lambda: "1.7" == verifier._following._history.resume_token, verifier)
+        hours.passed = 21
+        second = scripted.next_stream()
+
+    assert ("", "1.7") == (first.request.resume_token, second.request.resume_token)
+    assert [PROJECT] == list(second.request.project_ids)
+
+
+@pytest.mark.parametrize("status", [None, grpc.StatusCode.RESOURCE_EXHAUSTED], ids=["ended", "too-slow"])
+def test_a_stream_that_ends_is_resumed(scripted: ScriptedAuthority, status: grpc.StatusCode | None) -> None:
+    """Whatever the reason; what was known stays known."""
+    with following(scripted) as verifier:
+        scripted.next_stream().tell(revocation("1.5", token_id="a1b2c3"))
+        becomes(verifier, TOKEN, "REVOKED")
+        scripted.streams[0].end(status)
+        stream = scripted.next_stream()
+        soon(lambda: not verifier.status().last_error, verifier)
+        still = verifier.verify(TOKEN).reason
+
+    assert ("1.5", "REVOKED") == (stream.request.resume_token, still)
+
+
+def test_decisions_use_the_old_index_until_the_new_one_is_complete(scripted: ScriptedAuthority) -> None:
+    """The authority could not resume and sends all that is in force; what that lacks is forgotten at its end."""
+    scripted.greeting = [revocation(token_id="a1b2c3"), snapshot_end()]
+    with following(scripted) as verifier:
+        first = scripted.next_stream()
+        scripted.greeting = []
+        first.end(grpc.StatusCode.UNAVAILABLE)
+        stream = scripted.next_stream()
+        stream.tell(revocation(token_id="x"), revocation("9.9", token_id="other"))
+        stream.end(grpc.StatusCode.UNAVAILABLE)
+        stream = scripted.next_stream()
+        unfinished = stream.request.resume_token, verifier.verify(TOKEN).reason, verifier.verify(OTHER).reason
+        stream.tell(revocation(token_id="x"), revocation("9.9", token_id="other"), snapshot_end("9.9"))
+        becomes(verifier, TOKEN, "")
+        finished = verifier.verify(OTHER).reason
+        stream.end(grpc.StatusCode.UNAVAILABLE)
+        last = scripted.next_stream().request.resume_token
+
+    assert ("1.1", "REVOKED", "") == unfinished
+    assert ("REVOKED", "9.9") == (finished, last)
+
+
+UNKNOWN: dict[str, Message] = {
+    "event": Message(resume_token="1.2"),
+    "target": Message(resume_token="1.2", revocation=token_pb2.Revocation(project_id=PROJECT)),
+}
+
+
+@pytest.mark.parametrize("message", UNKNOWN.values(), ids=UNKNOWN)
+def test_what_it_does_not_understand_is_not_passed_over(scripted: ScriptedAuthority, message: Message) -> None:
+    """A later authority may take back in a way that this version does not know: it grows old rather than wrong."""
+    with following(scripted) as verifier:
+        scripted.greeting = []
+        scripted.next_stream().tell(message)
+        stream = scripted.next_stream()
+        error = verifier.status().last_error
+
+    assert "1.1" == stream.request.resume_token
+    assert "this version does not know: update it" in error
+
+
+def test_more_than_it_may_keep_makes_it_old(scripted: ScriptedAuthority) -> None:
+    """What is beyond the limit could not be refused, so that it must not go on as if it were current."""
+    with following(scripted, max_revocations=1) as verifier:
+        scripted.greeting = [revocation("1.3", token_id="x"), snapshot_end("1.3")]
+        scripted.next_stream().tell(revocation("1.2", token_id="y"), revocation("1.3", token_id="x"))
+        stream = scripted.next_stream()
+        error = verifier.status().last_error
+
+    assert "1.2" == stream.request.resume_token
+    assert "WatchRevocations: more than 1 revocations are in force: raise max_revocations" == error
+
+
+def test_what_is_over_by_both_clocks_is_forgotten(scripted: ScriptedAuthority) -> None:
+    """One clock that is set far ahead costs nothing."""
+    old = NOW - 32 * DAY
+    scripted.greeting = [revocation(token_id="x", issued_before=old), revocation(subject="alice"), snapshot_end()]
+    with following(scripted) as verifier:
+        stream = scripted.next_stream()
+        stream.tell(heartbeat(second=NOW - 5 * DAY), revocation("1.2", token_id="y"))
+        soon(lambda: 2 < verifier.status().revocations, verifier)
+        stream.tell(heartbeat(second=NOW + 90 * DAY))
+        soon(lambda: 2 == verifier.status().revocations, verifier)
+        of_alice = mint(TokenFormat.SESSION_JWT, make_claims(TokenFormat.SESSION_JWT, subject="alice")).token
+        kept = verifier.verify(of_alice).reason
+
+    assert "REVOKED" == kept

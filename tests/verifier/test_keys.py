@@ -1,0 +1,160 @@
+"""The authority's keys are followed: new ones, revoked ones, unknown ones, and an authority that does not answer."""
+
+from __future__ import annotations
+
+import queue
+
+import grpc
+import pytest
+
+from google.protobuf.duration_pb2 import Duration
+
+from tests.authority import WAIT, StartAuthority, eventually
+from tests.signing.builders import ISSUER, PROJECT, make_claims, mint, ring, signing_key
+from tests.verifier.conftest import StartVerifier, becomes, soon
+from tests.verifier.scripted import Hours, ScriptedAuthority, following
+from tokenauthority.client import Authority, FailedPrecondition, translated_errors
+from tokenauthority.domain.key import Algorithm
+from tokenauthority.domain.token import TokenFormat
+from tokenauthority.signing import session_jwt
+from tokenauthority.v1 import key_pb2
+from tokenauthority.verifier import STALE, keys
+
+
+TOKEN = mint(TokenFormat.SESSION_JWT).token
+UNKNOWN = session_jwt.encode(make_claims(TokenFormat.SESSION_JWT), signing_key(Algorithm.ES256, 7)).token
+
+
+def test_rotation_is_followed_and_a_revoked_key_disappears(
+    start_authority: StartAuthority, start_verifier: StartVerifier
+) -> None:
+    """A new key's first token is good at once; those of a revoked key are not, from the next refresh on."""
+    running = start_authority(settings={"issuance": {"jwks_max_age": 1, "leeway": 0}})
+    verifier = start_verifier(running)
+    with Authority.from_environment(running.environment) as client:
+        session = client.create_session()
+        before = session.generate_token()
+        key_id = client.keys.PrepareSigningKey(key_pb2.PrepareSigningKeyRequest()).key.key_id
+        soon(lambda: key_id in verifier.status().keys, verifier)
+
+        def activated() -> bool:
+            try:
+                with translated_errors():
+                    client.keys.ActivateSigningKey(key_pb2.ActivateSigningKeyRequest(key_id=key_id))
+            except FailedPrecondition:
+                return False
+            return True
+
+        eventually(activated, "the key never becomes ripe")
+        after = session.generate_token()
+        assert (before.key_id, key_id) == (verifier.verify(before).claims.key_id, after.key_id)  # type: ignore[union-attr]  # it is there where the token is good
+        assert verifier.verify(after).active
+
+        client.keys.RevokeSigningKey(key_pb2.RevokeSigningKeyRequest(key_id=before.key_id))
+
+        becomes(verifier, before, "KEY_UNKNOWN")
+        assert verifier.verify(after).active
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+def test_every_algorithm_of_the_authority_verifies(
+    start_authority: StartAuthority, start_verifier: StartVerifier, algorithm: Algorithm
+) -> None:
+    """ES256, EdDSA and RS256."""
+    running = start_authority(settings={"keys": {"algorithm": algorithm.value}})
+    verifier = start_verifier(running)
+    with Authority.from_environment(running.environment) as client:
+        token = client.create_session().generate_token()
+
+    assert verifier.verify(token).active
+
+
+def test_unknown_keys_cause_one_fetch_however_many_there_are(scripted: ScriptedAuthority) -> None:
+    """The first is asked for in the background; all further ones wait until some seconds have passed."""
+    hours = Hours()
+    with following(scripted, monotonic=hours, max_staleness=None) as verifier:
+        scripted.fetches.get(timeout=WAIT)
+        hours.passed += keys.MISS_PAUSE
+        verdicts = {verifier.verify(UNKNOWN).reason for _ in range(50)}
+        scripted.fetches.get(timeout=WAIT)
+        verdicts |= {verifier.verify(UNKNOWN).reason for _ in range(50)}
+        with pytest.raises(queue.Empty):
+            scripted.fetches.get(timeout=2 * 1.0)
+        hours.passed += keys.MISS_PAUSE
+        scripted.fetches.get(timeout=WAIT)
+
+    assert {"KEY_UNKNOWN"} == verdicts
+
+
+def test_an_unknown_key_that_is_new_is_known_soon(scripted: ScriptedAuthority) -> None:
+    """Long before the keys would be fetched by themselves."""
+    hours, whole = Hours(), scripted.keys.json
+    scripted.keys.json = '{"keys":[]}'
+    with following(scripted, monotonic=hours, max_staleness=None) as verifier:
+        assert "KEY_UNKNOWN" == verifier.verify(TOKEN).reason
+        scripted.keys.json = whole
+        hours.passed += keys.MISS_PAUSE
+        verifier.verify(TOKEN)
+
+        becomes(verifier, TOKEN, "")
+
+
+def test_the_keys_are_fetched_before_their_age_and_kept_beyond_it(scripted: ScriptedAuthority) -> None:
+    """While they cannot be had they serve on; beyond their `max_age` they make the verifier old."""
+    hours = Hours()
+    with following(scripted, monotonic=hours, max_staleness=1000) as verifier:
+        stream = scripted.next_stream()
+        scripted.fetches.get(timeout=WAIT)
+        scripted.failure = grpc.StatusCode.PERMISSION_DENIED
+        hours.passed = 299
+        stream.tell(*scripted.greeting)
+        soon(lambda: verifier.age() == 0, verifier)
+        scripted.fetches.get(timeout=WAIT)
+        hours.passed = 310
+        stream.tell(*scripted.greeting)
+        soon(lambda: verifier.age() == 10, verifier)
+        serves = verifier.verify(TOKEN)
+        hours.passed = 1301
+        stream.tell(*scripted.greeting)
+        soon(lambda: verifier.age() == 1001, verifier)
+        over = verifier.verify(TOKEN)
+        error = verifier.status().last_error
+        scripted.failure = None
+        hours.passed = 1400
+        becomes(verifier, TOKEN, "")
+
+    assert (True, 10) == (serves.active, serves.age)
+    assert (STALE, 1001) == (over.reason, over.age)
+    assert "GetJsonWebKeySet: PERMISSION_DENIED: scripted" == error
+
+
+def test_another_issuers_token_is_not_good(scripted: ScriptedAuthority) -> None:
+    """Though the key is known and the signature holds, `iss` counts to the letter."""
+    foreign = session_jwt.encode(make_claims(TokenFormat.SESSION_JWT, issuer=f"{ISSUER}/"), ring().active).token
+    with following(scripted, issuer=ISSUER) as verifier:
+        reasons = verifier.verify(TOKEN).reason, verifier.verify(foreign).reason
+
+    assert ("", "KEY_UNKNOWN") == reasons
+
+
+BAD = {
+    "no JSON": key_pb2.GetJsonWebKeySetResponse(json="{", issuer=ISSUER),
+    "no issuer": key_pb2.GetJsonWebKeySetResponse(json='{"keys":[]}'),
+    "too long": key_pb2.GetJsonWebKeySetResponse(json='{"keys":[]}' + " " * 262_144, issuer=ISSUER),
+}
+
+
+@pytest.mark.parametrize("answer", BAD.values(), ids=BAD)
+def test_an_answer_that_cannot_be_used_changes_nothing(
+    scripted: ScriptedAuthority, answer: key_pb2.GetJsonWebKeySetResponse
+) -> None:
+    """The keys that were good before stay."""
+    hours = Hours()
+    with following(scripted, monotonic=hours, max_staleness=None) as verifier:
+        scripted.keys = answer
+        scripted.keys.max_age.CopyFrom(Duration(seconds=300))
+        hours.passed = 299
+        soon(lambda: "GetJsonWebKeySet" in verifier.status().last_error, verifier)
+
+        assert verifier.verify(TOKEN).active
+        assert PROJECT == verifier.verify(TOKEN).claims.project_id  # type: ignore[union-attr]  # the token is good

@@ -1,0 +1,232 @@
+"""A verifier begins whole or says why it cannot, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+
+from typing import Any
+
+import attrs
+import pytest
+
+from tests.authority import EVERYTHING, RunningAuthority, StartAuthority, eventually, make_caller
+from tests.signing.builders import PROJECT, mint
+from tests.verifier.conftest import soon
+from tests.verifier.scripted import Hours, ScriptedAuthority, following, heartbeat, revocation, snapshot_end
+from tokenauthority.callers.api_keys import new_api_key
+from tokenauthority.client import Authority, PermissionDenied, Unauthenticated, Unavailable
+from tokenauthority.client.connection import Connection
+from tokenauthority.domain.caller import Action, Grant
+from tokenauthority.domain.token import TokenFormat
+from tokenauthority.verifier import STALE, NotSyncedError, Verifier
+
+
+TOKEN = mint(TokenFormat.SESSION_JWT).token
+
+
+def own_threads() -> list[str]:
+    """The threads of verifiers that are alive."""
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("tokenauthority-")]
+
+
+def test_threads_end_with_it(running_authority: RunningAuthority) -> None:
+    """Two while it is open, none after; what it knows then grows old."""
+    with Verifier.from_environment(running_authority.environment) as verifier:
+        during = sorted(own_threads())
+    verifier.close()
+
+    assert ["tokenauthority-keys", "tokenauthority-revocations"] == during
+    assert [] == own_threads()
+    assert 0 < verifier.age()
+
+
+def test_what_was_never_started_closes_too() -> None:
+    """So that who made it need not know."""
+    verifier = Verifier(Connection(address=unused_address(), api_key="", plaintext=True), project_ids=["1"])
+
+    verifier.close()
+
+    assert [] == own_threads()
+
+
+async def test_asyncio_programs_use_async_with(running_authority: RunningAuthority) -> None:
+    """The event loop is not held up by its start and end."""
+    async with Verifier.from_environment(running_authority.environment) as verifier:
+        assert verifier.status().synced
+
+    assert [] == own_threads()
+
+
+def test_the_environment_is_the_clients(start_authority: StartAuthority) -> None:
+    """With its project, unless others are named."""
+    running = start_authority()
+    with (
+        Authority.from_environment(running.environment) as client,
+        Verifier.from_environment(running.environment) as own,
+        Verifier.from_environment(running.environment, project_ids=["1"]) as other,
+    ):
+        token = client.create_session().generate_token()
+
+        assert ("", "PROJECT_UNKNOWN") == (own.verify(token).reason, other.verify(token).reason)
+
+
+def restricted(running: RunningAuthority, api_key: str) -> Connection:
+    """A connection with that key."""
+    return Connection(address=running.address, api_key=api_key, project_id=running.project_id, plaintext=True)
+
+
+def granted(*actions: Action, projects: frozenset[str] = EVERYTHING.projects) -> Grant:
+    """A grant of these actions."""
+    return attrs.evolve(EVERYTHING, actions=frozenset(actions), projects=projects)
+
+
+def test_two_actions_are_all_that_it_needs(start_authority: StartAuthority) -> None:
+    """As docs/verifier.md says."""
+    key = new_api_key()
+    running = start_authority(callers={key: make_caller("edge", granted(Action("keys.read"), Action("tokens.watch")))})
+
+    with Verifier(restricted(running, key)) as verifier:
+        assert verifier.status().synced
+
+
+@pytest.mark.parametrize(
+    ("actions", "source", "lacks"),
+    [
+        (["tokens.watch"], "GetJsonWebKeySet", "keys.read"),
+        (["keys.read"], "WatchRevocations", "tokens.watch"),
+    ],
+    ids=["keys", "watch"],
+)
+def test_says_at_once_what_the_grant_lacks(
+    start_authority: StartAuthority, actions: list[str], source: str, lacks: str
+) -> None:
+    """It does not wait for what will never come."""
+    key = new_api_key()
+    running = start_authority(callers={key: make_caller("edge", granted(*map(Action, actions)))})
+
+    with pytest.raises(NotSyncedError, match=f"{source}: PERMISSION_DENIED: .*{lacks}") as caught:
+        Verifier(restricted(running, key), sync_timeout=600).start()
+
+    assert isinstance(caught.value.__cause__, PermissionDenied)
+    assert [] == own_threads()
+
+
+def test_says_at_once_that_the_project_is_not_granted(start_authority: StartAuthority) -> None:
+    """Else it would follow nothing, and call its tokens good."""
+    key = new_api_key()
+    running = start_authority(callers={key: make_caller("edge", granted(*Action, projects=frozenset({"1"})))})
+
+    with pytest.raises(NotSyncedError, match="WatchRevocations: PERMISSION_DENIED"):
+        Verifier(restricted(running, key), sync_timeout=600).start()
+
+
+def test_says_at_once_that_the_key_is_not_good(running_authority: RunningAuthority) -> None:
+    """And does not show it."""
+    key = new_api_key()
+
+    with pytest.raises(NotSyncedError, match="UNAUTHENTICATED") as caught:
+        Verifier(restricted(running_authority, key), sync_timeout=600).start()
+
+    assert isinstance(caught.value.__cause__, Unauthenticated)
+    assert key not in str(caught.value)
+
+
+def unused_address() -> str:
+    """Where nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{taken.getsockname()[1]}"
+
+
+def test_says_that_the_authority_cannot_be_reached() -> None:
+    """After `sync_timeout`; until then it tries."""
+    connection = Connection(address=unused_address(), api_key="tak_x", project_id="1", plaintext=True)
+
+    with pytest.raises(NotSyncedError, match=r"the verifier could not begin: .*UNAVAILABLE") as caught:
+        Verifier(connection, sync_timeout=2).start()
+
+    assert isinstance(caught.value.__cause__, Unavailable)
+    assert [] == own_threads()
+
+
+def test_says_that_the_issuer_is_another(scripted: ScriptedAuthority) -> None:
+    """Else every token would be refused without a word."""
+    with (
+        pytest.raises(NotSyncedError, match=r"the issuer is 'https://tokens\.example', not 'https://other'"),
+        following(scripted, issuer="https://other", sync_timeout=0.5),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("max_staleness", [60, None])
+def test_what_never_began_calls_nothing_good(scripted: ScriptedAuthority, max_staleness: float | None) -> None:
+    """Not even where it fails open: half of what is in force would be worse than nothing."""
+    scripted.greeting = [revocation(token_id="x")]
+    verifier = Verifier(
+        Connection(address=scripted.address, api_key="", plaintext=True),
+        project_ids=[PROJECT],
+        max_staleness=max_staleness,
+        sync_timeout=0.5,
+    )
+    before = verifier.verify(TOKEN)
+
+    with pytest.raises(NotSyncedError, match=r"no answer within 0\.5 seconds"):
+        verifier.start()
+
+    after = verifier.verify(TOKEN)
+    assert (STALE, STALE) == (before.reason, after.reason)
+    assert "the verifier has not had the keys and revocations yet" == after.detail
+    assert (False, True) == (verifier.status().synced, verifier.status().stale)
+
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({}, "project_ids must name 1 to 1000 projects"),
+    ({"project_ids": "47"}, "project_ids is a list"),
+    ({"project_ids": ["x"]}, "project_ids must name"),
+    ({"project_ids": map(str, range(1, 1002))}, "project_ids must name 1 to 1000"),
+    ({"project_ids": ["1"], "leeway": 301}, "leeway must be from 0 to 300 seconds"),
+    ({"project_ids": ["1"], "leeway": -1}, "leeway must be"),
+    ({"project_ids": ["1"], "max_staleness": 0}, "max_staleness must be more than 0 seconds"),
+    ({"project_ids": ["1"], "max_staleness": float("inf")}, "max_staleness must be"),
+    ({"project_ids": ["1"], "max_silence": float("nan")}, "max_silence must be"),
+    ({"project_ids": ["1"], "sync_timeout": -1}, "sync_timeout must be"),
+    ({"project_ids": ["1"], "max_revocations": 0}, "max_revocations must be at least 1"),
+]
+
+
+@pytest.mark.parametrize(("options", "problem"), BAD, ids=str)
+def test_refuses_options_that_cannot_be_meant(options: dict[str, Any], problem: str) -> None:
+    """Before anything is opened, by their names."""
+    with pytest.raises(ValueError, match=problem):
+        Verifier(Connection(address="127.0.0.1:1", api_key="", plaintext=True), **options)
+
+
+def test_what_goes_wrong_is_logged_once(scripted: ScriptedAuthority, caplog: pytest.LogCaptureFixture) -> None:
+    """With its source and without a secret; that it works again is logged too."""
+    caplog.set_level(logging.INFO, "tokenauthority.verifier")
+    with following(scripted) as verifier:
+        scripted.greeting = []
+        for _ in range(3):
+            scripted.next_stream().end()
+        scripted.next_stream().tell(snapshot_end())
+        soon(lambda: not verifier.status().last_error, verifier)
+
+    told = [record.getMessage() for record in caplog.records if "WatchRevocations" in record.getMessage()]
+    assert ["WatchRevocations failed: the authority ended the stream", "WatchRevocations works again"] == told
+    assert "tak_scripted" not in caplog.text
+
+
+def test_a_stale_verifier_says_so_in_the_log(scripted: ScriptedAuthority, caplog: pytest.LogCaptureFixture) -> None:
+    """Once, though nobody asks it anything; and when it is current again."""
+    caplog.set_level(logging.INFO, "tokenauthority.verifier")
+    hours = Hours()
+    with following(scripted, monotonic=hours) as verifier:
+        stream = scripted.next_stream()
+        hours.passed = 61
+        eventually(lambda: "every token is refused as STALE" in caplog.text, "it says nothing")
+        stream.tell(heartbeat())
+        eventually(lambda: "knowledge is current again" in caplog.text, repr(verifier))
+
+    assert 1 == caplog.text.count("knowledge is 61 seconds old")
