@@ -13,9 +13,9 @@ import pytest
 from tests import wycheproof
 from tests.wycheproof import KEYS, SIGNATURES, Case
 from tokenauthority.callers.issuers import ALGORITHMS
-from tokenauthority.callers.jwks import JwksError, parse_jwks
 from tokenauthority.domain.token import TokenRejectedError
 from tokenauthority.signing.jose import parse_raw
+from tokenauthority.signing.jwk import JwksError, parse_jwks
 
 
 SHARED_KEY = "has a shared key, which a JWKS cannot give here: who verifies with it could sign"

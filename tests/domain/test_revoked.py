@@ -59,7 +59,13 @@ def tokens(draw: st.DrawFn, known: Sequence[Event]) -> Token:
         return Token(event.project_id, draw(names), event.session_id, draw(names), draw(moments))
     named = {kind: draw(names) for kind in TargetKind} | {event.kind: event.target}
     issue_time = Seconds(event.issued_before + draw(st.integers(-1, 1)))
-    return Token(event.project_id, *(named[kind] for kind in TargetKind), issue_time)
+    return Token(
+        event.project_id,
+        named[TargetKind.TOKEN],
+        named[TargetKind.SESSION],
+        named[TargetKind.SUBJECT],
+        issue_time,
+    )
 
 
 def index_of(known: Sequence[Event], key: bytes = KEY) -> RevokedIndex:

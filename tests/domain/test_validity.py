@@ -23,7 +23,7 @@ ISSUED: Final = Seconds(1_800_000_000)
 def claims(expire_time: int = ISSUED + 60) -> TokenClaims:
     """What a token says."""
     return TokenClaims(
-        token_id="t",  # noqa: S106 - an id, not a secret
+        token_id="t",
         session_id="s",
         subject="alice",
         role="publisher",

@@ -37,7 +37,6 @@ _MAX_SEQUENCE: Final = 2**63 - 1
 """The highest number that a store can be asked about."""
 
 
-
 @attrs.frozen(kw_only=True)
 class News:
     """One message: an event, else the end of what was in force (`caught_up`), else a sign of life.

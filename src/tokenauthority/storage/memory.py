@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from tokenauthority.domain.key import StoredKey
-    from tokenauthority.domain.revocation import Event
+    from tokenauthority.domain.revocation import Event, RevokedTarget
     from tokenauthority.domain.sealed import SealedBlob, SealedCount
     from tokenauthority.domain.session import RepeatKey, Session, SessionState
     from tokenauthority.domain.times import Millis
@@ -185,6 +185,11 @@ class MemoryStore:
         """A page of the revocations in force."""
         live = (r for r in self._revocations.values() if not _is_over(r, now) and r.revocation_id > after)
         return sorted(live, key=lambda r: r.revocation_id)[:limit]
+
+    async def list_revoked(self, *, after: str, limit: int, now: Millis) -> Sequence[RevokedTarget]:
+        """The same as plain tuples."""
+        page = await self.list_revocations(after=after, limit=limit, now=now)
+        return [(r.revocation_id, r.project_id, r.kind.value, r.target, r.issued_before) for r in page]
 
     async def list_session_ends(self, *, since: Millis, after: tuple[Millis, str], limit: int) -> Sequence[SessionEnd]:
         """A page of ended sessions."""

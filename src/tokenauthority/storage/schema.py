@@ -147,6 +147,8 @@ revocations: Final = sa.Table(
     sa.Column("create_time", sa.BigInteger, nullable=False),
     sa.UniqueConstraint("project_id", "kind", "target"),
     sa.Index("ix_revocations_issued_before", "issued_before"),
+    # A server that starts reads them all in the order of their ids: so SQLite keeps the rows in that order.
+    sqlite_with_rowid=False,
 )
 
 changes: Final = sa.Table(

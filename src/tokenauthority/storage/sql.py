@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tokenauthority.domain.change import Change, Cursor
     from tokenauthority.domain.key import StoredKey
     from tokenauthority.domain.project import Credential, Project
-    from tokenauthority.domain.revocation import Event, Revocation, SessionEnd
+    from tokenauthority.domain.revocation import Event, Revocation, RevokedTarget, SessionEnd
     from tokenauthority.domain.role import Role
     from tokenauthority.domain.sealed import SealedBlob, SealedCount, SealedKind
     from tokenauthority.domain.session import RepeatKey, Session, SessionState
@@ -125,6 +125,10 @@ class SqlStore:
     async def list_revocations(self, *, after: str, limit: int, now: Millis) -> Sequence[Revocation]:
         """A page of the revocations in force."""
         return await self._database.read(lambda c: sql_revocations.list_revocations(c, after, limit, now))
+
+    async def list_revoked(self, *, after: str, limit: int, now: Millis) -> Sequence[RevokedTarget]:
+        """The same as plain tuples."""
+        return await self._database.read(lambda c: sql_revocations.list_revoked(c, after, limit, now))
 
     async def list_session_ends(self, *, since: Millis, after: tuple[Millis, str], limit: int) -> Sequence[SessionEnd]:
         """A page of ended sessions."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tokenauthority.domain.change import Change, Cursor
     from tokenauthority.domain.key import StoredKey
     from tokenauthority.domain.project import Credential, Project
-    from tokenauthority.domain.revocation import Event, Revocation, SessionEnd
+    from tokenauthority.domain.revocation import Event, Revocation, RevokedTarget, SessionEnd
     from tokenauthority.domain.role import Role
     from tokenauthority.domain.sealed import SealedBlob, SealedCount, SealedKind
     from tokenauthority.domain.session import RepeatKey, Session, SessionState
@@ -154,6 +154,9 @@ class Store(Protocol):
 
     async def list_revocations(self, *, after: str, limit: int, now: Millis) -> Sequence[Revocation]:
         """At most *limit* revocations that can still cover a token, with an id above *after*, in that order."""
+
+    async def list_revoked(self, *, after: str, limit: int, now: Millis) -> Sequence[RevokedTarget]:
+        """The same as plain tuples without comments, for who reads them all."""
 
     async def list_session_ends(self, *, since: Millis, after: tuple[Millis, str], limit: int) -> Sequence[SessionEnd]:
         """At most *limit* sessions that ended at *since* or later and follow *after*, by end time and id."""

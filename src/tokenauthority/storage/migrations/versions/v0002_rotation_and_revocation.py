@@ -51,6 +51,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("revocation_id", name="pk_revocations"),
         sa.UniqueConstraint("project_id", "kind", "target", name="uq_revocations_project_id"),
         sa.ForeignKeyConstraint(["project_id"], ["projects.project_id"], name="fk_revocations_projects"),
+        sqlite_with_rowid=False,
     )
     op.create_index("ix_revocations_issued_before", "revocations", ["issued_before"])
     _number_changes_anew()
