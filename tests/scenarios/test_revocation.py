@@ -138,9 +138,10 @@ def revoke(
     project_id: str | None = None,
 ) -> token_pb2.Revocation:
     """Take tokens back."""
-    request = token_pb2.RevokeTokensRequest(
-        token=token, token_id=token_id, session_id=session_id, subject=subject, project_id=project_id
-    )
+    request = token_pb2.RevokeTokensRequest(project_id=project_id or "")
+    for name, target in (("token", token), ("token_id", token_id), ("session_id", session_id), ("subject", subject)):
+        if target is not None:
+            setattr(request, name, target)
     with translated_errors():
         return client.tokens.RevokeTokens(request).revocation
 

@@ -185,7 +185,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({}, "project_ids must name 1 to 1000 projects"),
     ({"project_ids": "47"}, "project_ids is a list"),
     ({"project_ids": ["x"]}, "project_ids must name"),
-    ({"project_ids": map(str, range(1, 1002))}, "project_ids must name 1 to 1000"),
+    ({"project_ids": list(map(str, range(1, 1002)))}, "project_ids must name 1 to 1000"),
     ({"project_ids": ["1"], "leeway": 301}, "leeway must be from 0 to 300 seconds"),
     ({"project_ids": ["1"], "leeway": -1}, "leeway must be"),
     ({"project_ids": ["1"], "max_staleness": 0}, "max_staleness must be more than 0 seconds"),
