@@ -90,15 +90,6 @@ def test_no_two_keys_are_the_same(run_alone: Run) -> None:
     assert made[0].text("api_key") not in made[0].text("entry")
 
 
-def test_lists_the_signing_keys(run: Run) -> None:
-    """A new authority has one, which signs."""
-    rows = run("keys", "list", "--json").rows
-
-    assert [("active", "es256")] == [(row["state"], row["algorithm"]) for row in rows]
-    assert rows[0]["retire_time"] is None
-    assert str(rows[0]["key_id"]) in run("keys", "list").out
-
-
 FILE = """\
 [[issuers]]
 issuer = "https://issuer.example"
