@@ -12,7 +12,7 @@ PROTOS := $(shell find protos/*)
 
 # Two pips in one environment spoil it.
 .NOTPARALLEL:
-.PHONY: help run test check lint types arch breaking format protos bench lock build image clean
+.PHONY: help run test check lint types arch breaking format protos bench fuzz lock build image clean
 
 help:  ## say what each target does
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -53,6 +53,9 @@ protos: $(STUBS)  ## generate the gRPC stubs
 
 bench: .venv/dev .venv/project $(STUBS)  ## measure
 	$(BIN)/python -m benchmarks $(ARGS)
+
+fuzz: .venv/dev .venv/project $(STUBS)  ## ask VerifyToken about made-up tokens for 10 minutes: make fuzz ARGS="--seconds 60"
+	$(BIN)/python -m benchmarks.fuzz $(ARGS)
 
 lock: .venv/dev  ## renew requirements/ from pyproject.toml: make lock ARGS=--upgrade
 	$(LOCK) $(ARGS) --extra server --group dev --output-file requirements/dev.txt

@@ -14,4 +14,11 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
 
-pytest_plugins = ["tests.authority", "tests.postgres", "tests.wire", "tests.production"]
+pytest_plugins = [
+    "tests.authority",
+    "tests.postgres",
+    "tests.wire",
+    "tests.production",
+    "tests.softhsm",
+    "tests.sdk.programs",
+]

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from google.protobuf.message import Message
 
+from tests.authority import WAIT, eventually
 from tests.wire import V1, Outcome, Wire
 from tokenauthority.callers.api_keys import new_api_key
 from tokenauthority.interceptors.authorization import ACTIONS
@@ -72,7 +73,7 @@ def _in_base64url(text: str) -> str:
 
 @attrs.define
 class Driver:
-    """Makes calls, and keeps how they ended and which methods did their work, as far as this version has them."""
+    """Makes calls, and keeps how they ended and which methods did their work."""
 
     wire: Wire
     secrets: Secrets
@@ -81,9 +82,11 @@ class Driver:
 
     def call(self, method: str, request: Message | bytes, *, api_key: str | None = None) -> bytes:
         """Call `Service/Method`; the answer, or nothing where it failed."""
-        outcome = self.wire.call(V1 + method, request, api_key=api_key)
+        # A stream that has begun would go on for ever.
+        endless = method == "TokenService/WatchRevocations"
+        outcome = self.wire.call(V1 + method, request, api_key=api_key, timeout=1.0 if endless else WAIT)
         self.outcomes.append(outcome)
-        if outcome.code in {"OK", "UNIMPLEMENTED"}:
+        if outcome.code == "OK" or (endless and outcome.code == "DEADLINE_EXCEEDED"):
             self.worked.add(V1 + method)
         return outcome.body
 
@@ -93,8 +96,8 @@ class Driver:
         return "\n".join(f"{outcome.message} {outcome.status} {dict(outcome.trailers)}" for outcome in failed)
 
 
-def drive_well(driver: Driver) -> None:
-    """Make every RPC as it is meant to be made."""
+def drive_well(driver: Driver, *, patient: bool = True) -> None:
+    """Make every RPC as it is meant to be made; *patient*: wait until a key can be activated."""
     project = _drive_projects(driver)
     session = session_pb2.CreateSessionResponse.FromString(
         driver.call("SessionService/CreateSession", session_pb2.CreateSessionRequest(project_id=project))
@@ -104,12 +107,17 @@ def drive_well(driver: Driver) -> None:
     _drive_tokens(driver, session)
     _drive_roles(driver, project)
     driver.call("KeyService/GetJsonWebKeySet", key_pb2.GetJsonWebKeySetRequest())
-    driver.call("KeyService/ListSigningKeys", key_pb2.ListSigningKeysRequest())
-    key = key_pb2.PrepareSigningKeyResponse.FromString(
-        driver.call("KeyService/PrepareSigningKey", key_pb2.PrepareSigningKeyRequest())
-    ).key.key_id
-    driver.call("KeyService/ActivateSigningKey", key_pb2.ActivateSigningKeyRequest(key_id=key))
-    driver.call("KeyService/RevokeSigningKey", key_pb2.RevokeSigningKeyRequest(key_id=key))
+    listed = key_pb2.ListSigningKeysResponse.FromString(
+        driver.call("KeyService/ListSigningKeys", key_pb2.ListSigningKeysRequest())
+    )
+    driver.call("KeyService/PrepareSigningKey", key_pb2.PrepareSigningKeyRequest())
+    [at_hand] = [key.key_id for key in listed.keys if key.state == key_pb2.SIGNING_KEY_STATE_PREPARED]
+    activate = key_pb2.ActivateSigningKeyRequest(key_id=at_hand)
+    # It has to have been published for as long as verifiers keep the key set.
+    activated = bool(driver.call("KeyService/ActivateSigningKey", activate))
+    if patient and not activated:
+        eventually(lambda: bool(driver.call("KeyService/ActivateSigningKey", activate)), "the key cannot sign")
+    driver.call("KeyService/RevokeSigningKey", key_pb2.RevokeSigningKeyRequest(key_id=at_hand))
     driver.call("SessionService/EndSession", session_pb2.EndSessionRequest(session_id=session))
 
 

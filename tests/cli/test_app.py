@@ -281,7 +281,7 @@ def test_prints_a_completion_script(run_alone: Run, shell: str) -> None:
     ("words", "expected"),
     [
         (["tok"], {"tokens"}),
-        (["tokens", ""], {"generate", "verify", "inspect"}),
+        (["tokens", ""], {"generate", "verify", "revoke", "watch", "inspect"}),
         (["sessions", "create", "--media-mode", "r"], {"relayed", "routed"}),
         (["--pl"], {"--plaintext"}),
     ],

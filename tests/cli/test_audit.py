@@ -300,7 +300,8 @@ def test_refuses_an_outcome_that_there_is_not(run_alone: Run, log: Path) -> None
 
     assert 2 == outcome.exit_code
     assert "'PERMISION_DENIED' is no gRPC status and no reason" in outcome.err
-    assert 0 == run_alone("audit", "show", str(log), "--outcome", "role_not_granted").exit_code
+    for there_is in ("role_not_granted", "REVOKED", "OPENED", "NOT_DELIVERED"):
+        assert 0 == run_alone("audit", "show", str(log), "--outcome", there_is).exit_code
 
 
 def test_shows_where_a_call_without_a_caller_came_from(run_alone: Run, log: Path) -> None:

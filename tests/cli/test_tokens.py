@@ -167,3 +167,71 @@ def test_data_cannot_drive_the_terminal(run: Run, run_alone: Run, session_id: st
     assert "\x1b" not in shown.out
     assert "\x1b" not in exact.out
     assert data == json.loads(exact.out)["data"]
+
+
+@pytest.mark.parametrize("given", ["argument", "stdin"])
+def test_takes_a_token_back(run: Run, session_id: str, given: str) -> None:
+    """It is no longer good, and the answer says what was taken back."""
+    token = run("tokens", "generate", "--session", session_id).out.strip()
+    option, stdin = ("-", f"{token}\n") if given == "stdin" else (token, "")
+
+    revoked = run("tokens", "revoke", "--token", option, "--comment", "lost phone", stdin=stdin)
+    verdict = run("tokens", "verify", token, "--json")
+
+    assert 0 == revoked.exit_code
+    assert ["comment", "lost", "phone"] in [line.split() for line in revoked.out.splitlines()]
+    assert (4, "REVOKED") == (verdict.exit_code, verdict.text("reason"))
+
+
+@pytest.mark.parametrize("target", ["token-id", "session", "subject"])
+def test_takes_back_what_is_named(run: Run, session_id: str, target: str) -> None:
+    """One token, those of a session, those of an end user; in JSON the other targets are null."""
+    made = run("tokens", "generate", "--session", session_id, "--subject", "bob", "--json").json
+    name = {"token-id": "token_id", "session": "session_id", "subject": "subject"}[target]
+    value = "bob" if target == "subject" else str(made[name])
+
+    revoked = run("tokens", "revoke", f"--{target}", value, "--json").json
+
+    assert value == revoked[name]
+    assert 2 == sum(revoked[other] is None for other in ("token_id", "session_id", "subject"))
+    assert "REVOKED" == run("tokens", "verify", str(made["token"]), "--json").text("reason")
+
+
+def test_takes_back_only_what_was_issued_before(run: Run, session_id: str) -> None:
+    """Moments are as all commands take them."""
+    token = run("tokens", "generate", "--session", session_id).out.strip()
+
+    moments = [
+        run("tokens", "revoke", "--session", session_id, "--issued-before", when, "--json").text("issued_before")
+        for when in ("2026-11-24T01:00:00+01:00", "1795478400")
+    ]
+
+    assert ["2026-11-24T00:00:00.000Z"] * 2 == moments
+    assert 0 == run("tokens", "verify", token).exit_code
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "give exactly one of --token, --token-id, --session and --subject"),
+        (["--token", "a", "--subject", "bob"], "give exactly one of --token, --token-id, --session and --subject"),
+        (["--subject", "bob", "--issued-before", "today"], "must be like 2026-12-24T18:00:00Z"),
+        (["--subject", "bob", "--issued-before", "1764000000000"], "in seconds (not milliseconds) since 1970"),
+        (["--token", "-"], "the token is empty"),
+    ],
+)
+def test_what_is_to_be_taken_back_must_be_clear(run: Run, options: list[str], message: str) -> None:
+    """Exit code 2, and nothing was asked of the authority."""
+    refused = run("tokens", "revoke", *options)
+
+    assert 2 == refused.exit_code
+    assert message in refused.err
+
+
+def test_what_cannot_be_taken_back_exits_with_1(run: Run) -> None:
+    """In one line, without the text that was no token."""
+    refused = run("tokens", "revoke", "--token", "secretish")
+
+    assert 1 == refused.exit_code
+    assert "error: invalid request: token: " in refused.err
+    assert "secretish" not in refused.err

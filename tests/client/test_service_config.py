@@ -133,3 +133,31 @@ def test_does_not_repeat_a_refusal(scripted_server: ScriptedServer, scripted: Au
         scripted.get_session("2_abc")
 
     assert 1 == len(scripted_server.requests)
+
+
+def test_no_policy_bounds_a_stream() -> None:
+    """WatchRevocations stays open; the deadline of other calls is the client's to set."""
+    assert not [config for config in json.loads(SERVICE_CONFIG)["methodConfig"] if "timeout" in config]
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED])
+def test_tokens_are_taken_back_however_often_it_takes(
+    scripted_server: ScriptedServer, scripted: Authority, code: grpc.StatusCode
+) -> None:
+    """Done twice, they are taken back once."""
+    answer = token_pb2.RevokeTokensResponse(revocation=token_pb2.Revocation(token_id="abc"))
+    scripted_server.answers = [failing(code), giving(answer)]
+
+    assert "abc" == scripted.revoke_tokens(token_id="abc").token_id
+    assert 2 == len(scripted_server.requests)
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED])
+def test_a_key_is_prepared_once(scripted_server: ScriptedServer, scripted: Authority, code: grpc.StatusCode) -> None:
+    """Each attempt could make another one."""
+    scripted_server.answers = [failing(code)]
+
+    with pytest.raises(AuthorityError), translated_errors():
+        scripted.keys.PrepareSigningKey(key_pb2.PrepareSigningKeyRequest())
+
+    assert 1 == len(scripted_server.requests)

@@ -83,7 +83,7 @@ def test_ends_a_stream_with_its_own_error(running_authority: RunningAuthority, w
     """A domain error of a streaming handler has its status, its id and its record."""
     stub = token_pb2_grpc.TokenServiceStub(wire.channel)
     stream = stub.WatchRevocations(
-        token_pb2.WatchRevocationsRequest(),
+        token_pb2.WatchRevocationsRequest(resume_token="made up"),
         timeout=WAIT,
         metadata=(("authorization", f"Bearer {wire.api_key}"), ("x-request-id", "watch-1")),
     )

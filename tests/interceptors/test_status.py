@@ -20,6 +20,7 @@ from google.rpc.status_pb2 import Status
 
 from tokenauthority.domain.errors import (
     AlreadyExistsError,
+    ExhaustedError,
     InvalidRequestError,
     NotFoundError,
     OverloadedError,
@@ -55,6 +56,7 @@ CASES: dict[TokenAuthorityError, tuple[str, list[str]]] = {
         "RESOURCE_EXHAUSTED",
         ["ErrorInfo", "QuotaFailure", "RetryInfo"],
     ),
+    ExhaustedError.reader(): ("RESOURCE_EXHAUSTED", ["ErrorInfo"]),
     UnavailableError.store(): ("UNAVAILABLE", ["ErrorInfo", "RetryInfo"]),
     UnimplementedError(): ("UNIMPLEMENTED", ["ErrorInfo"]),
 }

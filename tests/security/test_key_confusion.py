@@ -33,7 +33,7 @@ class Published:
     @property
     def jwk(self) -> dict[str, Any]:
         """The one key."""
-        (key,) = json.loads(self.jwks)["keys"]
+        key, *_ = json.loads(self.jwks)["keys"]
         return dict(key)
 
     def verdict(self, token: str) -> str:

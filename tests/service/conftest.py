@@ -131,5 +131,7 @@ def session_id(api: Api, project_id: str) -> str:
 def clock(shared: RunningAuthority) -> Iterator[Clock]:
     """The authority's clock, stopped at NOW; it goes again after the test."""
     shared.clock.fixed = NOW
+    # That is weeks from now, past the end of the key that was made at the start.
+    shared.do(shared.app.keys.maintain(NOW))
     yield shared.clock
     shared.clock.fixed = None

@@ -196,8 +196,11 @@ def test_projects_are_listed_by_number_each_once(start_authority: StartAuthority
 
 
 def test_signing_keys_are_listed(api: Api) -> None:
-    """There is one in this version."""
-    assert 1 == len(everything(keys_of(api), 1))
+    """Each once, whatever the size of the pages."""
+    listed = [everything(keys_of(api), size) for size in (1, 2, 1000)]
+
+    assert listed[0] == listed[1] == listed[2]
+    assert 2 <= len(set(listed[0])) == len(listed[0])
 
 
 def test_a_page_has_50_by_default_and_1000_at_the_most(api: Api, project_id: str) -> None:

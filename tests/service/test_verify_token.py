@@ -253,6 +253,15 @@ def test_a_clock_may_run_30_seconds_ahead(api: Api, place: Place, ahead: int, ex
     assert verdict.HasField("claims")
 
 
+@pytest.mark.parametrize(("ahead", "expected"), [(-1, "ACTIVE"), (LEEWAY, "ACTIVE"), (LEEWAY + 1, "NOT_YET_VALID")])
+def test_a_token_is_not_good_before_its_nbf(api: Api, place: Place, ahead: int, expected: str) -> None:
+    """No SDK writes it; who signs with a project's secret may."""
+    verdict = api.verify(place.jwt(nbf=SECOND + ahead))
+
+    assert expected == reason_of(verdict)
+    assert verdict.HasField("claims")
+
+
 @pytest.mark.parametrize(
     ("later", "expected"), [(59, "ACTIVE"), (60 + LEEWAY - 1, "ACTIVE"), (60 + LEEWAY, "EXPIRED"), (10**9, "EXPIRED")]
 )

@@ -51,6 +51,7 @@ def _public_forms(key: Any) -> dict[str, bytes]:
         "pem": public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
         "der": public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
         "jwk": algorithm.to_jwk(public).encode(),
+        "openssh": public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH),
     }
 
 
@@ -88,10 +89,22 @@ def test_alg_must_be_the_keys_own_to_the_letter(token_format: TokenFormat, alg: 
     assert (SIGNATURE_INVALID if isinstance(alg, str) else MALFORMED) == answer
 
 
-@pytest.mark.parametrize("form", ["pem", "der", "jwk"])
+@each_jwt_format
+@pytest.mark.parametrize("alg", ["dir", "RSA1_5", "RSA-OAEP", "A256KW", "ECDH-ES", "PBES2-HS512+A256KW"])
+def test_an_algorithm_of_encryption_is_refused(token_format: TokenFormat, alg: str) -> None:
+    """CVE-2023-51774: a signed token is no encrypted one; and nothing is derived, however large `p2c` is."""
+    header = header_of(token_format, alg=alg, p2c=2**31 - 1, p2s="c2FsdA", epk=dict(ring().active.public.jwk))
+    with_enc = {**header, "enc": "A256GCM"}
+
+    answers = [rejection(verify, forge(token_format, header=each)) for each in (header, with_enc)]
+
+    assert [SIGNATURE_INVALID, MALFORMED] == answers
+
+
+@pytest.mark.parametrize("form", ["pem", "der", "jwk", "openssh"])
 @pytest.mark.parametrize("token_format", [TokenFormat.SESSION_JWT, TokenFormat.VONAGE_JWT])
 def test_a_public_key_is_no_hmac_secret(token_format: TokenFormat, form: str) -> None:
-    """RS to HS confusion (CVE-2022-29217, CVE-2026-48526): HS256 under the public key proves nothing."""
+    """RS to HS confusion (CVE-2022-29217, CVE-2024-33663, CVE-2026-48526): a public key makes no MAC."""
     key = ring().active.private_key if token_format is TokenFormat.SESSION_JWT else VONAGE.private_key
     secret = _public_forms(key)[form]
 

@@ -6,6 +6,7 @@ import base64
 import json
 
 from collections.abc import Callable
+from typing import NoReturn
 
 import pytest
 
@@ -121,6 +122,16 @@ def test_a_fractional_moment_is_cut_off(token_format: TokenFormat) -> None:
     claims = verify(forge(token_format, payload=payload)).claims
 
     assert (NOW, NOW + 7) == (claims.issue_time, claims.expire_time)
+
+
+@each_jwt_format
+@pytest.mark.parametrize("nbf", ["1700000000", True, -1, 10**30, [NOW], {}])
+def test_nbf_is_a_moment_where_it_is_there(token_format: TokenFormat, nbf: object) -> None:
+    """And is read in every format that could have it."""
+    later = verify(forge(token_format, payload=payload_of(token_format, nbf=NOW + 60.5)))
+
+    assert (NOW + 60, 0) == (later.claims.not_before, verify(forge(token_format)).claims.not_before)
+    assert rejection(verify, forge(token_format, payload=payload_of(token_format, nbf=nbf))) is MALFORMED
 
 
 @pytest.mark.parametrize("aud", [["47000000"], [], {"47000000": 1}, 47_000_000, "47000000 ", "*", "", None])
@@ -252,6 +263,22 @@ def test_an_oversized_token_is_refused_even_if_genuine(token_format: TokenFormat
     assert rejection(verify, beyond) is MALFORMED
 
 
+@pytest.mark.parametrize("start", ["T1==", "..", "eyJhbGciOiJIUzI1NiJ9.."])
+def test_nothing_is_decoded_of_an_oversized_token(start: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it costs to read a token, it costs no more than one of 40,960 bytes."""
+
+    def fail(*_: object) -> NoReturn:
+        raise AssertionError
+
+    monkeypatch.setattr("binascii.a2b_base64", fail)
+
+    # The control: one that is just not too long is.
+    with pytest.raises(AssertionError):
+        formats.parse(f"{start:A<{MAX_TOKEN}}")
+    assert rejection(formats.parse, f"{start:A<{MAX_TOKEN + 1}}") is MALFORMED
+    assert rejection(formats.parse, f"{start:A<{MAX_TOKEN * 100}}") is MALFORMED
+
+
 def test_a_jwe_is_refused_before_anything_is_inflated() -> None:
     """CVE-2024-33664, CVE-2023-51774: an encrypted token is no token here, whatever its header says."""
     header = b64url(json.dumps({"alg": "dir", "enc": "A128GCM", "zip": "DEF"}).encode())
@@ -260,6 +287,17 @@ def test_a_jwe_is_refused_before_anything_is_inflated() -> None:
         rejection(formats.parse, f"{header}..{'A' * 16}.{'A' * 400}.{'A' * 22}"),
         rejection(formats.parse, f"{header}.{'A' * 400}.{'A' * 22}"),
     ]
+
+
+@each_jwt_format
+@pytest.mark.parametrize("cty", ["JWT", None])
+def test_a_nested_token_is_refused(token_format: TokenFormat, cty: str | None) -> None:
+    """RFC 8725, 3.3: there are no nested tokens, so that no inner one could be left unchecked."""
+    inner = mint(token_format).token
+    header = header_of(token_format, cty=cty)
+
+    assert rejection(verify, forge(token_format, header=header, payload=inner.encode())) is MALFORMED
+    assert rejection(verify, forge(token_format, header=header, payload=json.dumps(inner).encode())) is MALFORMED
 
 
 @each_jwt_format

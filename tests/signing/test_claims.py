@@ -69,6 +69,31 @@ def test_nesting_is_good_up_to_its_limit() -> None:
     assert _refused(json_object, b'{"a":' + b"[" * (inner + 1) + b"]" * (inner + 1) + b"}", "test")
 
 
+tricky_text = st.text('[]{}"\\\n\x7fé\U0001f600', max_size=40)
+nested_json = st.recursive(
+    st.none() | tricky_text,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(tricky_text, inner, max_size=3),
+    max_leaves=30,
+)
+
+
+@given(nested_json, st.integers(0, 18), st.booleans())
+def test_nesting_is_counted_outside_of_texts(value: Json, around: int, ascii_only: bool) -> None:  # noqa: FBT001 - drawn by hypothesis
+    """Brackets in texts are no levels, however they are escaped, and the deepest place counts."""
+    for level in range(around):
+        value = [value, []] if level % 2 else {"": value, "[": "\\"}
+    data = json.dumps({"a": value}, ensure_ascii=ascii_only).encode()
+
+    assert (_depth(value) + 1 > MAX_DEPTH) is _refused(json_object, data, "test")
+
+
+def _depth(value: Json) -> int:
+    if not isinstance(value, list | dict):
+        return 0
+    inner = value.values() if isinstance(value, dict) else value
+    return 1 + max(map(_depth, inner), default=0)
+
+
 @given(st.integers(0, MAX_MOMENT) | st.floats(0, MAX_MOMENT))
 def test_a_moment_is_cut_off_to_whole_seconds(value: float) -> None:
     """The fraction goes, and what lies after the year 9999 becomes its last second."""

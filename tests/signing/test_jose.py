@@ -21,7 +21,7 @@ from tests.signing.builders import SECRET, VONAGE, b64url, rejection, signing_ke
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.token import InactiveReason, TokenRejectedError
 from tokenauthority.signing.jose import (
-    Signer,
+    LocalSigner,
     Verifier,
     decode_segment,
     encode_segment,
@@ -182,7 +182,7 @@ def test_a_key_prepared_for_one_algorithm_is_refused_by_another() -> None:
 
     for algorithm in ("RS256", "EdDSA", "HS256"):
         with pytest.raises((jwt.InvalidKeyError, TypeError)):
-            Signer(algorithm, ec_key, {"alg": algorithm})
+            LocalSigner(algorithm, ec_key, {"alg": algorithm})
     with pytest.raises(jwt.InvalidKeyError):
         Verifier("HS256", json.dumps(signing_key(Algorithm.ES256).public.jwk).encode())
 

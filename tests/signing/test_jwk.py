@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 
 from typing import Any
 
 import pytest
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from hypothesis import given
+from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from tests.callers.issuer import Key, jwks
+from tests.callers.issuer import Key, jwks, segment
+from tests.fuzzing import hostile
 from tokenauthority.callers.issuers import ALGORITHMS
 from tokenauthority.signing.jwk import MAX_KEYS, JwksError, parse_jwks
 
@@ -57,6 +62,13 @@ def test_an_rsa_key_without_alg_is_for_the_only_one_that_the_issuer_has() -> Non
     assert {} == parse_jwks(data, ("PS256", "RS256")).keys
 
 
+def roca_modulus() -> str:
+    """A modulus of 2048 bits as a broken chip made it: a power of 65537, modulo every small prime (CVE-2017-15361)."""
+    product = math.prod(p for p in range(2, 168) if all(p % q for q in range(2, p)))
+    modulus = pow(65_537, 12_345, product) + product * (2**2047 // product + 1)
+    return segment(modulus.to_bytes(256, "big"))
+
+
 UNUSABLE: dict[str, dict[str, Any]] = {
     "no kid": EC.jwk(kid=None),
     "empty kid": EC.jwk(kid=""),
@@ -91,6 +103,7 @@ UNUSABLE: dict[str, dict[str, Any]] = {
     "RSA with an even exponent": RSA.jwk(e="AQAC"),
     "RSA with a vast exponent": RSA.jwk(e="AQAAAAAB"),
     "RSA of 8200 bits": RSA.jwk(n=Key("x", "RS256").jwk()["n"] * 4 + "AAAA"),
+    "RSA of a broken chip": RSA.jwk(n=roca_modulus()),
     "no modulus": RSA.jwk(n=None),
     "Ed448": OKP.jwk(crv="Ed448", alg=None),
     "short Ed25519": OKP.jwk(x="AAAA"),
@@ -157,3 +170,24 @@ def test_the_same_key_again_is_equal() -> None:
 
     assert first == second
     assert first != parse_jwks(jwks(EC, Key("rsa-1", "RS256")), ALGORITHMS)
+
+
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+@given(
+    key=st.sampled_from([EC, P384, RSA, OKP]),
+    name=st.sampled_from(["kty", "crv", "x", "y", "n", "e", "kid", "alg", "use", "key_ops", "d", "k"]),
+    value=st.sampled_from(hostile.RAW) | st.from_regex(rb'"[A-Za-z0-9_=+/-]{0,90}"', fullmatch=True),
+)
+def test_no_member_of_a_key_is_more_than_unusable(key: Key, name: str, value: bytes) -> None:
+    """Whatever stands there: one key fewer, or no JWKS; and never another error."""
+    members = {member: json.dumps(said).encode() for member, said in key.jwk().items()} | {name: value}
+    written = b",".join(f'"{member}":'.encode() + said for member, said in members.items())
+    with contextlib.suppress(JwksError):
+        assert 1 == len((found := parse_jwks(b'{"keys":[{' + written + b"}]}", ALGORITHMS)).keys) + found.unusable
+
+
+@given(st.binary(max_size=200) | st.text().map(lambda text: json.dumps({"keys": [text]}).encode()))
+def test_no_bytes_are_more_than_no_jwks(data: bytes) -> None:
+    """An issuer that was broken into may serve anything."""
+    with contextlib.suppress(JwksError):
+        assert {} == parse_jwks(data, ALGORITHMS).keys

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from base64 import urlsafe_b64decode
 from collections.abc import Callable
 from hashlib import sha256
 
@@ -21,11 +22,17 @@ from cryptography.hazmat.primitives.serialization import (
 
 from tests.signing.builders import APPLICATION, SECRET, VONAGE, VONAGE_PEM, b64url, signing_key
 from tokenauthority.domain.key import Algorithm
-from tokenauthority.signing import private_keys
+from tokenauthority.signing import keys, private_keys
 from tokenauthority.signing.keys import ProjectSecret, SigningKey, VonageKey
 
 
 SHORT_RSA = rsa.generate_private_key(65_537, 1024)  # noqa: S505 - which is what has to be refused
+
+RFC_7638_MODULUS = (
+    "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhM"
+    "stn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5"
+    "hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw"
+)
 
 each_algorithm = pytest.mark.parametrize("algorithm", Algorithm)
 
@@ -57,6 +64,16 @@ def test_the_key_id_is_the_rfc_7638_thumbprint(algorithm: Algorithm) -> None:
     digest = sha256(json.dumps(members, separators=(",", ":"), sort_keys=True).encode()).digest()
 
     assert b64url(digest) == key.key_id == key.public.key_id == key.public.jwk["kid"]
+
+
+def test_the_thumbprint_is_that_of_rfc_7638() -> None:
+    """The example of section 3.1, a public key alone."""
+    numbers = rsa.RSAPublicNumbers(65_537, int.from_bytes(urlsafe_b64decode(RFC_7638_MODULUS + "==")))
+
+    public = keys._public_half(Algorithm.RS256, numbers.public_key())
+
+    assert (RFC_7638_MODULUS, "AQAB") == (public.jwk["n"], public.jwk["e"])
+    assert "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs" == public.key_id == public.jwk["kid"]
 
 
 def test_the_thumbprint_is_that_of_rfc_8037() -> None:

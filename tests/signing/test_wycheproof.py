@@ -1,23 +1,25 @@
-"""Wycheproof's JWS tests that are about our key types, run against the strict reading and the bound verifiers."""
+"""Wycheproof's JWS tests that are about our own key types, run against the strict reading and the bound verifiers.
+
+Of the 401 tests 312 have a key for HS256, ES256 or RS256. The other 89 have a public key for an algorithm that no token
+of ours has, or for none. They are run against issuers' keys (tests/callers/test_wycheproof.py), which are the only ones
+read from a JWK, so that `use` and `key_ops` are looked at there.
+"""
 
 from __future__ import annotations
 
-import json
-import os
+import base64
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
 
+from tests import wycheproof
+from tests.wycheproof import SIGNATURES, Case
 from tokenauthority.domain.token import TokenRejectedError
 from tokenauthority.signing.jose import Verifier, parse_raw
 
 
-SHARED = Path(os.environ.get("TOKENAUTHORITY_SHARED", Path(__file__).parents[3] / "shared"))
-FILE = SHARED / "vectors" / "wycheproof" / "json_web_signature_test.json"
 ALGORITHMS = ("HS256", "ES256", "RS256")
 
 EXCEPTIONS = {
@@ -28,44 +30,45 @@ EXCEPTIONS = {
 }
 """Tests whose verdict is not ours, and why."""
 
-
-def _cases() -> list[Any]:
-    if not FILE.is_file():
-        return [pytest.param({}, {}, marks=pytest.mark.skip(reason=f"{FILE.name} of Wycheproof is not there"))]
-    groups = json.loads(FILE.read_text(encoding="utf-8"))["testGroups"]
-    # A group without a public half has a shared key. Keys without an algorithm, which are for encryption, have no
-    # counterpart here, where no key is read from a JWK.
-    keyed = [(group.get("public", group.get("private")), group["tests"]) for group in groups]
-    return [
-        pytest.param(jwk, test, id=f"{test['tcId']}-{jwk['alg']}-{test['comment']}")
-        for jwk, tests in keyed
-        if jwk.get("alg") in ALGORITHMS
-        for test in tests
-    ]
+ALL = wycheproof.cases(SIGNATURES)
+OURS = [case for case in ALL if case.jwks["keys"][0].get("alg") in ALGORITHMS]
 
 
-def _accepted(jwk: Mapping[str, Any], jws: object) -> bool:
-    key = jwt.get_algorithm_by_name(jwk["alg"]).from_jwk(dict(jwk))
+def _accepted(case: Case) -> bool:
+    jwk = case.jwks["keys"][0]
+    # A shared key has no JWK here: a project secret is its bytes.
+    key: Any = (
+        base64.urlsafe_b64decode(jwk["k"] + "==")
+        if jwk["kty"] == "oct"
+        else jwt.get_algorithm_by_name(jwk["alg"]).from_jwk(dict(jwk))
+    )
     try:
-        Verifier(jwk["alg"], key).verify(parse_raw(jws if isinstance(jws, str) else json.dumps(jws)))
+        Verifier(jwk["alg"], key).verify(parse_raw(case.text))
     except TokenRejectedError:
         return False
     return True
 
 
-@pytest.mark.parametrize(("jwk", "test"), _cases())
-def test_wycheproofs_verdict_is_ours(jwk: Mapping[str, Any], test: Mapping[str, Any]) -> None:
+@pytest.mark.parametrize("case", wycheproof.parameters(OURS, SIGNATURES))
+def test_wycheproofs_verdict_is_ours(case: Case) -> None:
     """Valid ones are accepted and invalid ones refused; of the exceptions the opposite, so that none is idle."""
-    expected = (test["result"] == "valid") is not (test["tcId"] in EXCEPTIONS)
+    expected = case.valid is not (case.number in EXCEPTIONS)
 
-    assert expected is _accepted(jwk, test["jws"])
+    assert expected is _accepted(case)
 
 
+@pytest.mark.skipif(not ALL, reason=wycheproof.absent(SIGNATURES))
+def test_every_test_with_a_key_of_ours_is_run() -> None:
+    """The file is whole, and all tests with a shared key are among them."""
+    symmetric = [case for case in OURS if case.symmetric]
+
+    assert (401, 312, 40) == (len(ALL), len(OURS), len(symmetric))
+    assert symmetric == [case for case in ALL if case.symmetric]
+
+
+@pytest.mark.skipif(not ALL, reason=wycheproof.absent(SIGNATURES))
 def test_the_invalid_exceptions_are_a_valid_test() -> None:
     """367 and 370 are the very token of 357, so accepting them is not lax."""
-    if not FILE.is_file():
-        pytest.skip(f"{FILE.name} of Wycheproof is not there")
-
-    tokens = {case.values[1]["tcId"]: case.values[1]["jws"] for case in _cases()}
+    tokens = {case.number: case.text for case in OURS}
 
     assert {tokens[357]} == {tokens[367], tokens[370]}

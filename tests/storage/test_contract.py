@@ -747,6 +747,22 @@ class TestRevocations:
 
         assert [["rev_0", "rev_1", "rev_3"], ["rev_4"]] == [[r.revocation_id for r in page] for page in (first, second)]
 
+    async def test_lists_the_same_revocations_as_plain_tuples(self, store: Store) -> None:
+        """What a server reads at its start is what `list_revocations` tells, page by page."""
+        await store.create_project(make_project())
+        oldest = oldest_kept(NOW)
+        for n in range(5):
+            moment = Seconds(oldest - 1) if n == 2 else oldest
+            await store.revoke(make_revocation(f"rev_{n}", target=str(n), issued_before=moment))
+
+        first = await store.list_revoked(after="", limit=3, now=NOW)
+        second = await store.list_revoked(after=first[-1][0], limit=3, now=NOW)
+
+        assert [[(f"rev_{n}", PROJECT, "token", str(n), oldest) for n in page] for page in ((0, 1, 3), (4,))] == [
+            first,
+            second,
+        ]
+
     async def test_prunes_revocations_that_are_over(self, store: Store) -> None:
         """What can cover no token any more goes, a day after that, and not before."""
         await store.create_project(make_project())

@@ -91,7 +91,7 @@ def make_server(
     catalog, keys = Catalog(store, vault), Keys(store, vault, Algorithm.ES256, ROTATION)
     revocations, feed = Revocations(store, 1000), Feed(buffer)
     follower = Follower(store, catalog, keys, revocations, feed, clock=clock, interval=interval)
-    verify = Verify(catalog, keys, revocations, follower, issuer=ISSUER, leeway=LEEWAY, max_staleness=WAIT)
+    verify = Verify(catalog, keys, revocations, follower, issuer=ISSUER, leeway=LEEWAY, max_staleness=86_400)
     return Server(
         catalog=catalog,
         keys=keys,
@@ -107,9 +107,9 @@ def make_server(
     )
 
 
-async def make_world(store: MemoryStore | None = None) -> World:
+async def make_world(store: MemoryStore | None = None, sealer: Sealer | None = None) -> World:
     """A world as of NOW."""
-    store, sealer = store or MemoryStore(), Sealer(MasterKey.generate())
+    store, sealer = store or MemoryStore(), sealer or Sealer(MasterKey.generate())
     server = make_server(store, sealer)
     await server.follower.start()
     project, secret = await server.projects.create(ProjectSpec(), EVERYTHING, NOW)

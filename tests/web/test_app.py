@@ -10,10 +10,13 @@ import pytest
 from tests.authority import RunningAuthority, StartAuthority, eventually
 from tests.faults import FaultyStore
 from tests.wire import LIST_PROJECTS, V1, Connect, Wire
+from tokenauthority.domain.key import Algorithm
 from tokenauthority.v1 import key_pb2
 
 
 JWKS = "/.well-known/jwks.json"
+DISCOVERY = "/.well-known/openid-configuration"
+DOCUMENTS = (JWKS, DISCOVERY)
 
 
 def get(authority: RunningAuthority, path: str, **headers: str) -> httpx.Response:
@@ -24,7 +27,7 @@ def get(authority: RunningAuthority, path: str, **headers: str) -> httpx.Respons
 def test_publishes_the_public_keys(running_authority: RunningAuthority) -> None:
     """RFC 7517 JSON, cacheable for as long as the settings say, readable by browsers, and public members only."""
     answer = get(running_authority, JWKS)
-    (key,) = answer.json()["keys"]
+    key, _ = answer.json()["keys"]
 
     assert (200, "application/json", "public, max-age=300", "*") == (
         answer.status_code,
@@ -36,6 +39,18 @@ def test_publishes_the_public_keys(running_authority: RunningAuthority) -> None:
     assert ("EC", "sig", "ES256", "P-256") == (key["kty"], key["use"], key["alg"], key["crv"])
 
 
+@pytest.mark.parametrize("algorithm", Algorithm)
+def test_publishes_no_private_member(start_authority: StartAuthority, algorithm: Algorithm) -> None:
+    """Of no kind of key, neither by HTTP nor by gRPC (RFC 7518, section 6: d, p, q, dp, dq, qi, oth, k)."""
+    authority = start_authority(settings={"keys": {"algorithm": algorithm}})
+    key, _ = get(authority, JWKS).json()["keys"]
+
+    own = {"ES256": {"crv", "x", "y"}, "EdDSA": {"crv", "x"}, "RS256": {"n", "e"}}[algorithm]
+    assert {"kty", "use", "alg", "kid"} | own == key.keys()
+    assert ("sig", algorithm) == (key["use"], key["alg"])
+    assert {"kty", "use", "alg", "kid", "crv", "x", "y", "n", "e"} == set(key_pb2.JsonWebKey.DESCRIPTOR.fields_by_name)
+
+
 def test_publishes_the_same_keys_as_grpc(running_authority: RunningAuthority, wire: Wire) -> None:
     """Whoever verifies may take either."""
     answer = wire.call(V1 + "KeyService/GetJsonWebKeySet", key_pb2.GetJsonWebKeySetRequest())
@@ -44,13 +59,28 @@ def test_publishes_the_same_keys_as_grpc(running_authority: RunningAuthority, wi
     assert json.loads(by_grpc.json) == get(running_authority, JWKS).json()
 
 
-def test_the_cache_lifetime_is_a_setting(start_authority: StartAuthority) -> None:
+@pytest.mark.parametrize("path", DOCUMENTS)
+def test_the_cache_lifetime_is_a_setting(start_authority: StartAuthority, path: str) -> None:
     """In seconds."""
     authority = start_authority(settings={"issuance": {"jwks_max_age": 7}})
 
-    assert "public, max-age=7" == get(authority, JWKS).headers["cache-control"]
+    assert "public, max-age=7" == get(authority, path).headers["cache-control"]
 
 
+@pytest.mark.parametrize("path", DOCUMENTS)
+def test_the_cache_lifetime_is_what_the_source_says_now(
+    running_authority: RunningAuthority, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """It is asked at every request; keys that change at once are asked for at every use."""
+    ages = iter([299, 1, 0])
+    monkeypatch.setattr(running_authority.app.readiness, "jwks_max_age", lambda: next(ages))
+
+    answers = [get(running_authority, path).headers["cache-control"] for _ in range(3)]
+
+    assert ["public, max-age=299", "public, max-age=1", "no-cache"] == answers
+
+
+@pytest.mark.parametrize("path", DOCUMENTS)
 @pytest.mark.parametrize(
     ("asked", "status"),
     [
@@ -65,16 +95,17 @@ def test_the_cache_lifetime_is_a_setting(start_authority: StartAuthority) -> Non
     ],
 )
 def test_answers_not_modified_to_whoever_has_the_keys(
-    running_authority: RunningAuthority, asked: str, status: int
+    running_authority: RunningAuthority, path: str, asked: str, status: int
 ) -> None:
-    """RFC 9110: weak comparison, lists and the star; with the tag and the lifetime, and without a body."""
-    tag = get(running_authority, JWKS).headers["etag"]
-    answer = get(running_authority, JWKS, if_none_match=asked.format(tag=tag, bare=tag.strip('"')))
+    """RFC 9110: weak comparison, lists and the star; with the tag, the lifetime and CORS, and without a body."""
+    tag = get(running_authority, path).headers["etag"]
+    answer = get(running_authority, path, if_none_match=asked.format(tag=tag, bare=tag.strip('"')))
 
-    assert (status, tag, "public, max-age=300") == (
+    assert (status, tag, "public, max-age=300", "*") == (
         answer.status_code,
         answer.headers["etag"],
         answer.headers["cache-control"],
+        answer.headers["access-control-allow-origin"],
     )
     assert (status == 304) == (answer.content == b"")
 
@@ -88,12 +119,13 @@ def test_the_tag_is_that_of_the_keys(start_authority: StartAuthority) -> None:
     assert first.endswith('"')
 
 
-def test_answers_head(running_authority: RunningAuthority) -> None:
+@pytest.mark.parametrize("path", DOCUMENTS)
+def test_answers_head(running_authority: RunningAuthority, path: str) -> None:
     """The same headers without the body."""
-    answer = httpx.head(running_authority.http_url + JWKS)
+    answer = httpx.head(running_authority.http_url + path)
 
     assert (200, b"") == (answer.status_code, answer.content)
-    assert get(running_authority, JWKS).headers["etag"] == answer.headers["etag"]
+    assert get(running_authority, path).headers["etag"] == answer.headers["etag"]
 
 
 def test_is_alive_and_ready(running_authority: RunningAuthority) -> None:
@@ -146,7 +178,10 @@ def test_shows_metrics(running_authority: RunningAuthority, connect: Connect) ->
     assert "process_resident_memory_bytes" in answer.text
 
 
-@pytest.mark.parametrize("path", ["/", "/docs", "/.well-known/", "/readyz/x", "/.well-known/jwks"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/docs", "/.well-known/", "/readyz/x", "/.well-known/jwks", "/.well-known/oauth-authorization-server"],
+)
 def test_has_nothing_else(running_authority: RunningAuthority, path: str) -> None:
     """Other paths are not there."""
     assert 404 == get(running_authority, path).status_code
@@ -156,7 +191,7 @@ def test_takes_no_other_methods(running_authority: RunningAuthority) -> None:
     """Nothing can be sent to it."""
     codes = {
         (path, method): httpx.request(method, running_authority.http_url + path).status_code
-        for path in (JWKS, "/livez", "/readyz", "/metrics")
+        for path in (JWKS, DISCOVERY, "/livez", "/readyz", "/metrics")
         for method in ("POST", "PUT", "DELETE", "PATCH")
     }
 

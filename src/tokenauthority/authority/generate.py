@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from tokenauthority.authority.randomness import Randomness
+from tokenauthority.authority.remote import RemoteSigning
 from tokenauthority.authority.sessions import place_of
 from tokenauthority.domain.errors import (
     InvalidRequestError,
@@ -21,7 +23,6 @@ from tokenauthority.domain.errors import (
     Violation,
 )
 from tokenauthority.domain.policy import Granted, Refused, decide
-from tokenauthority.domain.times import in_millis
 from tokenauthority.domain.token import (
     MAX_BATCH,
     MintedToken,
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from tokenauthority.domain.caller import Grant
     from tokenauthority.domain.times import Millis
     from tokenauthority.domain.token import TokenRequest
+    from tokenauthority.signing.codec import Encoded
+    from tokenauthority.signing.keys import SigningKey
 
 
 _TURN: Final = 0.005
@@ -63,10 +66,11 @@ class _Plan:
 class Generate:
     """The use cases GenerateToken and BatchGenerateTokens; *issuer* is the `iss` of the native format."""
 
-    def __init__(self, catalog: Catalog, keys: Keys, issuer: str) -> None:
+    def __init__(self, catalog: Catalog, keys: Keys, issuer: str, remote: RemoteSigning | None = None) -> None:
         self._catalog = catalog
         self._keys = keys
         self._issuer = issuer
+        self._remote = remote or RemoteSigning()
         self._random = Randomness()
 
     async def one(self, request: TokenRequest, grant: Grant, now: Millis) -> MintedToken:
@@ -78,7 +82,11 @@ class Generate:
         violations = request_violations(request, now)
         if violations:
             raise InvalidRequestError(violations)
-        return self._mint(request, await self._plan(request, grant, now))
+        plan = await self._plan(request, grant, now)
+        key = self._keys.signing(now) if _is_native(plan) else None
+        if key is not None and key.remote:
+            return (await self._mint_remotely([(request, plan)], key))[0]
+        return self._mint(request, plan, key)
 
     async def batch(self, requests: Sequence[TokenRequest], grant: Grant, now: Millis) -> list[MintedToken]:
         """All tokens in the order asked for, or none.
@@ -86,7 +94,7 @@ class Generate:
         Raises:
             PermissionDeniedError: the first item that the grant does not allow.
             InvalidRequestError: every item that is bad for any other cause, as `requests[17].role`.
-            UnavailableError: the store cannot be read.
+            UnavailableError: the store cannot be read, or the signing key not reached.
         """
         if not 1 <= len(requests) <= MAX_BATCH:
             raise InvalidRequestError([Violation("requests", f"must have 1 to {MAX_BATCH} items, has {len(requests)}")])
@@ -109,9 +117,12 @@ class Generate:
             await turn.taken()
         if violations:
             raise InvalidRequestError(violations)
+        key = self._keys.signing(now) if any(_is_native(plan) for _, plan in planned) else None
+        if key is not None and key.remote:
+            return await self._mint_remotely(planned, key)
         minted = []
         for request, plan in planned:
-            minted.append(self._mint(request, plan))
+            minted.append(self._mint(request, plan, key))
             await turn.taken()
         return minted
 
@@ -139,12 +150,41 @@ class Generate:
         _require_key(decision.format, tenant)
         return _Plan(tenant, decision)
 
-    def _mint(self, request: TokenRequest, plan: _Plan) -> MintedToken:
-        granted, project, keys = plan.granted, plan.tenant.project, plan.tenant.keys
-        token_format = granted.format
-        native = token_format is TokenFormat.SESSION_JWT
-        has_id = native or token_format is TokenFormat.VONAGE_JWT
-        claims = TokenClaims(
+    async def _mint_remotely(self, planned: Sequence[tuple[TokenRequest, _Plan]], key: SigningKey) -> list[MintedToken]:
+        """As `_mint`, in one thread for all that the remote *key* signs."""
+        turn = _Turn()
+        drafts: list[TokenClaims | MintedToken] = []
+        for request, plan in planned:
+            drafts.append(self._claims(request, plan) if _is_native(plan) else self._mint(request, plan, key))
+            await turn.taken()
+        native = [draft for draft in drafts if isinstance(draft, TokenClaims)]
+        signed = iter(await self._remote.run([partial(session_jwt.encode, claims, key) for claims in native]))
+        return [
+            _minted(next(signed), TokenFormat.SESSION_JWT, key.key_id, draft)
+            if isinstance(draft, TokenClaims)
+            else draft
+            for draft in drafts
+        ]
+
+    def _mint(self, request: TokenRequest, plan: _Plan, signing_key: SigningKey | None) -> MintedToken:
+        token_format, keys = plan.granted.format, plan.tenant.keys
+        claims = self._claims(request, plan)
+        if signing_key is not None and token_format is TokenFormat.SESSION_JWT:
+            encoded, key_id = session_jwt.encode(claims, signing_key), signing_key.key_id
+        elif token_format is TokenFormat.VONAGE_JWT and keys.vonage is not None:
+            encoded, key_id = vonage_jwt.encode(claims, keys.vonage), keys.vonage.key_id
+        else:
+            secret = keys.secrets[0]
+            codec = opentok_t1 if token_format is TokenFormat.OPENTOK_T1 else opentok_jwt
+            nonce = int.from_bytes(self._random.take(8)) % _NONCES
+            encoded, key_id = codec.encode(claims, secret, nonce), secret.secret_id
+        return _minted(encoded, token_format, key_id, claims)
+
+    def _claims(self, request: TokenRequest, plan: _Plan) -> TokenClaims:
+        granted, project = plan.granted, plan.tenant.project
+        native = granted.format is TokenFormat.SESSION_JWT
+        has_id = native or granted.format is TokenFormat.VONAGE_JWT
+        return TokenClaims(
             session_id=request.session_id,
             role=request.role,
             issue_time=granted.issue_time,
@@ -158,19 +198,6 @@ class Generate:
             subject=request.subject,
             issuer=self._issuer,
         )
-        if native:
-            signing_key = self._keys.signing(in_millis(granted.issue_time))
-            encoded, key_id = session_jwt.encode(claims, signing_key), signing_key.key_id
-        elif token_format is TokenFormat.VONAGE_JWT and keys.vonage is not None:
-            encoded, key_id = vonage_jwt.encode(claims, keys.vonage), keys.vonage.key_id
-        else:
-            secret = keys.secrets[0]
-            codec = opentok_t1 if token_format is TokenFormat.OPENTOK_T1 else opentok_jwt
-            nonce = int.from_bytes(self._random.take(8)) % _NONCES
-            encoded, key_id = codec.encode(claims, secret, nonce), secret.secret_id
-        return MintedToken(
-            token=encoded.token, token_id=encoded.token_id, format=token_format, key_id=key_id, claims=claims
-        )
 
 
 class _Turn:
@@ -183,6 +210,16 @@ class _Turn:
         if perf_counter() - self._since > _TURN:
             await asyncio.sleep(0)
             self._since = perf_counter()
+
+
+def _is_native(plan: _Plan) -> bool:
+    return plan.granted.format is TokenFormat.SESSION_JWT
+
+
+def _minted(encoded: Encoded, token_format: TokenFormat, key_id: str, claims: TokenClaims) -> MintedToken:
+    return MintedToken(
+        token=encoded.token, token_id=encoded.token_id, format=token_format, key_id=key_id, claims=claims
+    )
 
 
 def _terms(request: TokenRequest) -> Hashable:

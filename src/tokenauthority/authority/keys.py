@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import structlog
 
+from tokenauthority.authority.remote import in_thread, prove
 from tokenauthority.domain import rotation
 from tokenauthority.domain.errors import Reason, UnavailableError
 from tokenauthority.domain.key import KeyState, StoredKey
+from tokenauthority.domain.times import Seconds, in_millis
 from tokenauthority.signing.jwks import JsonWebKeySet
 from tokenauthority.signing.keyring import KeyRing
-from tokenauthority.signing.keys import SigningKey
+from tokenauthority.signing.providers import KeyProviderError
 
 
 if TYPE_CHECKING:
@@ -26,11 +28,15 @@ if TYPE_CHECKING:
     from tokenauthority.domain.rotation import Rotation
     from tokenauthority.domain.times import Millis
     from tokenauthority.signing.keyring import RingKey
+    from tokenauthority.signing.keys import SigningKey
     from tokenauthority.storage.store import Store
 
 
 _LOOK: Final = 30.0
 """Seconds between two looks whether something is due; the clock may have been set meanwhile."""
+
+_PATIENCE: Final = in_millis(Seconds(600))
+"""How long something that is due may wait before somebody should look at it."""
 
 _STEPS: Final = 4
 """What may be due at once: to forget, to rotate, and to take in a first and a second key."""
@@ -58,6 +64,7 @@ class Keys:
         Servers that start together make one between them.
 
         Raises:
+            KeyProviderError: the first key cannot be made where it is to live.
             SealBrokenError: the master key is not the one that sealed the ring.
             UnavailableError: the store cannot be read.
         """
@@ -82,8 +89,16 @@ class Keys:
         for _ in range(_STEPS):
             if rotation.next_step(self._stored, self._algorithm, self._rotation, now) > now:
                 return
-            fresh = await self._fresh(self._algorithm, now)
-            await self._update(partial(rotation.maintained, fresh=fresh, rotation=self._rotation, now=now))
+            # Another server may have done it already, and while the store is away no key is made in vain: where keys
+            # live in an HSM, that is hard to undo.
+            await self.refresh()
+            fresh = None
+            if rotation.needs_fresh(self._stored, self._algorithm, self._rotation, now):
+                fresh = await self._fresh(self._algorithm, now)
+            step = partial(
+                rotation.maintained, fresh=fresh, algorithm=self._algorithm, rotation=self._rotation, now=now
+            )
+            await self._update(step, fresh)
 
     async def run(self, clock: Callable[[], Millis]) -> None:
         """Maintain the ring until cancelled. While the store is away, what is at hand signs until its end."""
@@ -111,10 +126,13 @@ class Keys:
 
         Raises:
             PreconditionError: there are as many as there may be.
-            UnavailableError: the store cannot be written.
+            UnavailableError: the store cannot be written, or the key not be made where it is to live.
         """
-        fresh = await self._fresh(algorithm or self._algorithm, now)
-        await self._update(lambda ring: rotation.prepared(ring, fresh))
+        try:
+            fresh = await self._fresh(algorithm or self._algorithm, now)
+        except KeyProviderError as error:
+            raise UnavailableError.signing() from error
+        await self._update(lambda ring: rotation.prepared(ring, fresh), fresh)
         return self._find(fresh.key_id)
 
     async def activate(self, key_id: str, now: Millis) -> StoredKey:
@@ -123,6 +141,12 @@ class Keys:
         Raises:
             NotFoundError, PreconditionError, UnavailableError.
         """
+        known = self._opened.get(key_id)
+        if known is not None:
+            try:
+                await prove(known.key)
+            except KeyProviderError as error:
+                raise UnavailableError.signing() from error
         await self._update(lambda ring: rotation.activated(ring, key_id, self._rotation, now))
         return self._find(key_id)
 
@@ -145,6 +169,13 @@ class Keys:
         if ring.sign_until is not None and now >= ring.sign_until:
             raise UnavailableError(Reason.SIGNING_KEY_ENDED, "the signing key has ended and could not be replaced yet")
         return ring.active
+
+    def problem(self, now: Millis) -> str:
+        """What keeps native tokens from being signed, or will soon; empty where all is well."""
+        due = rotation.next_step(self._stored, self._algorithm, self._rotation, now)
+        if self.ring.sign_until is not None and now >= self.ring.sign_until:
+            return "the signing key has ended and could not be replaced"
+        return "the signing keys could not be brought up to date" if now - due > _PATIENCE else ""
 
     def max_age(self, longest: int, now: Millis) -> int:
         """For how many seconds the JWKS may be kept: *longest*, or until the ring is next going to change."""
@@ -170,21 +201,43 @@ class Keys:
         return await self._store.list_keys()
 
     async def _fresh(self, algorithm: Algorithm, now: Millis) -> StoredKey:
-        # An RSA key takes a tenth of a second.
-        key = await asyncio.to_thread(SigningKey.generate, algorithm)
+        new = await in_thread(partial(self._vault.make_signing_key, algorithm))
         return StoredKey(
-            key_id=key.key_id,
+            key_id=new.key.key_id,
             algorithm=algorithm,
             state=KeyState.PREPARED,
             create_time=now,
-            sealed=self._vault.seal_signing_key(key),
+            sealed=new.sealed,
+            location=new.location,
         )
 
-    async def _update(self, change: Callable[[Sequence[StoredKey]], Sequence[StoredKey]]) -> None:
+    async def _update(
+        self, change: Callable[[Sequence[StoredKey]], Sequence[StoredKey]], fresh: StoredKey | None = None
+    ) -> None:
+        """Change the ring in the store. Keys that are not in it, as *fresh* may be, go where they live, too."""
         # One at a time, so that what was read before never takes the place of what was read after.
         async with self._turn:
-            self._take(await self._store.update_keys(change))
+            known = self._stored
+            try:
+                kept = await self._store.update_keys(change)
+            except UnavailableError:
+                # Nobody knows whether it was kept, so a fresh key has to stay where it lives.
+                raise
+            except Exception:
+                if fresh is not None:
+                    await self._destroy(fresh)
+                raise
+            self._take(kept)
         self._look.set()
+        for key in (*known, *([] if fresh is None else [fresh])):
+            if key.key_id not in self._opened:
+                await self._destroy(key)
+
+    async def _destroy(self, key: StoredKey) -> None:
+        try:
+            await in_thread(partial(self._vault.destroy_signing_key, key))
+        except KeyProviderError as error:
+            self._logger.warning("keys.not_destroyed", key_id=key.key_id, problem=str(error))
 
     def _take(self, stored: Sequence[StoredKey]) -> None:
         opened = {}

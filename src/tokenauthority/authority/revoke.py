@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from tokenauthority.authority.sessions import place_of
+from tokenauthority.authority.sessions import NO_SESSION_ID, place_of
 from tokenauthority.domain.errors import InvalidRequestError, NotFoundError, Violation
+from tokenauthority.domain.ids import project_in_session_id
 from tokenauthority.domain.revocation import Revocation, TargetKind, moment_violations, revocation_violations
 from tokenauthority.domain.times import MAX_LEEWAY, Seconds, whole_seconds
 from tokenauthority.domain.token import TokenRejectedError
@@ -95,8 +96,7 @@ class Revoke:
         if request.project_id:
             violations.append(Violation("project_id", "must not be set: the session or token names its project"))
         if request.session_id:
-            _refuse(violations)
-            return TargetKind.SESSION, request.session_id, await self._project_of(request.session_id, grant)
+            return TargetKind.SESSION, request.session_id, await self._project_of(request.session_id, grant, violations)
         if request.token:
             try:
                 signed = await self._verify.read(request.token, grant)
@@ -118,7 +118,10 @@ class Revoke:
             raise NotFoundError.project(project_id)
         return project_id
 
-    async def _project_of(self, session_id: str, grant: Grant) -> str:
+    async def _project_of(self, session_id: str, grant: Grant, violations: list[Violation]) -> str:
+        if project_in_session_id(session_id) is None:
+            violations.append(NO_SESSION_ID)
+        _refuse(violations)
         tenant = await place_of(session_id, self._catalog, grant)
         if await self._catalog.session(session_id) is None and not tenant.project.external_sessions:
             raise NotFoundError.session(session_id)

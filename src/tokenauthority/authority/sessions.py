@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 import msgspec
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from tokenauthority.storage.store import Store
 
 
+NO_SESSION_ID: Final = Violation("session_id", "is not a session id")
+
+
 async def place_of(session_id: str, catalog: Catalog, grant: Grant) -> Tenant:
     """The project that a session id names, once the grant allows it.
 
@@ -44,7 +47,7 @@ async def place_of(session_id: str, catalog: Catalog, grant: Grant) -> Tenant:
     """
     owner = project_in_session_id(session_id)
     if owner is None:
-        raise InvalidRequestError([Violation("session_id", "is not a session id")])
+        raise InvalidRequestError([NO_SESSION_ID])
     if is_project_id(owner):
         # Before anything is looked up, so that not even the time tells whether the project exists.
         grant.require_project(owner, "session_id")

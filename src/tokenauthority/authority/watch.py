@@ -33,6 +33,8 @@ MAX_PROJECTS: Final = 1000
 
 _PAGE: Final = 1000
 _TOKEN: Final = re.compile(r"([1-9][0-9]{0,18})\.(0|[1-9][0-9]{0,18})", re.ASCII)
+_MAX_SEQUENCE: Final = 2**63 - 1
+"""The highest number that a store can be asked about."""
 
 
 @attrs.frozen(kw_only=True)
@@ -55,6 +57,7 @@ class Watch:
         self._feed = feed
         self._follower = follower
         self._clock = clock
+        self.watchers = 0
 
     def projects(self, project_ids: Sequence[str], grant: Grant) -> frozenset[str]:
         """Which projects are watched: those asked for, or all of the grant; it may hold `*`.
@@ -84,6 +87,14 @@ class Watch:
             ExhaustedError: the reader is too slow.
             UnavailableError: the store cannot be read, or was put back to an earlier day.
         """
+        self.watchers += 1
+        try:
+            async for news in self._follow(projects, resume_token):
+                yield news
+        finally:
+            self.watchers -= 1
+
+    async def _follow(self, projects: frozenset[str], resume_token: str) -> AsyncIterator[News]:
         generation = self._feed.generation
         cursor = await self._known(resume_token)
         if cursor is None:
@@ -107,13 +118,15 @@ class Watch:
         while True:
             woken = self._feed.woken()
             self._feed.require_generation(generation)
-            for entry in self._feed.after(cursor.sequence):
+            # Taken together: what is published while a message waits for its reader is not among these.
+            entries, reached = self._feed.after(cursor.sequence), self._feed.cursor
+            for entry in entries:
                 cursor = entry.cursor
                 if _is_watched(entry.event, projects):
                     beats = self._feed.beats
                     yield News(resume_token=_token(cursor), event=entry.event)
-            if self._feed.cursor.sequence > cursor.sequence:
-                cursor = self._feed.cursor
+            if reached.sequence > cursor.sequence:
+                cursor = reached
             # A server that has lost the store must not say that all is well: nobody would learn that it knows nothing.
             if self._feed.beats != beats and self._follower.fresh:
                 beats = self._feed.beats
@@ -124,7 +137,7 @@ class Watch:
         if not resume_token:
             return None
         match = _TOKEN.fullmatch(resume_token)
-        if match is None:
+        if match is None or int(match[1]) > _MAX_SEQUENCE:
             raise InvalidRequestError([Violation("resume_token", "is not one that WatchRevocations gave out")])
         cursor = Cursor(int(match[1]), int(match[2]))
         try:

@@ -25,9 +25,9 @@ class _Entry(NamedTuple):
 COMMANDS: Final[Mapping[str, _Entry]] = {
     "serve": _Entry("server", "Run an authority."),
     "sessions": _Entry("sessions", "Make, show and end sessions."),
-    "tokens": _Entry("tokens", "Make, verify and look into tokens."),
+    "tokens": _Entry("tokens", "Make, verify, take back and look into tokens."),
     "projects": _Entry("projects", "Make, import, show and change projects."),
-    "keys": _Entry("keys", "Show the authority's signing keys."),
+    "keys": _Entry("keys", "Show and change the authority's signing keys, and the master key."),
     "callers": _Entry("callers", "Make API keys, and see what the callers file says."),
     "audit": _Entry("audit", "Check and read audit logs."),
     "config": _Entry("server", "Show the settings of a server."),

@@ -36,6 +36,8 @@ T = TypeVar("T")
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 _COLUMNS: Final = ("seq", "time", "outcome", "method", "caller", "project", "session", "role", "tokens")
 _FEW_TOKENS: Final = 3
+_OWN_REASONS: Final = frozenset({"OPENED", "NOT_DELIVERED"})
+"""Of a stream that began to tell, and of a call that was done after its caller had left."""
 
 
 def _known_outcome(_: click.Context, __: click.Parameter, value: str) -> str:
@@ -43,8 +45,10 @@ def _known_outcome(_: click.Context, __: click.Parameter, value: str) -> str:
         from grpc import StatusCode
 
         from tokenauthority.domain.errors import Reason
+        from tokenauthority.domain.token import InactiveReason
 
-        if value.upper() not in {*StatusCode.__members__, *Reason.__members__}:
+        known = {*StatusCode.__members__, *Reason.__members__, *InactiveReason.__members__, *_OWN_REASONS}
+        if value.upper() not in known:
             raise click.BadParameter(f"{value!r} is no gRPC status and no reason, such as OK or ROLE_NOT_GRANTED")
     return value
 

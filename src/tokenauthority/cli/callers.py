@@ -35,7 +35,15 @@ _file_argument: Final = click.argument(
 )
 
 _BACK_END: Final = ("sessions.create", "sessions.read", "tokens.generate", "tokens.verify")
-_ADMIN: Final = ("projects.create", "projects.read", "projects.update", "projects.rotate", "keys.read")
+_ADMIN: Final = (
+    "projects.create",
+    "projects.read",
+    "projects.update",
+    "projects.rotate",
+    "keys.read",
+    "keys.manage",
+    "tokens.revoke",
+)
 _ROLES: Final = ("subscriber", "publisher", "moderator")
 
 

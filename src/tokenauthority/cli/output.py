@@ -71,6 +71,15 @@ def to_json(value: Record | Sequence[Record]) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=_json_value)
 
 
+def event_line(message: Message, *, as_json: bool) -> str:
+    """One message of a stream on one line: as JSON, or what its one event is and says, for a person."""
+    values = record(message)
+    if as_json:
+        return json.dumps(values, ensure_ascii=False, default=_json_value)
+    kind = message.WhichOneof("event") or ""
+    return f"{kind} {human(values.get(kind))}".rstrip()
+
+
 def human(value: object) -> str:
     """One value as a person reads it, on one line; what would move the cursor or hide text is escaped."""
     match value:

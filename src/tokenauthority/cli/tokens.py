@@ -1,4 +1,4 @@
-"""`tokenauthority tokens`: make and verify tokens, and look into them without an authority."""
+"""`tokenauthority tokens`: make, verify and take back tokens, and look into them without an authority."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tokenauthority.cli.failures import NOT_ACTIVE, Failure
 from tokenauthority.cli.options import Group, current
 from tokenauthority.cli.output import record, show_record
 from tokenauthority.cli.values import FORMATS, LIFETIME, MOMENT, PERMISSIONS, read_text
+from tokenauthority.cli.watch import watch
 
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def tokens() -> None:
-    """Make, verify and look into tokens."""
+    """Make, verify, take back and look into tokens."""
 
 
 @tokens.command()
@@ -85,6 +86,58 @@ def verify(token: str, session_id: str, permission: tuple[str, ...]) -> None:
         _show_verdict(answer)
     if not answer["active"]:
         sys.exit(NOT_ACTIVE)
+
+
+@tokens.command()
+@click.option("--token", default="", metavar="TOKEN", help="This token; - is standard input.")
+@click.option("--token-id", default="", metavar="ID", help="The token with this id.")
+@click.option("--session", "session_id", default="", metavar="ID", help="Every token of this session.")
+@click.option("--subject", default="", metavar="ID", help="Every token of this end user.")
+@click.option(
+    "--issued-before",
+    type=MOMENT,
+    metavar="TIME",
+    help="Only tokens issued in that second or earlier: RFC 3339 or epoch seconds. Default: now.",
+)
+@click.option("--comment", default="", metavar="TEXT", help="For the audit log and those who watch.")
+def revoke(
+    *,
+    token: str,
+    token_id: str,
+    session_id: str,
+    subject: str,
+    issued_before: int | datetime | None,
+    comment: str,
+) -> None:
+    """Take tokens back: one, a session's, or an end user's, that were issued up to a moment.
+
+    Give exactly one of --token, --token-id, --session and --subject. The session stays open, and tokens made from
+    the next second on are good: `tokenauthority sessions end` ends it. A token on the command line can be seen in the
+    process list. Safe to repeat.
+    """
+    from tokenauthority.cli.calls import authority
+    from tokenauthority.client import requests
+
+    if sum(map(bool, (token, token_id, session_id, subject))) != 1:
+        raise click.UsageError("give exactly one of --token, --token-id, --session and --subject")
+    try:
+        request = requests.revoke_tokens(
+            current().project,
+            token=_given(token),
+            token_id=token_id,
+            session_id=session_id,
+            subject=subject,
+            issued_before=issued_before,
+            comment=comment,
+        )
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    with authority() as client:
+        answer = client.tokens.RevokeTokens(request)
+    show_record(record(answer.revocation), as_json=current().as_json)
+
+
+tokens.add_command(watch)
 
 
 @tokens.command()

@@ -27,6 +27,7 @@ MEDIA_MODES: Final = click.Choice(["relayed", "routed"], case_sensitive=False)
 ARCHIVE_MODES: Final = click.Choice(["manual", "always"], case_sensitive=False)
 SESSION_STATES: Final = click.Choice(["active", "ended"], case_sensitive=False)
 FORMATS: Final = click.Choice(["session_jwt", "opentok_t1", "opentok_jwt", "vonage_jwt"], case_sensitive=False)
+ALGORITHMS: Final = click.Choice(["es256", "eddsa", "rs256"], case_sensitive=False)
 PERMISSIONS: Final = click.Choice(
     ["subscribe", "publish", "signal", "force_disconnect", "force_unpublish", "force_mute"],
     case_sensitive=False,

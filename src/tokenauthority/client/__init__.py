@@ -25,27 +25,38 @@ from tokenauthority.client.errors import (
     Violation,
     translated_errors,
 )
-from tokenauthority.client.requests import SessionOptions, TokenOptions, TokenRequest
+from tokenauthority.client.requests import RevokeOptions, SessionOptions, TokenOptions, TokenRequest
+from tokenauthority.client.revocations import Heartbeat, Revocation, RevocationEvent, SessionEnd, SnapshotEnd
 from tokenauthority.client.service_config import SERVICE_CONFIG
 from tokenauthority.client.values import Claims, Token, Verification
+from tokenauthority.client.watching import RevocationWatch
+from tokenauthority.client.watching_aio import AsyncRevocationWatch
 
 
 __all__ = [
     "SERVICE_CONFIG",
     "AlreadyExists",
     "AsyncAuthority",
+    "AsyncRevocationWatch",
     "AsyncSession",
     "Authority",
     "AuthorityError",
     "Claims",
     "DeadlineExceeded",
     "FailedPrecondition",
+    "Heartbeat",
     "InvalidArgument",
     "NotFound",
     "PermissionDenied",
     "ResourceExhausted",
+    "Revocation",
+    "RevocationEvent",
+    "RevocationWatch",
+    "RevokeOptions",
     "Session",
+    "SessionEnd",
     "SessionOptions",
+    "SnapshotEnd",
     "Token",
     "TokenOptions",
     "TokenRequest",

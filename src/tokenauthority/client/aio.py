@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 from tokenauthority.client import requests
 from tokenauthority.client.base import AuthorityBase
 from tokenauthority.client.errors import translated_errors
-from tokenauthority.client.requests import SessionOptions, TokenOptions, TokenRequest
+from tokenauthority.client.requests import RevokeOptions, SessionOptions, TokenOptions, TokenRequest
+from tokenauthority.client.revocations import Revocation, read_revocation
 from tokenauthority.client.values import (
     SessionData,
     Token,
@@ -17,6 +18,7 @@ from tokenauthority.client.values import (
     read_token,
     read_verification,
 )
+from tokenauthority.client.watching_aio import AsyncRevocationWatch
 from tokenauthority.v1 import session_pb2
 from tokenauthority.v1.key_pb2_grpc import KeyServiceStub
 from tokenauthority.v1.project_pb2_grpc import ProjectServiceStub
@@ -26,13 +28,15 @@ from tokenauthority.v1.token_pb2_grpc import TokenServiceStub
 
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
     from types import TracebackType
     from typing import Self, Unpack
 
     import grpc
 
     from tokenauthority.client.connection import Connection
+    from tokenauthority.client.errors import AuthorityError
+    from tokenauthority.client.times import Moment
 
 
 Request = TypeVar("Request")
@@ -48,6 +52,16 @@ class AsyncSession(SessionData):
     async def generate_token(self, **options: Unpack[TokenOptions]) -> Token:
         """A token for this session; see AsyncAuthority.generate_token."""
         return await self.authority.generate_token(self.session_id, **options)
+
+    async def revoke_tokens(self, *, issued_before: Moment | None = None, comment: str = "") -> Revocation:
+        """Take back every token of this session that is out now; see AsyncAuthority.revoke_tokens."""
+        return await self.authority.revoke_tokens(
+            session_id=self.session_id, issued_before=issued_before, comment=comment
+        )
+
+    async def end(self) -> AsyncSession:
+        """End it for good; the answer is the ended session. See AsyncAuthority.end_session."""
+        return await self.authority.end_session(self.session_id)
 
 
 class AsyncAuthority(AuthorityBase):
@@ -120,6 +134,39 @@ class AsyncAuthority(AuthorityBase):
         """Whether a token is good now, and if given: for this session, with these permissions ("publish")."""
         request = requests.verify_token(token, session_id, required_permissions)
         return read_verification(await _call(self.tokens.VerifyToken, request))
+
+    async def revoke_tokens(self, **options: Unpack[RevokeOptions]) -> Revocation:
+        """Take tokens back: one, a session's, or an end user's; see RevokeOptions. Safe to repeat.
+
+        Durable when it returns, and seen by the server that answered; by the others of its store soon after.
+
+        Raises:
+            InvalidArgument: an option is bad, or the token is none; PermissionDenied: the API key's grant lacks it.
+            NotFound: no such session or project; ResourceExhausted: too many revocations are in force.
+            ValueError: not exactly one of the four targets is given, or `issued_before` has no time zone.
+        """
+        answer = await _call(self.tokens.RevokeTokens, requests.revoke_tokens(self.project_id, **options))
+        return read_revocation(answer.revocation)
+
+    def watch_revocations(
+        self,
+        *,
+        project_ids: Iterable[str] | None = None,
+        resume_token: str = "",
+        on_lost: Callable[[AuthorityError, float], None] | None = None,
+    ) -> AsyncRevocationWatch:
+        """Every revocation and ended session: those in force, then each as it happens; see AsyncRevocationWatch.
+
+        Args:
+            project_ids: whose, at most 1000; an empty list is all of the API key. Default: `project_id`, where that is
+                set, else all.
+            resume_token: go on after the event of which it was the watch's `resume_token`.
+            on_lost: called with the failure, and the seconds to the next attempt, when the stream breaks off; it may
+                raise to end the watch.
+        """
+        if project_ids is None:
+            project_ids = filter(None, [self.project_id])
+        return AsyncRevocationWatch(self.tokens, tuple(project_ids), resume_token, on_lost)
 
     async def close(self) -> None:
         """Close the connection; calls under way are cancelled."""

@@ -68,6 +68,31 @@ class TokenOptions(TypedDict, total=False):
     """The end user's id, at most 255 characters; in "session_jwt" only."""
 
 
+class RevokeOptions(TypedDict, total=False):
+    """Which tokens shall be taken back: exactly one of the first four, and what goes with it."""
+
+    token: str | Token
+    """This token."""
+
+    token_id: str
+    """The token with this id, of the project below."""
+
+    session_id: str
+    """Every token of this session; the session stays open, and new tokens are good."""
+
+    subject: str
+    """Every token of this end user, of the project below."""
+
+    project_id: str
+    """The project of `token_id` and `subject`; default: the client's."""
+
+    issued_before: Moment | None
+    """Only tokens issued in this second or earlier, not in the future. Default: now; for one token, any moment."""
+
+    comment: str
+    """For the audit log and those who watch; at most 256 characters."""
+
+
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
     """One wanted token of a batch. The fields are those of TokenOptions."""
@@ -159,3 +184,33 @@ def verify_token(
             to_value(role_pb2.Permission, "required_permissions", permission) for permission in required_permissions
         ],
     )
+
+
+def revoke_tokens(
+    default_project: str,
+    *,
+    token: str | Token = "",
+    token_id: str = "",
+    session_id: str = "",
+    subject: str = "",
+    project_id: str = "",
+    issued_before: Moment | None = None,
+    comment: str = "",
+) -> token_pb2.RevokeTokensRequest:
+    """RevokeTokens' request; *default_project* is meant where the target does not name its project itself.
+
+    Raises:
+        ValueError: not exactly one target is given, or *issued_before* has no time zone.
+    """
+    targets = {"token": str(token), "token_id": token_id, "session_id": session_id, "subject": subject}
+    given = {name: text for name, text in targets.items() if text}
+    if len(given) != 1:
+        raise ValueError("give exactly one of token, token_id, session_id and subject")
+    request = token_pb2.RevokeTokensRequest(
+        project_id=project_id or (default_project if token_id or subject else ""),
+        issued_before=None if issued_before is None else timestamp("issued_before", issued_before),
+        comment=comment,
+    )
+    for name, text in given.items():
+        setattr(request, name, text)
+    return request

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from tokenauthority.config.listeners import OFF, UNIX, endpoint_socket, uses_workload_api
 from tokenauthority.config.loading import ConfigError, describe, load, problems_of, read
+from tokenauthority.config.master_keys import (
+    MasterKeySourceError,
+    Source,
+    previous_key_settings,
+    problems_of_master_keys,
+    sources_of,
+)
 from tokenauthority.config.settings import Logging, Settings, Tls
 
 
@@ -12,12 +19,17 @@ __all__ = [
     "UNIX",
     "ConfigError",
     "Logging",
+    "MasterKeySourceError",
     "Settings",
+    "Source",
     "Tls",
     "describe",
     "endpoint_socket",
     "load",
+    "previous_key_settings",
     "problems_of",
+    "problems_of_master_keys",
     "read",
+    "sources_of",
     "uses_workload_api",
 ]

@@ -13,9 +13,11 @@ from pydantic import BaseModel, ValidationError
 
 from tokenauthority.client.environment import CLIENT_VARIABLES
 from tokenauthority.config.listeners import problems_of_file, problems_of_listeners
+from tokenauthority.config.master_keys import problems_of_master_keys
 from tokenauthority.config.settings import PREFIX, Settings
 from tokenauthority.config.wording import unreadable, variable_of, worded
 from tokenauthority.domain.times import DAY
+from tokenauthority.signing.hsm_uri import TokenUri
 
 
 CONFIG_VARIABLE: Final = PREFIX + "CONFIG"
@@ -86,7 +88,7 @@ def read(config_file: Path | None = None, *, dev: bool = False, dev_api_key: str
 
 def problems_of(settings: Settings) -> list[str]:
     """What keeps a server from starting with *settings*."""
-    return _unsafe(settings) if settings.dev else _missing(settings)
+    return (_unsafe(settings) if settings.dev else _missing(settings)) + _provider_problems(settings)
 
 
 def describe(settings: Settings) -> list[tuple[str, str, str]]:
@@ -130,18 +132,26 @@ def _missing(settings: Settings) -> list[str]:
     """What is required outside of --dev."""
     problems = problems_of_listeners(settings)
     problems += problems_of_file("callers", "file", settings.callers.file)
-    keys = settings.keys
-    if (keys.master_key is None) == (keys.master_key_file is None):
-        problems.append(f"exactly one of {PREFIX}KEYS__MASTER_KEY and {PREFIX}KEYS__MASTER_KEY_FILE is required")
-    if keys.master_key_file is not None:
-        problems += unreadable(f"{PREFIX}KEYS__MASTER_KEY_FILE", keys.master_key_file)
-    if keys.rotation_period < DAY:
+    problems += problems_of_master_keys(settings.keys, required=True)
+    if settings.keys.rotation_period < DAY:
         problems.append(f"{PREFIX}KEYS__ROTATION_PERIOD must be at least {DAY} (one day)")
     if "issuer" not in settings.issuance.model_fields_set:
         problems.append(f"{PREFIX}ISSUANCE__ISSUER is required (or issuance.issuer in the file)")
     elif not settings.issuance.issuer.startswith("https://"):
         problems.append(f"{PREFIX}ISSUANCE__ISSUER must begin with https://")
     return problems
+
+
+def _provider_problems(settings: Settings) -> list[str]:
+    """What keeps the keys' provider from being asked."""
+    provider, pin = f"{PREFIX}KEYS__PROVIDER", f"{PREFIX}KEYS__PROVIDER_PIN"
+    keys = settings.keys
+    if not keys.provider:
+        return [f"{pin} is for {provider}, which is not set"] if keys.provider_pin is not None else []
+    source = TokenUri.parse(keys.provider).pin_source
+    if (source is None) == (keys.provider_pin is None):
+        return [f"exactly one of {pin} and pin-source in {provider} is required"]
+    return unreadable(f"{provider} (pin-source)", source) if source is not None else []
 
 
 def _unsafe(settings: Settings) -> list[str]:
@@ -152,5 +162,6 @@ def _unsafe(settings: Settings) -> list[str]:
         for name, address in (("grpc", listen.grpc), ("http", listen.http))
         if not _LOOPBACK.match(address)
     ]
+    problems += problems_of_master_keys(settings.keys, required=False)
     given = (("mtls", listen.mtls), ("sidecar", listen.sidecar))
     return problems + [f"{PREFIX}LISTEN__{name.upper()}: not with --dev" for name, address in given if address]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.times import MAX_LEEWAY
+from tokenauthority.signing.hsm_uri import TokenUri
 
 
 PREFIX: Final = "TOKENAUTHORITY_"
@@ -17,11 +19,26 @@ PREFIX: Final = "TOKENAUTHORITY_"
 _PORT: Final = r"(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[0-9]{1,4})"
 _ADDRESS: Final = rf"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):{_PORT}$"
 
-_URL: Final = r"^https?://[^\s/?#]+(/[^\s?#]*)?$"
+_ISSUER: Final = r"^https?://[^\s/?#@]+(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?$"
+"""A URL that no client writes in another way: verifiers compare it byte for byte, and add paths of their own to it."""
 
 Port = Annotated[str, Field(pattern=_ADDRESS)]
 PortOrOff = Annotated[str, Field(pattern=rf"^off$|{_ADDRESS}")]
 PortOrSocket = Annotated[str, Field(pattern=rf"^unix:[^\x00-\x20]+$|{_ADDRESS}")]
+
+
+def _provider(uri: str) -> str:
+    """Looked at before anything shows the settings, because somebody may have put a PIN into it."""
+    if uri:
+        try:
+            TokenUri.parse(uri)
+        except ValueError as error:
+            raise PydanticCustomError("key_provider", "{problem}", {"problem": str(error)}) from None
+    return uri
+
+
+Provider = Annotated[str, AfterValidator(_provider)]
+Credential = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}$")]
 TrustDomain = Annotated[str, Field(pattern=r"^[a-z0-9._-]{1,255}$")]
 
 
@@ -89,7 +106,7 @@ class Database(_Group):
 class Issuance(_Group):
     """What is in the tokens."""
 
-    issuer: Annotated[str, Field(max_length=255, pattern=_URL)] = "http://127.0.0.1:8080"
+    issuer: Annotated[str, Field(max_length=255, pattern=_ISSUER)] = "http://127.0.0.1:8080"
     """`iss` of SESSION_JWT: where the HTTP face is reached. Required, https://, outside of --dev; there from http."""
     leeway: Annotated[int, Field(ge=0, le=MAX_LEEWAY)] = 30
     """Seconds by which clocks may differ when a token is verified."""
@@ -104,14 +121,27 @@ class Keys(_Group):
     """The signing keys and the master key that seals them."""
 
     master_key: SecretStr | None = None
-    """32 bytes in base64 or hex. This or master_key_file is required outside of --dev."""
+    """32 bytes in base64 or hex. This, master_key_file or master_key_credential is required outside of --dev."""
     master_key_file: Path | None = None
     """A file that holds the master key."""
+    master_key_credential: Credential | None = None
+    """The name of a systemd credential that holds the master key, such as that of `LoadCredential=NAME:PATH`."""
+    previous_master_key: SecretStr | None = None
+    """A second master key, which only opens: the next one, or the last one, while the master key is changed."""
+    previous_master_key_file: Path | None = None
+    """A file that holds it."""
+    previous_master_key_credential: Credential | None = None
+    """The name of a systemd credential that holds it."""
     algorithm: Algorithm = Algorithm.ES256
     """ES256, EdDSA or RS256: what a new signing key signs with."""
     rotation_period: Annotated[int, Field(ge=1, le=31_536_000)] = 2_592_000
     """Seconds for which a signing key signs before the next one takes its place. At least 86400 outside of --dev: each
     stays in the JWKS for 30 days and a quarter of the period longer, until its last token has expired."""
+    provider: Provider = ""
+    """Where a new signing key lives: `pkcs11:token=LABEL?module-path=/PATH.so&pin-source=file:/PATH` (RFC 7512).
+    Default: sealed in the store."""
+    provider_pin: SecretStr | None = None
+    """The PIN for provider, where that has no pin-source."""
 
 
 class Callers(_Group):

@@ -14,12 +14,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_CREDENTIAL: Final = "must be the name of a credential: letters, digits, _, - and ., no . at its start"
 _PATTERNS: Final = {
     ("listen", "grpc"): "must be HOST:PORT, such as 0.0.0.0:50051 or [::]:50051",
     ("listen", "http"): "must be HOST:PORT, such as 0.0.0.0:8080 or [::]:8080",
     ("listen", "mtls"): "must be HOST:PORT, such as 0.0.0.0:50052 or [::]:50052",
     ("listen", "sidecar"): "must be unix:PATH or a loopback address such as 127.0.0.1:50053",
     ("issuance", "issuer"): "must be a URL, such as https://tokens.example.com",
+    ("keys", "master_key_credential"): _CREDENTIAL,
+    ("keys", "previous_master_key_credential"): _CREDENTIAL,
 }
 """What the fields with a pattern must be like, in the words of those who set them."""
 

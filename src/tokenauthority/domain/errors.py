@@ -10,7 +10,7 @@ TokenAuthorityError
     OverloadedError           too many RPCs at once
     RateLimitError            the caller's rate or quota is used up, or its address has failed too often
     ExhaustedError            a stream's reader is too slow, or there is no room for more revocations
-    UnavailableError          the store or the audit log cannot be used, or the server drains
+    UnavailableError          the store, the audit log or a signing key cannot be used, or the server drains
     UnimplementedError        a method of the contract that this version does not have
 
 Messages hold ids, names and limits, never a secret and never free text from outside.
@@ -57,6 +57,7 @@ class Reason(StrEnum):
     RATE_LIMIT = "RATE_LIMIT"
     STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
     AUDIT_UNAVAILABLE = "AUDIT_UNAVAILABLE"
+    SIGNING_UNAVAILABLE = "SIGNING_UNAVAILABLE"
     DRAINING = "DRAINING"
     UNIMPLEMENTED = "UNIMPLEMENTED"
     SIGNING_KEY_ENDED = "SIGNING_KEY_ENDED"
@@ -229,6 +230,11 @@ class UnavailableError(TokenAuthorityError):
             Reason.AUDIT_UNAVAILABLE,
             "the audit record cannot be written, so nothing was given out; try again",
         )
+
+    @classmethod
+    def signing(cls) -> UnavailableError:
+        """The signing key is in a place that cannot be reached now; the cause belongs in the log, not in the answer."""
+        return cls(Reason.SIGNING_UNAVAILABLE, "the signing key cannot be reached; try again")
 
 
 class UnimplementedError(TokenAuthorityError):

@@ -1,4 +1,4 @@
-"""The authority's signing keys as they are stored: sealed, with their place in the ring's life."""
+"""The authority's signing keys as they are stored: sealed or elsewhere, with their place in the ring's life."""
 
 from __future__ import annotations
 
@@ -47,5 +47,5 @@ class StoredKey:
     sign_until: Millis | None = None
     retire_time: Millis | None = None
     expire_time: Millis | None = None
-    location: str = ""
     sealed: bytes = attrs.field(repr=False)
+    location: str = ""

@@ -17,7 +17,7 @@ from tokenauthority.domain.times import DAY, Millis, Seconds, whole_seconds
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tokenauthority.domain.revocation import Event
+    from tokenauthority.domain.revocation import Event, RevokedTarget
 
 
 CLOCK_MARGIN: Final = DAY
@@ -31,7 +31,8 @@ class RevokedIndex:
     """Revocations and ended sessions by what they name. *key* is 16 random bytes."""
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        # Copied for each: to begin with a key costs as much as all the rest.
+        self._keyed = blake2b(digest_size=_HASH_BYTES, key=key)
         self._moments: dict[int, Seconds] = {}
 
     def __len__(self) -> int:
@@ -41,17 +42,19 @@ class RevokedIndex:
     def add(self, event: Event) -> None:
         """Take in a revocation or the end of a session; of two of one target the later moment counts."""
         if isinstance(event, Revocation):
-            place, moment = self._place(event.kind, event.project_id, event.target), event.issued_before
+            self._keep(self._place(event.kind, event.project_id, event.target), event.issued_before)
         else:
-            place, moment = self._place(_ENDED, event.project_id, event.session_id), whole_seconds(event.end_time)
-        known = self._moments.get(place)
-        if known is None or known < moment:
-            self._moments[place] = moment
+            self._keep(self._place(_ENDED, event.project_id, event.session_id), whole_seconds(event.end_time))
 
     def add_all(self, events: Iterable[Event]) -> None:
         """Take in many."""
         for event in events:
             self.add(event)
+
+    def add_targets(self, targets: Iterable[RevokedTarget]) -> None:
+        """Take in many revocations as a store lists them."""
+        for _, project_id, kind, target, issued_before in targets:
+            self._keep(self._place(kind, project_id, target), issued_before)
 
     def revoked(
         self, project_id: str, *, token_id: str, session_id: str, subject: str, issue_time: Seconds
@@ -77,9 +80,15 @@ class RevokedIndex:
             del self._moments[place]
         return len(old)
 
+    def _keep(self, place: int, moment: Seconds) -> None:
+        known = self._moments.get(place)
+        if known is None or known < moment:
+            self._moments[place] = moment
+
     def _place(self, kind: str, project_id: str, target: str) -> int:
-        named = f"{kind}\0{project_id}\0{target}".encode()
-        return int.from_bytes(blake2b(named, digest_size=_HASH_BYTES, key=self._key).digest(), "big")
+        keyed = self._keyed.copy()
+        keyed.update(f"{kind}\0{project_id}\0{target}".encode())
+        return int.from_bytes(keyed.digest(), "big")
 
 
 def oldest_kept(now: Millis) -> Seconds:

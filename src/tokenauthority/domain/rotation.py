@@ -54,31 +54,44 @@ class Rotation:
         return key.state is KeyState.PREPARED and key.create_time + self.publication <= now
 
 
-def maintained(ring: Sequence[StoredKey], fresh: StoredKey, rotation: Rotation, now: Millis) -> Ring:
+def maintained(
+    ring: Sequence[StoredKey], fresh: StoredKey | None, algorithm: Algorithm, rotation: Rotation, now: Millis
+) -> Ring:
     """The ring as it should be *now*, one step on: forget, rotate, or take in *fresh*, a PREPARED key just made.
 
-    A ring that needs nothing comes back equal. One that was empty needs two steps: the first *fresh* signs at once,
-    since no verifier has fetched anything yet, and the second is the one at hand.
+    *algorithm* is what new keys sign with. A ring that needs nothing comes back equal, and so does one that needs
+    *fresh* where there is none. One that was empty needs two steps: the first *fresh* signs at once, since no verifier
+    has fetched anything yet, and the second is the one at hand.
     """
     kept = tuple(key for key in ring if not _is_over(key, now))
     active = _active(kept)
     if active is None:
-        return (*kept, _signing(fresh, rotation, now))
+        return kept if fresh is None else (*kept, _signing(fresh, rotation, now))
     if now >= _rotation_time(active, rotation):
         ripe = [key for key in kept if rotation.is_ripe(key, now)]
-        ripe = [key for key in ripe if key.algorithm is fresh.algorithm] or ripe
+        ripe = [key for key in ripe if key.algorithm is algorithm] or ripe
         if ripe:
             return _with_active(kept, _newest(ripe), rotation, now)
-    if not any(key.state is KeyState.PREPARED and key.algorithm is fresh.algorithm for key in kept):
+    if fresh is not None and _lacks_prepared(kept, algorithm):
         return (*kept, fresh)
     return kept
+
+
+def needs_fresh(ring: Sequence[StoredKey], algorithm: Algorithm, rotation: Rotation, now: Millis) -> bool:
+    """Whether the next step of `maintained` would take in a key just made."""
+    following = maintained(ring, None, algorithm, rotation, now)
+    if [key.key_id for key in following if key.state is KeyState.ACTIVE] != [
+        key.key_id for key in ring if key.state is KeyState.ACTIVE
+    ]:
+        return False
+    return _active(following) is None or _lacks_prepared(following, algorithm)
 
 
 def next_step(ring: Sequence[StoredKey], algorithm: Algorithm, rotation: Rotation, now: Millis) -> Millis:
     """When `maintained` will next change *ring*, at the earliest; *now* or earlier where it would at once."""
     active = _active(ring)
     prepared = [key for key in ring if key.state is KeyState.PREPARED]
-    if active is None or all(key.algorithm is not algorithm for key in prepared):
+    if active is None or _lacks_prepared(ring, algorithm):
         return now
     first_ripe = min(Millis(key.create_time + rotation.publication) for key in prepared)
     steps = [max(_rotation_time(active, rotation), first_ripe)]
@@ -168,9 +181,13 @@ def _signing(key: StoredKey, rotation: Rotation, now: Millis) -> StoredKey:
 
 
 def _expire_time(key: StoredKey, now: Millis) -> Millis:
-    """A server that has lost the store signs on until the key's end, and its tokens must still verify."""
+    """A server that has lost the store signs on until the key's end, and its tokens must still verify.
+
+    Never earlier than it was said to be: the clock may have been set back since.
+    """
     last_signature = now if key.sign_until is None else max(now, key.sign_until)
-    return Millis(last_signature + in_millis(MAX_TTL))
+    expire_time = Millis(last_signature + in_millis(MAX_TTL))
+    return expire_time if key.expire_time is None else max(expire_time, key.expire_time)
 
 
 def _is_over(key: StoredKey, now: Millis) -> bool:
@@ -180,12 +197,19 @@ def _is_over(key: StoredKey, now: Millis) -> bool:
 def _rotation_time(active: StoredKey, rotation: Rotation) -> Millis:
     began = active.create_time if active.activate_time is None else active.activate_time
     end = Millis(began + rotation.period)
-    # A shorter period than the one that the key began with replaces it the sooner, a longer one never after its end.
-    return end if active.sign_until is None else min(end, active.sign_until)
+    if active.sign_until is None:
+        return end
+    # A shorter period than the one that the key began with replaces it the sooner. A longer one does not put it off: at
+    # its end it would be too late, since nothing signs until someone has looked.
+    return Millis(min(end, began + (active.sign_until - began) * 4 // 5))
 
 
 def _active(ring: Sequence[StoredKey]) -> StoredKey | None:
     return next((key for key in ring if key.state is KeyState.ACTIVE), None)
+
+
+def _lacks_prepared(ring: Sequence[StoredKey], algorithm: Algorithm) -> bool:
+    return not any(key.state is KeyState.PREPARED and key.algorithm is algorithm for key in ring)
 
 
 def _newest(keys: Sequence[StoredKey]) -> StoredKey:

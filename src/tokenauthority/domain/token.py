@@ -99,7 +99,7 @@ class TokenClaims(msgspec.Struct, frozen=True, kw_only=True):
 
     `project_id` is empty in a VONAGE_JWT, which names its `application_id` instead. `token_id` is `jti` where the
     format has one, else the signature in hex, known once it is signed. `permissions` is empty in the OpenTok formats,
-    where the role's name implies them.
+    where the role's name implies them. `not_before` is 0 where the token does not say it, as none of ours does.
     """
 
     session_id: str
@@ -114,6 +114,7 @@ class TokenClaims(msgspec.Struct, frozen=True, kw_only=True):
     initial_layout_class_list: tuple[str, ...] = ()
     subject: str = ""
     issuer: str = ""
+    not_before: Seconds = Seconds(0)
 
     def __repr__(self) -> str:
         return f"TokenClaims(token_id={self.token_id!r}, session_id={self.session_id!r}, role={self.role!r})"

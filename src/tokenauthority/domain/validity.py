@@ -32,6 +32,8 @@ def require_time(claims: TokenClaims, now: Seconds, leeway: Seconds) -> None:
     """
     if claims.issue_time > now + leeway:
         raise TokenRejectedError(InactiveReason.NOT_YET_VALID, f"issued {claims.issue_time - now}s in the future")
+    if claims.not_before > now + leeway:
+        raise TokenRejectedError(InactiveReason.NOT_YET_VALID, f"good in {claims.not_before - now}s (nbf)")
     good_until = claims.good_until()
     if now >= good_until + leeway:
         raise TokenRejectedError(InactiveReason.EXPIRED, f"expired {now - good_until}s ago")

@@ -78,7 +78,7 @@ class AuditInterceptor:
         started = perf_counter()
         if call.streaming:
             # A stream may stay open for hours, and its messages leave one by one: its beginning is on record before.
-            call.opening = partial(self._write, call, grpc.StatusCode.OK.name, _OPENED, started)
+            call.opening = partial(self._open, call, started)
         try:
             answer = await proceed(call)
         except StatusError as error:
@@ -92,6 +92,11 @@ class AuditInterceptor:
         reason = _NOT_DELIVERED if call.abandoned else call.record.reason
         await self._write(call, grpc.StatusCode.OK.name, reason, started)
         return answer
+
+    async def _open(self, call: Call, started: float) -> None:
+        reason = call.record.reason
+        await self._write(call, grpc.StatusCode.OK.name, _OPENED, started)
+        call.record.reason = reason
 
     async def _write(self, call: Call, code: str, reason: str, started: float) -> None:
         record = call.record

@@ -11,6 +11,7 @@ import asyncio
 import inspect
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol, TypeAlias, cast
 
@@ -181,7 +182,8 @@ class Chain(grpc.aio.ServerInterceptor):
             try:
                 return await chain(Call(method, requests, context, streaming=streaming))
             except StatusError as error:
-                await context.abort_with_status(error.status)
+                await _ended(context, error.status, streaming=streaming)
+                return None
 
         return run
 
@@ -216,6 +218,17 @@ async def _answer_stream(
     finally:
         await messages.aclose()
     return None
+
+
+async def _ended(context: Context, status: grpc.Status, *, streaming: bool) -> None:
+    """End the RPC with *status*, which stands behind what a stream has sent before.
+
+    A reader that takes nothing keeps it from leaving. gRPC then has it, and gives it to the reader when it reads on or
+    ends it with the connection; nothing of ours waits for that.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_SEND_TIMEOUT if streaming else None):
+            await context.abort_with_status(status)
 
 
 async def _sent(message: object, call: Call) -> None:

@@ -14,6 +14,7 @@ import structlog
 
 from grpc_health.v1 import health_pb2
 
+from tokenauthority.authority.remote import prove
 from tokenauthority.server.http import HttpServer
 from tokenauthority.server.listeners import bind
 from tokenauthority.server.services import SERVICES
@@ -54,6 +55,7 @@ async def serving(app: App, settings: Settings) -> AsyncIterator[Addresses]:
 
     Raises:
         OSError: an address cannot be listened on, or the audit log cannot be written.
+        KeyProviderError: the active signing key cannot sign where it lives.
         SealBrokenError: the master key does not open the key ring.
         UnavailableError: the store cannot be read.
     """
@@ -66,10 +68,11 @@ async def serving(app: App, settings: Settings) -> AsyncIterator[Addresses]:
 async def _answering(app: App, settings: Settings) -> AsyncIterator[Addresses]:
     logger = structlog.stdlib.get_logger(__name__)
     await app.follower.start()
+    await prove(app.keys.ring.active)
     bound = {listener.name: bind(listener, server) for listener, server in app.listeners}
     certificate = app.http_certificate
     web = HttpServer(
-        make_app(app.readiness, app.registry, settings.issuance.jwks_max_age),
+        make_app(app.readiness, app.registry, settings.issuance.issuer),
         settings.listen.http,
         None if certificate is None else certificate.context,
     )

@@ -15,11 +15,12 @@ from tokenauthority.callers.book import CurrentCallers
 from tokenauthority.callers.file import CallersFile, CallersFileError
 from tokenauthority.config import ConfigError
 from tokenauthority.domain.errors import UnavailableError
-from tokenauthority.server import dev, lifecycle, logging
+from tokenauthority.server import dev, lifecycle, logging, master_keys
 from tokenauthority.server.problems import make_data_dir, os_problem, store_problem
 from tokenauthority.server.tls import CertificateError
 from tokenauthority.server.wiring import build
-from tokenauthority.signing.sealing import MasterKey, SealBrokenError, Sealer
+from tokenauthority.signing.providers import KeyProviderError
+from tokenauthority.signing.sealing import SealBrokenError
 from tokenauthority.storage.address import SqliteAddress, StoreAddressError, parse_address
 from tokenauthority.storage.migrate import SchemaError, check_schema, migrate
 from tokenauthority.storage.open import open_store
@@ -51,6 +52,8 @@ def run(settings: Settings) -> int:
         raise ConfigError([f"callers file {error.path}: {problem}" for problem in error.problems]) from error
     except (SealBrokenError, CertificateError) as error:
         raise ConfigError([str(error)]) from error
+    except KeyProviderError as error:
+        raise ConfigError([f"TOKENAUTHORITY_KEYS__PROVIDER: {error}"]) from error
     except (StoreAddressError, SchemaError, UnavailableError) as error:
         raise ConfigError([store_problem(settings, error)]) from error
     except OSError as error:
@@ -93,7 +96,7 @@ async def _serve(settings: Settings) -> None:
         callers_file, callers = None, CurrentCallers(identity.book)
     store = open_store(settings.database_url)
     try:
-        sealer = Sealer(_master_key(settings))
+        sealer = await master_keys.sealer_for(settings, store)
         app = build(settings, store=store, sealer=sealer, callers=callers, callers_file=callers_file)
         async with lifecycle.serving(app, settings) as addresses:
             lifecycle.reload_at_hang_up(app)
@@ -122,21 +125,3 @@ def _callers_file(settings: Settings) -> CallersFile:
     if settings.callers.file is None:
         raise ConfigError(["a callers file is required"])
     return CallersFile(settings.callers.file, settings.issuance.issuer)
-
-
-def _master_key(settings: Settings) -> MasterKey:
-    keys = settings.keys
-    if keys.master_key is not None:
-        source, text = "the master key", keys.master_key.get_secret_value()
-    elif keys.master_key_file is not None:
-        source, text = (
-            f"the master key in {keys.master_key_file}",
-            # A file of raw bytes is then refused as any other text that is no key, and not shown.
-            keys.master_key_file.read_text(encoding="ascii", errors="replace"),
-        )
-    else:
-        return dev.master_key(settings)
-    try:
-        return MasterKey.parse(text.strip())
-    except ValueError as error:
-        raise ConfigError([f"{source}: {error}"]) from error

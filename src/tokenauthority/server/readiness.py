@@ -9,21 +9,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tokenauthority.audit.log import FileAuditLog
-    from tokenauthority.authority.follower import Follower
-    from tokenauthority.authority.keys import Keys
+    from tokenauthority.domain.times import Millis
+    from tokenauthority.server.core import Core
     from tokenauthority.signing.jwks import JsonWebKeySet
 
 
 class Readiness:
-    """What `/readyz` and the JWKS route show."""
+    """What `/readyz` and the routes of the JWKS show."""
 
     def __init__(
-        self, keys: Keys, follower: Follower, audit_log: FileAuditLog, details: Callable[[], Mapping[str, str]]
+        self,
+        core: Core,
+        audit_log: FileAuditLog,
+        details: Callable[[], Mapping[str, str]],
+        clock: Callable[[], Millis],
     ) -> None:
-        self._keys = keys
-        self._follower = follower
+        self._core = core
         self._audit_log = audit_log
         self._details = details
+        self._clock = clock
         self._draining = False
 
     def drain(self) -> None:
@@ -32,14 +36,18 @@ class Readiness:
 
     def key_set(self) -> JsonWebKeySet:
         """The public keys now."""
-        return self._keys.key_set
+        return self._core.keys.key_set
+
+    def jwks_max_age(self) -> int:
+        """Seconds for which the public keys may be cached from now on."""
+        return self._core.jwks_max_age()
 
     async def readiness(self) -> Mapping[str, str]:
         """What keeps the server from being ready, by part; empty when it is."""
         problems = {}
         if self._draining:
             problems["server"] = "draining"
-        if not self._follower.fresh:
+        if not self._core.follower.fresh:
             problems["store"] = "cannot be read; what is at hand is served"
         if self._audit_log.problem:
             problems["audit"] = f"nothing can be recorded: {self._audit_log.problem}"
@@ -47,4 +55,5 @@ class Readiness:
 
     def details(self) -> Mapping[str, str]:
         """What somebody should look at though the server is ready, by part."""
-        return self._details()
+        problem = self._core.keys.problem(self._clock())
+        return {**self._details(), **({"keys": problem} if problem else {})}

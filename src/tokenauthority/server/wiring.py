@@ -15,26 +15,17 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from tokenauthority.audit.log import FileAuditLog, LogOptions
-from tokenauthority.authority.catalog import Catalog
 from tokenauthority.authority.feed import Feed
 from tokenauthority.authority.follower import Follower
-from tokenauthority.authority.generate import Generate
 from tokenauthority.authority.keys import Keys
 from tokenauthority.authority.projects import Projects
 from tokenauthority.authority.revocations import Revocations
-from tokenauthority.authority.revoke import Revoke
-from tokenauthority.authority.roles import Roles
-from tokenauthority.authority.sessions import Sessions
-from tokenauthority.authority.vault import Vault
-from tokenauthority.authority.verify import Verify
-from tokenauthority.authority.watch import Watch
 from tokenauthority.callers.bearer import BearerAuthenticator
 from tokenauthority.callers.book import CurrentCallers
 from tokenauthority.callers.jwt import JwtVerifier
 from tokenauthority.callers.key_caches import KeyCaches
 from tokenauthority.domain.caller import Rate
-from tokenauthority.domain.rotation import Rotation
-from tokenauthority.domain.times import Millis, Seconds, in_millis
+from tokenauthority.domain.times import Millis
 from tokenauthority.interceptors.admission import AdmissionInterceptor
 from tokenauthority.interceptors.audit import AuditInterceptor
 from tokenauthority.interceptors.authentication import AuthenticationInterceptor
@@ -53,11 +44,13 @@ from tokenauthority.interceptors.metrics import MetricsInterceptor
 from tokenauthority.interceptors.refusals import Refusals
 from tokenauthority.interceptors.request import RequestInterceptor
 from tokenauthority.server.callers_upkeep import CallersUpkeep
+from tokenauthority.server.core import build_core
 from tokenauthority.server.http_certificate import HttpCertificate
 from tokenauthority.server.listeners import Listener, listeners_of
 from tokenauthority.server.readiness import Readiness
 from tokenauthority.server.rotation import CertificateMetrics
 from tokenauthority.server.services import SERVICES, methods_of
+from tokenauthority.server.state_metrics import register_state
 from tokenauthority.service.keys import KeyServicer
 from tokenauthority.service.projects import ProjectServicer
 from tokenauthority.service.roles import RoleServicer
@@ -130,15 +123,10 @@ def build(
 
     Raises:
         AuthorizationTableError: a registered method has no row.
+        ConfigError: the provider of the signing keys cannot be used with what is installed.
     """
-    issuance, limits = settings.issuance, settings.limits
-    vault = Vault(sealer)
-    catalog = Catalog(store, vault)
-    keys = Keys(store, vault, settings.keys.algorithm, _rotation(settings))
-    projects = Projects(store, catalog, vault)
-    feed = Feed(limits.watch_buffer)
-    revocations = Revocations(store, limits.max_revocations)
-    follower = Follower(store, catalog, keys, revocations, feed, clock=clock, interval=settings.database.poll_interval)
+    limits = settings.limits
+    core = build_core(settings, store=store, sealer=sealer, names_role=callers.names_role, clock=clock)
     audit_log = _audit_log(settings, clock)
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
@@ -175,24 +163,12 @@ def build(
         if settings.listen.reflection:
             reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
 
-    sessions = SessionServicer(Sessions(store, catalog), follower.hurry, clock)
-    verify = Verify(
-        catalog,
-        keys,
-        revocations,
-        follower,
-        issuer=issuance.issuer,
-        leeway=Seconds(issuance.leeway),
-        max_staleness=issuance.max_staleness,
-    )
-    revoke = Revoke(store, catalog, verify, revocations, follower.hurry)
-    watch = Watch(store, feed, follower, clock)
-    tokens = TokenServicer(
-        Generate(catalog, keys, issuance.issuer), verify, revoke, watch, meter=caller_limits, clock=clock
-    )
-    roles = RoleServicer(Roles(store, catalog, callers.names_role), clock)
-    project_servicer = ProjectServicer(projects, clock)
-    key_servicer = KeyServicer(keys, issuance.issuer, issuance.jwks_max_age, clock)
+    sessions = SessionServicer(core.sessions, core.follower.hurry, clock)
+    tokens = TokenServicer(core.generate, core.verify, core.revoke, core.watch, meter=caller_limits, clock=clock)
+    roles = RoleServicer(core.roles, clock)
+    project_servicer = ProjectServicer(core.projects, clock)
+    key_servicer = KeyServicer(core.keys, settings.issuance.issuer, core.jwks_max_age, clock)
+    register_state(registry, core)
 
     key_caches = KeyCaches(callers, refresh=settings.callers.jwks_refresh, max_stale=settings.callers.jwks_max_stale)
     callers_upkeep = CallersUpkeep(callers_file, callers, key_caches, registry)
@@ -218,15 +194,15 @@ def build(
         listeners=tuple(listeners),
         health=health_servicer,
         store=store,
-        keys=keys,
-        projects=projects,
-        follower=follower,
-        feed=feed,
-        revocations=revocations,
+        keys=core.keys,
+        projects=core.projects,
+        follower=core.follower,
+        feed=core.feed,
+        revocations=core.revocations,
         http_certificate=None if plaintext else HttpCertificate(settings.tls, certificates),
         admission=admission,
         audit=audit,
-        readiness=Readiness(keys, follower, audit_log, callers_upkeep.details),
+        readiness=Readiness(core, audit_log, callers_upkeep.details, clock),
         callers_upkeep=callers_upkeep,
         registry=registry,
         audit_log=audit_log,
@@ -244,15 +220,6 @@ def _audit_log(settings: Settings, clock: Callable[[], Millis]) -> FileAuditLog:
         checkpoint_interval=audit.checkpoint_interval,
     )
     return FileAuditLog(settings.audit_path, settings.audit_key_path, clock=clock, options=options)
-
-
-def _rotation(settings: Settings) -> Rotation:
-    """A key is published for as long as a cache may keep the key set, and as servers and clocks may be behind."""
-    behind = settings.issuance.leeway + 2 * settings.database.poll_interval
-    return Rotation(
-        period=in_millis(Seconds(settings.keys.rotation_period)),
-        publication=Millis(round((settings.issuance.jwks_max_age + behind) * 1000)),
-    )
 
 
 def _options(settings: Settings, listener: Listener) -> list[tuple[str, int]]:

@@ -31,7 +31,7 @@ _KEY_ID: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 class KeyServicer(key_pb2_grpc.KeyServiceServicer):
     """Signing keys over gRPC."""
 
-    def __init__(self, keys: Keys, issuer: str, jwks_max_age: int, clock: Callable[[], Millis]) -> None:
+    def __init__(self, keys: Keys, issuer: str, jwks_max_age: Callable[[], int], clock: Callable[[], Millis]) -> None:
         self._keys = keys
         self._issuer = issuer
         self._jwks_max_age = jwks_max_age
@@ -45,7 +45,7 @@ class KeyServicer(key_pb2_grpc.KeyServiceServicer):
         return key_pb2.GetJsonWebKeySetResponse(
             keys=[key_pb2.JsonWebKey(**jwk) for jwk in key_set.keys],
             json=key_set.body.decode(),
-            max_age=Duration(seconds=self._keys.max_age(self._jwks_max_age, self._clock())),
+            max_age=Duration(seconds=self._jwks_max_age()),
             issuer=self._issuer,
         )
 

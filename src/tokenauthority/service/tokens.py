@@ -9,7 +9,7 @@ from tokenauthority.domain.errors import InvalidRequestError, PermissionDeniedEr
 from tokenauthority.domain.ids import MAX_SESSION_ID
 from tokenauthority.domain.revocation import TargetKind
 from tokenauthority.domain.token import MAX_BATCH, MAX_SUBJECT
-from tokenauthority.service import mapping
+from tokenauthority.service import mapping, revocation_mapping
 from tokenauthority.service.context import Context
 from tokenauthority.v1 import token_pb2, token_pb2_grpc
 
@@ -131,11 +131,11 @@ class TokenServicer(token_pb2_grpc.TokenServiceServicer):
         """See the contract."""
         record, grant, now = audit_record(), current_caller().grant, self._clock()
         record.ask(project_id=request.project_id, session_id=request.session_id)
-        revocation = await self._revoke.revoke(mapping.revoke_request(request), grant, now)
+        revocation = await self._revoke.revoke(revocation_mapping.revoke_request(request), grant, now)
         record.project_id, record.object_id = revocation.project_id, revocation.revocation_id
-        record.comment = revocation.comment
+        record.comment = request.comment
         _note_target(revocation)
-        return token_pb2.RevokeTokensResponse(revocation=mapping.revocation_message(revocation))
+        return token_pb2.RevokeTokensResponse(revocation=revocation_mapping.revocation_message(revocation))
 
     async def WatchRevocations(
         self, request: token_pb2.WatchRevocationsRequest, context: Context
@@ -145,7 +145,7 @@ class TokenServicer(token_pb2_grpc.TokenServiceServicer):
         if len(request.project_ids) == 1:
             audit_record().project_id = request.project_ids[0]
         async for news in self._watch.follow(projects, request.resume_token):
-            yield mapping.news_message(news, self._clock())
+            yield revocation_mapping.news_message(news, self._clock())
 
 
 def _note_wanted(wanted: TokenRequest) -> None:

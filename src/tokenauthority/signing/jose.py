@@ -9,7 +9,7 @@ from __future__ import annotations
 import binascii
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Protocol
 
 import attrs
 import msgspec
@@ -84,7 +84,20 @@ class CompactJws:
         )
 
 
-class Signer:
+class Signer(Protocol):
+    """What signs compact tokens under one header, wherever its key is.
+
+    One whose key is elsewhere blocks until it has answered, so it is asked in a thread, and raises `KeyProviderError`.
+    """
+
+    def sign(self, payload_json: bytes) -> tuple[str, bytes]:
+        """The compact token that claims *payload_json*, and its signature."""
+
+    def sign_claims(self, payload_json: bytes) -> str:
+        """The compact token that claims *payload_json*."""
+
+
+class LocalSigner:
     """A private or shared key with its JOSE header, prepared once: a token costs little but its signature.
 
     *algorithm* is `HS256` for bytes, else what the key is for; *header* lacks nothing (`alg`, `typ`, `kid`).

@@ -42,6 +42,10 @@ _CURVES: Final = {
     ("OKP", "Ed25519"): "EdDSA",
 }
 _RSA: Final = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
+_ROCA_PRIMES: Final = tuple(p for p in range(3, 168) if all(p % q for q in range(2, p)))
+_ROCA_RESIDUES: Final = {p: frozenset(pow(65_537, power, p) for power in range(p - 1)) for p in _ROCA_PRIMES}
+"""What the modulus of a key made by a broken chip leaves, divided by each small prime (CVE-2017-15361)."""
+
 _SECRET_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 
@@ -127,7 +131,7 @@ def _may_verify(key_ops: Json) -> bool:
 
 
 def _is_strong(key: RSAPublicKey) -> bool:
-    exponent = key.public_numbers().e
-    return (
-        MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS and exponent % 2 == 1 and _MIN_EXPONENT <= exponent < _MAX_EXPONENT
-    )
+    numbers = key.public_numbers()
+    exponent_is_usual = numbers.e % 2 == 1 and _MIN_EXPONENT <= numbers.e < _MAX_EXPONENT
+    can_be_factored = all(numbers.n % prime in left for prime, left in _ROCA_RESIDUES.items())
+    return MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS and exponent_is_usual and not can_be_factored

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import attrs
@@ -17,11 +18,12 @@ from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.project import is_secret
 from tokenauthority.domain.token import TokenFormat
 from tokenauthority.signing.codec import Unverified, key_unknown
-from tokenauthority.signing.jose import Signer, Verifier, encode_segment
+from tokenauthority.signing.jose import LocalSigner, Signer, Verifier, encode_segment
 from tokenauthority.signing.private_keys import (
     PrivateKey,
     PublicKey,
     checked,
+    checked_public,
     checked_rsa,
     generate,
     load_der,
@@ -72,7 +74,7 @@ class ProjectSecret:
 
     @signer.default
     def _prepared_signer(self) -> Signer:
-        return Signer("HS256", self.hmac_key, {"alg": "HS256", "typ": "JWT"})
+        return LocalSigner("HS256", self.hmac_key, {"alg": "HS256", "typ": "JWT"})
 
     @verifier.default
     def _prepared_verifier(self) -> Verifier:
@@ -95,7 +97,7 @@ class VonageKey:
 
     @signer.default
     def _prepared_signer(self) -> Signer:
-        return Signer("RS256", self.private_key, {"alg": "RS256", "typ": "JWT"})
+        return LocalSigner("RS256", self.private_key, {"alg": "RS256", "typ": "JWT"})
 
     @verifier.default
     def _prepared_verifier(self) -> Verifier:
@@ -157,13 +159,22 @@ class VerifyingKey:
 
 @attrs.frozen
 class SigningKey:
-    """A key of the authority itself. `key_id` is the thumbprint of its public half (RFC 7638)."""
+    """A key of the authority itself. `key_id` is the thumbprint of its public half (RFC 7638).
+
+    One that is `remote` signs elsewhere: its signer blocks, and must not be asked on the event loop.
+    """
 
     key_id: str
     algorithm: Algorithm
     public: VerifyingKey = attrs.field(repr=False)
+    public_key: PublicKey = attrs.field(repr=False, eq=False)
     signer: Signer = attrs.field(repr=False, eq=False)
-    private_key: PrivateKey = attrs.field(repr=False, eq=False)
+    _private_key: PrivateKey | None = attrs.field(repr=False, eq=False)
+    remote: bool = attrs.field(init=False, eq=False)
+
+    @remote.default
+    def _lives_elsewhere(self) -> bool:
+        return self._private_key is None
 
     @classmethod
     def generate(cls, algorithm: Algorithm) -> SigningKey:
@@ -187,13 +198,37 @@ class SigningKey:
             ValueError: the one is not for the other.
         """
         key = checked(algorithm, private_key)
-        public = _public_half(algorithm, key.public_key())
-        header = {"alg": algorithm.value, "typ": SESSION_JWT_TYPE, "kid": public.key_id}
-        return cls(public.key_id, algorithm, public, Signer(algorithm, key, header), key)
+        public_key = key.public_key()
+        public = _public_half(algorithm, public_key)
+        return cls(public.key_id, algorithm, public, public_key, LocalSigner(algorithm, key, _header(public)), key)
+
+    @classmethod
+    def located(
+        cls, algorithm: Algorithm, public_key: object, signer_of: Callable[[str, Mapping[str, str]], Signer]
+    ) -> SigningKey:
+        """A key whose private half is elsewhere: *signer_of* makes its signer of the key's id and JOSE header.
+
+        Raises:
+            ValueError: *public_key* is none for *algorithm*.
+        """
+        checked_key = checked_public(algorithm, public_key)
+        public = _public_half(algorithm, checked_key)
+        return cls(public.key_id, algorithm, public, checked_key, signer_of(public.key_id, _header(public)), None)
+
+    @property
+    def private_key(self) -> PrivateKey:
+        """The private half. LookupError where the key is remote."""
+        if self._private_key is None:
+            raise LookupError(f"the private half of signing key {self.key_id} lives elsewhere")
+        return self._private_key
 
     def to_der(self) -> bytes:
-        """The private key as unencrypted PKCS#8 DER, to be sealed."""
+        """The private key as unencrypted PKCS#8 DER, to be sealed. LookupError where the key is remote."""
         return to_der(self.private_key)
+
+
+def _header(public: VerifyingKey) -> dict[str, str]:
+    return {"alg": public.algorithm.value, "typ": SESSION_JWT_TYPE, "kid": public.key_id}
 
 
 def _public_half(algorithm: Algorithm, key: PublicKey) -> VerifyingKey:

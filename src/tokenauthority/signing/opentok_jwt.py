@@ -13,7 +13,7 @@ import msgspec
 
 from tokenauthority.domain.ids import is_project_id
 from tokenauthority.domain.token import TokenClaims, TokenFormat
-from tokenauthority.signing.claims import Json, numeric_date, optional_text, require, text, text_list
+from tokenauthority.signing.claims import Json, not_before, numeric_date, optional_text, require, text, text_list
 from tokenauthority.signing.codec import (
     CONNECT_SCOPE,
     Encoded,
@@ -88,6 +88,7 @@ def read(jws: CompactJws) -> Unverified:
         token_id=jws.signature.hex(),
         data=optional_text(payload, "connection_data"),
         initial_layout_class_list=layout_classes(payload),
+        not_before=not_before(payload),
     )
     return jws.unverified(TokenFormat.OPENTOK_JWT, claims)
 

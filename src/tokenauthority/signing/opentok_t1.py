@@ -40,6 +40,9 @@ from tokenauthority.signing.keys import ProjectKeys, ProjectSecret
 PREFIX: Final = "T1=="
 ALGORITHM: Final = "HMAC-SHA1"
 
+MAX_FIELDS: Final = 32
+"""Of the part before the first `:`, and of the one after it. The most that an official SDK writes are 8."""
+
 _LAYOUT: Final = "initial_layout_class_list"
 _UNRESERVED: Final = re.compile(r"[A-Za-z0-9_.~-]+", re.ASCII)
 _SIGNATURE: Final = re.compile(r"[0-9a-f]{40}", re.ASCII)
@@ -156,10 +159,13 @@ def _decode(text: bytes) -> bytes:
 
 
 def _fields(query: bytes) -> dict[str, str]:
-    """The fields of *query*, none twice; names and values are unescaped, `+` being a space."""
+    """The fields of *query*, at most 32, none twice; names and values are unescaped, `+` being a space."""
     fields: dict[str, str] = {}
     try:
-        for part in query.decode("utf-8").split("&"):
+        parts = query.decode("utf-8").split("&", MAX_FIELDS)
+        if len(parts) > MAX_FIELDS:
+            raise malformed(f"the T1 token has more than {MAX_FIELDS} fields")
+        for part in parts:
             name, equals, value = part.partition("=")
             # Java and .NET write layout classes raw, in which a % may stand for itself.
             if not equals or (name != _LAYOUT and _BAD_ESCAPE.search(part)):

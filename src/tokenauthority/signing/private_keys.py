@@ -10,7 +10,9 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
     load_der_private_key,
+    load_der_public_key,
     load_pem_private_key,
 )
 
@@ -81,6 +83,40 @@ def load_der(der: bytes) -> object:
 def to_der(key: PrivateKey) -> bytes:
     """*key* as unencrypted PKCS#8 DER, to be sealed."""
     return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
+
+def load_public_der(der: bytes) -> object:
+    """The public key that `to_public_der` wrote.
+
+    Raises:
+        ValueError: *der* is none.
+    """
+    try:
+        return load_der_public_key(der)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise ValueError("the stored public key cannot be read") from None
+
+
+def to_public_der(key: PublicKey) -> bytes:
+    """*key* as SubjectPublicKeyInfo in DER."""
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def checked_public(algorithm: Algorithm, key: object) -> PublicKey:
+    """*key*, which must be the public half of one for *algorithm*.
+
+    Raises:
+        ValueError: it is not.
+    """
+    match algorithm, key:
+        case Algorithm.ES256, ec.EllipticCurvePublicKey(curve=ec.SECP256R1()):
+            return key
+        case Algorithm.EDDSA, ed25519.Ed25519PublicKey():
+            return key
+        case Algorithm.RS256, rsa.RSAPublicKey():
+            if MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS and key.public_numbers().e >= _PUBLIC_EXPONENT:
+                return key
+    raise ValueError(f"the public key is not one for {algorithm}")
 
 
 def checked(algorithm: Algorithm, key: object) -> PrivateKey:

@@ -24,9 +24,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 MASTER_KEY_BYTES: Final = 32
 
+HEADER_BYTES: Final = 9
+"""The first bytes of an envelope: they say under which master key it is; see `sealed_under`."""
+
 _VERSION: Final = b"\x01"
-_KEY_ID_BYTES: Final = 8
-_HEADER_BYTES: Final = 1 + _KEY_ID_BYTES
+_KEY_ID_BYTES: Final = HEADER_BYTES - len(_VERSION)
 _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
 _KEY_ID_LABEL: Final = b"tokenauthority master key id\x00"
@@ -118,6 +120,11 @@ class Sealer:
         self._first = master_keys[0]
         self._by_id = {key.id_bytes: key for key in master_keys}
 
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """The ids of its master keys, that of the one that it seals with first."""
+        return tuple(key.key_id for key in self._by_id.values())
+
     def seal(self, plaintext: bytes, *, purpose: str, object_id: str) -> bytes:
         """The envelope of *plaintext*, which opens only for the same *purpose* and *object_id*."""
         header = _VERSION + self._first.id_bytes
@@ -132,7 +139,7 @@ class Sealer:
             SealBrokenError: the envelope is under a master key that this sealer does not have, or it is
                 damaged or another object's.
         """
-        header, rest = sealed[:_HEADER_BYTES], sealed[_HEADER_BYTES:]
+        header, rest = sealed[:HEADER_BYTES], sealed[HEADER_BYTES:]
         nonce, ciphertext = rest[:_NONCE_BYTES], rest[_NONCE_BYTES:]
         if header[:1] != _VERSION or len(ciphertext) < _TAG_BYTES:
             raise _damaged(purpose, object_id)
@@ -151,7 +158,14 @@ class Sealer:
 
     def is_current(self, sealed: bytes) -> bool:
         """Whether *sealed* is under the master key that this sealer seals with; if not, seal it again."""
-        return sealed[:_HEADER_BYTES] == _VERSION + self._first.id_bytes
+        return sealed[:HEADER_BYTES] == _VERSION + self._first.id_bytes
+
+
+def sealed_under(header: bytes) -> str | None:
+    """The id of the master key that the first bytes of an envelope name; None where they are no envelope's."""
+    if len(header) < HEADER_BYTES or header[: len(_VERSION)] != _VERSION:
+        return None
+    return header[len(_VERSION) : HEADER_BYTES].hex()
 
 
 def _associated(header: bytes, purpose: str, object_id: str) -> bytes:

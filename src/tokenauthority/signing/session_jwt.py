@@ -11,6 +11,7 @@ from tokenauthority.domain.role import Permission
 from tokenauthority.domain.token import MAX_SUBJECT, TokenClaims, TokenFormat
 from tokenauthority.signing.claims import (
     Json,
+    not_before,
     numeric_date,
     optional_text,
     require,
@@ -91,6 +92,7 @@ def read(jws: CompactJws) -> Unverified:
         initial_layout_class_list=(
             text_list(payload, "initial_layout_class_list") if "initial_layout_class_list" in payload else ()
         ),
+        not_before=not_before(payload),
     )
     return jws.unverified(TokenFormat.SESSION_JWT, claims, short_text(jws.header, "kid", MAX_KEY_ID))
 

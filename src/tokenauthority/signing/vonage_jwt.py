@@ -13,7 +13,7 @@ import msgspec
 from tokenauthority.domain.ids import is_uuid
 from tokenauthority.domain.role import DEFAULT_ROLE
 from tokenauthority.domain.token import TokenClaims, TokenFormat
-from tokenauthority.signing.claims import Json, numeric_date, optional_text, require, short_text, text
+from tokenauthority.signing.claims import Json, not_before, numeric_date, optional_text, require, short_text, text
 from tokenauthority.signing.codec import (
     CONNECT_SCOPE,
     MAX_TOKEN_ID,
@@ -94,6 +94,7 @@ def read(jws: CompactJws) -> Unverified:
         # Ruby's SDK writes `data`.
         data=optional_text(payload, "connection_data" if "connection_data" in payload else "data"),
         initial_layout_class_list=layout_classes(payload),
+        not_before=not_before(payload),
     )
     return jws.unverified(TokenFormat.VONAGE_JWT, claims)
 

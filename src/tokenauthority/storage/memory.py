@@ -15,7 +15,8 @@ from tokenauthority.domain.project import Credential, Project
 from tokenauthority.domain.revocation import Revocation, SessionEnd
 from tokenauthority.domain.revoked import oldest_kept
 from tokenauthority.domain.role import MAX_ROLES, Role
-from tokenauthority.storage import refusals
+from tokenauthority.domain.sealed import SealedKind
+from tokenauthority.storage import memory_sealed, refusals
 from tokenauthority.storage.store import KEPT_CHANGES, REPEAT_PERIOD
 
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from tokenauthority.domain.key import StoredKey
-    from tokenauthority.domain.revocation import Event
+    from tokenauthority.domain.revocation import Event, RevokedTarget
+    from tokenauthority.domain.sealed import SealedBlob, SealedCount
     from tokenauthority.domain.session import RepeatKey, Session, SessionState
     from tokenauthority.domain.times import Millis
 
@@ -184,6 +186,11 @@ class MemoryStore:
         live = (r for r in self._revocations.values() if not _is_over(r, now) and r.revocation_id > after)
         return sorted(live, key=lambda r: r.revocation_id)[:limit]
 
+    async def list_revoked(self, *, after: str, limit: int, now: Millis) -> Sequence[RevokedTarget]:
+        """The same as plain tuples."""
+        page = await self.list_revocations(after=after, limit=limit, now=now)
+        return [(r.revocation_id, r.project_id, r.kind.value, r.target, r.issued_before) for r in page]
+
     async def list_session_ends(self, *, since: Millis, after: tuple[Millis, str], limit: int) -> Sequence[SessionEnd]:
         """A page of ended sessions."""
         ends = [SessionEnd.of(s) for s in self._sessions.values() if s.end_time is not None and s.end_time >= since]
@@ -209,6 +216,19 @@ class MemoryStore:
         if cursor != Cursor() and cursor not in (change.cursor for change in self._changes):
             raise HistoryLostError
         return [change for change in self._changes if change.sequence > cursor.sequence][:limit]
+
+    async def count_sealed(self, length: int) -> Sequence[SealedCount]:
+        """How many owners have envelopes with which first bytes."""
+        return memory_sealed.counted(memory_sealed.sealed_in(self._keys, self._projects, SealedKind), length)
+
+    async def list_sealed(self, kind: SealedKind, *, after: tuple[str, str], limit: int) -> Sequence[SealedBlob]:
+        """A page of envelopes by owner and id."""
+        found = memory_sealed.sealed_in(self._keys, self._projects, (kind,))
+        return [blob for blob in found if (blob.owner, blob.object_id) > after][:limit]
+
+    async def replace_sealed(self, changes: Sequence[tuple[SealedBlob, bytes]]) -> int:
+        """Put new envelopes in the place of those that are as they were."""
+        return sum(memory_sealed.replace(self._keys, self._projects, blob, new) for blob, new in changes)
 
     async def prune(self, now: Millis) -> int:
         """Forget what has no use any more."""

@@ -120,8 +120,9 @@ signing_keys: Final = sa.Table(
     sa.Column("sign_until", sa.BigInteger, nullable=True),
     sa.Column("retire_time", sa.BigInteger, nullable=True),
     sa.Column("expire_time", sa.BigInteger, nullable=True),
-    sa.Column("location", _Id, nullable=False, server_default=""),
     sa.Column("sealed", sa.LargeBinary, nullable=False),
+    # Empty: the private key is what is sealed. Else the URI of where it lives, and the public key is.
+    sa.Column("location", _Id, nullable=False, server_default=""),
 )
 
 _only_active: Final = sa.text("state = 'active'")
@@ -146,6 +147,8 @@ revocations: Final = sa.Table(
     sa.Column("create_time", sa.BigInteger, nullable=False),
     sa.UniqueConstraint("project_id", "kind", "target"),
     sa.Index("ix_revocations_issued_before", "issued_before"),
+    # A server that starts reads them all in the order of their ids: so SQLite keeps the rows in that order.
+    sqlite_with_rowid=False,
 )
 
 changes: Final = sa.Table(

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tokenauthority.storage import sql_changes, sql_keys, sql_projects, sql_revocations, sql_roles, sql_sessions
+from tokenauthority.storage import (
+    sql_changes,
+    sql_keys,
+    sql_projects,
+    sql_revocations,
+    sql_roles,
+    sql_sealed,
+    sql_sessions,
+)
 from tokenauthority.storage.store import KEPT_CHANGES
 
 
@@ -20,8 +28,9 @@ if TYPE_CHECKING:
     from tokenauthority.domain.change import Change, Cursor
     from tokenauthority.domain.key import StoredKey
     from tokenauthority.domain.project import Credential, Project
-    from tokenauthority.domain.revocation import Event, Revocation, SessionEnd
+    from tokenauthority.domain.revocation import Event, Revocation, RevokedTarget, SessionEnd
     from tokenauthority.domain.role import Role
+    from tokenauthority.domain.sealed import SealedBlob, SealedCount, SealedKind
     from tokenauthority.domain.session import RepeatKey, Session, SessionState
     from tokenauthority.domain.times import Millis
     from tokenauthority.storage.database import Database
@@ -117,6 +126,10 @@ class SqlStore:
         """A page of the revocations in force."""
         return await self._database.read(lambda c: sql_revocations.list_revocations(c, after, limit, now))
 
+    async def list_revoked(self, *, after: str, limit: int, now: Millis) -> Sequence[RevokedTarget]:
+        """The same as plain tuples."""
+        return await self._database.read(lambda c: sql_revocations.list_revoked(c, after, limit, now))
+
     async def list_session_ends(self, *, since: Millis, after: tuple[Millis, str], limit: int) -> Sequence[SessionEnd]:
         """A page of ended sessions."""
         return await self._database.read(lambda c: sql_revocations.list_session_ends(c, since, after, limit))
@@ -132,6 +145,18 @@ class SqlStore:
     async def changes_after(self, cursor: Cursor, limit: int) -> Sequence[Change]:
         """A page of changes in order."""
         return await self._database.read_point(lambda c: sql_changes.changes_after(c, cursor, limit))
+
+    async def count_sealed(self, length: int) -> Sequence[SealedCount]:
+        """How many owners have envelopes with which first bytes."""
+        return await self._database.read(lambda c: sql_sealed.count_sealed(c, length))
+
+    async def list_sealed(self, kind: SealedKind, *, after: tuple[str, str], limit: int) -> Sequence[SealedBlob]:
+        """A page of envelopes by owner and id."""
+        return await self._database.read(lambda c: sql_sealed.list_sealed(c, kind, after, limit))
+
+    async def replace_sealed(self, changes: Sequence[tuple[SealedBlob, bytes]]) -> int:
+        """Put new envelopes in the place of those that are as they were."""
+        return await self._database.write(lambda c: sql_sealed.replace_sealed(c, changes))
 
     async def prune(self, now: Millis) -> int:
         """Forget what has no use any more, some at a time so that no other writer waits long."""

@@ -54,8 +54,8 @@ def list_keys(connection: sa.Connection) -> Sequence[StoredKey]:
             sign_until=row["sign_until"],
             retire_time=row["retire_time"],
             expire_time=row["expire_time"],
-            location=row["location"],
             sealed=row["sealed"],
+            location=row["location"],
         )
         for row in connection.execute(_NEWEST_FIRST).mappings().all()
     ]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from tokenauthority.domain.change import Change
-    from tokenauthority.domain.revocation import Event
+    from tokenauthority.domain.revocation import Event, RevokedTarget
     from tokenauthority.domain.times import Millis, Seconds
 
 
@@ -30,11 +30,15 @@ _OF_TARGET: Final = sa.select(*_COLUMNS).where(
     revocations.c.kind == sa.bindparam("kind"),
     revocations.c.target == sa.bindparam("target"),
 )
-_PAGE: Final = (
-    sa.select(*_COLUMNS)
+_IN_FORCE: Final = (
+    sa.select(revocations.c.revocation_id)
     .where(revocations.c.revocation_id > sa.bindparam("after"), revocations.c.issued_before >= sa.bindparam("since"))
     .order_by(revocations.c.revocation_id)
     .limit(sa.bindparam("page", type_=sa.BigInteger))
+)
+_PAGE: Final = _IN_FORCE.with_only_columns(*_COLUMNS)
+_TARGETS: Final = _IN_FORCE.with_only_columns(
+    *(revocations.c[f] for f in ("revocation_id", "project_id", "kind", "target", "issued_before"))
 )
 _ENDS: Final = sa.select(sessions.c.session_id, sessions.c.project_id, sessions.c.end_time)
 
@@ -66,6 +70,14 @@ def list_revocations(connection: sa.Connection, after: str, limit: int, now: Mil
     """A page of the revocations in force, by id."""
     page = {"after": after, "since": oldest_kept(now), "page": limit}
     return [_revocation(row) for row in connection.execute(_PAGE, page)]
+
+
+def list_revoked(connection: sa.Connection, after: str, limit: int, now: Millis) -> Sequence[RevokedTarget]:
+    """The same as plain tuples."""
+    page = {"after": after, "since": oldest_kept(now), "page": limit}
+    rows = connection.execute(_TARGETS, page)
+    # What SQLAlchemy gives is no tuple.
+    return [(known, project, kind, target, moment) for known, project, kind, target, moment in rows]
 
 
 def list_session_ends(

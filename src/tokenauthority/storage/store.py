@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from tokenauthority.domain.change import Change, Cursor
     from tokenauthority.domain.key import StoredKey
     from tokenauthority.domain.project import Credential, Project
-    from tokenauthority.domain.revocation import Event, Revocation, SessionEnd
+    from tokenauthority.domain.revocation import Event, Revocation, RevokedTarget, SessionEnd
     from tokenauthority.domain.role import Role
+    from tokenauthority.domain.sealed import SealedBlob, SealedCount, SealedKind
     from tokenauthority.domain.session import RepeatKey, Session, SessionState
 
 
@@ -154,6 +155,9 @@ class Store(Protocol):
     async def list_revocations(self, *, after: str, limit: int, now: Millis) -> Sequence[Revocation]:
         """At most *limit* revocations that can still cover a token, with an id above *after*, in that order."""
 
+    async def list_revoked(self, *, after: str, limit: int, now: Millis) -> Sequence[RevokedTarget]:
+        """The same as plain tuples without comments, for who reads them all."""
+
     async def list_session_ends(self, *, since: Millis, after: tuple[Millis, str], limit: int) -> Sequence[SessionEnd]:
         """At most *limit* sessions that ended at *since* or later and follow *after*, by end time and id."""
 
@@ -168,6 +172,18 @@ class Store(Protocol):
 
         Raises:
             HistoryLostError: the change before *cursor* is not there any more, or is another one.
+        """
+
+    async def count_sealed(self, length: int) -> Sequence[SealedCount]:
+        """The different first *length* bytes of all envelopes by kind, each with its signing keys or projects."""
+
+    async def list_sealed(self, kind: SealedKind, *, after: tuple[str, str], limit: int) -> Sequence[SealedBlob]:
+        """At most *limit* envelopes of a kind above *after* (owner and id; empty at first), in the order of both."""
+
+    async def replace_sealed(self, changes: Sequence[tuple[SealedBlob, bytes]]) -> int:
+        """Put a new envelope in the place of each one that is still there as it was; how many were.
+
+        It holds the same, so no cache becomes untrue by it and no change is appended.
         """
 
     async def prune(self, now: Millis) -> int:

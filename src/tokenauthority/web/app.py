@@ -1,4 +1,4 @@
-"""The HTTP routes: JWKS, liveness, readiness and metrics."""
+"""The HTTP routes: JWKS and its discovery, liveness, readiness and metrics."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from tokenauthority.web.discovery import DISCOVERY_PATH, JWKS_PATH, Discovery, prefixes
+
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,12 +19,12 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 
-class PublishedKeys(Protocol):
-    """A JWKS as it is published."""
+class Published(Protocol):
+    """A document for everyone."""
 
     @property
     def body(self) -> bytes:
-        """RFC 7517 JSON."""
+        """JSON."""
 
     @property
     def etag(self) -> str:
@@ -32,8 +34,11 @@ class PublishedKeys(Protocol):
 class Source(Protocol):
     """What the HTTP face shows."""
 
-    def key_set(self) -> PublishedKeys:
-        """The public keys now."""
+    def key_set(self) -> Published:
+        """The public keys now (RFC 7517)."""
+
+    def jwks_max_age(self) -> int:
+        """Seconds for which they may be cached from now on; 0: not at all."""
 
     async def readiness(self) -> Mapping[str, str]:
         """What keeps the server from being ready, by part; empty when it is."""
@@ -42,18 +47,15 @@ class Source(Protocol):
         """What somebody should look at though the server may be ready, by part."""
 
 
-def make_app(source: Source, registry: CollectorRegistry, jwks_max_age: int) -> Starlette:
-    """The application. *jwks_max_age* is in seconds."""
+def make_app(source: Source, registry: CollectorRegistry, issuer: str) -> Starlette:
+    """The application. *issuer* is the URL under which the server is reached, as tokens name it."""
+    discovery = Discovery.of(issuer)
 
     async def jwks(request: Request) -> Response:
-        published = source.key_set()
-        headers = {"cache-control": f"public, max-age={jwks_max_age}", "etag": published.etag}
-        asked = request.headers.get("if-none-match", "")
-        if any(tag.strip().removeprefix("W/") in {published.etag, "*"} for tag in asked.split(",")):
-            return Response(status_code=304, headers=headers)
-        # Browsers may read it too: the keys are public and the answer is the same for everyone.
-        headers["access-control-allow-origin"] = "*"
-        return Response(published.body, media_type="application/json", headers=headers)
+        return _published(request, source.key_set(), source.jwks_max_age())
+
+    async def configuration(request: Request) -> Response:
+        return _published(request, discovery, source.jwks_max_age())
 
     async def livez(_: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -68,9 +70,23 @@ def make_app(source: Source, registry: CollectorRegistry, jwks_max_age: int) -> 
 
     return Starlette(
         routes=[
-            Route("/.well-known/jwks.json", jwks),
+            *(Route(prefix + JWKS_PATH, jwks) for prefix in prefixes(issuer)),
+            *(Route(prefix + DISCOVERY_PATH, configuration) for prefix in prefixes(issuer)),
             Route("/livez", livez),
             Route("/readyz", readyz),
             Route("/metrics", metrics),
         ]
     )
+
+
+def _published(request: Request, document: Published, max_age: int) -> Response:
+    headers = {
+        "cache-control": f"public, max-age={max_age}" if max_age > 0 else "no-cache",
+        "etag": document.etag,
+        # Browsers may read it too: it is public and the same for everyone.
+        "access-control-allow-origin": "*",
+    }
+    asked = request.headers.get("if-none-match", "")
+    if any(tag.strip().removeprefix("W/") in {document.etag, "*"} for tag in asked.split(",")):
+        return Response(status_code=304, headers=headers)
+    return Response(document.body, media_type="application/json", headers=headers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 
 from typing import Final
 
@@ -17,15 +18,19 @@ down_revision: Final = "0001"
 
 _ID: Final = sa.Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
 _SEQUENCE: Final = sa.BigInteger().with_variant(sa.Integer, "sqlite")
-_KEY_LIFE: Final = 37 * 24 * 60 * 60 * 1000
+_DAY: Final = 24 * 60 * 60 * 1000
+_KEY_LIFE: Final = 37 * _DAY
 """Milliseconds. What keys of the first schema signed without an end get as one."""
+
+_GRACE: Final = 7 * _DAY
+"""Milliseconds. How long one that is older than that goes on: the next has to be published before it signs."""
 
 
 def upgrade() -> None:
     """Add what rotation and revocation need."""
     op.add_column("signing_keys", sa.Column("sign_until", sa.BigInteger(), nullable=True))
     op.add_column("signing_keys", sa.Column("location", _ID, nullable=False, server_default=""))
-    op.execute(f"UPDATE signing_keys SET sign_until = activate_time + {_KEY_LIFE}")  # noqa: S608 - a number of ours
+    _end_keys()
     has_ended = sa.text("end_time IS NOT NULL")
     op.create_index(
         "ix_sessions_end",
@@ -46,9 +51,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("revocation_id", name="pk_revocations"),
         sa.UniqueConstraint("project_id", "kind", "target", name="uq_revocations_project_id"),
         sa.ForeignKeyConstraint(["project_id"], ["projects.project_id"], name="fk_revocations_projects"),
+        sqlite_with_rowid=False,
     )
     op.create_index("ix_revocations_issued_before", "revocations", ["issued_before"])
     _number_changes_anew()
+
+
+def _end_keys() -> None:
+    connection = op.get_bind()
+    life = sa.text("UPDATE signing_keys SET sign_until = activate_time + :life")
+    connection.execute(life, {"life": _KEY_LIFE})
+    grace = sa.text("UPDATE signing_keys SET sign_until = :soonest WHERE state = 'active' AND sign_until < :soonest")
+    connection.execute(grace, {"soonest": time.time_ns() // 1_000_000 + _GRACE})
 
 
 def _number_changes_anew() -> None:

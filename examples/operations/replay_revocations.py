@@ -1,0 +1,85 @@
+"""Takes back once more what an audit log says was taken back, for a store that was restored from a backup.
+
+It reads what `tokenauthority audit show --json` prints, and calls the authority that the environment names, with a key
+for all projects that has the actions tokens.revoke, sessions.end, keys.manage and projects.rotate. It prints what it
+did, and exits with 1 where something could not be done. To run it twice does no harm. docs/revocation.md has more.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from typing import TypedDict
+
+from tokenauthority.client import Authority, AuthorityError, NotFound, translated_errors
+from tokenauthority.v1 import key_pb2, project_pb2
+
+
+class Record(TypedDict, total=False):
+    """What is needed of a line of the log; what there is not is left out of it."""
+
+    time: str
+    method: str
+    code: str
+    project_id: str
+    session_id: str
+    subject: str
+    token_ids: list[str]
+    changes: list[str]
+    object_id: str
+    key_id: str
+    comment: str
+
+
+METHODS = {"RevokeTokens", "EndSession", "RevokeSigningKey", "RetireProjectSecret"}
+
+
+def replay(authority: Authority, method: str, record: Record) -> None:
+    """Do once more what *record* says was done."""
+    comment = record.get("comment", "")
+    match method:
+        case "RevokeTokens" if "token_ids" in record:
+            (token_id,) = record["token_ids"]
+            authority.revoke_tokens(token_id=token_id, project_id=record["project_id"], comment=comment)
+        case "RevokeTokens":
+            (change,) = record["changes"]
+            moment = int(change.removeprefix("issued_before="))
+            if "session_id" in record:
+                authority.revoke_tokens(session_id=record["session_id"], issued_before=moment, comment=comment)
+            else:
+                subject, project_id = record["subject"], record["project_id"]
+                authority.revoke_tokens(subject=subject, project_id=project_id, issued_before=moment, comment=comment)
+        case "EndSession":
+            authority.end_session(record["session_id"])
+        case "RevokeSigningKey":
+            key = key_pb2.RevokeSigningKeyRequest(key_id=record["key_id"], comment=comment)
+            authority.keys.RevokeSigningKey(key)
+        case "RetireProjectSecret":
+            authority.projects.RetireProjectSecret(
+                project_pb2.RetireProjectSecretRequest(project_id=record["project_id"], secret_id=record["object_id"])
+            )
+
+
+def main() -> int:
+    """Replay standard input; the exit status."""
+    records: list[Record] = json.load(sys.stdin)
+    status = 0
+    with Authority.from_environment() as authority:
+        for record in records:
+            method = record.get("method", "").rpartition("/")[2]
+            if method not in METHODS or record["code"] != "OK":
+                continue
+            try:
+                with translated_errors():
+                    replay(authority, method, record)
+                outcome = "done"
+            except NotFound as error:
+                outcome = f"not needed, what was made after the backup is gone: {error}"
+            except AuthorityError as error:
+                outcome, status = f"NOT DONE: {error}", 1
+            print(record["time"], method, outcome)
+    return status
+
+
+sys.exit(main())

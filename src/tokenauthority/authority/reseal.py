@@ -1,0 +1,162 @@
+"""Changes the master key of a store under way: seals everything under the first of the master keys, and opens it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from tokenauthority.domain.sealed import SealedKind
+from tokenauthority.signing.sealing import HEADER_BYTES, SealBrokenError, sealed_under
+
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from tokenauthority.authority.vault import Vault
+    from tokenauthority.domain.sealed import SealedBlob, SealedCount
+    from tokenauthority.storage.store import Store
+
+
+_PAGE: Final = 100
+_PAUSE: Final = 0.02
+"""Seconds between two pages: the servers of the store write too, and each page takes their turn."""
+
+_PASSES: Final = 10
+_SHOWN: Final = 10
+
+_NOUNS: Final = {SealedKind.SIGNING_KEY: "signing key", SealedKind.PROJECT_CREDENTIAL: "project"}
+
+
+class MasterKeyMissingError(Exception):
+    """The store holds what none of the master keys opens. `problems` has one line for each master key it names."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
+
+
+class ResealError(Exception):
+    """Not everything is under the master key. Everything that opens is, or is where a server sealed it since."""
+
+
+@attrs.frozen(kw_only=True)
+class Resealed:
+    """What was done: how many envelopes of each kind are new, and how many were under the master key before."""
+
+    master_key_id: str
+    signing_keys: int
+    project_credentials: int
+    already: int
+
+
+@attrs.define
+class _Pass:
+    """One look at every envelope."""
+
+    looked_at: int = 0
+    outdated: int = 0
+    replaced: Counter[SealedKind] = attrs.Factory(Counter)
+    broken: list[str] = attrs.Factory(list)
+
+
+async def require_master_keys(store: Store, vault: Vault) -> None:
+    """Return if everything in the store names one of the master keys. It opens nothing, so it costs one scan.
+
+    Raises:
+        MasterKeyMissingError: something names another one.
+        UnavailableError: the store cannot be read.
+    """
+    missing: dict[str | None, list[SealedCount]] = {}
+    for count in await store.count_sealed(HEADER_BYTES):
+        master_key_id = sealed_under(count.prefix)
+        if master_key_id not in vault.master_key_ids:
+            missing.setdefault(master_key_id, []).append(count)
+    if missing:
+        given = " and ".join(vault.master_key_ids)
+        shown = [_missing(key_id, counts, given) for key_id, counts in list(missing.items())[:_SHOWN]]
+        raise MasterKeyMissingError(shown)
+
+
+async def reseal(store: Store, vault: Vault, *, page: int = _PAGE, pause: float = _PAUSE) -> Resealed:
+    """Seal everything in the store under the first master key, and look at all of it again until nothing is left.
+
+    Servers may run, and a run that was cut off may be repeated: each envelope is replaced as long as it is as it was
+    read, *page* of them in one transaction, with *pause* seconds between two pages.
+
+    Raises:
+        MasterKeyMissingError: something is sealed under a master key that is not given; nothing was changed.
+        ResealError: something is damaged, or servers go on sealing under another master key.
+        UnavailableError: the store cannot be read or written; what was replaced until then is.
+    """
+    await require_master_keys(store, vault)
+    replaced: Counter[SealedKind] = Counter()
+    for _ in range(_PASSES):
+        found = _Pass()
+        for kind in SealedKind:
+            async for blobs in _pages(store, kind, page):
+                await _reseal_page(store, vault, blobs, found)
+                await asyncio.sleep(pause)
+        replaced += found.replaced
+        if found.outdated:
+            continue
+        if found.broken:
+            raise ResealError(_broken(found))
+        return Resealed(
+            master_key_id=vault.master_key_ids[0],
+            signing_keys=replaced[SealedKind.SIGNING_KEY],
+            project_credentials=replaced[SealedKind.PROJECT_CREDENTIAL],
+            already=max(0, found.looked_at - replaced.total()),
+        )
+    raise ResealError(
+        f"after {_PASSES} passes servers still seal under another master key than {vault.master_key_ids[0]};"
+        " give it to all of them first, then repeat this"
+    )
+
+
+async def _pages(store: Store, kind: SealedKind, limit: int) -> AsyncIterator[Sequence[SealedBlob]]:
+    after = ("", "")
+    while page := await store.list_sealed(kind, after=after, limit=limit):
+        yield page
+        after = (page[-1].owner, page[-1].object_id)
+
+
+async def _reseal_page(store: Store, vault: Vault, blobs: Sequence[SealedBlob], found: _Pass) -> None:
+    changes = []
+    for blob in blobs:
+        try:
+            envelope = vault.resealed(blob)
+        except SealBrokenError as error:
+            found.broken.append(f"{_NOUNS[blob.kind]} {blob.owner}: {error}")
+            continue
+        if envelope is not None:
+            changes.append((blob, envelope))
+    found.looked_at += len(blobs)
+    found.outdated += len(changes)
+    if changes:
+        found.replaced[blobs[0].kind] += await store.replace_sealed(changes)
+
+
+def _missing(key_id: str | None, counts: Sequence[SealedCount], given: str) -> str:
+    holders = " and ".join(filter(None, (_holders(kind, counts) for kind in SealedKind)))
+    if key_id is None:
+        return f"the store holds data of {holders} that are damaged, or sealed by a later version"
+    sealed = f"sealed under the master key {key_id}, which is not among those given: {given}"
+    return f"the store holds data of {holders} {sealed}"
+
+
+def _holders(kind: SealedKind, counts: Sequence[SealedCount]) -> str:
+    of_kind = [count for count in counts if count.kind is kind]
+    owners = sum(count.owners for count in of_kind)
+    if not owners:
+        return ""
+    return f"{owners} {_NOUNS[kind]}{'s' * (owners != 1)} (such as {min(count.first for count in of_kind)})"
+
+
+def _broken(found: _Pass) -> str:
+    shown = "; ".join(found.broken[:_SHOWN])
+    more = f"; and {len(found.broken) - _SHOWN} more" if len(found.broken) > _SHOWN else ""
+    return f"{len(found.broken)} of {found.looked_at} do not open, and everything else was sealed anew: {shown}{more}"

@@ -1,0 +1,96 @@
+"""`tokenauthority tokens watch`: print each revocation and ended session as it happens."""
+
+from __future__ import annotations
+
+import signal
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from tokenauthority.cli.options import Command, current
+
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+    from tokenauthority.client import AuthorityError
+    from tokenauthority.client.watching import MessageWatch
+
+
+class _Stopped(Exception):  # noqa: N818 - no error: somebody has asked the command to end
+    """SIGINT or SIGTERM came."""
+
+
+@click.command(cls=Command)
+@click.option("--project", "projects", multiple=True, metavar="ID", help="Only this one; may be repeated.")
+@click.option("--resume-token", default="", metavar="TOKEN", help="Go on where an earlier watch ended.")
+@click.option("--heartbeats", is_flag=True, help="Print the signs of life too.")
+def watch(projects: tuple[str, ...], resume_token: str, *, heartbeats: bool) -> None:
+    """Print what is in force, a mark, then each revocation and ended session as it happens.
+
+    One line each; with --json one object, the message of the contract. Without --project, it watches that of
+    TOKENAUTHORITY_PROJECT_ID, else all of the API key. Where the connection is lost it goes on by itself, missing
+    nothing; a line may then come twice. SIGINT (Ctrl-C) or SIGTERM ends it, with status 0, and standard error has the
+    token to go on with.
+    """
+    from tokenauthority.cli.calls import authority
+    from tokenauthority.client.watching import MessageWatch
+
+    printer = _Printer(resume_token, heartbeats=heartbeats)
+    wanted = projects or tuple(filter(None, [current().project]))
+    try:
+        with (
+            _stoppable(),
+            authority() as client,
+            MessageWatch(client.tokens, wanted, resume_token, printer.lost) as messages,
+        ):
+            printer.print_all(messages)
+    except _Stopped:
+        click.echo(f"to go on: {printer.place()}", err=True)
+
+
+class _Printer:
+    """Prints messages, and tells of lost connections; where there never was one, the command fails as others do."""
+
+    def __init__(self, resume_token: str, *, heartbeats: bool) -> None:
+        self._resume_token = resume_token
+        self._heartbeats = heartbeats
+        self._connected = False
+
+    def print_all(self, messages: MessageWatch) -> None:
+        from tokenauthority.cli.output import event_line
+
+        while True:
+            message = messages.next_message()
+            self._connected = True
+            if self._heartbeats or not message.HasField("heartbeat"):
+                click.echo(event_line(message, as_json=current().as_json))
+            self._resume_token = message.resume_token
+
+    def lost(self, error: AuthorityError, pause: float) -> None:
+        if not self._connected:
+            raise error
+        click.echo(f"connection lost: {error}; trying again in {pause:.1f} seconds", err=True)
+
+    def place(self) -> str:
+        if self._resume_token:
+            return f"--resume-token {self._resume_token}"
+        return "from the start, for what is in force was not read to its end"
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    def stop(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - signal passes them by place
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        raise _Stopped
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

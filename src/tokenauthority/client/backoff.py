@@ -1,0 +1,69 @@
+"""When a stream that broke off is opened again, and which failures end it for good."""
+
+from __future__ import annotations
+
+import random
+
+from typing import TYPE_CHECKING, Final
+
+import grpc
+
+from tokenauthority.client.errors import AuthorityError, Unavailable
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+LONGEST_PAUSE: Final = 10.0
+"""Seconds between two attempts, at the most; but where the authority asks for more, up to a minute."""
+
+SILENCE: Final = 90.0
+"""Seconds without a message after which a stream counts as lost: heartbeats come every minute or more often."""
+
+_FIRST_PAUSE: Final = 0.25
+_LONGEST_ASKED: Final = 60.0
+_LOST: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.RESOURCE_EXHAUSTED})
+_LOST_ON_THE_WAY: Final = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN})
+
+
+class Backoff:
+    """Pauses between attempts that double up to LONGEST_PAUSE, each a random part of that.
+
+    So that a thousand watchers of a server that stops do not come back in one moment.
+    """
+
+    def __init__(self, draw: Callable[[float, float], float] = random.uniform) -> None:
+        self._draw = draw
+        self._attempts = 0
+
+    def worked(self) -> None:
+        """A message came: the next pause is a short one again."""
+        self._attempts = 0
+
+    def pause(self, error: AuthorityError) -> float:
+        """Seconds to wait after *error*.
+
+        Raises:
+            AuthorityError: *error* itself, where another attempt would end in the same way.
+        """
+        if not _may_pass(error):
+            raise error
+        longest = min(LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(self._attempts, 16))
+        self._attempts += 1
+        return max(self._draw(0, longest), min(error.retry_after or 0.0, _LONGEST_ASKED))
+
+
+def ended() -> AuthorityError:
+    """The failure of a stream that was closed though it is meant to stay open, as a proxy does."""
+    return Unavailable("the stream was closed", code=grpc.StatusCode.UNAVAILABLE)
+
+
+def silent() -> AuthorityError:
+    """The failure of a stream without heartbeats."""
+    return Unavailable(f"no message for {SILENCE:g} seconds", code=grpc.StatusCode.UNAVAILABLE)
+
+
+def _may_pass(error: AuthorityError) -> bool:
+    # Without a reason no authority has said it: what lies between has broken the stream.
+    return error.code in _LOST or (not error.reason and error.code in _LOST_ON_THE_WAY)

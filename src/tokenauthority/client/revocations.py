@@ -1,0 +1,96 @@
+"""What WatchRevocations and RevokeTokens answer, as frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from tokenauthority.client.times import moment
+
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tokenauthority.v1 import token_pb2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revocation:
+    """Tokens of a project that are no longer good: those issued up to a moment that one of three names picks."""
+
+    revocation_id: str
+    project_id: str
+    token_id: str
+    """The one token; empty where it is not about one."""
+
+    session_id: str
+    """Every token of this session, if set."""
+
+    subject: str
+    """Every token of this end user, if set."""
+
+    issued_before: datetime
+    """Tokens issued in this second or earlier; later ones are good."""
+
+    comment: str = field(repr=False)
+    """What the one who revoked wrote; not in the repr, for it may be about a person."""
+
+    create_time: datetime
+    expire_time: datetime
+    """From when on nothing that it covers can still be good."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionEnd:
+    """A session was ended: none of its tokens is good."""
+
+    session_id: str
+    project_id: str
+    end_time: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotEnd:
+    """All that was in force, or that was missed, has been told: from here on the reader knows everything."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """Nothing was missed up to now."""
+
+    time: datetime
+    """By the server's clock."""
+
+
+RevocationEvent: TypeAlias = Revocation | SessionEnd | SnapshotEnd | Heartbeat
+"""One message of a watch."""
+
+
+def read_revocation(message: token_pb2.Revocation) -> Revocation:
+    """An answered revocation."""
+    return Revocation(
+        revocation_id=message.revocation_id,
+        project_id=message.project_id,
+        token_id=message.token_id,
+        session_id=message.session_id,
+        subject=message.subject,
+        issued_before=moment(message.issued_before),
+        comment=message.comment,
+        create_time=moment(message.create_time),
+        expire_time=moment(message.expire_time),
+    )
+
+
+def read_event(message: token_pb2.WatchRevocationsResponse) -> RevocationEvent | None:
+    """One message of the stream; None for an event that is newer than this client."""
+    match message.WhichOneof("event"):
+        case "revocation":
+            return read_revocation(message.revocation)
+        case "session_end":
+            end = message.session_end
+            return SessionEnd(session_id=end.session_id, project_id=end.project_id, end_time=moment(end.end_time))
+        case "snapshot_end":
+            return SnapshotEnd()
+        case "heartbeat":
+            return Heartbeat(time=moment(message.heartbeat.time))
+    return None

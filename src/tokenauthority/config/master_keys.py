@@ -1,0 +1,132 @@
+"""Where the master keys come from: a variable, a file or a systemd credential, and what is wrong with that."""
+
+from __future__ import annotations
+
+import os
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from tokenauthority.callers.regular_file import open_regular
+from tokenauthority.config.wording import unreadable, variable_of
+
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from tokenauthority.config.settings import Keys
+
+
+CREDENTIALS_DIRECTORY: Final = "CREDENTIALS_DIRECTORY"
+"""The variable of systemd's own that says where a service's credentials are (systemd.exec, LoadCredential=)."""
+
+MAX_FILE: Final = 1024
+"""Bytes of a file that holds a master key; a key has 64 at most, so this leaves room for white space alone."""
+
+_MASTER_KEY: Final = "master_key"
+_PREVIOUS: Final = "previous_master_key"
+_OTHERS_MAY: Final = 0o066
+_NOT_SET: Final = "is not set; systemd sets it for a service with LoadCredential= or SetCredentialEncrypted="
+
+
+class MasterKeySourceError(Exception):
+    """A master key cannot be had from where a setting says. The message names the setting and shows nothing of it."""
+
+
+@attrs.frozen(kw_only=True)
+class Source:
+    """One setting that says what a master key is or where it is kept."""
+
+    setting: str
+    """Its name in the group `keys`."""
+    value: str | None = attrs.field(default=None, repr=False)
+    path: Path | None = None
+
+    @property
+    def variable(self) -> str:
+        """The setting's variable."""
+        return variable_of(("keys", self.setting))
+
+    def read(self) -> str:
+        """The text of the master key, however well formed.
+
+        Raises:
+            MasterKeySourceError: there is none, or it cannot be read, or is beyond `MAX_FILE`.
+        """
+        text, place = self.value, ""
+        if self.path is not None:
+            text, place = _read(self.variable, self.path), f" {self.path}"
+        if text is None:
+            raise MasterKeySourceError(f"{self.variable}: {CREDENTIALS_DIRECTORY} {_NOT_SET}")
+        if not text.strip():
+            raise MasterKeySourceError(f"{self.variable}:{place} is empty")
+        return text
+
+    def exposed(self) -> bool:
+        """Whether it is a file that others than its owner may read or write; a credential is systemd's to guard."""
+        if self.path is None or self.setting.endswith("_credential"):
+            return False
+        return bool(self.path.stat().st_mode & _OTHERS_MAY)
+
+
+def sources_of(keys: Keys) -> tuple[list[Source], list[Source]]:
+    """What is given for the master key, and for the previous one: one source each where the settings are right."""
+    return (
+        _given(_MASTER_KEY, keys.master_key, keys.master_key_file, keys.master_key_credential),
+        _given(_PREVIOUS, keys.previous_master_key, keys.previous_master_key_file, keys.previous_master_key_credential),
+    )
+
+
+def problems_of_master_keys(keys: Keys, *, required: bool) -> list[str]:
+    """What is wrong with where the master keys come from, as far as a look at the disk tells."""
+    first, previous = sources_of(keys)
+    problems = []
+    if len(first) > 1 or (required and not first):
+        problems.append(f"exactly one of {_alternatives(_MASTER_KEY)} is required")
+    if len(previous) > 1:
+        problems.append(f"at most one of {_alternatives(_PREVIOUS)} may be given")
+    for source in (*first, *previous):
+        if source.path is not None:
+            problems += unreadable(source.variable, source.path)
+        elif source.value is None:
+            problems.append(f"{source.variable}: {CREDENTIALS_DIRECTORY} {_NOT_SET}")
+    return problems
+
+
+def previous_key_settings() -> str:
+    """The variables that give a previous master key, to be named in a message."""
+    return _alternatives(_PREVIOUS, last="or")
+
+
+def _given(name: str, value: SecretStr | None, path: Path | None, credential: str | None) -> list[Source]:
+    found = []
+    if value is not None:
+        found.append(Source(setting=name, value=value.get_secret_value()))
+    if path is not None:
+        found.append(Source(setting=f"{name}_file", path=path))
+    if credential is not None:
+        directory = os.environ.get(CREDENTIALS_DIRECTORY, "")
+        found.append(Source(setting=f"{name}_credential", path=Path(directory, credential) if directory else None))
+    return found
+
+
+def _alternatives(name: str, last: str = "and") -> str:
+    plain, file, credential = (variable_of(("keys", name + suffix)) for suffix in ("", "_file", "_credential"))
+    return f"{plain}, {file} {last} {credential}"
+
+
+def _read(variable: str, path: Path) -> str:
+    try:
+        with open_regular(path) as file:
+            content = file.read(MAX_FILE + 1)
+    except OSError as error:
+        reason = f"cannot be read by uid {os.geteuid()}: {error.strerror}"
+        raise MasterKeySourceError(f"{variable}: {path} {reason}") from error
+    if len(content) > MAX_FILE:
+        raise MasterKeySourceError(
+            f"{variable}: {path} has more than {MAX_FILE} bytes, so it holds no master key alone"
+        )
+    # A file of raw bytes is then refused as any other text that is no key, and not shown.
+    return content.decode("ascii", errors="replace")

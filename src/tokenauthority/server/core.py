@@ -1,0 +1,102 @@
+"""From settings and a store to the use cases: everything that knows neither gRPC nor who is calling."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from tokenauthority.authority.catalog import Catalog
+from tokenauthority.authority.feed import Feed
+from tokenauthority.authority.follower import Follower
+from tokenauthority.authority.generate import Generate
+from tokenauthority.authority.keys import Keys
+from tokenauthority.authority.projects import Projects
+from tokenauthority.authority.revocations import Revocations
+from tokenauthority.authority.revoke import Revoke
+from tokenauthority.authority.roles import Roles
+from tokenauthority.authority.sessions import Sessions
+from tokenauthority.authority.vault import Vault
+from tokenauthority.authority.verify import Verify
+from tokenauthority.authority.watch import Watch
+from tokenauthority.domain.rotation import Rotation
+from tokenauthority.domain.times import Millis, Seconds, in_millis
+from tokenauthority.server.key_providers import provider_of
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tokenauthority.config import Settings
+    from tokenauthority.signing.sealing import Sealer
+    from tokenauthority.storage.store import Store
+
+
+@attrs.frozen(kw_only=True)
+class Core:
+    """The use cases, and what they share. `jwks_max_age` answers seconds."""
+
+    keys: Keys
+    feed: Feed
+    revocations: Revocations
+    follower: Follower
+    projects: Projects
+    sessions: Sessions
+    roles: Roles
+    generate: Generate
+    verify: Verify
+    revoke: Revoke
+    watch: Watch
+    jwks_max_age: Callable[[], int]
+
+
+def build_core(
+    settings: Settings,
+    *,
+    store: Store,
+    sealer: Sealer,
+    names_role: Callable[[str, str], bool],
+    clock: Callable[[], Millis],
+) -> Core:
+    """Put the use cases together; nothing is read yet. *names_role* says whether a caller's grant names a role.
+
+    Raises:
+        ConfigError: the provider of the signing keys cannot be used with what is installed.
+    """
+    issuance, limits = settings.issuance, settings.limits
+    vault = Vault(sealer, provider_of(settings))
+    catalog, keys = Catalog(store, vault), Keys(store, vault, settings.keys.algorithm, _rotation(settings))
+    feed, revocations = Feed(limits.watch_buffer), Revocations(store, limits.max_revocations)
+    follower = Follower(store, catalog, keys, revocations, feed, clock=clock, interval=settings.database.poll_interval)
+    verify = Verify(
+        catalog,
+        keys,
+        revocations,
+        follower,
+        issuer=issuance.issuer,
+        leeway=Seconds(issuance.leeway),
+        max_staleness=issuance.max_staleness,
+    )
+    return Core(
+        keys=keys,
+        feed=feed,
+        revocations=revocations,
+        follower=follower,
+        projects=Projects(store, catalog, vault),
+        sessions=Sessions(store, catalog),
+        roles=Roles(store, catalog, names_role),
+        generate=Generate(catalog, keys, issuance.issuer),
+        verify=verify,
+        revoke=Revoke(store, catalog, verify, revocations, follower.hurry),
+        watch=Watch(store, feed, follower, clock),
+        jwks_max_age=lambda: keys.max_age(issuance.jwks_max_age, clock()),
+    )
+
+
+def _rotation(settings: Settings) -> Rotation:
+    """A key is published for as long as a cache may keep the key set, and as servers and clocks may be behind."""
+    behind = settings.issuance.leeway + 2 * settings.database.poll_interval
+    return Rotation(
+        period=in_millis(Seconds(settings.keys.rotation_period)),
+        publication=Millis(round((settings.issuance.jwks_max_age + behind) * 1000)),
+    )

@@ -1,0 +1,49 @@
+"""The provider that `keys.provider` names by its URI scheme. A KMS gets a line here, and a class as `HsmProvider`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tokenauthority.config import ConfigError
+from tokenauthority.signing.hsm_uri import TokenUri
+from tokenauthority.signing.providers import KeyProviderError
+
+
+if TYPE_CHECKING:
+    from tokenauthority.config import Settings
+    from tokenauthority.signing.providers import KeyProvider
+
+
+def provider_of(settings: Settings) -> KeyProvider | None:
+    """Where new signing keys live, or None where that is the store; nothing is asked of it yet.
+
+    Raises:
+        ConfigError: it cannot be used with what is installed.
+    """
+    uri = settings.keys.provider
+    if not uri:
+        return None
+    # The settings let no other scheme pass than this one.
+    return _pkcs11(settings, TokenUri.parse(uri))
+
+
+def _pkcs11(settings: Settings, uri: TokenUri) -> KeyProvider:
+    try:
+        from tokenauthority.signing.hsm import HsmProvider  # noqa: PLC0415 - an extra, only for those who use it
+    except ImportError as error:
+        raise ConfigError(
+            ["TOKENAUTHORITY_KEYS__PROVIDER: pkcs11: needs python-pkcs11: pip install 'tokenauthority[pkcs11]'"]
+        ) from error
+    given = settings.keys.provider_pin
+
+    def pin() -> str:
+        if given is not None:
+            return given.get_secret_value()
+        if uri.pin_source is None:
+            raise KeyProviderError("there is no PIN: set TOKENAUTHORITY_KEYS__PROVIDER_PIN, or pin-source")
+        try:
+            return uri.pin_source.read_text(encoding="utf-8", errors="replace").rstrip("\r\n")
+        except OSError as error:
+            raise KeyProviderError(f"the PIN in {uri.pin_source} cannot be read: {error.strerror}") from error
+
+    return HsmProvider(uri, pin)

@@ -1,0 +1,113 @@
+"""Reads the master keys from where the settings say, refuses a store that they do not open, and changes them."""
+
+from __future__ import annotations
+
+import asyncio
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tokenauthority.authority.reseal import MasterKeyMissingError, Resealed, require_master_keys, reseal
+from tokenauthority.authority.vault import Vault
+from tokenauthority.config import (
+    ConfigError,
+    MasterKeySourceError,
+    previous_key_settings,
+    problems_of_master_keys,
+    sources_of,
+)
+from tokenauthority.domain.errors import UnavailableError
+from tokenauthority.server import dev
+from tokenauthority.server.problems import store_problem
+from tokenauthority.signing.sealing import MasterKey, Sealer
+from tokenauthority.storage.address import StoreAddressError, parse_address
+from tokenauthority.storage.migrate import SchemaError, check_schema
+from tokenauthority.storage.open import open_store
+
+
+if TYPE_CHECKING:
+    from tokenauthority.config import Settings, Source
+    from tokenauthority.storage.store import Store
+
+
+def read_master_keys(settings: Settings) -> tuple[MasterKey, ...]:
+    """The master key, and after it the previous one where there is one.
+
+    Raises:
+        ConfigError: one of them is missing, cannot be read or is no master key; it names every setting at fault.
+    """
+    problems = problems_of_master_keys(settings.keys, required=not settings.dev)
+    if problems:
+        raise ConfigError(problems)
+    first, previous = sources_of(settings.keys)
+    found = [] if first else [dev.master_key(settings)]
+    for source in (*first, *previous):
+        try:
+            found.append(_parsed(source))
+        except MasterKeySourceError as error:
+            problems.append(str(error))
+    if problems:
+        raise ConfigError(problems)
+    return tuple(found)
+
+
+async def sealer_for(settings: Settings, store: Store) -> Sealer:
+    """What seals and opens what is in *store*.
+
+    Raises:
+        ConfigError: as `read_master_keys`, or the store holds what is sealed under another master key.
+        UnavailableError: the store cannot be read.
+    """
+    sealer = Sealer(*read_master_keys(settings))
+    try:
+        await require_master_keys(store, Vault(sealer))
+    except MasterKeyMissingError as error:
+        raise _other_master_key(settings, error) from error
+    logger = structlog.stdlib.get_logger(__name__)
+    for source in (source for sources in sources_of(settings.keys) for source in sources if source.exposed()):
+        logger.warning("master_key.exposed", setting=source.variable, path=str(source.path), wanted="mode 0600")
+    logger.info("master_key.read", seals=sealer.key_ids[0], opens=sealer.key_ids)
+    return sealer
+
+
+def reseal_store(settings: Settings) -> tuple[str, Resealed]:
+    """Seal everything in the store under the master key: where the store is, without its password, and what was done.
+
+    Raises:
+        ConfigError: the settings are wrong, the store cannot be reached, or a master key that it needs is not given.
+        ResealError: not everything could be sealed anew.
+    """
+    try:
+        check_schema(settings.database_url)
+        resealed = asyncio.run(_reseal(settings))
+    except MasterKeyMissingError as error:
+        raise _other_master_key(settings, error) from error
+    except (StoreAddressError, SchemaError, UnavailableError) as error:
+        raise ConfigError([store_problem(settings, error)]) from error
+    return parse_address(settings.database_url).place, resealed
+
+
+async def _reseal(settings: Settings) -> Resealed:
+    vault = Vault(Sealer(*read_master_keys(settings)))
+    store = open_store(settings.database_url)
+    try:
+        return await reseal(store, vault)
+    finally:
+        await store.close()
+
+
+def _parsed(source: Source) -> MasterKey:
+    text = source.read()
+    try:
+        return MasterKey.parse(text)
+    except ValueError as error:
+        place = "" if source.path is None else f"{source.path}: "
+        raise MasterKeySourceError(f"{source.variable}: {place}{error}") from error
+
+
+def _other_master_key(settings: Settings, error: MasterKeyMissingError) -> ConfigError:
+    first, _ = sources_of(settings.keys)
+    variable = first[0].variable if first else "TOKENAUTHORITY_DATA_DIR"
+    help_ = f"give that key there, or beside it in one of {previous_key_settings()}"
+    return ConfigError([f"{variable}: {problem}; {help_}" for problem in error.problems])

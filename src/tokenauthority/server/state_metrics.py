@@ -1,0 +1,43 @@
+"""What the server has at hand, as Prometheus gauges that are read when somebody asks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import Gauge
+
+from tokenauthority.domain.key import KeyState
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prometheus_client import CollectorRegistry
+
+    from tokenauthority.authority.keys import Keys
+    from tokenauthority.server.core import Core
+
+
+def register_state(registry: CollectorRegistry, core: Core) -> None:
+    """Have *registry* show the ring, the revocations, the watchers, and how old the view of the store is."""
+    ring = Gauge("tokenauthority_signing_keys", "Signing keys of the ring, by state.", ("state",), registry=registry)
+    for state in KeyState:
+        ring.labels(state.value).set_function(_count(core.keys, state))
+    gauges: dict[str, tuple[str, Callable[[], float]]] = {
+        "signing_key_end_seconds": (
+            "When the key that signs must stop, replaced or not, in Unix time.",
+            lambda: (core.keys.ring.sign_until or 0) / 1000,
+        ),
+        "revocations": ("Revocations in force.", lambda: len(core.revocations.index)),
+        "watchers": ("Open streams of WatchRevocations.", lambda: core.watch.watchers),
+        "store_age_seconds": (
+            "How long ago the store's changes were last seen: how old what is at hand may be.",
+            core.follower.age,
+        ),
+    }
+    for name, (meaning, read) in gauges.items():
+        Gauge(f"tokenauthority_{name}", meaning, registry=registry).set_function(read)
+
+
+def _count(keys: Keys, state: KeyState) -> Callable[[], float]:
+    return lambda: sum(entry.stored.state is state for entry in keys.ring.entries)

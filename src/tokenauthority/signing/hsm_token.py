@@ -1,0 +1,168 @@
+"""A PKCS#11 token (an HSM) as one session that is opened on demand, and anew when it broke."""
+
+from __future__ import annotations
+
+import threading
+
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import pkcs11
+import pkcs11.exceptions as errors
+
+from tokenauthority.signing.providers import KeyProviderError
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tokenauthority.signing.hsm_uri import TokenUri
+
+
+T = TypeVar("T")
+
+TURN: Final = 10.0
+"""Seconds to wait for the module, which another call may hold that does not come back."""
+
+_MAX_PIN: Final = 255
+
+_PIN_PROBLEMS: Final = (
+    errors.PinExpired,
+    errors.PinIncorrect,
+    errors.PinInvalid,
+    errors.PinLenRange,
+    errors.PinLocked,
+    errors.PinTooWeak,
+    errors.UserPinNotInitialized,
+)
+
+
+class Module:
+    """A PKCS#11 module, of which a process has one: whoever calls into it has taken its turn.
+
+    python-pkcs11 initialises modules for callers that do not call at the same time, so that is what its users are.
+    `generation` counts how often it was initialised; a session of an earlier one is none any more.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = str(path)
+        self._lock = threading.Lock()
+        self.generation = 0
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Hold the module while the block runs.
+
+        Raises:
+            KeyProviderError: another call holds it for longer than 10 seconds.
+        """
+        if not self._lock.acquire(timeout=TURN):
+            raise KeyProviderError(f"the PKCS#11 module {self._path} has not come back for {TURN:g} seconds")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def token(self, uri: TokenUri) -> pkcs11.Token:
+        """The token that *uri* names; to be called in one's turn."""
+        library = pkcs11.lib(self._path)
+        serial = uri.serial.encode() or None
+        return library.get_token(token_label=uri.token or None, token_serial=serial)
+
+    def restart(self) -> None:
+        """Initialise it again, which ends all its sessions; to be called in one's turn.
+
+        A module may know only the tokens that were there when it began, and may not find its way back to one.
+        """
+        self.generation += 1
+        pkcs11.lib(self._path).finalize()
+        pkcs11.lib(self._path)
+
+
+_modules: Final[dict[Path, Module]] = {}
+_modules_lock: Final = threading.Lock()
+
+
+def module(path: Path) -> Module:
+    """The one module of this process at *path*; nothing is loaded yet."""
+    with _modules_lock:
+        return _modules.setdefault(path, Module(path))
+
+
+class HsmToken:
+    """The token at *uri*, for which *pin* is asked at each login. All calls block; they may come from any thread."""
+
+    def __init__(self, uri: TokenUri, pin: Callable[[], str]) -> None:
+        self.uri = uri
+        self._pin = pin
+        self._module = module(uri.module_path)
+        self._session: pkcs11.Session | None = None
+        self._generation = 0
+        self._refused: str | None = None
+
+    def run(self, work: Callable[[pkcs11.Session], T]) -> T:
+        """What *work* answers in a session that is logged in and can write; with a new one, if the old one is broken.
+
+        Raises:
+            KeyProviderError: the token cannot be used now, or *work* says that it lacks something.
+        """
+        with self._module.turn():
+            if self._session is not None and self._generation == self._module.generation:
+                try:
+                    return work(self._session)
+                except (errors.PKCS11Error, KeyProviderError):
+                    self._drop()
+            session = self._open()
+            try:
+                return work(session)
+            except errors.PKCS11Error as error:
+                self._drop()
+                raise KeyProviderError(f"the token {self.uri.place} failed: {type(error).__name__}") from error
+
+    def _drop(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            with suppress(errors.PKCS11Error):
+                session.close()
+
+    def _open(self) -> pkcs11.Session:
+        pin = self._pin()
+        if pin == self._refused:
+            raise KeyProviderError(f"the token {self.uri.place} has refused this PIN, which is not tried again")
+        if not 1 <= len(pin) <= _MAX_PIN:
+            raise KeyProviderError(f"the PIN for the token {self.uri.place} must have 1 to {_MAX_PIN} characters")
+        try:
+            session = self._log_in(pin)
+        except _PIN_PROBLEMS as error:
+            # Tokens lock after some wrong PINs, and this would be tried for each signature.
+            self._refused = pin
+            raise KeyProviderError(f"the token {self.uri.place} refuses the PIN: {type(error).__name__}") from error
+        except errors.NoSuchToken as error:
+            raise KeyProviderError(f"the module {self.uri.module_path} has no token {self.uri.place}") from error
+        except errors.MultipleTokensReturned as error:
+            raise KeyProviderError(
+                f"the module {self.uri.module_path} has several tokens {self.uri.place}: name the serial"
+            ) from error
+        except errors.PKCS11Error as error:
+            cause = str(error) or type(error).__name__
+            raise KeyProviderError(f"the module {self.uri.module_path} cannot be used: {cause}") from error
+        self._session, self._generation = session, self._module.generation
+        return session
+
+    def _log_in(self, pin: str) -> pkcs11.Session:
+        try:
+            return self._try_to_log_in(pin)
+        except _PIN_PROBLEMS:
+            raise
+        except errors.PKCS11Error:
+            self._module.restart()
+            return self._try_to_log_in(pin)
+
+    def _try_to_log_in(self, pin: str) -> pkcs11.Session:
+        token = self._module.token(self.uri)
+        try:
+            return token.open(rw=True, user_pin=pin)
+        except errors.UserAlreadyLoggedIn:
+            # By another session of this process; the login is the process's.
+            return token.open(rw=True)

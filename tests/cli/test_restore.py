@@ -1,0 +1,140 @@
+"""Yesterday's database is put back: what docs/revocation.md says takes back once more what was taken back since."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import subprocess
+import sys
+
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from tests.authority import WAIT, clean_environment
+from tests.production import Production, Server
+from tokenauthority.client import Authority, Token
+from tokenauthority.v1 import key_pb2, project_pb2
+
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENT = (ROOT / "docs" / "revocation.md").read_text(encoding="utf-8")
+
+
+def test_replays_what_a_restored_backup_has_forgotten(production: Production) -> None:
+    """Every way to take tokens back, and no token more; the session that is lost takes its tokens with it."""
+    audit = str(production.directory / "audit.jsonl")
+    server = production.start(AUDIT__PATH=audit)
+    with production.client(server.address) as authority:
+        made = authority.projects.CreateProject(project_pb2.CreateProjectRequest())
+        project = made.project.project_id
+    with production.client(server.address, project) as authority:
+        tokens = make_tokens(authority)
+        back_up(production)
+        since = datetime.now(UTC) - timedelta(seconds=1)
+        tokens["lost session"] = authority.create_session().generate_token(format="opentok_jwt")
+        take_back(authority, tokens, made.secret.secret_id)
+        before = reasons(authority, tokens)
+    server = restored(production, server, audit)
+
+    with production.client(server.address, project) as authority:
+        forgotten = reasons(authority, tokens)
+        printed = replay(production, server, since)
+        after = reasons(authority, tokens)
+
+    expected = {
+        "token": "REVOKED",
+        "session": "REVOKED",
+        "ended": "SESSION_ENDED",
+        "subject": "KEY_UNKNOWN",
+        "secret": "SIGNATURE_INVALID",
+        "later": "",
+    }
+    assert {**expected, "lost session": "REVOKED"} == before
+    assert {**dict.fromkeys(expected, ""), "lost session": "SESSION_MISMATCH"} == forgotten
+    assert {**expected, "lost session": "SESSION_MISMATCH"} == after
+    assert 7 == printed.count(" done\n")
+    assert 1 == printed.count(" not needed, ")
+
+
+def make_tokens(authority: Authority) -> dict[str, Token]:
+    """One for each way in which it is going to be taken back, and one that stays good."""
+    first = authority.create_session().generate_token(format="opentok_jwt")
+    authority.projects.RotateProjectSecret(project_pb2.RotateProjectSecretRequest(project_id=authority.project_id))
+    formats = dict.fromkeys(("token", "session", "ended", "later"), "opentok_jwt")
+    made = {name: authority.create_session().generate_token(format=form) for name, form in formats.items()}
+    return {
+        **made,
+        "secret": first,
+        "subject": authority.create_session().generate_token(format="session_jwt", subject="it's bob"),
+    }
+
+
+def take_back(authority: Authority, tokens: dict[str, Token], secret_id: str) -> None:
+    """All but one, which was issued a second too late."""
+    authority.revoke_tokens(token=tokens["token"], comment="lost phone")
+    authority.revoke_tokens(session_id=tokens["session"].session_id)
+    authority.revoke_tokens(subject="it's bob")
+    later = tokens["later"]
+    authority.revoke_tokens(session_id=later.session_id, issued_before=later.issue_time - timedelta(seconds=1))
+    authority.revoke_tokens(session_id=tokens["lost session"].session_id)
+    assert "REVOKED" == authority.verify_token(tokens["subject"]).reason
+    authority.end_session(tokens["ended"].session_id)
+    retire = project_pb2.RetireProjectSecretRequest(project_id=authority.project_id, secret_id=secret_id)
+    authority.projects.RetireProjectSecret(retire)
+    authority.keys.RevokeSigningKey(key_pb2.RevokeSigningKeyRequest(key_id=tokens["subject"].key_id))
+
+
+def reasons(authority: Authority, tokens: dict[str, Token]) -> dict[str, str]:
+    """Why each is no longer good; empty where it is."""
+    return {name: authority.verify_token(token).reason for name, token in tokens.items()}
+
+
+def back_up(production: Production) -> None:
+    """As SQLite does it under a server that serves."""
+    with (
+        closing(sqlite3.connect(production.directory / "data" / "tokenauthority.db")) as source,
+        closing(sqlite3.connect(production.directory / "backup.db")) as backup,
+    ):
+        source.backup(backup)
+
+
+def restored(production: Production, server: Server, audit: str) -> Server:
+    """Stop the server, put the backup in the store's place, and start another one."""
+    assert 0 == server.stop()
+    store = production.directory / "data" / "tokenauthority.db"
+    for path in store.parent.glob(f"{store.name}*"):
+        path.unlink()
+    (production.directory / "backup.db").rename(store)
+    return production.start(AUDIT__PATH=audit)
+
+
+def replay(production: Production, server: Server, since: datetime) -> str:
+    """Run the commands of the document in the directory of the server; what they print."""
+    (block,) = re.findall(r"```console\n(\$ tokenauthority audit verify .*?)```", DOCUMENT, re.DOTALL)
+    script = "\n".join(line.removeprefix("$ ") for line in block.splitlines())
+    for shown, actual in {
+        "2026-11-23T02:00:00Z": since.isoformat(),
+        "audit-key.pub.pem": "data/audit-key.pub.pem",
+        "examples/": f"{ROOT}/examples/",
+        "python ": f"{sys.executable} ",
+        "tokenauthority audit": f"{sys.executable} -m tokenauthority.cli audit",
+    }.items():
+        assert shown in script
+        script = script.replace(shown, actual)
+    (production.directory / "ca.pem").write_bytes(production.root_certificates)
+    done = subprocess.run(
+        ["/bin/bash", "-euc", script],
+        cwd=production.directory,
+        capture_output=True,
+        text=True,
+        timeout=2 * WAIT,
+        check=False,
+        env=clean_environment(
+            TOKENAUTHORITY_ADDRESS=server.address,
+            TOKENAUTHORITY_API_KEY=production.api_key,
+            TOKENAUTHORITY_CA_FILE=str(production.directory / "ca.pem"),
+        ),
+    )
+    assert (0, "") == (done.returncode, done.stderr)
+    return done.stdout

@@ -1,0 +1,178 @@
+"""Tokens that are good, in parts that can be spoilt one by one before they are signed and written."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any, TypeAlias
+from urllib.parse import quote_plus
+
+import attrs
+
+from tests.fuzzing.target import (
+    APPLICATION,
+    APPLICATION_ID,
+    ELSEWHERE,
+    LIVE,
+    OWN,
+    PLATFORM,
+    RING,
+    SECOND,
+    SECRETS,
+    sign_hs256,
+    sign_rs256,
+    sign_t1,
+    sign_with,
+)
+from tests.use_cases.world import ISSUER
+from tokenauthority.domain.key import KeyState
+from tokenauthority.domain.role import BUILT_IN_ROLES
+from tokenauthority.domain.token import TokenFormat
+from tokenauthority.signing.keys import SigningKey
+
+
+Member: TypeAlias = tuple[bytes, bytes]
+"""A name and a value as they are written, which need be no JSON."""
+
+Members: TypeAlias = list[Member]
+
+
+@attrs.define
+class Jwt:
+    """A JWT before it is written: any members in any order and number, and what signs it."""
+
+    header: Members
+    payload: Members
+    sign: Callable[[bytes], bytes]
+
+    def write(self) -> str:
+        """The token, signed."""
+        signing_input = f"{segment(object_of(self.header))}.{segment(object_of(self.payload))}"
+        return f"{signing_input}.{segment(self.sign(signing_input.encode()))}"
+
+
+@attrs.define
+class T1:
+    """A T1 token before it is written: its outer and its signed fields, escaped, and the secret."""
+
+    outer: Members
+    fields: Members
+    secret: str
+
+    def write(self) -> str:
+        """The token, signed."""
+        data = query_of(self.fields)
+        signature = sign_t1(self.secret, data).encode()
+        outer = query_of([(name, signature if name == b"sig" else value) for name, value in self.outer])
+        return "T1==" + base64.b64encode(outer + b":" + data).decode()
+
+
+def segment(data: bytes) -> str:
+    """*data* in base64url without padding."""
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def object_of(members: Sequence[Member]) -> bytes:
+    """The members as a JSON object."""
+    return b"{" + b",".join(name + b":" + value for name, value in members) + b"}"
+
+
+def query_of(members: Sequence[Member]) -> bytes:
+    """The members as a query string."""
+    return b"&".join(name + b"=" + value for name, value in members)
+
+
+def members_of(values: dict[str, Any]) -> Members:
+    """The members of an object, as JSON writes them."""
+    return [(json.dumps(name).encode(), json.dumps(value).encode()) for name, value in values.items()]
+
+
+def good(rng: Random) -> tuple[Jwt | T1, str]:
+    """A good token of any format, and the id of its session."""
+    token_format = rng.choice(list(TokenFormat))
+    if token_format is TokenFormat.VONAGE_JWT:
+        project = APPLICATION
+    elif token_format is TokenFormat.SESSION_JWT:
+        project = rng.choice([OWN, APPLICATION, PLATFORM])
+    else:
+        project = rng.choice([OWN, PLATFORM])
+    session_id = LIVE[project].session_id
+    if project != OWN and rng.random() < 0.3:
+        session_id = ELSEWHERE[project]
+    claims: dict[str, Any] = {
+        "session_id": session_id,
+        "role": rng.choice(sorted(BUILT_IN_ROLES)),
+        "scope": "session.connect",
+        "iat": SECOND - rng.randrange(3600),
+        "exp": SECOND + 1 + rng.randrange(3600),
+    }
+    if rng.random() < 0.5:
+        claims["connection_data"] = text(rng)
+    if rng.random() < 0.3:
+        claims["initial_layout_class_list"] = ["focus", "a+b"]
+    return _MAKERS[token_format](rng, project, claims), session_id
+
+
+def native_header(key: SigningKey) -> Members:
+    """The header of a SESSION_JWT by *key*."""
+    return members_of({"alg": key.algorithm.value, "typ": "session+jwt", "kid": key.key_id})
+
+
+def text(rng: Random) -> str:
+    """Some text without surrogates."""
+    alphabet = rng.choice(["abc", "name=value&x", "é😀\u2028\u202e", '"\\/\b\n\r\t\x00\x7f', "%+ :=&;"])
+    return "".join(rng.choices(alphabet, k=rng.choice([0, 1, 7, 40, 300])))
+
+
+def _native(rng: Random, project: str, claims: dict[str, Any]) -> Jwt:
+    key = RING[rng.choice([KeyState.ACTIVE, KeyState.RETIRED])]
+    permissions = [permission.value for permission in BUILT_IN_ROLES[claims["role"]].permissions]
+    said = {"iss": ISSUER, "aud": project, "jti": "a1b2", **claims, "permissions": permissions}
+    if rng.random() < 0.3:
+        said["sub"] = "somebody"
+    return Jwt(native_header(key), members_of(said), lambda data: sign_with(key, data))
+
+
+def _opentok(rng: Random, project: str, claims: dict[str, Any]) -> Jwt:
+    secret = rng.choice(SECRETS[project])
+    said = {**_joined(claims), "iss": project, "ist": "project", "nonce": rng.random()}
+    if rng.random() < 0.2:
+        # PHP's order, by which its escaped layout classes are known.
+        said = {"iss": project, "iat": claims["iat"], **said}
+    header = {"alg": "HS256", "typ": "JWT"}
+    return Jwt(members_of(header), members_of(said), lambda data: sign_hs256(secret, data))
+
+
+def _vonage(rng: Random, project: str, claims: dict[str, Any]) -> Jwt:
+    said = {
+        **_joined(claims),
+        "jti": "a1b2",
+        "sub": "video",
+        "acl": {"paths": {"/session/**": {}}},
+        "application_id": APPLICATION_ID,
+    }
+    return Jwt(members_of({"alg": "RS256", "typ": "JWT"}), members_of(said), sign_rs256)
+
+
+def _t1(rng: Random, project: str, claims: dict[str, Any]) -> T1:
+    names = {"iat": "create_time", "exp": "expire_time"}
+    said = {names.get(name, name): str(value) for name, value in _joined(claims).items()}
+    fields = [(name.encode(), quote_plus(value).encode()) for name, value in {**said, "nonce": "42"}.items()]
+    return T1([(b"partner_id", project.encode()), (b"sig", b"")], fields, rng.choice(SECRETS[project]))
+
+
+def _joined(claims: dict[str, Any]) -> dict[str, Any]:
+    """The claims with the layout classes as one text."""
+    layout = claims.get("initial_layout_class_list")
+    return claims if layout is None else {**claims, "initial_layout_class_list": " ".join(layout)}
+
+
+_MAKERS: dict[TokenFormat, Callable[[Random, str, dict[str, Any]], Jwt | T1]] = {
+    TokenFormat.SESSION_JWT: _native,
+    TokenFormat.OPENTOK_JWT: _opentok,
+    TokenFormat.VONAGE_JWT: _vonage,
+    TokenFormat.OPENTOK_T1: _t1,
+}

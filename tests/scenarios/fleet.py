@@ -1,0 +1,208 @@
+"""Several servers of one store, each a process of its own, and a cable to the store that can be cut."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import signal
+import socket
+import threading
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Self, TypeAlias
+
+import attrs
+import grpc
+
+from tests.authority import WAIT, AuthorityProcess, launch
+from tokenauthority.callers.api_keys import new_api_key
+from tokenauthority.client import Authority
+from tokenauthority.config import Settings
+from tokenauthority.server.main import upgrade_database
+from tokenauthority.signing.sealing import MasterKey
+from tokenauthority.v1 import token_pb2, token_pb2_grpc
+
+
+Stream: TypeAlias = Iterator[token_pb2.WatchRevocationsResponse]
+
+ISSUER = "http://authority.test"
+
+
+@attrs.define(kw_only=True)
+class Fleet:
+    """Development servers with one store, master key, issuer and API key; `variables` are those of all."""
+
+    directory: Path
+    url: str
+    variables: dict[str, str]
+    api_key: str = attrs.field(factory=new_api_key, repr=False)
+    master_key: str = attrs.field(factory=lambda: MasterKey.generate().reveal(), repr=False)
+    servers: list[AuthorityProcess] = attrs.Factory(list)
+    _numbers: Iterator[int] = attrs.field(factory=itertools.count)
+    _channels: list[grpc.Channel] = attrs.Factory(list)
+    _clients: list[Authority] = attrs.Factory(list)
+
+    def start(self, **variables: str) -> AuthorityProcess:
+        """Start a server and wait until it serves; *variables* (without the prefix) are its own."""
+        directory = self.directory / f"server-{next(self._numbers)}"
+        directory.mkdir()
+        every = {
+            "DATABASE__URL": self.url,
+            "KEYS__MASTER_KEY": self.master_key,
+            "ISSUANCE__ISSUER": ISSUER,
+            **self.variables,
+            **variables,
+        }
+        server = launch(
+            directory, "--dev-api-key", self.api_key, **{f"TOKENAUTHORITY_{name}": text for name, text in every.items()}
+        )
+        self.servers.append(server)
+        return server
+
+    def start_together(self, count: int) -> list[AuthorityProcess]:
+        """Start several: first the one that makes what they share, then the others at once."""
+        first = self.start()
+        with ThreadPoolExecutor(count) as pool:
+            return [first, *pool.map(lambda _: self.start(), range(count - 1))]
+
+    def client(self, server: AuthorityProcess) -> Authority:
+        """A client of one server, of the project that `--dev` makes."""
+        self._clients.append(
+            Authority(server.address, api_key=self.api_key, project_id=server.project_id, plaintext=True, timeout=WAIT)
+        )
+        return self._clients[-1]
+
+    def watch(self, server: AuthorityProcess, resume_token: str = "") -> Stream:
+        """A stream of revocations, which ends with the test."""
+        channel = grpc.insecure_channel(server.address, [("grpc.use_local_subchannel_pool", 1)])
+        self._channels.append(channel)
+        return token_pb2_grpc.TokenServiceStub(channel).WatchRevocations(
+            token_pb2.WatchRevocationsRequest(resume_token=resume_token),
+            metadata=(("authorization", f"Bearer {self.api_key}"),),
+            timeout=4 * WAIT,
+        )
+
+    def kill(self, server: AuthorityProcess) -> None:
+        """SIGKILL, in the middle of whatever it does."""
+        server.stop(signal.SIGKILL)
+
+    def close(self) -> None:
+        """End everything."""
+        for client in self._clients:
+            client.close()
+        for channel in self._channels:
+            channel.close()
+        for server in self.servers:
+            server.process.kill()
+            server.process.wait(WAIT)
+            if server.process.stdout is not None:
+                server.process.stdout.close()
+
+
+@contextlib.contextmanager
+def fleet_of(directory: Path, url: str, **variables: str) -> Iterator[Fleet]:
+    """A fleet on the store at *url*, which is brought up to date."""
+    upgrade_database(Settings.model_validate({"database": {"url": url}, "data_dir": directory}))
+    fleet = Fleet(directory=directory, url=url, variables=variables)
+    try:
+        yield fleet
+    finally:
+        fleet.close()
+
+
+class Cable:
+    """A TCP port of loopback that leads to another one, until it is cut."""
+
+    def __init__(self, port: int) -> None:
+        self._to = ("127.0.0.1", port)
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self._lines: list[socket.socket] = []
+        self._lock = threading.Lock()
+        self._whole = True
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, name="cable", daemon=True).start()
+
+    def cut(self) -> None:
+        """Break every connection, and refuse new ones."""
+        with self._lock:
+            self._whole = False
+            lines, self._lines = self._lines, []
+        for line in lines:
+            _hang_up(line)
+
+    def mend(self) -> None:
+        """Let new connections through."""
+        with self._lock:
+            self._whole = True
+
+    def close(self) -> None:
+        """Cut it for good."""
+        self.cut()
+        _hang_up(self._listener)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                with self._lock:
+                    if not self._whole:
+                        near.close()
+                        continue
+                    far = socket.create_connection(self._to)
+                    self._lines += [near, far]
+                for ends in ((near, far), (far, near)):
+                    threading.Thread(target=_pump, args=ends, name="cable", daemon=True).start()
+
+
+@contextlib.contextmanager
+def cable_to(port: int) -> Iterator[Cable]:
+    """A cable for as long as the block runs."""
+    cable = Cable(port)
+    try:
+        yield cable
+    finally:
+        cable.close()
+
+
+class Loops:
+    """Work that is done over and over on threads of its own, until the block ends; what it raised comes out there."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(16, thread_name_prefix="loop")
+        self._stop = threading.Event()
+        self._running: list[Future[None]] = []
+
+    def __enter__(self) -> Self:
+        """Nothing runs yet."""
+        return self
+
+    def start(self, work: Callable[[], object]) -> None:
+        """Do *work* again and again."""
+        self._running.append(self._pool.submit(self._repeat, work))
+
+    def __exit__(self, *_: object) -> None:
+        """Stop, and raise what went wrong."""
+        self._stop.set()
+        self._pool.shutdown()
+        for future in self._running:
+            future.result()
+
+    def _repeat(self, work: Callable[[], object]) -> None:
+        while not self._stop.is_set():
+            work()
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65_536):
+            sink.sendall(data)
+    _hang_up(source)
+    _hang_up(sink)
+
+
+def _hang_up(line: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        line.shutdown(socket.SHUT_RDWR)
+    line.close()

@@ -1,0 +1,277 @@
+"""Signing keys in a real PKCS#11 token: they sign as any other, and never come out of it."""
+
+from __future__ import annotations
+
+import threading
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import attrs
+import jwt
+import pkcs11
+import pytest
+
+from pkcs11 import Attribute, Mechanism, ObjectClass
+
+from tests.softhsm import LABEL, PIN, SoftHsm
+from tests.use_cases.world import NOW
+from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
+from tokenauthority.signing import hsm_token
+from tokenauthority.signing.hsm import HsmProvider
+from tokenauthority.signing.hsm_uri import TokenUri
+from tokenauthority.signing.jose import parse_raw
+from tokenauthority.signing.keys import SigningKey
+from tokenauthority.signing.providers import KeyProviderError
+
+
+def private_keys(hsm: SoftHsm) -> list[dict[Attribute, object]]:
+    """What the token says of its private keys."""
+    shown = (
+        Attribute.LABEL,
+        Attribute.ID,
+        Attribute.SENSITIVE,
+        Attribute.ALWAYS_SENSITIVE,
+        Attribute.EXTRACTABLE,
+        Attribute.NEVER_EXTRACTABLE,
+        Attribute.TOKEN,
+        Attribute.LOCAL,
+        Attribute.SIGN,
+        Attribute.DECRYPT,
+    )
+
+    def look(session: pkcs11.Session) -> list[dict[Attribute, object]]:
+        found = list(session.get_objects({Attribute.CLASS: ObjectClass.PRIVATE_KEY}))
+        return [{name: key[name] for name in shown} for key in found]
+
+    return hsm.token().run(look)
+
+
+def stored_key(key: SigningKey, location: str) -> StoredKey:
+    """The key as it is stored."""
+    return StoredKey(
+        key_id=key.key_id,
+        algorithm=key.algorithm,
+        state=KeyState.ACTIVE,
+        create_time=NOW,
+        sealed=b"",
+        location=location,
+    )
+
+
+@pytest.mark.parametrize("algorithm", Algorithm)
+def test_what_it_signs_verifies_with_the_jwk(softhsm: SoftHsm, algorithm: Algorithm) -> None:
+    """By our verifier and by PyJWT, for every algorithm."""
+    key, _ = softhsm.provider().make(algorithm)
+
+    token, signature = key.signer.sign(b'{"sub":"x"}')
+
+    key.public.verifier.verify(parse_raw(token))
+    decoded = jwt.decode_complete(token, jwt.PyJWK(key.public.jwk), algorithms=[algorithm.value])
+    assert ({"sub": "x"}, signature) == (decoded["payload"], decoded["signature"])
+    assert {"alg": algorithm.value, "typ": "session+jwt", "kid": key.key_id} == decoded["header"]
+
+
+@pytest.mark.parametrize("algorithm", Algorithm)
+def test_the_private_key_cannot_leave_the_token(softhsm: SoftHsm, algorithm: Algorithm) -> None:
+    """It is made there, sensitive and not extractable from its first moment, and can only sign."""
+    key, _ = softhsm.provider().make(algorithm)
+
+    assert [
+        {
+            Attribute.LABEL: f"tokenauthority-{key.key_id}",
+            Attribute.ID: key.key_id.encode(),
+            Attribute.SENSITIVE: True,
+            Attribute.ALWAYS_SENSITIVE: True,
+            Attribute.EXTRACTABLE: False,
+            Attribute.NEVER_EXTRACTABLE: True,
+            Attribute.TOKEN: True,
+            Attribute.LOCAL: True,
+            Attribute.SIGN: True,
+            Attribute.DECRYPT: False,
+        }
+    ] == private_keys(softhsm)
+    with pytest.raises(LookupError, match="lives elsewhere"):
+        key.to_der()
+
+
+def test_another_server_finds_the_key(softhsm: SoftHsm) -> None:
+    """By its location and public half alone, also under another module path."""
+    key, location = softhsm.provider().make(Algorithm.ES256)
+
+    found = softhsm.provider().open(stored_key(key, location), key.public_key)
+
+    key.public.verifier.verify(parse_raw(found.signer.sign_claims(b"{}")))
+    assert f"pkcs11:token=signing%20keys;object=tokenauthority-{key.key_id};id={key.key_id};type=private" == location
+
+
+def test_a_destroyed_key_is_gone(softhsm: SoftHsm) -> None:
+    """That one alone; to destroy it again is no error."""
+    provider = softhsm.provider()
+    key, location = provider.make(Algorithm.ES256)
+    other, _ = provider.make(Algorithm.ES256)
+
+    provider.destroy(stored_key(key, location))
+    provider.destroy(stored_key(key, location))
+
+    assert [other.key_id.encode()] == [found[Attribute.ID] for found in private_keys(softhsm)]
+    with pytest.raises(KeyProviderError, match=f"has not the one private key {key.key_id}"):
+        key.signer.sign(b"{}")
+
+
+def test_a_key_of_another_token_is_not_touched(softhsm: SoftHsm) -> None:
+    """It verifies; to sign with it or to destroy it is refused, by the names of both tokens."""
+    provider = softhsm.provider()
+    key, location = provider.make(Algorithm.ES256)
+    moved = stored_key(key, location.replace("signing%20keys", "elsewhere"))
+
+    opened = provider.open(moved, key.public_key)
+
+    opened.public.verifier.verify(parse_raw(key.signer.sign_claims(b"{}")))
+    for attempt in (lambda: opened.signer.sign_claims(b"{}"), lambda: provider.destroy(moved)):
+        with pytest.raises(KeyProviderError, match=r"token=elsewhere.* is not in the token pkcs11:token=signing"):
+            attempt()
+
+
+def test_an_algorithm_without_mechanism_is_refused(softhsm: SoftHsm) -> None:
+    """Before anything is made."""
+    configuration = softhsm.directory / "softhsm2.conf"
+    configuration.write_text(configuration.read_text() + "slots.mechanisms = CKM_EC_KEY_PAIR_GEN,CKM_ECDSA\n")
+    loaded = hsm_token.module(softhsm.module_path)
+    with loaded.turn():
+        loaded.restart()
+
+    with pytest.raises(KeyProviderError, match="has not the mechanisms of EdDSA"):
+        softhsm.provider().make(Algorithm.EDDSA)
+
+    assert [] == private_keys(softhsm)
+
+
+def test_a_token_that_was_away_signs_again(softhsm: SoftHsm) -> None:
+    """Each signature in between fails; the first one after works, in a session of its own."""
+    key, _ = softhsm.provider().make(Algorithm.ES256)
+    key.signer.sign(b"{}")
+    softhsm.leave()
+    for _ in range(2):
+        with pytest.raises(KeyProviderError, match="softhsm"):
+            key.signer.sign(b"{}")
+
+    softhsm.come_back()
+
+    key.public.verifier.verify(parse_raw(key.signer.sign_claims(b"{}")))
+
+
+def test_a_session_that_broke_costs_no_signature(softhsm: SoftHsm) -> None:
+    """It is opened anew within the same call."""
+    key, _ = softhsm.provider().make(Algorithm.ES256)
+    key.signer.sign(b"{}")
+    loaded = hsm_token.module(softhsm.module_path)
+    with loaded.turn():
+        # As a module does whose connection was lost; nobody told the token's sessions.
+        pkcs11.lib(str(softhsm.module_path)).reinitialize()
+
+    key.public.verifier.verify(parse_raw(key.signer.sign_claims(b"{}")))
+
+
+def test_threads_may_sign_at_once(softhsm: SoftHsm) -> None:
+    """With several keys of several providers, as no PKCS#11 session allows by itself."""
+    keys = [softhsm.provider().make(algorithm)[0] for algorithm in (Algorithm.ES256, Algorithm.EDDSA)]
+    start = threading.Barrier(8)
+
+    def sign(number: int) -> bool:
+        key = keys[number % 2]
+        start.wait(10)
+        return all(key.public.verifier.holds(parse_raw(key.signer.sign_claims(b"{}"))) for _ in range(25))
+
+    with ThreadPoolExecutor(8) as threads:
+        assert [True] * 8 == list(threads.map(sign, range(8)))
+
+
+def test_a_wrong_pin_is_tried_once(softhsm: SoftHsm) -> None:
+    """A token locks after some; a new one is tried, and no message holds either."""
+    pins = ["wrong-pin-1"]
+    provider = HsmProvider(TokenUri.parse(softhsm.uri()), lambda: pins[-1])
+    said = []
+    for _ in range(2):
+        with pytest.raises(KeyProviderError) as caught:
+            provider.make(Algorithm.ES256)
+        said.append(str(caught.value))
+    pins.append(PIN)
+
+    provider.make(Algorithm.ES256)
+
+    assert [
+        "the token pkcs11:token=signing%20keys refuses the PIN: PinIncorrect",
+        "the token pkcs11:token=signing%20keys has refused this PIN, which is not tried again",
+    ] == said
+
+
+@pytest.mark.parametrize("pin", ["", "x" * 256])
+def test_a_pin_that_can_be_none_is_not_tried(softhsm: SoftHsm, pin: str) -> None:
+    """Its limits are named."""
+    provider = HsmProvider(TokenUri.parse(softhsm.uri()), lambda: pin)
+
+    with pytest.raises(KeyProviderError, match="must have 1 to 255 characters"):
+        provider.make(Algorithm.ES256)
+
+
+def test_names_the_token_that_is_missing(softhsm: SoftHsm) -> None:
+    """And the one that is there twice."""
+    missing = HsmProvider(TokenUri.parse(softhsm.uri(label="none")), lambda: PIN)
+    softhsm.add_token(LABEL)
+
+    with pytest.raises(KeyProviderError, match="has no token pkcs11:token=none"):
+        missing.make(Algorithm.ES256)
+    with pytest.raises(KeyProviderError, match="has several tokens pkcs11:token=signing%20keys"):
+        softhsm.provider().make(Algorithm.ES256)
+
+
+@pytest.mark.parametrize("name", ["none.so", "text.so"])
+def test_names_the_module_that_is_none(tmp_path: Path, name: str) -> None:
+    """It is not there, or no PKCS#11 module."""
+    (tmp_path / "text.so").write_text("not a library")
+    uri = TokenUri(tmp_path / name, "x")
+
+    with pytest.raises(KeyProviderError, match=f"the module {tmp_path / name} cannot be used"):
+        HsmProvider(uri, lambda: PIN).make(Algorithm.ES256)
+
+
+def test_a_module_that_does_not_come_back_is_not_waited_for(softhsm: SoftHsm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not for longer than the limit."""
+    key, _ = softhsm.provider().make(Algorithm.ES256)
+    monkeypatch.setattr(hsm_token, "TURN", 0.01)
+
+    with hsm_token.module(softhsm.module_path).turn(), pytest.raises(KeyProviderError, match="has not come back"):
+        key.signer.sign(b"{}")
+
+
+def test_a_key_whose_id_cannot_be_kept_is_not_left_behind(softhsm: SoftHsm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody would find it again."""
+
+    def refuse(*_: object) -> SigningKey:
+        raise ValueError("no")
+
+    monkeypatch.setattr(SigningKey, "located", refuse)
+
+    with pytest.raises(ValueError, match="no"):
+        softhsm.provider().make(Algorithm.ES256)
+
+    assert [] == private_keys(softhsm)
+
+
+def test_the_public_half_must_be_one_for_the_algorithm(softhsm: SoftHsm) -> None:
+    """A row that says otherwise is refused as it is opened."""
+    key, location = softhsm.provider().make(Algorithm.ES256)
+    other = attrs.evolve(stored_key(key, location), algorithm=Algorithm.RS256)
+
+    with pytest.raises(ValueError, match="not one for RS256"):
+        softhsm.provider().open(other, key.public_key)
+
+
+def test_a_signature_needs_no_mechanism_that_hashes(softhsm: SoftHsm) -> None:
+    """SoftHSM has none for ECDSA, as other tokens."""
+
+    def mechanisms(session: pkcs11.Session) -> set[Mechanism]:
+        return session.token.slot.get_mechanisms()
+
+    assert Mechanism.ECDSA_SHA256 not in softhsm.token().run(mechanisms)

@@ -1,0 +1,128 @@
+"""Every store can change what seals its contents, and leaves alone what has changed in the meantime."""
+
+from __future__ import annotations
+
+import asyncio
+
+import attrs
+
+from tests.storage.builders import PROJECT, make_credential, make_key, make_project
+from tokenauthority.domain.key import KeyState
+from tokenauthority.domain.project import CredentialKind
+from tokenauthority.domain.sealed import SealedBlob, SealedCount, SealedKind
+from tokenauthority.storage.store import Store
+
+
+KEY, CREDENTIAL = SealedKind.SIGNING_KEY, SealedKind.PROJECT_CREDENTIAL
+START = ("", "")
+OLD, NEW = b"\x01\x00\xff\x80old-one", b"\x01\x00\xff\x80new-one"
+
+
+async def _fill(store: Store) -> None:
+    """A signing key and two projects: the first with two envelopes, one of them of other first bytes."""
+    await store.update_keys(lambda _: [make_key(sealed=OLD)])
+    other = make_credential("b", kind=CredentialKind.VONAGE_KEY, sealed=NEW)
+    await store.create_project(make_project("90", credentials=(make_credential("a", sealed=OLD), other)))
+    await store.create_project(make_project("1000", credentials=(make_credential("a", sealed=OLD),)))
+
+
+async def _all(store: Store, kind: SealedKind, limit: int = 100) -> list[SealedBlob]:
+    found: list[SealedBlob] = []
+    after = START
+    while page := await store.list_sealed(kind, after=after, limit=limit):
+        assert len(page) <= limit
+        found += page
+        after = (page[-1].owner, page[-1].object_id)
+    return found
+
+
+async def test_counts_owners_by_the_first_bytes(store: Store) -> None:
+    """Each project once for each beginning that its envelopes have; the first by id is named."""
+    await _fill(store)
+    await store.create_project(make_project("91", credentials=(make_credential("c", sealed=b""),)))
+
+    def of(kind: SealedKind, prefix: bytes, owners: int, first: str) -> SealedCount:
+        return SealedCount(kind=kind, prefix=prefix, owners=owners, first=first)
+
+    whole, short = await store.count_sealed(7), await store.count_sealed(4)
+    empty = of(CREDENTIAL, b"", 1, "91")
+
+    assert {
+        of(KEY, OLD[:7], 1, "key-1"),
+        of(CREDENTIAL, OLD[:7], 2, "1000"),
+        of(CREDENTIAL, NEW[:7], 1, "90"),
+        empty,
+    } == set(whole)
+    assert {of(KEY, OLD[:4], 1, "key-1"), of(CREDENTIAL, OLD[:4], 2, "1000"), empty} == set(short)
+
+
+async def test_an_empty_store_holds_nothing_sealed(store: Store) -> None:
+    """Neither counted nor listed."""
+    assert ([], []) == (list(await store.count_sealed(9)), await _all(store, KEY) + await _all(store, CREDENTIAL))
+
+
+async def test_lists_every_envelope_in_pages(store: Store) -> None:
+    """Whole and in the order of owner and id, whatever the size of the pages."""
+    await _fill(store)
+    expected = [
+        SealedBlob(kind=CREDENTIAL, owner="1000", object_id="a", sealed=OLD),
+        SealedBlob(kind=CREDENTIAL, owner="90", object_id="a", sealed=OLD),
+        SealedBlob(kind=CREDENTIAL, owner="90", object_id="b", sealed=NEW),
+    ]
+
+    assert [expected] * 3 == [await _all(store, CREDENTIAL, limit) for limit in (1, 2, 3)]
+    assert [SealedBlob(kind=KEY, owner="key-1", object_id="key-1", sealed=OLD)] == await _all(store, KEY)
+
+
+async def test_replaces_only_the_envelope(store: Store, second_store: Store) -> None:
+    """Nothing else of the key and the project changes, other objects stay, and no follower is told."""
+    await _fill(store)
+    project, untouched = await store.get_project("90"), await store.get_project("1000")
+    assert project is not None
+    before = await store.last_change()
+    blobs = [await _all(store, KEY), await _all(store, CREDENTIAL)]
+    replaced = await store.replace_sealed([(blobs[0][0], NEW), (blobs[1][1], NEW)])
+
+    assert 2 == replaced
+    assert [make_key(sealed=NEW)] == await second_store.list_keys()
+    expected = tuple(attrs.evolve(c, sealed=NEW) for c in project.credentials)
+    assert attrs.evolve(project, credentials=expected) == await second_store.get_project("90")
+    assert untouched == await second_store.get_project("1000")
+    assert before == await second_store.last_change()
+
+
+async def test_leaves_what_has_changed_or_gone(store: Store) -> None:
+    """An envelope that is another by now is not overwritten, nor does one that was deleted come back."""
+    await _fill(store)
+    key, credentials = (await _all(store, KEY))[0], await _all(store, CREDENTIAL)
+    await store.replace_sealed([(key, NEW)])
+    await store.add_secret("1000", make_credential("second", sealed=NEW))
+    await store.remove_secret("1000", "a")
+    replaced = await store.replace_sealed([(key, b"late"), (credentials[0], b"late"), (credentials[1], NEW)])
+
+    assert 1 == replaced
+    assert [NEW] == [blob.sealed for blob in await _all(store, KEY)]
+    assert [("1000", "second", NEW), ("90", "a", NEW), ("90", "b", NEW)] == [
+        (blob.owner, blob.object_id, blob.sealed) for blob in await _all(store, CREDENTIAL)
+    ]
+
+
+async def test_of_replacements_at_once_one_succeeds(store: Store, second_store: Store) -> None:
+    """However many servers change the same envelope, it is changed once."""
+    await store.create_project(make_project(credentials=(make_credential(sealed=OLD),)))
+    (blob,) = await _all(store, CREDENTIAL)
+    stores = (store, second_store)
+    counts = await asyncio.gather(*(stores[n % 2].replace_sealed([(blob, NEW + bytes([n]))]) for n in range(8)))
+    kept = await store.get_project(PROJECT)
+
+    assert 1 == sum(counts)
+    assert kept is not None
+    assert [NEW + bytes([counts.index(1)])] == [c.sealed for c in kept.credentials]
+
+
+async def test_keys_of_every_state_are_listed(store: Store) -> None:
+    """A key that does not sign any more is sealed as the others are."""
+    retired = make_key("retired", state=KeyState.RETIRED, sealed=OLD)
+    await store.update_keys(lambda _: [retired, make_key("active", sealed=OLD)])
+
+    assert ["active", "retired"] == [blob.object_id for blob in await _all(store, KEY)]
