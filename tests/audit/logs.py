@@ -43,6 +43,8 @@ RECORD = AuditRecord(
     lifetime=3600,
     subject="user-7",
     object_id="object-1",
+    key_id="key-1",
+    comment="because",
     token_ids=("token-1", "token-2"),
     tokens=(
         AuditedToken("token-1", "47000000", "2_abc", "publisher", "SESSION_JWT", 3600, "user-7"),

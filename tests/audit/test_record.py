@@ -42,6 +42,8 @@ def test_writes_every_field(path: Path) -> None:
         "lifetime": 3600,
         "subject": "user-7",
         "object_id": "object-1",
+        "key_id": "key-1",
+        "comment": "because",
         "token_ids": ["token-1", "token-2"],
         "tokens": [
             {**COMMON, "token_id": "token-1", "role": "publisher", "lifetime": 3600, "subject": "user-7"},
