@@ -1,17 +1,82 @@
-"""The authority's own keys: one between all servers, sealed, and never guessed."""
+"""The authority's own keys: one between all servers, sealed, never guessed, and replaced in time."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
-from tests.use_cases.world import NOW, ROTATION
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from tests.authority import WAIT
+from tests.use_cases.world import NOW, PERIOD, PUBLICATION, ROTATION, make_server
 from tokenauthority.authority.keys import Keys
 from tokenauthority.authority.vault import Vault
-from tokenauthority.domain.key import Algorithm, KeyState
+from tokenauthority.domain.errors import NotFoundError, PreconditionError, Reason, UnavailableError
+from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
+from tokenauthority.domain.rotation import next_step
+from tokenauthority.domain.times import Millis
+from tokenauthority.signing.keys import SigningKey
 from tokenauthority.signing.sealing import MasterKey, SealBrokenError, Sealer
 from tokenauthority.storage.memory import MemoryStore
+
+
+END = Millis(NOW + PERIOD + PERIOD // 4)
+"""When the key that signs at NOW has its end."""
+
+
+class AwayStore(MemoryStore):
+    """A store whose keys cannot be read or written while it is away, and that tells when they were asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away = False
+        self.asked = asyncio.Event()
+        self.kept = asyncio.Event()
+
+    async def update_keys(self, change: Callable[[Sequence[StoredKey]], Sequence[StoredKey]]) -> Sequence[StoredKey]:
+        """See `Store`."""
+        self._require()
+        ring = await super().update_keys(change)
+        self.kept.set()
+        return ring
+
+    async def list_keys(self) -> Sequence[StoredKey]:
+        """See `Store`."""
+        self._require()
+        return await super().list_keys()
+
+    def _require(self) -> None:
+        self.asked.set()
+        if self.away:
+            raise UnavailableError.store()
+
+
+def make_keys(store: MemoryStore, vault: Vault | None = None) -> Keys:
+    """The keys of one server."""
+    return Keys(store, vault or Vault(Sealer(MasterKey.generate())), Algorithm.ES256, ROTATION)
+
+
+def states(ring: Sequence[StoredKey]) -> list[str]:
+    """The states of all keys, in order of the alphabet."""
+    return sorted(key.state.value for key in ring)
+
+
+@contextlib.asynccontextmanager
+async def running(keys: Keys, clock: Callable[[], Millis]) -> AsyncIterator[asyncio.Task[None]]:
+    """The background task, for as long as the block runs."""
+    task = asyncio.create_task(keys.run(clock))
+    try:
+        yield task
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 @pytest.mark.parametrize("algorithm", Algorithm)
@@ -59,3 +124,222 @@ async def test_there_is_no_ring_before_it_is_loaded() -> None:
         _ = keys.ring
     with pytest.raises(LookupError):
         _ = keys.key_set
+
+
+async def test_servers_rotate_once_between_them() -> None:
+    """Whoever comes second finds it done, and signs with the first one's key."""
+    store, vault = MemoryStore(), Vault(Sealer(MasterKey.generate()))
+    servers = [make_keys(store, vault) for _ in range(3)]
+    for keys in servers:
+        await keys.load(NOW)
+    before = servers[0].ring.active.key_id
+    later = Millis(NOW + PERIOD)
+    await asyncio.gather(*(keys.maintain(later) for keys in servers))
+
+    assert ["active", "prepared", "retired"] == states(await store.list_keys())
+    assert 1 == len({keys.ring.active.key_id for keys in servers})
+    assert before != servers[0].ring.active.key_id
+
+
+async def test_a_server_that_loses_the_race_has_made_nothing() -> None:
+    """Its own key is not in the ring, and it takes the other one's."""
+    store, vault = AwayStore(), Vault(Sealer(MasterKey.generate()))
+    ours, theirs = make_keys(store, vault), make_keys(store, vault)
+    await theirs.load(NOW)
+    ours._stored = ()
+    made: list[str] = []
+    make = vault.make_signing_key
+    vault.make_signing_key = lambda algorithm: made.append("key") or make(algorithm)  # type: ignore[method-assign]  # a spy
+    await ours.maintain(NOW)
+
+    assert [] == made
+    assert ours.ring.active.key_id == theirs.ring.active.key_id
+    assert ["active", "prepared"] == states(await store.list_keys())
+
+
+async def test_it_rotates_by_itself() -> None:
+    """The background task does what is due as soon as it begins."""
+    store = AwayStore()
+    keys = make_keys(store)
+    await keys.load(NOW)
+    first = keys.ring.active.key_id
+    store.kept.clear()
+    async with running(keys, lambda: Millis(NOW + PERIOD)):
+        await asyncio.wait_for(store.kept.wait(), WAIT)
+        while "prepared" not in states(keys._stored):
+            store.kept.clear()
+            await asyncio.wait_for(store.kept.wait(), WAIT)
+
+    assert first != keys.ring.active.key_id
+    assert ["active", "prepared", "retired"] == states(await store.list_keys())
+
+
+async def test_the_key_at_hand_is_replaced_at_once_when_it_is_revoked() -> None:
+    """The background task is woken: the next rotation must not have to wait for it."""
+    store, looks, looked = AwayStore(), iter(range(2)), asyncio.Event()
+
+    def clock() -> Millis:
+        # It looks at the clock for what is due, and twice for how long to wait.
+        if next(looks, None) is None:
+            looked.set()
+        return NOW
+
+    keys = make_keys(store)
+    await keys.load(NOW)
+    [at_hand] = [key.key_id for key in await keys.stored() if key.state is KeyState.PREPARED]
+    async with running(keys, clock):
+        await asyncio.wait_for(looked.wait(), WAIT)
+        await keys.revoke(at_hand, NOW)
+        while "prepared" not in states(keys._stored):
+            store.kept.clear()
+            # It would look by itself after half a minute.
+            await asyncio.wait_for(store.kept.wait(), WAIT / 2)
+
+    assert ["active", "prepared", "revoked"] == states(await store.list_keys())
+
+
+async def test_without_the_store_it_signs_until_the_end_of_its_key_and_never_after() -> None:
+    """A server that could not be told of the next key must not sign with this one for ever."""
+    store = AwayStore()
+    keys = make_keys(store)
+    await keys.load(NOW)
+    key, store.away = keys.ring.active, True
+    with pytest.raises(UnavailableError):
+        await keys.maintain(Millis(NOW + PERIOD))
+
+    assert key is keys.signing(Millis(END - 1))
+    for moment in (END, Millis(END + 1)):
+        with pytest.raises(UnavailableError) as ended:
+            keys.signing(moment)
+        assert Reason.SIGNING_KEY_ENDED is ended.value.reason
+
+    store.away = False
+    await keys.maintain(END)
+    assert key is not keys.signing(END)
+
+
+async def test_it_goes_on_looking_while_the_store_is_away_and_says_so_once() -> None:
+    """And it does what was due when the store is back."""
+    store = AwayStore()
+    keys = make_keys(store)
+    await keys.load(NOW)
+    store.away = True
+    with capture_logs() as events:
+        async with running(keys, lambda: Millis(NOW + PERIOD)) as task:
+            for _ in range(3):
+                store.asked.clear()
+                keys._look.set()
+                await asyncio.wait_for(store.asked.wait(), WAIT)
+            alive, store.away = not task.done(), False
+            store.kept.clear()
+            keys._look.set()
+            await asyncio.wait_for(store.kept.wait(), WAIT)
+
+    assert alive
+    assert ["keys.not_maintained"] == [event["event"] for event in events]
+
+
+async def test_a_key_made_and_activated_by_hand_signs() -> None:
+    """Published at once; it signs no earlier than verifiers have had the time to fetch it."""
+    keys = make_keys(MemoryStore())
+    await keys.load(NOW)
+    made = await keys.prepare(Algorithm.EDDSA, NOW)
+    published = {jwk["kid"] for jwk in keys.key_set.keys}
+    with pytest.raises(PreconditionError):
+        await keys.activate(made.key_id, Millis(NOW + PUBLICATION - 1))
+    before = keys.ring.active.key_id
+    active = await keys.activate(made.key_id, Millis(NOW + PUBLICATION))
+
+    assert (Algorithm.EDDSA, KeyState.PREPARED, NOW) == (made.algorithm, made.state, made.create_time)
+    assert made.key_id in published
+    assert KeyState.ACTIVE is active.state
+    assert before != made.key_id == keys.ring.active.key_id
+
+
+async def test_a_revoked_key_is_out_of_the_key_set_at_once() -> None:
+    """Nothing verifies with it any more, and another one signs."""
+    keys = make_keys(MemoryStore())
+    await keys.load(NOW)
+    revoked = await keys.revoke(keys.ring.active.key_id, NOW)
+
+    assert KeyState.REVOKED is revoked.state
+    assert revoked.key_id not in {jwk["kid"] for jwk in keys.key_set.keys}
+    assert keys.ring.verifying(revoked.key_id) is None
+    assert keys.ring.is_revoked(revoked.key_id)
+    assert revoked.key_id != keys.signing(NOW).key_id
+
+
+async def test_refusals_leave_the_ring_as_it_was() -> None:
+    """A key that is not there, one that is not PREPARED, and a fifth one at hand."""
+    keys = make_keys(MemoryStore())
+    await keys.load(NOW)
+    for _ in range(3):
+        await keys.prepare(None, NOW)
+    before = await keys.stored()
+    for change in (keys.activate, keys.revoke):
+        with pytest.raises(NotFoundError):
+            await change("x" * 43, NOW)
+    with pytest.raises(PreconditionError):
+        await keys.activate(keys.ring.active.key_id, NOW)
+    with pytest.raises(PreconditionError):
+        await keys.prepare(None, NOW)
+
+    assert before == await keys.stored()
+
+
+async def test_a_key_that_was_kept_is_not_destroyed_because_another_cannot_be_opened() -> None:
+    """Where keys live elsewhere, the ring would else name one that is gone."""
+    store, vault = MemoryStore(), Vault(Sealer(MasterKey.generate()))
+    keys = make_keys(store, vault)
+    await keys.load(NOW)
+    foreign = StoredKey(
+        key_id="x" * 43,
+        algorithm=Algorithm.ES256,
+        state=KeyState.PREPARED,
+        create_time=NOW,
+        sealed=Vault(Sealer(MasterKey.generate())).seal_signing_key(SigningKey.generate(Algorithm.ES256)),
+    )
+    await store.update_keys(lambda ring: [*ring, foreign])
+    destroyed: list[str] = []
+    vault.destroy_signing_key = lambda stored: destroyed.append(stored.key_id)  # type: ignore[method-assign]  # a spy
+    with pytest.raises(SealBrokenError):
+        await keys.prepare(None, NOW)
+
+    assert 4 == len(await store.list_keys())
+    assert [] == destroyed
+
+
+@given(gaps=st.lists(st.integers(-100_000_000, 3_600_000), min_size=2, max_size=6), longest=st.integers(1, 86_400))
+@settings(max_examples=50, deadline=None)
+def test_the_key_set_is_never_kept_beyond_its_next_change(gaps: list[int], longest: int) -> None:
+    """And never longer than is allowed, or for less than no time."""
+
+    async def judge() -> list[tuple[int, int]]:
+        keys, now = make_keys(MemoryStore()), NOW
+        await keys.load(now)
+        found = []
+        for gap in gaps:
+            # A while before the next change is due, or after.
+            now = Millis(max(now, next_step(keys._stored, Algorithm.ES256, ROTATION, now) + gap))
+            left = next_step(keys._stored, Algorithm.ES256, ROTATION, now) - now
+            found.append((keys.max_age(longest, now), left))
+            await keys.maintain(now)
+        return found
+
+    for max_age, left in asyncio.run(judge()):
+        assert 0 <= max_age <= longest
+        assert max_age * 1000 <= max(left, 0)
+        assert max_age == longest or left < (max_age + 1) * 1000
+
+
+async def test_a_rotation_elsewhere_is_taken_in_with_the_next_look() -> None:
+    """This server signs with the other one's key from then on, and its key set is the same."""
+    store, sealer = MemoryStore(), Sealer(MasterKey.generate())
+    ours, theirs = make_server(store, sealer), make_server(store, sealer)
+    for server in (ours, theirs):
+        await server.follower.start()
+    await theirs.keys.maintain(Millis(NOW + PERIOD))
+    await ours.follower.catch_up()
+
+    assert theirs.keys.ring.active.key_id == ours.keys.ring.active.key_id
+    assert theirs.keys.key_set.body == ours.keys.key_set.body

@@ -411,10 +411,9 @@ class Reader:
 
 
 steps = st.lists(
-    st.sampled_from(
-        ("revoke", "revoke", "end", "renew", "look", "look", "read", "read", "turn", "turn", "beat", "lose")
-    ),
-    max_size=60,
+    st.sampled_from(("revoke", "revoke", "end", "renew", "look", "look", "read", "read", "turn", "turn", "beat", "lose")),
+    min_size=40,
+    max_size=80,
 )
 
 
@@ -451,7 +450,8 @@ async def _interleaved(  # noqa: C901 - one branch for each kind of step
                 place.server.feed.beat()
             case "lose":
                 place.store.lose_history()
-        await asyncio.sleep(0)
+        for _ in range(5 if step == "turn" else 1):
+            await asyncio.sleep(0)
     for _ in range(1000):
         if known == reader.seen:
             break
