@@ -8,17 +8,25 @@ import contextlib
 from collections.abc import Sequence
 
 import attrs
+import pytest
 
-from tests.authority import WAIT
+from structlog.testing import capture_logs
+
+from tests.authority import EVERYTHING, WAIT
+from tests.storage.builders import make_project, make_revocation
 from tests.use_cases.world import NOW, World, make_server, make_world
+from tokenauthority.authority import follower as follower_module
 from tokenauthority.authority.catalog import Catalog
+from tokenauthority.authority.feed import Entry, Feed
 from tokenauthority.authority.follower import Follower
 from tokenauthority.authority.vault import Vault
 from tokenauthority.domain.change import Change, Cursor
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
+from tokenauthority.domain.revocation import RevokedTarget, TargetKind
 from tokenauthority.domain.role import Permission, Role
 from tokenauthority.domain.session import SessionState
+from tokenauthority.domain.times import Millis, Seconds
 from tokenauthority.signing.keys import SigningKey
 from tokenauthority.signing.sealing import MasterKey, Sealer
 from tokenauthority.storage.memory import MemoryStore
@@ -41,6 +49,49 @@ class ChangingStore(MemoryStore):
         if self.down:
             raise UnavailableError.store()
         return await super().changes_after(cursor, limit)
+
+
+class RestoredStore(MemoryStore):
+    """A store that can be put back to an earlier day, and whose revocations can be made unreadable."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unreadable = False
+
+    async def list_revoked(self, *, after: str, limit: int, now: Millis) -> Sequence[RevokedTarget]:
+        """See `Store`."""
+        if self.unreadable:
+            raise UnavailableError.store()
+        return await super().list_revoked(after=after, limit=limit, now=now)
+
+    def put_back(self, earlier: RestoredStore) -> None:
+        """Be as *earlier* was, and go on from there."""
+        self.__dict__.update(earlier.copy().__dict__)
+
+    def copy(self) -> RestoredStore:
+        """A backup."""
+        made = RestoredStore()
+        for name, value in self.__dict__.items():
+            made.__dict__[name] = value.copy() if isinstance(value, dict | list) else value
+        return made
+
+
+class LateStore(MemoryStore):
+    """A store in which another server takes a token back right after this one has read all revocations."""
+
+    async def list_revoked(self, *, after: str, limit: int, now: Millis) -> Sequence[RevokedTarget]:
+        """See `Store`."""
+        page = await super().list_revoked(after=after, limit=limit, now=now)
+        if not page:
+            await self.revoke(make_revocation("rev_late", target="late"))
+        return page
+
+
+def is_revoked(follower: Follower, token_id: str) -> bool:
+    """Whether the server knows that the token was taken back."""
+    index = follower._revocations.index
+    kind = index.revoked("47000000", token_id=token_id, session_id="", subject="", issue_time=Seconds(0))
+    return kind is TargetKind.TOKEN
 
 
 async def second_server(world: World, interval: float = WAIT) -> tuple[Catalog, Follower]:
@@ -148,10 +199,12 @@ async def test_a_key_that_cannot_be_opened_is_noticed_and_does_not_stop_it() -> 
         sealed=Vault(Sealer(MasterKey.generate())).seal_signing_key(SigningKey.generate(Algorithm.ES256)),
     )
     await store.update_keys(lambda ring: [*ring, foreign])
+    seen = ours.follower._seen
 
     await ours.follower.catch_up()
 
     assert not ours.follower.fresh
+    assert seen == ours.follower._seen
     assert signing is ours.keys.ring.active
 
 
@@ -171,3 +224,109 @@ async def test_it_goes_on_asking_while_the_store_is_down() -> None:
         await running
 
     assert alive
+
+
+async def test_what_happens_while_it_starts_is_taken_in_with_the_first_look() -> None:
+    """A token that is taken back right after the revocations were read is not good for ever."""
+    store = LateStore()
+    await store.create_project(make_project("47000000"))
+    server = make_server(store, Sealer(MasterKey.generate()))
+    await server.follower.start()
+    await server.follower.catch_up()
+
+    assert is_revoked(server.follower, "late")
+
+
+async def test_a_store_that_was_put_back_is_read_anew() -> None:
+    """Sessions, revocations and ring are those of the store as it is now, and who watches has to begin anew."""
+    store = RestoredStore()
+    await store.create_project(make_project("47000000"))
+    world = await make_world(store)
+    follower, generation = world.server.follower, world.server.feed.generation
+    backup = store.copy()
+    await world.server.sessions.end(world.session.session_id, EVERYTHING, NOW)
+    await store.revoke(make_revocation("rev_1", target="a"))
+    await world.keys.prepare(None, NOW)
+    await follower.catch_up()
+    await world.catalog.session(world.session.session_id)
+    lost = is_revoked(follower, "a"), len(world.keys.ring.entries)
+    store.put_back(backup)
+    await store.revoke(make_revocation("rev_2", target="b"))
+    for _ in range(10):
+        await world.projects.update(world.project_id, {"display_name": "x"})
+    with capture_logs() as events:
+        await follower.catch_up()
+    known = await world.catalog.session(world.session.session_id)
+
+    assert (True, 3) == lost
+    assert known is not None
+    assert SessionState.ACTIVE is known.state
+    assert [False, True] == [is_revoked(follower, token_id) for token_id in ("a", "b")]
+    assert 2 == len(world.keys.ring.entries)
+    assert generation + 1 == world.server.feed.generation
+    assert await store.last_change() == world.server.feed.cursor
+    assert ["follower.history_lost"] == [event["event"] for event in events]
+    assert follower.fresh
+
+
+async def test_a_store_that_cannot_be_read_anew_is_asked_again() -> None:
+    """Until then what is known stays in force, and the server says that it is behind."""
+    store = RestoredStore()
+    await store.create_project(make_project("47000000"))
+    await store.revoke(make_revocation("rev_1", target="a"))
+    world = await make_world(store)
+    follower = world.server.follower
+    store._changes = [attrs.evolve(change, mark=change.mark ^ 1) for change in store._changes]
+    store.unreadable = True
+    await follower.catch_up()
+    behind, still = follower.fresh, is_revoked(follower, "a")
+    store.unreadable = False
+    await follower.catch_up()
+
+    assert (False, True) == (behind, still)
+    assert follower.fresh
+    assert is_revoked(follower, "a")
+    assert await store.last_change() == world.server.feed.cursor
+
+
+async def test_what_is_told_to_those_who_watch_is_in_force_here_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that asks this server about what it has just read must not hear that the token is good."""
+    store = MemoryStore()
+    await store.create_project(make_project("47000000"))
+    server = make_server(store, Sealer(MasterKey.generate()))
+    await server.follower.start()
+    in_force = []
+    publish = Feed.publish
+
+    def spying(feed: Feed, entries: Sequence[Entry], cursor: Cursor) -> None:
+        in_force.extend(is_revoked(server.follower, "a") for _ in entries)
+        publish(feed, entries, cursor)
+
+    monkeypatch.setattr(Feed, "publish", spying)
+    await store.revoke(make_revocation("rev_1", target="a"))
+    await server.follower.catch_up()
+
+    assert [True] == in_force
+
+
+async def test_verdicts_end_when_the_store_has_been_away_for_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What another server takes back meanwhile is not known here, so nothing is called good."""
+    moment = 1000.0
+    monkeypatch.setattr(follower_module, "monotonic", lambda: moment)
+    store = ChangingStore()
+    world = await make_world(store)
+    longest = world.verify._max_staleness
+    store.down = True
+    verdicts = []
+    for moment in (1000.0 + longest, 1000.1 + longest):
+        await world.server.follower.catch_up()
+        try:
+            verdicts.append((await world.verify.check("x", EVERYTHING, NOW)).reason is not None)
+        except UnavailableError:
+            verdicts.append(False)
+    store.down = False
+    await world.server.follower.catch_up()
+    await world.verify.check("x", EVERYTHING, NOW)
+
+    assert [True, False] == verdicts
+    assert 0 == world.server.follower.age()
