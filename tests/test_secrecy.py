@@ -16,7 +16,7 @@ import pytest
 from tests.authority import AuthorityProcess
 from tests.driving import APPLICATION, CANARY, Driver, Secrets, drive_badly, drive_well, pem
 from tests.production import Production, Server
-from tests.wire import Wire
+from tests.wire import V1, Wire
 from tokenauthority.authority.project_spec import NewSecret, OpenTokImport, VonageImport
 from tokenauthority.authority.vault import Vault
 from tokenauthority.callers.api_keys import new_api_key
@@ -82,6 +82,10 @@ def test_no_secret_gets_out_of_a_server(
         outcome.code for outcome in driver.outcomes
     }
     assert len(driver.outcomes) == len([record for record in server.audited() if record.get("reason") != "OPENED"])
+    # A stream that ran into its deadline did its work only if it had opened.
+    assert {V1 + "TokenService/WatchRevocations"} == {
+        record["method"] for record in server.audited() if record.get("reason") == "OPENED"
+    }
     assert [] == guarded.found_in(server.log())
     assert [] == guarded.found_in(server.audit_path.read_text())
     assert [] == guarded.found_in(driver.spoken())

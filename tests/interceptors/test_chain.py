@@ -144,6 +144,16 @@ def test_shows_the_contract_by_reflection_where_it_is_on(running_authority: Runn
     assert {*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME} == names
 
 
+def test_a_stream_that_ends_by_itself_is_recorded_as_opened_once(
+    running_authority: RunningAuthority, wire: Wire
+) -> None:
+    """Such as reflection's, whose caller has no more questions: the second record says how it ended."""
+    _reflected(wire.channel)
+    found = records(running_authority.audit_path)
+
+    assert [("OK", "OPENED"), ("OK", None)] == [(record["code"], record.get("reason")) for record in found]
+
+
 def test_has_no_reflection_unless_asked(start_authority: StartAuthority, connect: Connect) -> None:
     """Off, the method does not exist for anybody."""
     authority = start_authority(settings={"listen": {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0"}})

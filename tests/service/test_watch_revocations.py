@@ -8,8 +8,6 @@ from typing import Protocol
 import grpc
 import pytest
 
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-
 from tests.authority import EVERYTHING, RunningAuthority, StartAuthority, eventually, make_caller
 from tests.faults import break_audit_log
 from tests.service.conftest import AWAY, HOME, NOWHERE
@@ -251,15 +249,3 @@ def test_a_refused_stream_has_one_record(start_authority: StartAuthority, connec
     failure(lambda: next(watch(connect(authority=authority), "x")))
 
     assert [("INVALID_ARGUMENT", "INVALID_FIELD")] == lines(authority)
-
-
-def test_a_stream_that_ends_by_itself_is_not_recorded_as_opened_twice(
-    start_authority: StartAuthority, connect: Connect
-) -> None:
-    """Such as reflection's, whose caller has no more questions."""
-    authority = start_authority()
-    stub = reflection_pb2_grpc.ServerReflectionStub(connect(authority=authority).channel)
-    list(stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")])))
-    found = [r for r in records(authority.audit_path) if str(r["method"]).endswith("ServerReflectionInfo")]
-
-    assert [("OK", "OPENED"), ("OK", "")] == [(record["code"], record.get("reason", "")) for record in found]

@@ -295,7 +295,7 @@ async def test_what_is_told_to_those_who_watch_is_in_force_here_already(monkeypa
     await store.create_project(make_project("47000000"))
     server = make_server(store, Sealer(MasterKey.generate()))
     await server.follower.start()
-    in_force = []
+    in_force: list[bool] = []
     publish = Feed.publish
 
     def spying(feed: Feed, entries: Sequence[Entry], cursor: Cursor) -> None:
@@ -311,14 +311,15 @@ async def test_what_is_told_to_those_who_watch_is_in_force_here_already(monkeypa
 
 async def test_verdicts_end_when_the_store_has_been_away_for_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """What another server takes back meanwhile is not known here, so nothing is called good."""
-    moment = 1000.0
-    monkeypatch.setattr(follower_module, "monotonic", lambda: moment)
+    moments = [1000.0]
+    monkeypatch.setattr(follower_module, "monotonic", lambda: moments[-1])
     store = ChangingStore()
     world = await make_world(store)
     longest = world.verify._max_staleness
     store.down = True
     verdicts = []
-    for moment in (1000.0 + longest, 1000.1 + longest):
+    for seconds in (longest, longest + 0.1):
+        moments.append(moments[0] + seconds)
         await world.server.follower.catch_up()
         try:
             verdicts.append((await world.verify.check("x", EVERYTHING, NOW)).reason is not None)

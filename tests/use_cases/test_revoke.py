@@ -92,7 +92,8 @@ def only(*project_ids: str) -> Grant:
 async def test_one_token_is_taken_back_and_no_other(world: World, token_format: TokenFormat, *, by_id: bool) -> None:
     """By itself or by its id, in every format; the next VerifyToken sees it."""
     token, other = await minted(world, token_format), await minted(world, token_format)
-    target = {"token_id": token.token_id, "project_id": world.project_id} if by_id else {"token": token.token}
+    by_name: dict[str, Any] = {"token_id": token.token_id, "project_id": world.project_id}
+    target = by_name if by_id else {"token": token.token}
     revocation = await revoke(world, comment="lost", **target)
 
     assert (TargetKind.TOKEN, token.token_id, "lost") == (revocation.kind, revocation.target, revocation.comment)
@@ -251,11 +252,9 @@ async def test_a_project_outside_the_grant_is_denied_without_a_look(world: World
     world.store.looked_up.clear()
     refusals = []
     for project_id in (world.project_id, NOWHERE):
-        fields = {"subject": {"subject": "x"}, "token_id": {"token_id": "x"}}.get(target, {})
-        if fields:
-            fields["project_id"] = project_id
-        else:
-            fields["session_id"] = platform_session(project_id)
+        fields: dict[str, Any] = {target: "x", "project_id": project_id}
+        if target == "session_id":
+            fields = {target: platform_session(project_id)}
         with pytest.raises(PermissionDeniedError) as denied:
             await revoke(world, only("1"), **fields)
         error = denied.value
@@ -298,10 +297,11 @@ async def test_a_token_that_nobody_here_signed_cannot_be_taken_back(world: World
 @pytest.mark.parametrize("target", ["token_id", "subject", "session_id"])
 async def test_a_project_that_is_not_there_is_not_found(world: World, target: str) -> None:
     """For a caller who may use any."""
-    fields = {"session_id": platform_session(NOWHERE)} if target == "session_id" else {target: "x"}
-    named = {} if target == "session_id" else {"project_id": NOWHERE}
+    fields: dict[str, Any] = {target: "x", "project_id": NOWHERE}
+    if target == "session_id":
+        fields = {target: platform_session(NOWHERE)}
     with pytest.raises(NotFoundError) as absent:
-        await revoke(world, **fields, **named)
+        await revoke(world, **fields)
 
     assert (Reason.PROJECT_NOT_FOUND, NOWHERE) == (absent.value.reason, absent.value.name)
 

@@ -411,7 +411,9 @@ class Reader:
 
 
 steps = st.lists(
-    st.sampled_from(("revoke", "revoke", "end", "renew", "look", "look", "read", "read", "turn", "turn", "beat", "lose")),
+    st.sampled_from(
+        ("revoke", "revoke", "end", "renew", "look", "look", "read", "read", "turn", "turn", "beat", "lose")
+    ),
     min_size=40,
     max_size=80,
 )
