@@ -58,11 +58,12 @@ class KeyCache:
     def check(self, token: Token) -> None:
         """Verify a token without asking anybody about it. KeyError: its key is not in what may be kept still."""
         if not self.answers or time.monotonic() >= self.answers[-1].asked + self.answers[-1].max_age:
-            self._fetch()
+            self.fetch()
         key = self._keys[token.key_id]
         jwt.decode(token.token, key, algorithms=["ES256"], issuer=ISSUER, audience=token.project_id)
 
-    def _fetch(self) -> None:
+    def fetch(self) -> None:
+        """Ask the servers in turn."""
         url = self.urls[self._turns % len(self.urls)]
         self._turns += 1
         asked = time.monotonic()
@@ -81,7 +82,7 @@ def test_no_token_is_refused_while_keys_rotate_under_load(fleet: Fleet) -> None:
     servers = fleet.start_together(2)
     clients = [fleet.client(server) for server in servers]
     session = clients[0].create_session().session_id
-    caches = [KeyCache([server.http_url for server in servers]) for _ in clients]
+    *caches, watching = (KeyCache([server.http_url for server in servers]) for _ in range(len(clients) + 1))
     made: list[Token] = []
     key_ids: set[str] = set()
 
@@ -95,11 +96,13 @@ def test_no_token_is_refused_while_keys_rotate_under_load(fleet: Fleet) -> None:
     with Loops() as loops:
         for number in range(len(clients)):
             loops.start(lambda number=number: work(number))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        loops.start(watching.fetch)
         loops.go_on_until(lambda: len(key_ids) > ROTATIONS, "the keys do not rotate")
     oldest = list({token.key_id: token for token in reversed(made)}.values())
 
     assert [True] * len(oldest) == [clients[0].verify_token(token).active for token in oldest]
-    assert [] == [outlived for cache in caches for outlived in outlived_a_change(cache.answers)]
+    assert [] == outlived_a_change(sorted(watching.answers, key=lambda answer: answer.asked))
+    assert 1 == max(answer.max_age for answer in watching.answers)
 
 
 def outlived_a_change(answers: Sequence[Answer]) -> list[tuple[Answer, Answer]]:
@@ -125,10 +128,13 @@ def test_servers_that_are_killed_amid_rotations_rotate_once(fleet: Fleet) -> Non
             fleet.kill(servers[index])
             servers[index] = fleet.start()
         rings.wait_for_another()
-    active_of_each = [sum(key.state is KeyState.ACTIVE for key in ring) for ring in rings.seen]
+    states = [[key.state for key in ring] for ring in rings.seen]
+    key_ids = [{key.key_id for key in ring} for ring in rings.seen]
     began = sorted(key.activate_time for key in rings.seen[-1] if key.activate_time is not None)
 
-    assert {1} == set(active_of_each)
+    assert {1} == {ring.count(KeyState.ACTIVE) for ring in states}
+    assert {0, 1} == {ring.count(KeyState.PREPARED) for ring in states}
+    assert [] == [before - after for before, after in pairwise(key_ids) if before - after]
     assert [] == [(one, other) for one, other in pairwise(began) if other - one < 1000]
     assert len(began) > KILLS
     assert all(isinstance(fleet.client(server).create_session().generate_token(), Token) for server in servers)
