@@ -64,7 +64,9 @@ def test_an_hour_ahead_expires_and_rotates_early_and_loses_nothing(stepped: Step
     """What lives longer than the hour is good throughout; back at the right time all is as if nothing had been."""
     client = stepped.client
     with client:
-        long, short, revoked, ended = (client.create_session().generate_token(ttl=ttl) for ttl in (7200, 1800, 7200, 7200))
+        long, short, revoked, ended = (
+            client.create_session().generate_token(ttl=ttl) for ttl in (7200, 1800, 7200, 7200)
+        )
         client.revoke_tokens(token=revoked)
         client.end_session(ended.session_id)
         before = stepped.states()

@@ -43,7 +43,7 @@ LOST = {
 def test_what_is_lost_under_running_servers_is_what_the_documentation_says(
     postgres_url: str, postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
-    """Two servers and a watcher go on: they notice, read everything anew, and lose what was made since, nothing else."""
+    """Two servers and a watcher go on: they notice, read all of it anew, and lose what was made since, nothing else."""
     database = postgres_url.rpartition("/")[2]
     quick = {"ISSUANCE__JWKS_MAX_AGE": "1", "ISSUANCE__LEEWAY": "0", "DATABASE__POLL_INTERVAL": "0.05"}
     with fleet_of(tmp_path, postgres_url, **quick) as fleet:
@@ -77,7 +77,7 @@ def test_what_is_lost_under_running_servers_is_what_the_documentation_says(
         told_anew = snapshot(fleet.watch(servers[1], place))
         again = one.generate_token(tokens["ended"].session_id)
 
-        assert grpc.StatusCode.UNAVAILABLE is told.value.code()  # type: ignore[attr-defined]  # grpc's error is a call too
+        assert grpc.StatusCode.UNAVAILABLE is told.value.code()
         assert [early.revocation_id, tokens["ended before"].session_id] == told_anew
         assert other.verify_token(again).active
         assert ["follower.history_lost" in (server.directory / "stderr.log").read_text() for server in servers] == [

@@ -6,10 +6,13 @@ import asyncio
 
 import pytest
 
-from tests.use_cases.world import NOW, ROTATION
+from tests.authority import WAIT
+from tests.use_cases.world import NOW, PERIOD, ROTATION, make_world
+from tokenauthority.authority import keys as authority_keys
 from tokenauthority.authority.keys import Keys
 from tokenauthority.authority.vault import Vault
 from tokenauthority.domain.key import Algorithm, KeyState
+from tokenauthority.domain.times import Millis
 from tokenauthority.signing.sealing import MasterKey, SealBrokenError, Sealer
 from tokenauthority.storage.memory import MemoryStore
 
@@ -59,3 +62,24 @@ async def test_there_is_no_ring_before_it_is_loaded() -> None:
         _ = keys.ring
     with pytest.raises(LookupError):
         _ = keys.key_set
+
+
+async def test_a_ring_that_was_put_back_is_maintained_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A restored ring may be past its end: who reads it anew looks after it then, and not at the next turn."""
+    monkeypatch.setattr(authority_keys, "_LOOK", 10 * WAIT)
+    world = await make_world()
+    yesterday = await world.store.list_keys()
+    now = Millis(NOW + 2 * PERIOD)
+    await world.keys.maintain(now)
+    running = asyncio.create_task(world.keys.run(lambda: now))
+    try:
+        await asyncio.sleep(0)
+        await world.store.update_keys(lambda _: yesterday)
+        await world.keys.refresh()
+        async with asyncio.timeout(WAIT):
+            while (world.keys.ring.sign_until or 0) < now:
+                await asyncio.sleep(0.01)
+    finally:
+        running.cancel()
+
+    assert (world.keys.ring.sign_until or 0) > now

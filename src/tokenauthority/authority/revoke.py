@@ -74,7 +74,7 @@ class Revoke:
             # The clock of the server that made a single token may have been ahead of this one's, and it is meant.
             second = whole_seconds(now)
             moment = Seconds(second + MAX_LEEWAY) if kind is TargetKind.TOKEN else second
-            # This one's clock may have been set back for hours, too: then the token would be good again once it is right.
+            # This one's may have been set back for hours, too: the token must not be good again once it is right.
             moment = max(moment, min(issued, Seconds(second + CLOCK_MARGIN)))
         revocation = await self._store.revoke(
             Revocation(
