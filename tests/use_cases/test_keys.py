@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from collections.abc import Callable, Sequence
+
 import pytest
 
 from tests.authority import WAIT
@@ -11,7 +13,7 @@ from tests.use_cases.world import NOW, PERIOD, ROTATION, make_world
 from tokenauthority.authority import keys as authority_keys
 from tokenauthority.authority.keys import Keys
 from tokenauthority.authority.vault import Vault
-from tokenauthority.domain.key import Algorithm, KeyState
+from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
 from tokenauthority.domain.times import Millis
 from tokenauthority.signing.sealing import MasterKey, SealBrokenError, Sealer
 from tokenauthority.storage.memory import MemoryStore
@@ -64,22 +66,40 @@ async def test_there_is_no_ring_before_it_is_loaded() -> None:
         _ = keys.key_set
 
 
+class NoticingStore(MemoryStore):
+    """A store that tells when a ring is kept that can sign at `moment`."""
+
+    def __init__(self, moment: Millis) -> None:
+        super().__init__()
+        self.signs = asyncio.Event()
+        self._moment = moment
+
+    async def update_keys(self, change: Callable[[Sequence[StoredKey]], Sequence[StoredKey]]) -> Sequence[StoredKey]:
+        """See `Store`."""
+        kept = await super().update_keys(change)
+        good = any(key.state is KeyState.ACTIVE and (key.sign_until or 0) > self._moment for key in kept)
+        (self.signs.set if good else self.signs.clear)()
+        return kept
+
+
 async def test_a_ring_that_was_put_back_is_maintained_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A restored ring may be past its end: who reads it anew looks after it then, and not at the next turn."""
     monkeypatch.setattr(authority_keys, "_LOOK", 10 * WAIT)
-    world = await make_world()
-    yesterday = await world.store.list_keys()
     now = Millis(NOW + 2 * PERIOD)
-    await world.keys.maintain(now)
-    running = asyncio.create_task(world.keys.run(lambda: now))
+    store = NoticingStore(now)
+    keys = (await make_world(store)).keys
+    yesterday = await store.list_keys()
+    await keys.maintain(now)
+    running = asyncio.create_task(keys.run(lambda: now))
+    # It has nothing to do now, and waits.
+    await asyncio.sleep(0)
     try:
-        await asyncio.sleep(0)
-        await world.store.update_keys(lambda _: yesterday)
-        await world.keys.refresh()
+        await store.update_keys(lambda _: yesterday)
+        was_put_back = not store.signs.is_set()
+        await keys.refresh()
         async with asyncio.timeout(WAIT):
-            while (world.keys.ring.sign_until or 0) < now:
-                await asyncio.sleep(0.01)
+            await store.signs.wait()
     finally:
         running.cancel()
 
-    assert (world.keys.ring.sign_until or 0) > now
+    assert was_put_back
