@@ -20,7 +20,20 @@ import grpc
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from benchmarks import calls, growth, h2load, in_process, interceptors, measure, offline, report, servers, stores
+from benchmarks import (
+    calls,
+    growth,
+    h2load,
+    in_process,
+    interceptors,
+    measure,
+    offline,
+    report,
+    revocations,
+    servers,
+    stores,
+    watchers,
+)
 from benchmarks.measure import Comparison, Subject
 
 
@@ -31,6 +44,8 @@ if TYPE_CHECKING:
 _MAX_ROUNDS: Final = 200
 _SESSIONS: Final = 100_000
 _LONG_SESSIONS: Final = 1_000_000
+_REVOCATIONS: Final = 100_000
+_LONG_REVOCATIONS: Final = 1_000_000
 
 
 def main() -> int:
@@ -47,6 +62,11 @@ def main() -> int:
             outcome = measure.run(comparisons, options.rounds, _progress(options.rounds))
             _say("interceptors")
             steps = interceptors.measure(Path(name), options.rounds)
+            _say("revocations")
+            count = _LONG_REVOCATIONS if options.long else _REVOCATIONS
+            taken_back = revocations.measure(Path(name) / growth.SMALL, Path(name) / growth.REVOKED, count)
+            _say("watchers")
+            watched = watchers.measure(Path(name) / "watched")
     except (
         h2load.LoadError,
         servers.ServerError,
@@ -55,9 +75,10 @@ def main() -> int:
         subprocess.SubprocessError,
     ) as error:
         return _fail(f"could not measure: {error}")
-    sys.stdout.write(report.as_text(outcome, comparisons) + steps.as_text())
+    sys.stdout.write(report.as_text(outcome, comparisons) + steps.as_text() + taken_back.as_text() + watched.as_text())
     if options.json is not None:
-        report.write_json(options.json, outcome, comparisons, steps.as_json())
+        parts = {"interceptors": steps.as_json(), "revocations": taken_back.as_json(), "watchers": watched.as_json()}
+        report.write_json(options.json, outcome, comparisons, parts)
     return 0
 
 
@@ -68,11 +89,12 @@ def _prepared(directory: Path, options: argparse.Namespace) -> Iterator[list[Com
     home = directory / "authority"
     contents = stores.fill(home, projects=1, sessions=1)
     sessions = _LONG_SESSIONS if options.long else _SESSIONS
+    revoked = _LONG_REVOCATIONS if options.long else _REVOCATIONS
     with (
         servers.empty(directory / "empty-server") as empty,
         servers.authority(home) as authority,
         offline.verify(authority, contents) as offline_verify,
-        growth.comparisons(directory, sessions, options.rounds) as of_growth,
+        growth.comparisons(directory, sessions, revoked, options.rounds) as of_growth,
     ):
         rsa_key = rsa.generate_private_key(65537, 2048)
         asked = calls.prepare(directory, empty, authority, contents, rsa_key)
@@ -142,7 +164,9 @@ def _options() -> argparse.Namespace:
         "--rounds", type=_rounds, default=25, metavar="N", help="measurements of each, 2 to 200 (default 25)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every sample to FILE")
-    parser.add_argument("--long", action="store_true", help="1,000,000 sessions in place of 100,000: minutes more")
+    parser.add_argument(
+        "--long", action="store_true", help="1,000,000 sessions and revocations in place of 100,000: minutes more"
+    )
     return parser.parse_args()
 
 

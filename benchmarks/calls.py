@@ -38,7 +38,7 @@ DATA: Final = "username=bob"
 
 GENERATE: Final = "/tokenauthority.v1.TokenService/GenerateToken"
 _BATCH: Final = "/tokenauthority.v1.TokenService/BatchGenerateTokens"
-_VERIFY: Final = "/tokenauthority.v1.TokenService/VerifyToken"
+VERIFY: Final = "/tokenauthority.v1.TokenService/VerifyToken"
 _TIMEOUT: Final = 10.0
 
 # So many that a slice lasts some tenths of a second: short beside the drift of the machine, long beside its jitter.
@@ -172,7 +172,7 @@ class _Setup:
         assert answer.active, f"a fresh {name} is not active: {answer.reason_detail}"
         load = Load(
             server=self.authority,
-            method=_VERIFY,
+            method=VERIFY,
             body=self._body(f"verify-{name}", request.SerializeToString()),
             calls=_CALLS,
             answer_size=len(message(answer.SerializeToString())),

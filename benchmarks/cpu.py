@@ -1,9 +1,11 @@
-"""CPU time in nanoseconds, as the kernel counts it: of another process with all its threads, or of this thread."""
+"""CPU time in nanoseconds and memory, as the kernel counts them: of another process, or the time of this thread."""
 
 from __future__ import annotations
 
+import resource
 import time
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 
@@ -32,3 +34,13 @@ def per_call(work: Callable[[], object], calls: int) -> float:
     for _ in range(calls):
         work()
     return (time.thread_time_ns() - started) / 1000 / calls
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that the process has now.
+
+    Raises:
+        OSError: there is no such process, or this is not Linux.
+    """
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize()

@@ -1,4 +1,4 @@
-"""GenerateToken on stores of different size, each call for another session, so that no cache is flattered."""
+"""Calls on stores of different size, each for another session, so that no cache is flattered."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import attrs
 import grpc
 
 from benchmarks import cpu, servers, stores
-from benchmarks.calls import GENERATE, wanted
+from benchmarks.calls import GENERATE, VERIFY, wanted
 from benchmarks.measure import Comparison, Subject
 from tokenauthority.authority.catalog import MAX_SESSIONS
 from tokenauthority.domain.token import MAX_BATCH
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+
+SMALL: Final = "small"
+REVOKED: Final = "revoked"
 
 _CALLS: Final = 300
 """Calls of a slice."""
@@ -40,21 +43,26 @@ class _Size:
     projects: int
     sessions: int
     unseen: int = 0
+    revocations: int = 0
 
 
 @contextlib.contextmanager
-def comparisons(directory: Path, sessions: int, rounds: int) -> Iterator[list[Comparison]]:
-    """Three authorities: a small one, one with 10,000 projects, one with that many *sessions*.
+def comparisons(directory: Path, sessions: int, revocations: int, rounds: int) -> Iterator[list[Comparison]]:
+    """Four authorities: a small one, one with 10,000 projects, one with that many *sessions* or *revocations*.
+
+    The first and the last are in SMALL and REVOKED of *directory*.
 
     Raises:
         ServerError: one did not start.
         grpc.RpcError: one did not answer.
     """
     with contextlib.ExitStack() as stack:
-        small = stack.enter_context(_authority(directory / "small", _Size(projects=1, sessions=1_000)))
+        small = stack.enter_context(_authority(directory / SMALL, _Size(projects=1, sessions=1_000)))
         projects = stack.enter_context(_authority(directory / "projects", _Size(projects=10_000, sessions=10_000)))
         size = _Size(projects=1, sessions=sessions, unseen=rounds * _CALLS)
         many = stack.enter_context(_authority(directory / "sessions", size))
+        size = _Size(projects=1, sessions=1_000, revocations=revocations)
+        revoked = stack.enter_context(_authority(directory / REVOKED, size))
         base = small.known("GenerateToken, 1 project, 1,000 sessions")
         unseen = many.unseen(f"GenerateToken, {sessions:,} sessions, read from the store")
         yield [
@@ -70,6 +78,12 @@ def comparisons(directory: Path, sessions: int, rounds: int) -> Iterator[list[Co
                 against=(base,),
                 bar=_FLAT,
             ),
+            Comparison(
+                name=f"growth: {revocations:,} revocations / none",
+                subject=revoked.verified(f"VerifyToken, {revocations:,} revocations"),
+                against=(small.verified("VerifyToken, no revocations"),),
+                bar=_FLAT,
+            ),
             Comparison(name="a session read from the store / one at hand", subject=unseen, against=(base,)),
         ]
 
@@ -77,7 +91,7 @@ def comparisons(directory: Path, sessions: int, rounds: int) -> Iterator[list[Co
 @contextlib.contextmanager
 def _authority(directory: Path, size: _Size) -> Iterator[_Sessions]:
     directory.mkdir()
-    contents = stores.fill(directory, projects=size.projects, sessions=size.sessions)
+    contents = stores.fill(directory, projects=size.projects, sessions=size.sessions, revocations=size.revocations)
     with (
         servers.authority(directory) as server,
         grpc.insecure_channel(server.address, [("grpc.max_receive_message_length", -1)]) as channel,
@@ -100,6 +114,7 @@ class _Sessions:
         self._metadata = (("authorization", f"Bearer {server.api_key}"),)
         self._batch = token_pb2_grpc.TokenServiceStub(channel).BatchGenerateTokens
         self._generate: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(GENERATE)
+        self._verify: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(VERIFY)
         self._random = random.Random(1)  # noqa: S311 - any order will do, if it is the same in each run
 
     def warm_up(self) -> None:
@@ -121,6 +136,15 @@ class _Sessions:
         """Calls for sessions that nobody has asked for."""
         return Subject(name, "call", lambda: self._measure(list(islice(self._unseen, _CALLS))))
 
+    def verified(self, name: str) -> Subject:
+        """Verifications of a token of each of a thousand sessions."""
+        requests = [wanted(session_id, token_pb2.TOKEN_FORMAT_SESSION_JWT) for session_id in self._known[:MAX_BATCH]]
+        made = self._batch(
+            token_pb2.BatchGenerateTokensRequest(requests=requests), metadata=self._metadata, timeout=_TIMEOUT
+        ).tokens
+        bodies = [token_pb2.VerifyTokenRequest(token=token.token).SerializeToString() for token in made]
+        return Subject(name, "call", lambda: self._timed(self._verify, self._random.choices(bodies, k=_CALLS)))
+
     def _measure(self, session_ids: Sequence[str]) -> float:
         bodies = [
             token_pb2.GenerateTokenRequest(
@@ -128,10 +152,13 @@ class _Sessions:
             ).SerializeToString()
             for session_id in session_ids
         ]
+        return self._timed(self._generate, bodies)
+
+    def _timed(self, method: grpc.UnaryUnaryMultiCallable[bytes, bytes], bodies: Sequence[bytes]) -> float:
         started = cpu.of_process(self._server.pid)
         for start in range(0, len(bodies), _AT_ONCE):
             calls = [
-                self._generate.future(body, metadata=self._metadata, timeout=_TIMEOUT)
+                method.future(body, metadata=self._metadata, timeout=_TIMEOUT)
                 for body in bodies[start : start + _AT_ONCE]
             ]
             for call in calls:

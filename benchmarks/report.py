@@ -40,10 +40,8 @@ def as_text(outcome: Outcome, comparisons: Sequence[Comparison]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_json(
-    path: Path, outcome: Outcome, comparisons: Sequence[Comparison], interceptors: Mapping[str, object]
-) -> None:
-    """Every sample, what each interceptor adds, and what it was taken on."""
+def write_json(path: Path, outcome: Outcome, comparisons: Sequence[Comparison], parts: Mapping[str, object]) -> None:
+    """Every sample, the figures of the other *parts*, and what it was taken on."""
     figures = {
         "machine": {
             "python": platform.python_version(),
@@ -55,7 +53,7 @@ def write_json(
             {"name": subject.name, "unit": subject.unit, "median": Spread.of(samples).median, "microseconds": samples}
             for subject, samples in outcome.costs.items()
         ],
-        "interceptors": interceptors,
+        **parts,
         "ratios": [_ratio(comparison, outcome.ratios[comparison.name]) for comparison in comparisons],
     }
     path.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

@@ -19,7 +19,7 @@ from tokenauthority.callers.api_keys import new_api_key
 
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 _WAIT: Final = 60.0
@@ -50,15 +50,15 @@ class Server:
 
 
 @contextlib.contextmanager
-def authority(directory: Path) -> Iterator[Server]:
-    """`tokenauthority serve --dev` in *directory*, with what it keeps there already.
+def authority(directory: Path, **variables: str) -> Iterator[Server]:
+    """`tokenauthority serve --dev` in *directory*, with what it keeps there already, and *variables* without prefix.
 
     Raises:
         ServerError: it did not start.
     """
     api_key = new_api_key()
     command = ["-m", "tokenauthority.cli", "serve", "--dev", "--dev-api-key", api_key]
-    with _process(command, directory, "tokens generate") as (pid, text):
+    with _process(command, directory, "tokens generate", variables) as (pid, text):
         found = dict(_ADDRESS.findall(text))
         yield Server(pid=pid, address=found["gRPC"], http=found["HTTP"], api_key=api_key)
 
@@ -75,7 +75,9 @@ def empty(directory: Path) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def _process(arguments: Sequence[str], directory: Path, marker: str) -> Iterator[tuple[int, str]]:
+def _process(
+    arguments: Sequence[str], directory: Path, marker: str, variables: Mapping[str, str] | None = None
+) -> Iterator[tuple[int, str]]:
     """A Python process and what it printed up to the line with *marker*; stopped at the end of the block."""
     directory.mkdir(parents=True, exist_ok=True)
     with (
@@ -83,7 +85,7 @@ def _process(arguments: Sequence[str], directory: Path, marker: str) -> Iterator
         subprocess.Popen(
             [sys.executable, *arguments],
             cwd=directory,
-            env=_environment(),
+            env=_environment() | {f"TOKENAUTHORITY_{name}": text for name, text in (variables or {}).items()},
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,

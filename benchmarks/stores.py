@@ -13,14 +13,16 @@ from tokenauthority.authority.vault import Vault
 from tokenauthority.config import load
 from tokenauthority.domain.ids import SESSION_RANDOM_BYTES, make_session_id
 from tokenauthority.domain.project import Project
+from tokenauthority.domain.revocation import TargetKind
 from tokenauthority.domain.session import ArchiveMode, MediaMode, SessionState
-from tokenauthority.domain.times import DEFAULT_TTL, MAX_TTL
+from tokenauthority.domain.times import DEFAULT_TTL, MAX_TTL, whole_seconds
 from tokenauthority.domain.token import TokenFormat
 from tokenauthority.server import dev
 from tokenauthority.server.wiring import system_clock
 from tokenauthority.signing.sealing import Sealer
 from tokenauthority.storage import sql_projects
 from tokenauthority.storage.migrate import migrate
+from tokenauthority.storage.schema import revocations as revocation_table
 from tokenauthority.storage.schema import sessions as session_table
 from tokenauthority.storage.sqlite import writing_engine
 
@@ -46,8 +48,8 @@ class Contents:
     session_ids: Sequence[str] = attrs.field(repr=False)
 
 
-def fill(directory: Path, *, projects: int, sessions: int) -> Contents:
-    """Make the store that `tokenauthority serve --dev` will find in *directory*."""
+def fill(directory: Path, *, projects: int, sessions: int, revocations: int = 0) -> Contents:
+    """Make the store that `tokenauthority serve --dev` will find in *directory*; *revocations* are of other tokens."""
     settings = load(dev=True).model_copy(update={"data_dir": directory / ".tokenauthority"})
     vault = Vault(Sealer(dev.master_key(settings)))
     migrate(settings.database_url)
@@ -59,6 +61,7 @@ def fill(directory: Path, *, projects: int, sessions: int) -> Contents:
             for project_id in project_ids:
                 sql_projects.create_project(connection, _project(project_id, vault, secret, now))
             session_ids = _add_sessions(connection, project_ids, sessions, now)
+            _add_revocations(connection, project_ids[0], revocations, now)
     finally:
         engine.dispose()
     return Contents(project_id=project_ids[0], secret=secret, session_ids=session_ids)
@@ -85,6 +88,23 @@ def _add_sessions(connection: sa.Connection, project_ids: Sequence[str], count: 
         connection.execute(sa.insert(session_table), rows)
         made += [str(row["session_id"]) for row in rows]
     return made
+
+
+def _add_revocations(connection: sa.Connection, project_id: str, count: int, now: Millis) -> None:
+    for start in range(0, count, _CHUNK):
+        rows = [
+            {
+                "revocation_id": f"rev_{secrets.token_hex(16)}",
+                "project_id": project_id,
+                "kind": TargetKind.TOKEN.value,
+                "target": secrets.token_hex(16),
+                "issued_before": whole_seconds(now),
+                "comment": "",
+                "create_time": now,
+            }
+            for _ in range(min(_CHUNK, count - start))
+        ]
+        connection.execute(sa.insert(revocation_table), rows)
 
 
 def _row(project_id: str, now: Millis) -> dict[str, str | int | bool | None]:

@@ -16,7 +16,7 @@ from typing import Self, TypeAlias
 import attrs
 import grpc
 
-from tests.authority import WAIT, AuthorityProcess, launch
+from tests.authority import WAIT, AuthorityProcess, eventually, launch
 from tokenauthority.callers.api_keys import new_api_key
 from tokenauthority.client import Authority
 from tokenauthority.config import Settings
@@ -181,6 +181,10 @@ class Loops:
     def start(self, work: Callable[[], object]) -> None:
         """Do *work* again and again."""
         self._running.append(self._pool.submit(self._repeat, work))
+
+    def go_on_until(self, condition: Callable[[], bool], reason: str) -> None:
+        """Wait, for a bounded time, until *condition* holds, or something went wrong."""
+        eventually(lambda: condition() or any(future.done() for future in self._running), reason)
 
     def __exit__(self, *_: object) -> None:
         """Stop, and raise what went wrong."""

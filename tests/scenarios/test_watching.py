@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from tests.authority import WAIT, AuthorityProcess, StartAuthority, eventually
-from tests.scenarios.fleet import Fleet, Stream
+from tests.scenarios.fleet import Fleet, Loops, Stream
 from tests.storage.builders import make_revocation
 from tests.wire import Connect, Wire
 from tokenauthority.client import Authority
@@ -22,6 +22,9 @@ from tokenauthority.v1 import token_pb2, token_pb2_grpc
 
 
 KILLS = 4
+READ = 20
+"""Revocations that are read between two kills."""
+
 WATCHERS = 200
 REVOCATIONS = 10
 
@@ -44,6 +47,36 @@ def read(stream: Stream, told: list[str], count: int, token: str) -> str:
             if count <= 0 and token:
                 return token
     raise AssertionError("the stream ended")
+
+
+def test_misses_nothing_when_servers_are_killed(fleet: Fleet) -> None:
+    """Whatever RevokeTokens has answered comes, though the server of the reader is killed in the middle of it.
+
+    The reader resumes at the other server, and at one that was started in the place of the killed one.
+    """
+    dying, staying = fleet.start_together(2)
+    working = fleet.client(staying)
+    answered: set[str] = set()
+    told: list[str] = []
+    token = ""
+    with Loops() as loops:
+        loops.start(lambda: take_back(working, answered))
+        for kill in range(KILLS):
+            doomed = fleet.client(dying)
+            for _ in range(5):
+                take_back(doomed, answered)
+            token = read(fleet.watch(dying, token), told, READ, token)
+            fleet.kill(dying)
+            if kill % 2:
+                token = read(fleet.watch(staying, token), told, READ, token)
+            dying = fleet.start()
+    for message in fleet.watch(staying, token):
+        if message.WhichOneof("event") == "snapshot_end":
+            break
+        told.append(message.revocation.revocation_id)
+
+    assert set() == answered.difference(told)
+    assert len(told) >= len(answered) > READ * KILLS
 
 
 def test_two_hundred_watchers_get_every_event(fleet: Fleet) -> None:

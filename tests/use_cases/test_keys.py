@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from tests.authority import WAIT
-from tests.use_cases.world import NOW, PERIOD, PUBLICATION, ROTATION, make_server
+from tests.use_cases.world import NOW, PERIOD, PUBLICATION, ROTATION, make_server, make_world
+from tokenauthority.authority import keys as authority_keys
 from tokenauthority.authority.keys import Keys
 from tokenauthority.authority.vault import Vault
 from tokenauthority.domain.errors import NotFoundError, PreconditionError, Reason, UnavailableError
@@ -339,3 +340,42 @@ async def test_a_rotation_elsewhere_is_taken_in_with_the_next_look() -> None:
 
     assert theirs.keys.ring.active.key_id == ours.keys.ring.active.key_id
     assert theirs.keys.key_set.body == ours.keys.key_set.body
+
+
+class NoticingStore(MemoryStore):
+    """A store that tells when a ring is kept that can sign at `moment`."""
+
+    def __init__(self, moment: Millis) -> None:
+        super().__init__()
+        self.signs = asyncio.Event()
+        self._moment = moment
+
+    async def update_keys(self, change: Callable[[Sequence[StoredKey]], Sequence[StoredKey]]) -> Sequence[StoredKey]:
+        """See `Store`."""
+        kept = await super().update_keys(change)
+        good = any(key.state is KeyState.ACTIVE and (key.sign_until or 0) > self._moment for key in kept)
+        (self.signs.set if good else self.signs.clear)()
+        return kept
+
+
+async def test_a_ring_that_was_put_back_is_maintained_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A restored ring may be past its end: who reads it anew looks after it then, and not at the next turn."""
+    monkeypatch.setattr(authority_keys, "_LOOK", 10 * WAIT)
+    now = Millis(NOW + 2 * PERIOD)
+    store = NoticingStore(now)
+    keys = (await make_world(store)).keys
+    yesterday = await store.list_keys()
+    await keys.maintain(now)
+    running = asyncio.create_task(keys.run(lambda: now))
+    # It has nothing to do now, and waits.
+    await asyncio.sleep(0)
+    try:
+        await store.update_keys(lambda _: yesterday)
+        was_put_back = not store.signs.is_set()
+        await keys.refresh()
+        async with asyncio.timeout(WAIT):
+            await store.signs.wait()
+    finally:
+        running.cancel()
+
+    assert was_put_back

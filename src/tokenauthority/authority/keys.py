@@ -79,6 +79,8 @@ class Keys:
         """
         async with self._turn:
             self._take(await self._store.list_keys())
+        # One that was put back to an earlier day may be due at once.
+        self._look.set()
 
     async def maintain(self, now: Millis) -> None:
         """Do what is due: prepare the next key, rotate, forget. Of several servers that would, one does.

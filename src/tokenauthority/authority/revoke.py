@@ -12,6 +12,7 @@ from tokenauthority.authority.sessions import NO_SESSION_ID, place_of
 from tokenauthority.domain.errors import InvalidRequestError, NotFoundError, Violation
 from tokenauthority.domain.ids import project_in_session_id
 from tokenauthority.domain.revocation import Revocation, TargetKind, moment_violations, revocation_violations
+from tokenauthority.domain.revoked import CLOCK_MARGIN
 from tokenauthority.domain.times import MAX_LEEWAY, Seconds, whole_seconds
 from tokenauthority.domain.token import TokenRejectedError
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 
 _ID_BYTES: Final = 16
+_UNKNOWN: Final = Seconds(0)
 
 
 @attrs.frozen(kw_only=True)
@@ -64,13 +66,16 @@ class Revoke:
         violations = revocation_violations(request.token_id, request.subject, request.comment)
         if request.issued_before is not None:
             violations += moment_violations(request.issued_before, now)
-        kind, target, project_id = await self._target(request, grant, violations)
+        kind, target, project_id, issued = await self._target(request, grant, violations)
         _refuse(violations)
         self._revocations.require_room()
         moment = request.issued_before
         if moment is None:
             # The clock of the server that made a single token may have been ahead of this one's, and it is meant.
-            moment = Seconds(whole_seconds(now) + (MAX_LEEWAY if kind is TargetKind.TOKEN else 0))
+            second = whole_seconds(now)
+            moment = Seconds(second + MAX_LEEWAY) if kind is TargetKind.TOKEN else second
+            # This one's may have been set back for hours, too: the token must not be good again once it is right.
+            moment = max(moment, min(issued, Seconds(second + CLOCK_MARGIN)))
         revocation = await self._store.revoke(
             Revocation(
                 revocation_id=f"rev_{secrets.token_hex(_ID_BYTES)}",
@@ -88,15 +93,20 @@ class Revoke:
 
     async def _target(
         self, request: RevokeRequest, grant: Grant, violations: list[Violation]
-    ) -> tuple[TargetKind, str, str]:
-        """Kind, target and project. *violations* are refused together with what is wrong with these."""
+    ) -> tuple[TargetKind, str, str, Seconds]:
+        """Kind, target, project, and when a token that is given was issued (else 0).
+
+        *violations* are refused together with what is wrong with these.
+        """
         if request.token_id or request.subject:
             kind = TargetKind.TOKEN if request.token_id else TargetKind.SUBJECT
-            return kind, request.token_id or request.subject, await self._chosen(request.project_id, grant, violations)
+            project_id = await self._chosen(request.project_id, grant, violations)
+            return kind, request.token_id or request.subject, project_id, _UNKNOWN
         if request.project_id:
             violations.append(Violation("project_id", "must not be set: the session or token names its project"))
         if request.session_id:
-            return TargetKind.SESSION, request.session_id, await self._project_of(request.session_id, grant, violations)
+            project_id = await self._project_of(request.session_id, grant, violations)
+            return TargetKind.SESSION, request.session_id, project_id, _UNKNOWN
         if request.token:
             try:
                 signed = await self._verify.read(request.token, grant)
@@ -104,7 +114,7 @@ class Revoke:
                 problem = f"is no token of a project that the caller may use: {rejected.detail}"
                 _refuse([Violation("token", problem), *violations])
                 raise
-            return TargetKind.TOKEN, signed.claims.token_id, signed.project_id
+            return TargetKind.TOKEN, signed.claims.token_id, signed.project_id, signed.claims.issue_time
         problem = "is required: one of token, token_id, session_id and subject"
         raise InvalidRequestError([Violation("target", problem), *violations])
 
