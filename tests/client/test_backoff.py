@@ -26,24 +26,31 @@ def test_pauses_double_up_to_ten_seconds() -> None:
     """However long the authority is away."""
     backoff = at_most()
 
-    assert [0.25, 0.5, 1, 2, 4, 8, 10, 10] == [backoff.pause(LOST) for _ in range(8)]
-    assert LONGEST_PAUSE == [backoff.pause(LOST) for _ in range(2000)][-1]
+    assert [0.25, 0.5, 1, 2, 4, 8, 10, 10] == [backoff.pause_after(LOST) for _ in range(8)]
+    assert LONGEST_PAUSE == [backoff.pause_after(LOST) for _ in range(2000)][-1]
+
+
+def test_the_longest_pause_can_be_another_one() -> None:
+    """The offline verifier must not be away for as long."""
+    backoff = Backoff(lambda _, longest: longest, longest=1.5)
+
+    assert [0.25, 0.5, 1, 1.5, 1.5] == [backoff.pause() for _ in range(5)]
 
 
 def test_a_message_makes_the_pause_short_again() -> None:
     """The next loss has nothing to do with the one before."""
     backoff = at_most()
     for _ in range(5):
-        backoff.pause(LOST)
+        backoff.pause_after(LOST)
 
     backoff.worked()
 
-    assert 0.25 == backoff.pause(LOST)
+    assert 0.25 == backoff.pause_after(LOST)
 
 
 def test_watchers_do_not_come_back_in_one_moment() -> None:
     """Each draws its own pause, from no time at all on."""
-    pauses = {Backoff().pause(LOST) for _ in range(100)}
+    pauses = {Backoff().pause_after(LOST) for _ in range(100)}
 
     assert len(pauses) > 90
     assert min(pauses) < 0.125 < max(pauses) <= 0.25
@@ -54,7 +61,7 @@ def test_keeps_to_what_the_authority_asks_for(asked: float, expected: float) -> 
     """Up to a minute."""
     error = failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMIT", asked)
 
-    assert expected == at_most().pause(error)
+    assert expected == at_most().pause_after(error)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +76,7 @@ def test_keeps_to_what_the_authority_asks_for(asked: float, expected: float) -> 
 )
 def test_goes_on_after_what_may_pass(error: AuthorityError) -> None:
     """Also where something on the way broke the stream."""
-    assert 0.25 == at_most().pause(error)
+    assert 0.25 == at_most().pause_after(error)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +92,6 @@ def test_goes_on_after_what_may_pass(error: AuthorityError) -> None:
 def test_gives_up_where_the_authority_has_decided(error: AuthorityError) -> None:
     """It would decide so again."""
     with pytest.raises(AuthorityError) as caught:
-        at_most().pause(error)
+        at_most().pause_after(error)
 
     assert error is caught.value

@@ -168,7 +168,7 @@ class FileAuditLog:
             # Whatever goes wrong here, nobody may wait forever, and the next turn tries to recover.
             try:
                 await self._turn()
-            except Exception as error:  # noqa: BLE001 - ending the task would leave every append waiting for ever
+            except Exception as error:  # noqa: BLE001 - it is logged, and fails the appends that wait: were it let out, they would wait for ever
                 self._fail(error)
 
     async def _turn(self) -> None:

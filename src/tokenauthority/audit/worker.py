@@ -8,6 +8,7 @@ import queue
 import threading
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 
@@ -30,23 +31,19 @@ class Worker:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
 
-        def settle(answer: T | None, error: BaseException | None) -> None:
-            if future.done():
-                return
-            if error is None:
-                future.set_result(answer)  # type: ignore[arg-type]  # without an error this is what work() returned, a T
-            else:
-                future.set_exception(error)
+        def settle(outcome: Callable[[], None]) -> None:
+            if not future.done():
+                outcome()
 
         def job() -> None:
-            answer, failure = None, None
+            outcome: Callable[[], None]
             try:
-                answer = work()
-            except BaseException as error:  # noqa: BLE001 - the coroutine that waits is given it; swallowed here, it would wait for ever
-                failure = error
+                outcome = partial(future.set_result, work())
+            except BaseException as error:  # noqa: BLE001 - nothing is swallowed: whoever awaits the future is raised it
+                outcome = partial(future.set_exception, error)
             # The loop may be gone where it did not wait for a disk that hung.
             with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(settle, answer, failure)
+                loop.call_soon_threadsafe(settle, outcome)
 
         self._jobs.put(job)
         return future

@@ -70,7 +70,7 @@ class Follower:
         """
         await self._begin()
         await self._keys.load(self._clock())
-        self._note(fresh=True)
+        self._followed()
 
     async def run(self) -> None:
         """Follow until cancelled; a store that cannot be read is asked again."""
@@ -98,13 +98,16 @@ class Follower:
             if self._ring_changed:
                 await self._keys.refresh()
                 self._ring_changed = False
-            self._note(fresh=True)
         except UnavailableError:
             self.fresh = False
-        except Exception as error:  # noqa: BLE001 - an ended task would follow nothing more and tell nobody
+        except Exception as error:
             # Such as a key that another server sealed under another master key: this server must not go on unnoticed
             # with what it has, and must not stop following either.
-            self._note(fresh=False, error=error)
+            if str(error) != self._failure:
+                self._logger.exception("follower.failed", sequence=self._cursor.sequence)
+            self._failure, self.fresh = str(error), False
+        else:
+            self._followed()
 
     async def _take_in(self) -> None:
         try:
@@ -132,10 +135,6 @@ class Follower:
         self._cursor = cursor
         self._feed.begin(cursor)
 
-    def _note(self, *, fresh: bool, error: Exception | None = None) -> None:
-        if error is not None and str(error) != self._failure:
-            self._logger.error("follower.failed", sequence=self._cursor.sequence, exc_info=error)
-        self._failure = "" if error is None else str(error)
-        self.fresh = fresh
-        if fresh:
-            self._seen = monotonic()
+    def _followed(self) -> None:
+        self._failure, self.fresh = "", True
+        self._seen = monotonic()

@@ -119,7 +119,7 @@ def _started(work: Callable[[], T], ended: Callable[[], None]) -> Future[T]:
     def run() -> None:
         try:
             future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - whoever awaits the future raises it
+        except BaseException as error:  # noqa: BLE001 - nothing is swallowed: whoever awaits the future is raised it
             future.set_exception(error)
         with contextlib.suppress(RuntimeError):
             # The loop may be closed by now.

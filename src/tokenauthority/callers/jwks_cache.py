@@ -118,8 +118,12 @@ class KeyCache:
             jwks = await self._source.load()
         except JwksError as error:
             self._fail(str(error))
-        except Exception as error:  # noqa: BLE001 - what an issuer sends must not stop the refreshing of all others
-            self._fail(f"a bug: {type(error).__name__}")
+        except Exception as error:
+            cause = f"a bug: {type(error).__name__}"
+            if cause != self._failure:
+                logger = structlog.stdlib.get_logger(__name__)
+                logger.exception("jwks.bug", issuer=self._issuer)
+            self._fail(cause)
         else:
             self._take(jwks)
 

@@ -100,18 +100,17 @@ def _claims(jws: CompactJws, issuer: Issuer, now: Seconds) -> tuple[JwtIdentity,
     identity = JwtIdentity(issuer.issuer, short_text(payload, "sub", MAX_SUBJECT))
     issued, expires = numeric_date(payload, "iat"), numeric_date(payload, "exp")
     not_before = numeric_date(payload, "nbf") if "nbf" in payload else issued
-    _require(issuer.audience in _audiences(payload), "it is for somebody else")
-    _require(max(issued, not_before) <= now + LEEWAY, "it is not good yet")
-    _require(now < expires + LEEWAY, "it has expired")
-    _require(0 < expires - issued <= MAX_LIFETIME, "it lives too long, or never")
+    if issuer.audience not in _audiences(payload):
+        raise malformed("it is for somebody else")
+    if max(issued, not_before) > now + LEEWAY:
+        raise malformed("it is not good yet")
+    if now >= expires + LEEWAY:
+        raise malformed("it has expired")
+    if not 0 < expires - issued <= MAX_LIFETIME:
+        raise malformed("it lives too long, or never")
     return identity, expires
 
 
 def _audiences(payload: Mapping[str, Json]) -> tuple[str, ...]:
     audience = payload.get("aud")
     return (audience,) if isinstance(audience, str) else text_list(payload, "aud")
-
-
-def _require(condition: bool, detail: str) -> None:  # noqa: FBT001 - a condition and its text, as in `assert`
-    if not condition:
-        raise malformed(detail)

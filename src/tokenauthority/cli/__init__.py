@@ -8,13 +8,13 @@ import sys
 
 def main() -> None:
     """Run the command line and exit with its code; without the server's requirements, say how to get them."""
-    try:
-        import click  # noqa: F401 - imported to find out whether the extra is installed
-    except ModuleNotFoundError:
-        sys.stderr.write("error: the command line needs more: pip install '.[server]' in the checkout\n")
-        sys.exit(1)
     # gRPC's own lines on standard error say in many words what our one line says; read when grpc is imported.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from tokenauthority.cli.app import root
-
+    try:
+        from tokenauthority.cli.app import root
+    except ModuleNotFoundError as error:
+        if error.name != "click":
+            raise
+        sys.stderr.write("error: the command line needs more: pip install '.[server]' in the checkout\n")
+        sys.exit(1)
     root(prog_name="tokenauthority")

@@ -28,30 +28,35 @@ _LOST_ON_THE_WAY: Final = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.U
 
 
 class Backoff:
-    """Pauses between attempts that double up to LONGEST_PAUSE, each a random part of that.
+    """Pauses between attempts that double up to *longest* seconds, each a random part of that.
 
     So that a thousand watchers of a server that stops do not come back in one moment.
     """
 
-    def __init__(self, draw: Callable[[float, float], float] = random.uniform) -> None:
+    def __init__(self, draw: Callable[[float, float], float] = random.uniform, longest: float = LONGEST_PAUSE) -> None:
         self._draw = draw
+        self._longest = longest
         self._attempts = 0
 
     def worked(self) -> None:
         """A message came: the next pause is a short one again."""
         self._attempts = 0
 
-    def pause(self, error: AuthorityError) -> float:
-        """Seconds to wait after *error*.
+    def pause(self) -> float:
+        """Seconds to wait after one more failure, whatever it was."""
+        longest = min(self._longest, _FIRST_PAUSE * 2 ** min(self._attempts, 16))
+        self._attempts += 1
+        return self._draw(0, longest)
+
+    def pause_after(self, error: AuthorityError) -> float:
+        """Seconds to wait after *error*, at least what the authority asks for with it, up to a minute.
 
         Raises:
             AuthorityError: *error* itself, where another attempt would end in the same way.
         """
         if not _may_pass(error):
             raise error
-        longest = min(LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(self._attempts, 16))
-        self._attempts += 1
-        return max(self._draw(0, longest), min(error.retry_after or 0.0, _LONGEST_ASKED))
+        return max(self.pause(), min(error.retry_after or 0.0, _LONGEST_ASKED))
 
 
 def ended() -> AuthorityError:

@@ -86,7 +86,7 @@ class MessageWatch:
         self.close()
 
     def _wait(self, error: AuthorityError) -> None:
-        pause = self._backoff.pause(error)
+        pause = self._backoff.pause_after(error)
         if self._on_lost is not None:
             self._on_lost(error, pause)
         self._closed.wait(pause)

@@ -113,7 +113,7 @@ class AsyncRevocationWatch:
         self._call = self._messages = None
 
     async def _wait(self, error: AuthorityError) -> None:
-        pause = self._backoff.pause(error)
+        pause = self._backoff.pause_after(error)
         if self._on_lost is not None:
             self._on_lost(error, pause)
         try:

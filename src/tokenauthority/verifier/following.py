@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 import grpc
 
+from tokenauthority.client.backoff import Backoff
 from tokenauthority.client.errors import from_rpc_error
 from tokenauthority.domain.times import DAY, Millis
 from tokenauthority.v1 import token_pb2
-from tokenauthority.verifier.backoff import Backoff
 from tokenauthority.verifier.history import History, HistoryError
+from tokenauthority.verifier.settings import LONGEST_PAUSE
 
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Following:
         self._clock = clock
         self._monotonic = monotonic
         self._history = History(settings.max_revocations)
-        self._backoff = Backoff()
+        self._backoff = Backoff(longest=LONGEST_PAUSE)
         self._stopping = threading.Event()
         self._call: grpc.Call | None = None
         self._heard = 0.0
@@ -86,7 +87,7 @@ class Following:
         except grpc.RpcError as error:
             silence = HistoryError(f"nothing was heard for {self._max_silence:g} seconds")
             return silence if self._silent else from_rpc_error(error)
-        except Exception as error:  # noqa: BLE001 - an ended thread would follow nothing more and tell nobody
+        except Exception as error:  # noqa: BLE001 - run() keeps it as the failure that status() shows and the log has, and reads anew
             return error
         return HistoryError("the authority ended the stream")
 
@@ -112,7 +113,7 @@ class Following:
         if current and self._history.index is not None:
             self._knowledge.confirm(self._history.index)
             self._knowledge.succeeded(SOURCE)
-            self._backoff.succeeded()
+            self._backoff.worked()
         if message.HasField("heartbeat"):
             self._prune(message.heartbeat.time.ToMilliseconds())
 

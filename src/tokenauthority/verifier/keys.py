@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-import random
+import secrets
 import threading
 
 from typing import TYPE_CHECKING, Final
 
 import grpc
 
+from tokenauthority.client.backoff import Backoff
 from tokenauthority.client.errors import from_rpc_error
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.signing.jwk import MAX_JWKS, JwksError, parse_jwks
 from tokenauthority.v1 import key_pb2
-from tokenauthority.verifier.backoff import Backoff
 from tokenauthority.verifier.knowledge import KeySet
+from tokenauthority.verifier.settings import LONGEST_PAUSE
 
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Keys:
         self._knowledge = knowledge
         self._issuer = issuer
         self._monotonic = monotonic
-        self._backoff = Backoff()
+        self._backoff = Backoff(longest=LONGEST_PAUSE)
         self._due = -math.inf
         self._asked = -math.inf
         self._missed = False
@@ -74,15 +75,15 @@ class Keys:
     def _attempt(self) -> None:
         try:
             keys = self._fetch()
-        except Exception as error:  # noqa: BLE001 - an ended thread would fetch nothing more and tell nobody
+        except Exception as error:  # noqa: BLE001 - it is kept as the failure that status() shows and the log has, and the fetch is tried again
             self._knowledge.failed(SOURCE, from_rpc_error(error) if isinstance(error, grpc.RpcError) else error)
             self._due = self._monotonic() + self._backoff.pause()
             return
-        self._backoff.succeeded()
+        self._backoff.worked()
         self._knowledge.succeeded(SOURCE)
         self._knowledge.take_keys(keys)
         # Many verifiers that started together do not ask together for ever.
-        early = keys.max_age * random.uniform(0.75, 0.95)  # noqa: S311 - spreads the load, hides nothing
+        early = keys.max_age * secrets.SystemRandom().uniform(0.75, 0.95)
         self._due = self._monotonic() + max(MIN_AGE, early)
 
     def _fetch(self) -> KeySet:

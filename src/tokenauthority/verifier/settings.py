@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 MAX_PROJECTS: Final = 1000
 """Of one WatchRevocations, by the contract."""
 
+LONGEST_PAUSE: Final = 5.0
+"""Seconds between two attempts to reach an authority that is away: what it takes back meanwhile is not known here."""
+
 
 class VerifierOptions(TypedDict, total=False):
     """How a verifier shall be; what is left out has its default. Times are in seconds."""
