@@ -350,6 +350,15 @@ def test_names_a_file_that_cannot_be_used(directory: Path, content: bytes | None
     assert found.startswith(f"{path} {problem}")
 
 
+def test_a_key_of_dev_lives_until_the_next_one_may_sign(directory: Path) -> None:
+    """A period in which no key could be published long enough would leave hours without any."""
+    text = "[keys]\nrotation_period = {}\n[issuance]\njwks_max_age = 1\nleeway = 1\n"
+    (problem,) = problems(written(directory, text.format(2)), dev=True)
+
+    assert problem.startswith("TOKENAUTHORITY_KEYS__ROTATION_PERIOD must be more than 2, or a key would end before")
+    assert 3 == load(written(directory, text.format(3)), dev=True).keys.rotation_period
+
+
 @pytest.mark.parametrize("name", ["grpc", "http"])
 @pytest.mark.parametrize(
     "address", ["0.0.0.0:1", "[::]:1", "192.0.2.1:1", "example.org:1", "localhost.example.org:1", "127.example.org:1"]

@@ -319,12 +319,15 @@ async def test_a_session_that_was_never_made_is_not_found_unless_the_platform_ma
 
 
 async def test_there_are_no_more_than_the_limit(world: World) -> None:
-    """The refusal names the setting; what is in force stays so."""
+    """The refusal names the setting; what is in force stays so, and can be repeated."""
     world.server.revocations._limit = 2
     for subject in ("a", "b"):
         await revoke(world, subject=subject, project_id=world.project_id)
     with pytest.raises(ExhaustedError, match=r"2 revocations are in force.* limits\.max_revocations") as full:
         await revoke(world, subject="c", project_id=world.project_id)
 
+    repeated = await revoke(world, subject="a", project_id=world.project_id)
+
     assert Reason.REVOCATION_LIMIT is full.value.reason
+    assert "a" == repeated.target
     assert 2 == len(await world.store.list_revocations(after="", limit=10, now=NOW))

@@ -62,13 +62,13 @@ class Revocations:
         """Forget what can cover no token any more; how many went."""
         return self.index.prune(now)
 
-    def require_room(self) -> None:
-        """Refuse a new revocation where there are as many as there may be.
+    def require_room(self, revocation: Revocation) -> None:
+        """Refuse a revocation of one more target where there are as many as there may be.
 
         Raises:
             ExhaustedError: `REVOCATION_LIMIT`.
         """
-        if len(self.index) >= self._limit:
+        if len(self.index) >= self._limit and not self.index.holds(revocation):
             raise ExhaustedError.revocations(self._limit)
 
 

@@ -68,7 +68,6 @@ class Revoke:
             violations += moment_violations(request.issued_before, now)
         kind, target, project_id, issued = await self._target(request, grant, violations)
         _refuse(violations)
-        self._revocations.require_room()
         moment = request.issued_before
         if moment is None:
             # The clock of the server that made a single token may have been ahead of this one's, and it is meant.
@@ -76,17 +75,17 @@ class Revoke:
             moment = Seconds(second + MAX_LEEWAY) if kind is TargetKind.TOKEN else second
             # This one's may have been set back for hours, too: the token must not be good again once it is right.
             moment = max(moment, min(issued, Seconds(second + CLOCK_MARGIN)))
-        revocation = await self._store.revoke(
-            Revocation(
-                revocation_id=f"rev_{secrets.token_hex(_ID_BYTES)}",
-                project_id=project_id,
-                kind=kind,
-                target=target,
-                issued_before=moment,
-                comment=request.comment,
-                create_time=now,
-            )
+        wanted = Revocation(
+            revocation_id=f"rev_{secrets.token_hex(_ID_BYTES)}",
+            project_id=project_id,
+            kind=kind,
+            target=target,
+            issued_before=moment,
+            comment=request.comment,
+            create_time=now,
         )
+        self._revocations.require_room(wanted)
+        revocation = await self._store.revoke(wanted)
         self._revocations.apply([revocation])
         self._hurry()
         return revocation

@@ -134,7 +134,7 @@ def _missing(settings: Settings) -> list[str]:
     problems += problems_of_file("callers", "file", settings.callers.file)
     problems += problems_of_master_keys(settings.keys, required=True)
     if settings.keys.rotation_period < DAY:
-        problems.append(f"{PREFIX}KEYS__ROTATION_PERIOD must be at least {DAY} (one day)")
+        problems.append(f"{PREFIX}KEYS__ROTATION_PERIOD must be at least {DAY} (one day) outside of --dev")
     if "issuer" not in settings.issuance.model_fields_set:
         problems.append(f"{PREFIX}ISSUANCE__ISSUER is required (or issuance.issuer in the file)")
     elif not settings.issuance.issuer.startswith("https://"):
@@ -163,5 +163,12 @@ def _unsafe(settings: Settings) -> list[str]:
         if not _LOOPBACK.match(address)
     ]
     problems += problems_of_master_keys(settings.keys, required=False)
+    # A key ends a quarter of a period late, and the next one has to have been published by then.
+    shortest = settings.publication / 1.25
+    if settings.keys.rotation_period <= shortest:
+        problems.append(
+            f"{PREFIX}KEYS__ROTATION_PERIOD must be more than {shortest:g}, or a key would end before the next one, "
+            f"which is published for {settings.publication:g} seconds first, may sign"
+        )
     given = (("mtls", listen.mtls), ("sidecar", listen.sidecar))
     return problems + [f"{PREFIX}LISTEN__{name.upper()}: not with --dev" for name, address in given if address]

@@ -266,6 +266,11 @@ class Settings(BaseSettings):
         return f"sqlite:///{self.data_dir / 'tokenauthority.db'}"
 
     @property
+    def publication(self) -> float:
+        """Seconds for which a key is published before it signs: a cache lifetime, and how far servers may differ."""
+        return self.issuance.jwks_max_age + self.issuance.leeway + 2 * self.database.poll_interval
+
+    @property
     def audit_path(self) -> Path:
         """The audit log's file."""
         return self.audit.path or self.data_dir / "audit.jsonl"

@@ -68,6 +68,10 @@ class RevokedIndex:
                     return kind
         return None
 
+    def holds(self, revocation: Revocation) -> bool:
+        """Whether there is one of the same target already, whatever its moment."""
+        return self._place(revocation.kind, revocation.project_id, revocation.target) in self._moments
+
     def ended(self, project_id: str, session_id: str) -> bool:
         """Whether the session was ended, as far as `add` was told."""
         return self._place(_ENDED, project_id, session_id) in self._moments

@@ -94,9 +94,7 @@ def build_core(
 
 
 def _rotation(settings: Settings) -> Rotation:
-    """A key is published for as long as a cache may keep the key set, and as servers and clocks may be behind."""
-    behind = settings.issuance.leeway + 2 * settings.database.poll_interval
     return Rotation(
         period=in_millis(Seconds(settings.keys.rotation_period)),
-        publication=Millis(round((settings.issuance.jwks_max_age + behind) * 1000)),
+        publication=Millis(round(settings.publication * 1000)),
     )

@@ -158,7 +158,7 @@ class MemoryStore:
         """Replace the ring by what *change* makes of it."""
         present = self._keys
         self._keys = {key.key_id: key for key in change(await self.list_keys())}
-        for key_id in present.keys() | self._keys.keys():
+        for key_id in dict.fromkeys((*present, *self._keys)):
             if present.get(key_id) != self._keys.get(key_id):
                 self._append(ChangeKind.KEY, "", key_id)
         return await self.list_keys()
