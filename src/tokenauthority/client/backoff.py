@@ -27,13 +27,17 @@ _LOST: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED
 _LOST_ON_THE_WAY: Final = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN})
 
 
+# A program's own draws after `random.seed` stay as they were, and its forks draw differently.
+_SYSTEM: Final = random.SystemRandom()
+
+
 class Backoff:
     """Pauses between attempts that double up to *longest* seconds, each a random part of that.
 
-    So that a thousand watchers of a server that stops do not come back in one moment.
+    So that a thousand watchers of a server that stops do not come back in one moment, be they forks of one process.
     """
 
-    def __init__(self, draw: Callable[[float, float], float] = random.uniform, longest: float = LONGEST_PAUSE) -> None:
+    def __init__(self, draw: Callable[[float, float], float] = _SYSTEM.uniform, longest: float = LONGEST_PAUSE) -> None:
         self._draw = draw
         self._longest = longest
         self._attempts = 0
