@@ -118,3 +118,13 @@ def test_every_key_that_may_be_known_can_go(run: Run, session_id: str) -> None:
     assert signing(run) not in known
     assert {"revoked"} == {states(run)[key_id] for key_id in known}
     assert 0 == run("tokens", "verify", token).exit_code
+
+
+@pytest.mark.parametrize("command", [("activate",), ("revoke", "--yes", "--comment", "lost")])
+def test_a_key_id_may_begin_with_a_dash(run: Run, command: tuple[str, ...]) -> None:
+    """As one in 64 does: it is no option, wherever it stands."""
+    key_id = "-" + "h" * 42
+    outcomes = [run("keys", *command, key_id), run("keys", command[0], key_id, *command[1:])]
+
+    assert [1, 1] == [outcome.exit_code for outcome in outcomes]
+    assert all(f"signing key {key_id} does not exist" in outcome.err for outcome in outcomes)

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import re
+
+from typing import Final
+
 import click
 
 from tokenauthority.cli.calls import authority, limit_option, read_list
-from tokenauthority.cli.options import Group, current
+from tokenauthority.cli.options import Command, Group, current
 from tokenauthority.cli.output import record, show_list, show_record
 from tokenauthority.cli.reseal import reseal
 from tokenauthority.cli.values import ALGORITHMS
 from tokenauthority.client.enums import to_value
 from tokenauthority.v1 import key_pb2
+
+
+_DASHED: Final = re.compile(r"-[A-Za-z0-9_-]{42}", re.ASCII)
+"""A key id that begins with `-`."""
+
+
+class _KeyCommand(Command):
+    """A command about one key. One id in 64 begins with `-`, and would be taken for an option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        dashed = [argument for argument in args if _DASHED.fullmatch(argument)]
+        if len(dashed) == 1 and "--" not in args:
+            args = [*(argument for argument in args if argument not in dashed), "--", *dashed]
+        return super().parse_args(ctx, args)
 
 
 @click.group(cls=Group)
@@ -44,7 +62,7 @@ def prepare(algorithm: str | None) -> None:
     show_record(record(answer.key), as_json=current().as_json)
 
 
-@keys.command()
+@keys.command(cls=_KeyCommand)
 @click.argument("key_id")
 def activate(key_id: str) -> None:
     """Sign with a key that is PREPARED, once verifiers have had the time to fetch it; the one before is RETIRED."""
@@ -53,7 +71,7 @@ def activate(key_id: str) -> None:
     show_record(record(answer.key), as_json=current().as_json)
 
 
-@keys.command()
+@keys.command(cls=_KeyCommand)
 @click.argument("key_id")
 @click.option("--comment", default="", metavar="TEXT", help="For the audit log; at most 256 characters.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
