@@ -35,6 +35,10 @@ MAX_PROJECTS: Final = 10_000
 """Projects and role sets kept, a few KB each."""
 
 
+_KEPT: Final = frozenset({ChangeKind.PROJECT, ChangeKind.ROLE, ChangeKind.SESSION_END})
+"""What a change of may make untrue that is kept here."""
+
+
 @attrs.frozen
 class Tenant:
     """A project with its keys at hand."""
@@ -133,6 +137,8 @@ class Catalog:
 
     def forget(self, kind: ChangeKind, project_id: str, subject: str) -> None:
         """Read an object anew next time: it has changed."""
+        if kind not in _KEPT:
+            return
         self._epoch += 1
         if kind is ChangeKind.SESSION_END:
             self._sessions.pop(subject, None)
