@@ -299,9 +299,10 @@ async def test_a_key_that_was_kept_is_not_destroyed_because_another_cannot_be_op
         sealed=Vault(Sealer(MasterKey.generate())).seal_signing_key(SigningKey.generate(Algorithm.ES256)),
     )
     await store.update_keys(lambda ring: [*ring, foreign])
-    with mock.patch.object(vault, "destroy_signing_key") as destroy, pytest.raises(SealBrokenError):
-        await keys.prepare(None, NOW)
+    with mock.patch.object(vault, "destroy_signing_key") as destroy:
+        made = await keys.prepare(None, NOW)
 
+    assert made in await store.list_keys()
     assert 4 == len(await store.list_keys())
     destroy.assert_not_called()
 
@@ -379,3 +380,26 @@ async def test_a_ring_that_was_put_back_is_maintained_at_once(monkeypatch: pytes
         running.cancel()
 
     assert was_put_back
+
+
+async def test_a_key_that_does_not_open_keeps_no_other_from_going() -> None:
+    """A revocation counts on every server, also where a key that another one has made cannot be opened."""
+    store, ours, theirs = MemoryStore(), MasterKey.generate(), MasterKey.generate()
+    one, other = make_keys(store, Vault(Sealer(ours))), make_keys(store, Vault(Sealer(theirs, ours)))
+    await one.load(NOW)
+    await other.load(NOW)
+    signing = one.ring.active.key_id
+    # The newest takes the place of the one that signs.
+    foreign = await other.prepare(None, Millis(NOW + 1))
+    with pytest.raises(SealBrokenError):
+        await one.refresh()
+    revoked = await one.revoke(signing, NOW)
+    with pytest.raises(UnavailableError, match="cannot be opened"):
+        one.signing(NOW)
+
+    assert KeyState.REVOKED is revoked.state
+    assert one.ring.verifying(signing) is None
+    assert one.ring.is_revoked(signing)
+    assert signing not in {jwk["kid"] for jwk in one.key_set.keys}
+    assert "the key that signs cannot be opened" == one.problem(NOW)
+    assert foreign.key_id in {key.key_id for key in await store.list_keys()}

@@ -6,6 +6,7 @@ import asyncio
 import threading
 
 from collections.abc import Iterator, Mapping
+from unittest import mock
 
 import attrs
 import pytest
@@ -16,7 +17,7 @@ from tests.use_cases.world import ISSUER, NOW, ROTATION, World, make_world
 from tokenauthority.authority.generate import Generate
 from tokenauthority.authority.keys import Keys
 from tokenauthority.authority.remote import RemoteSigning, in_thread, prove
-from tokenauthority.authority.vault import Vault
+from tokenauthority.authority.vault import NewKey, Vault
 from tokenauthority.domain.errors import Reason, UnavailableError
 from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
 from tokenauthority.domain.token import MintedToken, TokenFormat, TokenRequest
@@ -331,3 +332,63 @@ def _stored(key: SigningKey, sealed: bytes, location: str) -> StoredKey:
         sealed=sealed,
         location=location,
     )
+
+
+async def test_what_is_made_too_late_is_given_back() -> None:
+    """Nobody waits for it any more, and nobody would ever know of it."""
+    go_on, given_back, ended = threading.Event(), threading.Event(), asyncio.Event()
+    late: list[int] = []
+
+    def make() -> int:
+        go_on.wait(WAIT)
+        return 7
+
+    def give_back(made: int) -> None:
+        late.append(made)
+        given_back.set()
+
+    with pytest.raises(KeyProviderError, match="has not answered"):
+        await in_thread(make, 0.01, late=give_back, ended=ended.set)
+    before = (list(late), ended.is_set())
+    go_on.set()
+    await asyncio.wait_for(ended.wait(), WAIT)
+
+    assert ([], False) == before
+    assert [7] == late
+    assert given_back.is_set()
+
+
+async def test_what_is_made_in_time_is_not_given_back() -> None:
+    """Whoever has waited for it has it."""
+    late: list[int] = []
+
+    assert 7 == await in_thread(lambda: 7, WAIT, late=late.append)
+    assert [] == late
+
+
+async def test_one_key_is_made_at_a_time() -> None:
+    """An HSM that hangs holds one thread, however often it is asked; whoever comes next waits for its turn."""
+    vault = Vault(Sealer(MasterKey.generate()))
+    keys = Keys(MemoryStore(), vault, Algorithm.ES256, ROTATION)
+    await keys.load(NOW)
+    asked, go_on, inside = asyncio.Event(), threading.Event(), threading.Lock()
+    loop, make, alone = asyncio.get_running_loop(), vault.make_signing_key, []
+
+    def made(algorithm: Algorithm) -> NewKey:
+        alone.append(inside.acquire(blocking=False))
+        loop.call_soon_threadsafe(asked.set)
+        go_on.wait(WAIT)
+        inside.release()
+        return make(algorithm)
+
+    with mock.patch.object(vault, "make_signing_key", made):
+        first, second = (asyncio.ensure_future(keys.prepare(None, NOW)) for _ in range(2))
+        await asyncio.wait_for(asked.wait(), WAIT)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        waiting = not second.done()
+        go_on.set()
+        await asyncio.gather(first, second, return_exceptions=True)
+
+    assert waiting
+    assert [True, True] == alone

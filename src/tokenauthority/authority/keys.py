@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import structlog
 
-from tokenauthority.authority.remote import in_thread, prove
+from tokenauthority.authority.remote import MAKING, in_thread, prove
 from tokenauthority.domain import rotation
 from tokenauthority.domain.errors import Reason, UnavailableError
 from tokenauthority.domain.key import KeyState, StoredKey
@@ -18,12 +18,13 @@ from tokenauthority.domain.times import Seconds, in_millis
 from tokenauthority.signing.jwks import JsonWebKeySet
 from tokenauthority.signing.keyring import KeyRing
 from tokenauthority.signing.providers import KeyProviderError
+from tokenauthority.signing.sealing import SealBrokenError
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tokenauthority.authority.vault import Vault
+    from tokenauthority.authority.vault import NewKey, Vault
     from tokenauthority.domain.key import Algorithm
     from tokenauthority.domain.rotation import Rotation
     from tokenauthority.domain.times import Millis
@@ -56,6 +57,7 @@ class Keys:
         self._ring: KeyRing | None = None
         self._key_set: JsonWebKeySet | None = None
         self._look = asyncio.Event()
+        self._making = asyncio.Semaphore()
         self._logger = structlog.stdlib.get_logger(__name__)
 
     async def load(self, now: Millis) -> None:
@@ -75,12 +77,15 @@ class Keys:
         """Read the ring anew: another server has changed it.
 
         Raises:
-            SealBrokenError, UnavailableError: as `load`; the ring stays as it was.
+            SealBrokenError: a key does not open; of the others the ring is what the store has.
+            UnavailableError: the store cannot be read; the ring stays as it was.
         """
         async with self._turn:
-            self._take(await self._store.list_keys())
+            failure = self._take(await self._store.list_keys())
         # One that was put back to an earlier day may be due at once.
         self._look.set()
+        if failure is not None:
+            raise failure
 
     async def maintain(self, now: Millis) -> None:
         """Do what is due: prepare the next key, rotate, forget. Of several servers that would, one does.
@@ -134,8 +139,8 @@ class Keys:
             fresh = await self._fresh(algorithm or self._algorithm, now)
         except KeyProviderError as error:
             raise UnavailableError.signing() from error
-        await self._update(lambda ring: rotation.prepared(ring, fresh), fresh)
-        return self._find(fresh.key_id)
+        kept = await self._update(lambda ring: rotation.prepared(ring, fresh), fresh)
+        return _found(kept, fresh.key_id)
 
     async def activate(self, key_id: str, now: Millis) -> StoredKey:
         """The key, ACTIVE.
@@ -149,8 +154,8 @@ class Keys:
                 await prove(known.key)
             except KeyProviderError as error:
                 raise UnavailableError.signing() from error
-        await self._update(lambda ring: rotation.activated(ring, key_id, self._rotation, now))
-        return self._find(key_id)
+        kept = await self._update(lambda ring: rotation.activated(ring, key_id, self._rotation, now))
+        return _found(kept, key_id)
 
     async def revoke(self, key_id: str, now: Millis) -> StoredKey:
         """The key, REVOKED: out of the JWKS, and none of its tokens good.
@@ -158,23 +163,25 @@ class Keys:
         Raises:
             NotFoundError, PreconditionError, UnavailableError.
         """
-        await self._update(lambda ring: rotation.revoked(ring, key_id, self._rotation, now))
-        return self._find(key_id)
+        kept = await self._update(lambda ring: rotation.revoked(ring, key_id, self._rotation, now))
+        return _found(kept, key_id)
 
     def signing(self, now: Millis) -> SigningKey:
         """The key that signs.
 
         Raises:
-            UnavailableError: it is past its end; the store has been away for too long.
+            UnavailableError: it is past its end, because the store has been away for too long, or does not open here.
         """
         ring = self.ring
-        if ring.sign_until is not None and now >= ring.sign_until:
-            raise UnavailableError(Reason.SIGNING_KEY_ENDED, "the signing key has ended and could not be replaced yet")
+        if not ring.can_sign or (ring.sign_until is not None and now >= ring.sign_until):
+            raise UnavailableError(Reason.SIGNING_KEY_ENDED, "the signing key has ended, or cannot be opened")
         return ring.active
 
     def problem(self, now: Millis) -> str:
         """What keeps native tokens from being signed, or will soon; empty where all is well."""
         due = rotation.next_step(self._stored, self._algorithm, self._rotation, now)
+        if not self.ring.can_sign:
+            return "the key that signs cannot be opened"
         if self.ring.sign_until is not None and now >= self.ring.sign_until:
             return "the signing key has ended and could not be replaced"
         return "the signing keys could not be brought up to date" if now - due > _PATIENCE else ""
@@ -203,19 +210,22 @@ class Keys:
         return await self._store.list_keys()
 
     async def _fresh(self, algorithm: Algorithm, now: Millis) -> StoredKey:
-        new = await in_thread(partial(self._vault.make_signing_key, algorithm))
-        return StoredKey(
-            key_id=new.key.key_id,
-            algorithm=algorithm,
-            state=KeyState.PREPARED,
-            create_time=now,
-            sealed=new.sealed,
-            location=new.location,
+        try:
+            async with asyncio.timeout(MAKING):
+                await self._making.acquire()
+        except TimeoutError as error:
+            raise KeyProviderError("the place of the signing keys is still making the one before") from error
+        new = await in_thread(
+            partial(self._vault.make_signing_key, algorithm),
+            # Nobody waits for it any more, and no row will ever name it.
+            late=lambda made: self._vault.destroy_signing_key(_prepared(made, now)),
+            ended=self._making.release,
         )
+        return _prepared(new, now)
 
     async def _update(
         self, change: Callable[[Sequence[StoredKey]], Sequence[StoredKey]], fresh: StoredKey | None = None
-    ) -> None:
+    ) -> Sequence[StoredKey]:
         """Change the ring in the store. Keys that are not in it, as *fresh* may be, go where they live, too."""
         # One at a time, so that what was read before never takes the place of what was read after.
         async with self._turn:
@@ -229,27 +239,60 @@ class Keys:
                 if fresh is not None:
                     await self._destroy(fresh)
                 raise
-            self._take(kept)
+            failure = self._take(kept)
+        if failure is not None:
+            # It is done all the same; who follows the changes meets this again, and says that it is behind.
+            self._logger.error("keys.not_opened", problem=str(failure))
         self._look.set()
+        there = {key.key_id for key in kept}
         for key in (*known, *([] if fresh is None else [fresh])):
-            if key.key_id not in self._opened:
+            if key.key_id not in there:
                 await self._destroy(key)
+        return kept
 
     async def _destroy(self, key: StoredKey) -> None:
+        if not key.location:
+            return
         try:
             await in_thread(partial(self._vault.destroy_signing_key, key))
         except KeyProviderError as error:
             self._logger.warning("keys.not_destroyed", key_id=key.key_id, problem=str(error))
 
-    def _take(self, stored: Sequence[StoredKey]) -> None:
-        opened = {}
+    def _take(self, stored: Sequence[StoredKey]) -> Exception | None:
+        """Have what the store has, as far as it opens: one key that does not must not keep another one from going.
+
+        Answers what kept the first from opening. Where none opens, that is raised and the ring stays as it was.
+        """
+        opened: dict[str, RingKey] = {}
+        failure: Exception | None = None
         for key in stored:
             known = self._opened.get(key.key_id)
-            opened[key.key_id] = self._vault.open_signing_key(key) if known is None else attrs.evolve(known, stored=key)
+            try:
+                opened[key.key_id] = (
+                    self._vault.open_signing_key(key) if known is None else attrs.evolve(known, stored=key)
+                )
+            except (SealBrokenError, ValueError) as error:
+                failure = failure or error
+        if failure is not None and not opened:
+            raise failure
         if opened:
-            self._ring = KeyRing(opened.values())
+            signs = any(entry.stored.state is KeyState.ACTIVE for entry in opened.values())
+            self._ring = KeyRing(opened.values()) if signs else KeyRing.verifying_only(opened.values())
             self._key_set = JsonWebKeySet.of(self._ring)
         self._stored, self._opened = tuple(stored), opened
+        return failure
 
-    def _find(self, key_id: str) -> StoredKey:
-        return next(key for key in self._stored if key.key_id == key_id)
+
+def _prepared(new: NewKey, now: Millis) -> StoredKey:
+    return StoredKey(
+        key_id=new.key.key_id,
+        algorithm=new.key.algorithm,
+        state=KeyState.PREPARED,
+        create_time=now,
+        sealed=new.sealed,
+        location=new.location,
+    )
+
+
+def _found(ring: Sequence[StoredKey], key_id: str) -> StoredKey:
+    return next(key for key in ring if key.key_id == key_id)

@@ -77,17 +77,40 @@ class RemoteSigning:
         self._failure = failure
 
 
-async def in_thread(work: Callable[[], T], patience: float = MAKING) -> T:
+async def in_thread(
+    work: Callable[[], T],
+    patience: float = MAKING,
+    *,
+    late: Callable[[T], None] | None = None,
+    ended: Callable[[], None] | None = None,
+) -> T:
     """What *work* answers, run in a thread of its own that keeps no process from ending.
+
+    What comes after *patience* is given to *late*, in that thread. *ended* is called on the loop when the thread ends.
 
     Raises:
         KeyProviderError: it raised that, or is not done after *patience* seconds; the thread then goes on.
     """
+    # Whoever takes it first decides: the thread, that its answer is waited for, or who waits, that it is not.
+    decided = threading.Lock()
+
+    def run() -> T:
+        answer = work()
+        if not decided.acquire(blocking=False) and late is not None:
+            late(answer)
+        return answer
+
+    future = _started(run, ended or (lambda: None))
     try:
         async with asyncio.timeout(patience):
-            return await asyncio.wrap_future(_started(work, lambda: None))
+            return await asyncio.wrap_future(future)
     except TimeoutError as error:
+        if not decided.acquire(blocking=False):
+            return future.result()
         raise KeyProviderError(f"the place of the signing keys has not answered for {patience:g} seconds") from error
+    except asyncio.CancelledError:
+        decided.acquire(blocking=False)
+        raise
 
 
 async def prove(key: SigningKey) -> None:

@@ -84,9 +84,14 @@ def revocation_violations(token_id: str, subject: str, comment: str) -> list[Vio
         for field, text in (("token_id", token_id), ("subject", subject))
         if len(text) > MAX_TARGET or NUL in text
     ]
+    return found + comment_violations(comment)
+
+
+def comment_violations(comment: str) -> list[Violation]:
+    """What is wrong with what somebody writes to a revocation, of tokens or of a key."""
     if len(comment) > MAX_COMMENT or NUL in comment:
-        found.append(Violation("comment", f"must have at most {MAX_COMMENT} characters, none of them U+0000"))
-    return found
+        return [Violation("comment", f"must have at most {MAX_COMMENT} characters, none of them U+0000")]
+    return []
 
 
 def moment_violations(issued_before: Seconds, now: Millis) -> list[Violation]:

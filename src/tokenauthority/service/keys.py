@@ -11,7 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from tokenauthority.context import audit_record
 from tokenauthority.domain.errors import InvalidRequestError, Violation
-from tokenauthority.domain.revocation import MAX_COMMENT
+from tokenauthority.domain.revocation import comment_violations
 from tokenauthority.service import mapping, paging
 from tokenauthority.service.context import Context
 from tokenauthority.service.problems import Problems
@@ -104,6 +104,7 @@ def _key_id(text: str) -> str:
 
 
 def _comment(text: str) -> str:
-    if len(text) > MAX_COMMENT:
-        raise InvalidRequestError([Violation("comment", f"must have at most {MAX_COMMENT} characters")])
+    violations = comment_violations(text)
+    if violations:
+        raise InvalidRequestError(violations)
     return text

@@ -25,14 +25,10 @@ class RingKey:
 
 @attrs.frozen(init=False)
 class KeyRing:
-    """An unchanging ring with exactly one ACTIVE key. `entries` are newest first: by create time, then id.
-
-    `sign_until` is the end of the ACTIVE key, from which on it must not sign.
-    """
+    """An unchanging ring with exactly one ACTIVE key. `entries` are newest first: by create time, then id."""
 
     entries: tuple[RingKey, ...]
-    active: SigningKey
-    sign_until: Millis | None
+    _signing: RingKey | None = attrs.field(repr=False, eq=False)
     _by_id: dict[str, RingKey] = attrs.field(repr=False, eq=False)
 
     def __init__(self, keys: Iterable[RingKey]) -> None:
@@ -41,14 +37,46 @@ class KeyRing:
         Raises:
             ValueError: not exactly one of them is ACTIVE, or two have one id.
         """
+        entries = tuple(keys)
+        active = [entry for entry in entries if entry.stored.state is KeyState.ACTIVE]
+        if len(active) != 1:
+            raise ValueError(f"a ring needs exactly one active signing key, not {len(active)}")
+        self._order(entries, active[0])
+
+    @classmethod
+    def verifying_only(cls, keys: Iterable[RingKey]) -> KeyRing:
+        """A ring that cannot sign, because its ACTIVE key is none of *keys*: that could not be opened.
+
+        Raises:
+            ValueError: two have one id.
+        """
+        ring = cls.__new__(cls)
+        ring._order(tuple(keys), None)  # noqa: SLF001 - of this class
+        return ring
+
+    def _order(self, keys: tuple[RingKey, ...], signing: RingKey | None) -> None:
         entries = tuple(sorted(keys, key=lambda e: (e.stored.create_time, e.stored.key_id), reverse=True))
         by_id = {entry.stored.key_id: entry for entry in entries}
         if len(by_id) != len(entries):
             raise ValueError("two signing keys have one id")
-        active = [entry for entry in entries if entry.stored.state is KeyState.ACTIVE]
-        if len(active) != 1:
-            raise ValueError(f"a ring needs exactly one active signing key, not {len(active)}")
-        self.__attrs_init__(entries, active[0].key, active[0].stored.sign_until, by_id)
+        self.__attrs_init__(entries, signing, by_id)
+
+    @property
+    def can_sign(self) -> bool:
+        """Whether there is an `active` key."""
+        return self._signing is not None
+
+    @property
+    def active(self) -> SigningKey:
+        """The key that signs. LookupError where there is none: see `verifying_only`."""
+        if self._signing is None:
+            raise LookupError("no key of the ring can sign")
+        return self._signing.key
+
+    @property
+    def sign_until(self) -> Millis | None:
+        """The end of the ACTIVE key, from which on it must not sign."""
+        return None if self._signing is None else self._signing.stored.sign_until
 
     @property
     def published(self) -> tuple[VerifyingKey, ...]:
