@@ -231,5 +231,5 @@ def claims(draw: st.DrawFn, token_format: TokenFormat) -> TokenClaims:
         said,
         role=draw(st.from_regex(r"[a-z][a-z0-9_-]{0,62}", fullmatch=True)),
         permissions=permissions,
-        subject=draw(hostile_text)[:255],
+        subject=draw(hostile_text).replace("\x00", "")[:255],
     )

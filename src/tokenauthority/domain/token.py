@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tokenauthority.domain.errors import Violation
-from tokenauthority.domain.ids import MAX_SESSION_ID, is_role_name
+from tokenauthority.domain.ids import MAX_SESSION_ID, NUL, is_role_name
 from tokenauthority.domain.role import DEFAULT_ROLE, ROLE_NAME_RULE
 from tokenauthority.domain.times import MAX_TTL, Millis, Seconds, whole_seconds
 
@@ -164,6 +164,8 @@ def text_violations(request: TokenRequest) -> list[Violation]:
         found.append(Violation("data", f"must have at most {MAX_DATA} characters, has {len(request.data)}"))
     if len(request.subject) > MAX_SUBJECT:
         found.append(Violation("subject", f"must have at most {MAX_SUBJECT} characters, has {len(request.subject)}"))
+    if NUL in request.subject:
+        found.append(Violation("subject", "must not hold U+0000"))
     return found
 
 

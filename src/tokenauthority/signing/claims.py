@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, NoReturn, TypeAlias
 
+from tokenauthority.domain.ids import NUL
 from tokenauthority.domain.times import Seconds
 from tokenauthority.signing.codec import LAST_SECOND, malformed
 
@@ -65,6 +66,14 @@ def short_text(claims: Mapping[str, Json], name: str, limit: int) -> str:
     value = text(claims, name)
     if not 1 <= len(value) <= limit:
         raise malformed(f"{name} must have 1 to {limit} characters")
+    return value
+
+
+def revocable_text(claims: Mapping[str, Json], name: str, limit: int) -> str:
+    """The same, without U+0000: no store can keep a revocation that names it."""
+    value = short_text(claims, name, limit)
+    if NUL in value:
+        raise malformed(f"{name} has U+0000")
     return value
 
 

@@ -15,6 +15,7 @@ from tokenauthority.signing.claims import (
     numeric_date,
     optional_text,
     require,
+    revocable_text,
     short_text,
     text,
     text_list,
@@ -81,8 +82,8 @@ def read(jws: CompactJws) -> Unverified:
     claims = TokenClaims(
         issuer=short_text(payload, "iss", MAX_ISSUER),
         project_id=_project_id(payload),
-        subject=short_text(payload, "sub", MAX_SUBJECT) if "sub" in payload else "",
-        token_id=short_text(payload, "jti", MAX_TOKEN_ID),
+        subject=revocable_text(payload, "sub", MAX_SUBJECT) if "sub" in payload else "",
+        token_id=revocable_text(payload, "jti", MAX_TOKEN_ID),
         issue_time=numeric_date(payload, "iat"),
         expire_time=numeric_date(payload, "exp"),
         session_id=checked_session_id(text(payload, "session_id")),

@@ -13,7 +13,7 @@ import msgspec
 from tokenauthority.domain.ids import is_uuid
 from tokenauthority.domain.role import DEFAULT_ROLE
 from tokenauthority.domain.token import TokenClaims, TokenFormat
-from tokenauthority.signing.claims import Json, not_before, numeric_date, optional_text, require, short_text, text
+from tokenauthority.signing.claims import Json, not_before, numeric_date, optional_text, require, revocable_text, text
 from tokenauthority.signing.codec import (
     CONNECT_SCOPE,
     MAX_TOKEN_ID,
@@ -90,7 +90,7 @@ def read(jws: CompactJws) -> Unverified:
         issue_time=numeric_date(payload, "iat"),
         expire_time=numeric_date(payload, "exp"),
         application_id=_application_id(payload),
-        token_id=short_text(payload, "jti", MAX_TOKEN_ID),
+        token_id=revocable_text(payload, "jti", MAX_TOKEN_ID),
         # Ruby's SDK writes `data`.
         data=optional_text(payload, "connection_data" if "connection_data" in payload else "data"),
         initial_layout_class_list=layout_classes(payload),
