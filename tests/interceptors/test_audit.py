@@ -176,6 +176,34 @@ async def test_tells_a_passed_deadline_from_a_client_that_left(seconds: float, c
     assert [code] == log.codes
 
 
+class _Reader:
+    """Whoever reads a stream, with so many seconds left."""
+
+    def __init__(self, remaining: float | None) -> None:
+        self._remaining = remaining
+
+    def time_remaining(self) -> float | None:
+        """See grpc.aio."""
+        return self._remaining
+
+
+@pytest.mark.parametrize(("remaining", "code"), [(None, "CANCELLED"), (5.0, "CANCELLED"), (0.0, "DEADLINE_EXCEEDED")])
+async def test_a_stream_has_no_deadline_but_its_callers(remaining: float | None, code: str) -> None:
+    """A reader that leaves after hours has left; how long a unary call may take says nothing about it."""
+    log = _Memory()
+    call = Call("/a/B", cast("AsyncIterator[object]", None), cast("Context", _Reader(remaining)), streaming=True)
+    call.record = AuditRecord(time=Millis(0), request_id="r", method="/a/B", peer="p")
+    call.deadline = asyncio.get_running_loop().time() - 60
+
+    async def cancelled(call: Call) -> object:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await AuditInterceptor(log, unrecorded=(), finishing=()).intercept(call, cancelled)
+
+    assert [code] == log.codes
+
+
 @pytest.mark.parametrize("failure", [UnavailableError.audit(), ValueError("write to closed file"), TypeError("canary")])
 async def test_drops_the_answer_however_the_log_fails(failure: Exception) -> None:
     """Also a log that fails in a way that nobody foresaw keeps the answer back, and says nothing of itself."""

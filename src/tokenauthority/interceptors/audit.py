@@ -85,7 +85,7 @@ class AuditInterceptor:
             await self._write(call, error.code.name, error.reason, started)
             raise
         except asyncio.CancelledError:
-            expired = call.deadline <= asyncio.get_running_loop().time()
+            expired = _expired(call)
             code = grpc.StatusCode.DEADLINE_EXCEEDED if expired else grpc.StatusCode.CANCELLED
             await asyncio.shield(self._write(call, code.name, "", started))
             raise
@@ -114,3 +114,11 @@ class AuditInterceptor:
             number = getattr(cause, "errno", None)
             self._logger.error("audit.failed", method=call.method, cause=type(cause).__name__, errno=number)  # noqa: TRY400 - a traceback holds the exception's text, and that may hold what was to be recorded
             raise status.of_error(UnavailableError.audit(), record.request_id) from error
+
+
+def _expired(call: Call) -> bool:
+    """Whether it was cancelled because its time was up: a stream has no time but what its caller gives it."""
+    if call.streaming:
+        remaining = call.context.time_remaining()
+        return remaining is not None and remaining <= 0
+    return call.deadline <= asyncio.get_running_loop().time()
