@@ -11,12 +11,12 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.authority import eventually
+from tests.authority import WAIT, eventually
 from tests.callers.issuer import NAME, SUBJECT, JwksServer, Key, forge, jwks, jwks_server, kubernetes_claims
 from tests.production import Production, Server
 from tests.wire import LIST_PROJECTS, V1, Wire
 from tokenauthority.callers.api_keys import digest, new_api_key
-from tokenauthority.v1 import project_pb2, session_pb2, token_pb2
+from tokenauthority.v1 import project_pb2, session_pb2, token_pb2, token_pb2_grpc
 
 
 EVERYTHING = ('projects = ["*"]', 'actions = ["*"]', 'roles = ["*"]')
@@ -66,6 +66,28 @@ def wire(production: Production, server: Server) -> Iterator[Wire]:
     trust = grpc.ssl_channel_credentials(production.root_certificates)
     with grpc.secure_channel(server.address, trust) as channel:
         yield Wire(channel=channel, api_key=production.api_key)
+
+
+def test_a_change_counts_for_open_streams(production: Production, server: Server, wire: Wire) -> None:
+    """Each is ended, for its caller to show that it still may: who may not any more is refused."""
+    streams = [_watch(wire, production.api_key) for _ in range(2)]
+    for stream in streams:
+        assert "snapshot_end" == next(stream).WhichOneof("event")
+    replace_callers(production, key_row("backend", new_api_key()))
+    codes = []
+    for stream in streams:
+        with pytest.raises(grpc.RpcError):
+            list(stream)
+        codes.append(stream.code())
+    again = _watch(wire, production.api_key)
+    with pytest.raises(grpc.RpcError):
+        next(again)
+
+    assert [grpc.StatusCode.UNAVAILABLE] * 2 == codes
+    assert grpc.StatusCode.UNAUTHENTICATED is again.code()
+    assert ["OPENED", "OPENED", "CALLERS_CHANGED", "CALLERS_CHANGED", "CREDENTIAL_INVALID"] == [
+        record["reason"] for record in server.audited()
+    ]
 
 
 def test_a_change_counts_on_open_connections(production: Production, server: Server, wire: Wire) -> None:
@@ -279,3 +301,9 @@ def test_neither_kind_of_token_passes_for_the_other(production: Production, clus
 
     assert ("UNAUTHENTICATED", True) == (as_credential, own.active)
     assert reasons <= {"INACTIVE_REASON_MALFORMED", "INACTIVE_REASON_KEY_UNKNOWN", "INACTIVE_REASON_PROJECT_UNKNOWN"}
+
+
+def _watch(wire: Wire, api_key: str) -> Any:
+    stub = token_pb2_grpc.TokenServiceStub(wire.channel)
+    metadata = (("authorization", f"Bearer {api_key}"),)
+    return stub.WatchRevocations(token_pb2.WatchRevocationsRequest(), timeout=WAIT, metadata=metadata)

@@ -44,12 +44,20 @@ class AdmissionInterceptor:
         self._running = 0
         self._draining = False
         self._streams: set[asyncio.Task[object]] = set()
+        self._of_strangers: set[asyncio.Task[object]] = set()
+        self._renewed: set[asyncio.Task[object]] = set()
         self._public_streams: Counter[str] = Counter()
 
     def drain(self) -> None:
         """Refuse what comes from now on, and end the streams that are open once they could say their last word."""
         self._draining = True
         asyncio.get_running_loop().call_later(_LAST_WORD, self._end_streams)
+
+    def renew_streams(self) -> None:
+        """End the streams of callers: who may call has changed, and each has to show again that it still may."""
+        for stream in self._streams - self._of_strangers:
+            self._renewed.add(stream)
+            stream.cancel()
 
     def _end_streams(self) -> None:
         for stream in self._streams:
@@ -96,15 +104,22 @@ class AdmissionInterceptor:
             raise OverloadedError(self._max_streams)
         stream = asyncio.ensure_future(proceed(call))
         self._streams.add(stream)
+        if call.method in self._public:
+            self._of_strangers.add(stream)
         try:
             return await stream
         except asyncio.CancelledError:
+            if stream in self._renewed and stream.cancelled():
+                raise UnavailableError(
+                    Reason.CALLERS_CHANGED, "who may call has changed; open the stream again"
+                ) from None
             if self._draining and stream.cancelled():
                 raise _draining() from None
             stream.cancel()
             raise
         finally:
-            self._streams.discard(stream)
+            for streams in (self._streams, self._of_strangers, self._renewed):
+                streams.discard(stream)
 
 
 def _draining() -> UnavailableError:

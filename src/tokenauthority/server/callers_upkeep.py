@@ -15,7 +15,7 @@ from tokenauthority.callers.file import CallersFileError
 
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from prometheus_client import CollectorRegistry
 
@@ -29,14 +29,23 @@ _TURN: Final = 1.0
 
 
 class CallersUpkeep:
-    """Puts a new version of *file* in force, where there is one; one that is not valid leaves the old in force."""
+    """Puts a new version of *file* in force, where there is one; one that is not valid leaves the old in force.
+
+    *replaced* is called after each that is.
+    """
 
     def __init__(
-        self, file: CallersFile | None, callers: CurrentCallers, key_caches: KeyCaches, registry: CollectorRegistry
+        self,
+        file: CallersFile | None,
+        callers: CurrentCallers,
+        key_caches: KeyCaches,
+        registry: CollectorRegistry,
+        replaced: Callable[[], None],
     ) -> None:
         self._file = file
         self._callers = callers
         self._key_caches = key_caches
+        self._replaced = replaced
         self._asked = asyncio.Event()
         self._problems = 0
         self._reloads = Counter(
@@ -93,6 +102,7 @@ class CallersUpkeep:
             return
         self._problems = 0
         self._callers.replace(book)
+        self._replaced()
         self._reloads.labels("applied").inc()
         names = {entry.caller.name for entry in book.entries}
         logger.info("callers.reloaded", file=str(file.path), callers=len(names), issuers=len(book.issuers))

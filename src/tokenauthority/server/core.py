@@ -67,7 +67,16 @@ def build_core(
     vault = Vault(sealer, provider_of(settings))
     catalog, keys = Catalog(store, vault), Keys(store, vault, settings.keys.algorithm, _rotation(settings))
     feed, revocations = Feed(limits.watch_buffer), Revocations(store, limits.max_revocations)
-    follower = Follower(store, catalog, keys, revocations, feed, clock=clock, interval=settings.database.poll_interval)
+    follower = Follower(
+        store,
+        catalog,
+        keys,
+        revocations,
+        feed,
+        clock=clock,
+        interval=settings.database.poll_interval,
+        heartbeat=limits.watch_heartbeat,
+    )
     verify = Verify(
         catalog,
         keys,
@@ -83,12 +92,12 @@ def build_core(
         revocations=revocations,
         follower=follower,
         projects=Projects(store, catalog, vault),
-        sessions=Sessions(store, catalog),
+        sessions=Sessions(store, catalog, follower.hurry),
         roles=Roles(store, catalog, names_role),
         generate=Generate(catalog, keys, issuance.issuer),
         verify=verify,
         revoke=Revoke(store, catalog, verify, revocations, follower.hurry),
-        watch=Watch(store, feed, follower, clock),
+        watch=Watch(store, feed, clock),
         jwks_max_age=lambda: keys.max_age(issuance.jwks_max_age, clock()),
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 
 from contextlib import asynccontextmanager
@@ -85,7 +84,6 @@ async def _answering(app: App, settings: Settings) -> AsyncIterator[Addresses]:
             asyncio.create_task(app.follower.run()),
             asyncio.create_task(_prune(app)),
             asyncio.create_task(app.keys.run(app.clock)),
-            asyncio.create_task(app.feed.run(settings.limits.watch_heartbeat)),
             asyncio.create_task(app.refusals.run()),
             asyncio.create_task(app.callers_upkeep.run()),
         ]
@@ -149,10 +147,16 @@ async def _drain(app: App, settings: Settings) -> None:
 
 async def _prune(app: App) -> None:
     logger = structlog.stdlib.get_logger(__name__)
+    failed = False
     while True:
         await asyncio.sleep(_PRUNE_INTERVAL)
-        with contextlib.suppress(Exception):
-            # A store that cannot be written now is asked again at the next turn.
-            app.revocations.prune(app.clock())
+        try:
+            await app.revocations.prune(app.clock())
             forgotten = await app.store.prune(app.clock())
             logger.debug("store.pruned", rows=forgotten)
+            failed = False
+        except Exception:
+            # Told once; at the next turn it is tried again, as a store that cannot be written now may be then.
+            if not failed:
+                logger.exception("store.not_pruned")
+            failed = True

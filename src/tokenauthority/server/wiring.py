@@ -15,7 +15,6 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from tokenauthority.audit.log import FileAuditLog, LogOptions
-from tokenauthority.authority.feed import Feed
 from tokenauthority.authority.follower import Follower
 from tokenauthority.authority.keys import Keys
 from tokenauthority.authority.projects import Projects
@@ -91,7 +90,6 @@ class App:
     keys: Keys
     projects: Projects
     follower: Follower
-    feed: Feed
     revocations: Revocations
     http_certificate: HttpCertificate | None
     admission: AdmissionInterceptor
@@ -163,7 +161,7 @@ def build(
         if settings.listen.reflection:
             reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
 
-    sessions = SessionServicer(core.sessions, core.follower.hurry, clock)
+    sessions = SessionServicer(core.sessions, clock)
     tokens = TokenServicer(core.generate, core.verify, core.revoke, core.watch, meter=caller_limits, clock=clock)
     roles = RoleServicer(core.roles, clock)
     project_servicer = ProjectServicer(core.projects, clock)
@@ -171,7 +169,7 @@ def build(
     register_state(registry, core)
 
     key_caches = KeyCaches(callers, refresh=settings.callers.jwks_refresh, max_stale=settings.callers.jwks_max_stale)
-    callers_upkeep = CallersUpkeep(callers_file, callers, key_caches, registry)
+    callers_upkeep = CallersUpkeep(callers_file, callers, key_caches, registry, admission.renew_streams)
     bearer = BearerAuthenticator(callers, JwtVerifier(key_caches), clock)
     certificates = CertificateMetrics(registry)
     plaintext = settings.dev or settings.listen.http_plaintext
@@ -197,7 +195,6 @@ def build(
         keys=core.keys,
         projects=core.projects,
         follower=core.follower,
-        feed=core.feed,
         revocations=core.revocations,
         http_certificate=None if plaintext else HttpCertificate(settings.tls, certificates),
         admission=admission,
