@@ -189,3 +189,32 @@ def test_a_session_that_ended_is_no_revocation_of_its_tokens() -> None:
     assert asked(index, Token("1", "", "t1", "", SECOND)) is None
     assert index.ended("1", "t1")
     assert not index.ended("2", "t1")
+
+
+def test_is_whole_between_the_steps_of_pruning() -> None:
+    """What is renewed or added meanwhile stays, and so does what is asked about."""
+    old, young = Seconds(oldest_kept(NOW) - 1), SECOND
+    index = RevokedIndex(KEY)
+    made = [_of_token(str(number), old if number % 2 else young) for number in range(10)]
+    index.add_all(made)
+    steps = index.prune_in_steps(NOW, 3)
+    counts = [next(steps)]
+    index.add(_of_token("9", young))
+    index.add(_of_token("new", young))
+    counts += steps
+
+    assert (4, 4) == (len(counts), sum(counts))
+    assert 7 == len(index)
+    assert all(index.holds(revocation) for revocation in (*made[::2], made[9], _of_token("new", young)))
+
+
+def _of_token(target: str, issued_before: Seconds) -> Revocation:
+    return Revocation(
+        revocation_id="rev_1",
+        project_id="1",
+        kind=TargetKind.TOKEN,
+        target=target,
+        issued_before=issued_before,
+        comment="",
+        create_time=NOW,
+    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from typing import Final
 
 import pytest
@@ -70,7 +68,7 @@ async def test_wakes_those_who_wait_at_an_event_and_at_a_beat() -> None:
     asleep = not quiet.is_set()
     feed.publish([entry(START + 2)], Cursor(START + 2, 2))
     beating, beats = feed.woken(), feed.beats
-    feed.beat()
+    feed.beat(NOW)
 
     assert (True, True, True, beats + 1) == (asleep, quiet.is_set(), beating.is_set(), feed.beats)
     assert not feed.woken().is_set()
@@ -95,16 +93,6 @@ def test_knows_nothing_before_it_begins() -> None:
     """Unavailable, and not an empty answer."""
     with pytest.raises(UnavailableError):
         _ = Feed(3).cursor
-
-
-async def test_beats_in_its_own_time() -> None:
-    """Until it is cancelled."""
-    feed = feed_at(3)
-    beating, woken = asyncio.create_task(feed.run(0.001)), feed.woken()
-    await asyncio.wait_for(woken.wait(), 30)
-    beating.cancel()
-
-    assert 1 <= feed.beats
 
 
 async def test_only_revocations_and_ends_are_events_and_those_forgotten_are_left_out() -> None:

@@ -77,7 +77,7 @@ async def test_forgets_a_day_after_nothing_can_be_covered() -> None:
     revocations.apply([kept])
     last = Millis(in_millis(whole_seconds(NOW)) + in_millis(Seconds(RETENTION + CLOCK_MARGIN)))
     went = [
-        (revocations.prune(moment), await store.prune(moment), len(revocations.index))
+        (await revocations.prune(moment), await store.prune(moment), len(revocations.index))
         for moment in (Millis(last - in_millis(Seconds(CLOCK_MARGIN))), last, Millis(last + 1000))
     ]
 

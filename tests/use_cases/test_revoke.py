@@ -147,6 +147,19 @@ async def test_a_single_token_is_meant_though_its_servers_clock_was_ahead(world:
     assert InactiveReason.REVOKED is await reason_of(world, ahead)
 
 
+async def test_a_single_token_of_a_clock_that_is_days_ahead_never_becomes_good(world: World) -> None:
+    """OK means that it is taken back, also once its second has come; what must be kept for years is refused."""
+    day = 86_400_000
+    ahead = await minted(world, TokenFormat.OPENTOK_JWT, now=Millis(NOW + 2 * day))
+    years = await minted(world, TokenFormat.OPENTOK_JWT, now=Millis(NOW + 31 * day))
+    await revoke(world, token=ahead.token)
+    with pytest.raises(InvalidRequestError, match="more than 30 days in the future"):
+        await revoke(world, token=years.token)
+
+    assert InactiveReason.REVOKED is await reason_of(world, ahead, Millis(NOW + 2 * day))
+    assert InactiveReason.REVOKED is await reason_of(world, ahead, Millis(NOW + 3 * day - 1000))
+
+
 async def test_another_server_knows_once_it_has_followed(world: World) -> None:
     """And this one looks at once, so that those who watch it are told."""
     other = make_server(world.store, world.sealer)

@@ -46,16 +46,27 @@ class TurningStore(MemoryStore):
     def __init__(self) -> None:
         super().__init__()
         self.down = False
+        self.hang = asyncio.Event()
+        self.hang.set()
+        self.listed: list[str | None] = []
 
-    async def list_revocations(self, *, after: str, limit: int, now: Millis) -> Sequence[Revocation]:
+    async def list_revocations(
+        self, *, project_id: str | None = None, after: str, limit: int, now: Millis
+    ) -> Sequence[Revocation]:
         """See `Store`."""
-        page = await super().list_revocations(after=after, limit=limit, now=now)
+        if not after:
+            self.listed.append(project_id)
+        page = await super().list_revocations(project_id=project_id, after=after, limit=limit, now=now)
         await asyncio.sleep(0)
         return page
 
-    async def list_session_ends(self, *, since: Millis, after: tuple[Millis, str], limit: int) -> Sequence[SessionEnd]:
+    async def list_session_ends(
+        self, *, project_id: str | None = None, since: Millis, after: tuple[Millis, str], limit: int
+    ) -> Sequence[SessionEnd]:
         """See `Store`."""
-        page = await super().list_session_ends(since=since, after=after, limit=limit)
+        if not after[1]:
+            self.listed.append(project_id)
+        page = await super().list_session_ends(project_id=project_id, since=since, after=after, limit=limit)
         await asyncio.sleep(0)
         return page
 
@@ -67,6 +78,7 @@ class TurningStore(MemoryStore):
 
     async def changes_after(self, cursor: Cursor, limit: int) -> Sequence[Change]:
         """See `Store`."""
+        await self.hang.wait()
         if self.down:
             raise UnavailableError.store()
         page = await super().changes_after(cursor, limit)
@@ -105,12 +117,12 @@ class Place:
         return self.server.watch.follow(projects, resume_token)
 
 
-async def make_place(buffer: int = 100) -> Place:
-    """A place as of NOW."""
+async def make_place(buffer: int = 100, heartbeat: float = WAIT) -> Place:
+    """A place as of NOW, whose server tells signs of life every so many seconds."""
     store = TurningStore()
     for project_id in (HOME, AWAY):
         await store.create_project(make_project(project_id, credentials=()))
-    server = make_server(store, Sealer(MasterKey.generate()), buffer=buffer)
+    server = make_server(store, Sealer(MasterKey.generate()), buffer=buffer, heartbeat=heartbeat)
     await server.follower.start()
     return Place(store, server)
 
@@ -316,7 +328,7 @@ async def test_a_beat_without_news_is_a_sign_of_life_from_which_to_resume() -> N
     await asyncio.sleep(0)
     await place.revoke("x", AWAY)
     await place.server.follower.catch_up()
-    place.server.feed.beat()
+    place.server.feed.beat(NOW)
     [beat] = await waiting
 
     assert "HEARTBEAT" == _word(beat)
@@ -325,22 +337,82 @@ async def test_a_beat_without_news_is_a_sign_of_life_from_which_to_resume() -> N
 
 async def test_there_is_no_sign_of_life_while_the_server_knows_nothing() -> None:
     """A reader must not think that all is well while the store is away."""
-    place = await make_place()
+    place = await make_place(heartbeat=0)
     stream = place.follow()
     await take(stream, 1)
     waiting = asyncio.ensure_future(take(stream, 1))
     place.store.down = True
-    await place.server.follower.catch_up()
     for _ in range(5):
-        place.server.feed.beat()
+        await place.server.follower.catch_up()
         await asyncio.sleep(0)
     silent = not waiting.done()
     place.store.down = False
     await place.server.follower.catch_up()
-    place.server.feed.beat()
 
     assert silent
     assert ["HEARTBEAT"] == told(await waiting)
+
+
+async def test_there_is_no_sign_of_life_while_a_look_hangs() -> None:
+    """Nor while the server has not been told yet whether something has happened."""
+    place = await make_place(heartbeat=0)
+    stream = place.follow()
+    await take(stream, 1)
+    waiting = asyncio.ensure_future(take(stream, 1))
+    place.store.hang.clear()
+    looking = asyncio.ensure_future(place.server.follower.catch_up())
+    await place.revoke("a")
+    for _ in range(20):
+        await asyncio.sleep(0)
+    silent = not waiting.done()
+    place.store.hang.set()
+    await looking
+
+    assert silent
+    assert ["a", "HEARTBEAT"] == told(await waiting + await take(stream, 1))
+
+
+async def test_no_sign_of_life_overtakes_an_event() -> None:
+    """What was there before the beat is told before it, though the reader has kept the stream waiting."""
+    place = await make_place()
+    stream = place.follow()
+    await take(stream, 1)
+    await place.revoke("a")
+    await place.server.follower.catch_up()
+    first = await take(stream, 1)
+    await place.revoke("b")
+    await place.server.follower.catch_up()
+    place.server.feed.beat(NOW)
+
+    assert ["a", "b", "HEARTBEAT"] == told(first + await take(stream, 2))
+
+
+async def test_a_sign_of_life_has_the_moment_at_which_the_look_began() -> None:
+    """That is how old the reader's knowledge is, whatever the look took."""
+    place = await make_place()
+    stream = place.follow()
+    await take(stream, 1)
+    await place.revoke("a")
+    await place.server.follower.catch_up()
+    await take(stream, 1)
+    place.server.feed.beat(Millis(NOW - 5))
+
+    assert [NOW - 5] == [news.time for news in await take(stream, 1)]
+
+
+async def test_a_watcher_of_some_projects_reads_theirs_alone() -> None:
+    """However much is in force in others."""
+    place = await make_place()
+    await place.revoke("a")
+    await place.revoke("x", AWAY)
+    await place.end("e")
+    await place.end("y", AWAY)
+    await place.server.follower.catch_up()
+    place.store.listed.clear()
+    messages = await take(place.follow(projects=frozenset({HOME})), 3)
+
+    assert ["a", "2_e", "MARKER"] == told(messages)
+    assert [HOME, HOME] == place.store.listed
 
 
 async def test_a_server_that_has_not_read_the_store_tells_nothing() -> None:
@@ -449,7 +521,7 @@ async def _interleaved(  # noqa: C901 - one branch for each kind of step
             case "read":
                 reader.permits.release()
             case "beat":
-                place.server.feed.beat()
+                place.server.feed.beat(NOW)
             case "lose":
                 place.store.lose_history()
         for _ in range(5 if step == "turn" else 1):

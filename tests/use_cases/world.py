@@ -83,6 +83,7 @@ def make_server(
     sealer: Sealer,
     *,
     interval: float = WAIT,
+    heartbeat: float = WAIT,
     clock: Callable[[], Millis] = lambda: NOW,
     buffer: int = 100,
 ) -> Server:
@@ -90,7 +91,7 @@ def make_server(
     vault = Vault(sealer)
     catalog, keys = Catalog(store, vault), Keys(store, vault, Algorithm.ES256, ROTATION)
     revocations, feed = Revocations(store, 1000), Feed(buffer)
-    follower = Follower(store, catalog, keys, revocations, feed, clock=clock, interval=interval)
+    follower = Follower(store, catalog, keys, revocations, feed, clock=clock, interval=interval, heartbeat=heartbeat)
     verify = Verify(catalog, keys, revocations, follower, issuer=ISSUER, leeway=LEEWAY, max_staleness=86_400)
     return Server(
         catalog=catalog,
@@ -99,11 +100,11 @@ def make_server(
         feed=feed,
         follower=follower,
         projects=Projects(store, catalog, vault),
-        sessions=Sessions(store, catalog),
+        sessions=Sessions(store, catalog, follower.hurry),
         generate=Generate(catalog, keys, ISSUER),
         verify=verify,
         revoke=Revoke(store, catalog, verify, revocations, follower.hurry),
-        watch=Watch(store, feed, follower, clock),
+        watch=Watch(store, feed, clock),
     )
 
 

@@ -11,6 +11,7 @@ import attrs
 
 from tokenauthority.domain.change import ChangeKind
 from tokenauthority.domain.errors import ExhaustedError, UnavailableError
+from tokenauthority.domain.times import Millis
 
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Feed:
         self._news = asyncio.Event()
         self._generation = 0
         self._beats = 0
+        self._beat_time = Millis(0)
 
     @property
     def cursor(self) -> Cursor:
@@ -91,21 +93,21 @@ class Feed:
             found.append(entry)
         return found[::-1]
 
-    async def run(self, interval: float) -> None:
-        """Beat every *interval* seconds until cancelled."""
-        while True:
-            await asyncio.sleep(interval)
-            self.beat()
-
-    def beat(self) -> None:
-        """Wake all who wait, though nothing has happened."""
+    def beat(self, time: Millis) -> None:
+        """Wake all who wait: everything that was there at *time* has been published."""
         self._beats += 1
+        self._beat_time = time
         self._wake()
 
     @property
     def beats(self) -> int:
         """How many beats there were."""
         return self._beats
+
+    @property
+    def beat_time(self) -> Millis:
+        """The moment of the last beat."""
+        return self._beat_time
 
     def woken(self) -> asyncio.Event:
         """What is set at the next event or beat; to be taken before `after` is asked."""

@@ -32,6 +32,7 @@ _BATCH: Final = 1000
 class Follower:
     """Asks the store for changes every *interval* seconds. `fresh` says whether the last look worked.
 
+    Those who watch get a sign of life after the first good look of every *heartbeat* seconds.
     What it finds goes into the catalog, the ring and the revocations first, and to those who watch after that.
     """
 
@@ -45,6 +46,7 @@ class Follower:
         *,
         clock: Callable[[], Millis],
         interval: float,
+        heartbeat: float,
     ) -> None:
         self._store = store
         self._catalog = catalog
@@ -53,6 +55,8 @@ class Follower:
         self._feed = feed
         self._clock = clock
         self._interval = interval
+        self._heartbeat = heartbeat
+        self._beaten = monotonic()
         self._cursor = Cursor()
         self._ring_changed = False
         self._failure = ""
@@ -68,9 +72,10 @@ class Follower:
             SealBrokenError: the master key does not open the key ring.
             UnavailableError: the store cannot be read.
         """
+        began = monotonic()
         await self._begin()
         await self._keys.load(self._clock())
-        self._followed()
+        self._followed(began)
 
     async def run(self) -> None:
         """Follow until cancelled; a store that cannot be read is asked again."""
@@ -88,11 +93,12 @@ class Follower:
         self._look.set()
 
     def age(self) -> float:
-        """Seconds since the last look that worked: how old what is at hand may be."""
+        """Seconds since the last look that worked began: how old what is at hand may be."""
         return monotonic() - self._seen
 
     async def catch_up(self) -> None:
         """Take in every change since the last look."""
+        began, time = monotonic(), self._clock()
         try:
             await self._take_in()
             if self._ring_changed:
@@ -107,7 +113,11 @@ class Follower:
                 self._logger.exception("follower.failed", sequence=self._cursor.sequence)
             self._failure, self.fresh = str(error), False
         else:
-            self._followed()
+            self._followed(began)
+            # Only here, and with the moment at which the look began: a reader takes it for the age of what it knows.
+            if began - self._beaten >= self._heartbeat:
+                self._beaten = began
+                self._feed.beat(time)
 
     async def _take_in(self) -> None:
         try:
@@ -135,6 +145,6 @@ class Follower:
         self._cursor = cursor
         self._feed.begin(cursor)
 
-    def _followed(self) -> None:
+    def _followed(self, began: float) -> None:
         self._failure, self.fresh = "", True
-        self._seen = monotonic()
+        self._seen = began

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 
 from typing import TYPE_CHECKING, Final
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 _PAGE: Final = 2_000
 """Read at once. They are taken in within some milliseconds, for which nothing else is served."""
+
+_PRUNED_AT_ONCE: Final = 20_000
+"""Looked at without a pause; some milliseconds."""
 
 _KEY_BYTES: Final = 16
 
@@ -58,9 +62,13 @@ class Revocations:
         if self._coming is not None:
             self._coming.add_all(taken)
 
-    def prune(self, now: Millis) -> int:
-        """Forget what can cover no token any more; how many went."""
-        return self.index.prune(now)
+    async def prune(self, now: Millis) -> int:
+        """Forget what can cover no token any more, and let others have their turn meanwhile; how many went."""
+        gone = 0
+        for count in self.index.prune_in_steps(now, _PRUNED_AT_ONCE):
+            gone += count
+            await asyncio.sleep(0)
+        return gone
 
     def require_room(self, revocation: Revocation) -> None:
         """Refuse a revocation of one more target where there are as many as there may be.

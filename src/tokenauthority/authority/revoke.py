@@ -12,8 +12,7 @@ from tokenauthority.authority.sessions import NO_SESSION_ID, place_of
 from tokenauthority.domain.errors import InvalidRequestError, NotFoundError, Violation
 from tokenauthority.domain.ids import project_in_session_id
 from tokenauthority.domain.revocation import Revocation, TargetKind, moment_violations, revocation_violations
-from tokenauthority.domain.revoked import CLOCK_MARGIN
-from tokenauthority.domain.times import MAX_LEEWAY, Seconds, whole_seconds
+from tokenauthority.domain.times import MAX_LEEWAY, MAX_TTL, Seconds, whole_seconds
 from tokenauthority.domain.token import TokenRejectedError
 
 
@@ -66,7 +65,7 @@ class Revoke:
         violations = revocation_violations(request.token_id, request.subject, request.comment)
         if request.issued_before is not None:
             violations += moment_violations(request.issued_before, now)
-        kind, target, project_id, issued = await self._target(request, grant, violations)
+        kind, target, project_id, issued = await self._target(request, grant, violations, now)
         _refuse(violations)
         moment = request.issued_before
         if moment is None:
@@ -74,7 +73,7 @@ class Revoke:
             second = whole_seconds(now)
             moment = Seconds(second + MAX_LEEWAY) if kind is TargetKind.TOKEN else second
             # This one's may have been set back for hours, too: the token must not be good again once it is right.
-            moment = max(moment, min(issued, Seconds(second + CLOCK_MARGIN)))
+            moment = max(moment, issued)
         wanted = Revocation(
             revocation_id=f"rev_{secrets.token_hex(_ID_BYTES)}",
             project_id=project_id,
@@ -91,7 +90,7 @@ class Revoke:
         return revocation
 
     async def _target(
-        self, request: RevokeRequest, grant: Grant, violations: list[Violation]
+        self, request: RevokeRequest, grant: Grant, violations: list[Violation], now: Millis
     ) -> tuple[TargetKind, str, str, Seconds]:
         """Kind, target, project, and when a token that is given was issued (else 0).
 
@@ -113,7 +112,12 @@ class Revoke:
                 problem = f"is no token of a project that the caller may use: {rejected.detail}"
                 _refuse([Violation("token", problem), *violations])
                 raise
-            return TargetKind.TOKEN, signed.claims.token_id, signed.project_id, signed.claims.issue_time
+            issued = signed.claims.issue_time
+            if issued > whole_seconds(now) + MAX_TTL:
+                # It would have to be kept for years.
+                problem = "was issued more than 30 days in the future: end its session, or change the project's secret"
+                _refuse([Violation("token", problem), *violations])
+            return TargetKind.TOKEN, signed.claims.token_id, signed.project_id, issued
         problem = "is required: one of token, token_id, session_id and subject"
         raise InvalidRequestError([Violation("target", problem), *violations])
 

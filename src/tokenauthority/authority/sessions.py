@@ -25,7 +25,7 @@ from tokenauthority.domain.session import (
 
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tokenauthority.authority.catalog import Catalog, Tenant
     from tokenauthority.domain.caller import Caller, Grant
@@ -60,11 +60,12 @@ async def place_of(session_id: str, catalog: Catalog, grant: Grant) -> Tenant:
 
 
 class Sessions:
-    """The use cases of SessionService."""
+    """The use cases of SessionService. *hurry* is called when there is something that others should see soon."""
 
-    def __init__(self, store: Store, catalog: Catalog) -> None:
+    def __init__(self, store: Store, catalog: Catalog, hurry: Callable[[], None]) -> None:
         self._store = store
         self._catalog = catalog
+        self._hurry = hurry
 
     async def create(self, project_id: str, spec: SessionSpec, request_id: str, caller: Caller, now: Millis) -> Session:
         """A new session, or the one that *request_id* made before.
@@ -146,4 +147,5 @@ class Sessions:
             )
         session = await self._store.end_session(session, now)
         self._catalog.forget(ChangeKind.SESSION_END, session.project_id, session_id)
+        self._hurry()
         return session

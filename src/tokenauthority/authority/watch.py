@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import attrs
 
@@ -13,16 +14,15 @@ from tokenauthority.domain.caller import ANY
 from tokenauthority.domain.change import Cursor, HistoryLostError
 from tokenauthority.domain.errors import InvalidRequestError, UnavailableError, Violation
 from tokenauthority.domain.ids import is_project_id
-from tokenauthority.domain.revocation import RETENTION
+from tokenauthority.domain.revocation import RETENTION, Revocation, SessionEnd
 from tokenauthority.domain.revoked import CLOCK_MARGIN
 from tokenauthority.domain.times import Millis, Seconds, in_millis
 
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
     from tokenauthority.authority.feed import Feed
-    from tokenauthority.authority.follower import Follower
     from tokenauthority.domain.caller import Grant
     from tokenauthority.domain.change import Change
     from tokenauthority.domain.revocation import Event
@@ -31,7 +31,12 @@ if TYPE_CHECKING:
 
 MAX_PROJECTS: Final = 1000
 
+_E = TypeVar("_E", Revocation, SessionEnd)
+
 _PAGE: Final = 1000
+_READING: Final = 4
+"""Pages of what is in force that are read at once."""
+
 _TOKEN: Final = re.compile(r"([1-9][0-9]{0,18})\.(0|[1-9][0-9]{0,18})", re.ASCII)
 _MAX_SEQUENCE: Final = 2**63 - 1
 """The highest number that a store can be asked about."""
@@ -39,7 +44,7 @@ _MAX_SEQUENCE: Final = 2**63 - 1
 
 @attrs.frozen(kw_only=True)
 class News:
-    """One message: an event, else the end of what was in force (`caught_up`), else a sign of life.
+    """One message: an event, else the end of what was in force (`caught_up`), else a sign of life as of `time`.
 
     `resume_token` is empty within the first events in force, which a reader has to get whole.
     """
@@ -47,16 +52,17 @@ class News:
     resume_token: str
     event: Event | None = None
     caught_up: bool = False
+    time: Millis | None = None
 
 
 class Watch:
     """The use case WatchRevocations."""
 
-    def __init__(self, store: Store, feed: Feed, follower: Follower, clock: Callable[[], Millis]) -> None:
+    def __init__(self, store: Store, feed: Feed, clock: Callable[[], Millis]) -> None:
         self._store = store
         self._feed = feed
-        self._follower = follower
         self._clock = clock
+        self._reading = asyncio.Semaphore(_READING)
         self.watchers = 0
 
     def projects(self, project_ids: Sequence[str], grant: Grant) -> frozenset[str]:
@@ -100,8 +106,8 @@ class Watch:
         if cursor is None:
             # What happens while these are read comes after them, and perhaps twice.
             cursor = self._feed.cursor
-            async for event in self._in_force():
-                if _is_watched(event, projects):
+            for project_id in [None] if ANY in projects else sorted(projects):
+                async for event in self._in_force(project_id):
                     yield News(resume_token="", event=event)
         # From the store, because the feed may not reach back that far.
         while changes := await self._changes(cursor):
@@ -114,23 +120,23 @@ class Watch:
             yield news
 
     async def _live(self, cursor: Cursor, generation: int, projects: frozenset[str]) -> AsyncIterator[News]:
-        beats = self._feed.beats
+        seen = self._feed.beats
         while True:
             woken = self._feed.woken()
             self._feed.require_generation(generation)
-            # Taken together: what is published while a message waits for its reader is not among these.
+            # Taken together: what is published while a message waits for its reader is not among these, and what was
+            # before the beat is.
             entries, reached = self._feed.after(cursor.sequence), self._feed.cursor
+            beats, time = self._feed.beats, self._feed.beat_time
             for entry in entries:
                 cursor = entry.cursor
                 if _is_watched(entry.event, projects):
-                    beats = self._feed.beats
                     yield News(resume_token=_token(cursor), event=entry.event)
             if reached.sequence > cursor.sequence:
                 cursor = reached
-            # A server that has lost the store must not say that all is well: nobody would learn that it knows nothing.
-            if self._feed.beats != beats and self._follower.fresh:
-                beats = self._feed.beats
-                yield News(resume_token=_token(cursor))
+            if beats != seen:
+                seen = beats
+                yield News(resume_token=_token(cursor), time=time)
             await woken.wait()
 
     async def _known(self, resume_token: str) -> Cursor | None:
@@ -152,18 +158,32 @@ class Watch:
         except HistoryLostError:
             raise UnavailableError.history() from None
 
-    async def _in_force(self) -> AsyncIterator[Event]:
+    async def _in_force(self, project_id: str | None) -> AsyncIterator[Event]:
+        """What is in force in one project, or in all."""
         now, after = self._clock(), ""
-        while page := await self._store.list_revocations(after=after, limit=_PAGE, now=now):
-            for revocation in page:
+        while revocations := await self._page(
+            self._store.list_revocations(project_id=project_id, after=after, limit=_PAGE, now=now)
+        ):
+            for revocation in revocations:
                 yield revocation
-            after = page[-1].revocation_id
+            after = revocations[-1].revocation_id
         since = Millis(now - in_millis(Seconds(RETENTION + CLOCK_MARGIN)))
         last = (since, "")
-        while ends := await self._store.list_session_ends(since=since, after=last, limit=_PAGE):
+        while ends := await self._page(
+            self._store.list_session_ends(project_id=project_id, since=since, after=last, limit=_PAGE)
+        ):
             for end in ends:
                 yield end
             last = (ends[-1].end_time, ends[-1].session_id)
+
+    async def _page(self, read: Coroutine[object, object, Sequence[_E]]) -> Sequence[_E]:
+        """What *read* answers, in its turn: however many begin to watch at once, others of the store get through."""
+        try:
+            async with self._reading:
+                return await read
+        finally:
+            # It was not begun where its reader has left meanwhile.
+            read.close()
 
 
 def _is_watched(event: Event, projects: frozenset[str]) -> bool:

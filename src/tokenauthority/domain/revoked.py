@@ -15,7 +15,7 @@ from tokenauthority.domain.times import DAY, Millis, Seconds, whole_seconds
 
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from tokenauthority.domain.revocation import Event, RevokedTarget
 
@@ -78,11 +78,16 @@ class RevokedIndex:
 
     def prune(self, now: Millis) -> int:
         """Forget what can cover no token any more, a day after that; how many went."""
-        last = oldest_kept(now)
-        old = [place for place, moment in self._moments.items() if moment < last]
-        for place in old:
-            del self._moments[place]
-        return len(old)
+        return sum(self.prune_in_steps(now, len(self._moments) or 1))
+
+    def prune_in_steps(self, now: Millis, step: int) -> Iterator[int]:
+        """The same, *step* at a time, between which the index may be used and changed; how many went in each."""
+        last, places = oldest_kept(now), list(self._moments)
+        for start in range(0, len(places), step):
+            old = [place for place in places[start : start + step] if self._moments.get(place, last) < last]
+            for place in old:
+                del self._moments[place]
+            yield len(old)
 
     def _keep(self, place: int, moment: Seconds) -> None:
         known = self._moments.get(place)

@@ -15,7 +15,6 @@ from tokenauthority.v1 import token_pb2
 
 if TYPE_CHECKING:
     from tokenauthority.authority.watch import News
-    from tokenauthority.domain.times import Millis
 
 
 def revoke_request(message: token_pb2.RevokeTokensRequest) -> RevokeRequest:
@@ -51,7 +50,7 @@ def revocation_message(revocation: Revocation) -> token_pb2.Revocation:
     return message
 
 
-def news_message(news: News, now: Millis) -> token_pb2.WatchRevocationsResponse:
+def news_message(news: News) -> token_pb2.WatchRevocationsResponse:
     """One message of WatchRevocations."""
     message = token_pb2.WatchRevocationsResponse(resume_token=news.resume_token)
     if isinstance(news.event, Revocation):
@@ -63,5 +62,5 @@ def news_message(news: News, now: Millis) -> token_pb2.WatchRevocationsResponse:
     elif news.caught_up:
         message.snapshot_end.SetInParent()
     else:
-        message.heartbeat.time.FromMilliseconds(now)
+        message.heartbeat.time.CopyFrom(moment(news.time) or Timestamp())
     return message

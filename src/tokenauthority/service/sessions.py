@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 class SessionServicer(session_pb2_grpc.SessionServiceServicer):
     """Sessions over gRPC."""
 
-    def __init__(self, sessions: Sessions, hurry: Callable[[], None], clock: Callable[[], Millis]) -> None:
+    def __init__(self, sessions: Sessions, clock: Callable[[], Millis]) -> None:
         self._sessions = sessions
-        self._hurry = hurry
         self._clock = clock
 
     async def CreateSession(
@@ -87,6 +86,5 @@ class SessionServicer(session_pb2_grpc.SessionServiceServicer):
         record = audit_record()
         record.ask(session_id=request.session_id)
         session = await self._sessions.end(request.session_id, current_caller().grant, self._clock())
-        self._hurry()
         record.project_id = session.project_id
         return session_pb2.EndSessionResponse(session=mapping.session_message(session))

@@ -145,7 +145,7 @@ class TokenServicer(token_pb2_grpc.TokenServiceServicer):
         if len(request.project_ids) == 1:
             audit_record().project_id = request.project_ids[0]
         async for news in self._watch.follow(projects, request.resume_token):
-            yield revocation_mapping.news_message(news, self._clock())
+            yield revocation_mapping.news_message(news)
 
 
 def _note_wanted(wanted: TokenRequest) -> None:

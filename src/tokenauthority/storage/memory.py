@@ -181,9 +181,12 @@ class MemoryStore:
         self._append(ChangeKind.REVOCATION, revocation.project_id, revocation.revocation_id)
         return revocation
 
-    async def list_revocations(self, *, after: str, limit: int, now: Millis) -> Sequence[Revocation]:
+    async def list_revocations(
+        self, *, project_id: str | None = None, after: str, limit: int, now: Millis
+    ) -> Sequence[Revocation]:
         """A page of the revocations in force."""
-        live = (r for r in self._revocations.values() if not _is_over(r, now) and r.revocation_id > after)
+        chosen = (r for r in self._revocations.values() if project_id in {None, r.project_id})
+        live = (r for r in chosen if not _is_over(r, now) and r.revocation_id > after)
         return sorted(live, key=lambda r: r.revocation_id)[:limit]
 
     async def list_revoked(self, *, after: str, limit: int, now: Millis) -> Sequence[RevokedTarget]:
@@ -191,9 +194,12 @@ class MemoryStore:
         page = await self.list_revocations(after=after, limit=limit, now=now)
         return [(r.revocation_id, r.project_id, r.kind.value, r.target, r.issued_before) for r in page]
 
-    async def list_session_ends(self, *, since: Millis, after: tuple[Millis, str], limit: int) -> Sequence[SessionEnd]:
+    async def list_session_ends(
+        self, *, project_id: str | None = None, since: Millis, after: tuple[Millis, str], limit: int
+    ) -> Sequence[SessionEnd]:
         """A page of ended sessions."""
-        ends = [SessionEnd.of(s) for s in self._sessions.values() if s.end_time is not None and s.end_time >= since]
+        chosen = (s for s in self._sessions.values() if project_id in {None, s.project_id})
+        ends = [SessionEnd.of(s) for s in chosen if s.end_time is not None and s.end_time >= since]
         ordered = sorted(ends, key=lambda e: (e.end_time, e.session_id))
         return [e for e in ordered if (e.end_time, e.session_id) > after][:limit]
 

@@ -91,6 +91,14 @@ sa.Index(
     sqlite_where=_has_ended,
     postgresql_where=_has_ended,
 )
+sa.Index(
+    "ix_sessions_project_end",
+    sessions.c.project_id,
+    sessions.c.end_time,
+    sessions.c.session_id,
+    sqlite_where=_has_ended,
+    postgresql_where=_has_ended,
+)
 
 session_requests: Final = sa.Table(
     "session_requests",
@@ -147,6 +155,7 @@ revocations: Final = sa.Table(
     sa.Column("create_time", sa.BigInteger, nullable=False),
     sa.UniqueConstraint("project_id", "kind", "target"),
     sa.Index("ix_revocations_issued_before", "issued_before"),
+    sa.Index("ix_revocations_project", "project_id", "revocation_id"),
     # A server that starts reads them all in the order of their ids: so SQLite keeps the rows in that order.
     sqlite_with_rowid=False,
 )

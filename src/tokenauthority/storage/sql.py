@@ -122,17 +122,23 @@ class SqlStore:
         """Keep a revocation, or answer the one that covers as much."""
         return await self._database.write(lambda c: sql_revocations.revoke(c, revocation))
 
-    async def list_revocations(self, *, after: str, limit: int, now: Millis) -> Sequence[Revocation]:
+    async def list_revocations(
+        self, *, project_id: str | None = None, after: str, limit: int, now: Millis
+    ) -> Sequence[Revocation]:
         """A page of the revocations in force."""
-        return await self._database.read(lambda c: sql_revocations.list_revocations(c, after, limit, now))
+        return await self._database.read(lambda c: sql_revocations.list_revocations(c, project_id, after, limit, now))
 
     async def list_revoked(self, *, after: str, limit: int, now: Millis) -> Sequence[RevokedTarget]:
         """The same as plain tuples."""
         return await self._database.read(lambda c: sql_revocations.list_revoked(c, after, limit, now))
 
-    async def list_session_ends(self, *, since: Millis, after: tuple[Millis, str], limit: int) -> Sequence[SessionEnd]:
+    async def list_session_ends(
+        self, *, project_id: str | None = None, since: Millis, after: tuple[Millis, str], limit: int
+    ) -> Sequence[SessionEnd]:
         """A page of ended sessions."""
-        return await self._database.read(lambda c: sql_revocations.list_session_ends(c, since, after, limit))
+        return await self._database.read(
+            lambda c: sql_revocations.list_session_ends(c, project_id, since, after, limit)
+        )
 
     async def events_of(self, changes: Sequence[Change]) -> Mapping[int, Event]:
         """The revocations and ended sessions among *changes*."""
