@@ -111,6 +111,21 @@ def test_what_happens_before_it_has_caught_up_keeps_nobody_young(scripted: Scrip
     assert 20 == before
 
 
+def test_an_event_alone_keeps_nobody_young(scripted: ScriptedAuthority) -> None:
+    """Others may wait behind it; that none does is for a heartbeat to say."""
+    hours = Hours()
+    with following(scripted, monotonic=hours) as verifier:
+        hours.passed = 20
+        stream = scripted.next_stream()
+        stream.tell(revocation("1.2", token_id="a1b2c3"))
+        becomes(verifier, TOKEN, "REVOKED")
+        before = verifier.age()
+        stream.tell(heartbeat())
+        soon(lambda: verifier.age() == 0, verifier)
+
+    assert 20 == before
+
+
 def test_a_lost_store_makes_it_old(start_authority: StartAuthority, start_verifier: StartVerifier) -> None:
     """An authority that knows nothing any more sends no sign of life; one that does again, does."""
     store = FaultyStore()

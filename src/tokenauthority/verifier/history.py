@@ -43,11 +43,12 @@ class History:
         self._building = None if self.resume_token else _empty()
 
     def take(self, message: token_pb2.WatchRevocationsResponse) -> bool:
-        """Take in a message: whether everything up to now is known after it.
+        """Take in a message: whether it says that nothing is missing up to now, as an event among others does not.
 
         Raises:
             HistoryError: it says something that this version does not know, or too much.
         """
+        tells = False
         match message.WhichOneof("event"):
             case "revocation":
                 self._add(_revocation(message.revocation), message.resume_token)
@@ -56,15 +57,15 @@ class History:
             case "snapshot_end":
                 if self._building is not None:
                     self.index, self._building = self._building, None
-                self._caught_up = True
+                tells = self._caught_up = True
             case "heartbeat":
-                pass
+                tells = self._caught_up
             case _:
                 raise HistoryError("the authority tells something that this version does not know: update it")
         # Within what was in force a place to resume at is worth nothing: the rest of it would be missed.
         if self._building is None and message.resume_token:
             self.resume_token = message.resume_token
-        return self._caught_up
+        return tells
 
     def prune(self, now: Millis) -> int:
         """Forget what can cover no token any more; how many went."""
