@@ -98,7 +98,11 @@ def test_tells_what_is_in_force_and_then_what_happens(authority: Authority) -> N
         session.end()
         after = named(watch, 2)
 
-    assert [first, SnapshotEnd()] == before
+    mark = before[1]
+    assert first == before[0]
+    assert isinstance(mark, SnapshotEnd)
+    # When it began to read what is in force, which was after that was made, to the milliseconds that it tells.
+    assert first.create_time <= mark.time
     assert [token.token_id, f"end of {session.session_id}"] == after
 
 
@@ -234,15 +238,45 @@ def test_another_thread_can_end_a_watch(authority: Authority) -> None:
     assert [] == list(watch)
 
 
-def test_an_event_of_a_newer_contract_is_passed_over(scripted_server: ScriptedServer, scripted: Authority) -> None:
-    """An older client does not fail on it, and resumes after it."""
-    scripted_server.answers = [giving(token_pb2.WatchRevocationsResponse(resume_token="7.7")), told("8.8", "bob")]
+NEWER = {
+    "event": token_pb2.WatchRevocationsResponse(resume_token="7.7"),
+    "target": token_pb2.WatchRevocationsResponse(
+        resume_token="7.7", revocation=token_pb2.Revocation(revocation_id="rev_1", project_id="47000000")
+    ),
+}
 
+
+@pytest.mark.parametrize("message", NEWER.values(), ids=NEWER)
+def test_what_a_newer_contract_takes_back_is_not_passed_over(
+    scripted_server: ScriptedServer, scripted: Authority, message: token_pb2.WatchRevocationsResponse
+) -> None:
+    """It would be missed for good: each attempt fails, and the token to go on with stays the one before."""
+    scripted_server.answers = [told("6.6", "bob"), giving(message), giving(message)]
     with scripted.watch_revocations() as watch:
-        names = named(watch, 1)
+        first = named(watch, 1)
+        errors = []
+        for _ in range(2):
+            with pytest.raises(AuthorityError, match="does not know: update it") as caught:
+                next(watch)
+            errors.append((caught.value.code, watch.resume_token))
 
-    assert ["bob"] == names
-    assert ["", "7.7"] == resumed(scripted_server)[:2]
+    assert ["bob"] == first
+    assert [(grpc.StatusCode.UNIMPLEMENTED, "6.6")] * 2 == errors
+    assert ["", "6.6", "6.6"] == resumed(scripted_server)
+
+
+@pytest.mark.parametrize("message", NEWER.values(), ids=NEWER)
+async def test_nor_by_the_asyncio_watch(
+    scripted_server: ScriptedServer, async_scripted: AsyncAuthority, message: token_pb2.WatchRevocationsResponse
+) -> None:
+    """The same."""
+    scripted_server.answers = [told("6.6", "bob"), giving(message)]
+    async with async_scripted.watch_revocations() as watch:
+        first = await async_named(watch, 1)
+        with pytest.raises(AuthorityError, match="does not know: update it"):
+            await anext(watch)
+
+    assert (["bob"], "6.6") == (first, watch.resume_token)
 
 
 async def test_the_asyncio_watch_tells_the_same(async_authority: AsyncAuthority) -> None:

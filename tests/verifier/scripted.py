@@ -38,9 +38,9 @@ class Hours:
         return 1000.0 + self.passed
 
 
-def snapshot_end(resume_token: str = "1.1") -> Message:
-    """The end of what was in force."""
-    return Message(resume_token=resume_token, snapshot_end=token_pb2.SnapshotEnd())
+def snapshot_end(resume_token: str = "1.1", second: int = NOW) -> Message:
+    """The end of what was in force, at *second* by the authority's clock."""
+    return Message(resume_token=resume_token, snapshot_end=token_pb2.SnapshotEnd(time=Timestamp(seconds=second)))
 
 
 def heartbeat(resume_token: str = "1.1", second: int = NOW) -> Message:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+
+from concurrent.futures import ThreadPoolExecutor
+
 import grpc
 import pytest
 
-from tests.authority import StartAuthority
+from tests.authority import WAIT, StartAuthority
 from tests.faults import FaultyStore
 from tests.signing.builders import NOW, PROJECT, make_claims, mint
 from tests.verifier.conftest import FAST, Bench, StartVerifier, becomes, soon
@@ -85,7 +89,7 @@ def test_max_staleness_decides_whether_it_fails_closed_or_open(
         hours.passed = 31
         old = verifier.verify(TOKEN)
         was_stale = verifier.status().stale
-        stream.tell(heartbeat())
+        stream.tell(heartbeat(second=NOW + 31))
         soon(lambda: verifier.age() == 0, verifier)
         again = verifier.verify(TOKEN)
 
@@ -120,10 +124,83 @@ def test_an_event_alone_keeps_nobody_young(scripted: ScriptedAuthority) -> None:
         stream.tell(revocation("1.2", token_id="a1b2c3"))
         becomes(verifier, TOKEN, "REVOKED")
         before = verifier.age()
-        stream.tell(heartbeat())
+        stream.tell(heartbeat(second=NOW + 20))
         soon(lambda: verifier.age() == 0, verifier)
 
     assert 20 == before
+
+
+def test_a_sign_of_life_that_was_long_on_its_way_is_as_old_as_it_is(scripted: ScriptedAuthority) -> None:
+    """It says what was known when it was sent, by a clock that need not agree with the one here."""
+    hours, stream_time = Hours(), NOW - 5000
+    scripted.greeting = [snapshot_end(second=stream_time)]
+    with following(scripted, monotonic=hours) as verifier:
+        stream = scripted.next_stream()
+        hours.passed = 300
+        stream.tell(heartbeat(second=stream_time + 10), heartbeat(second=stream_time + 20))
+        soon(lambda: 280 == verifier.age(), verifier)
+        stream.tell(heartbeat(second=stream_time + 400))
+        soon(lambda: 0 == verifier.age(), verifier)
+
+
+def test_the_end_of_what_was_in_force_is_as_old_as_the_question(scripted: ScriptedAuthority) -> None:
+    """What happened while it was on its way may come after it."""
+    hours = Hours()
+    scripted.greeting = []
+    with ThreadPoolExecutor(1) as pool, contextlib.ExitStack() as stack:
+        entered = pool.submit(lambda: stack.enter_context(following(scripted, monotonic=hours)))
+        stream = scripted.next_stream()
+        hours.passed = 40
+        stream.tell(snapshot_end(second=NOW + 40))
+        verifier = entered.result(WAIT)
+        age = verifier.age()
+
+    assert 40 == age
+
+
+def test_an_authority_whose_clock_was_set_back_is_asked_anew(scripted: ScriptedAuthority) -> None:
+    """Else its signs of life would seem to be from long ago, until the stream ends by itself."""
+    hours = Hours()
+    with following(scripted, monotonic=hours) as verifier:
+        stream = scripted.next_stream()
+        stream.tell(heartbeat(second=NOW + 5), heartbeat(second=NOW - 3600))
+        hours.passed = 50
+        scripted.greeting = [snapshot_end(second=NOW - 3600)]
+        again = scripted.next_stream()
+        soon(lambda: 0 == verifier.age(), verifier)
+
+    assert "1.1" == again.request.resume_token
+
+
+def test_a_place_that_the_authority_does_not_know_is_given_up(scripted: ScriptedAuthority) -> None:
+    """The address may lead to another authority now: everything is read anew, and the old is used until then."""
+    scripted.greeting = [revocation(token_id="a1b2c3"), snapshot_end()]
+    with following(scripted) as verifier:
+        scripted.greeting = []
+        scripted.next_stream().end(grpc.StatusCode.UNAVAILABLE)
+        refused = scripted.next_stream()
+        refused.end(grpc.StatusCode.INVALID_ARGUMENT)
+        anew = scripted.next_stream()
+        still = verifier.verify(TOKEN).reason
+        anew.tell(snapshot_end("7.7"))
+        becomes(verifier, TOKEN, "")
+
+    assert ("1.1", "", "REVOKED") == (refused.request.resume_token, anew.request.resume_token, still)
+
+
+def test_a_full_verifier_forgets_what_is_over_before_it_gives_up(scripted: ScriptedAuthority) -> None:
+    """What is over needs no place, so that it goes on as soon as there is one."""
+    old = NOW - 32 * DAY
+    scripted.greeting = [revocation(token_id="x", issued_before=old), snapshot_end(second=old)]
+    with following(scripted, max_revocations=1) as verifier:
+        stream = scripted.next_stream()
+        stream.tell(heartbeat(second=old + 5), heartbeat(second=NOW))
+        scripted.greeting = [revocation("1.2", token_id="a1b2c3"), snapshot_end("1.2")]
+        stream.tell(revocation("1.2", token_id="a1b2c3"))
+        becomes(verifier, TOKEN, "REVOKED")
+        soon(lambda: not verifier.status().last_error, verifier)
+
+    assert 1 == verifier.status().revocations
 
 
 def test_a_lost_store_makes_it_old(start_authority: StartAuthority, start_verifier: StartVerifier) -> None:
@@ -223,7 +300,11 @@ def test_more_than_it_may_keep_makes_it_old(scripted: ScriptedAuthority) -> None
 def test_what_is_over_by_both_clocks_is_forgotten(scripted: ScriptedAuthority) -> None:
     """One clock that is set far ahead costs nothing."""
     old = NOW - 32 * DAY
-    scripted.greeting = [revocation(token_id="x", issued_before=old), revocation(subject="alice"), snapshot_end()]
+    scripted.greeting = [
+        revocation(token_id="x", issued_before=old),
+        revocation(subject="alice"),
+        snapshot_end(second=NOW - 5 * DAY),
+    ]
     with following(scripted) as verifier:
         stream = scripted.next_stream()
         stream.tell(heartbeat(second=NOW - 5 * DAY), revocation("1.2", token_id="y"))

@@ -10,9 +10,9 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from tests.authority import WAIT, StartAuthority, eventually
-from tests.signing.builders import ISSUER, PROJECT, make_claims, mint, ring, signing_key
+from tests.signing.builders import ISSUER, NOW, PROJECT, make_claims, mint, ring, signing_key
 from tests.verifier.conftest import StartVerifier, becomes, soon
-from tests.verifier.scripted import Hours, ScriptedAuthority, following
+from tests.verifier.scripted import Hours, ScriptedAuthority, following, heartbeat
 from tokenauthority.client import Authority, FailedPrecondition, translated_errors
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.token import TokenFormat
@@ -107,20 +107,21 @@ def test_the_keys_are_fetched_before_their_age_and_kept_beyond_it(scripted: Scri
         scripted.fetches.get(timeout=WAIT)
         scripted.failure = grpc.StatusCode.PERMISSION_DENIED
         hours.passed = 299
-        stream.tell(*scripted.greeting)
+        stream.tell(heartbeat(second=NOW + 299))
         soon(lambda: verifier.age() == 0, verifier)
         scripted.fetches.get(timeout=WAIT)
         hours.passed = 310
-        stream.tell(*scripted.greeting)
+        stream.tell(heartbeat(second=NOW + 310))
         soon(lambda: verifier.age() == 10, verifier)
         serves = verifier.verify(TOKEN)
         hours.passed = 1301
-        stream.tell(*scripted.greeting)
+        stream.tell(heartbeat(second=NOW + 1301))
         soon(lambda: verifier.age() == 1001, verifier)
         over = verifier.verify(TOKEN)
         error = verifier.status().last_error
         scripted.failure = None
         hours.passed = 1400
+        stream.tell(heartbeat(second=NOW + 1400))
         becomes(verifier, TOKEN, "")
 
     assert (True, 10) == (serves.active, serves.age)

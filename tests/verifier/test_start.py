@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
 import socket
 import threading
 
@@ -11,8 +13,8 @@ from typing import Any
 import attrs
 import pytest
 
-from tests.authority import EVERYTHING, RunningAuthority, StartAuthority, eventually, make_caller
-from tests.signing.builders import PROJECT, mint
+from tests.authority import EVERYTHING, WAIT, RunningAuthority, StartAuthority, eventually, make_caller
+from tests.signing.builders import NOW, PROJECT, mint
 from tests.verifier.conftest import soon
 from tests.verifier.scripted import Hours, ScriptedAuthority, following, heartbeat, revocation, snapshot_end
 from tokenauthority.callers.api_keys import new_api_key
@@ -186,13 +188,22 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"project_ids": "47"}, "project_ids is a list"),
     ({"project_ids": ["x"]}, "project_ids must name"),
     ({"project_ids": [str(number) for number in range(1, 1002)]}, "project_ids must name 1 to 1000"),
-    ({"project_ids": ["1"], "leeway": 301}, "leeway must be from 0 to 300 seconds"),
+    ({"project_ids": ["1"], "leeway": 301}, "leeway must be a whole number of seconds from 0 to 300"),
     ({"project_ids": ["1"], "leeway": -1}, "leeway must be"),
-    ({"project_ids": ["1"], "max_staleness": 0}, "max_staleness must be more than 0 seconds"),
+    ({"project_ids": ["1"], "max_staleness": 0}, "max_staleness must be a number of seconds, more than 0"),
     ({"project_ids": ["1"], "max_staleness": float("inf")}, "max_staleness must be"),
     ({"project_ids": ["1"], "max_silence": float("nan")}, "max_silence must be"),
     ({"project_ids": ["1"], "sync_timeout": -1}, "sync_timeout must be"),
-    ({"project_ids": ["1"], "max_revocations": 0}, "max_revocations must be at least 1"),
+    ({"project_ids": ["1"], "max_revocations": 0}, "max_revocations must be a whole number, at least 1"),
+    # As they come from a program's own configuration.
+    ({"project_ids": [47000000]}, "each a number in a string"),
+    ({"project_ids": ["1"], "issuer": None}, "issuer must be"),
+    ({"project_ids": ["1"], "leeway": "30"}, "leeway must be a whole"),
+    ({"project_ids": ["1"], "leeway": None}, "leeway must be a"),
+    ({"project_ids": ["1"], "max_staleness": "30"}, "max_staleness must be a"),
+    ({"project_ids": ["1"], "max_silence": None}, "max_silence must be a"),
+    ({"project_ids": ["1"], "sync_timeout": True}, "sync_timeout must be a"),
+    ({"project_ids": ["1"], "max_revocations": "5"}, "max_revocations must be a"),
 ]
 
 
@@ -233,7 +244,57 @@ def test_a_stale_verifier_says_so_in_the_log(scripted: ScriptedAuthority, log: p
         stream = scripted.next_stream()
         hours.passed = 61
         eventually(lambda: "every token is refused as STALE" in log.text, "it says nothing")
-        stream.tell(heartbeat())
+        stream.tell(heartbeat(second=NOW + 61))
         eventually(lambda: "knowledge is current again" in log.text, repr(verifier))
 
     assert 1 == log.text.count("knowledge is 61 seconds old")
+
+
+def test_a_closed_verifier_calls_nothing_good(scripted: ScriptedAuthority) -> None:
+    """Though it may go on for ever without the authority: that it was closed is no loss of the authority."""
+    with following(scripted, max_staleness=None) as verifier:
+        before = verifier.verify(TOKEN)
+    after = verifier.verify(TOKEN)
+
+    assert before.active
+    assert (STALE, "the verifier is closed: make another one") == (after.reason, after.detail)
+    assert (True, after.detail) == (verifier.status().stale, verifier.status().last_error)
+    with pytest.raises(RuntimeError, match="closed: make another one"):
+        verifier.start()
+
+
+def test_a_verifier_that_was_started_before_a_fork_calls_nothing_good(
+    scripted: ScriptedAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its threads are not in the new process, and nothing there would ever change."""
+    with following(scripted, max_staleness=None) as verifier:
+        with monkeypatch.context() as forked:
+            forked.setattr(os, "getpid", lambda: -1)
+            after, status = verifier.verify(TOKEN), verifier.status()
+        again = verifier.verify(TOKEN)
+
+    assert (STALE, True) == (after.reason, status.stale)
+    assert "started before a fork" in after.detail
+    assert after.detail == status.last_error
+    assert again.active
+
+
+async def test_a_start_that_is_given_up_leaves_nothing_behind(scripted: ScriptedAuthority) -> None:
+    """Neither a thread nor a stream: nobody could close what was never entered."""
+    scripted.greeting = []
+    connection = Connection(address=scripted.address, api_key="tak_scripted", plaintext=True)
+    verifier = Verifier(connection, project_ids=[PROJECT], sync_timeout=10 * WAIT)
+
+    async def enter() -> None:
+        async with verifier:
+            raise AssertionError("it cannot begin")
+
+    entering = asyncio.ensure_future(enter())
+    await asyncio.to_thread(scripted.next_stream)
+    entering.cancel()
+    async with asyncio.timeout(WAIT):
+        with pytest.raises(asyncio.CancelledError):
+            await entering
+
+    assert [] == [thread for thread in verifier._threads if thread.is_alive()]
+    assert "the verifier is closed: make another one" == verifier.status().last_error

@@ -41,18 +41,21 @@ _TOKEN: Final = re.compile(r"([1-9][0-9]{0,18})\.(0|[1-9][0-9]{0,18})", re.ASCII
 _MAX_SEQUENCE: Final = 2**63 - 1
 """The highest number that a store can be asked about."""
 
+_NO_TIME: Final = Millis(0)
+
 
 @attrs.frozen(kw_only=True)
 class News:
-    """One message: an event, else the end of what was in force (`caught_up`), else a sign of life as of `time`.
+    """One message: an event, else the end of what was in force (`caught_up`), else a sign of life.
 
-    `resume_token` is empty within the first events in force, which a reader has to get whole.
+    The latter two say that nothing is missing up to `time`. `resume_token` is empty within the first events in force,
+    which a reader has to get whole.
     """
 
     resume_token: str
     event: Event | None = None
     caught_up: bool = False
-    time: Millis | None = None
+    time: Millis = _NO_TIME
 
 
 class Watch:
@@ -101,7 +104,7 @@ class Watch:
             self.watchers -= 1
 
     async def _follow(self, projects: frozenset[str], resume_token: str) -> AsyncIterator[News]:
-        generation = self._feed.generation
+        generation, began = self._feed.generation, self._clock()
         cursor = await self._known(resume_token)
         if cursor is None:
             # What happens while these are read comes after them, and perhaps twice.
@@ -115,7 +118,7 @@ class Watch:
                 if _is_watched(entry.event, projects):
                     yield News(resume_token=_token(entry.cursor), event=entry.event)
             cursor = changes[-1].cursor
-        yield News(resume_token=_token(cursor), caught_up=True)
+        yield News(resume_token=_token(cursor), caught_up=True, time=began)
         async for news in self._live(cursor, generation, projects):
             yield news
 

@@ -46,21 +46,21 @@ class Backoff:
         """A message came: the next pause is a short one again."""
         self._attempts = 0
 
-    def pause(self) -> float:
-        """Seconds to wait after one more failure, whatever it was."""
+    def pause(self, asked: float | None = None) -> float:
+        """Seconds to wait after one more failure, whatever it was: at least those *asked* for, up to a minute."""
         longest = min(self._longest, _FIRST_PAUSE * 2 ** min(self._attempts, 16))
         self._attempts += 1
-        return self._draw(0, longest)
+        return max(self._draw(0, longest), min(asked or 0.0, _LONGEST_ASKED))
 
     def pause_after(self, error: AuthorityError) -> float:
-        """Seconds to wait after *error*, at least what the authority asks for with it, up to a minute.
+        """The same after *error*, with what the authority asks for in it.
 
         Raises:
             AuthorityError: *error* itself, where another attempt would end in the same way.
         """
         if not _may_pass(error):
             raise error
-        return max(self.pause(), min(error.retry_after or 0.0, _LONGEST_ASKED))
+        return self.pause(error.retry_after)
 
 
 def ended() -> AuthorityError:

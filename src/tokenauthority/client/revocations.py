@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+import grpc
+
+from tokenauthority.client.errors import AuthorityError
 from tokenauthority.client.times import moment
 
 
@@ -53,13 +56,16 @@ class SessionEnd:
 class SnapshotEnd:
     """All that was in force, or that was missed, has been told: from here on the reader knows everything."""
 
+    time: datetime
+    """When the server began to read that, by its clock."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
-    """Nothing was missed up to now."""
+    """Nothing was missed up to its time."""
 
     time: datetime
-    """By the server's clock."""
+    """When the server began its last look at the store, by its clock."""
 
 
 RevocationEvent: TypeAlias = Revocation | SessionEnd | SnapshotEnd | Heartbeat
@@ -81,8 +87,22 @@ def read_revocation(message: token_pb2.Revocation) -> Revocation:
     )
 
 
-def read_event(message: token_pb2.WatchRevocationsResponse) -> RevocationEvent | None:
-    """One message of the stream; None for an event that is newer than this client."""
+def require_known(message: token_pb2.WatchRevocationsResponse) -> None:
+    """Refuse a message of a newer contract: passed over, what it takes back would be missed for good.
+
+    Raises:
+        AuthorityError: UNIMPLEMENTED.
+    """
+    event = message.WhichOneof("event")
+    if event is None or (event == "revocation" and message.revocation.WhichOneof("target") is None):
+        raise AuthorityError(
+            "the authority tells something that this version of the client does not know: update it",
+            code=grpc.StatusCode.UNIMPLEMENTED,
+        )
+
+
+def read_event(message: token_pb2.WatchRevocationsResponse) -> RevocationEvent:
+    """One message of the stream, of those that `require_known` lets pass."""
     match message.WhichOneof("event"):
         case "revocation":
             return read_revocation(message.revocation)
@@ -90,7 +110,6 @@ def read_event(message: token_pb2.WatchRevocationsResponse) -> RevocationEvent |
             end = message.session_end
             return SessionEnd(session_id=end.session_id, project_id=end.project_id, end_time=moment(end.end_time))
         case "snapshot_end":
-            return SnapshotEnd()
-        case "heartbeat":
+            return SnapshotEnd(time=moment(message.snapshot_end.time))
+        case _:
             return Heartbeat(time=moment(message.heartbeat.time))
-    return None

@@ -12,7 +12,7 @@ import grpc
 
 from tokenauthority.client.backoff import SILENCE, Backoff, ended, silent
 from tokenauthority.client.errors import AuthorityError, from_rpc_error
-from tokenauthority.client.revocations import read_event
+from tokenauthority.client.revocations import read_event, require_known
 from tokenauthority.v1 import token_pb2
 
 
@@ -106,10 +106,7 @@ class RevocationWatch(MessageWatch):
 
     def __next__(self) -> RevocationEvent:
         """The next event, whenever it comes; see `next_message`."""
-        while True:
-            event = read_event(self.next_message())
-            if event is not None:
-                return event
+        return read_event(self.next_message())
 
 
 class _Stream:
@@ -126,13 +123,15 @@ class _Stream:
     def read(self) -> token_pb2.WatchRevocationsResponse:
         self._patient_until = monotonic() + SILENCE
         try:
-            return next(self._call)
+            message = next(self._call)
         except StopIteration:
             raise ended() from None
         except grpc.RpcError as error:
             raise (silent() if self._silent else from_rpc_error(error)) from error
         finally:
             self._patient_until = math.inf
+        require_known(message)
+        return message
 
     def close(self) -> None:
         self._over.set()

@@ -10,7 +10,7 @@ import grpc
 
 from tokenauthority.client.backoff import SILENCE, Backoff, ended, silent
 from tokenauthority.client.errors import AuthorityError, Unavailable, from_rpc_error
-from tokenauthority.client.revocations import read_event
+from tokenauthority.client.revocations import read_event, require_known
 from tokenauthority.v1 import token_pb2
 
 
@@ -66,9 +66,7 @@ class AsyncRevocationWatch:
                 continue
             self._backoff.worked()
             self.resume_token = message.resume_token
-            event = read_event(message)
-            if event is not None:
-                return event
+            return read_event(message)
         raise StopAsyncIteration
 
     async def close(self) -> None:
@@ -93,7 +91,7 @@ class AsyncRevocationWatch:
             self._messages = aiter(self._call)
         try:
             async with asyncio.timeout(SILENCE):
-                return await anext(self._messages)
+                message = await anext(self._messages)
         except TimeoutError:
             raise silent() from None
         except StopAsyncIteration:
@@ -106,6 +104,8 @@ class AsyncRevocationWatch:
                 raise
             # Not this task but the call was cancelled: by `close`, or because the channel was closed.
             raise _given_up() from None
+        require_known(message)
+        return message
 
     def _drop(self) -> None:
         if self._call is not None:

@@ -60,7 +60,7 @@ def news_message(news: News) -> token_pb2.WatchRevocationsResponse:
         message.session_end.session_id, message.session_end.project_id = end.session_id, end.project_id
         message.session_end.end_time.FromMilliseconds(end.end_time)
     elif news.caught_up:
-        message.snapshot_end.SetInParent()
+        message.snapshot_end.time.FromMilliseconds(news.time)
     else:
-        message.heartbeat.time.CopyFrom(moment(news.time) or Timestamp())
+        message.heartbeat.time.FromMilliseconds(news.time)
     return message

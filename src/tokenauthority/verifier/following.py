@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import grpc
 
 from tokenauthority.client.backoff import Backoff
-from tokenauthority.client.errors import from_rpc_error
+from tokenauthority.client.errors import AuthorityError, InvalidArgument, from_rpc_error
 from tokenauthority.domain.times import DAY, Millis
 from tokenauthority.v1 import token_pb2
 from tokenauthority.verifier.history import History, HistoryError
@@ -28,6 +28,9 @@ SOURCE: Final = "WatchRevocations"
 
 _PRUNE: Final = DAY * 1000 // 24
 """Milliseconds between two looks for what may be forgotten."""
+
+_LOOK: Final = 60_000
+"""Milliseconds before a stream was opened in which a look at the store can have begun that it tells of."""
 
 
 class Following:
@@ -52,9 +55,12 @@ class Following:
         self._backoff = Backoff(longest=LONGEST_PAUSE)
         self._stopping = threading.Event()
         self._call: grpc.Call | None = None
-        self._heard = 0.0
+        self._asked = self._heard = 0.0
         self._silent = False
-        self._pruned = 0
+        # By the authority's clock: when it began to answer, and the last moment that it told.
+        self._opened: Millis | None = None
+        self._told = Millis(0)
+        self._pruned = Millis(0)
 
     def run(self) -> None:
         """Read until stopped; whatever breaks off is begun again after a pause."""
@@ -63,7 +69,10 @@ class Following:
             if self._stopping.is_set():
                 return
             self._knowledge.failed(SOURCE, error)
-            self._stopping.wait(self._backoff.pause())
+            if isinstance(error, InvalidArgument):
+                # It may be the place to resume at: that of another authority, which this address once was.
+                self._history.resume_token = ""
+            self._stopping.wait(self._backoff.pause(error.retry_after if isinstance(error, AuthorityError) else None))
 
     def require_sign_of_life(self) -> None:
         """Break off a stream that has been silent for too long; to be called about every second."""
@@ -93,9 +102,12 @@ class Following:
 
     def _read(self) -> None:
         self._history.begin()
+        if self._history.is_full:
+            self._prune()
         request = token_pb2.WatchRevocationsRequest(
             project_ids=self._project_ids, resume_token=self._history.resume_token
         )
+        self._asked, self._opened = self._monotonic(), None
         call = self._stub.WatchRevocations(request)
         self._call = call
         try:
@@ -109,17 +121,34 @@ class Following:
 
     def _take(self, message: token_pb2.WatchRevocationsResponse) -> None:
         self._heard = self._monotonic()
-        current = self._history.take(message)
-        if current and self._history.index is not None:
-            self._knowledge.confirm(self._history.index)
-            self._knowledge.succeeded(SOURCE)
-            self._backoff.worked()
+        told = self._history.take(message)
+        if told is None or self._history.index is None:
+            return
+        self._knowledge.confirm(self._history.index, self._moment(told))
+        self._knowledge.succeeded(SOURCE)
         if message.HasField("heartbeat"):
-            self._prune(message.heartbeat.time.ToMilliseconds())
+            self._backoff.worked()
+            if self._now() - self._pruned >= _PRUNE:
+                self._prune()
 
-    def _prune(self, told: int) -> None:
+    def _moment(self, told: Millis) -> float:
+        """When it was *told* by the authority's clock: by the monotonic one here, and at the earliest.
+
+        A message may have been long on its way, and clocks differ. But the authority began to answer after it was
+        asked, and its clock says how much later it was *told*.
+        """
+        if self._opened is None:
+            self._opened, self._told = told, Millis(told - _LOOK)
+        elif told < self._told:
+            raise HistoryError("the authority's clock was set back")
+        else:
+            self._told = told
+        return min(self._heard, self._asked + (told - self._opened) / 1000)
+
+    def _now(self) -> Millis:
         # Only what is over by both clocks: one that is set far ahead must not cost what still counts.
-        now = min(told, self._clock())
-        if now - self._pruned >= _PRUNE:
-            self._pruned = now
-            self._history.prune(Millis(now))
+        return Millis(min(self._told, self._clock()))
+
+    def _prune(self) -> None:
+        self._pruned = self._now()
+        self._history.prune(self._pruned)

@@ -12,6 +12,8 @@ from tokenauthority.domain.times import Millis, Seconds
 
 
 if TYPE_CHECKING:
+    from google.protobuf.timestamp_pb2 import Timestamp
+
     from tokenauthority.domain.revocation import Event
     from tokenauthority.v1 import token_pb2
 
@@ -42,13 +44,15 @@ class History:
         self._caught_up = False
         self._building = None if self.resume_token else _empty()
 
-    def take(self, message: token_pb2.WatchRevocationsResponse) -> bool:
-        """Take in a message: whether it says that nothing is missing up to now, as an event among others does not.
+    def take(self, message: token_pb2.WatchRevocationsResponse) -> Millis | None:
+        """Take in a message: the moment, by the authority's clock, up to which nothing is missing after it, if known.
+
+        An event says nothing of that: others may wait behind it.
 
         Raises:
             HistoryError: it says something that this version does not know, or too much.
         """
-        tells = False
+        complete_to: Timestamp | None = None
         match message.WhichOneof("event"):
             case "revocation":
                 self._add(_revocation(message.revocation), message.resume_token)
@@ -57,15 +61,21 @@ class History:
             case "snapshot_end":
                 if self._building is not None:
                     self.index, self._building = self._building, None
-                tells = self._caught_up = True
+                self._caught_up = True
+                complete_to = message.snapshot_end.time
             case "heartbeat":
-                tells = self._caught_up
+                complete_to = message.heartbeat.time if self._caught_up else None
             case _:
                 raise HistoryError("the authority tells something that this version does not know: update it")
         # Within what was in force a place to resume at is worth nothing: the rest of it would be missed.
         if self._building is None and message.resume_token:
             self.resume_token = message.resume_token
-        return tells
+        return None if complete_to is None else Millis(complete_to.ToMilliseconds())
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has as many events as it may, some of which may be over."""
+        return self.index is not None and len(self.index) >= self._limit
 
     def prune(self, now: Millis) -> int:
         """Forget what can cover no token any more; how many went."""

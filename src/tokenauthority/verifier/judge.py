@@ -89,6 +89,6 @@ def permissions(names: Iterable[str]) -> tuple[Permission, ...]:
     if isinstance(names, str):
         raise ValueError('required_permissions is a list such as ["publish"]')  # noqa: TRY004 - as any bad name
     try:
-        return tuple([_PERMISSIONS[name.lower()] for name in names])
+        return tuple([_PERMISSIONS[str(name).lower()] for name in names])
     except KeyError:
         raise ValueError(f"required_permissions must be among {', '.join(_PERMISSIONS)}") from None

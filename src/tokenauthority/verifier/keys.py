@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import grpc
 
 from tokenauthority.client.backoff import Backoff
-from tokenauthority.client.errors import from_rpc_error
+from tokenauthority.client.errors import AuthorityError, from_rpc_error
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.signing.jwk import MAX_JWKS, JwksError, parse_jwks
 from tokenauthority.v1 import key_pb2
@@ -76,15 +76,17 @@ class Keys:
         try:
             keys = self._fetch()
         except Exception as error:  # noqa: BLE001 - it is kept as the failure that status() shows and the log has, and the fetch is tried again
-            self._knowledge.failed(SOURCE, from_rpc_error(error) if isinstance(error, grpc.RpcError) else error)
-            self._due = self._monotonic() + self._backoff.pause()
+            failure = from_rpc_error(error) if isinstance(error, grpc.RpcError) else error
+            self._knowledge.failed(SOURCE, failure)
+            asked = failure.retry_after if isinstance(failure, AuthorityError) else None
+            self._due = self._monotonic() + self._backoff.pause(asked)
             return
         self._backoff.worked()
         self._knowledge.succeeded(SOURCE)
-        self._knowledge.take_keys(keys)
         # Many verifiers that started together do not ask together for ever.
         early = keys.max_age * secrets.SystemRandom().uniform(0.75, 0.95)
-        self._due = self._monotonic() + max(MIN_AGE, early)
+        self._due = keys.fetched + max(MIN_AGE, early)
+        self._knowledge.take_keys(keys)
 
     def _fetch(self) -> KeySet:
         # The keys are at least as old as the question.

@@ -49,6 +49,7 @@ class Knowledge:
         self._changed = threading.Condition()
         self._failures: dict[str, Exception] = {}
         self._current = -math.inf
+        self._closed = False
         self.keys = KeySet()
         self.index: RevokedIndex | None = None
 
@@ -76,10 +77,10 @@ class Knowledge:
             self.keys = keys
             self._changed.notify_all()
 
-    def confirm(self, index: RevokedIndex) -> None:
-        """Go on with *index*, which holds everything up to now."""
+    def confirm(self, index: RevokedIndex, complete_to: float) -> None:
+        """Go on with *index*, which holds everything up to the monotonic moment *complete_to*."""
         with self._changed:
-            self.index, self._current = index, self._monotonic()
+            self.index, self._current = index, max(self._current, complete_to)
             self._changed.notify_all()
 
     def succeeded(self, source: str) -> None:
@@ -102,15 +103,21 @@ class Knowledge:
         """Return once everything is there.
 
         Raises:
-            NotSyncedError: it was not in *timeout* seconds, or will never be, such as with a wrong API key.
+            NotSyncedError: it was not in *timeout* seconds, or will never be: the API key is wrong, it was closed.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self.synced or self._hopeless() is not None, timeout)
-            if self.synced:
+            self._changed.wait_for(lambda: self.synced or self._closed or self._hopeless() is not None, timeout)
+            if self.synced and not self._closed:
                 return
             cause = self._hopeless() or next(iter(self._failures.values()), None)
-        said = self.last_error or f"no answer within {timeout:g} seconds"
+        said = "it was closed" if self._closed else self.last_error or f"no answer within {timeout:g} seconds"
         raise NotSyncedError(f"the verifier could not begin: {said}") from cause
+
+    def close(self) -> None:
+        """Nobody shall wait for it any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
 
     def _hopeless(self) -> Exception | None:
         return next((error for error in self._failures.values() if isinstance(error, _FINAL)), None)

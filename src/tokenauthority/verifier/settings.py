@@ -79,16 +79,27 @@ class Settings:
             raise ValueError(problem)
 
     def _problem(self) -> str:
-        if not 1 <= len(self.project_ids) <= MAX_PROJECTS or not all(map(is_project_id, self.project_ids)):
-            return f"project_ids must name 1 to {MAX_PROJECTS} projects, each a number such as 47000000"
-        if not 0 <= self.leeway <= MAX_LEEWAY:
-            return f"leeway must be from 0 to {MAX_LEEWAY} seconds"
+        ids = self.project_ids
+        if not 1 <= len(ids) <= MAX_PROJECTS or not all(_is(str, each) and is_project_id(each) for each in ids):
+            return f'project_ids must name 1 to {MAX_PROJECTS} projects, each a number in a string such as "47000000"'
+        if not _is(str, self.issuer):
+            return "issuer must be a string"
+        if not _is(int, self.leeway) or not 0 <= self.leeway <= MAX_LEEWAY:
+            return f"leeway must be a whole number of seconds from 0 to {MAX_LEEWAY}"
         waits = {
             "max_staleness": self.max_staleness,
             "max_silence": self.max_silence,
             "sync_timeout": self.sync_timeout,
         }
         for name, seconds in waits.items():
-            if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
-                return f"{name} must be more than 0 seconds"
-        return "" if self.max_revocations >= 1 else "max_revocations must be at least 1"
+            if seconds is None and name == "max_staleness":
+                continue
+            if seconds is None or not _is((int, float), seconds) or not math.isfinite(seconds) or seconds <= 0:
+                return f"{name} must be a number of seconds, more than 0"
+        good = _is(int, self.max_revocations) and self.max_revocations >= 1
+        return "" if good else "max_revocations must be a whole number, at least 1"
+
+
+def _is(kind: type | tuple[type, ...], value: object) -> bool:
+    """Whether *value* is one: values from a program's own configuration are strings, or true, before one knows."""
+    return isinstance(value, kind) and not isinstance(value, bool)

@@ -48,6 +48,9 @@ _CHANNEL: Final = (
     ("grpc.use_local_subchannel_pool", 1),
 )
 
+_CLOSED: Final = "the verifier is closed: make another one"
+_FORKED: Final = "the verifier was started before a fork and follows nothing in this process: start one here"
+
 _logger: Final = logging.getLogger(__name__)
 
 
@@ -101,6 +104,7 @@ class Verifier:
         )
         self._stopping = threading.Event()
         self._told_stale = False
+        self._process = os.getpid()
         self._threads = [
             threading.Thread(target=target, name=f"tokenauthority-{name}", daemon=True)
             for name, target in (("revocations", self._following.run), ("keys", self._keep))
@@ -124,9 +128,12 @@ class Verifier:
         It blocks for up to `sync_timeout` seconds; an asyncio program uses `async with`.
 
         Raises:
-            NotSyncedError: they are not, and the verifier is closed; the message says why.
-            RuntimeError: it was started before.
+            NotSyncedError: they are not, and the verifier is closed, or it was closed meanwhile; the message says why.
+            RuntimeError: it was started or closed before.
         """
+        if self._stopping.is_set():
+            raise RuntimeError(_CLOSED)
+        self._process = os.getpid()
         for thread in self._threads:
             thread.start()
         try:
@@ -136,8 +143,9 @@ class Verifier:
             raise
 
     def close(self) -> None:
-        """Stop following; what it knows ages from now on."""
+        """Stop following: every token is STALE from now on."""
         self._stopping.set()
+        self._knowledge.close()
         self._keys.wake.set()
         self._following.stop()
         self._channel.close()
@@ -179,10 +187,11 @@ class Verifier:
     def age(self) -> float:
         """How old the knowledge is that verdicts rest on, in seconds by a clock that cannot be set; infinite at first.
 
-        It is the greater of two: the time since the authority last showed that nothing taken back was missing (an
-        event, a heartbeat, the end of what was in force), and the time for which the keys are kept beyond the
-        `max_age` that came with them. Within their `max_age` the keys do not count: for so long the authority itself
-        lets them be kept, and publishes each new one early enough.
+        It is the greater of two: the time since the moment up to which the authority last showed that nothing taken
+        back was missing (by a heartbeat, or the end of what was in force; never less than it was, however long that was
+        on its way), and the time for which the keys are kept beyond the `max_age` that came with them. Within their
+        `max_age` the keys do not count: for so long the authority itself lets them be kept, and publishes each new one
+        early enough.
         """
         return self._knowledge.age()
 
@@ -195,7 +204,7 @@ class Verifier:
             age=age,
             keys=tuple(sorted(self._knowledge.keys.keys)),
             revocations=0 if index is None else len(index),
-            last_error=self._knowledge.last_error,
+            last_error=self._why_not_following() or self._knowledge.last_error,
         )
 
     def __enter__(self) -> Self:
@@ -211,7 +220,12 @@ class Verifier:
 
     async def __aenter__(self) -> Self:
         """Start, without holding up the event loop."""
-        await asyncio.to_thread(self.start)
+        try:
+            await asyncio.to_thread(self.start)
+        except asyncio.CancelledError:
+            # The thread goes on, and nobody will leave what was never entered.
+            await asyncio.shield(asyncio.to_thread(self.close))
+            raise
         return self
 
     async def __aexit__(
@@ -234,12 +248,20 @@ class Verifier:
 
     def _is_stale(self, age: float) -> bool:
         limit = self._settings.max_staleness
-        return not self._knowledge.synced or (limit is not None and age > limit)
+        outdated = limit is not None and age > limit
+        return outdated or not self._knowledge.synced or bool(self._why_not_following())
+
+    def _why_not_following(self) -> str:
+        if self._stopping.is_set():
+            return _CLOSED
+        # Its threads are in the process that was forked, and nothing will ever change here.
+        return _FORKED if os.getpid() != self._process else ""
 
     def _stale_detail(self, age: float) -> str:
         if not self._knowledge.synced:
             return "the verifier has not had the keys and revocations yet"
-        return f"the verifier has not heard of the authority's keys or revocations for {age:.0f}s"
+        silence = f"the verifier has not heard of the authority's keys or revocations for {age:.0f}s"
+        return self._why_not_following() or silence
 
     def _tell_stale(self) -> None:
         age = self._knowledge.age()
