@@ -78,9 +78,9 @@ def list_revocations(
 def list_revoked(connection: sa.Connection, after: str, limit: int, now: Millis) -> Sequence[RevokedTarget]:
     """The same as plain tuples."""
     page = {"after": after, "since": oldest_kept(now), "page": limit}
-    rows = connection.execute(_TARGETS, page)
-    # What SQLAlchemy gives is no tuple.
-    return [(known, project, kind, target, moment) for known, project, kind, target, moment in rows]
+    with connection.execute(_TARGETS, page) as result:
+        # As the driver gives them: to make rows of a million costs more than to read them.
+        return result.cursor.fetchall()
 
 
 def list_session_ends(
