@@ -44,6 +44,14 @@ def test_the_verifier_needs_nothing_of_the_server() -> None:
     assert OURS == ours
 
 
+def test_says_what_it_lacks() -> None:
+    """Whoever has installed just the client is told which extra it is."""
+    code = "import sys; sys.modules['attrs'] = None; import tokenauthority.verifier"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+
+    assert "the verifier needs attrs: pip install '.[verifier]' in the checkout" in done.stderr
+
+
 def _distributions(origins: Mapping[str, list[str]], top: str) -> set[str]:
     """The distributions that hold a part of the package *top*; none for the standard library's."""
     return {origin.lower().replace("_", "-") for origin in origins.get(top, ())}

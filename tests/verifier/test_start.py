@@ -217,7 +217,7 @@ def test_refuses_options_that_cannot_be_meant(options: dict[str, Any], problem: 
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
     """What verifiers log. Import-linter, where it ran in this process, has switched off every logger that there was."""
-    for name in ("knowledge", "verifier"):
+    for name in ("following", "knowledge", "verifier"):
         monkeypatch.setattr(logging.getLogger(f"tokenauthority.verifier.{name}"), "disabled", False)
     caplog.set_level(logging.INFO, "tokenauthority.verifier")
     return caplog
@@ -298,3 +298,17 @@ async def test_a_start_that_is_given_up_leaves_nothing_behind(scripted: Scripted
 
     assert [] == [thread for thread in verifier._threads if thread.is_alive()]
     assert "the verifier is closed: make another one" == verifier.status().last_error
+
+
+def test_a_staleness_below_the_heartbeat_is_told(scripted: ScriptedAuthority, log: pytest.LogCaptureFixture) -> None:
+    """Good tokens are refused again and again, and nothing is wrong with the authority."""
+    with following(scripted, max_staleness=2) as verifier:
+        stream = scripted.next_stream()
+        stream.tell(*(heartbeat(second=NOW + second) for second in (1, 2, 7, 12)))
+        eventually(
+            lambda: "5 seconds apart: with a max_staleness of 2 good tokens are STALE" in log.text, repr(verifier)
+        )
+        stream.tell(heartbeat("1.9", second=NOW + 17))
+        eventually(lambda: "1.9" == verifier._following._history.resume_token, repr(verifier))
+
+    assert 1 == log.text.count("seconds apart")

@@ -6,16 +6,25 @@
             refuse(verdict.reason)
 
 Two threads keep the authority's public keys and everything that was taken back at hand; `verify` is plain CPU work of a
-fraction of a millisecond. It needs `pip install tokenauthority[verifier]`.
+fraction of a millisecond. It needs the extra `verifier` of the package.
 """
 
 from __future__ import annotations
 
 from tokenauthority.client.connection import Connection
-from tokenauthority.verifier.knowledge import NotSyncedError
-from tokenauthority.verifier.settings import VerifierOptions
-from tokenauthority.verifier.values import STALE, Status, Verdict
-from tokenauthority.verifier.verifier import Verifier
+
+
+try:
+    from tokenauthority.verifier.knowledge import NotSyncedError
+    from tokenauthority.verifier.settings import VerifierOptions
+    from tokenauthority.verifier.values import STALE, Status, Verdict
+    from tokenauthority.verifier.verifier import Verifier
+except ModuleNotFoundError as error:
+    if (error.name or "").startswith("tokenauthority"):
+        raise
+    raise ModuleNotFoundError(
+        f"the verifier needs {error.name}: pip install '.[verifier]' in the checkout", name=error.name
+    ) from error
 
 
 __all__ = ["STALE", "Connection", "NotSyncedError", "Status", "Verdict", "Verifier", "VerifierOptions"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
 from typing import TYPE_CHECKING, Final
@@ -32,6 +33,8 @@ _PRUNE: Final = DAY * 1000 // 24
 _LOOK: Final = 60_000
 """Milliseconds before a stream was opened in which a look at the store can have begun that it tells of."""
 
+_logger: Final = logging.getLogger(__name__)
+
 
 class Following:
     """`run` is for a thread of its own; the others are for any. *clock* counts UTC milliseconds."""
@@ -49,6 +52,8 @@ class Following:
         self._knowledge = knowledge
         self._project_ids = sorted(settings.project_ids)
         self._max_silence = settings.max_silence
+        self._max_staleness = settings.max_staleness
+        self._warned = False
         self._clock = clock
         self._monotonic = monotonic
         self._history = History(settings.max_revocations)
@@ -142,8 +147,20 @@ class Following:
         elif told < self._told:
             raise HistoryError("the authority's clock was set back")
         else:
+            self._compare(told - self._told)
             self._told = told
         return min(self._heard, self._asked + (told - self._opened) / 1000)
+
+    def _compare(self, pause: int) -> None:
+        limit = self._max_staleness
+        if limit is not None and pause > limit * 1000 and not self._warned and self._told > (self._opened or 0):
+            self._warned = True
+            _logger.warning(
+                "the authority's heartbeats came %.0f seconds apart: with a max_staleness of %g good tokens are STALE"
+                " in between",
+                pause / 1000,
+                limit,
+            )
 
     def _now(self) -> Millis:
         # Only what is over by both clocks: one that is set far ahead must not cost what still counts.
