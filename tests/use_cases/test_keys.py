@@ -59,6 +59,28 @@ class AwayStore(MemoryStore):
             raise UnavailableError.store()
 
 
+class HeldStore(MemoryStore):
+    """A store that keeps a ring when a test lets it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.go_on, self.kept = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.go_on.set()
+
+    def hold(self) -> None:
+        """Keep none until `go_on`."""
+        for event in (self.asked, self.go_on, self.kept):
+            event.clear()
+
+    async def update_keys(self, change: Callable[[Sequence[StoredKey]], Sequence[StoredKey]]) -> Sequence[StoredKey]:
+        """See `Store`."""
+        self.asked.set()
+        await self.go_on.wait()
+        ring = await super().update_keys(change)
+        self.kept.set()
+        return ring
+
+
 def make_keys(store: MemoryStore, vault: Vault | None = None) -> Keys:
     """The keys of one server."""
     return Keys(store, vault or Vault(Sealer(MasterKey.generate())), Algorithm.ES256, ROTATION)
@@ -403,3 +425,22 @@ async def test_a_key_that_does_not_open_keeps_no_other_from_going() -> None:
     assert signing not in {jwk["kid"] for jwk in one.key_set.keys}
     assert "the key that signs cannot be opened" == one.problem(NOW)
     assert foreign.key_id in {key.key_id for key in await store.list_keys()}
+
+
+async def test_a_key_that_nobody_waits_for_any_more_is_kept_all_the_same() -> None:
+    """Where keys live elsewhere, it would else be left there, and no row would ever name it."""
+    store = HeldStore()
+    keys = make_keys(store)
+    await keys.load(NOW)
+    store.hold()
+    waiting = asyncio.ensure_future(keys.prepare(None, NOW))
+    async with asyncio.timeout(WAIT):
+        await store.asked.wait()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    store.go_on.set()
+    async with asyncio.timeout(WAIT):
+        await store.kept.wait()
+
+    assert 3 == len(await keys.stored())

@@ -358,6 +358,31 @@ async def test_what_is_made_too_late_is_given_back() -> None:
     assert given_back.is_set()
 
 
+async def test_what_is_made_for_whoever_has_left_is_given_back() -> None:
+    """However late it comes."""
+    asked, go_on, given_back = asyncio.Event(), threading.Event(), threading.Event()
+    loop, late = asyncio.get_running_loop(), list[int]()
+
+    def make() -> int:
+        loop.call_soon_threadsafe(asked.set)
+        go_on.wait(WAIT)
+        return 7
+
+    def give_back(made: int) -> None:
+        late.append(made)
+        given_back.set()
+
+    waiting = asyncio.ensure_future(in_thread(make, WAIT, late=give_back))
+    await asyncio.wait_for(asked.wait(), WAIT)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    go_on.set()
+
+    assert await asyncio.to_thread(given_back.wait, WAIT)
+    assert [7] == late
+
+
 async def test_what_is_made_in_time_is_not_given_back() -> None:
     """Whoever has waited for it has it."""
     late: list[int] = []

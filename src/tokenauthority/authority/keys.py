@@ -13,7 +13,7 @@ import structlog
 from tokenauthority.authority.remote import MAKING, in_thread, prove
 from tokenauthority.domain import rotation
 from tokenauthority.domain.errors import Reason, UnavailableError
-from tokenauthority.domain.key import KeyState, StoredKey
+from tokenauthority.domain.key import KeyState
 from tokenauthority.domain.times import Seconds, in_millis
 from tokenauthority.signing.jwks import JsonWebKeySet
 from tokenauthority.signing.keyring import KeyRing
@@ -24,8 +24,8 @@ from tokenauthority.signing.sealing import SealBrokenError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tokenauthority.authority.vault import NewKey, Vault
-    from tokenauthority.domain.key import Algorithm
+    from tokenauthority.authority.vault import Vault
+    from tokenauthority.domain.key import Algorithm, StoredKey
     from tokenauthority.domain.rotation import Rotation
     from tokenauthority.domain.times import Millis
     from tokenauthority.signing.keyring import RingKey
@@ -218,15 +218,23 @@ class Keys:
         new = await in_thread(
             partial(self._vault.make_signing_key, algorithm),
             # Nobody waits for it any more, and no row will ever name it.
-            late=lambda made: self._vault.destroy_signing_key(_prepared(made, now)),
+            late=lambda made: self._vault.destroy_signing_key(made.prepared(now)),
             ended=self._making.release,
         )
-        return _prepared(new, now)
+        return new.prepared(now)
 
     async def _update(
         self, change: Callable[[Sequence[StoredKey]], Sequence[StoredKey]], fresh: StoredKey | None = None
     ) -> Sequence[StoredKey]:
-        """Change the ring in the store. Keys that are not in it, as *fresh* may be, go where they live, too."""
+        """Change the ring in the store. Keys that are not in it, as *fresh* may be, go where they live, too.
+
+        It goes on though its caller gives up: a key that was made would else be left where no row names it.
+        """
+        return await asyncio.shield(self._changed(change, fresh))
+
+    async def _changed(
+        self, change: Callable[[Sequence[StoredKey]], Sequence[StoredKey]], fresh: StoredKey | None
+    ) -> Sequence[StoredKey]:
         # One at a time, so that what was read before never takes the place of what was read after.
         async with self._turn:
             known = self._stored
@@ -281,17 +289,6 @@ class Keys:
             self._key_set = JsonWebKeySet.of(self._ring)
         self._stored, self._opened = tuple(stored), opened
         return failure
-
-
-def _prepared(new: NewKey, now: Millis) -> StoredKey:
-    return StoredKey(
-        key_id=new.key.key_id,
-        algorithm=new.key.algorithm,
-        state=KeyState.PREPARED,
-        create_time=now,
-        sealed=new.sealed,
-        location=new.location,
-    )
 
 
 def _found(ring: Sequence[StoredKey], key_id: str) -> StoredKey:

@@ -109,7 +109,9 @@ async def in_thread(
             return future.result()
         raise KeyProviderError(f"the place of the signing keys has not answered for {patience:g} seconds") from error
     except asyncio.CancelledError:
-        decided.acquire(blocking=False)
+        if not decided.acquire(blocking=False) and late is not None:
+            # It came, and nobody has it.
+            _started(lambda: late(future.result()), lambda: None)
         raise
 
 

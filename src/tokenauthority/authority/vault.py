@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from tokenauthority.domain.key import KeyState, StoredKey
 from tokenauthority.domain.project import Credential, CredentialKind
 from tokenauthority.domain.sealed import SealedKind
 from tokenauthority.signing.keyring import RingKey
@@ -17,7 +18,7 @@ from tokenauthority.signing.providers import AbsentSigner, KeyProviderError
 
 
 if TYPE_CHECKING:
-    from tokenauthority.domain.key import Algorithm, StoredKey
+    from tokenauthority.domain.key import Algorithm
     from tokenauthority.domain.project import Project
     from tokenauthority.domain.sealed import SealedBlob
     from tokenauthority.domain.times import Millis
@@ -37,6 +38,17 @@ class NewKey:
     key: SigningKey
     location: str
     sealed: bytes = attrs.field(repr=False)
+
+    def prepared(self, now: Millis) -> StoredKey:
+        """What is stored of it, PREPARED."""
+        return StoredKey(
+            key_id=self.key.key_id,
+            algorithm=self.key.algorithm,
+            state=KeyState.PREPARED,
+            create_time=now,
+            sealed=self.sealed,
+            location=self.location,
+        )
 
 
 class Vault:
