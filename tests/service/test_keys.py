@@ -6,11 +6,13 @@ import json
 
 from typing import Any
 
+import grpc
 import jwt
 import pytest
 
-from tests.authority import RunningAuthority, StartAuthority
-from tests.service.rpc import FORCE_MUTE, Api, Connect, wanted
+from tests.authority import RunningAuthority, StartAuthority, eventually
+from tests.faults import FaultyStore
+from tests.service.rpc import FORCE_MUTE, Api, Connect, failure, wanted
 from tokenauthority.v1 import key_pb2, role_pb2
 
 
@@ -118,3 +120,29 @@ def test_lists_the_ring_without_key_material(running_authority: RunningAuthority
     assert key.create_time == key.activate_time
     assert not key.HasField("retire_time")
     assert not key.HasField("expire_time")
+
+
+def test_a_server_that_may_have_missed_a_revocation_shows_no_keys(
+    start_authority: StartAuthority, connect: Connect
+) -> None:
+    """At once what it shows may not be kept; once it has not read the store for too long, it shows nothing."""
+    store = FaultyStore()
+    authority = start_authority(store=store, settings={"issuance": {"max_staleness": 2}})
+    api = connect(authority=authority)
+    before = key_set(api).max_age.seconds
+    store.unreadable = True
+    eventually(lambda: _max_age(api) == 0, "what it shows may be kept")
+    eventually(lambda: _max_age(api) is None, "it shows keys for ever")
+    refused = failure(lambda: key_set(api))
+    store.unreadable = False
+    eventually(lambda: bool(_max_age(api)), "it does not recover")
+
+    assert before > 0
+    assert (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE") == refused.outcome
+
+
+def _max_age(api: Api) -> int | None:
+    try:
+        return key_set(api).max_age.seconds
+    except grpc.RpcError:
+        return None

@@ -8,15 +8,19 @@ from collections.abc import Sequence
 
 import pytest
 
+from structlog.testing import capture_logs
+
 from tests.authority import EVERYTHING, WAIT, make_caller
 from tests.use_cases.world import NOW, make_server, make_world, platform_session, rsa_pem
 from tokenauthority.authority.catalog import Catalog
 from tokenauthority.authority.project_spec import ProjectSpec, VonageImport
 from tokenauthority.authority.vault import Vault
 from tokenauthority.domain.change import Change, ChangeKind
+from tokenauthority.domain.errors import Reason, UnavailableError
 from tokenauthority.domain.project import Project
 from tokenauthority.domain.role import BUILT_IN_ROLES, Permission, Role
 from tokenauthority.domain.session import RepeatKey, Session, SessionSpec, SessionState
+from tokenauthority.signing.sealing import MasterKey, Sealer
 from tokenauthority.storage.memory import MemoryStore
 
 
@@ -232,3 +236,23 @@ async def test_an_application_is_found_by_its_id_and_owns_its_sessions() -> None
     assert by_application == await world.catalog.tenant_of(application)
     assert by_application.owns(platform_session(application))
     assert not by_application.owns(world.session.session_id)
+
+
+async def test_a_project_whose_keys_do_not_open_is_unavailable_and_named() -> None:
+    """Another server has sealed it under a master key that this one lacks: it says so, once, until it opens."""
+    ours, theirs = MasterKey.generate(), MasterKey.generate()
+    store = MemoryStore()
+    world = await make_world(store, Sealer(theirs, ours))
+    catalog = Catalog(store, Vault(Sealer(ours)))
+    with capture_logs() as logs:
+        for _ in range(2):
+            with pytest.raises(UnavailableError, match=f"cannot open the keys of project {world.project_id}") as caught:
+                await catalog.tenant(world.project_id)
+    problem = catalog.problem
+    catalog.forget(ChangeKind.PROJECT, world.project_id, world.project_id)
+
+    assert Reason.SEAL_BROKEN is caught.value.reason
+    assert [("project.not_opened", world.project_id)] == [(line["event"], line["project_id"]) for line in logs]
+    assert problem.startswith(f"1 cannot be opened, such as {world.project_id}: ")
+    assert theirs.key_id in problem
+    assert "" == catalog.problem

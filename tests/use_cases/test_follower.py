@@ -331,3 +331,29 @@ async def test_verdicts_end_when_the_store_has_been_away_for_too_long(monkeypatc
 
     assert [True, False] == verdicts
     assert 0 == world.server.follower.age()
+
+
+async def test_what_cannot_be_opened_is_the_problem_that_is_shown() -> None:
+    """Not the store, which is well."""
+    ours, theirs = MasterKey.generate(), MasterKey.generate()
+    store = MemoryStore()
+    server, other = make_server(store, Sealer(ours)), make_server(store, Sealer(theirs, ours))
+    await server.follower.start()
+    await other.follower.start()
+    foreign = await other.keys.prepare(None, NOW)
+    await server.follower.catch_up()
+
+    assert foreign.key_id in server.follower.problem
+    assert theirs.key_id in server.follower.problem
+
+
+async def test_a_sign_of_life_comes_with_each_look_where_looks_are_as_rare() -> None:
+    """Else every second one would come too late."""
+    server = make_server(MemoryStore(), Sealer(MasterKey.generate()), interval=WAIT, heartbeat=WAIT)
+    await server.follower.start()
+    counts = []
+    for _ in range(3):
+        await server.follower.catch_up()
+        counts.append(server.feed.beats)
+
+    assert [1, 2, 3] == counts

@@ -8,12 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import attrs
+import structlog
 
 from cachetools import LRUCache
 
 from tokenauthority.domain.change import ChangeKind
+from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.domain.ids import is_project_id, project_in_session_id
 from tokenauthority.domain.role import BUILT_IN_ROLES
+from tokenauthority.signing.sealing import SealBrokenError
 
 
 if TYPE_CHECKING:
@@ -65,6 +68,8 @@ class Catalog:
         self._roles: LRUCache[str, Mapping[str, Role]] = LRUCache(max_projects)
         self._sessions: LRUCache[str, Session] = LRUCache(max_sessions)
         self._epoch = 0
+        self._unopened: LRUCache[str, str] = LRUCache(max_projects)
+        self._logger = structlog.stdlib.get_logger(__name__)
 
     async def tenant(self, project_id: str) -> Tenant | None:
         """The project and its keys, or None."""
@@ -126,6 +131,14 @@ class Catalog:
         return session
 
     @property
+    def problem(self) -> str:
+        """What keeps projects from being used here; empty where nothing does."""
+        if not self._unopened:
+            return ""
+        project_id, problem = next(iter(self._unopened.items()))
+        return f"{len(self._unopened)} cannot be opened, such as {project_id}: {problem}"
+
+    @property
     def epoch(self) -> int:
         """What `remember` needs, to be read before the store is asked."""
         return self._epoch
@@ -146,11 +159,12 @@ class Catalog:
             self._roles.pop(project_id, None)
         elif kind is ChangeKind.PROJECT:
             self._tenants.pop(project_id, None)
+            self._unopened.pop(project_id, None)
 
     def clear(self) -> None:
         """Read everything anew: the store was put back to an earlier day, or this server was away for too long."""
         self._epoch += 1
-        for cache in (self._tenants, self._applications, self._roles, self._sessions):
+        for cache in (self._tenants, self._applications, self._roles, self._sessions, self._unopened):
             cache.clear()
 
     def apply(self, change: Change) -> None:
@@ -158,7 +172,18 @@ class Catalog:
         self.forget(change.kind, change.project_id, change.subject)
 
     def _open(self, project: Project, epoch: int) -> Tenant:
-        tenant = Tenant(project, self._vault.project_keys(project))
+        try:
+            tenant = Tenant(project, self._vault.project_keys(project))
+        except SealBrokenError as error:
+            self._note(project.project_id, str(error))
+            raise UnavailableError.sealed(project.project_id) from error
+        self._unopened.pop(project.project_id, None)
         if epoch == self._epoch:
             self._tenants[project.project_id] = tenant
         return tenant
+
+    def _note(self, project_id: str, problem: str) -> None:
+        # Once: it is met by every call for the project.
+        if self._unopened.get(project_id) != problem:
+            self._logger.error("project.not_opened", project_id=project_id, problem=problem)
+        self._unopened[project_id] = problem

@@ -12,6 +12,7 @@ import structlog
 from tokenauthority.authority.feed import entries_of
 from tokenauthority.domain.change import ChangeKind, Cursor, HistoryLostError
 from tokenauthority.domain.errors import UnavailableError
+from tokenauthority.signing.sealing import SealBrokenError
 
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _BATCH: Final = 1000
 class Follower:
     """Asks the store for changes every *interval* seconds. `fresh` says whether the last look worked.
 
-    Those who watch get a sign of life after the first good look of every *heartbeat* seconds.
+    Those who watch get a sign of life at least every *heartbeat* seconds, or after each look if those are rarer.
     What it finds goes into the catalog, the ring and the revocations first, and to those who watch after that.
     """
 
@@ -59,7 +60,7 @@ class Follower:
         self._beaten = monotonic()
         self._cursor = Cursor()
         self._ring_changed = False
-        self._failure = ""
+        self._failure = self._sealed = ""
         self._logger = structlog.stdlib.get_logger(__name__)
         self._seen = monotonic()
         self._look = asyncio.Event()
@@ -105,19 +106,25 @@ class Follower:
                 await self._keys.refresh()
                 self._ring_changed = False
         except UnavailableError:
-            self.fresh = False
+            self._sealed, self.fresh = "", False
         except Exception as error:
             # Such as a key that another server sealed under another master key: this server must not go on unnoticed
             # with what it has, and must not stop following either.
             if str(error) != self._failure:
                 self._logger.exception("follower.failed", sequence=self._cursor.sequence)
             self._failure, self.fresh = str(error), False
+            self._sealed = str(error) if isinstance(error, SealBrokenError) else ""
         else:
             self._followed(began)
             # Only here, and with the moment at which the look began: a reader takes it for the age of what it knows.
-            if began - self._beaten >= self._heartbeat:
+            if began + self._interval - self._beaten > self._heartbeat:
                 self._beaten = began
                 self._feed.beat(time)
+
+    @property
+    def problem(self) -> str:
+        """Why it is not `fresh`; empty where it is."""
+        return "" if self.fresh else self._sealed or "cannot be read; what is at hand is served"
 
     async def _take_in(self) -> None:
         try:

@@ -87,8 +87,7 @@ class Verify:
         Raises:
             UnavailableError: the store cannot be read, or could not for too long.
         """
-        if self._follower.age() > self._max_staleness:
-            raise UnavailableError.store()
+        self.require_current()
         try:
             signed, tenant = await self._read(token, grant)
         except TokenRejectedError as rejected:
@@ -101,6 +100,15 @@ class Verify:
         except TokenRejectedError as rejected:
             return Verdict(reason=rejected.reason, detail=rejected.detail, signed=signed)
         return Verdict(signed=signed)
+
+    def require_current(self) -> None:
+        """Refuse to say what is good, once this server may have missed for too long what was taken back.
+
+        Raises:
+            UnavailableError: the store could not be read for `issuance.max_staleness`.
+        """
+        if self._follower.age() > self._max_staleness:
+            raise UnavailableError.store()
 
     async def read(self, token: str, grant: Grant) -> Signed:
         """What *token* says, whose signature holds; whether it is still in force is not asked.

@@ -63,6 +63,7 @@ class Reason(StrEnum):
     SIGNING_KEY_ENDED = "SIGNING_KEY_ENDED"
     READER_TOO_SLOW = "READER_TOO_SLOW"
     CALLERS_CHANGED = "CALLERS_CHANGED"
+    SEAL_BROKEN = "SEAL_BROKEN"
     REVOCATION_LIMIT = "REVOCATION_LIMIT"
 
 
@@ -231,6 +232,11 @@ class UnavailableError(TokenAuthorityError):
             Reason.AUDIT_UNAVAILABLE,
             "the audit record cannot be written, so nothing was given out; try again",
         )
+
+    @classmethod
+    def sealed(cls, project_id: str) -> UnavailableError:
+        """The keys of a project do not open; the cause belongs in the log, not in the answer."""
+        return cls(Reason.SEAL_BROKEN, f"this server cannot open the keys of project {project_id}")
 
     @classmethod
     def signing(cls) -> UnavailableError:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import grpc
 import structlog
 
-from tokenauthority.domain.errors import TokenAuthorityError, UnavailableError
+from tokenauthority.domain.errors import Reason, TokenAuthorityError, UnavailableError
 from tokenauthority.interceptors import status
 from tokenauthority.interceptors.status import StatusError
 
 
 if TYPE_CHECKING:
     from tokenauthority.interceptors.chain import Call, Proceed
+
+
+_MEANT: Final = frozenset({Reason.DRAINING, Reason.CALLERS_CHANGED})
+"""What a server answers because it was told to stop, or who may call: nothing is wrong."""
 
 
 class ErrorsInterceptor:
@@ -30,8 +34,9 @@ class ErrorsInterceptor:
         try:
             return await _within_deadline(call, proceed)
         except TokenAuthorityError as error:
-            if isinstance(error, UnavailableError):
-                self._logger.warning("rpc.unavailable", method=call.method, cause=type(error.__cause__).__name__)
+            if isinstance(error, UnavailableError) and error.reason not in _MEANT:
+                cause = type(error.__cause__).__name__
+                self._logger.warning("rpc.unavailable", method=call.method, reason=error.reason.value, cause=cause)
             patience = call.deadline - asyncio.get_running_loop().time()
             raise status.of_error(error, request_id, patience) from error
         except (StatusError, grpc.aio.AbortError):

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 class Core:
     """The use cases, and what they share. `jwks_max_age` answers seconds."""
 
+    catalog: Catalog
     keys: Keys
     feed: Feed
     revocations: Revocations
@@ -87,6 +88,7 @@ def build_core(
         max_staleness=issuance.max_staleness,
     )
     return Core(
+        catalog=catalog,
         keys=keys,
         feed=feed,
         revocations=revocations,
@@ -98,7 +100,8 @@ def build_core(
         verify=verify,
         revoke=Revoke(store, catalog, verify, revocations, follower.hurry),
         watch=Watch(store, feed, clock),
-        jwks_max_age=lambda: keys.max_age(issuance.jwks_max_age, clock()),
+        # What may be behind the store is not to be kept.
+        jwks_max_age=lambda: keys.max_age(issuance.jwks_max_age, clock()) if follower.fresh else 0,
     )
 
 

@@ -47,13 +47,13 @@ class Readiness:
         problems = {}
         if self._draining:
             problems["server"] = "draining"
-        if not self._core.follower.fresh:
-            problems["store"] = "cannot be read; what is at hand is served"
+        if self._core.follower.problem:
+            problems["store"] = self._core.follower.problem
         if self._audit_log.problem:
             problems["audit"] = f"nothing can be recorded: {self._audit_log.problem}"
         return problems
 
     def details(self) -> Mapping[str, str]:
         """What somebody should look at though the server is ready, by part."""
-        problem = self._core.keys.problem(self._clock())
-        return {**self._details(), **({"keys": problem} if problem else {})}
+        problems = {"keys": self._core.keys.problem(self._clock()), "projects": self._core.catalog.problem}
+        return {**self._details(), **{part: problem for part, problem in problems.items() if problem}}

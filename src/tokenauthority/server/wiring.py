@@ -165,7 +165,13 @@ def build(
     tokens = TokenServicer(core.generate, core.verify, core.revoke, core.watch, meter=caller_limits, clock=clock)
     roles = RoleServicer(core.roles, clock)
     project_servicer = ProjectServicer(core.projects, clock)
-    key_servicer = KeyServicer(core.keys, settings.issuance.issuer, core.jwks_max_age, clock)
+    key_servicer = KeyServicer(
+        core.keys,
+        settings.issuance.issuer,
+        jwks_max_age=core.jwks_max_age,
+        require_current=core.verify.require_current,
+        clock=clock,
+    )
     register_state(registry, core)
 
     key_caches = KeyCaches(callers, refresh=settings.callers.jwks_refresh, max_stale=settings.callers.jwks_max_stale)

@@ -31,8 +31,17 @@ _KEY_ID: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 class KeyServicer(key_pb2_grpc.KeyServiceServicer):
     """Signing keys over gRPC."""
 
-    def __init__(self, keys: Keys, issuer: str, jwks_max_age: Callable[[], int], clock: Callable[[], Millis]) -> None:
+    def __init__(
+        self,
+        keys: Keys,
+        issuer: str,
+        *,
+        jwks_max_age: Callable[[], int],
+        require_current: Callable[[], None],
+        clock: Callable[[], Millis],
+    ) -> None:
         self._keys = keys
+        self._require_current = require_current
         self._issuer = issuer
         self._jwks_max_age = jwks_max_age
         self._clock = clock
@@ -41,6 +50,7 @@ class KeyServicer(key_pb2_grpc.KeyServiceServicer):
         self, request: key_pb2.GetJsonWebKeySetRequest, context: Context
     ) -> key_pb2.GetJsonWebKeySetResponse:
         """See the contract."""
+        self._require_current()
         key_set = self._keys.key_set
         return key_pb2.GetJsonWebKeySetResponse(
             keys=[key_pb2.JsonWebKey(**jwk) for jwk in key_set.keys],
