@@ -51,7 +51,11 @@ def replay(authority: Authority, method: str, record: Record) -> None:
                 subject, project_id = record["subject"], record["project_id"]
                 authority.revoke_tokens(subject=subject, project_id=project_id, issued_before=moment, comment=comment)
         case "EndSession":
-            authority.end_session(record["session_id"])
+            try:
+                authority.end_session(record["session_id"])
+            except NotFound:
+                # It was made after the backup. VerifyToken refuses its tokens, others must be told.
+                authority.revoke_tokens(session_id=record["session_id"], comment="the session had been ended")
         case "RevokeSigningKey":
             key = key_pb2.RevokeSigningKeyRequest(key_id=record["key_id"], comment=comment)
             authority.keys.RevokeSigningKey(key)

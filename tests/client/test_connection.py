@@ -161,6 +161,7 @@ def test_refuses_a_key_that_no_header_carries_without_showing_it(text: str) -> N
     ("changes", "message"),
     [
         ({"address": ""}, "address is required"),
+        ({"address": "localhost"}, "address is HOST:PORT, such as localhost:50051$"),
         ({"timeout": 0}, "timeout must be more than 0"),
         ({"timeout": float("nan")}, "timeout must be more than 0"),
         ({"plaintext": True, "root_certificates": b"x"}, "plaintext does not go with"),

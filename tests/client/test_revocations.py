@@ -93,13 +93,11 @@ def test_a_revocation_is_frozen_and_hides_its_comment(authority: Authority) -> N
 
 
 def test_what_cannot_be_taken_back_is_an_error(authority: Authority) -> None:
-    """No token, a session that is not there, a moment in the future."""
-    session_id = authority.create_session().session_id
-
+    """No token, a project that is not there, a moment in the future."""
     with pytest.raises(InvalidArgument, match="token"):
         authority.revoke_tokens(token="x")
     with pytest.raises(NotFound):
-        authority.revoke_tokens(session_id=session_id[:-8] + "AAAAAAAA")
+        authority.revoke_tokens(subject="bob", project_id="2147483647")
     with pytest.raises(InvalidArgument, match="future"):
         authority.revoke_tokens(subject="bob", issued_before=datetime.now(UTC) + timedelta(hours=1))
 

@@ -209,7 +209,6 @@ def test_a_token_outside_the_grant_tells_nothing_about_its_project(
     [
         ({"token_id": "x", "project_id": NOWHERE}, "PROJECT_NOT_FOUND", ("project", NOWHERE)),
         ({"session_id": platform_session(NOWHERE)}, "PROJECT_NOT_FOUND", ("project", NOWHERE)),
-        ({"session_id": platform_session(HOME)}, "SESSION_NOT_FOUND", ("session", platform_session(HOME))),
     ],
 )
 def test_what_is_not_there_is_not_found(
