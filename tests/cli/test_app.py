@@ -158,6 +158,10 @@ def test_the_command_line_beats_the_environment(
         (["projects", "list", "--address", "127.0.0.1:1"], "no API key"),
         (["projects", "list", "--address", "x:1", "--api-key", "a", "--api-key-file", "b"], "not both"),
         (["projects", "list", "--address", "x:1", "--api-key", "a b"], "api_key has characters"),
+        (
+            ["projects", "list", "--address", "x:1", "--api-key", KEY, "--plaintext", "--ca-file", "/no/ca"],
+            "--plaintext (TOKENAUTHORITY_PLAINTEXT) does not go with --ca-file",
+        ),
         (["projects", "list", "--address", "x:1", "--api-key", KEY, "--timeout", "0"], "timeout must be"),
         (["projects", "lists"], "No such command"),
         (["nothing"], "No such command"),

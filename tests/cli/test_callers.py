@@ -80,6 +80,14 @@ def test_an_entry_is_as_it_was_asked_for(run_alone: Run) -> None:
     )
 
 
+def test_only_who_makes_tokens_has_roles(run_alone: Run) -> None:
+    """An entry for a verifier or for an operator grants none."""
+    asked = [("--action", "tokens.watch", "--action", "keys.read"), ("--admin",), ()]
+    entries = [tomllib.loads(run_alone("callers", "new-key", *options).out)["callers"][0] for options in asked]
+
+    assert [False, False, True] == ["roles" in entry for entry in entries]
+
+
 def test_no_two_keys_are_the_same(run_alone: Run) -> None:
     """They come from the system's generator; JSON has the key and its digest."""
     made = [run_alone("callers", "new-key", "--json") for _ in range(3)]

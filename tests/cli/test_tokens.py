@@ -218,6 +218,7 @@ def test_takes_back_only_what_was_issued_before(run: Run, session_id: str) -> No
         (["--subject", "bob", "--issued-before", "today"], "must be like 2026-12-24T18:00:00Z"),
         (["--subject", "bob", "--issued-before", "1764000000000"], "in seconds (not milliseconds) since 1970"),
         (["--token", "-"], "the token is empty"),
+        (["--session", ""], "--session is empty"),
     ],
 )
 def test_what_is_to_be_taken_back_must_be_clear(run: Run, options: list[str], message: str) -> None:

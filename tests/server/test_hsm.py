@@ -161,4 +161,4 @@ def test_without_the_extra_it_says_what_to_install(softhsm: SoftHsm) -> None:
         text=True,
     )
 
-    assert "pip install 'tokenauthority[pkcs11]'" in done.stdout
+    assert "pip install '.[server,pkcs11]'" in done.stdout

@@ -132,7 +132,11 @@ def check(
 )
 @click.option("--action", "actions", multiple=True, metavar="NAME", help="What it may do. May be repeated.")
 @click.option("--role", "roles", multiple=True, metavar="NAME", help="What its tokens may carry. May be repeated.")
-@click.option("--admin", is_flag=True, help="For an operator: all projects and their secrets, but no tokens.")
+@click.option(
+    "--admin",
+    is_flag=True,
+    help="For an operator: all projects, their secrets, the keys; takes tokens back, makes none.",
+)
 @click.option(
     "--key-file",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -160,7 +164,8 @@ def new_key(
         projects, actions = projects or ("*",), actions or _ADMIN
     else:
         projects, actions = projects or (current().project or "PROJECT_ID",), actions or _BACK_END
-        roles = roles or _ROLES
+        # Roles are for those who make tokens.
+        roles = roles or (_ROLES if _BACK_END[2] in actions else ())
     entry = _entry(name, digest(key), projects, actions, roles)
     if key_file is not None:
         _keep(key_file, key)

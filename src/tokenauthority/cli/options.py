@@ -62,7 +62,9 @@ class Globals:
         given = {name for name in ("api_key", "api_key_file") if getattr(self, name)}
         given = given & self.on_line or given
         if len(given) > 1:
-            raise ConfigurationFailure("give the API key or a file that holds it, not both")
+            raise ConfigurationFailure(
+                "give the API key (TOKENAUTHORITY_API_KEY) or a file with it (TOKENAUTHORITY_API_KEY_FILE), not both"
+            )
         if not given:
             raise ConfigurationFailure("no API key: give --api-key-file or set TOKENAUTHORITY_API_KEY")
         if "api_key" in given:
@@ -75,6 +77,9 @@ class Globals:
     def _root_certificates(self) -> bytes | None:
         if not self.ca_file:
             return None
+        if self.plaintext:
+            message = "--plaintext (TOKENAUTHORITY_PLAINTEXT) does not go with --ca-file (TOKENAUTHORITY_CA_FILE)"
+            raise ConfigurationFailure(message)
         pem = read_bytes(Path(self.ca_file), "--ca-file")
         if b"-----BEGIN CERTIFICATE-----" not in pem:
             raise ConfigurationFailure(f"--ca-file {self.ca_file}: holds no certificate in PEM")

@@ -89,23 +89,23 @@ def verify(token: str, session_id: str, permission: tuple[str, ...]) -> None:
 
 
 @tokens.command()
-@click.option("--token", default="", metavar="TOKEN", help="This token; - is standard input.")
-@click.option("--token-id", default="", metavar="ID", help="The token with this id.")
-@click.option("--session", "session_id", default="", metavar="ID", help="Every token of this session.")
-@click.option("--subject", default="", metavar="ID", help="Every token of this end user.")
+@click.option("--token", metavar="TOKEN", help="This token; - is standard input.")
+@click.option("--token-id", metavar="ID", help="The token with this id.")
+@click.option("--session", "session_id", metavar="ID", help="Every token of this session.")
+@click.option("--subject", metavar="ID", help="Every token of this end user.")
 @click.option(
     "--issued-before",
     type=MOMENT,
     metavar="TIME",
-    help="Only tokens issued in that second or earlier: RFC 3339 or epoch seconds. Default: now.",
+    help="Only tokens issued in that second or earlier: RFC 3339 or epoch seconds. Default: now; for one token more.",
 )
 @click.option("--comment", default="", metavar="TEXT", help="For the audit log and those who watch.")
 def revoke(
     *,
-    token: str,
-    token_id: str,
-    session_id: str,
-    subject: str,
+    token: str | None,
+    token_id: str | None,
+    session_id: str | None,
+    subject: str | None,
     issued_before: int | datetime | None,
     comment: str,
 ) -> None:
@@ -118,15 +118,20 @@ def revoke(
     from tokenauthority.cli.calls import authority
     from tokenauthority.client import requests
 
-    if sum(map(bool, (token, token_id, session_id, subject))) != 1:
+    options = {"--token": token, "--token-id": token_id, "--session": session_id, "--subject": subject}
+    given = {name: value for name, value in options.items() if value is not None}
+    if len(given) != 1:
         raise click.UsageError("give exactly one of --token, --token-id, --session and --subject")
+    if "" in given.values():
+        # As an unset variable of the shell is.
+        raise click.UsageError(f"{next(iter(given))} is empty")
     try:
         request = requests.revoke_tokens(
             current().project,
-            token=_given(token),
-            token_id=token_id,
-            session_id=session_id,
-            subject=subject,
+            token=_given(token or ""),
+            token_id=token_id or "",
+            session_id=session_id or "",
+            subject=subject or "",
             issued_before=issued_before,
             comment=comment,
         )

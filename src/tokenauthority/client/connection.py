@@ -72,8 +72,9 @@ class Connection:
         if not self.address:
             return "address is required, such as localhost:50051"
         scheme, separator, _ = self.address.partition("://")
-        if separator and scheme not in _SCHEMES:
-            return f"address is HOST:PORT, such as localhost:50051, without {scheme}://"
+        if ":" not in self.address or (separator and scheme not in _SCHEMES):
+            without = f", without {scheme}://" if separator else ""
+            return f"address is HOST:PORT, such as localhost:50051{without}"
         if self.api_key and not _HEADER_SAFE.fullmatch(self.api_key):
             return "api_key has characters that no API key has (white space, a line break or non-ASCII)"
         if not (math.isfinite(self.timeout) and self.timeout > 0):
