@@ -11,11 +11,16 @@ import sqlalchemy as sa
 
 from tokenauthority.authority.vault import Vault
 from tokenauthority.config import load
-from tokenauthority.domain.ids import SESSION_RANDOM_BYTES, make_session_id
+from tokenauthority.domain.ids import (
+    REVOCATION_RANDOM_BYTES,
+    SESSION_RANDOM_BYTES,
+    make_revocation_id,
+    make_session_id,
+)
 from tokenauthority.domain.project import Project
 from tokenauthority.domain.revocation import TargetKind
 from tokenauthority.domain.session import ArchiveMode, MediaMode, SessionState
-from tokenauthority.domain.times import DEFAULT_TTL, MAX_TTL, whole_seconds
+from tokenauthority.domain.times import DEFAULT_TTL, MAX_TTL, Millis, whole_seconds
 from tokenauthority.domain.token import TokenFormat
 from tokenauthority.server import dev
 from tokenauthority.server.wiring import system_clock
@@ -94,7 +99,7 @@ def _add_revocations(connection: sa.Connection, project_id: str, count: int, now
     for start in range(0, count, _CHUNK):
         rows = [
             {
-                "revocation_id": f"rev_{secrets.token_hex(16)}",
+                "revocation_id": make_revocation_id(Millis(now + number), secrets.token_bytes(REVOCATION_RANDOM_BYTES)),
                 "project_id": project_id,
                 "kind": TargetKind.TOKEN.value,
                 "target": secrets.token_hex(16),
@@ -102,7 +107,7 @@ def _add_revocations(connection: sa.Connection, project_id: str, count: int, now
                 "comment": "",
                 "create_time": now,
             }
-            for _ in range(min(_CHUNK, count - start))
+            for number in range(start, min(start + _CHUNK, count))
         ]
         connection.execute(sa.insert(revocation_table), rows)
 

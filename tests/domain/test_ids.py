@@ -16,6 +16,7 @@ from tokenauthority.domain.ids import (
     is_project_id,
     is_role_name,
     is_uuid,
+    make_revocation_id,
     make_session_id,
     project_in_session_id,
 )
@@ -189,3 +190,12 @@ def test_any_text_is_read_without_an_error(text: str) -> None:
     found = project_in_session_id("2_" + text)
 
     assert found is None or is_project_id(found) or is_uuid(found)
+
+
+@given(times=st.lists(st.integers(0, 2**48 - 1), min_size=2, unique=True), random=st.binary(min_size=10, max_size=10))
+def test_revocations_have_the_order_in_which_they_were_made(times: list[int], random: bytes) -> None:
+    """By their ids, whatever the random part is."""
+    ids = [make_revocation_id(Millis(time), random if time % 2 else bytes(10)) for time in sorted(times)]
+
+    assert sorted(ids) == ids
+    assert {36} == {len(each) for each in ids}

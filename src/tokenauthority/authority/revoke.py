@@ -10,7 +10,7 @@ import attrs
 
 from tokenauthority.authority.sessions import NO_SESSION_ID, place_of
 from tokenauthority.domain.errors import InvalidRequestError, NotFoundError, Violation
-from tokenauthority.domain.ids import project_in_session_id
+from tokenauthority.domain.ids import REVOCATION_RANDOM_BYTES, make_revocation_id, project_in_session_id
 from tokenauthority.domain.revocation import Revocation, TargetKind, moment_violations, revocation_violations
 from tokenauthority.domain.times import MAX_LEEWAY, MAX_TTL, Seconds, whole_seconds
 from tokenauthority.domain.token import TokenRejectedError
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from tokenauthority.storage.store import Store
 
 
-_ID_BYTES: Final = 16
 _UNKNOWN: Final = Seconds(0)
 
 
@@ -75,7 +74,7 @@ class Revoke:
             # This one's may have been set back for hours, too: the token must not be good again once it is right.
             moment = max(moment, issued)
         wanted = Revocation(
-            revocation_id=f"rev_{secrets.token_hex(_ID_BYTES)}",
+            revocation_id=make_revocation_id(now, secrets.token_bytes(REVOCATION_RANDOM_BYTES)),
             project_id=project_id,
             kind=kind,
             target=target,

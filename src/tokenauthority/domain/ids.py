@@ -1,4 +1,4 @@
-"""The shapes of ids: project ids, session ids (docs/formats.md), role names, UUIDs.
+"""The shapes of ids: project ids, session ids (docs/formats.md), revocations, role names, UUIDs.
 
 A session id is `2_` and the unpadded base64url of `1~PROJECT~LOCATION~MILLISECONDS~RANDOM~FLAG~~`. Clients treat it as
 opaque; only field 1, the project, is ever read back, and it is compared whole: the official SDKs' substring and
@@ -23,6 +23,7 @@ MAX_PROJECT_ID: Final = 2**31 - 1
 """Java's and .NET's SDKs hold the API key in a signed 32-bit integer."""
 
 SESSION_RANDOM_BYTES: Final = 18
+REVOCATION_RANDOM_BYTES: Final = 10
 
 NUL: Final = "\x00"
 """What no text may hold that is kept: PostgreSQL cannot."""
@@ -68,6 +69,15 @@ def make_session_id(project_id: str, location: str, *, relayed: bool, now: Milli
     flag = "P" if relayed else ""
     body = f"1~{project_id}~{location}~{now}~{base64.b64encode(random).decode()}~{flag}~~"
     return "2_" + base64.urlsafe_b64encode(body.encode()).rstrip(b"=").decode()
+
+
+def make_revocation_id(now: Millis, random: bytes) -> str:
+    """A new revocation's id; *random* is 10 bytes from the system's generator.
+
+    It begins with the time, as a UUIDv7 does (RFC 9562): a store that is read by id is then read from one end to the
+    other, and not here and there.
+    """
+    return f"rev_{now:012x}{random.hex()}"
 
 
 def project_in_session_id(session_id: str) -> str | None:
