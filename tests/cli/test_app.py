@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -208,6 +209,14 @@ def test_an_authority_that_cannot_be_reached_exits_with_3(run_alone: Run) -> Non
     assert 1 == len(failed.err.splitlines())
 
 
+def test_says_which_address_of_a_name_it_tried_last(run_alone: Run) -> None:
+    """Another one of the name may have failed for another reason, and gRPC tells of one alone."""
+    failed = run_alone("projects", "list", "--address", "localhost:1", "--plaintext", "--api-key", KEY)
+
+    refused = r"error: localhost:1 \((127\.0\.0\.1|\[::1\]):1, tried last\): connection refused: .*\n"
+    assert re.fullmatch(refused, failed.err)
+
+
 def test_says_that_an_authority_speaks_no_tls(run_alone: Run, running_authority: RunningAuthority) -> None:
     """A development server is asked without --plaintext."""
     failed = run_alone("projects", "list", "--address", running_authority.address, "--api-key", KEY)
@@ -239,7 +248,7 @@ def test_says_what_is_wrong_with_a_tls_connection(run_alone: Run, production: Pr
 
     assert (3, 3) == (untrusted.returncode, plaintext.returncode)
     assert f"error: {address}: its certificate is not trusted; name its CA with --ca-file\n" == untrusted.stderr
-    assert plaintext.stderr.endswith("if it speaks TLS, leave out --plaintext\n")
+    assert "; if it speaks TLS, leave out --plaintext; HTTP has a port of its own\n" in plaintext.stderr
     assert 1 == len(plaintext.stderr.splitlines())
 
 

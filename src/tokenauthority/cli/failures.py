@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import re
 
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Final, Protocol
+from urllib.parse import unquote
 
 import click
 
@@ -31,6 +33,8 @@ _ON_THE_WAY: Final = (
     ("WRONG_VERSION_NUMBER", "it does not speak TLS; a development server needs --plaintext"),
 )
 """What gRPC's message holds, and what it means to who runs the command."""
+
+_ADDRESS: Final = re.compile(r"ipv[46]:(\S+:[0-9]+)")
 
 _BROKEN_OFF: Final = ("Socket closed", "onnection reset", "SETTINGS frame", "GOAWAY", "Broken pipe")
 
@@ -133,10 +137,14 @@ def _on_the_way(error: AuthorityError, asked: Asked) -> str:
         return f"{where}: no answer within {limit:g} seconds (--timeout)"
     for sign, meaning in _ON_THE_WAY:
         if sign in message:
-            return f"{where}: {meaning}"
+            # Of a name with several addresses gRPC tells of the last one alone, and another may have failed otherwise.
+            last = _ADDRESS.search(message)
+            address = unquote(last[1]) if last else where
+            tried = "" if address == where else f" ({address}, tried last)"
+            return f"{where}{tried}: {meaning}"
     hint = ""
     if asked.plaintext and any(sign in message for sign in _BROKEN_OFF):
-        hint = "; if it speaks TLS, leave out --plaintext"
+        hint = "; if it speaks TLS, leave out --plaintext; HTTP has a port of its own"
     return f"{where}: {message}{hint}"
 
 
