@@ -747,7 +747,7 @@ class TestRevocations:
 
         assert [["rev_0", "rev_1", "rev_3"], ["rev_4"]] == [[r.revocation_id for r in page] for page in (first, second)]
 
-    async def test_lists_those_of_one_project(self, store: Store) -> None:
+    async def test_lists_those_of_some_projects(self, store: Store) -> None:
         """Revocations and ends of sessions of others are left out, page by page."""
         for project_id in (PROJECT, "3"):
             await store.create_project(make_project(project_id))
@@ -755,9 +755,9 @@ class TestRevocations:
                 await store.revoke(make_revocation(f"rev_{project_id}_{n}", project_id=project_id, target=str(n)))
                 await store.end_session(make_session(f"2_{project_id}_{n}", project_id=project_id), later(n))
 
-        first = await store.list_revocations(project_id="3", after="", limit=2, now=NOW)
-        second = await store.list_revocations(project_id="3", after="rev_3_1", limit=2, now=NOW)
-        ends = await store.list_session_ends(project_id="3", since=later(1), after=(later(1), ""), limit=9)
+        first = await store.list_revocations(project_ids={"3", "9"}, after="", limit=2, now=NOW)
+        second = await store.list_revocations(project_ids={"3", "9"}, after="rev_3_1", limit=2, now=NOW)
+        ends = await store.list_session_ends(project_ids={"3", "9"}, since=later(1), after=(later(1), ""), limit=9)
 
         assert ["rev_3_0", "rev_3_1", "rev_3_2"] == [r.revocation_id for r in (*first, *second)]
         assert ["2_3_1", "2_3_2"] == [end.session_id for end in ends]

@@ -109,9 +109,8 @@ class Watch:
         if cursor is None:
             # What happens while these are read comes after them, and perhaps twice.
             cursor = self._feed.cursor
-            for project_id in [None] if ANY in projects else sorted(projects):
-                async for event in self._in_force(project_id):
-                    yield News(resume_token="", event=event)
+            async for event in self._in_force(None if ANY in projects else projects):
+                yield News(resume_token="", event=event)
         # From the store, because the feed may not reach back that far.
         while changes := await self._changes(cursor):
             for entry in await entries_of(self._store, changes):
@@ -161,22 +160,26 @@ class Watch:
         except HistoryLostError:
             raise UnavailableError.history() from None
 
-    async def _in_force(self, project_id: str | None) -> AsyncIterator[Event]:
-        """What is in force in one project, or in all."""
+    async def _in_force(self, projects: frozenset[str] | None) -> AsyncIterator[Event]:
+        """What is in force in these projects, or in all. A page that is not full is the last one."""
         now, after = self._clock(), ""
         while revocations := await self._page(
-            self._store.list_revocations(project_id=project_id, after=after, limit=_PAGE, now=now)
+            self._store.list_revocations(project_ids=projects, after=after, limit=_PAGE, now=now)
         ):
             for revocation in revocations:
                 yield revocation
+            if len(revocations) < _PAGE:
+                break
             after = revocations[-1].revocation_id
         since = Millis(now - in_millis(Seconds(RETENTION + CLOCK_MARGIN)))
         last = (since, "")
         while ends := await self._page(
-            self._store.list_session_ends(project_id=project_id, since=since, after=last, limit=_PAGE)
+            self._store.list_session_ends(project_ids=projects, since=since, after=last, limit=_PAGE)
         ):
             for end in ends:
                 yield end
+            if len(ends) < _PAGE:
+                break
             last = (ends[-1].end_time, ends[-1].session_id)
 
     async def _page(self, read: Coroutine[object, object, Sequence[_E]]) -> Sequence[_E]:

@@ -182,10 +182,10 @@ class MemoryStore:
         return revocation
 
     async def list_revocations(
-        self, *, project_id: str | None = None, after: str, limit: int, now: Millis
+        self, *, project_ids: Collection[str] | None = None, after: str, limit: int, now: Millis
     ) -> Sequence[Revocation]:
         """A page of the revocations in force."""
-        chosen = (r for r in self._revocations.values() if project_id in {None, r.project_id})
+        chosen = (r for r in self._revocations.values() if project_ids is None or r.project_id in project_ids)
         live = (r for r in chosen if not _is_over(r, now) and r.revocation_id > after)
         return sorted(live, key=lambda r: r.revocation_id)[:limit]
 
@@ -195,10 +195,10 @@ class MemoryStore:
         return [(r.revocation_id, r.project_id, r.kind.value, r.target, r.issued_before) for r in page]
 
     async def list_session_ends(
-        self, *, project_id: str | None = None, since: Millis, after: tuple[Millis, str], limit: int
+        self, *, project_ids: Collection[str] | None = None, since: Millis, after: tuple[Millis, str], limit: int
     ) -> Sequence[SessionEnd]:
         """A page of ended sessions."""
-        chosen = (s for s in self._sessions.values() if project_id in {None, s.project_id})
+        chosen = (s for s in self._sessions.values() if project_ids is None or s.project_id in project_ids)
         ends = [SessionEnd.of(s) for s in chosen if s.end_time is not None and s.end_time >= since]
         ordered = sorted(ends, key=lambda e: (e.end_time, e.session_id))
         return [e for e in ordered if (e.end_time, e.session_id) > after][:limit]

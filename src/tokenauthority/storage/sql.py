@@ -123,21 +123,21 @@ class SqlStore:
         return await self._database.write(lambda c: sql_revocations.revoke(c, revocation))
 
     async def list_revocations(
-        self, *, project_id: str | None = None, after: str, limit: int, now: Millis
+        self, *, project_ids: Collection[str] | None = None, after: str, limit: int, now: Millis
     ) -> Sequence[Revocation]:
         """A page of the revocations in force."""
-        return await self._database.read(lambda c: sql_revocations.list_revocations(c, project_id, after, limit, now))
+        return await self._database.read(lambda c: sql_revocations.list_revocations(c, project_ids, after, limit, now))
 
     async def list_revoked(self, *, after: str, limit: int, now: Millis) -> Sequence[RevokedTarget]:
         """The same as plain tuples."""
         return await self._database.read(lambda c: sql_revocations.list_revoked(c, after, limit, now))
 
     async def list_session_ends(
-        self, *, project_id: str | None = None, since: Millis, after: tuple[Millis, str], limit: int
+        self, *, project_ids: Collection[str] | None = None, since: Millis, after: tuple[Millis, str], limit: int
     ) -> Sequence[SessionEnd]:
         """A page of ended sessions."""
         return await self._database.read(
-            lambda c: sql_revocations.list_session_ends(c, project_id, since, after, limit)
+            lambda c: sql_revocations.list_session_ends(c, project_ids, since, after, limit)
         )
 
     async def events_of(self, changes: Sequence[Change]) -> Mapping[int, Event]:

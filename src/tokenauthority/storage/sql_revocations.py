@@ -67,11 +67,11 @@ def revoke(connection: sa.Connection, revocation: Revocation) -> Revocation:
 
 
 def list_revocations(
-    connection: sa.Connection, project_id: str | None, after: str, limit: int, now: Millis
+    connection: sa.Connection, project_ids: Collection[str] | None, after: str, limit: int, now: Millis
 ) -> Sequence[Revocation]:
     """A page of the revocations in force, by id."""
     page = {"after": after, "since": oldest_kept(now), "page": limit}
-    statement = _PAGE if project_id is None else _PAGE.where(revocations.c.project_id == project_id)
+    statement = _PAGE if project_ids is None else _PAGE.where(revocations.c.project_id.in_(project_ids))
     return [_revocation(row) for row in connection.execute(statement, page)]
 
 
@@ -84,13 +84,17 @@ def list_revoked(connection: sa.Connection, after: str, limit: int, now: Millis)
 
 
 def list_session_ends(
-    connection: sa.Connection, project_id: str | None, since: Millis, after: tuple[Millis, str], limit: int
+    connection: sa.Connection,
+    project_ids: Collection[str] | None,
+    since: Millis,
+    after: tuple[Millis, str],
+    limit: int,
 ) -> Sequence[SessionEnd]:
     """A page of the sessions that ended at *since* or later, by end time and id."""
     order = (sessions.c.end_time, sessions.c.session_id)
     statement = _ENDS.where(sessions.c.end_time >= since, sa.tuple_(*order) > sa.tuple_(*after)).order_by(*order)
-    if project_id is not None:
-        statement = statement.where(sessions.c.project_id == project_id)
+    if project_ids is not None:
+        statement = statement.where(sessions.c.project_id.in_(project_ids))
     return [_session_end(row) for row in connection.execute(statement.limit(limit))]
 
 

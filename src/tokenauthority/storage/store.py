@@ -153,22 +153,22 @@ class Store(Protocol):
         """
 
     async def list_revocations(
-        self, *, project_id: str | None = None, after: str, limit: int, now: Millis
+        self, *, project_ids: Collection[str] | None = None, after: str, limit: int, now: Millis
     ) -> Sequence[Revocation]:
         """At most *limit* revocations that can still cover a token, with an id above *after*, in that order.
 
-        Of one project, or (None) of all.
+        Of these projects, or (None) of all.
         """
 
     async def list_revoked(self, *, after: str, limit: int, now: Millis) -> Sequence[RevokedTarget]:
         """The same as plain tuples without comments, for who reads them all."""
 
     async def list_session_ends(
-        self, *, project_id: str | None = None, since: Millis, after: tuple[Millis, str], limit: int
+        self, *, project_ids: Collection[str] | None = None, since: Millis, after: tuple[Millis, str], limit: int
     ) -> Sequence[SessionEnd]:
         """At most *limit* sessions that ended at *since* or later and follow *after*, by end time and id.
 
-        Of one project, or (None) of all.
+        Of these projects, or (None) of all.
         """
 
     async def events_of(self, changes: Sequence[Change]) -> Mapping[int, Event]:

@@ -39,13 +39,6 @@ def upgrade() -> None:
         sqlite_where=has_ended,
         postgresql_where=has_ended,
     )
-    op.create_index(
-        "ix_sessions_project_end",
-        "sessions",
-        ["project_id", "end_time", "session_id"],
-        sqlite_where=has_ended,
-        postgresql_where=has_ended,
-    )
     op.create_table(
         "revocations",
         sa.Column("revocation_id", _ID, nullable=False),
@@ -61,7 +54,6 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_revocations_issued_before", "revocations", ["issued_before"])
-    op.create_index("ix_revocations_project", "revocations", ["project_id", "revocation_id"])
     _number_changes_anew()
 
 
