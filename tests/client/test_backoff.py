@@ -56,9 +56,18 @@ def test_watchers_do_not_come_back_in_one_moment() -> None:
     assert min(pauses) < 0.125 < max(pauses) <= 0.25
 
 
-@pytest.mark.parametrize(("asked", "expected"), [(3.0, 3.0), (0.1, 0.25), (3600.0, 60.0)])
+def test_watchers_that_are_sent_away_together_do_not_come_back_together() -> None:
+    """All are asked for the same wait, and each has its own pause on top."""
+    sent_away = failure(grpc.StatusCode.UNAVAILABLE, "CALLERS_CHANGED", 1.0)
+    pauses = {Backoff().pause_after(sent_away) for _ in range(100)}
+
+    assert len(pauses) > 90
+    assert 1 <= min(pauses) < max(pauses) <= 1.25
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(3.0, 3.25), (0.5, 0.75), (3600.0, 60.25)])
 def test_keeps_to_what_the_authority_asks_for(asked: float, expected: float) -> None:
-    """Up to a minute."""
+    """Up to a minute, and some more."""
     error = failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMIT", asked)
 
     assert expected == at_most().pause_after(error)

@@ -172,6 +172,37 @@ def test_an_authority_whose_clock_was_set_back_is_asked_anew(scripted: ScriptedA
     assert "1.1" == again.request.resume_token
 
 
+def test_a_clock_that_is_set_back_before_the_first_sign_of_life_is_found_with_the_second(
+    scripted: ScriptedAuthority,
+) -> None:
+    """As happens to a machine that has just booted, while all its verifiers come back."""
+    hours = Hours()
+    with following(scripted, monotonic=hours) as verifier:
+        stream = scripted.next_stream()
+        hours.passed = 10
+        scripted.greeting = [snapshot_end(second=NOW - 30)]
+        stream.tell(heartbeat(second=NOW - 35), heartbeat(second=NOW - 30))
+        scripted.next_stream()
+        soon(lambda: 0 == verifier.age(), verifier)
+
+
+def test_a_clock_that_is_set_forward_makes_nothing_young(scripted: ScriptedAuthority) -> None:
+    """What it tells from then on would be the present, however long it was on its way: the stream is begun anew."""
+    hours = Hours()
+    with following(scripted, monotonic=hours) as verifier:
+        stream = scripted.next_stream()
+        hours.passed = 50
+        scripted.greeting = []
+        stream.tell(heartbeat(second=NOW + 45), heartbeat(second=NOW + 3600))
+        again = scripted.next_stream()
+        age, error = verifier.age(), verifier.status().last_error
+        again.tell(snapshot_end(second=NOW + 3600))
+        soon(lambda: 0 == verifier.age(), verifier)
+
+    assert 5 == age
+    assert "the authority's clock was set forward" in error
+
+
 def test_a_place_that_the_authority_does_not_know_is_given_up(scripted: ScriptedAuthority) -> None:
     """The address may lead to another authority now: everything is read anew, and the old is used until then."""
     scripted.greeting = [revocation(token_id="a1b2c3"), snapshot_end()]
@@ -192,8 +223,10 @@ def test_a_full_verifier_forgets_what_is_over_before_it_gives_up(scripted: Scrip
     """What is over needs no place, so that it goes on as soon as there is one."""
     old = NOW - 32 * DAY
     scripted.greeting = [revocation(token_id="x", issued_before=old), snapshot_end(second=old)]
-    with following(scripted, max_revocations=1) as verifier:
+    hours = Hours()
+    with following(scripted, max_revocations=1, monotonic=hours, max_staleness=None) as verifier:
         stream = scripted.next_stream()
+        hours.passed = 40 * DAY
         stream.tell(heartbeat(second=old + 5), heartbeat(second=NOW))
         scripted.greeting = [revocation("1.2", token_id="a1b2c3"), snapshot_end("1.2")]
         stream.tell(revocation("1.2", token_id="a1b2c3"))

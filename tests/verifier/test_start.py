@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
 import threading
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import attrs
@@ -301,14 +303,45 @@ async def test_a_start_that_is_given_up_leaves_nothing_behind(scripted: Scripted
 
 
 def test_a_staleness_below_the_heartbeat_is_told(scripted: ScriptedAuthority, log: pytest.LogCaptureFixture) -> None:
-    """Good tokens are refused again and again, and nothing is wrong with the authority."""
-    with following(scripted, max_staleness=2) as verifier:
+    """Once: good tokens are refused again and again, and nothing is wrong with the authority."""
+    hours = Hours()
+    with following(scripted, monotonic=hours, max_staleness=2) as verifier:
         stream = scripted.next_stream()
-        stream.tell(*(heartbeat(second=NOW + second) for second in (1, 2, 7, 12)))
-        eventually(
-            lambda: "5 seconds apart: with a max_staleness of 2 good tokens are STALE" in log.text, repr(verifier)
-        )
-        stream.tell(heartbeat("1.9", second=NOW + 17))
+        hours.passed = 100
+        # One long pause alone may be an outage.
+        stream.tell(*(heartbeat(second=NOW + second) for second in (1, 2, 12, 13)))
+        stream.tell(heartbeat("1.8", second=NOW + 14))
+        eventually(lambda: "1.8" == verifier._following._history.resume_token, repr(verifier))
+        outage = log.text.count("seconds apart")
+        stream.tell(*(heartbeat(second=NOW + second) for second in (19, 24, 29)))
+        stream.tell(heartbeat("1.9", second=NOW + 34))
         eventually(lambda: "1.9" == verifier._following._history.resume_token, repr(verifier))
 
-    assert 1 == log.text.count("seconds apart")
+    assert (0, 1) == (outage, log.text.count("seconds apart"))
+    assert "5 seconds apart: with a max_staleness of 2 good tokens are STALE" in log.text
+
+
+def test_a_start_that_took_too_long_waits_for_a_sign_of_life(scripted: ScriptedAuthority) -> None:
+    """It returns with what is young enough, or not."""
+    hours = Hours()
+    scripted.greeting = []
+    with ThreadPoolExecutor(1) as pool, contextlib.ExitStack() as stack:
+        entered = pool.submit(lambda: stack.enter_context(following(scripted, monotonic=hours, max_staleness=30)))
+        stream = scripted.next_stream()
+        hours.passed = 40
+        stream.tell(snapshot_end("1.6", second=NOW))
+        eventually(lambda: not scripted.fetches.empty(), "it asks for no keys")
+        stream.tell(heartbeat("1.7", second=NOW + 40))
+        verifier = entered.result(WAIT)
+        verdict = verifier.verify(TOKEN)
+
+    assert (True, 0) == (verdict.active, verdict.age)
+
+
+def test_an_orderly_end_is_no_error(scripted: ScriptedAuthority, log: pytest.LogCaptureFixture) -> None:
+    """Nobody should look into it."""
+    with following(scripted) as verifier:
+        verifier.close()
+        verifier._tell_stale()
+
+    assert [] == [record for record in log.records if record.levelno >= logging.WARNING]

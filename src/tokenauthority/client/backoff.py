@@ -50,7 +50,8 @@ class Backoff:
         """Seconds to wait after one more failure, whatever it was: at least those *asked* for, up to a minute."""
         longest = min(self._longest, _FIRST_PAUSE * 2 ** min(self._attempts, 16))
         self._attempts += 1
-        return max(self._draw(0, longest), min(asked or 0.0, _LONGEST_ASKED))
+        # On top of what is asked: all who were sent away together are asked for the same.
+        return min(asked or 0.0, _LONGEST_ASKED) + self._draw(0, longest)
 
     def pause_after(self, error: AuthorityError) -> float:
         """The same after *error*, with what the authority asks for in it.

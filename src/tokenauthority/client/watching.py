@@ -72,8 +72,10 @@ class MessageWatch:
     def close(self) -> None:
         """End the watch, also from another thread."""
         self._closed.set()
-        if self._stream is not None:
-            self._stream.close()
+        # Read once: the thread that reads messages may have lost the stream by the next line.
+        stream = self._stream
+        if stream is not None:
+            stream.close()
 
     def __enter__(self) -> Self:
         """Nothing; the stream is opened with the first message asked for."""

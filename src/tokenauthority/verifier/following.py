@@ -33,6 +33,12 @@ _PRUNE: Final = DAY * 1000 // 24
 _LOOK: Final = 60_000
 """Milliseconds before a stream was opened in which a look at the store can have begun that it tells of."""
 
+_APART: Final = 1.0
+_DRIFT: Final = 0.001
+"""By how much the authority's clock may run ahead of this machine's without having been set: seconds, and a part."""
+
+_TOO_MANY: Final = 2
+
 _logger: Final = logging.getLogger(__name__)
 
 
@@ -53,6 +59,7 @@ class Following:
         self._project_ids = sorted(settings.project_ids)
         self._max_silence = settings.max_silence
         self._max_staleness = settings.max_staleness
+        self._long_pauses = 0
         self._warned = False
         self._clock = clock
         self._monotonic = monotonic
@@ -112,7 +119,7 @@ class Following:
         request = token_pb2.WatchRevocationsRequest(
             project_ids=self._project_ids, resume_token=self._history.resume_token
         )
-        self._asked, self._opened = self._monotonic(), None
+        self._asked, self._opened, self._long_pauses = self._monotonic(), None, 0
         call = self._stub.WatchRevocations(request)
         self._call = call
         try:
@@ -140,25 +147,30 @@ class Following:
         """When it was *told* by the authority's clock: by the monotonic one here, and at the earliest.
 
         A message may have been long on its way, and clocks differ. But the authority began to answer after it was
-        asked, and its clock says how much later it was *told*.
+        asked, and its clock says how much later it was *told*. Where that clock was set meanwhile, it says nothing.
         """
         if self._opened is None:
             self._opened, self._told = told, Millis(told - _LOOK)
-        elif told < self._told:
+            return self._asked
+        if told < self._told:
             raise HistoryError("the authority's clock was set back")
-        else:
-            self._compare(told - self._told)
-            self._told = told
-        return min(self._heard, self._asked + (told - self._opened) / 1000)
+        moment = self._asked + (told - self._opened) / 1000
+        if moment > self._heard + _APART + (self._heard - self._asked) * _DRIFT:
+            raise HistoryError("the authority's clock was set forward")
+        self._compare((told - self._told) / 1000)
+        self._told = max(told, self._opened)
+        return min(self._heard, moment)
 
-    def _compare(self, pause: int) -> None:
+    def _compare(self, pause: float) -> None:
+        """Tell, once, that heartbeats come too seldom for `max_staleness`: two such pauses in a row are no outage."""
         limit = self._max_staleness
-        if limit is not None and pause > limit * 1000 and not self._warned and self._told > (self._opened or 0):
+        self._long_pauses = self._long_pauses + 1 if limit is not None and pause > limit else 0
+        if self._long_pauses == _TOO_MANY and not self._warned:
             self._warned = True
             _logger.warning(
-                "the authority's heartbeats came %.0f seconds apart: with a max_staleness of %g good tokens are STALE"
+                "the authority's heartbeats come %.0f seconds apart: with a max_staleness of %g good tokens are STALE"
                 " in between",
-                pause / 1000,
+                pause,
                 limit,
             )
 

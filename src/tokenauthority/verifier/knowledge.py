@@ -99,15 +99,17 @@ class Knowledge:
         if before is None or _text(before) != _text(error):
             _logger.warning("%s failed: %s", source, _text(error))
 
-    def wait_until_synced(self, timeout: float) -> None:
-        """Return once everything is there.
+    def wait_until_synced(self, timeout: float, max_age: float) -> None:
+        """Return once everything is there, and no older than *max_age* seconds.
 
         Raises:
             NotSyncedError: it was not in *timeout* seconds, or will never be: the API key is wrong, it was closed.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self.synced or self._closed or self._hopeless() is not None, timeout)
-            if self.synced and not self._closed:
+            self._changed.wait_for(
+                lambda: self.age() <= max_age or self._closed or self._hopeless() is not None, timeout
+            )
+            if self.age() <= max_age and not self._closed:
                 return
             cause = self._hopeless() or next(iter(self._failures.values()), None)
         said = "it was closed" if self._closed else self.last_error or f"no answer within {timeout:g} seconds"

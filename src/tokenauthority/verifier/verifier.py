@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 import threading
 import time
 
@@ -137,7 +138,10 @@ class Verifier:
         for thread in self._threads:
             thread.start()
         try:
-            self._knowledge.wait_until_synced(self._settings.sync_timeout)
+            limit = self._settings.max_staleness
+            # Complete it is at any finite age.
+            oldest = sys.float_info.max if limit is None else limit
+            self._knowledge.wait_until_synced(self._settings.sync_timeout, oldest)
         except BaseException:
             self.close()
             raise
@@ -264,6 +268,8 @@ class Verifier:
         return self._why_not_following() or silence
 
     def _tell_stale(self) -> None:
+        if self._stopping.is_set():
+            return
         age = self._knowledge.age()
         stale = self._knowledge.synced and self._is_stale(age)
         if stale and not self._told_stale:
