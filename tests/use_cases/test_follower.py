@@ -341,10 +341,12 @@ async def test_what_cannot_be_opened_is_the_problem_that_is_shown() -> None:
     await server.follower.start()
     await other.follower.start()
     foreign = await other.keys.prepare(None, NOW)
-    await server.follower.catch_up()
+    with capture_logs() as logs:
+        await server.follower.catch_up()
 
-    assert foreign.key_id in server.follower.problem
-    assert theirs.key_id in server.follower.problem
+    assert "a signing key cannot be opened, the log says which; what is at hand is served" == server.follower.problem
+    assert ["follower.failed"] == [line["event"] for line in logs]
+    assert foreign.key_id in {key.key_id for key in await store.list_keys()}
 
 
 async def test_a_sign_of_life_comes_with_each_look_where_looks_are_as_rare() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from unittest import mock
@@ -18,12 +19,13 @@ from tests.authority import WAIT
 from tests.use_cases.world import NOW, PERIOD, PUBLICATION, ROTATION, make_server, make_world
 from tokenauthority.authority import keys as authority_keys
 from tokenauthority.authority.keys import Keys
-from tokenauthority.authority.vault import Vault
+from tokenauthority.authority.vault import NewKey, Vault
 from tokenauthority.domain.errors import NotFoundError, PreconditionError, Reason, UnavailableError
 from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
 from tokenauthority.domain.rotation import next_step
 from tokenauthority.domain.times import Millis
 from tokenauthority.signing.keys import SigningKey
+from tokenauthority.signing.providers import KeyProviderError
 from tokenauthority.signing.sealing import MasterKey, SealBrokenError, Sealer
 from tokenauthority.storage.memory import MemoryStore
 
@@ -444,3 +446,55 @@ async def test_a_key_that_nobody_waits_for_any_more_is_kept_all_the_same() -> No
         await store.kept.wait()
 
     assert 3 == len(await keys.stored())
+
+
+async def test_a_key_that_does_not_open_stops_no_rotation() -> None:
+    """What can be done here is done; a key that was revoked is missed by nobody."""
+    store, ours, theirs = MemoryStore(), MasterKey.generate(), MasterKey.generate()
+    one, other = make_keys(store, Vault(Sealer(ours))), make_keys(store, Vault(Sealer(theirs, ours)))
+    await one.load(NOW)
+    await other.load(NOW)
+    signing = one.ring.active.key_id
+    foreign = await other.prepare(None, NOW)
+    with pytest.raises(SealBrokenError):
+        await one.refresh()
+    with pytest.raises(UnavailableError, match=f"cannot open signing key {foreign.key_id}") as refused:
+        await one.activate(foreign.key_id, Millis(NOW + PUBLICATION))
+    await one.revoke(foreign.key_id, NOW)
+    await one.refresh()
+    later = Millis(NOW + PERIOD)
+    await one.maintain(later)
+
+    assert Reason.SEAL_BROKEN is refused.value.reason
+    assert signing != one.ring.active.key_id
+    assert "" == one.problem(later)
+
+
+async def test_a_late_key_that_cannot_be_destroyed_is_told() -> None:
+    """It stays where it lives, and only the log knows."""
+    vault, asked, go_on = Vault(Sealer(MasterKey.generate())), asyncio.Event(), threading.Event()
+    keys = make_keys(MemoryStore(), vault)
+    await keys.load(NOW)
+    loop, make, threads = asyncio.get_running_loop(), vault.make_signing_key, list[threading.Thread]()
+
+    def made(algorithm: Algorithm) -> NewKey:
+        threads.append(threading.current_thread())
+        loop.call_soon_threadsafe(asked.set)
+        go_on.wait(WAIT)
+        return make(algorithm)
+
+    with (
+        capture_logs() as logs,
+        mock.patch.object(vault, "make_signing_key", made),
+        mock.patch.object(vault, "destroy_signing_key", side_effect=KeyProviderError("the token is gone")),
+    ):
+        waiting = asyncio.ensure_future(keys.prepare(None, NOW))
+        await asyncio.wait_for(asked.wait(), WAIT)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        go_on.set()
+        await asyncio.to_thread(threads[0].join, WAIT)
+
+    assert [("keys.not_destroyed", "the token is gone")] == [(line["event"], line["problem"]) for line in logs]
+    assert 2 == len(await keys.stored())

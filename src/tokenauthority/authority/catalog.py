@@ -133,10 +133,7 @@ class Catalog:
     @property
     def problem(self) -> str:
         """What keeps projects from being used here; empty where nothing does."""
-        if not self._unopened:
-            return ""
-        project_id, problem = next(iter(self._unopened.items()))
-        return f"{len(self._unopened)} cannot be opened, such as {project_id}: {problem}"
+        return f"{len(self._unopened)} cannot be opened, the log says which" if self._unopened else ""
 
     @property
     def epoch(self) -> int:
@@ -176,7 +173,7 @@ class Catalog:
             tenant = Tenant(project, self._vault.project_keys(project))
         except SealBrokenError as error:
             self._note(project.project_id, str(error))
-            raise UnavailableError.sealed(project.project_id) from error
+            raise UnavailableError.sealed(f"the keys of project {project.project_id}") from error
         self._unopened.pop(project.project_id, None)
         if epoch == self._epoch:
             self._tenants[project.project_id] = tenant

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _BATCH: Final = 1000
 
+_SEALED: Final = "a signing key cannot be opened, the log says which; what is at hand is served"
+
 
 class Follower:
     """Asks the store for changes every *interval* seconds. `fresh` says whether the last look worked.
@@ -113,7 +115,7 @@ class Follower:
             if str(error) != self._failure:
                 self._logger.exception("follower.failed", sequence=self._cursor.sequence)
             self._failure, self.fresh = str(error), False
-            self._sealed = str(error) if isinstance(error, SealBrokenError) else ""
+            self._sealed = _SEALED if isinstance(error, SealBrokenError) else ""
         else:
             self._followed(began)
             # Only here, and with the moment at which the look began: a reader takes it for the age of what it knows.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import structlog
 
-from tokenauthority.authority.remote import MAKING, in_thread, prove
+from tokenauthority.authority.remote import OneAtATime, in_thread, prove
 from tokenauthority.domain import rotation
 from tokenauthority.domain.errors import Reason, UnavailableError
 from tokenauthority.domain.key import KeyState
@@ -57,7 +58,7 @@ class Keys:
         self._ring: KeyRing | None = None
         self._key_set: JsonWebKeySet | None = None
         self._look = asyncio.Event()
-        self._making = asyncio.Semaphore()
+        self._making = OneAtATime()
         self._logger = structlog.stdlib.get_logger(__name__)
 
     async def load(self, now: Millis) -> None:
@@ -97,8 +98,9 @@ class Keys:
             if rotation.next_step(self._stored, self._algorithm, self._rotation, now) > now:
                 return
             # Another server may have done it already, and while the store is away no key is made in vain: where keys
-            # live in an HSM, that is hard to undo.
-            await self.refresh()
+            # live in an HSM, that is hard to undo. That a key does not open is for the follower to say.
+            with contextlib.suppress(SealBrokenError):
+                await self.refresh()
             fresh = None
             if rotation.needs_fresh(self._stored, self._algorithm, self._rotation, now):
                 fresh = await self._fresh(self._algorithm, now)
@@ -122,11 +124,9 @@ class Keys:
             due = rotation.next_step(self._stored, self._algorithm, self._rotation, clock()) - clock()
             # Never at once again: what could not be done a moment ago cannot be done now.
             pause = min(_LOOK, max(1.0, due / 1000))
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._look.wait()
-            except TimeoutError:
-                continue
 
     async def prepare(self, algorithm: Algorithm | None, now: Millis) -> StoredKey:
         """A new PREPARED key, published from now on.
@@ -154,6 +154,8 @@ class Keys:
                 await prove(known.key)
             except KeyProviderError as error:
                 raise UnavailableError.signing() from error
+        elif any(key.key_id == key_id and key.state is KeyState.PREPARED for key in self._stored):
+            raise UnavailableError.sealed(f"signing key {key_id}")
         kept = await self._update(lambda ring: rotation.activated(ring, key_id, self._rotation, now))
         return _found(kept, key_id)
 
@@ -210,16 +212,10 @@ class Keys:
         return await self._store.list_keys()
 
     async def _fresh(self, algorithm: Algorithm, now: Millis) -> StoredKey:
-        try:
-            async with asyncio.timeout(MAKING):
-                await self._making.acquire()
-        except TimeoutError as error:
-            raise KeyProviderError("the place of the signing keys is still making the one before") from error
-        new = await in_thread(
+        new = await self._making.run(
             partial(self._vault.make_signing_key, algorithm),
             # Nobody waits for it any more, and no row will ever name it.
-            late=lambda made: self._vault.destroy_signing_key(made.prepared(now)),
-            ended=self._making.release,
+            late=lambda made: self._give_back(made.prepared(now)),
         )
         return new.prepared(now)
 
@@ -262,7 +258,13 @@ class Keys:
         if not key.location:
             return
         try:
-            await in_thread(partial(self._vault.destroy_signing_key, key))
+            await in_thread(partial(self._give_back, key))
+        except KeyProviderError as error:
+            self._logger.warning("keys.not_destroyed", key_id=key.key_id, problem=str(error))
+
+    def _give_back(self, key: StoredKey) -> None:
+        try:
+            self._vault.destroy_signing_key(key)
         except KeyProviderError as error:
             self._logger.warning("keys.not_destroyed", key_id=key.key_id, problem=str(error))
 
@@ -280,7 +282,8 @@ class Keys:
                     self._vault.open_signing_key(key) if known is None else attrs.evolve(known, stored=key)
                 )
             except (SealBrokenError, ValueError) as error:
-                failure = failure or error
+                # One that is revoked is missed by nobody.
+                failure = failure if key.state is KeyState.REVOKED else failure or error
         if failure is not None and not opened:
             raise failure
         if opened:

@@ -77,6 +77,26 @@ class RemoteSigning:
         self._failure = failure
 
 
+class OneAtATime:
+    """Runs what makes keys: a place that hangs holds one thread, however often it is asked."""
+
+    def __init__(self) -> None:
+        self._place = asyncio.Semaphore()
+
+    async def run(self, work: Callable[[], T], late: Callable[[T], None]) -> T:
+        """See `in_thread`; with a wait for its turn, of the same length, before it.
+
+        Raises:
+            KeyProviderError: as `in_thread`, or its turn did not come.
+        """
+        try:
+            async with asyncio.timeout(MAKING):
+                await self._place.acquire()
+        except TimeoutError as error:
+            raise KeyProviderError("the place of the signing keys is still making the one before") from error
+        return await in_thread(work, late=late, ended=self._place.release)
+
+
 async def in_thread(
     work: Callable[[], T],
     patience: float = MAKING,
@@ -111,7 +131,8 @@ async def in_thread(
     except asyncio.CancelledError:
         if not decided.acquire(blocking=False) and late is not None:
             # It came, and nobody has it.
-            _started(lambda: late(future.result()), lambda: None)
+            with contextlib.suppress(KeyProviderError):
+                _started(lambda: late(future.result()), lambda: None)
         raise
 
 

@@ -234,9 +234,9 @@ class UnavailableError(TokenAuthorityError):
         )
 
     @classmethod
-    def sealed(cls, project_id: str) -> UnavailableError:
-        """The keys of a project do not open; the cause belongs in the log, not in the answer."""
-        return cls(Reason.SEAL_BROKEN, f"this server cannot open the keys of project {project_id}")
+    def sealed(cls, what: str) -> UnavailableError:
+        """A key does not open here; the cause belongs in the log, not in the answer."""
+        return cls(Reason.SEAL_BROKEN, f"this server cannot open {what}")
 
     @classmethod
     def signing(cls) -> UnavailableError:
