@@ -153,7 +153,7 @@ def _interceptors(key: str, log: FileAuditLog) -> dict[str, Interceptor]:
         "errors": ErrorsInterceptor(),
         "admission": AdmissionInterceptor(10_000, 10_000, public=(), exempt=()),
         "authentication, remembered API key": AuthenticationInterceptor(bearer, PUBLIC, failures),
-        "limits, rate and quota": CallerLimits(registry, callers, system_clock),
+        "limits, rate and quota": CallerLimits(registry, callers, system_clock, 1024),
         "authorization": AuthorizationInterceptor(),
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from collections.abc import Mapping
+from typing import Any
 
 import attrs
 import grpc
@@ -13,7 +14,7 @@ import pytest
 
 from google.rpc.error_details_pb2 import QuotaFailure, RetryInfo
 
-from tests.authority import EVERYTHING, RunningAuthority, StartAuthority, make_caller
+from tests.authority import EVERYTHING, WAIT, RunningAuthority, StartAuthority, eventually, make_caller
 from tests.wire import GENERATE, LIST_PROJECTS, V1, Connect, Outcome, Wire, records
 from tokenauthority.callers.api_keys import digest, new_api_key
 from tokenauthority.callers.book import CallerBook, Entry
@@ -22,6 +23,7 @@ from tokenauthority.domain.caller import Action, Caller, Rate
 from tokenauthority.domain.times import Millis
 from tokenauthority.server.wiring import system_clock
 from tokenauthority.v1 import session_pb2, token_pb2
+from tokenauthority.v1.token_pb2_grpc import TokenServiceStub
 
 
 BATCH = V1 + "TokenService/BatchGenerateTokens"
@@ -363,6 +365,42 @@ def test_counts_what_it_refuses(limit: Limit) -> None:
     metrics = httpx.get(subject.authority.http_url + "/metrics").text
 
     assert 'tokenauthority_rate_limited_total{limit="rate"} 2.0' in metrics
+
+
+def test_a_caller_cannot_hold_all_streams(start_authority: StartAuthority) -> None:
+    """Whoever has one key of an edge server shuts out no other; a stream that ends makes room for the next."""
+    other = new_api_key()
+    authority = start_authority(
+        callers={KEY: limited(), other: limited(name="other")},
+        settings={"limits": {"max_streams_per_caller": 2, "max_streams": 3}},
+    )
+    with grpc.insecure_channel(authority.address) as channel:
+        held = [_watched(channel, KEY) for _ in range(2)]
+        refused = _refusal(channel, KEY)
+        _watched(channel, other)
+        held[0].cancel()
+        eventually(lambda: _refusal(channel, KEY) is None, "there is no room for the next")
+
+    assert refused is not None
+    assert grpc.StatusCode.RESOURCE_EXHAUSTED is refused.code()
+    assert "caller limited has 2 streams open, as many as limits.max_streams_per_caller lets" == refused.details()
+
+
+def _watched(channel: grpc.Channel, api_key: str) -> Any:
+    """A stream that has begun."""
+    metadata = (("authorization", f"Bearer {api_key}"),)
+    stream = TokenServiceStub(channel).WatchRevocations(token_pb2.WatchRevocationsRequest(), WAIT, metadata)
+    assert "snapshot_end" == next(stream).WhichOneof("event")
+    return stream
+
+
+def _refusal(channel: grpc.Channel, api_key: str) -> Any:
+    """What keeps a stream from beginning; None where it begins, and ends at once."""
+    try:
+        _watched(channel, api_key).cancel()
+    except grpc.RpcError as error:
+        return error
+    return None
 
 
 def test_a_caller_without_limits_has_none(limit: Limit) -> None:

@@ -186,6 +186,8 @@ class Limits(_Group):
     """Unary RPCs answered at once."""
     max_streams: Annotated[int, Field(ge=1, le=100_000)] = 2048
     """Streams open at once, such as those that watch revocations."""
+    max_streams_per_caller: Annotated[int, Field(ge=1, le=100_000)] = 1024
+    """Of them, those of one caller: with all its servers behind one key, it must not shut out the others."""
     max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 4096
     """Connections open at once."""
     failed_auth_rate: Annotated[float, Field(ge=0.001, le=10_000)] = 1.0

@@ -3,11 +3,13 @@
 An RPC pays its first item here, before its bytes are decoded, and its others by `CallerLimits.charge`, before anything
 of them is weighed or signed: all or none. A refused batch has paid for one item, as decoding it was work; a caller that
 waits as it is told passes at its next try. Usage is kept by name, over reloads of the callers file, in this process.
+A caller's streams are bounded too, so that no one caller can hold all that the server has.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -40,12 +42,20 @@ class _Usage(msgspec.Struct, frozen=True):
 
 _NOTHING: Final = _Usage()
 
+_STREAMS: Final = "limits.max_streams_per_caller"
+_STREAM_PAUSE: Final = 5.0
+"""Seconds after which to come back: streams stay open for long."""
+
 
 class CallerLimits(Collector):
-    """Usage of the callers of the book in force; that of others is forgotten."""
+    """Usage of the callers of the book in force; that of others is forgotten. *max_streams* is for each of them."""
 
-    def __init__(self, registry: CollectorRegistry, callers: CurrentCallers, clock: Callable[[], Millis]) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, callers: CurrentCallers, clock: Callable[[], Millis], max_streams: int
+    ) -> None:
         self._callers = callers
+        self._max_streams = max_streams
+        self._streams: Counter[str] = Counter()
         self._clock = clock
         self._version = callers.version
         self._usages: dict[str, _Usage] = {}
@@ -55,9 +65,14 @@ class CallerLimits(Collector):
     async def intercept(self, call: Call, proceed: Proceed) -> object:
         """Charge the first item; public methods, which have no caller, are free."""
         caller = call.record.caller
-        if caller is not None:
+        if caller is None:
+            return await proceed(call)
+        if not call.streaming:
             self._charge(caller, 1, paid=0)
-        return await proceed(call)
+            return await proceed(call)
+        with self._one_stream(caller.name):
+            self._charge(caller, 1, paid=0)
+            return await proceed(call)
 
     def charge(self, caller: Caller, items: int) -> None:
         """Charge the others of *items* that one RPC asks for, all or none.
@@ -67,6 +82,24 @@ class CallerLimits(Collector):
         """
         if items > 1:
             self._charge(caller, items, paid=1)
+
+    @contextmanager
+    def _one_stream(self, name: str) -> Iterator[None]:
+        if self._streams[name] >= self._max_streams:
+            self._refused[_STREAMS] += 1
+            raise RateLimitError(
+                f"caller {name} has {self._max_streams} streams open, as many as {_STREAMS} lets",
+                subject=f"caller:{name}",
+                limit=_STREAMS,
+                retry_after=_STREAM_PAUSE,
+            )
+        self._streams[name] += 1
+        try:
+            yield
+        finally:
+            self._streams[name] -= 1
+            if not self._streams[name]:
+                del self._streams[name]
 
     def _charge(self, caller: Caller, items: int, *, paid: int) -> None:
         grant = caller.grant

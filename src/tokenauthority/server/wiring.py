@@ -137,7 +137,7 @@ def build(
     failures = FailedAuthentications(
         registry, clock, each=each, suspects=Rate(limits.suspect_rate, limits.suspect_rate)
     )
-    caller_limits = CallerLimits(registry, callers, clock)
+    caller_limits = CallerLimits(registry, callers, clock, limits.max_streams_per_caller)
     admission = AdmissionInterceptor(
         limits.max_concurrent_rpcs, limits.max_streams, public=PUBLIC, exempt=HEALTH_METHODS
     )
