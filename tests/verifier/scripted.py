@@ -7,7 +7,7 @@ import queue
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NoReturn
 
 import attrs
 import grpc
@@ -15,9 +15,12 @@ import pytest
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
 
 from tests.authority import WAIT
 from tests.signing.builders import ISSUER, NOW, PROJECT, ring
+from tokenauthority.client.backoff import Backoff
 from tokenauthority.client.connection import Connection
 from tokenauthority.signing.jwks import JsonWebKeySet
 from tokenauthority.v1 import key_pb2, token_pb2
@@ -58,6 +61,20 @@ def revocation(resume_token: str = "", *, token_id: str = "", subject: str = "",
     return Message(resume_token=resume_token, revocation=told)
 
 
+class Asked(Backoff):
+    """Pauses for no time, and tells of each pause the how manieth in a row it is, and what was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses: queue.Queue[tuple[int, float | None]] = queue.Queue()
+
+    def pause(self, asked: float | None = None) -> float:
+        """See `Backoff`."""
+        super().pause(asked)
+        self.pauses.put((self._attempts, asked))
+        return 0.0
+
+
 @attrs.define(eq=False)
 class Stream:
     """One WatchRevocations: what was asked, and what is still to be told."""
@@ -85,6 +102,7 @@ class ScriptedAuthority:
             json=JsonWebKeySet.of(ring()).body.decode(), max_age=Duration(seconds=300), issuer=ISSUER
         )
         self.failure: grpc.StatusCode | None = None
+        self.asks_for: int | None = None
         self.fetches: queue.Queue[None] = queue.Queue()
         self.opened: queue.Queue[Stream] = queue.Queue()
         self.streams: list[Stream] = []
@@ -99,7 +117,7 @@ class ScriptedAuthority:
         """GetJsonWebKeySet."""
         self.fetches.put(None)
         if self.failure is not None:
-            context.abort(self.failure, "scripted")
+            self._abort(context, self.failure)
         return self.keys
 
     def watch(self, request: token_pb2.WatchRevocationsRequest, context: grpc.ServicerContext) -> Iterator[Message]:
@@ -112,7 +130,15 @@ class ScriptedAuthority:
         while isinstance(told := stream.told.get(timeout=WAIT), Message):
             yield told
         if told is not None:
-            context.abort(told, "scripted")
+            self._abort(context, told)
+
+    def _abort(self, context: grpc.ServicerContext, code: grpc.StatusCode) -> NoReturn:
+        # With how many seconds to stay away, where it asks for that.
+        if self.asks_for is not None:
+            status = Status(code=code.value[0], message="scripted")
+            status.details.add().Pack(RetryInfo(retry_delay=Duration(seconds=self.asks_for)))
+            context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+        context.abort(code, "scripted")
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from tests.faults import FaultyStore
 from tests.signing.builders import NOW, PROJECT, make_claims, mint
 from tests.verifier.conftest import FAST, Bench, StartVerifier, becomes, soon
 from tests.verifier.scripted import (
+    Asked,
     Hours,
     Message,
     ScriptedAuthority,
@@ -22,7 +23,9 @@ from tests.verifier.scripted import (
     revocation,
     snapshot_end,
 )
-from tokenauthority.domain.times import DAY
+from tokenauthority.domain.revocation import RETENTION
+from tokenauthority.domain.revoked import CLOCK_MARGIN
+from tokenauthority.domain.times import DAY, Seconds
 from tokenauthority.domain.token import TokenFormat
 from tokenauthority.v1 import token_pb2
 from tokenauthority.verifier import STALE, Verifier
@@ -106,7 +109,7 @@ def test_what_happens_before_it_has_caught_up_keeps_nobody_young(scripted: Scrip
         scripted.greeting = []
         scripted.next_stream().end(grpc.StatusCode.UNAVAILABLE)
         stream = scripted.next_stream()
-        stream.tell(revocation("1.2", token_id="a1b2c3"))
+        stream.tell(heartbeat(), revocation("1.2", token_id="a1b2c3"))
         becomes(verifier, TOKEN, "REVOKED")
         before = verifier.age()
         stream.tell(snapshot_end("1.2"))
@@ -220,20 +223,23 @@ def test_a_place_that_the_authority_does_not_know_is_given_up(scripted: Scripted
 
 
 def test_a_full_verifier_forgets_what_is_over_before_it_gives_up(scripted: ScriptedAuthority) -> None:
-    """What is over needs no place, so that it goes on as soon as there is one."""
-    old = NOW - 32 * DAY
-    scripted.greeting = [revocation(token_id="x", issued_before=old), snapshot_end(second=old)]
-    hours = Hours()
+    """What has been over since the last look for it needs no place, so that it goes on as soon as there is one."""
+    hours, began = Hours(), NOW - 5000
+    last = began - RETENTION - CLOCK_MARGIN + 300
+    scripted.greeting = [revocation(token_id="x", issued_before=last), snapshot_end(second=began)]
     with following(scripted, max_revocations=1, monotonic=hours, max_staleness=None) as verifier:
         stream = scripted.next_stream()
-        hours.passed = 40 * DAY
-        stream.tell(heartbeat(second=old + 5), heartbeat(second=NOW))
-        scripted.greeting = [revocation("1.2", token_id="a1b2c3"), snapshot_end("1.2")]
-        stream.tell(revocation("1.2", token_id="a1b2c3"))
+        hours.passed = 700
+        stream.tell(heartbeat("1.2", second=began + 1), heartbeat("1.3", second=began + 600))
+        soon(lambda: "1.3" == verifier._following._history.resume_token, verifier)
+        kept = verifier.status().revocations
+        scripted.greeting = [snapshot_end("1.3", second=began + 600)]
+        stream.tell(revocation("1.4", token_id="a1b2c3"))
+        scripted.next_stream().tell(revocation("1.4", token_id="a1b2c3"))
         becomes(verifier, TOKEN, "REVOKED")
         soon(lambda: not verifier.status().last_error, verifier)
 
-    assert 1 == verifier.status().revocations
+    assert (1, 1) == (kept, verifier.status().revocations)
 
 
 def test_a_lost_store_makes_it_old(start_authority: StartAuthority, start_verifier: StartVerifier) -> None:
@@ -299,6 +305,34 @@ def test_decisions_use_the_old_index_until_the_new_one_is_complete(scripted: Scr
     assert ("REVOKED", "9.9") == (finished, last)
 
 
+def test_it_stays_away_for_as_long_as_the_authority_asks(scripted: ScriptedAuthority) -> None:
+    """One that is full is not made fuller by those it has sent away; where it asks for nothing, as ever."""
+    with following(scripted) as verifier:
+        verifier._following._backoff = asked = Asked()
+        scripted.asks_for = 7
+        scripted.next_stream().end(grpc.StatusCode.RESOURCE_EXHAUSTED)
+        first = asked.pauses.get(timeout=WAIT)
+        scripted.asks_for = None
+        scripted.next_stream().end(grpc.StatusCode.UNAVAILABLE)
+        second = asked.pauses.get(timeout=WAIT)
+
+    assert [7, None] == [first[1], second[1]]
+
+
+def test_pauses_grow_until_the_next_sign_of_life(scripted: ScriptedAuthority) -> None:
+    """Not only until all is told: an authority that breaks off right after that would be asked all the time."""
+    with following(scripted) as verifier:
+        verifier._following._backoff = asked = Asked()
+        for _ in range(2):
+            scripted.next_stream().end(grpc.StatusCode.UNAVAILABLE)
+        stream = scripted.next_stream()
+        stream.tell(heartbeat())
+        stream.end(grpc.StatusCode.UNAVAILABLE)
+        in_a_row = [asked.pauses.get(timeout=WAIT)[0] for _ in range(3)]
+
+    assert [1, 2, 1] == in_a_row
+
+
 UNKNOWN: dict[str, Message] = {
     "event": Message(resume_token="1.2"),
     "target": Message(resume_token="1.2", revocation=token_pb2.Revocation(project_id=PROJECT)),
@@ -331,20 +365,64 @@ def test_more_than_it_may_keep_makes_it_old(scripted: ScriptedAuthority) -> None
 
 
 def test_what_is_over_by_both_clocks_is_forgotten(scripted: ScriptedAuthority) -> None:
-    """One clock that is set far ahead costs nothing."""
-    old = NOW - 32 * DAY
+    """One clock that is set far ahead costs nothing, whichever it is."""
+    hours, here, early = Hours(), [NOW], NOW - 5 * DAY
     scripted.greeting = [
-        revocation(token_id="x", issued_before=old),
+        revocation(token_id="x", issued_before=NOW - 32 * DAY),
         revocation(subject="alice"),
-        snapshot_end(second=NOW - 5 * DAY),
+        snapshot_end(second=early),
     ]
-    with following(scripted) as verifier:
+    kept = []
+    with following(scripted, clock=lambda: here[-1] * 1000, monotonic=hours, max_staleness=None) as verifier:
         stream = scripted.next_stream()
-        stream.tell(heartbeat(second=NOW - 5 * DAY), revocation("1.2", token_id="y"))
-        soon(lambda: 2 < verifier.status().revocations, verifier)
-        stream.tell(heartbeat(second=NOW + 90 * DAY))
-        soon(lambda: 2 == verifier.status().revocations, verifier)
+        hours.passed = 5 * DAY
+        for mine, second in ((NOW, early), (early, NOW), (NOW, NOW)):
+            here.append(Seconds(mine))
+            place = f"1.{len(here)}"
+            stream.tell(heartbeat(place, second=second))
+            soon(lambda place=place: place == verifier._following._history.resume_token, verifier)  # type: ignore[misc]  # mypy knows no default here
+            kept.append(len(verifier._following._history.index or ()))
+        soon(lambda: 1 == verifier.status().revocations, verifier)
         of_alice = mint(TokenFormat.SESSION_JWT, make_claims(TokenFormat.SESSION_JWT, subject="alice")).token
-        kept = verifier.verify(of_alice).reason
+        still = verifier.verify(of_alice).reason
 
-    assert "REVOKED" == kept
+    assert [2, 2] == kept[:2]
+    assert "REVOKED" == still
+
+
+def test_a_clock_that_runs_a_little_ahead_was_not_set(scripted: ScriptedAuthority) -> None:
+    """A stream is open for hours, and no two clocks agree for as long: what it tells is still taken."""
+    hours = Hours()
+    with following(scripted, monotonic=hours) as verifier:
+        stream = scripted.next_stream()
+        hours.passed = 10_000
+        stream.tell(heartbeat(second=NOW + 10_005))
+        soon(lambda: 0 == verifier.age(), verifier)
+        streams = len(scripted.streams)
+
+    assert 1 == streams
+
+
+def test_a_sign_of_life_from_ahead_makes_nothing_younger_than_it_is(scripted: ScriptedAuthority) -> None:
+    """What was heard at a moment can say nothing of a later one, also where the authority's clock is in front."""
+    hours = Hours()
+    with following(scripted, monotonic=hours) as verifier:
+        stream = scripted.next_stream()
+        hours.passed = 10
+        stream.tell(heartbeat(second=NOW + 11))
+        soon(lambda: 0 == verifier.age(), verifier)
+        hours.passed = 20
+        age = verifier.age()
+
+    assert 10 == age
+
+
+def test_a_look_that_began_before_the_stream_makes_nothing_older(scripted: ScriptedAuthority) -> None:
+    """The first sign of life may be of that one; it says less than is known already, and no clock was set."""
+    hours = Hours()
+    with following(scripted, monotonic=hours) as verifier:
+        scripted.next_stream().tell(heartbeat(second=NOW - 30), revocation("1.2", token_id="a1b2c3"))
+        becomes(verifier, TOKEN, "REVOKED")
+        age, streams = verifier.age(), len(scripted.streams)
+
+    assert (0, 1) == (age, streams)

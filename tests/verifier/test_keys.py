@@ -12,13 +12,15 @@ from google.protobuf.duration_pb2 import Duration
 from tests.authority import WAIT, StartAuthority, eventually
 from tests.signing.builders import ISSUER, NOW, PROJECT, make_claims, mint, ring, signing_key
 from tests.verifier.conftest import StartVerifier, becomes, soon
-from tests.verifier.scripted import Hours, ScriptedAuthority, following, heartbeat
+from tests.verifier.scripted import Asked, Hours, ScriptedAuthority, following, heartbeat
 from tokenauthority.client import Authority, FailedPrecondition, translated_errors
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.token import TokenFormat
 from tokenauthority.signing import session_jwt
-from tokenauthority.v1 import key_pb2
+from tokenauthority.v1 import key_pb2, key_pb2_grpc
 from tokenauthority.verifier import STALE, keys
+from tokenauthority.verifier.knowledge import Knowledge
+from tokenauthority.verifier.settings import LONGEST_PAUSE
 
 
 TOKEN = mint(TokenFormat.SESSION_JWT).token
@@ -129,6 +131,18 @@ def test_the_keys_are_fetched_before_their_age_and_kept_beyond_it(scripted: Scri
     assert "GetJsonWebKeySet: PERMISSION_DENIED: scripted" == error
 
 
+def test_the_keys_are_not_asked_for_before_the_authority_wants_it(scripted: ScriptedAuthority) -> None:
+    """Where it says when to come back, that is when."""
+    hours = Hours()
+    with following(scripted, monotonic=hours, max_staleness=None) as verifier:
+        verifier._keys._backoff = asked = Asked()
+        scripted.failure, scripted.asks_for = grpc.StatusCode.RESOURCE_EXHAUSTED, 7
+        hours.passed = 299
+        pause = asked.pauses.get(timeout=WAIT)
+
+    assert (1, 7) == pause
+
+
 def test_another_issuers_token_is_not_good(scripted: ScriptedAuthority) -> None:
     """Though the key is known and the signature holds, `iss` counts to the letter."""
     foreign = session_jwt.encode(make_claims(TokenFormat.SESSION_JWT, issuer=f"{ISSUER}/"), ring().active).token
@@ -159,3 +173,51 @@ def test_an_answer_that_cannot_be_used_changes_nothing(
 
         assert verifier.verify(TOKEN).active
         assert PROJECT == verifier.verify(TOKEN).claims.project_id  # type: ignore[union-attr]  # the token is good
+
+
+class LateStub:
+    """Asks the authority, and is so many seconds about it."""
+
+    def __init__(self, channel: grpc.Channel, hours: Hours) -> None:
+        self._stub = key_pb2_grpc.KeyServiceStub(channel)
+        self._hours = hours
+        self.seconds = 0
+
+    def GetJsonWebKeySet(self, request: key_pb2.GetJsonWebKeySetRequest) -> key_pb2.GetJsonWebKeySetResponse:
+        """See the contract."""
+        self._hours.passed += self.seconds
+        return self._stub.GetJsonWebKeySet(request)
+
+
+def test_keys_are_as_old_as_the_question(scripted: ScriptedAuthority) -> None:
+    """An answer that was long on its way is replaced the sooner, and not when it is too old already."""
+    hours = Hours()
+    with grpc.insecure_channel(scripted.address) as channel:
+        stub = LateStub(channel, hours)
+        stub.seconds = 200
+        pause = keys.Keys(stub, Knowledge(hours), issuer="", monotonic=hours).upkeep()  # type: ignore[arg-type]  # the one call that it makes
+
+    assert 300 * 0.75 - 200 <= pause <= 300 * 0.95 - 200
+
+
+def test_a_fetch_that_works_makes_the_next_pause_short_again(scripted: ScriptedAuthority) -> None:
+    """The next failure has nothing to do with those before."""
+    hours = Hours()
+    with grpc.insecure_channel(scripted.address) as channel:
+        kept = keys.Keys(LateStub(channel, hours), Knowledge(hours), issuer="", monotonic=hours)  # type: ignore[arg-type]  # likewise
+        kept._backoff = asked = Asked()
+        for failure in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAVAILABLE, None, grpc.StatusCode.UNAVAILABLE):
+            scripted.failure = failure
+            kept.upkeep()
+            hours.passed += 300
+        in_a_row = [asked.pauses.get_nowait()[0] for _ in range(3)]
+
+    assert [1, 2, 1] == in_a_row
+
+
+def test_no_pause_is_longer_than_what_a_verifier_may_miss(scripted: ScriptedAuthority) -> None:
+    """Of the keys and of what was taken back: clients that need not know so soon wait for longer."""
+    with following(scripted) as verifier:
+        backoffs = verifier._keys._backoff, verifier._following._backoff
+
+    assert LONGEST_PAUSE >= max(backoff.pause() for backoff in backoffs for _ in range(100))

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import attrs
+import grpc
 import pytest
 
 from tests.authority import EVERYTHING, WAIT, RunningAuthority, StartAuthority, eventually, make_caller
@@ -23,8 +24,10 @@ from tokenauthority.callers.api_keys import new_api_key
 from tokenauthority.client import Authority, PermissionDenied, Unauthenticated, Unavailable
 from tokenauthority.client.connection import Connection
 from tokenauthority.domain.caller import Action, Grant
+from tokenauthority.domain.revoked import RevokedIndex
 from tokenauthority.domain.token import TokenFormat
 from tokenauthority.verifier import STALE, NotSyncedError, Verifier
+from tokenauthority.verifier.knowledge import KeySet, Knowledge
 
 
 TOKEN = mint(TokenFormat.SESSION_JWT).token
@@ -281,6 +284,60 @@ def test_a_verifier_that_was_started_before_a_fork_calls_nothing_good(
     assert again.active
 
 
+def test_a_verifier_that_was_made_before_a_fork_can_be_started_after_it(
+    scripted: ScriptedAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a server that forks its workers: it has had no threads before."""
+    connection = Connection(address=scripted.address, api_key="tak_scripted", plaintext=True)
+    with monkeypatch.context() as before:
+        before.setattr(os, "getpid", lambda: -1)
+        verifier = Verifier(connection, project_ids=[PROJECT], clock=lambda: NOW * 1000, sync_timeout=WAIT)
+    with verifier:
+        verdict = verifier.verify(TOKEN)
+
+    assert verdict.active
+
+
+def test_a_start_ends_when_it_is_closed_meanwhile(scripted: ScriptedAuthority) -> None:
+    """It does not wait for what nobody reads any more."""
+    scripted.greeting = []
+    connection = Connection(address=scripted.address, api_key="tak_scripted", plaintext=True)
+    verifier = Verifier(connection, project_ids=[PROJECT], sync_timeout=2 * WAIT)
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(verifier.start)
+        scripted.next_stream()
+        # Nothing else will wake it.
+        soon(lambda: bool(verifier.status().keys), verifier)
+        verifier.close()
+        with pytest.raises(NotSyncedError, match="the verifier could not begin: it was closed"):
+            starting.result(WAIT)
+
+
+def test_what_was_closed_has_not_begun_though_all_is_there() -> None:
+    """Else whoever started it would go on with what knows nothing more."""
+    knowledge = Knowledge(lambda: 0.0)
+    knowledge.take_keys(KeySet(fetched=0.0, max_age=300))
+    knowledge.confirm(RevokedIndex(b"k" * 16), 0.0)
+    knowledge.wait_until_synced(WAIT, 60)
+    knowledge.close()
+
+    with pytest.raises(NotSyncedError, match="it was closed"):
+        knowledge.wait_until_synced(WAIT, 60)
+
+
+def test_what_is_too_old_has_not_begun() -> None:
+    """A start that returned with it would be followed by nothing but STALE."""
+    hours = Hours()
+    knowledge = Knowledge(hours)
+    knowledge.confirm(RevokedIndex(b"k" * 16), hours())
+    hours.passed = 40
+    knowledge.take_keys(KeySet(fetched=hours(), max_age=300))
+
+    with pytest.raises(NotSyncedError, match="no answer within 0 seconds"):
+        knowledge.wait_until_synced(0, 30)
+    knowledge.wait_until_synced(0, 40)
+
+
 async def test_a_start_that_is_given_up_leaves_nothing_behind(scripted: ScriptedAuthority) -> None:
     """Neither a thread nor a stream: nobody could close what was never entered."""
     scripted.greeting = []
@@ -313,12 +370,29 @@ def test_a_staleness_below_the_heartbeat_is_told(scripted: ScriptedAuthority, lo
         stream.tell(heartbeat("1.8", second=NOW + 14))
         eventually(lambda: "1.8" == verifier._following._history.resume_token, repr(verifier))
         outage = log.text.count("seconds apart")
-        stream.tell(*(heartbeat(second=NOW + second) for second in (19, 24, 29)))
-        stream.tell(heartbeat("1.9", second=NOW + 34))
+        stream.tell(*(heartbeat(second=NOW + second) for second in (19, 24, 29, 30, 35, 40)))
+        stream.tell(heartbeat("1.9", second=NOW + 45))
         eventually(lambda: "1.9" == verifier._following._history.resume_token, repr(verifier))
 
     assert (0, 1) == (outage, log.text.count("seconds apart"))
     assert "5 seconds apart: with a max_staleness of 2 good tokens are STALE" in log.text
+
+
+def test_long_pauses_of_two_streams_are_no_two_in_a_row(
+    scripted: ScriptedAuthority, log: pytest.LogCaptureFixture
+) -> None:
+    """What broke the first one off is an outage, and no word is said of how often heartbeats come."""
+    hours = Hours()
+    with following(scripted, monotonic=hours, max_staleness=2) as verifier:
+        stream = scripted.next_stream()
+        hours.passed = 100
+        stream.tell(*(heartbeat(second=NOW + second) for second in (1, 2, 12)))
+        stream.end(grpc.StatusCode.UNAVAILABLE)
+        scripted.next_stream().tell(heartbeat("1.8", second=NOW + 1))
+        eventually(lambda: "1.8" == verifier._following._history.resume_token, repr(verifier))
+        soon(lambda: not verifier.status().last_error, verifier)
+
+    assert "seconds apart" not in log.text
 
 
 def test_a_start_that_took_too_long_waits_for_a_sign_of_life(scripted: ScriptedAuthority) -> None:
