@@ -257,3 +257,41 @@ async def test_a_project_whose_keys_do_not_open_is_unavailable_and_named() -> No
     assert theirs.key_id in line["problem"]
     # Strangers can see this one.
     assert ("1 cannot be opened, the log says which", "") == (problem, catalog.problem)
+
+
+async def test_what_keeps_projects_from_being_used_is_over_once_they_can_be() -> None:
+    """A store that was put back holds them as they were, and one sealed anew is no change of the project."""
+    ours, theirs = Sealer(MasterKey.generate()), Sealer(MasterKey.generate())
+    store = MemoryStore()
+    world = await make_world(store, theirs)
+    catalog, good = Catalog(store, Vault(ours)), Vault(theirs)
+    problems = []
+    for end in (catalog.clear, lambda: setattr(catalog, "_vault", good)):
+        with pytest.raises(UnavailableError):
+            await catalog.tenant(world.project_id)
+        problems.append(catalog.problem)
+        end()
+        problems.append(catalog.problem)
+    tenant = await catalog.tenant(world.project_id)
+
+    assert tenant is not None
+    assert ["1 cannot be opened, the log says which", ""] == problems[:2]
+    assert ("1 cannot be opened, the log says which", "") == (problems[3], catalog.problem)
+
+
+@pytest.mark.parametrize("kind", [ChangeKind.REVOCATION, ChangeKind.KEY])
+async def test_a_change_of_what_it_does_not_keep_overtakes_no_read(kind: ChangeKind) -> None:
+    """A thousand tokens taken back in a second must not send each call for a project to the store."""
+    store = SlowStore()
+    world = await make_world(store)
+    world.catalog.forget(ChangeKind.PROJECT, world.project_id, world.project_id)
+    store.held = True
+    reading = asyncio.create_task(world.catalog.tenant(world.project_id))
+    await asyncio.wait_for(store.reading.wait(), WAIT)
+    world.catalog.forget(kind, world.project_id, "x")
+    store.go_on.set()
+    await reading
+    reads = store.reads
+    await world.catalog.tenant(world.project_id)
+
+    assert reads == store.reads

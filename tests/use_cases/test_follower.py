@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 
 from collections.abc import Sequence
+from typing import Final
+from unittest import mock
 
 import attrs
 import pytest
@@ -84,6 +86,28 @@ class LateStore(MemoryStore):
         page = await super().list_revoked(after=after, limit=limit, now=now)
         if not page:
             await self.revoke(make_revocation("rev_late", target="late"))
+        return page
+
+
+class SlowStore(MemoryStore):
+    """A store in which each look takes some seconds of *passed*."""
+
+    SECONDS: Final = 7
+
+    def __init__(self, passed: list[int]) -> None:
+        super().__init__()
+        self._passed = passed
+
+    async def changes_after(self, cursor: Cursor, limit: int) -> Sequence[Change]:
+        """See `Store`."""
+        page = await super().changes_after(cursor, limit)
+        self._passed.append(self._passed[-1] + self.SECONDS)
+        return page
+
+    async def list_revoked(self, *, after: str, limit: int, now: Millis) -> Sequence[RevokedTarget]:
+        """See `Store`."""
+        page = await super().list_revoked(after=after, limit=limit, now=now)
+        self._passed.append(self._passed[-1] + self.SECONDS)
         return page
 
 
@@ -334,17 +358,21 @@ async def test_verdicts_end_when_the_store_has_been_away_for_too_long(monkeypatc
 
 
 async def test_what_cannot_be_opened_is_the_problem_that_is_shown() -> None:
-    """Not the store, which is well."""
+    """Not the store, while that is well."""
     ours, theirs = MasterKey.generate(), MasterKey.generate()
-    store = MemoryStore()
+    store = ChangingStore()
     server, other = make_server(store, Sealer(ours)), make_server(store, Sealer(theirs, ours))
     await server.follower.start()
     await other.follower.start()
     foreign = await other.keys.prepare(None, NOW)
     with capture_logs() as logs:
         await server.follower.catch_up()
+    sealed = server.follower.problem
+    store.down = True
+    await server.follower.catch_up()
 
-    assert "a signing key cannot be opened, the log says which; what is at hand is served" == server.follower.problem
+    assert "a signing key cannot be opened, the log says which; what is at hand is served" == sealed
+    assert "cannot be read; what is at hand is served" == server.follower.problem
     assert ["follower.failed"] == [line["event"] for line in logs]
     assert foreign.key_id in {key.key_id for key in await store.list_keys()}
 
@@ -359,3 +387,73 @@ async def test_a_sign_of_life_comes_with_each_look_where_looks_are_as_rare() -> 
         counts.append(server.feed.beats)
 
     assert [1, 2, 3] == counts
+
+
+async def test_what_is_known_is_as_old_as_the_look_that_found_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here and for those who watch: what happens while a look goes on may have escaped it."""
+    passed = [0]
+    monkeypatch.setattr(follower_module, "monotonic", lambda: 1000.0 + passed[-1])
+    store = SlowStore(passed)
+    server = make_server(
+        store, Sealer(MasterKey.generate()), heartbeat=0, clock=lambda: Millis(NOW + passed[-1] * 1000)
+    )
+    await server.follower.start()
+    at_first = server.follower.age()
+    began = passed[-1]
+    await server.follower.catch_up()
+
+    assert 0 < at_first == began
+    assert 0 < server.follower.age() == passed[-1] - began
+    assert NOW + began * 1000 == server.feed.beat_time
+
+
+async def test_signs_of_life_are_as_rare_as_they_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often it looks: each goes to everyone who watches."""
+    seconds = [0.0]
+    monkeypatch.setattr(follower_module, "monotonic", lambda: seconds[-1])
+    server = make_server(MemoryStore(), Sealer(MasterKey.generate()), interval=1, heartbeat=10)
+    await server.follower.start()
+    for second in range(1, 31):
+        seconds.append(float(second))
+        await server.follower.catch_up()
+
+    assert 3 == server.feed.beats
+
+
+async def test_a_key_that_was_revoked_elsewhere_is_not_forgotten_because_the_ring_could_not_be_read() -> None:
+    """The change was read and is not told again, so that the ring is read with the next look."""
+    store, sealer = MemoryStore(), Sealer(MasterKey.generate())
+    ours, theirs = make_server(store, sealer), make_server(store, sealer)
+    for server in (ours, theirs):
+        await server.follower.start()
+    revoked = await theirs.keys.revoke(theirs.keys.ring.active.key_id, NOW)
+    with mock.patch.object(store, "list_keys", side_effect=UnavailableError.store()):
+        await ours.follower.catch_up()
+    behind = ours.follower.fresh
+    await ours.follower.catch_up()
+
+    assert (False, True) == (behind, ours.follower.fresh)
+    assert ours.keys.ring.is_revoked(revoked.key_id)
+
+
+async def test_a_session_that_ends_is_looked_for_at_once() -> None:
+    """Those who watch are told then, and not with the next look."""
+    world = await make_world()
+    world.server.follower._look.clear()
+    await world.server.sessions.end(world.session.session_id, EVERYTHING, NOW)
+
+    assert world.server.follower._look.is_set()
+
+
+async def test_what_it_fails_of_is_logged_once_each_time_that_it_begins() -> None:
+    """It looks every second; but a failure that comes back is a new one."""
+    store = MemoryStore()
+    server = make_server(store, Sealer(MasterKey.generate()))
+    await server.follower.start()
+    broken = mock.patch.object(store, "changes_after", side_effect=ZeroDivisionError("x"))
+    with capture_logs() as logs:
+        for state in (broken, broken, contextlib.nullcontext(), broken):
+            with state:
+                await server.follower.catch_up()
+
+    assert ["follower.failed"] * 2 == [line["event"] for line in logs]

@@ -9,6 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from unittest import mock
 
+import attrs
 import pytest
 
 from hypothesis import given, settings
@@ -86,6 +87,17 @@ class HeldStore(MemoryStore):
 def make_keys(store: MemoryStore, vault: Vault | None = None) -> Keys:
     """The keys of one server."""
     return Keys(store, vault or Vault(Sealer(MasterKey.generate())), Algorithm.ES256, ROTATION)
+
+
+def make_foreign() -> StoredKey:
+    """A PREPARED key that another master key has sealed."""
+    return StoredKey(
+        key_id="x" * 43,
+        algorithm=Algorithm.ES256,
+        state=KeyState.PREPARED,
+        create_time=NOW,
+        sealed=Vault(Sealer(MasterKey.generate())).seal_signing_key(SigningKey.generate(Algorithm.ES256)),
+    )
 
 
 def states(ring: Sequence[StoredKey]) -> list[str]:
@@ -315,14 +327,7 @@ async def test_a_key_that_was_kept_is_not_destroyed_because_another_cannot_be_op
     store, vault = MemoryStore(), Vault(Sealer(MasterKey.generate()))
     keys = make_keys(store, vault)
     await keys.load(NOW)
-    foreign = StoredKey(
-        key_id="x" * 43,
-        algorithm=Algorithm.ES256,
-        state=KeyState.PREPARED,
-        create_time=NOW,
-        sealed=Vault(Sealer(MasterKey.generate())).seal_signing_key(SigningKey.generate(Algorithm.ES256)),
-    )
-    await store.update_keys(lambda ring: [*ring, foreign])
+    await store.update_keys(lambda ring: [*ring, make_foreign()])
     with mock.patch.object(vault, "destroy_signing_key") as destroy:
         made = await keys.prepare(None, NOW)
 
@@ -427,6 +432,76 @@ async def test_a_key_that_does_not_open_keeps_no_other_from_going() -> None:
     assert signing not in {jwk["kid"] for jwk in one.key_set.keys}
     assert "the key that signs cannot be opened" == one.problem(NOW)
     assert foreign.key_id in {key.key_id for key in await store.list_keys()}
+
+
+async def test_a_key_that_does_not_open_is_not_destroyed_where_it_lives() -> None:
+    """It is another server's, which signs with it: only what has left the ring may go."""
+    store, vault = MemoryStore(), Vault(Sealer(MasterKey.generate()))
+    keys = make_keys(store, vault)
+    await keys.load(NOW)
+    foreign = attrs.evolve(make_foreign(), location="pkcs11:object=theirs")
+    await store.update_keys(lambda ring: [*ring, foreign])
+    with pytest.raises(SealBrokenError):
+        await keys.refresh()
+    with mock.patch.object(vault, "destroy_signing_key") as destroy:
+        await keys.prepare(None, NOW)
+
+    destroy.assert_not_called()
+    assert foreign in await store.list_keys()
+
+
+async def test_a_key_that_cannot_be_read_keeps_no_other_from_going() -> None:
+    """Its seal is good and what it holds is no such key, as another version may have written it."""
+    store, sealer = MemoryStore(), Sealer(MasterKey.generate())
+    keys = make_keys(store, Vault(sealer))
+    await keys.load(NOW)
+    signing, odd = keys.ring.active.key_id, SigningKey.generate(Algorithm.ES256)
+    # The private half, where that of a key that lives elsewhere is the public one.
+    sealed = Vault(sealer).seal_signing_key(odd)
+    unreadable = StoredKey(
+        key_id=odd.key_id,
+        algorithm=Algorithm.ES256,
+        state=KeyState.PREPARED,
+        # The newest takes the place of the one that signs.
+        create_time=Millis(NOW + 1),
+        sealed=sealed,
+        location="pkcs11:object=x",
+    )
+    await store.update_keys(lambda ring: [*ring, unreadable])
+    await keys.revoke(signing, NOW)
+
+    assert odd.key_id in {key.key_id for key in await keys.stored()}
+    assert keys.ring.is_revoked(signing)
+    assert signing not in {jwk["kid"] for jwk in keys.key_set.keys}
+
+
+async def test_a_change_is_done_though_a_key_does_not_open_and_the_log_says_so() -> None:
+    """Whoever asked for it has it; that another key is missing here is for the operator."""
+    store = MemoryStore()
+    keys = make_keys(store)
+    await keys.load(NOW)
+    await store.update_keys(lambda ring: [*ring, make_foreign()])
+    with capture_logs() as logs:
+        made = await keys.prepare(None, NOW)
+
+    assert keys.ring.verifying(made.key_id) is not None
+    assert ["keys.not_opened"] == [line["event"] for line in logs]
+    assert "x" * 43 in logs[0]["problem"]
+
+
+async def test_a_key_that_does_not_open_does_not_put_off_what_is_due() -> None:
+    """Though it is still in the ring, the next one signs in time, and the follower says what is wrong."""
+    store = MemoryStore()
+    keys = make_keys(store)
+    await keys.load(NOW)
+    signing, later = keys.ring.active.key_id, Millis(NOW + PERIOD)
+    # Made so late that it cannot be the next one.
+    foreign = attrs.evolve(make_foreign(), create_time=later)
+    await store.update_keys(lambda ring: [*ring, foreign])
+    await keys.maintain(later)
+
+    assert signing != keys.signing(later).key_id
+    assert foreign in await store.list_keys()
 
 
 async def test_a_key_that_nobody_waits_for_any_more_is_kept_all_the_same() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from unittest import mock
 
 import attrs
@@ -14,9 +15,10 @@ import pytest
 from tests.authority import EVERYTHING, WAIT
 from tests.softhsm import SoftHsm
 from tests.use_cases.world import ISSUER, NOW, ROTATION, World, make_world
+from tokenauthority.authority import remote as remote_module
 from tokenauthority.authority.generate import Generate
 from tokenauthority.authority.keys import Keys
-from tokenauthority.authority.remote import RemoteSigning, in_thread, prove
+from tokenauthority.authority.remote import OneAtATime, RemoteSigning, in_thread, prove
 from tokenauthority.authority.vault import NewKey, Vault
 from tokenauthority.domain.errors import Reason, UnavailableError
 from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
@@ -417,3 +419,48 @@ async def test_one_key_is_made_at_a_time() -> None:
 
     assert waiting
     assert [True, True] == alone
+
+
+async def test_whoever_waits_for_a_place_that_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its turn does not come, and it waits for no longer than for the key itself."""
+    monkeypatch.setattr(remote_module, "MAKING", 0.05)
+    go_on, places = threading.Event(), OneAtATime()
+    first = asyncio.ensure_future(places.run(lambda: go_on.wait(WAIT), lambda _: None))
+    await asyncio.sleep(0)
+    try:
+        with pytest.raises(KeyProviderError, match="still making the one before"):
+            await places.run(lambda: True, lambda _: None)
+    finally:
+        go_on.set()
+
+    assert await first
+    assert await places.run(lambda: True, lambda _: None)
+
+
+def _at_once(work: Callable[[], int], _ended: Callable[[], None]) -> Future[int]:
+    """As `_started`, where the thread is done before anybody can look."""
+    future: Future[int] = Future()
+    future.set_result(work())
+    return future
+
+
+async def test_what_comes_with_the_end_of_the_patience_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread has seen somebody wait for it, and will not give it back."""
+    monkeypatch.setattr(remote_module, "_started", _at_once)
+    late: list[int] = []
+
+    assert 7 == await in_thread(lambda: 7, 0, late=late.append)
+    assert [] == late
+
+
+async def test_what_comes_as_its_caller_leaves_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread has seen somebody wait for it, and nobody has it."""
+    monkeypatch.setattr(remote_module, "_started", _at_once)
+    late: list[int] = []
+    waiting = asyncio.ensure_future(in_thread(lambda: 7, WAIT, late=late.append))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+    assert [7] == late

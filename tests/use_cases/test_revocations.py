@@ -6,9 +6,12 @@ import asyncio
 
 from collections.abc import Sequence
 
+import pytest
+
 from tests.authority import WAIT
 from tests.storage.builders import make_project, make_revocation
 from tests.use_cases.world import NOW
+from tokenauthority.authority import revocations as authority_revocations
 from tokenauthority.authority.revocations import Revocations
 from tokenauthority.domain.revocation import RETENTION, RevokedTarget, TargetKind
 from tokenauthority.domain.revoked import CLOCK_MARGIN
@@ -82,3 +85,18 @@ async def test_forgets_a_day_after_nothing_can_be_covered() -> None:
     ]
 
     assert [(0, 0, 1), (0, 0, 1), (1, 1, 0)] == went
+
+
+async def test_others_have_their_turn_while_it_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a million, to forget takes its time, for which the server must not stand still."""
+    monkeypatch.setattr(authority_revocations, "_PRUNED_AT_ONCE", 2)
+    revocations = Revocations(MemoryStore(), 10_000)
+    revocations.apply([make_revocation(f"rev_{n}", target=str(n), issued_before=Seconds(0)) for n in range(6)])
+    forgetting = asyncio.ensure_future(revocations.prune(NOW))
+    left = []
+    while not forgetting.done():
+        await asyncio.sleep(0)
+        left.append(len(revocations.index))
+
+    assert [4, 2, 0] == list(dict.fromkeys(left))
+    assert 6 == await forgetting

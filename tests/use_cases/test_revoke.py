@@ -151,13 +151,16 @@ async def test_a_single_token_of_a_clock_that_is_days_ahead_never_becomes_good(w
     """OK means that it is taken back, also once its second has come; what must be kept for years is refused."""
     day = 86_400_000
     ahead = await minted(world, TokenFormat.OPENTOK_JWT, now=Millis(NOW + 2 * day))
-    years = await minted(world, TokenFormat.OPENTOK_JWT, now=Millis(NOW + 31 * day))
+    month = await minted(world, TokenFormat.OPENTOK_JWT, now=Millis(NOW + 30 * day))
+    years = await minted(world, TokenFormat.OPENTOK_JWT, now=Millis(NOW + 30 * day + 1000))
     await revoke(world, token=ahead.token)
+    await revoke(world, token=month.token)
     with pytest.raises(InvalidRequestError, match="more than 30 days in the future"):
         await revoke(world, token=years.token)
 
     assert InactiveReason.REVOKED is await reason_of(world, ahead, Millis(NOW + 2 * day))
     assert InactiveReason.REVOKED is await reason_of(world, ahead, Millis(NOW + 3 * day - 1000))
+    assert InactiveReason.REVOKED is await reason_of(world, month, Millis(NOW + 30 * day))
 
 
 async def test_another_server_knows_once_it_has_followed(world: World) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import warnings
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Final
@@ -412,6 +414,108 @@ async def test_a_watcher_of_some_projects_reads_theirs_alone() -> None:
 
     assert ["a", "2_e", "MARKER"] == told(messages)
     assert [projects, projects] == place.store.listed
+
+
+async def test_the_end_of_what_is_in_force_has_the_moment_at_which_it_was_begun_to_be_read() -> None:
+    """What happens meanwhile may have escaped it, however long it took."""
+    place = await make_place()
+    await place.revoke("a")
+    server = make_server(
+        place.store, Sealer(MasterKey.generate()), clock=lambda: Millis(NOW + 1000 * len(place.store.listed))
+    )
+    server.feed.begin(await place.store.last_change())
+    began = NOW + 1000 * len(place.store.listed)
+    messages = await take(server.watch.follow(ALL, ""), 2)
+
+    assert ["a", "MARKER"] == told(messages)
+    assert began == messages[-1].time
+    assert began < NOW + 1000 * len(place.store.listed)
+
+
+async def test_one_beat_is_one_sign_of_life() -> None:
+    """What happens after it has none of its own."""
+    place = await make_place(heartbeat=10 * WAIT)
+    stream = place.follow()
+    await take(stream, 1)
+    waiting = asyncio.ensure_future(take(stream, 1))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    place.server.feed.beat(NOW)
+    messages = await waiting
+    for name in ("a", "b"):
+        await place.revoke(name)
+        await place.server.follower.catch_up()
+        messages += await take(stream, 1)
+
+    assert ["HEARTBEAT", "a", "b"] == told(messages)
+
+
+async def test_a_sign_of_life_is_a_place_behind_all_that_has_changed() -> None:
+    """Also behind what nobody watches, as projects: else a quiet reader would resume ever further back."""
+    place = await make_place()
+    stream = place.follow()
+    await take(stream, 1)
+    waiting = asyncio.ensure_future(take(stream, 1))
+    await asyncio.sleep(0)
+    await place.server.projects.update(HOME, {"display_name": "x"})
+    await place.server.follower.catch_up()
+    place.server.feed.beat(NOW)
+    [beat] = await waiting
+
+    last = await place.store.last_change()
+    assert f"{last.sequence}.{last.mark}" == beat.resume_token
+
+
+class BusyStore(TurningStore):
+    """A store that tells how many of its pages were read at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reading, self.most = 0, 0
+
+    async def list_revocations(
+        self, *, project_ids: Collection[str] | None = None, after: str, limit: int, now: Millis
+    ) -> Sequence[Revocation]:
+        """See `Store`."""
+        self.reading += 1
+        self.most = max(self.most, self.reading)
+        page = await super().list_revocations(project_ids=project_ids, after=after, limit=limit, now=now)
+        self.reading -= 1
+        return page
+
+
+async def test_however_many_begin_to_watch_a_few_pages_are_read_at_once() -> None:
+    """All who come back together must not keep the store from those who make and verify tokens."""
+    store = BusyStore()
+    server = make_server(store, Sealer(MasterKey.generate()))
+    await server.follower.start()
+    store.most = 0
+    messages = await asyncio.gather(*(take(server.watch.follow(ALL, ""), 1) for _ in range(20)))
+
+    assert [["MARKER"]] * 20 == [told(each) for each in messages]
+    assert watch._READING == store.most
+
+
+async def test_who_leaves_before_its_turn_leaves_nothing_behind() -> None:
+    """Neither a place in the queue nor a read that was never begun, of which Python would warn."""
+    place = await make_place()
+    reading = place.server.watch._reading
+    for _ in range(watch._READING):
+        await reading.acquire()
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        waiting = asyncio.ensure_future(take(place.follow(), 1))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        gc.collect()
+    for _ in range(watch._READING):
+        reading.release()
+
+    assert [] == [str(warning.message) for warning in warned]
+    assert ["MARKER"] == told(await take(place.follow(), 1))
 
 
 async def test_a_server_that_has_not_read_the_store_tells_nothing() -> None:
