@@ -124,7 +124,8 @@ def test_every_key_that_may_be_known_can_go(run: Run, session_id: str) -> None:
 def test_a_key_id_may_begin_with_a_dash(run: Run, command: tuple[str, ...]) -> None:
     """As one in 64 does: it is no option, wherever it stands."""
     key_id = "-" + "h" * 42
-    outcomes = [run("keys", *command, key_id), run("keys", command[0], key_id, *command[1:])]
+    orders = ((*command, key_id), (command[0], key_id, *command[1:]), (*command, "--", key_id))
+    outcomes = [run("keys", *order) for order in orders]
 
-    assert [1, 1] == [outcome.exit_code for outcome in outcomes]
+    assert [1, 1, 1] == [outcome.exit_code for outcome in outcomes]
     assert all(f"signing key {key_id} does not exist" in outcome.err for outcome in outcomes)

@@ -208,6 +208,16 @@ def test_is_whole_between_the_steps_of_pruning() -> None:
     assert all(index.holds(revocation) for revocation in (*made[::2], made[9], _of_token("new", young)))
 
 
+def test_what_went_between_the_steps_of_pruning_goes_once() -> None:
+    """Two that forget at the same time do not get into each other's way."""
+    index = RevokedIndex(KEY)
+    index.add_all([_of_token(str(number), Seconds(oldest_kept(NOW) - 1)) for number in range(3)])
+    steps = index.prune_in_steps(NOW, 1)
+    first, meanwhile = next(steps), index.prune(NOW)
+
+    assert (1, 2, [0, 0]) == (first, meanwhile, list(steps))
+
+
 def _of_token(target: str, issued_before: Seconds) -> Revocation:
     return Revocation(
         revocation_id="rev_1",

@@ -55,6 +55,7 @@ def test_takes_what_is_at_the_limit(values: dict[str, Any]) -> None:
         ({"data": "x" * 1001}, "data"),
         ({"data": EMOJI * 1001}, "data"),
         ({"subject": "x" * 256}, "subject"),
+        ({"subject": "x\0"}, "subject"),
         ({"ttl": 0}, "ttl"),
         ({"ttl": -1}, "ttl"),
         ({"ttl": MAX_TTL + 1}, "ttl"),

@@ -137,6 +137,19 @@ def test_streams_of_one_stranger_are_bounded(running_authority: RunningAuthority
     assert (grpc.StatusCode.RESOURCE_EXHAUSTED, "OK") == (refused.code(), served.code)
 
 
+def test_nothing_is_kept_of_a_stranger_that_has_left(running_authority: RunningAuthority, connect: Connect) -> None:
+    """However often strangers come, the server does not grow."""
+    wire, admission = connect(running_authority), running_authority.app.admission
+    watch: grpc.UnaryStreamMultiCallable[bytes, bytes] = wire.channel.unary_stream(WATCH)
+    stream = watch(b"")
+    next(stream)
+    during = len(admission._of_strangers)
+    stream.cancel()
+    eventually(lambda: not admission._streams, "the stream does not end")
+
+    assert (1, 0) == (during, len(admission._of_strangers))
+
+
 def test_a_call_without_a_message_waits_for_nothing(running_authority: RunningAuthority, wire: Wire) -> None:
     """A stranger who only sends headers is refused by them, and holds nothing."""
     with silent_call(wire) as call:

@@ -7,7 +7,7 @@ import json
 from collections.abc import MutableMapping
 from typing import Any
 
-from tests.authority import StartAuthority
+from tests.authority import StartAuthority, eventually
 from tests.faults import FaultyStore
 from tests.wire import LIST_PROJECTS, V1, Connect, Wire, records
 from tokenauthority.domain.errors import UnavailableError
@@ -86,6 +86,23 @@ def test_says_that_the_store_is_away(start_authority: StartAuthority, connect: C
         outcome.detail_names,
     )
     assert CANARY not in str(outcome.trailers)
+
+
+def test_what_is_unavailable_is_logged_with_its_reason_but_not_a_stop(
+    start_authority: StartAuthority, connect: Connect, log: list[MutableMapping[str, Any]]
+) -> None:
+    """A server that was told to stop has nothing wrong with it."""
+    store = FaultyStore()
+    authority = start_authority(store=store)
+    wire = connect(authority)
+    store.failure = UnavailableError.store()
+    store.failure.__cause__ = OSError(111, CANARY)
+    wire.call(LIST_PROJECTS)
+    authority.loop.call_soon_threadsafe(authority.app.admission.drain)
+    eventually(lambda: "DRAINING" == wire.call(LIST_PROJECTS).reason, "the server does not drain")
+
+    told = {(event["method"], event["reason"], event["cause"]) for event in log if "rpc.unavailable" == event["event"]}
+    assert {(LIST_PROJECTS, "STORE_UNAVAILABLE", "ConnectionRefusedError")} == told
 
 
 def test_names_every_bad_field_at_once(wire: Wire) -> None:
