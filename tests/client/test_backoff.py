@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import grpc
 import pytest
 
@@ -54,6 +56,16 @@ def test_watchers_do_not_come_back_in_one_moment() -> None:
 
     assert len(pauses) > 90
     assert min(pauses) < 0.125 < max(pauses) <= 0.25
+
+
+def test_a_programs_own_draws_stay_as_they_were() -> None:
+    """Nor do forks of one process draw the same: the pause is not of the generator that a program may seed."""
+    random.seed(1)
+    expected = random.random()
+    random.seed(1)
+    Backoff().pause()
+
+    assert expected == random.random()
 
 
 def test_watchers_that_are_sent_away_together_do_not_come_back_together() -> None:

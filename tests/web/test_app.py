@@ -136,6 +136,14 @@ def test_is_alive_and_ready(running_authority: RunningAuthority) -> None:
     assert (200, {"ready": True, "problems": {}, "details": {}}) == (ready.status_code, ready.json())
 
 
+def test_a_project_that_does_not_open_is_a_detail(running_authority: RunningAuthority) -> None:
+    """The server is ready for all others, and somebody should look at it."""
+    running_authority.app.readiness._core.catalog._unopened["47000000"] = "sealed by another"
+    ready = get(running_authority, "/readyz")
+
+    assert (200, {"projects": "1 cannot be opened, the log says which"}) == (ready.status_code, ready.json()["details"])
+
+
 def test_is_not_ready_while_it_drains(running_authority: RunningAuthority) -> None:
     """A balancer takes it out; the probe that would restart it stays green."""
     running_authority.app.readiness.drain()
