@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 
@@ -135,6 +136,23 @@ def test_streams_of_one_stranger_are_bounded(running_authority: RunningAuthority
         stream.cancel()
 
     assert (grpc.StatusCode.RESOURCE_EXHAUSTED, "OK") == (refused.code(), served.code)
+
+
+def test_a_stranger_has_nothing_to_show_again(running_authority: RunningAuthority, connect: Connect) -> None:
+    """Its stream stays open though who may call has changed: a balancer that watches health is no caller."""
+    wire, admission = connect(running_authority), running_authority.app.admission
+    watch: grpc.UnaryStreamMultiCallable[bytes, bytes] = wire.channel.unary_stream(WATCH)
+    stream = watch(b"")
+    next(stream)
+
+    async def renew() -> list[int]:
+        admission.renew_streams()
+        return [each.cancelling() for each in admission._streams]
+
+    cancelled = asyncio.run_coroutine_threadsafe(renew(), running_authority.loop).result(WAIT)
+    stream.cancel()
+
+    assert [0] == cancelled
 
 
 def test_nothing_is_kept_of_a_stranger_that_has_left(running_authority: RunningAuthority, connect: Connect) -> None:
