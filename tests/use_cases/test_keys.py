@@ -469,7 +469,13 @@ async def test_a_key_that_cannot_be_read_keeps_no_other_from_going() -> None:
     )
     await store.update_keys(lambda ring: [*ring, unreadable])
     await keys.revoke(signing, NOW)
+    # It signs now, for whoever can read it, and what is due is done all the same.
+    later = Millis(NOW + 1 + PERIOD)
+    for time in (NOW, later):
+        await keys.maintain(Millis(time))
 
+    assert odd.key_id != keys.ring.active.key_id
+    assert "" == keys.problem(later)
     assert odd.key_id in {key.key_id for key in await keys.stored()}
     assert keys.ring.is_revoked(signing)
     assert signing not in {jwk["kid"] for jwk in keys.key_set.keys}

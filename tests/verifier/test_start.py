@@ -366,7 +366,7 @@ def test_a_staleness_below_the_heartbeat_is_told(scripted: ScriptedAuthority, lo
         stream = scripted.next_stream()
         hours.passed = 100
         # One long pause alone may be an outage.
-        stream.tell(*(heartbeat(second=NOW + second) for second in (1, 2, 12, 13)))
+        stream.tell(*(heartbeat(second=NOW + second) for second in (1, 12, 13)))
         stream.tell(heartbeat("1.8", second=NOW + 14))
         eventually(lambda: "1.8" == verifier._following._history.resume_token, repr(verifier))
         outage = log.text.count("seconds apart")

@@ -281,7 +281,7 @@ class Keys:
                 opened[key.key_id] = (
                     self._vault.open_signing_key(key) if known is None else attrs.evolve(known, stored=key)
                 )
-            except (SealBrokenError, ValueError) as error:
+            except SealBrokenError as error:
                 # One that is revoked is missed by nobody.
                 failure = failure if key.state is KeyState.REVOKED else failure or error
         if failure is not None and not opened:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -15,9 +16,12 @@ from tokenauthority.signing.keyring import RingKey
 from tokenauthority.signing.keys import ProjectKeys, ProjectSecret, SigningKey, VonageKey
 from tokenauthority.signing.private_keys import load_public_der, to_public_der
 from tokenauthority.signing.providers import AbsentSigner, KeyProviderError
+from tokenauthority.signing.sealing import SealBrokenError, SealProblem
 
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tokenauthority.domain.key import Algorithm
     from tokenauthority.domain.project import Project
     from tokenauthority.domain.sealed import SealedBlob
@@ -85,9 +89,9 @@ class Vault:
         vonage = None
         for credential in project.credentials:
             if credential.kind is CredentialKind.VONAGE_KEY and project.vonage_application_id:
-                vonage = VonageKey.from_der(
-                    credential.credential_id, project.vonage_application_id, self._open(credential)
-                )
+                der = self._open(credential)
+                with _read(_PROJECT_CREDENTIAL, credential.credential_id):
+                    vonage = VonageKey.from_der(credential.credential_id, project.vonage_application_id, der)
         return ProjectKeys(project.project_id, live, vonage)
 
     def make_signing_key(self, algorithm: Algorithm) -> NewKey:
@@ -127,13 +131,14 @@ class Vault:
             SealBrokenError: the master key is another one, or the data was changed.
         """
         der = self._sealer.open(stored.sealed, purpose=_SIGNING_KEY, object_id=stored.key_id)
-        if not stored.location:
-            return RingKey(stored, SigningKey.from_der(stored.algorithm, der))
-        public_key, provider = load_public_der(der), self._provider_of(stored)
-        if provider is not None:
-            return RingKey(stored, provider.open(stored, public_key))
-        absent = AbsentSigner(_no_provider(stored))
-        return RingKey(stored, SigningKey.located(stored.algorithm, public_key, lambda *_: absent))
+        with _read(_SIGNING_KEY, stored.key_id):
+            if not stored.location:
+                return RingKey(stored, SigningKey.from_der(stored.algorithm, der))
+            public_key, provider = load_public_der(der), self._provider_of(stored)
+            if provider is not None:
+                return RingKey(stored, provider.open(stored, public_key))
+            absent = AbsentSigner(_no_provider(stored))
+            return RingKey(stored, SigningKey.located(stored.algorithm, public_key, lambda *_: absent))
 
     def _provider_of(self, stored: StoredKey) -> KeyProvider | None:
         provider = self._provider
@@ -162,6 +167,15 @@ class Vault:
 
     def _open(self, credential: Credential) -> bytes:
         return self._sealer.open(credential.sealed, purpose=_PROJECT_CREDENTIAL, object_id=credential.credential_id)
+
+
+@contextmanager
+def _read(purpose: str, object_id: str) -> Iterator[None]:
+    """What the seal kept is no such key, as another version may have written it: it does not open either."""
+    try:
+        yield
+    except ValueError as error:
+        raise SealBrokenError(purpose, object_id, SealProblem.DAMAGED, str(error)) from error
 
 
 def _no_provider(stored: StoredKey) -> str:

@@ -157,7 +157,8 @@ class Following:
         moment = self._asked + (told - self._opened) / 1000
         if moment > self._heard + _APART + (self._heard - self._asked) * _DRIFT:
             raise HistoryError("the authority's clock was set forward")
-        self._compare((told - self._told) / 1000)
+        # No heartbeat is before the first.
+        self._compare((told - max(self._told, self._opened)) / 1000)
         self._told = max(told, self._opened)
         return min(self._heard, moment)
 
