@@ -168,7 +168,7 @@ class FileAuditLog:
             # Whatever goes wrong here, nobody may wait forever, and the next turn tries to recover.
             try:
                 await self._turn()
-            except Exception as error:  # noqa: BLE001 - it is logged, and fails the appends that wait: were it let out, they would wait for ever
+            except Exception as error:  # noqa: BLE001 - _fail logs it and raises it to every call that waits; let out, it would end this task, and they would wait for ever
                 self._fail(error)
 
     async def _turn(self) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import queue
 import threading
 
 from collections.abc import Callable
-from functools import partial
 from typing import TypeVar
+
+from tokenauthority.threads import promised
 
 
 T = TypeVar("T")
@@ -28,25 +28,9 @@ class Worker:
 
     def run(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """What *work* answers or raises, once it has run on the thread."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-
-        def settle(outcome: Callable[[], None]) -> None:
-            if not future.done():
-                outcome()
-
-        def job() -> None:
-            outcome: Callable[[], None]
-            try:
-                outcome = partial(future.set_result, work())
-            except BaseException as error:  # noqa: BLE001 - nothing is swallowed: whoever awaits the future is raised it
-                outcome = partial(future.set_exception, error)
-            # The loop may be gone where it did not wait for a disk that hung.
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(settle, outcome)
-
+        future, job = promised(work)
         self._jobs.put(job)
-        return future
+        return asyncio.wrap_future(future)
 
     def stop(self) -> None:
         """End the thread after what it was given. Does not wait."""

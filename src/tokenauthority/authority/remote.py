@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import threading
 
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
@@ -15,10 +14,12 @@ from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.domain.token import TokenRejectedError
 from tokenauthority.signing.jose import parse_raw
 from tokenauthority.signing.providers import KeyProviderError
+from tokenauthority.threads import promised
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
 
     from tokenauthority.signing.keys import SigningKey
 
@@ -157,16 +158,11 @@ def _started(work: Callable[[], T], ended: Callable[[], None]) -> Future[T]:
     Raises:
         KeyProviderError: there can be no more threads.
     """
-    future: Future[T] = Future()
-    # It runs from now on, also when nobody waits for it any more.
-    future.set_running_or_notify_cancel()
+    future, job = promised(work)
     loop = asyncio.get_running_loop()
 
     def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - nothing is swallowed: whoever awaits the future is raised it
-            future.set_exception(error)
+        job()
         with contextlib.suppress(RuntimeError):
             # The loop may be closed by now.
             loop.call_soon_threadsafe(ended)
