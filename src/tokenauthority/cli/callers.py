@@ -34,7 +34,8 @@ _file_argument: Final = click.argument(
     "file", required=False, type=click.Path(path_type=Path, dir_okay=False), metavar="[FILE]"
 )
 
-_BACK_END: Final = ("sessions.create", "sessions.read", "tokens.generate", "tokens.verify")
+_GENERATE: Final = "tokens.generate"
+_BACK_END: Final = ("sessions.create", "sessions.read", _GENERATE, "tokens.verify")
 _ADMIN: Final = (
     "projects.create",
     "projects.read",
@@ -165,7 +166,7 @@ def new_key(
     else:
         projects, actions = projects or (current().project or "PROJECT_ID",), actions or _BACK_END
         # Roles are for those who make tokens.
-        roles = roles or (_ROLES if _BACK_END[2] in actions else ())
+        roles = roles or (_ROLES if _GENERATE in actions else ())
     entry = _entry(name, digest(key), projects, actions, roles)
     if key_file is not None:
         _keep(key_file, key)

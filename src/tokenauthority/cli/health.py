@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ssl
 
+from contextlib import suppress
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 import grpc
@@ -26,6 +28,10 @@ from tokenauthority.config import OFF
 
 if TYPE_CHECKING:
     from tokenauthority.config import Settings
+
+
+_LOOPBACK: Final = {IPv4Address(0): "127.0.0.1", IPv6Address(0): "[::1]"}
+"""Where this machine finds what listens on all of its addresses."""
 
 
 @click.command(cls=Command)
@@ -106,7 +112,10 @@ def _local(settings: Settings) -> Connection:
 def _reachable(address: str) -> tuple[str, str]:
     """Host and port where this machine finds what listens on *address*."""
     host, _, port = address.rpartition(":")
-    return {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host), port  # noqa: S104 - compared, not bound
+    # A name is none of them.
+    with suppress(ValueError):
+        host = _LOOPBACK.get(ip_address(host.strip("[]")), host)
+    return host, port
 
 
 def _name_in(certificate: bytes) -> str:

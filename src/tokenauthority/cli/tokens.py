@@ -166,8 +166,8 @@ def inspect(token: str) -> None:
         click.echo("The signature is NOT checked: `tokenauthority tokens verify` checks it.", err=True)
 
 
-def _given(token: str) -> str:
-    return read_text("-", "token") if token == "-" else token  # noqa: S105 - no token: "-" stands for standard input
+def _given(argument: str) -> str:
+    return read_text("-", "token") if argument == "-" else argument
 
 
 def _show_verdict(answer: Record) -> None:

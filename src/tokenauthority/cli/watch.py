@@ -14,14 +14,9 @@ from tokenauthority.cli.options import Command, current
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import FrameType
 
     from tokenauthority.client import AuthorityError
     from tokenauthority.client.watching import MessageWatch
-
-
-class _Stopped(Exception):  # noqa: N818 - no error: somebody has asked the command to end
-    """SIGINT or SIGTERM came."""
 
 
 @click.command(cls=Command)
@@ -48,7 +43,7 @@ def watch(projects: tuple[str, ...], resume_token: str, *, heartbeats: bool) -> 
             MessageWatch(client.tokens, wanted, resume_token, printer.lost) as messages,
         ):
             printer.print_all(messages)
-    except _Stopped:
+    except KeyboardInterrupt:
         click.echo(f"to go on: {printer.place()}", err=True)
 
 
@@ -83,10 +78,12 @@ class _Printer:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    def stop(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - signal passes them by place
+    """Let SIGTERM be what SIGINT is, and let what follows it end in peace."""
+
+    def stop(*_: object) -> NoReturn:
         for each in before:
             signal.signal(each, signal.SIG_IGN)
-        raise _Stopped
+        raise KeyboardInterrupt
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from tokenauthority.client.connection import DEFAULT_TIMEOUT, Connection
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 
-class AuthorityBase:
+class AuthorityBase(ABC):
     """A client of one authority with one API key. Its `repr` does not show the key."""
 
     def __init__(
@@ -97,6 +98,6 @@ class AuthorityBase:
         """Where the authority is, without the key."""
         return f"{type(self).__name__}({self.address!r}, project_id={self.project_id!r})"
 
+    @abstractmethod
     def _open(self, connection: Connection) -> None:
         """Open the channel and its stubs."""
-        raise NotImplementedError

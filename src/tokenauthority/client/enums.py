@@ -10,19 +10,14 @@ if TYPE_CHECKING:
 
 
 Value = TypeVar("Value", bound=int)
+Value_co = TypeVar("Value_co", bound=int, covariant=True)
 
 
-class ProtoEnum(Protocol[Value]):
+class ProtoEnum(Protocol[Value_co]):
     """A generated enum."""
 
-    def keys(self) -> Sequence[str]:
-        """The names, in the order of the contract; the first is `..._UNSPECIFIED`."""
-
-    def Name(self, number: Value) -> str:  # noqa: N802 - named as the method of protobuf's enum that it describes
-        """The name of *number*."""
-
-    def Value(self, name: str) -> Value:  # noqa: N802 - named as the method of protobuf's enum that it describes
-        """The number of *name*."""
+    def items(self) -> Sequence[tuple[str, Value_co]]:
+        """Names and numbers, in the order of the contract; the first name is `..._UNSPECIFIED`."""
 
 
 def to_value(enum: ProtoEnum[Value], field: str, text: str) -> Value:
@@ -31,29 +26,27 @@ def to_value(enum: ProtoEnum[Value], field: str, text: str) -> Value:
     Raises:
         ValueError: there is no such value; the message names *field* and those that there are.
     """
-    prefix = _prefix(enum)
-    name = prefix + (text.upper() or "UNSPECIFIED")
-    if name not in enum.keys():  # noqa: SIM118 - protobuf's enum has keys() and no `in`
+    value = dict(enum.items()).get(_prefix(enum) + (text.upper() or "UNSPECIFIED"))
+    if value is None:
         raise ValueError(f"{field} must be one of {', '.join(choices(enum))}")
-    return enum.Value(name)
+    return value
 
 
 def to_text(enum: ProtoEnum[Value], value: Value) -> str:
     """The short lower-case name of *value*; empty for UNSPECIFIED, a number for one that is new."""
-    try:
-        name = enum.Name(value)
-    except ValueError:
+    name = next((name for name, number in enum.items() if number == value), None)
+    if name is None:
         return str(int(value))
     prefix = _prefix(enum)
     return "" if name == f"{prefix}UNSPECIFIED" else name.removeprefix(prefix).lower()
 
 
-def choices(enum: ProtoEnum[Value]) -> list[str]:
+def choices(enum: ProtoEnum[int]) -> list[str]:
     """The short names of all values but UNSPECIFIED."""
     prefix = _prefix(enum)
-    return [name.removeprefix(prefix).lower() for name in list(enum.keys())[1:]]
+    return [name.removeprefix(prefix).lower() for name, _ in enum.items()[1:]]
 
 
-def _prefix(enum: ProtoEnum[Value]) -> str:
+def _prefix(enum: ProtoEnum[int]) -> str:
     """The contract's lint rules make every first value `PREFIX_UNSPECIFIED`."""
-    return enum.keys()[0].removesuffix("UNSPECIFIED")
+    return enum.items()[0][0].removesuffix("UNSPECIFIED")
