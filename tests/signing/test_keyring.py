@@ -42,7 +42,7 @@ def test_a_ring_has_exactly_one_active_key_or_does_not_exist(keys: list[RingKey]
     """The active key is the one that is ACTIVE; with none or several there is no ring."""
     active = _states(keys, KeyState.ACTIVE)
     if len(active) != 1:
-        with pytest.raises(ValueError, match="exactly one active"):
+        with pytest.raises(ValueError, match="needs exactly 1 active"):
             KeyRing(keys)
         return
 

@@ -423,7 +423,7 @@ async def test_a_key_that_does_not_open_keeps_no_other_from_going() -> None:
     with pytest.raises(SealBrokenError):
         await one.refresh()
     revoked = await one.revoke(signing, NOW)
-    with pytest.raises(UnavailableError, match="cannot be opened"):
+    with pytest.raises(UnavailableError, match="cannot open the signing key"):
         one.signing(NOW)
 
     assert KeyState.REVOKED is revoked.state

@@ -37,9 +37,8 @@ MAX_SESSIONS: Final = 100_000
 MAX_PROJECTS: Final = 10_000
 """Projects and role sets kept, a few KB each."""
 
-
 _KEPT: Final = frozenset({ChangeKind.PROJECT, ChangeKind.ROLE, ChangeKind.SESSION_END})
-"""What a change of may make untrue that is kept here."""
+"""The changes that make untrue what is kept here."""
 
 
 @attrs.frozen

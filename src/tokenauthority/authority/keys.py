@@ -175,8 +175,10 @@ class Keys:
             UnavailableError: it is past its end, because the store has been away for too long, or does not open here.
         """
         ring = self.ring
-        if not ring.can_sign or (ring.sign_until is not None and now >= ring.sign_until):
-            raise UnavailableError(Reason.SIGNING_KEY_ENDED, "the signing key has ended, or cannot be opened")
+        if not ring.can_sign:
+            raise UnavailableError.sealed("the signing key")
+        if ring.sign_until is not None and now >= ring.sign_until:
+            raise UnavailableError(Reason.SIGNING_KEY_ENDED, "the signing key has ended and could not be replaced yet")
         return ring.active
 
     def problem(self, now: Millis) -> str:
@@ -255,8 +257,6 @@ class Keys:
         return kept
 
     async def _destroy(self, key: StoredKey) -> None:
-        if not key.location:
-            return
         try:
             await in_thread(partial(self._give_back, key))
         except KeyProviderError as error:
@@ -271,7 +271,7 @@ class Keys:
     def _take(self, stored: Sequence[StoredKey]) -> Exception | None:
         """Have what the store has, as far as it opens: one key that does not must not keep another one from going.
 
-        Answers what kept the first from opening. Where none opens, that is raised and the ring stays as it was.
+        Answers what kept the first from opening. Where none opens, the ring stays as it was.
         """
         opened: dict[str, RingKey] = {}
         failure: Exception | None = None
@@ -285,10 +285,10 @@ class Keys:
                 # One that is revoked is missed by nobody.
                 failure = failure if key.state is KeyState.REVOKED else failure or error
         if failure is not None and not opened:
-            raise failure
+            return failure
         if opened:
             signs = any(entry.stored.state is KeyState.ACTIVE for entry in opened.values())
-            self._ring = KeyRing(opened.values()) if signs else KeyRing.verifying_only(opened.values())
+            self._ring = KeyRing(opened.values(), may_sign=signs)
             self._key_set = JsonWebKeySet.of(self._ring)
         self._stored, self._opened = tuple(stored), opened
         return failure

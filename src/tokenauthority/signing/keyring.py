@@ -25,41 +25,29 @@ class RingKey:
 
 @attrs.frozen(init=False)
 class KeyRing:
-    """An unchanging ring with exactly one ACTIVE key. `entries` are newest first: by create time, then id."""
+    """An unchanging ring with one ACTIVE key, or none where that does not open. `entries` are newest first.
+
+    By create time, then id.
+    """
 
     entries: tuple[RingKey, ...]
     _signing: RingKey | None = attrs.field(repr=False, eq=False)
     _by_id: dict[str, RingKey] = attrs.field(repr=False, eq=False)
 
-    def __init__(self, keys: Iterable[RingKey]) -> None:
-        """Order *keys* into a ring.
+    def __init__(self, keys: Iterable[RingKey], *, may_sign: bool = True) -> None:
+        """A ring of *keys*; it cannot sign (not *may_sign*) where its ACTIVE key is none of them, which does not open.
 
         Raises:
-            ValueError: not exactly one of them is ACTIVE, or two have one id.
+            ValueError: not exactly one of them is ACTIVE (with *may_sign*) or one is (without), or two have one id.
         """
-        entries = tuple(keys)
-        active = [entry for entry in entries if entry.stored.state is KeyState.ACTIVE]
-        if len(active) != 1:
-            raise ValueError(f"a ring needs exactly one active signing key, not {len(active)}")
-        self._order(entries, active[0])
-
-    @classmethod
-    def verifying_only(cls, keys: Iterable[RingKey]) -> KeyRing:
-        """A ring that cannot sign, because its ACTIVE key is none of *keys*: that could not be opened.
-
-        Raises:
-            ValueError: two have one id.
-        """
-        ring = cls.__new__(cls)
-        ring._order(tuple(keys), None)  # noqa: SLF001 - of this class
-        return ring
-
-    def _order(self, keys: tuple[RingKey, ...], signing: RingKey | None) -> None:
         entries = tuple(sorted(keys, key=lambda e: (e.stored.create_time, e.stored.key_id), reverse=True))
         by_id = {entry.stored.key_id: entry for entry in entries}
         if len(by_id) != len(entries):
             raise ValueError("two signing keys have one id")
-        self.__attrs_init__(entries, signing, by_id)
+        active = [entry for entry in entries if entry.stored.state is KeyState.ACTIVE]
+        if len(active) != int(may_sign):
+            raise ValueError(f"a ring needs exactly {int(may_sign)} active signing keys, not {len(active)}")
+        self.__attrs_init__(entries, active[0] if active else None, by_id)
 
     @property
     def can_sign(self) -> bool:
@@ -68,7 +56,7 @@ class KeyRing:
 
     @property
     def active(self) -> SigningKey:
-        """The key that signs. LookupError where there is none: see `verifying_only`."""
+        """The key that signs. LookupError where none can."""
         if self._signing is None:
             raise LookupError("no key of the ring can sign")
         return self._signing.key
