@@ -20,6 +20,7 @@ from tokenauthority.domain.times import DAY, Millis, Seconds, whole_seconds
 
 NOW: Final = Millis(1_800_000_000_999)
 SECOND: Final = whole_seconds(NOW)
+SECOND_TEXT: Final = "2027-01-15T08:00:00Z"
 SESSION: Final = Session(session_id="2_x", project_id="1", spec=SessionSpec(), create_time=NOW)
 
 
@@ -62,8 +63,8 @@ def test_no_text_holds_what_postgresql_cannot_keep() -> None:
 @pytest.mark.parametrize(
     ("moment", "problem"),
     [
-        (SECOND + 1, f"must not lie in the future; the authority's clock says {SECOND}"),
-        (2**62, f"must not lie in the future; the authority's clock says {SECOND}"),
+        (SECOND + 1, f"must not lie in the future; the authority's clock says {SECOND_TEXT}"),
+        (2**62, f"must not lie in the future; the authority's clock says {SECOND_TEXT}"),
         (SECOND, None),
         (SECOND - RETENTION, None),
         (SECOND - RETENTION - 1, "must lie within the last 30 days: older tokens are out of force anyway"),

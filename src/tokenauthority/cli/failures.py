@@ -30,6 +30,7 @@ _ON_THE_WAY: Final = (
     ("onnection refused", "connection refused: is the authority running there?"),
     ("CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted; name its CA with --ca-file"),
     ("Hostname Verification Check failed", "its certificate is for another name than this address"),
+    ("http1.x server", "that is a port for HTTP; gRPC has one of its own"),
     ("WRONG_VERSION_NUMBER", "it does not speak TLS; a development server needs --plaintext"),
 )
 """What gRPC's message holds, and what it means to who runs the command."""
@@ -144,7 +145,7 @@ def _on_the_way(error: AuthorityError, asked: Asked) -> str:
             return f"{where}{tried}: {meaning}"
     hint = ""
     if asked.plaintext and any(sign in message for sign in _BROKEN_OFF):
-        hint = "; if it speaks TLS, leave out --plaintext; HTTP has a port of its own"
+        hint = "; if it speaks TLS, leave out --plaintext"
     return f"{where}: {message}{hint}"
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from tokenauthority.domain.errors import Violation
 from tokenauthority.domain.ids import NUL
-from tokenauthority.domain.times import MAX_LEEWAY, MAX_TTL, Millis, Seconds, in_millis, whole_seconds
+from tokenauthority.domain.times import MAX_LEEWAY, MAX_TTL, Millis, Seconds, as_text, in_millis, whole_seconds
 
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def moment_violations(issued_before: Seconds, now: Millis) -> list[Violation]:
     """What is wrong with the moment that a caller names."""
     second = whole_seconds(now)
     if issued_before > second:
-        return [Violation("issued_before", f"must not lie in the future; the authority's clock says {second}")]
+        return [Violation("issued_before", f"must not lie in the future; the authority's clock says {as_text(second)}")]
     if issued_before < second - RETENTION:
         return [Violation("issued_before", "must lie within the last 30 days: older tokens are out of force anyway")]
     return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Final, NewType
 
 
@@ -30,3 +31,8 @@ def whole_seconds(moment: Millis) -> Seconds:
 def in_millis(moment: Seconds) -> Millis:
     """The first millisecond of the second *moment*."""
     return Millis(moment * 1000)
+
+
+def as_text(moment: Seconds) -> str:
+    """*moment* for a person, as RFC 3339: 2026-11-24T15:08:27Z."""
+    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%dT%H:%M:%SZ}"

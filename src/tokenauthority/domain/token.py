@@ -17,7 +17,7 @@ import msgspec
 from tokenauthority.domain.errors import Violation
 from tokenauthority.domain.ids import MAX_SESSION_ID, NUL, is_role_name
 from tokenauthority.domain.role import DEFAULT_ROLE, ROLE_NAME_RULE
-from tokenauthority.domain.times import MAX_TTL, Millis, Seconds, whole_seconds
+from tokenauthority.domain.times import MAX_TTL, Millis, Seconds, as_text, whole_seconds
 
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def _lifetime_violations(request: TokenRequest, now: Seconds) -> list[Violation]
     if request.expire_time is not None:
         lifetime = request.expire_time - now
         if lifetime <= 0:
-            return [Violation("expire_time", f"must lie in the future; the authority's clock says {now}")]
+            return [Violation("expire_time", f"must lie in the future; the authority's clock says {as_text(now)}")]
         if lifetime > MAX_TTL:
             return [Violation("expire_time", f"must lie within 30 days ({MAX_TTL}s) of now")]
     return []
