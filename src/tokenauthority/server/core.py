@@ -38,7 +38,6 @@ class Core:
 
     catalog: Catalog
     keys: Keys
-    feed: Feed
     revocations: Revocations
     follower: Follower
     projects: Projects
@@ -90,7 +89,6 @@ def build_core(
     return Core(
         catalog=catalog,
         keys=keys,
-        feed=feed,
         revocations=revocations,
         follower=follower,
         projects=Projects(store, catalog, vault),

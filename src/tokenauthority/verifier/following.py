@@ -157,7 +157,7 @@ class Following:
         moment = self._asked + (told - self._opened) / 1000
         if moment > self._heard + _APART + (self._heard - self._asked) * _DRIFT:
             raise HistoryError("the authority's clock was set forward")
-        # No heartbeat is before the first.
+        # The first heartbeat of a stream has none before it, and says nothing of how often they come.
         self._compare((told - max(self._told, self._opened)) / 1000)
         self._told = max(told, self._opened)
         return min(self._heard, moment)
