@@ -1,9 +1,9 @@
-"""Work that a thread of one's own runs: its outcome, whatever it is, reaches whoever awaits it."""
+"""Work on a thread of one's own: its outcome, whatever it is, reaches whoever awaits it."""
 
 from __future__ import annotations
 
-from concurrent.futures import Future
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 
 if TYPE_CHECKING:
@@ -11,21 +11,30 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
 
 
-def promised(work: Callable[[], T]) -> tuple[Future[T], Callable[[], None]]:
-    """The future of *work*, and what runs it, to be called once, on any thread.
+class Promise(Protocol[T_contra]):
+    """A future, of asyncio or of concurrent.futures."""
 
-    It is run also when nobody waits for it any more: the future cannot be cancelled. For threads that must not keep the
-    process from ending, which those of an executor do.
+    def set_result(self, result: T_contra, /) -> None:
+        """Give it an answer."""
+
+    def set_exception(self, exception: BaseException, /) -> None:
+        """Have it raise."""
+
+
+def attempted(work: Callable[[], T]) -> Callable[[Promise[T]], None]:
+    """Run *work* now; what gives its answer, or what it raised, to a future.
+
+    For threads that must not keep the process from ending, as those of an executor do.
     """
-    future: Future[T] = Future()
-    future.set_running_or_notify_cancel()
+    try:
+        answer = work()
+    except BaseException as error:  # noqa: BLE001 - it goes to whoever awaits the future, as from any executor; let out, it would end in a thread that nobody looks at
+        return partial(_fail, error)
+    return lambda promise: promise.set_result(answer)
 
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - it goes to whoever awaits the future, as from any executor; here it would end in a thread that nobody looks at
-            future.set_exception(error)
 
-    return future, run
+def _fail(error: BaseException, promise: Promise[T]) -> None:
+    promise.set_exception(error)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 
 from collections.abc import Callable
 from typing import TypeVar
 
-from tokenauthority.threads import promised
+from tokenauthority.threads import attempted
 
 
 T = TypeVar("T")
@@ -28,9 +29,21 @@ class Worker:
 
     def run(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """What *work* answers or raises, once it has run on the thread."""
-        future, job = promised(work)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+
+        def settle(outcome: Callable[[asyncio.Future[T]], None]) -> None:
+            if not future.done():
+                outcome(future)
+
+        def job() -> None:
+            outcome = attempted(work)
+            # The loop may be gone where it did not wait for a disk that hung.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(settle, outcome)
+
         self._jobs.put(job)
-        return asyncio.wrap_future(future)
+        return future
 
     def stop(self) -> None:
         """End the thread after what it was given. Does not wait."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
@@ -14,12 +15,11 @@ from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.domain.token import TokenRejectedError
 from tokenauthority.signing.jose import parse_raw
 from tokenauthority.signing.providers import KeyProviderError
-from tokenauthority.threads import promised
+from tokenauthority.threads import attempted
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from concurrent.futures import Future
 
     from tokenauthority.signing.keys import SigningKey
 
@@ -158,11 +158,13 @@ def _started(work: Callable[[], T], ended: Callable[[], None]) -> Future[T]:
     Raises:
         KeyProviderError: there can be no more threads.
     """
-    future, job = promised(work)
+    future: Future[T] = Future()
+    # It runs from now on, also when nobody waits for it any more.
+    future.set_running_or_notify_cancel()
     loop = asyncio.get_running_loop()
 
     def run() -> None:
-        job()
+        attempted(work)(future)
         with contextlib.suppress(RuntimeError):
             # The loop may be closed by now.
             loop.call_soon_threadsafe(ended)
