@@ -17,8 +17,8 @@ import uvloop
 
 from google.protobuf.empty_pb2 import Empty
 
-from tokenauthority.callers.book import CallerBook, CurrentCallers
 from tokenauthority.callers.forwarded import ForwardedAuthenticator
+from tokenauthority.callers.registry import CallerRegistry, CurrentCallers
 from tokenauthority.config import load
 from tokenauthority.server.listeners import Listener
 from tokenauthority.server.wiring import _options as channel_options
@@ -34,7 +34,7 @@ async def _call(_request: Empty, _context: object) -> Empty:
 
 async def _serve() -> None:
     settings = load(dev=True)
-    nobody = ForwardedAuthenticator(CurrentCallers(CallerBook([])))
+    nobody = ForwardedAuthenticator(CurrentCallers(CallerRegistry([])))
     listener = Listener(name="empty", address="127.0.0.1:0", authenticator=nobody, credentials=None)
     server = grpc.aio.server(
         options=channel_options(settings, listener),

@@ -39,7 +39,7 @@ from tokenauthority.domain.token import InactiveReason
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tests.use_cases.world import World
+    from tests.authority.world import World
 
 
 _SLOWEST: Final = 5

@@ -14,7 +14,7 @@ import grpc
 from benchmarks import cpu, servers, stores
 from benchmarks.calls import GENERATE, VERIFY, wanted
 from benchmarks.measure import Comparison, Subject
-from tokenauthority.authority.catalog import MAX_SESSIONS
+from tokenauthority.authority.tenant_cache import MAX_SESSIONS
 from tokenauthority.domain.token import MAX_BATCH
 from tokenauthority.v1 import token_pb2, token_pb2_grpc
 

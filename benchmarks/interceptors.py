@@ -26,21 +26,21 @@ from tokenauthority.audit.disk import Disk
 from tokenauthority.audit.log import FileAuditLog
 from tokenauthority.callers.api_keys import digest, new_api_key
 from tokenauthority.callers.bearer import BearerAuthenticator
-from tokenauthority.callers.book import CallerBook, CurrentCallers, Entry
 from tokenauthority.callers.identity import ApiKeyIdentity
 from tokenauthority.callers.jwt import JwtVerifier
 from tokenauthority.callers.key_caches import KeyCaches
+from tokenauthority.callers.registry import CallerEntry, CallerRegistry, CurrentCallers
 from tokenauthority.domain.caller import Action, Caller, CallerKind, Grant, Rate
 from tokenauthority.interceptors.admission import AdmissionInterceptor
 from tokenauthority.interceptors.audit import AuditInterceptor
+from tokenauthority.interceptors.audit_sampler import AuditSampler
+from tokenauthority.interceptors.auth_failures import AuthFailureLimiter
 from tokenauthority.interceptors.authentication import AuthenticationInterceptor
 from tokenauthority.interceptors.authorization import PUBLIC, AuthorizationInterceptor
+from tokenauthority.interceptors.caller_limits import CallerLimits
 from tokenauthority.interceptors.chain import Chain
 from tokenauthority.interceptors.errors import ErrorsInterceptor
-from tokenauthority.interceptors.failures import FailedAuthentications
-from tokenauthority.interceptors.limits import CallerLimits
 from tokenauthority.interceptors.metrics import MetricsInterceptor
-from tokenauthority.interceptors.refusals import Refusals
 from tokenauthority.interceptors.request import RequestInterceptor
 from tokenauthority.server.wiring import system_clock
 
@@ -142,10 +142,10 @@ def _interceptors(key: str, log: FileAuditLog) -> dict[str, Interceptor]:
     registry = CollectorRegistry()
     grant = Grant(projects=frozenset({"*"}), actions=frozenset(Action), rate=_ENOUGH, daily_quota=1_000_000_000_000)
     caller = Caller(name="bench", kind=CallerKind.API_KEY, identity="sha256:bench", grant=grant)
-    callers = CurrentCallers(CallerBook([Entry(caller, ApiKeyIdentity(digest(key)))]))
+    callers = CurrentCallers(CallerRegistry([CallerEntry(caller, ApiKeyIdentity(digest(key)))]))
     bearer = BearerAuthenticator(callers, JwtVerifier(KeyCaches(callers, refresh=60, max_stale=60)), system_clock)
-    failures = FailedAuthentications(registry, system_clock, each=_ENOUGH, suspects=_ENOUGH)
-    refusals = Refusals(log, registry, system_clock, each=_ENOUGH, together=_ENOUGH)
+    failures = AuthFailureLimiter(registry, system_clock, each=_ENOUGH, suspects=_ENOUGH)
+    refusals = AuditSampler(log, registry, system_clock, each=_ENOUGH, together=_ENOUGH)
     return {
         "request": RequestInterceptor(system_clock, 30.0),
         "metrics": MetricsInterceptor(registry, {GENERATE}),

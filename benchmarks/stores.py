@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import sqlalchemy as sa
 
-from tokenauthority.authority.vault import Vault
+from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.config import load
 from tokenauthority.domain.ids import (
     REVOCATION_RANDOM_BYTES,
@@ -56,7 +56,7 @@ class Contents:
 def fill(directory: Path, *, projects: int, sessions: int, revocations: int = 0) -> Contents:
     """Make the store that `tokenauthority serve --dev` will find in *directory*; *revocations* are of other tokens."""
     settings = load(dev=True).model_copy(update={"data_dir": directory / ".tokenauthority"})
-    vault = Vault(Sealer(dev.master_key(settings)))
+    vault = CredentialSealer(Sealer(dev.master_key(settings)))
     migrate(settings.database_url)
     now, secret = system_clock(), secrets.token_hex(20)
     project_ids = [str(_FIRST_PROJECT + number) for number in range(projects)]
@@ -72,7 +72,7 @@ def fill(directory: Path, *, projects: int, sessions: int, revocations: int = 0)
     return Contents(project_id=project_ids[0], secret=secret, session_ids=session_ids)
 
 
-def _project(project_id: str, vault: Vault, secret: str, now: Millis) -> Project:
+def _project(project_id: str, vault: CredentialSealer, secret: str, now: Millis) -> Project:
     return Project(
         project_id=project_id,
         display_name="benchmark",

@@ -15,10 +15,10 @@ hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
 
 pytest_plugins = [
-    "tests.authority",
-    "tests.postgres",
-    "tests.wire",
-    "tests.production",
-    "tests.softhsm",
+    "tests.support.authority",
+    "tests.support.postgres",
+    "tests.support.wire",
+    "tests.support.production",
+    "tests.support.softhsm",
     "tests.sdk.programs",
 ]

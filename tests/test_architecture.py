@@ -10,7 +10,7 @@ import pytest
 from importlinter.cli import lint_imports
 
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "tokenauthority"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if not path.is_relative_to(PACKAGE / "v1"))
 SOURCES = sorted({*MODULES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")})
@@ -54,3 +54,14 @@ def test_suppressions_name_their_rule_and_reason(path: Path) -> None:
     ]
 
     assert [] == silent
+
+
+def test_no_two_classes_share_a_name() -> None:
+    """A class name means one thing in all of the package, so that a search for it finds one place."""
+    homes: dict[str, list[str]] = {}
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name, []).append(_name(path))
+
+    assert {} == {name: places for name, places in homes.items() if len(places) > 1}

@@ -13,21 +13,21 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from tests.authority import AuthorityProcess
-from tests.driving import APPLICATION, CANARY, Driver, Secrets, drive_badly, drive_well, pem
-from tests.production import Production, Server
-from tests.wire import V1, Wire
+from tests.support.authority import AuthorityProcess
+from tests.support.driving import APPLICATION, CANARY, Driver, Secrets, drive_badly, drive_well, pem
+from tests.support.production import Production, Server
+from tests.support.wire import V1, Wire
+from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.authority.project_spec import NewSecret, OpenTokImport, VonageImport
-from tokenauthority.authority.vault import Vault
 from tokenauthority.callers.api_keys import new_api_key
-from tokenauthority.callers.authenticator import Presented
+from tokenauthority.callers.authenticator import PresentedCredentials
 from tokenauthority.client.connection import Connection
-from tokenauthority.config import Settings, Source
+from tokenauthority.config import MasterKeySource, Settings
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.project import Credential, CredentialKind
 from tokenauthority.domain.sealed import SealedBlob, SealedKind
 from tokenauthority.domain.times import Millis, Seconds
-from tokenauthority.domain.token import MintedToken, TokenClaims, TokenFormat, TokenRequest
+from tokenauthority.domain.token import MintedToken, TokenClaims, TokenFormat, TokenSpec
 from tokenauthority.interceptors.authorization import ACTIONS
 from tokenauthority.signing.codec import Encoded
 from tokenauthority.signing.keys import ProjectKeys, ProjectSecret, SigningKey, VonageKey
@@ -150,8 +150,8 @@ def test_no_repr_shows_a_secret() -> None:
     objects = [
         master,
         Sealer(master),
-        Vault(Sealer(master)),
-        Source(setting="master_key", value=master.reveal()),
+        CredentialSealer(Sealer(master)),
+        MasterKeySource(setting="master_key", value=master.reveal()),
         Settings.model_validate({"keys": {"master_key": master.reveal(), "previous_master_key": master.value.hex()}}),
         SealedBlob(kind=SealedKind.SIGNING_KEY, owner="k", object_id="k", sealed=secret.encode()),
         credential,
@@ -165,12 +165,12 @@ def test_no_repr_shows_a_secret() -> None:
         OpenTokImport(api_key="47", api_secret=secret),
         VonageImport(application_id=APPLICATION, private_key=key_text),
         NewSecret(credential=credential, value=secret),
-        TokenRequest(session_id="2_x", data=data),
+        TokenSpec(session_id="2_x", data=data),
         claims,
         MintedToken(token=token, token_id="1", format=TokenFormat.SESSION_JWT, key_id="k", claims=claims),
         Encoded(token, "1"),
         Connection(address="localhost:1", api_key=api_key),
-        Presented(authorization=[f"Bearer {api_key}", f"Bearer {token}"], forwarded=[data]),
+        PresentedCredentials(authorization=[f"Bearer {api_key}", f"Bearer {token}"], forwarded=[data]),
     ]
 
     shown = {type(each).__name__: guarded.found_in(f"{each!r} {each}") for each in objects}

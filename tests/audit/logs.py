@@ -16,7 +16,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from tests.authority import WAIT, make_caller
+from tests.support.authority import WAIT, make_caller
 from tokenauthority.audit.checkpoint import HeadFile
 from tokenauthority.audit.disk import Disk
 from tokenauthority.audit.keys import load_public_key

@@ -21,8 +21,8 @@ import grpc
 import pytest
 
 from tests.audit.logs import checked, fill, objects, small_disk, text_lines
-from tests.authority import WAIT, clean_environment, eventually
-from tests.wire import GENERATE, V1, Wire
+from tests.support.authority import WAIT, clean_environment, eventually
+from tests.support.wire import GENERATE, V1, Wire
 from tokenauthority.callers.api_keys import new_api_key
 from tokenauthority.v1 import session_pb2, token_pb2
 

@@ -7,10 +7,10 @@ import signal
 import httpx
 
 from tests.audit.logs import checked, objects, types
-from tests.authority import StartAuthority, eventually
-from tests.faults import break_audit_log
-from tests.production import Production
-from tests.wire import LIST_PROJECTS, Connect
+from tests.support.authority import StartAuthority, eventually
+from tests.support.faults import break_audit_log
+from tests.support.production import Production
+from tests.support.wire import LIST_PROJECTS, Connect
 from tokenauthority.v1 import project_pb2
 
 

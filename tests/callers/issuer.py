@@ -19,14 +19,14 @@ import trustme
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from tests.authority import WAIT, make_caller
-from tokenauthority.callers.authenticator import Presented
+from tests.support.authority import WAIT, make_caller
+from tokenauthority.callers.authenticator import PresentedCredentials
 from tokenauthority.callers.bearer import BearerAuthenticator
-from tokenauthority.callers.book import CallerBook, CurrentCallers, Entry
 from tokenauthority.callers.identity import Identity, JwtIdentity
 from tokenauthority.callers.issuers import ALGORITHMS, Issuer
 from tokenauthority.callers.jwt import JwtVerifier
 from tokenauthority.callers.key_caches import KeyCaches
+from tokenauthority.callers.registry import CallerEntry, CallerRegistry, CurrentCallers
 from tokenauthority.domain.times import Millis
 
 
@@ -196,15 +196,15 @@ def make_issuer(**changes: Any) -> Issuer:
     return Issuer(**values)
 
 
-def make_book(*issuers: Issuer, identity: Identity | None = None, name: str = "room-service") -> CallerBook:
+def make_book(*issuers: Issuer, identity: Identity | None = None, name: str = "room-service") -> CallerRegistry:
     """A book with one caller, known by the token of `kubernetes_claims` unless *identity* says otherwise."""
-    return CallerBook([Entry(make_caller(name), identity or JwtIdentity(NAME, SUBJECT))], issuers)
+    return CallerRegistry([CallerEntry(make_caller(name), identity or JwtIdentity(NAME, SUBJECT))], issuers)
 
 
 class World:
     """A bearer authenticator whose clocks a test sets."""
 
-    def __init__(self, book: CallerBook, *, refresh: float = 300, max_stale: float = 86_400) -> None:
+    def __init__(self, book: CallerRegistry, *, refresh: float = 300, max_stale: float = 86_400) -> None:
         self.now = float(NOW)
         self.ticks = 1000.0
         self.callers = CurrentCallers(book)
@@ -220,7 +220,7 @@ class World:
 
     async def knows(self, credential: str) -> str | None:
         """The name of the caller who presents *credential*."""
-        caller = await self.authenticator.authenticate(Presented(authorization=[f"Bearer {credential}"]))
+        caller = await self.authenticator.authenticate(PresentedCredentials(authorization=[f"Bearer {credential}"]))
         return None if caller is None else caller.name
 
 

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.authority import make_caller
 from tests.callers.issuer import (
     NOW,
     Key,
@@ -21,15 +20,16 @@ from tests.callers.issuer import (
     make_issuer,
     write_jwks,
 )
+from tests.support.authority import make_caller
 from tokenauthority.callers.api_keys import digest, new_api_key
-from tokenauthority.callers.authenticator import Presented
-from tokenauthority.callers.book import CallerBook, Entry
+from tokenauthority.callers.authenticator import PresentedCredentials
 from tokenauthority.callers.identity import ApiKeyIdentity
 from tokenauthority.callers.jwt import JwtVerifier
+from tokenauthority.callers.registry import CallerEntry, CallerRegistry
 
 
 KEYS = {name: new_api_key() for name in ("first", "second", "third")}
-BOOK = CallerBook(Entry(make_caller(name), ApiKeyIdentity(digest(key))) for name, key in KEYS.items())
+BOOK = CallerRegistry(CallerEntry(make_caller(name), ApiKeyIdentity(digest(key))) for name, key in KEYS.items())
 EC = Key("ec-1")
 
 
@@ -40,7 +40,7 @@ def refused_to_examine() -> bool:
 
 async def warm(world: World, credential: str) -> str | None:
     """The caller, if nothing but memory is asked."""
-    presented = Presented(authorization=[f"Bearer {credential}"], may_examine=refused_to_examine)
+    presented = PresentedCredentials(authorization=[f"Bearer {credential}"], may_verify=refused_to_examine)
     caller = await world.authenticator.authenticate(presented)
     return None if caller is None else caller.name
 
@@ -91,12 +91,12 @@ async def test_takes_exactly_one_bearer(values: list[str | bytes]) -> None:
     """Two credentials are two minds; another scheme is another credential."""
     given = [value.format(key=KEYS["first"]) if isinstance(value, str) else value for value in values]
 
-    assert await World(BOOK).authenticator.authenticate(Presented(authorization=given)) is None
+    assert await World(BOOK).authenticator.authenticate(PresentedCredentials(authorization=given)) is None
 
 
 async def test_without_callers_knows_nobody() -> None:
     """An empty book lets nobody in."""
-    assert await World(CallerBook([])).knows(KEYS["first"]) is None
+    assert await World(CallerRegistry([])).knows(KEYS["first"]) is None
 
 
 async def test_remembers_a_key() -> None:
@@ -139,14 +139,14 @@ async def test_does_not_remember_a_bad_credential(world: World) -> None:
 async def test_forgets_everything_at_a_reload(world: World, kind: str) -> None:
     """Also where the new file says the same of the caller; and one who is no longer in it is nobody at once."""
     issuers = world.callers.book.issuers
-    named = [Entry(make_caller(name), ApiKeyIdentity(digest(key))) for name, key in KEYS.items()]
-    world.callers.replace(CallerBook([*named, *world.callers.book.entries], issuers))
+    named = [CallerEntry(make_caller(name), ApiKeyIdentity(digest(key))) for name, key in KEYS.items()]
+    world.callers.replace(CallerRegistry([*named, *world.callers.book.entries], issuers))
     credential, name = (KEYS["first"], "first") if kind == "key" else (forge(EC), "room-service")
     assert name == await world.knows(credential)
     world.callers.replace(world.callers.book)
     after_same = await warm(world, credential)
     assert name == await world.knows(credential)
-    world.callers.replace(CallerBook([], issuers))
+    world.callers.replace(CallerRegistry([], issuers))
 
     assert (None, None) == (after_same, await world.knows(credential))
 
@@ -209,7 +209,7 @@ async def test_a_reload_while_keys_are_fetched_decides(world: World, monkeypatch
     load = cache._source.load
 
     async def load_after_reload() -> object:
-        world.callers.replace(CallerBook(world.callers.book.entries, []))
+        world.callers.replace(CallerRegistry(world.callers.book.entries, []))
         return await load()
 
     monkeypatch.setattr(cache._source, "load", load_after_reload)

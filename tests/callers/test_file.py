@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tokenauthority.callers.api_keys import digest, new_api_key
-from tokenauthority.callers.book import CallerBook
 from tokenauthority.callers.file import MAX_FILE, CallersFile, CallersFileError, load_callers
 from tokenauthority.callers.identity import ApiKeyIdentity, Identity, JwtIdentity, SpiffeIdentity
 from tokenauthority.callers.issuers import Issuer
+from tokenauthority.callers.registry import CallerRegistry
 from tokenauthority.domain.caller import ANY, Action, Caller, CallerKind, Grant, Rate
 from tokenauthority.domain.times import Seconds
 from tokenauthority.domain.token import TokenFormat
@@ -53,7 +53,7 @@ def issuer(**changes: str | None) -> str:
     return "[[issuers]]\n" + "".join(f"{name} = {value}\n" for name, value in kept.items())
 
 
-def book(directory: Path, text: str | bytes) -> CallerBook:
+def book(directory: Path, text: str | bytes) -> CallerRegistry:
     """What a file with *text* says."""
     path = directory / "callers.toml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())

@@ -6,19 +6,22 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.authority import make_caller
-from tokenauthority.callers.authenticator import Presented
-from tokenauthority.callers.book import CallerBook, CurrentCallers, Entry
+from tests.support.authority import make_caller
+from tokenauthority.callers.authenticator import PresentedCredentials
 from tokenauthority.callers.forwarded import ForwardedAuthenticator
 from tokenauthority.callers.identity import SpiffeIdentity
+from tokenauthority.callers.registry import CallerEntry, CallerRegistry, CurrentCallers
 
 
 ID = "spiffe://prod.example/ns/video/sa/room-service"
 OTHER = "spiffe://prod.example/ns/video/sa/other"
 AUTHENTICATOR = ForwardedAuthenticator(
     CurrentCallers(
-        CallerBook(
-            [Entry(make_caller("known"), SpiffeIdentity(ID)), Entry(make_caller("other"), SpiffeIdentity(OTHER))]
+        CallerRegistry(
+            [
+                CallerEntry(make_caller("known"), SpiffeIdentity(ID)),
+                CallerEntry(make_caller("other"), SpiffeIdentity(OTHER)),
+            ]
         )
     )
 )
@@ -26,7 +29,7 @@ AUTHENTICATOR = ForwardedAuthenticator(
 
 async def found(*forwarded: str | bytes) -> str:
     """The name of the caller, or the empty text."""
-    caller = await AUTHENTICATOR.authenticate(Presented(forwarded=forwarded))
+    caller = await AUTHENTICATOR.authenticate(PresentedCredentials(forwarded=forwarded))
     return "" if caller is None else caller.name
 
 
@@ -79,7 +82,7 @@ async def test_takes_exactly_one_header_of_text(forwarded: Sequence[str | bytes]
 
 async def test_looks_at_no_other_credential() -> None:
     """Neither what a bearer sends nor what TLS says counts here."""
-    presented = Presented(
+    presented = PresentedCredentials(
         authorization=("Bearer x",), tls=lambda: {"peer_spiffe_id": [ID.encode()], "peer_uri": [ID.encode()]}
     )
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.authority import WAIT
 from tests.callers.issuer import PATH, JwksServer, Key, jwks, jwks_server, make_issuer, write_jwks
+from tests.support.authority import WAIT
 from tokenauthority.callers.jwks_sources import FileSource, UrlSource
 from tokenauthority.signing.jwk import MAX_JWKS, JwksError
 

@@ -11,7 +11,6 @@ import pytest
 import structlog.testing
 import trustme
 
-from tests.authority import WAIT
 from tests.callers.issuer import (
     NAME,
     NOW,
@@ -27,8 +26,9 @@ from tests.callers.issuer import (
     make_issuer,
     write_jwks,
 )
-from tokenauthority.callers.book import CallerBook
+from tests.support.authority import WAIT
 from tokenauthority.callers.jwks_cache import MAX_WAITING
+from tokenauthority.callers.registry import CallerRegistry
 
 
 OLD = Key("key-1", "RS256")
@@ -240,7 +240,7 @@ async def test_a_reload_forgets_issuers_that_are_gone(world: World, server: Jwks
     await world.caches.upkeep()
     await asyncio.to_thread(server.asked.acquire, timeout=WAIT)
     cache = world.caches.of(world.callers.book.issuers[0])
-    world.callers.replace(CallerBook([]))
+    world.callers.replace(CallerRegistry([]))
     await asyncio.wait_for(world.caches.upkeep(), WAIT)
 
     assert cache._flight is not None

@@ -6,20 +6,20 @@ from collections.abc import Iterable, Mapping
 
 import pytest
 
-from tests.authority import make_caller
-from tokenauthority.callers.authenticator import Presented
-from tokenauthority.callers.book import CallerBook, CurrentCallers, Entry
+from tests.support.authority import make_caller
+from tokenauthority.callers.authenticator import PresentedCredentials
 from tokenauthority.callers.identity import SpiffeIdentity
 from tokenauthority.callers.peer import PeerAuthenticator
+from tokenauthority.callers.registry import CallerEntry, CallerRegistry, CurrentCallers
 
 
 ID = "spiffe://prod.example/ns/video/sa/room-service"
-CALLERS = CurrentCallers(CallerBook([Entry(make_caller("known"), SpiffeIdentity(ID))]))
+CALLERS = CurrentCallers(CallerRegistry([CallerEntry(make_caller("known"), SpiffeIdentity(ID))]))
 
 
 async def found(context: Mapping[str, Iterable[bytes]], trust_domain: str = "") -> bool:
     """Whether there is a caller."""
-    presented = Presented(authorization=("Bearer x",), forwarded=(f"URI={ID}",), tls=lambda: context)
+    presented = PresentedCredentials(authorization=("Bearer x",), forwarded=(f"URI={ID}",), tls=lambda: context)
     return await PeerAuthenticator(CALLERS, trust_domain).authenticate(presented) is not None
 
 

@@ -10,8 +10,8 @@ import json
 
 import pytest
 
-from tests import wycheproof
-from tests.wycheproof import KEYS, SIGNATURES, Case
+from tests.support import wycheproof
+from tests.support.wycheproof import KEYS, SIGNATURES, Case
 from tokenauthority.callers.issuers import ALGORITHMS
 from tokenauthority.domain.token import TokenRejectedError
 from tokenauthority.signing.jose import parse_raw

@@ -12,7 +12,7 @@ import pytest
 
 from click.testing import CliRunner
 
-from tests.authority import RunningAuthority
+from tests.support.authority import RunningAuthority
 from tokenauthority.cli.app import root
 from tokenauthority.client.environment import CLIENT_VARIABLES
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import click
 import pytest
 
-from tests.authority import RunningAuthority, clean_environment
 from tests.cli.conftest import Run
-from tests.production import Production
+from tests.support.authority import RunningAuthority, clean_environment
+from tests.support.production import Production
 from tokenauthority.cli.app import COMMANDS, root
 from tokenauthority.cli.options import Command, shared_options
 from tokenauthority.client.environment import CLIENT_VARIABLES

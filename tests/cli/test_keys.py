@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from tests.authority import RunningAuthority, eventually
 from tests.cli.conftest import Run
+from tests.support.authority import RunningAuthority, eventually
 from tokenauthority.domain.times import Millis
 from tokenauthority.server.wiring import system_clock
 

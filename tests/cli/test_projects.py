@@ -9,8 +9,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tests.authority import RunningAuthority
 from tests.cli.conftest import Run
+from tests.support.authority import RunningAuthority
 
 
 SECRET = "0123456789abcdef0123456789abcdef01234567"

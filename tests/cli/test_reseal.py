@@ -16,10 +16,10 @@ from pathlib import Path
 import attrs
 import pytest
 
-from tests.authority import WAIT, clean_environment
 from tests.cli.conftest import Run
 from tests.storage.builders import make_credential, make_key, make_project
-from tokenauthority.authority.vault import Vault
+from tests.support.authority import WAIT, clean_environment
+from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.domain.sealed import SealedKind
 from tokenauthority.signing.sealing import MasterKey, Sealer, sealed_under
 from tokenauthority.storage.address import SqliteAddress, parse_address
@@ -58,7 +58,7 @@ class Store:
 
     async def fill(self, projects: int) -> None:
         """Fill a store on any engine."""
-        vault = Vault(Sealer(self.old))
+        vault = CredentialSealer(Sealer(self.old))
         store = open_store(self.url)
         key = make_key(sealed=Sealer(self.old).seal(b"x", purpose="signing-key", object_id="key-1"))
         await store.update_keys(lambda _: [key])
@@ -69,7 +69,7 @@ class Store:
 
     def fill_at_once(self, projects: int) -> None:
         """Fill a SQLite store in one transaction."""
-        vault = Vault(Sealer(self.old))
+        vault = CredentialSealer(Sealer(self.old))
         address = parse_address(self.url)
         assert isinstance(address, SqliteAddress)
         engine = writing_engine(address.path, StoreLimits().busy_timeout)
@@ -82,7 +82,7 @@ class Store:
         engine.dispose()
 
     async def _under(self) -> Counter[MasterKey]:
-        vault = Vault(Sealer(self.new, self.old))
+        vault = CredentialSealer(Sealer(self.new, self.old))
         by_id = {key.key_id: key for key in (self.new, self.old)}
         store = open_store(self.url)
         found: Counter[MasterKey] = Counter()
@@ -177,7 +177,7 @@ def test_changes_nothing_with_wrong_settings(
 
 def test_fails_when_something_is_damaged(run_alone: Run, store: Store) -> None:
     """Everything else is sealed anew, and the exit code is that of a failure."""
-    other = Vault(Sealer(store.old)).seal_secret("0" * 40, make_credential().create_time)
+    other = CredentialSealer(Sealer(store.old)).seal_secret("0" * 40, make_credential().create_time)
     bad = attrs.evolve(other, credential_id="sec_bad")
 
     async def damage() -> None:

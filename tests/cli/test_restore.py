@@ -11,8 +11,8 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.authority import WAIT, clean_environment
-from tests.production import Production, Server
+from tests.support.authority import WAIT, clean_environment
+from tests.support.production import Production, Server
 from tokenauthority.client import Authority, Token
 from tokenauthority.v1 import key_pb2, project_pb2
 

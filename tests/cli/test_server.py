@@ -17,8 +17,8 @@ import trustme
 
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from tests.authority import AuthorityProcess, RunningAuthority, clean_environment, launch
 from tests.cli.conftest import Run
+from tests.support.authority import AuthorityProcess, RunningAuthority, clean_environment, launch
 
 
 DSN = "postgresql://authority:hunter2@127.0.0.1:1/tokens"

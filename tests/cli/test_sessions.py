@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.authority import RunningAuthority
 from tests.cli.conftest import Run
+from tests.support.authority import RunningAuthority
 
 
 def test_makes_a_session_as_asked(run: Run, running_authority: RunningAuthority) -> None:

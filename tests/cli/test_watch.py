@@ -18,9 +18,9 @@ from typing import Protocol
 import attrs
 import pytest
 
-from tests.authority import WAIT, RunningAuthority, StartAuthority, clean_environment
 from tests.cli.conftest import Run
-from tests.production import Production
+from tests.support.authority import WAIT, RunningAuthority, StartAuthority, clean_environment
+from tests.support.production import Production
 
 
 @attrs.define

@@ -11,7 +11,7 @@ import pytest
 
 from google.protobuf.message import Message
 
-from tests.authority import RunningAuthority
+from tests.support.authority import RunningAuthority
 from tokenauthority.client import Authority
 
 

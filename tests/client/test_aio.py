@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 import grpc
 import pytest
 
-from tests.authority import RunningAuthority
 from tests.client.conftest import ScriptedServer, failing, giving
+from tests.support.authority import RunningAuthority
 from tokenauthority.client import (
     AsyncAuthority,
     DeadlineExceeded,

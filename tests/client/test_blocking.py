@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.authority import RunningAuthority
+from tests.support.authority import RunningAuthority
 from tokenauthority.client import Authority, InvalidArgument, NotFound, TokenRequest, translated_errors
 from tokenauthority.v1 import role_pb2
 

@@ -14,8 +14,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from tests.authority import EVERYTHING, RunningAuthority, StartAuthority, make_caller
 from tests.client.conftest import ScriptedServer, failing
+from tests.support.authority import EVERYTHING, RunningAuthority, StartAuthority, make_caller
 from tokenauthority.callers.api_keys import new_api_key
 from tokenauthority.client import (
     AlreadyExists,

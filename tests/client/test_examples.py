@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.authority import RunningAuthority
+from tests.support.authority import RunningAuthority
 
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "python").glob("*.py"))

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.authority import RunningAuthority
+from tests.support.authority import RunningAuthority
 from tokenauthority.client import (
     AsyncAuthority,
     Authority,

@@ -15,9 +15,9 @@ import pytest
 
 from google.protobuf.message import Message
 
-from tests.authority import WAIT, RunningAuthority, StartAuthority
 from tests.client.conftest import ScriptedServer, failing, giving
-from tests.production import Production
+from tests.support.authority import WAIT, RunningAuthority, StartAuthority
+from tests.support.production import Production
 from tokenauthority.client import (
     AsyncAuthority,
     AsyncRevocationWatch,

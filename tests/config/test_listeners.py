@@ -12,7 +12,7 @@ from typing import Protocol
 import pytest
 
 from tokenauthority.config import ConfigError, load, uses_workload_api
-from tokenauthority.config.settings import Mtls
+from tokenauthority.config.settings import MtlsSettings
 
 
 BASE = {
@@ -159,16 +159,16 @@ def test_dev_listens(problems: Problems) -> None:
 @pytest.mark.parametrize(
     ("mtls", "socket_given", "expected"),
     [
-        (Mtls(), False, False),
-        (Mtls(), True, True),
-        (Mtls(cert_file=Path("x")), True, False),
-        (Mtls(bundle_file=Path("x")), True, False),
-        (Mtls(source="files"), True, False),
-        (Mtls(source="workload-api"), False, True),
+        (MtlsSettings(), False, False),
+        (MtlsSettings(), True, True),
+        (MtlsSettings(cert_file=Path("x")), True, False),
+        (MtlsSettings(bundle_file=Path("x")), True, False),
+        (MtlsSettings(source="files"), True, False),
+        (MtlsSettings(source="workload-api"), False, True),
     ],
 )
 def test_the_workload_api_is_used_where_it_is_and_no_file_is(
-    monkeypatch: pytest.MonkeyPatch, mtls: Mtls, *, socket_given: bool, expected: bool
+    monkeypatch: pytest.MonkeyPatch, mtls: MtlsSettings, *, socket_given: bool, expected: bool
 ) -> None:
     """What is said outright wins over what is there."""
     if socket_given:

@@ -5,24 +5,24 @@ from __future__ import annotations
 import pytest
 
 from tokenauthority.domain.errors import (
+    FieldViolation,
     InvalidRequestError,
     Reason,
     TokenAuthorityError,
     UnauthenticatedError,
     UnavailableError,
-    Violation,
 )
 
 
 @pytest.mark.parametrize(("field", "expected"), [("role", "requests[17].role"), ("", "requests[17]")])
 def test_a_violation_can_be_named_from_further_out(field: str, expected: str) -> None:
     """A nested message's field is named by its whole path."""
-    assert Violation(expected, "is bad") == Violation(field, "is bad").under("requests[17]")
+    assert FieldViolation(expected, "is bad") == FieldViolation(field, "is bad").under("requests[17]")
 
 
 def test_the_message_names_ten_violations_at_the_most() -> None:
     """All of them are in the details."""
-    error = InvalidRequestError([Violation(f"f{i}", "is bad") for i in range(1000)])
+    error = InvalidRequestError([FieldViolation(f"f{i}", "is bad") for i in range(1000)])
 
     assert 1000 == len(error.violations)
     assert "f9: is bad" in str(error)

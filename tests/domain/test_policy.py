@@ -22,9 +22,9 @@ from tokenauthority.domain.errors import (
 from tokenauthority.domain.policy import Granted, Refused, decide
 from tokenauthority.domain.project import Project
 from tokenauthority.domain.role import BUILT_IN_ROLES, Permission, Role
-from tokenauthority.domain.session import Session, SessionSpec, SessionState
+from tokenauthority.domain.session import SessionSpec, SessionState, StoredSession
 from tokenauthority.domain.times import DAY, MAX_TTL, Millis, Seconds, whole_seconds
-from tokenauthority.domain.token import TokenFormat, TokenRequest, request_violations
+from tokenauthority.domain.token import TokenFormat, TokenSpec, request_violations
 
 
 NOW = Millis(1_800_000_000_999)
@@ -32,7 +32,7 @@ SECOND = whole_seconds(NOW)
 HOST = Role(name="host", permissions=(Permission.FORCE_MUTE,), project_id="1")
 ROLES = {**BUILT_IN_ROLES, "host": HOST}
 NAMES = (*ROLES, "absent")
-SESSION = Session(session_id="2_x", project_id="1", spec=SessionSpec(), create_time=NOW)
+SESSION = StoredSession(session_id="2_x", project_id="1", spec=SessionSpec(), create_time=NOW)
 GRANT = Grant(projects=frozenset({"1"}), actions=frozenset(), roles=frozenset({ANY}))
 PROJECT = Project(
     project_id="1",
@@ -58,11 +58,11 @@ def projects(draw: st.DrawFn) -> Project:
 
 
 @st.composite
-def requests(draw: st.DrawFn) -> TokenRequest:
+def requests(draw: st.DrawFn) -> TokenSpec:
     """A well-formed request."""
     asked = draw(st.sampled_from(("ttl", "expire_time", "none")))
     seconds = draw(lifetimes)
-    return TokenRequest(
+    return TokenSpec(
         session_id="2_x",
         role=draw(st.sampled_from(NAMES)),
         ttl=seconds if asked == "ttl" else None,
@@ -85,7 +85,7 @@ def grants(draw: st.DrawFn) -> Grant:
 
 
 @st.composite
-def allowed(draw: st.DrawFn) -> tuple[TokenRequest, Grant, Project]:
+def allowed(draw: st.DrawFn) -> tuple[TokenSpec, Grant, Project]:
     """A request with a grant and a project that just allow it, or more."""
     project = draw(projects())
     native = draw(st.booleans())
@@ -99,7 +99,7 @@ def allowed(draw: st.DrawFn) -> tuple[TokenRequest, Grant, Project]:
     cap = min(project.max_ttl, grant.max_ttl)
     seconds = Seconds(draw(st.one_of(st.just(cap), st.integers(1, cap))))
     asked = draw(st.sampled_from(("ttl", "expire_time", "none")))
-    request = TokenRequest(
+    request = TokenSpec(
         session_id="2_x",
         role=role,
         ttl=seconds if asked == "ttl" else None,
@@ -123,7 +123,7 @@ def widened(draw: st.DrawFn, grant: Grant) -> Grant:
 
 
 def decision(
-    request: TokenRequest, grant: Grant, project: Project = PROJECT, session: Session | None = SESSION
+    request: TokenSpec, grant: Grant, project: Project = PROJECT, session: StoredSession | None = SESSION
 ) -> Granted | Refused:
     """What the policy says, with the role that the project has."""
     return decide(request, project=project, session=session, role=ROLES.get(request.role), grant=grant, now=NOW)
@@ -132,7 +132,7 @@ def decision(
 @few
 @given(st.data(), allowed())
 def test_a_wider_grant_never_refuses_what_a_narrower_one_allowed(
-    data: st.DataObject, case: tuple[TokenRequest, Grant, Project]
+    data: st.DataObject, case: tuple[TokenSpec, Grant, Project]
 ) -> None:
     """To grant more takes nothing away."""
     request, narrow, project = case
@@ -144,7 +144,7 @@ def test_a_wider_grant_never_refuses_what_a_narrower_one_allowed(
 
 @few
 @given(allowed() | st.tuples(requests(), grants(), projects()))
-def test_no_lifetime_exceeds_any_cap(case: tuple[TokenRequest, Grant, Project]) -> None:
+def test_no_lifetime_exceeds_any_cap(case: tuple[TokenSpec, Grant, Project]) -> None:
     """What is granted fits the grant, the project and 30 days, starts now and lasts at least a second."""
     _, grant, project = case
     granted = decision(*case)
@@ -156,7 +156,7 @@ def test_no_lifetime_exceeds_any_cap(case: tuple[TokenRequest, Grant, Project]) 
 
 @few
 @given(allowed())
-def test_what_is_granted_is_what_was_asked_for(case: tuple[TokenRequest, Grant, Project]) -> None:
+def test_what_is_granted_is_what_was_asked_for(case: tuple[TokenSpec, Grant, Project]) -> None:
     """Role, format and a lifetime that the request names are given as they are."""
     request, grant, project = case
 
@@ -169,7 +169,7 @@ def test_what_is_granted_is_what_was_asked_for(case: tuple[TokenRequest, Grant, 
 
 @few
 @given(requests(), grants(), projects())
-def test_nothing_is_granted_that_the_grant_does_not_name(request: TokenRequest, grant: Grant, project: Project) -> None:
+def test_nothing_is_granted_that_the_grant_does_not_name(request: TokenSpec, grant: Grant, project: Project) -> None:
     """A token is granted only in a role and a format of the grant."""
     granted = decision(request, grant, project)
 
@@ -179,7 +179,7 @@ def test_nothing_is_granted_that_the_grant_does_not_name(request: TokenRequest, 
 
 @few
 @given(requests(), grants(), projects())
-def test_the_same_facts_give_the_same_decision(request: TokenRequest, grant: Grant, project: Project) -> None:
+def test_the_same_facts_give_the_same_decision(request: TokenSpec, grant: Grant, project: Project) -> None:
     """The policy has no memory, clock or chance."""
     first, second = decision(request, grant, project), decision(request, grant, project)
 
@@ -188,7 +188,7 @@ def test_the_same_facts_give_the_same_decision(request: TokenRequest, grant: Gra
 
 @few
 @given(requests())
-def test_generated_requests_are_well_formed(request: TokenRequest) -> None:
+def test_generated_requests_are_well_formed(request: TokenSpec) -> None:
     """The properties above speak about requests that get as far as the policy."""
     assert [] == request_violations(request, NOW)
 
@@ -198,9 +198,7 @@ def facts(outcome: Granted | Refused) -> object:
     return outcome if isinstance(outcome, Granted) else (type(outcome.error), str(outcome.error))
 
 
-def refusal(
-    request: TokenRequest, grant: Grant = GRANT, project: Project = PROJECT, **more: Any
-) -> TokenAuthorityError:
+def refusal(request: TokenSpec, grant: Grant = GRANT, project: Project = PROJECT, **more: Any) -> TokenAuthorityError:
     """The error of a request that must be refused."""
     outcome = decision(request, grant, project, **more)
     assert isinstance(outcome, Refused)
@@ -211,27 +209,27 @@ def refusal(
     ("request_", "grant", "expected"),
     [
         (
-            TokenRequest(session_id="2_x"),
+            TokenSpec(session_id="2_x"),
             attrs.evolve(GRANT, roles=frozenset()),
             (Reason.ROLE_NOT_GRANTED, "roles", "role"),
         ),
         (
-            TokenRequest(session_id="2_x", role="absent"),
+            TokenSpec(session_id="2_x", role="absent"),
             attrs.evolve(GRANT, roles=frozenset({"host"})),
             (Reason.ROLE_NOT_GRANTED, "roles", "role"),
         ),
         (
-            TokenRequest(session_id="2_x"),
+            TokenSpec(session_id="2_x"),
             attrs.evolve(GRANT, formats=frozenset({TokenFormat.OPENTOK_T1})),
             (Reason.FORMAT_NOT_GRANTED, "formats", "format"),
         ),
         (
-            TokenRequest(session_id="2_x", ttl=Seconds(61)),
+            TokenSpec(session_id="2_x", ttl=Seconds(61)),
             attrs.evolve(GRANT, max_ttl=Seconds(60)),
             (Reason.LIFETIME_NOT_GRANTED, "max_ttl=60s", "ttl"),
         ),
         (
-            TokenRequest(session_id="2_x", expire_time=Seconds(SECOND + 61)),
+            TokenSpec(session_id="2_x", expire_time=Seconds(SECOND + 61)),
             attrs.evolve(GRANT, max_ttl=Seconds(60)),
             (Reason.LIFETIME_NOT_GRANTED, "max_ttl=60s", "expire_time"),
         ),
@@ -239,7 +237,7 @@ def refusal(
     ids=["role", "role that is absent", "format", "ttl", "expire_time"],
 )
 def test_a_refusal_names_the_limit_of_the_grant(
-    request_: TokenRequest, grant: Grant, expected: tuple[Reason, str, str]
+    request_: TokenSpec, grant: Grant, expected: tuple[Reason, str, str]
 ) -> None:
     """The caller learns what it lacks, and nothing about what else exists."""
     error = refusal(request_, grant)
@@ -251,20 +249,20 @@ def test_a_refusal_names_the_limit_of_the_grant(
 @pytest.mark.parametrize(
     ("request_", "project", "expected"),
     [
-        (TokenRequest(session_id="2_x", role="host", format=TokenFormat.OPENTOK_T1), PROJECT, "role"),
-        (TokenRequest(session_id="2_x", role="host", format=TokenFormat.OPENTOK_JWT), PROJECT, "role"),
-        (TokenRequest(session_id="2_x", role="host", format=TokenFormat.VONAGE_JWT), PROJECT, "role"),
-        (TokenRequest(session_id="2_x", subject="a", format=TokenFormat.OPENTOK_T1), PROJECT, "subject"),
-        (TokenRequest(session_id="2_x", ttl=Seconds(61)), attrs.evolve(PROJECT, max_ttl=Seconds(60)), "ttl"),
+        (TokenSpec(session_id="2_x", role="host", format=TokenFormat.OPENTOK_T1), PROJECT, "role"),
+        (TokenSpec(session_id="2_x", role="host", format=TokenFormat.OPENTOK_JWT), PROJECT, "role"),
+        (TokenSpec(session_id="2_x", role="host", format=TokenFormat.VONAGE_JWT), PROJECT, "role"),
+        (TokenSpec(session_id="2_x", subject="a", format=TokenFormat.OPENTOK_T1), PROJECT, "subject"),
+        (TokenSpec(session_id="2_x", ttl=Seconds(61)), attrs.evolve(PROJECT, max_ttl=Seconds(60)), "ttl"),
         (
-            TokenRequest(session_id="2_x", expire_time=Seconds(SECOND + 61)),
+            TokenSpec(session_id="2_x", expire_time=Seconds(SECOND + 61)),
             attrs.evolve(PROJECT, max_ttl=Seconds(60)),
             "expire_time",
         ),
     ],
     ids=["T1", "OpenTok JWT", "Vonage JWT", "subject", "ttl", "expire_time"],
 )
-def test_refuses_what_format_or_project_cannot_have(request_: TokenRequest, project: Project, expected: str) -> None:
+def test_refuses_what_format_or_project_cannot_have(request_: TokenSpec, project: Project, expected: str) -> None:
     """The field is named."""
     error = refusal(request_, project=project)
 
@@ -274,7 +272,7 @@ def test_refuses_what_format_or_project_cannot_have(request_: TokenRequest, proj
 
 def test_a_role_that_the_project_lacks_is_not_found() -> None:
     """The role is named."""
-    error = refusal(TokenRequest(session_id="2_x", role="absent"))
+    error = refusal(TokenSpec(session_id="2_x", role="absent"))
 
     assert isinstance(error, NotFoundError)
     assert (Reason.ROLE_NOT_FOUND, "absent") == (error.reason, error.name)
@@ -284,7 +282,7 @@ def test_an_ended_session_gets_no_tokens() -> None:
     """The session is named."""
     ended = attrs.evolve(SESSION, state=SessionState.ENDED, end_time=NOW)
 
-    error = refusal(TokenRequest(session_id="2_x"), session=ended)
+    error = refusal(TokenSpec(session_id="2_x"), session=ended)
 
     assert isinstance(error, PreconditionError)
     assert (Reason.SESSION_ENDED, "2_x") == (error.reason, error.subject)
@@ -292,4 +290,4 @@ def test_an_ended_session_gets_no_tokens() -> None:
 
 def test_a_session_of_the_platform_gets_tokens() -> None:
     """Whether the project accepts it was decided before."""
-    assert isinstance(decision(TokenRequest(session_id="2_x"), GRANT, session=None), Granted)
+    assert isinstance(decision(TokenSpec(session_id="2_x"), GRANT, session=None), Granted)

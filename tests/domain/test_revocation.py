@@ -8,25 +8,25 @@ import pytest
 
 from tokenauthority.domain.revocation import (
     RETENTION,
-    Revocation,
-    SessionEnd,
+    StoredRevocation,
+    StoredSessionEnd,
     TargetKind,
     moment_violations,
     revocation_violations,
 )
-from tokenauthority.domain.session import Session, SessionSpec
+from tokenauthority.domain.session import SessionSpec, StoredSession
 from tokenauthority.domain.times import DAY, Millis, Seconds, whole_seconds
 
 
 NOW: Final = Millis(1_800_000_000_999)
 SECOND: Final = whole_seconds(NOW)
 SECOND_TEXT: Final = "2027-01-15T08:00:00Z"
-SESSION: Final = Session(session_id="2_x", project_id="1", spec=SessionSpec(), create_time=NOW)
+SESSION: Final = StoredSession(session_id="2_x", project_id="1", spec=SessionSpec(), create_time=NOW)
 
 
 def test_a_revocation_is_kept_until_nothing_that_it_covers_can_be_good() -> None:
     """30 days, and the 300 seconds that a verifier's clock may be behind."""
-    revocation = Revocation(
+    revocation = StoredRevocation(
         revocation_id="rev_1",
         project_id="1",
         kind=TargetKind.TOKEN,
@@ -83,4 +83,4 @@ def test_the_end_of_a_session_says_when_it_was() -> None:
     """The session, its project and its end."""
     ended = SESSION.ended(Millis(NOW + 5))
 
-    assert SessionEnd(session_id="2_x", project_id="1", end_time=Millis(NOW + 5)) == SessionEnd.of(ended)
+    assert StoredSessionEnd(session_id="2_x", project_id="1", end_time=Millis(NOW + 5)) == StoredSessionEnd.of(ended)

@@ -10,7 +10,7 @@ import attrs
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tokenauthority.domain.revocation import RETENTION, Event, Revocation, SessionEnd, TargetKind
+from tokenauthority.domain.revocation import RETENTION, Event, StoredRevocation, StoredSessionEnd, TargetKind
 from tokenauthority.domain.revoked import CLOCK_MARGIN, RevokedIndex, oldest_kept
 from tokenauthority.domain.times import DAY, MAX_LEEWAY, MAX_TTL, Millis, Seconds, in_millis, whole_seconds
 
@@ -25,7 +25,7 @@ targets = st.sampled_from(TARGETS)
 projects = st.sampled_from(("1", "11"))
 moments = st.integers(SECOND - 3, SECOND + 3).map(Seconds)
 revocations = st.builds(
-    Revocation,
+    StoredRevocation,
     revocation_id=st.just("rev_1"),
     project_id=projects,
     kind=st.sampled_from(TargetKind),
@@ -35,7 +35,7 @@ revocations = st.builds(
     create_time=st.just(NOW),
 )
 ends = st.builds(
-    SessionEnd, session_id=targets, project_id=projects, end_time=st.integers(NOW - 3000, NOW + 3000).map(Millis)
+    StoredSessionEnd, session_id=targets, project_id=projects, end_time=st.integers(NOW - 3000, NOW + 3000).map(Millis)
 )
 events = st.lists(st.one_of(revocations, ends), min_size=1, max_size=12)
 
@@ -55,7 +55,7 @@ class Token:
 def tokens(draw: st.DrawFn, known: Sequence[Event]) -> Token:
     """A token that one of *known* may well be about."""
     event = draw(st.sampled_from(known))
-    if isinstance(event, SessionEnd):
+    if isinstance(event, StoredSessionEnd):
         return Token(event.project_id, draw(names), event.session_id, draw(names), draw(moments))
     named = {kind: draw(names) for kind in TargetKind} | {event.kind: event.target}
     issue_time = Seconds(event.issued_before + draw(st.integers(-1, 1)))
@@ -96,7 +96,7 @@ def looked_up(known: Sequence[Event], token: Token) -> TargetKind | None:
     hits = {
         event.kind
         for event in known
-        if isinstance(event, Revocation)
+        if isinstance(event, StoredRevocation)
         and (event.project_id, event.target) == (token.project_id, named[event.kind])
         and token.issue_time <= event.issued_before
     }
@@ -109,7 +109,7 @@ def test_says_what_looking_at_every_revocation_would_say(known: list[Event], dat
     index, token = index_of(known), data.draw(tokens(known))
 
     assert looked_up(known, token) is asked(index, token)
-    ended = {(event.project_id, event.session_id) for event in known if isinstance(event, SessionEnd)}
+    ended = {(event.project_id, event.session_id) for event in known if isinstance(event, StoredSessionEnd)}
     assert ((token.project_id, token.session_id) in ended) == index.ended(token.project_id, token.session_id)
 
 
@@ -150,8 +150,8 @@ def test_prunes_what_no_token_needs_any_more_and_nothing_else(seconds: list[int]
 def make(number: int, moment: Seconds) -> Event:
     """A revocation, or every second time the end of a session."""
     if number % 2:
-        return SessionEnd(session_id=f"t{number}", project_id="1", end_time=in_millis(moment))
-    return Revocation(
+        return StoredSessionEnd(session_id=f"t{number}", project_id="1", end_time=in_millis(moment))
+    return StoredRevocation(
         revocation_id=f"rev_{number}",
         project_id="1",
         kind=TargetKind.TOKEN,
@@ -218,8 +218,8 @@ def test_what_went_between_the_steps_of_pruning_goes_once() -> None:
     assert (1, 2, [0, 0]) == (first, meanwhile, list(steps))
 
 
-def _of_token(target: str, issued_before: Seconds) -> Revocation:
-    return Revocation(
+def _of_token(target: str, issued_before: Seconds) -> StoredRevocation:
+    return StoredRevocation(
         revocation_id="rev_1",
         project_id="1",
         kind=TargetKind.TOKEN,

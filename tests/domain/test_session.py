@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from tokenauthority.domain.session import ArchiveMode, MediaMode, Session, SessionSpec, SessionState, spec_violations
+from tokenauthority.domain.session import (
+    ArchiveMode,
+    MediaMode,
+    SessionSpec,
+    SessionState,
+    StoredSession,
+    spec_violations,
+)
 from tokenauthority.domain.times import Millis
 
 
@@ -84,7 +91,7 @@ def test_a_request_id_is_a_uuid(request_id: str, expected: list[str]) -> None:
 
 def test_ending_twice_changes_nothing() -> None:
     """A session that is over keeps the moment when it ended."""
-    session = Session(session_id="2_x", project_id="1", spec=SessionSpec(), create_time=NOW)
+    session = StoredSession(session_id="2_x", project_id="1", spec=SessionSpec(), create_time=NOW)
 
     once = session.ended(Millis(NOW + 1))
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tokenauthority.domain.errors import Violation
+from tokenauthority.domain.errors import FieldViolation
 from tokenauthority.domain.times import MAX_TTL, Millis, Seconds
-from tokenauthority.domain.token import MintedToken, TokenClaims, TokenFormat, TokenRequest, request_violations
+from tokenauthority.domain.token import MintedToken, TokenClaims, TokenFormat, TokenSpec, request_violations
 
 
 NOW = Millis(1_800_000_000_999)
@@ -18,7 +18,7 @@ EMOJI = "\N{GRINNING FACE}"
 
 def fields_of(**values: Any) -> list[str]:
     """The bad fields of a request with *values*."""
-    request = TokenRequest(**{"session_id": "2_x", **values})
+    request = TokenSpec(**{"session_id": "2_x", **values})
     return [violation.field for violation in request_violations(request, NOW)]
 
 
@@ -86,7 +86,7 @@ def test_names_every_bad_field_at_once() -> None:
         subject="x" * 256,
         ttl=0,
         initial_layout_class_list=("a b", "x", "=" * 1000),
-        problems=(Violation("format", "is unknown"),),
+        problems=(FieldViolation("format", "is unknown"),),
     )
 
     expected = {"session_id", "role", "data", "subject", "ttl", "format"}
@@ -112,7 +112,7 @@ def test_repr_shows_neither_the_token_nor_its_data() -> None:
     """A value that ends up in a log gives nothing away."""
     claims = TokenClaims(session_id="2_x", role="publisher", issue_time=SECOND, expire_time=SECOND, data="private-data")
     minted = MintedToken(token="T1==secret", token_id="id", format=TokenFormat.OPENTOK_T1, key_id="k", claims=claims)
-    request = TokenRequest(session_id="2_x", data="private-data")
+    request = TokenSpec(session_id="2_x", data="private-data")
 
     shown = repr(minted) + repr(request)
     assert "T1==secret" not in shown

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenauthority.domain.revocation import Revocation, TargetKind
+from tokenauthority.domain.revocation import StoredRevocation, TargetKind
 from tokenauthority.domain.revoked import RevokedIndex
 from tokenauthority.domain.role import Permission
 from tokenauthority.domain.times import MAX_TTL, Millis, Seconds
@@ -84,7 +84,7 @@ def test_what_was_taken_back_is_revoked_and_says_by_what(
     """If it was issued at that second or before, in that project."""
     index = RevokedIndex(b"k" * 16)
     index.add(
-        Revocation(
+        StoredRevocation(
             revocation_id="rev_1",
             project_id="1",
             kind=kind,

@@ -7,6 +7,7 @@ import json
 from random import Random
 from typing import Final
 
+from tests.authority.world import ISSUER
 from tests.fuzzing.target import (
     APPLICATION,
     APPLICATION_ID,
@@ -21,7 +22,6 @@ from tests.fuzzing.target import (
     STRANGER,
     TAKEN_BACK,
 )
-from tests.use_cases.world import ISSUER
 from tokenauthority.domain.role import BUILT_IN_ROLES, Permission
 from tokenauthority.domain.token import MAX_TOKEN
 

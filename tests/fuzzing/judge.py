@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 import jwt
 
+from tests.authority.world import ISSUER, LEEWAY
 from tests.fuzzing.target import (
     APPLICATION,
     APPLICATION_ID,
@@ -25,7 +26,6 @@ from tests.fuzzing.target import (
     VONAGE_KEY,
     sign_t1,
 )
-from tests.use_cases.world import ISSUER, LEEWAY
 from tokenauthority.domain.key import KeyState
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import attrs
 
+from tests.authority.world import NOW, World
 from tests.fuzzing.cases import Case
 from tests.fuzzing.judge import may_be_good
 from tests.fuzzing.target import GRANT
-from tests.use_cases.world import NOW, World
-from tokenauthority.authority.verify import Verdict
+from tokenauthority.authority.verify import VerificationResult
 
 
 @attrs.frozen
@@ -18,12 +18,12 @@ class Flaw(Exception):  # noqa: N818 - what the fuzzer looks for, and no error o
     text: str
 
 
-async def ask(world: World, case: Case) -> Verdict:
+async def ask(world: World, case: Case) -> VerificationResult:
     """The verdict about *case*."""
     return await world.verify.check(case.token, GRANT, NOW, session_id=case.session_id, required=case.required)
 
 
-def require_right(case: Case, verdict: Verdict) -> None:
+def require_right(case: Case, verdict: VerificationResult) -> None:
     """Hold the verdict to what the judge says.
 
     Raises:

@@ -18,14 +18,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from tests.authority import EVERYTHING
-from tests.use_cases.world import NOW, World, make_world, platform_session
+from tests.authority.world import NOW, World, make_world, platform_session
+from tests.support.authority import EVERYTHING
+from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.authority.project_spec import OpenTokImport, ProjectSpec, VonageImport
-from tokenauthority.authority.vault import Vault
 from tokenauthority.domain.ids import make_session_id
 from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
-from tokenauthority.domain.revocation import Revocation, TargetKind
-from tokenauthority.domain.session import Session, SessionSpec
+from tokenauthority.domain.revocation import StoredRevocation, TargetKind
+from tokenauthority.domain.session import SessionSpec, StoredSession
 from tokenauthority.domain.times import Millis, Seconds
 from tokenauthority.signing.keys import SigningKey
 from tokenauthority.signing.sealing import MasterKey, Sealer
@@ -59,10 +59,10 @@ VONAGE_PEM: Final[str] = VECTORS["vonage"]["rsa_test_private_key_pem"]
 GRANT: Final = attrs.evolve(EVERYTHING, projects=frozenset({OWN, APPLICATION, PLATFORM}))
 
 
-def _session(project_id: str, number: int) -> Session:
+def _session(project_id: str, number: int) -> StoredSession:
     random = bytes([number]) * 18
     session_id = make_session_id(project_id, "", relayed=True, now=Millis(NOW - number), random=random)
-    return Session(session_id=session_id, project_id=project_id, spec=SessionSpec(), create_time=NOW)
+    return StoredSession(session_id=session_id, project_id=project_id, spec=SessionSpec(), create_time=NOW)
 
 
 LIVE: Final = {project: _session(project, 1) for project in (OWN, APPLICATION, PLATFORM, FOREIGN)}
@@ -94,7 +94,7 @@ VONAGE_KEY: Final = _RS256.prepare_key(VONAGE_PEM)
 async def make_target() -> World:
     """A world with the projects, sessions and keys above."""
     store, sealer = MemoryStore(), Sealer(MasterKey.generate())
-    vault = Vault(sealer)
+    vault = CredentialSealer(sealer)
     for state, key in RING.items():
         # Past the store's contract, which lets no key be retired or revoked before it was active.
         store._keys[key.key_id] = StoredKey(
@@ -116,7 +116,7 @@ async def make_target() -> World:
     for session in (*LIVE.values(), *ENDED.values(), *TAKEN_BACK.values()):
         await store.create_session(session, None)
     for project, session in TAKEN_BACK.items():
-        revocation = Revocation(
+        revocation = StoredRevocation(
             revocation_id=f"rev_{project}",
             project_id=project,
             kind=TargetKind.SESSION,

@@ -12,6 +12,7 @@ from urllib.parse import quote_plus
 
 import attrs
 
+from tests.authority.world import ISSUER
 from tests.fuzzing.target import (
     APPLICATION,
     APPLICATION_ID,
@@ -27,7 +28,6 @@ from tests.fuzzing.target import (
     sign_t1,
     sign_with,
 )
-from tests.use_cases.world import ISSUER
 from tokenauthority.domain.key import KeyState
 from tokenauthority.domain.role import BUILT_IN_ROLES
 from tokenauthority.domain.token import TokenFormat

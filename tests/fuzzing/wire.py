@@ -11,12 +11,12 @@ from pathlib import Path
 import attrs
 import grpc
 
-from tests.authority import _running, make_caller
+from tests.authority.world import ISSUER, NOW, World
 from tests.fuzzing.cases import Case
 from tests.fuzzing.run import ask
 from tests.fuzzing.target import GRANT, make_target
-from tests.use_cases.world import ISSUER, NOW, World
-from tests.wire import V1, Wire
+from tests.support.authority import _running, make_caller
+from tests.support.wire import V1, Wire
 from tokenauthority.callers.api_keys import digest, new_api_key
 from tokenauthority.config import Settings
 from tokenauthority.domain.ids import MAX_SESSION_ID

@@ -13,9 +13,9 @@ import pytest
 
 from google.rpc.error_details_pb2 import QuotaFailure, RetryInfo
 
-from tests.authority import WAIT, RunningAuthority, StartAuthority, eventually
-from tests.faults import FaultyStore
-from tests.wire import LIST_PROJECTS, Connect, Wire, outcome, records, wait_for_record
+from tests.support.authority import WAIT, RunningAuthority, StartAuthority, eventually
+from tests.support.faults import FaultyStore
+from tests.support.wire import LIST_PROJECTS, Connect, Wire, outcome, records, wait_for_record
 from tokenauthority.interceptors.admission import MAX_PUBLIC_STREAMS_OF_A_PEER
 
 

@@ -9,13 +9,13 @@ from typing import cast
 
 import pytest
 
-from tests.authority import WAIT, RunningAuthority, StartAuthority
-from tests.faults import FaultyStore, break_audit_log
-from tests.wire import GENERATE, LIST_PROJECTS, V1, Connect, Wire, outcome, records, wait_for_record
+from tests.support.authority import WAIT, RunningAuthority, StartAuthority
+from tests.support.faults import FaultyStore, break_audit_log
+from tests.support.wire import GENERATE, LIST_PROJECTS, V1, Connect, Wire, outcome, records, wait_for_record
 from tokenauthority.context import AuditRecord
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.domain.ids import make_session_id
-from tokenauthority.domain.session import Session, SessionSpec
+from tokenauthority.domain.session import SessionSpec, StoredSession
 from tokenauthority.domain.times import Millis
 from tokenauthority.interceptors.audit import AuditInterceptor
 from tokenauthority.interceptors.chain import Call, Context
@@ -222,7 +222,7 @@ async def _any_session(authority: RunningAuthority) -> str:
     """A session that no RPC made."""
     now = authority.clock()
     session_id = make_session_id(authority.project_id, "", relayed=True, now=now, random=bytes(18))
-    session = Session(session_id=session_id, project_id=authority.project_id, spec=SessionSpec(), create_time=now)
+    session = StoredSession(session_id=session_id, project_id=authority.project_id, spec=SessionSpec(), create_time=now)
     await authority.app.store.create_session(session, None)
     return session_id
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.authority import RunningAuthority, StartAuthority, make_caller
-from tests.wire import LIST_PROJECTS, Connect, Metadata, Wire, records
+from tests.support.authority import RunningAuthority, StartAuthority, make_caller
+from tests.support.wire import LIST_PROJECTS, Connect, Metadata, Wire, records
 from tokenauthority.callers.api_keys import digest, new_api_key
 
 

@@ -11,18 +11,19 @@ import pytest
 
 from prometheus_client import CollectorRegistry
 
-from tests.authority import EVERYTHING, RunningAuthority, StartAuthority, make_caller
-from tests.wire import LIST_PROJECTS, Connect, Wire, records
+from tests.support.authority import EVERYTHING, RunningAuthority, StartAuthority, make_caller
+from tests.support.wire import LIST_PROJECTS, Connect, Wire, records
 from tokenauthority.audit.log import AuditLog
 from tokenauthority.callers.api_keys import digest, new_api_key
 from tokenauthority.callers.bearer import BearerAuthenticator
-from tokenauthority.callers.book import CallerBook, CurrentCallers, Entry
 from tokenauthority.callers.identity import ApiKeyIdentity
 from tokenauthority.callers.jwt import JwtVerifier
 from tokenauthority.callers.key_caches import KeyCaches
+from tokenauthority.callers.registry import CallerEntry, CallerRegistry, CurrentCallers
 from tokenauthority.context import AuditRecord
 from tokenauthority.domain.caller import Action, Rate
 from tokenauthority.interceptors.audit import AuditInterceptor
+from tokenauthority.interceptors.auth_failures import AuthFailureLimiter
 from tokenauthority.interceptors.authentication import AuthenticationInterceptor
 from tokenauthority.interceptors.authorization import (
     ACTIONS,
@@ -35,7 +36,6 @@ from tokenauthority.interceptors.authorization import (
 )
 from tokenauthority.interceptors.chain import Chain
 from tokenauthority.interceptors.errors import ErrorsInterceptor
-from tokenauthority.interceptors.failures import FailedAuthentications
 from tokenauthority.interceptors.request import RequestInterceptor
 from tokenauthority.server.services import SERVICES, methods_of
 from tokenauthority.server.wiring import system_clock
@@ -164,10 +164,10 @@ class _Extra(grpc.GenericRpcHandler):
 async def extra() -> AsyncIterator[tuple[_Extra, _Kept, str]]:
     """A real server with a registered service that the table does not list; its log and its address."""
     handler, log = _Extra(), _Kept()
-    callers = CurrentCallers(CallerBook([Entry(make_caller(), ApiKeyIdentity(digest(KEY)))]))
+    callers = CurrentCallers(CallerRegistry([CallerEntry(make_caller(), ApiKeyIdentity(digest(KEY)))]))
     bearer = BearerAuthenticator(callers, JwtVerifier(KeyCaches(callers, refresh=60, max_stale=60)), system_clock)
     enough = Rate(100, 100)
-    failures = FailedAuthentications(CollectorRegistry(), system_clock, each=enough, suspects=enough)
+    failures = AuthFailureLimiter(CollectorRegistry(), system_clock, each=enough, suspects=enough)
     server = grpc.aio.server(
         interceptors=[
             Chain(

@@ -14,8 +14,8 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from tests.authority import WAIT, RunningAuthority, StartAuthority, make_caller
-from tests.wire import LIST_PROJECTS, V1, Connect, Wire, records
+from tests.support.authority import WAIT, RunningAuthority, StartAuthority, make_caller
+from tests.support.wire import LIST_PROJECTS, V1, Connect, Wire, records
 from tokenauthority.callers.api_keys import new_api_key
 from tokenauthority.server.services import SERVICES
 from tokenauthority.service.keys import KeyServicer

@@ -7,9 +7,9 @@ import json
 from collections.abc import MutableMapping
 from typing import Any
 
-from tests.authority import StartAuthority, eventually
-from tests.faults import FaultyStore
-from tests.wire import LIST_PROJECTS, V1, Connect, Wire, records
+from tests.support.authority import StartAuthority, eventually
+from tests.support.faults import FaultyStore
+from tests.support.wire import LIST_PROJECTS, V1, Connect, Wire, records
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.v1 import session_pb2
 

@@ -14,14 +14,14 @@ import pytest
 from google.rpc.error_details_pb2 import QuotaFailure, RetryInfo
 from prometheus_client import CollectorRegistry
 
-from tests.authority import RunningAuthority, StartAuthority, make_caller
-from tests.production import Production
-from tests.wire import LIST_PROJECTS, Connect, Outcome, Wire, outcome
+from tests.support.authority import RunningAuthority, StartAuthority, make_caller
+from tests.support.production import Production
+from tests.support.wire import LIST_PROJECTS, Connect, Outcome, Wire, outcome
 from tokenauthority.callers.api_keys import new_api_key
 from tokenauthority.domain.caller import Rate
 from tokenauthority.domain.errors import RateLimitError, UnauthenticatedError
 from tokenauthority.domain.times import Millis
-from tokenauthority.interceptors.failures import FailedAuthentications
+from tokenauthority.interceptors.auth_failures import AuthFailureLimiter
 from tokenauthority.server.wiring import system_clock
 
 
@@ -194,21 +194,21 @@ def test_counts_are_written_when_the_server_stops(production: Production) -> Non
 
 
 @pytest.fixture
-def failures() -> FailedAuthentications:
+def failures() -> AuthFailureLimiter:
     """Failures of addresses that may fail once, with two looks a second for all suspects."""
-    return FailedAuthentications(
+    return AuthFailureLimiter(
         CollectorRegistry(), lambda: Millis(1_700_000_000_000), each=Rate(0.001, 1), suspects=Rate(2, 2)
     )
 
 
-def test_addresses_fail_each_for_itself(failures: FailedAuthentications) -> None:
+def test_addresses_fail_each_for_itself(failures: AuthFailureLimiter) -> None:
     """One that failed too often is no burden to others; the ports and the host part of IPv6 make no other address."""
     failures.attempt("ipv4:192.0.2.1:1").failed()
     failures.attempt("ipv6:[2001:db8::1]:1").failed()
     for _ in range(2):
-        assert failures.attempt("ipv4:192.0.2.1:2").may_examine()
+        assert failures.attempt("ipv4:192.0.2.1:2").may_verify()
     may = {
-        peer: failures.attempt(peer).may_examine()
+        peer: failures.attempt(peer).may_verify()
         for peer in (
             "ipv4:192.0.2.1:3",
             "ipv6:[2001:db8::2]:1",
@@ -227,11 +227,11 @@ def test_addresses_fail_each_for_itself(failures: FailedAuthentications) -> None
     } == may
 
 
-def test_a_credential_that_was_not_looked_at_is_not_called_bad(failures: FailedAuthentications) -> None:
+def test_a_credential_that_was_not_looked_at_is_not_called_bad(failures: AuthFailureLimiter) -> None:
     """The two refusals differ in what the server did, never in what the credential is."""
     failures.attempt("unix:").failed()
     attempts = [failures.attempt("unix:") for _ in range(3)]
-    looked_at = [attempt.may_examine() for attempt in attempts]
+    looked_at = [attempt.may_verify() for attempt in attempts]
 
     assert [True, True, False] == looked_at
     assert [UnauthenticatedError, UnauthenticatedError, RateLimitError] == [

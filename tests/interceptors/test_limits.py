@@ -14,11 +14,11 @@ import pytest
 
 from google.rpc.error_details_pb2 import QuotaFailure, RetryInfo
 
-from tests.authority import EVERYTHING, WAIT, RunningAuthority, StartAuthority, eventually, make_caller
-from tests.wire import GENERATE, LIST_PROJECTS, V1, Connect, Outcome, Wire, records
+from tests.support.authority import EVERYTHING, WAIT, RunningAuthority, StartAuthority, eventually, make_caller
+from tests.support.wire import GENERATE, LIST_PROJECTS, V1, Connect, Outcome, Wire, records
 from tokenauthority.callers.api_keys import digest, new_api_key
-from tokenauthority.callers.book import CallerBook, Entry
 from tokenauthority.callers.identity import ApiKeyIdentity
+from tokenauthority.callers.registry import CallerEntry, CallerRegistry
 from tokenauthority.domain.caller import Action, Caller, Rate
 from tokenauthority.domain.times import Millis
 from tokenauthority.server.wiring import system_clock
@@ -63,7 +63,7 @@ class Limited:
 
     def replace(self, *callers: tuple[str, Caller]) -> None:
         """Reload the callers file: put these in force, by API key."""
-        book = CallerBook(Entry(caller, ApiKeyIdentity(digest(key))) for key, caller in callers)
+        book = CallerRegistry(CallerEntry(caller, ApiKeyIdentity(digest(key))) for key, caller in callers)
 
         async def replaced() -> None:
             self.authority.app.caller_limits._callers.replace(book)

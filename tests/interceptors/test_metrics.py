@@ -11,9 +11,9 @@ import pytest
 
 from prometheus_client import CollectorRegistry
 
-from tests.authority import RunningAuthority, StartAuthority, eventually
-from tests.faults import FaultyStore, break_audit_log
-from tests.wire import LIST_PROJECTS, Connect, Wire, wait_for_record
+from tests.support.authority import RunningAuthority, StartAuthority, eventually
+from tests.support.faults import FaultyStore, break_audit_log
+from tests.support.wire import LIST_PROJECTS, Connect, Wire, wait_for_record
 from tokenauthority.context import AuditRecord
 from tokenauthority.domain.times import Millis
 from tokenauthority.interceptors.chain import Call, Context

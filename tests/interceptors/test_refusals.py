@@ -12,13 +12,13 @@ import pytest
 
 from prometheus_client import CollectorRegistry
 
-from tests.authority import WAIT, Clock, make_caller
+from tests.support.authority import WAIT, Clock, make_caller
 from tokenauthority.context import AuditRecord
 from tokenauthority.domain.caller import Caller, Rate
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.domain.times import Millis
-from tokenauthority.interceptors import refusals as module
-from tokenauthority.interceptors.refusals import Refusals
+from tokenauthority.interceptors import audit_sampler as module
+from tokenauthority.interceptors.audit_sampler import AuditSampler
 
 
 NOW = Millis(1_700_000_000_000)
@@ -56,11 +56,11 @@ class Memory:
 
 @attrs.define
 class Log:
-    """Refusals before a log in memory, at a moment that stands still."""
+    """AuditSampler before a log in memory, at a moment that stands still."""
 
     memory: Memory
     clock: Clock
-    refusals: Refusals
+    refusals: AuditSampler
 
     async def refuse(
         self, peer: str, code: str = "UNAUTHENTICATED", caller: Caller | None = None, reason: str = ""
@@ -77,7 +77,7 @@ def log() -> Log:
     memory, clock = Memory(), Clock()
     clock.fixed = NOW
     each, together = Rate(0.001, 5), Rate(0.001, 40)
-    return Log(memory, clock, Refusals(memory, CollectorRegistry(), clock, each=each, together=together))
+    return Log(memory, clock, AuditSampler(memory, CollectorRegistry(), clock, each=each, together=together))
 
 
 async def test_many_addresses_write_no_more_than_all_together_may(log: Log) -> None:

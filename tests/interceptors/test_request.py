@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from tests.authority import RunningAuthority, StartAuthority
-from tests.faults import FaultyStore
-from tests.wire import LIST_PROJECTS, Connect, Wire, records
+from tests.support.authority import RunningAuthority, StartAuthority
+from tests.support.faults import FaultyStore
+from tests.support.wire import LIST_PROJECTS, Connect, Wire, records
 
 
 def test_takes_the_callers_request_id(wire: Wire, running_authority: RunningAuthority) -> None:

@@ -21,6 +21,7 @@ from google.rpc.status_pb2 import Status
 from tokenauthority.domain.errors import (
     AlreadyExistsError,
     ExhaustedError,
+    FieldViolation,
     InvalidRequestError,
     NotFoundError,
     OverloadedError,
@@ -32,14 +33,13 @@ from tokenauthority.domain.errors import (
     UnauthenticatedError,
     UnavailableError,
     UnimplementedError,
-    Violation,
 )
 from tokenauthority.interceptors import status
 from tokenauthority.v1 import error_pb2
 
 
 CASES: dict[TokenAuthorityError, tuple[str, list[str]]] = {
-    InvalidRequestError([Violation("role", "is bad")]): ("INVALID_ARGUMENT", ["ErrorInfo", "BadRequest"]),
+    InvalidRequestError([FieldViolation("role", "is bad")]): ("INVALID_ARGUMENT", ["ErrorInfo", "BadRequest"]),
     UnauthenticatedError(): ("UNAUTHENTICATED", ["ErrorInfo"]),
     PermissionDeniedError(Reason.ROLE_NOT_GRANTED, "no", limit="roles", field="role"): (
         "PERMISSION_DENIED",
@@ -110,7 +110,7 @@ def test_details_say_what_it_is_about() -> None:
         return _details(status.of_error(error, ""))
 
     bad, gone, failed, wait, denied = BadRequest(), ResourceInfo(), PreconditionFailure(), RetryInfo(), ErrorInfo()
-    second(InvalidRequestError([Violation("a", "x"), Violation("b[1].c", "y")])).details[1].Unpack(bad)
+    second(InvalidRequestError([FieldViolation("a", "x"), FieldViolation("b[1].c", "y")])).details[1].Unpack(bad)
     second(NotFoundError.project("47")).details[1].Unpack(gone)
     second(PreconditionError(Reason.KEY_STATE, "kid-1", "is not PREPARED")).details[1].Unpack(failed)
     second(UnavailableError(Reason.DRAINING, "later", 2.5)).details[1].Unpack(wait)

@@ -16,7 +16,7 @@ from typing import Self, TypeAlias
 import attrs
 import grpc
 
-from tests.authority import WAIT, AuthorityProcess, eventually, launch
+from tests.support.authority import WAIT, AuthorityProcess, eventually, launch
 from tokenauthority.callers.api_keys import new_api_key
 from tokenauthority.client import Authority
 from tokenauthority.config import Settings

@@ -5,13 +5,13 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from tests.authority import EVERYTHING, RunningAuthority, StartAuthority
-from tests.use_cases.world import LEEWAY, make_world
+from tests.authority.world import LEEWAY, make_world
+from tests.support.authority import EVERYTHING, RunningAuthority, StartAuthority
 from tokenauthority.audit.verify import verify
 from tokenauthority.client import Authority, Token
 from tokenauthority.domain.key import KeyState
 from tokenauthority.domain.times import MAX_TTL, Millis, Seconds, in_millis
-from tokenauthority.domain.token import InactiveReason, TokenRequest
+from tokenauthority.domain.token import InactiveReason, TokenSpec
 from tokenauthority.server.wiring import system_clock
 
 
@@ -117,7 +117,7 @@ async def test_the_last_token_of_a_key_verifies_until_it_expires() -> None:
     """Also one that a server which had lost the store signed at the key's very end; then the key is forgotten."""
     world = await make_world()
     keys, generate = world.keys, world.generate
-    request = TokenRequest(session_id=world.session.session_id, role="publisher", ttl=MAX_TTL)
+    request = TokenSpec(session_id=world.session.session_id, role="publisher", ttl=MAX_TTL)
     end = Millis((keys.ring.sign_until or 0) - 1)
     last = await generate.one(request, EVERYTHING, end)
     await keys.maintain(end)

@@ -11,9 +11,9 @@ import pytest
 
 from psycopg import sql
 
-from tests.authority import eventually
-from tests.postgres import PostgresServer
 from tests.scenarios.fleet import Stream, fleet_of
+from tests.support.authority import eventually
+from tests.support.postgres import PostgresServer
 from tokenauthority.client import Authority, AuthorityError, Token
 from tokenauthority.v1 import key_pb2, project_pb2
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.authority import WAIT, eventually
-from tests.postgres import PostgresServer, running_postgres
 from tests.scenarios.fleet import Fleet, cable_to, fleet_of
+from tests.support.authority import WAIT, eventually
+from tests.support.postgres import PostgresServer, running_postgres
 from tokenauthority.client import Authority, AuthorityError, Token
 from tokenauthority.client.errors import translated_errors
 from tokenauthority.v1 import token_pb2

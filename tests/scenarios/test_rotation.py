@@ -17,9 +17,9 @@ import grpc
 import httpx
 import jwt
 
-from tests.authority import WAIT, eventually
-from tests.postgres import PostgresServer
 from tests.scenarios.fleet import ISSUER, Fleet, Loops, cable_to, fleet_of
+from tests.support.authority import WAIT, eventually
+from tests.support.postgres import PostgresServer
 from tokenauthority.client import Authority, AuthorityError, Token
 from tokenauthority.domain.key import KeyState, StoredKey
 from tokenauthority.storage.open import open_store

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from tests.authority import WAIT, AuthorityProcess, StartAuthority, eventually
 from tests.scenarios.fleet import Fleet, Loops, Stream
 from tests.storage.builders import make_revocation
-from tests.wire import Connect, Wire
+from tests.support.authority import WAIT, AuthorityProcess, StartAuthority, eventually
+from tests.support.wire import Connect, Wire
 from tokenauthority.client import Authority
-from tokenauthority.domain.revocation import MAX_COMMENT, Revocation
+from tokenauthority.domain.revocation import MAX_COMMENT, StoredRevocation
 from tokenauthority.interceptors import chain
 from tokenauthority.storage.memory import MemoryStore
 from tokenauthority.v1 import token_pb2, token_pb2_grpc
@@ -149,7 +149,7 @@ def test_a_reader_that_falls_behind_is_told_and_resumes(start_authority: StartAu
     stream = watch(connect(authority))
     marker = next(stream)
 
-    async def burst() -> list[Revocation]:
+    async def burst() -> list[StoredRevocation]:
         return [await store.revoke(made(authority.project_id, number)) for number in range(10)]
 
     kept = authority.do(burst())
@@ -201,7 +201,7 @@ def until_marker(stream: Stream) -> Iterator[token_pb2.WatchRevocationsResponse]
         yield message
 
 
-def made(project_id: str, number: int, comment: str = "") -> Revocation:
+def made(project_id: str, number: int, comment: str = "") -> StoredRevocation:
     """A revocation of a token of *project_id*."""
     return make_revocation(
         f"rev_{number:05}", project_id=project_id, target=str(number), comment=comment, issued_before=2_000_000_000

@@ -16,9 +16,9 @@ from typing import Any, Protocol
 import httpx
 import jwt
 
-from tests.authority import WAIT
 from tests.sdk.node_sdk import HERE as NODE
 from tests.sdk.programs import Tell, find, run
+from tests.support.authority import WAIT
 
 
 GO = Path(__file__).parent / "go"

@@ -8,7 +8,7 @@ import threading
 
 from collections.abc import Mapping
 
-from tests.authority import WAIT
+from tests.support.authority import WAIT
 
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"

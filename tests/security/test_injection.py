@@ -12,10 +12,10 @@ import attrs
 import grpc
 import pytest
 
-from tests.authority import RunningAuthority, eventually
-from tests.production import Production, Server
 from tests.security import http2
-from tests.wire import GENERATE, LIST_PROJECTS, V1, Metadata, Wire
+from tests.support.authority import RunningAuthority, eventually
+from tests.support.production import Production, Server
+from tests.support.wire import GENERATE, LIST_PROJECTS, V1, Metadata, Wire
 from tokenauthority.callers.api_keys import new_api_key
 from tokenauthority.v1 import project_pb2, session_pb2, token_pb2
 

@@ -12,15 +12,15 @@ from typing import Any, cast
 import jwt
 import pytest
 
-from tests.authority import EVERYTHING
+from tests.authority.world import ISSUER, NOW, World, make_world
 from tests.callers import issuer
 from tests.callers.issuer import JwksServer, Key, jwks, jwks_server, make_book, make_issuer
 from tests.fuzzing.target import LIVE, OWN, RING, SECOND, SECRETS, STRANGER
 from tests.fuzzing.wire import VERIFY, Served, served
-from tests.use_cases.world import ISSUER, NOW, World, make_world
+from tests.support.authority import EVERYTHING
 from tokenauthority.domain.key import KeyState
 from tokenauthority.domain.project import Project
-from tokenauthority.domain.session import Session
+from tokenauthority.domain.session import StoredSession
 from tokenauthority.domain.token import InactiveReason
 from tokenauthority.signing.keys import SigningKey
 from tokenauthority.storage.memory import MemoryStore
@@ -134,7 +134,7 @@ class RecordingStore(MemoryStore):
         self.asked.append(application_id)
         return await super().find_vonage_project(application_id)
 
-    async def get_session(self, session_id: str) -> Session | None:
+    async def get_session(self, session_id: str) -> StoredSession | None:
         """See `Store`."""
         self.asked.append(session_id)
         return await super().get_session(session_id)

@@ -16,9 +16,9 @@ import pytest
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from tests.authority import RunningAuthority
 from tests.callers.issuer import segment
-from tests.wire import GENERATE, LIST_PROJECTS, V1, Outcome, Wire
+from tests.support.authority import RunningAuthority
+from tests.support.wire import GENERATE, LIST_PROJECTS, V1, Outcome, Wire
 from tokenauthority.v1 import key_pb2, session_pb2, token_pb2
 
 

@@ -11,13 +11,13 @@ import attrs
 import grpc
 import pytest
 
-from tests.authority import make_caller
 from tests.callers.issuer import AUDIENCE, NAME, SUBJECT, Key, forge, header, kubernetes_claims, write_jwks
-from tests.production import Production
-from tests.wire import GENERATE, LIST_PROJECTS, V1, Outcome, Wire
+from tests.support.authority import make_caller
+from tests.support.production import Production
+from tests.support.wire import GENERATE, LIST_PROJECTS, V1, Outcome, Wire
 from tokenauthority.callers.api_keys import digest, new_api_key
-from tokenauthority.callers.book import CallerBook, Entry
 from tokenauthority.callers.identity import ApiKeyIdentity
+from tokenauthority.callers.registry import CallerEntry, CallerRegistry
 from tokenauthority.v1 import project_pb2, session_pb2, token_pb2
 
 
@@ -161,7 +161,7 @@ def _import(wire: Wire, project: str) -> str:
 def test_every_known_key_is_compared_whichever_it_is(presented: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The time of a look does not depend on where the key is, or whether it is there: each takes 100 comparisons."""
     keys = {name: new_api_key() for name in ("first", *map(str, range(49)), "middle", *map(str, range(49, 97)), "last")}
-    book = CallerBook(Entry(make_caller(name), ApiKeyIdentity(digest(key))) for name, key in keys.items())
+    book = CallerRegistry(CallerEntry(make_caller(name), ApiKeyIdentity(digest(key))) for name, key in keys.items())
     near = digest(keys["last"])[:-1] + "x"
     asked = near if presented == "near" else digest(keys.get(presented, new_api_key()))
     compared: list[bytes] = []
@@ -171,7 +171,7 @@ def test_every_known_key_is_compared_whichever_it_is(presented: str, monkeypatch
         compared.append(known)
         return genuine(known, other)
 
-    monkeypatch.setattr("tokenauthority.callers.book.hmac.compare_digest", counting)
+    monkeypatch.setattr("tokenauthority.callers.registry.hmac.compare_digest", counting)
     found = book.find_by_digest(asked)
 
     assert len(keys) == len(compared)

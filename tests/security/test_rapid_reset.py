@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 
-from tests.authority import StartAuthority, eventually
 from tests.security import http2
-from tests.wire import LIST_PROJECTS, Connect, records
+from tests.support.authority import StartAuthority, eventually
+from tests.support.wire import LIST_PROJECTS, Connect, records
 from tokenauthority.callers.api_keys import new_api_key
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.authority import WAIT, eventually
 from tests.callers.issuer import NAME, SUBJECT, JwksServer, Key, forge, jwks, jwks_server, kubernetes_claims
-from tests.production import Production, Server
-from tests.wire import LIST_PROJECTS, V1, Wire
+from tests.support.authority import WAIT, eventually
+from tests.support.production import Production, Server
+from tests.support.wire import LIST_PROJECTS, V1, Wire
 from tokenauthority.callers.api_keys import digest, new_api_key
 from tokenauthority.v1 import project_pb2, session_pb2, token_pb2, token_pb2_grpc
 

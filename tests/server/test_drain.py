@@ -20,13 +20,13 @@ import pytest
 
 from grpc_health.v1 import health_pb2
 
-from tests.authority import WAIT, eventually, make_caller
-from tests.faults import FaultyStore
-from tests.production import Production, Server
-from tests.wire import GENERATE, LIST_PROJECTS, records
+from tests.support.authority import WAIT, eventually, make_caller
+from tests.support.faults import FaultyStore
+from tests.support.production import Production, Server
+from tests.support.wire import GENERATE, LIST_PROJECTS, records
 from tokenauthority.callers.api_keys import digest, new_api_key
-from tokenauthority.callers.book import CallerBook, CurrentCallers, Entry
 from tokenauthority.callers.identity import ApiKeyIdentity
+from tokenauthority.callers.registry import CallerEntry, CallerRegistry, CurrentCallers
 from tokenauthority.client import AuthorityError
 from tokenauthority.config import Settings
 from tokenauthority.server.lifecycle import Addresses, serving
@@ -98,7 +98,7 @@ async def running(directory: Path, **limits: float) -> AsyncIterator[Draining]:
     )
     store = FaultyStore()
     sealer = Sealer(MasterKey.generate())
-    book = CallerBook([Entry(make_caller(), ApiKeyIdentity(digest(KEY)))])
+    book = CallerRegistry([CallerEntry(make_caller(), ApiKeyIdentity(digest(KEY)))])
     app = build(settings, store=store, sealer=sealer, callers=CurrentCallers(book))
     server = AsyncExitStack()
     addresses = await server.enter_async_context(serving(app, settings))

@@ -11,10 +11,10 @@ import pytest
 
 from cryptography import x509
 
-from tests.envoy import running_envoy
-from tests.peers import ROOM_SERVICE, ROOM_SERVICE_ID, ask_once, last_caller, write_callers
-from tests.production import Production, Server
-from tests.spiffe import Issued, SpiffeCa
+from tests.support.envoy import running_envoy
+from tests.support.peers import ROOM_SERVICE, ROOM_SERVICE_ID, ask_once, last_caller, write_callers
+from tests.support.production import Production, Server
+from tests.support.spiffe import Issued, SpiffeCa
 
 
 FORGED = ("x-forwarded-client-cert", f"By=spiffe://prod.example/authority;Hash=ab;URI={ROOM_SERVICE_ID}")

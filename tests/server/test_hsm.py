@@ -8,9 +8,9 @@ import sys
 import jwt
 import pytest
 
-from tests.authority import StartAuthority, clean_environment
-from tests.production import Production
-from tests.softhsm import PIN, SoftHsm
+from tests.support.authority import StartAuthority, clean_environment
+from tests.support.production import Production
+from tests.support.softhsm import PIN, SoftHsm
 from tokenauthority.client import Authority, AuthorityError, TokenRequest, Unavailable
 from tokenauthority.v1 import key_pb2, project_pb2
 

@@ -18,7 +18,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from tests.authority import WAIT
+from tests.support.authority import WAIT
 from tokenauthority.server.http import HttpLimits, HttpServer
 
 

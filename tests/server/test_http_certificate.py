@@ -12,18 +12,18 @@ import trustme
 
 from prometheus_client import CollectorRegistry
 
-from tokenauthority.config import Tls
+from tokenauthority.config import TlsSettings
 from tokenauthority.server.http_certificate import HttpCertificate
-from tokenauthority.server.rotation import CertificateMetrics
+from tokenauthority.server.tls_credentials import CertificateMetrics
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> Tls:
+def files(tmp_path: Path) -> TlsSettings:
     """Where certificate and key are."""
-    return Tls(cert_file=tmp_path / "tls.crt", key_file=tmp_path / "tls.key")
+    return TlsSettings(cert_file=tmp_path / "tls.crt", key_file=tmp_path / "tls.key")
 
 
-def renew(files: Tls) -> str:
+def renew(files: TlsSettings) -> str:
     """Put another certificate there; its PEM."""
     assert files.cert_file is not None
     assert files.key_file is not None
@@ -34,7 +34,7 @@ def renew(files: Tls) -> str:
     return leaf.decode().strip()
 
 
-async def test_new_connections_get_the_new_certificate(files: Tls) -> None:
+async def test_new_connections_get_the_new_certificate(files: TlsSettings) -> None:
     """Without a restart; one that cannot be served with is counted, and the old one stays."""
     registry = CollectorRegistry()
     first = renew(files)

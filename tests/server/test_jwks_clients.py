@@ -17,12 +17,12 @@ import pytest
 
 from jwt import get_algorithm_by_name
 
-from tests.authority import RunningAuthority, StartAuthority
 from tests.sdk.gate import running_gate
 from tests.sdk.node_sdk import node_with_packages
 from tests.sdk.programs import Tell
 from tests.sdk.verifiers import Program, PyJwt, RefusedError, Verifier, build_go, jose
 from tests.service.rpc import Api
+from tests.support.authority import RunningAuthority, StartAuthority
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.times import Millis
 from tokenauthority.server.wiring import system_clock

@@ -15,11 +15,11 @@ PROGRAM = """
 import logging, sys
 import structlog
 from tokenauthority import context
-from tokenauthority.config import Logging
+from tokenauthority.config import LoggingSettings
 from tokenauthority.server import logging as ours
 
 canary = sys.argv[3]
-ours.configure(Logging(format=sys.argv[1], level=sys.argv[2]))
+ours.configure(LoggingSettings(format=sys.argv[1], level=sys.argv[2]))
 log = structlog.stdlib.get_logger("tokenauthority.x")
 log.debug("event.debug")
 log.info("event.info", method="/a/B")

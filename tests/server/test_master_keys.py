@@ -16,8 +16,8 @@ from threading import Event
 import attrs
 import pytest
 
-from tests.authority import WAIT, clean_environment, eventually
-from tests.production import Production, Server
+from tests.support.authority import WAIT, clean_environment, eventually
+from tests.support.production import Production, Server
 from tokenauthority.client import Authority, AuthorityError
 from tokenauthority.signing.sealing import MasterKey
 from tokenauthority.v1 import project_pb2

@@ -14,10 +14,19 @@ import trustme
 
 from cryptography import x509
 
-from tests.authority import WAIT
-from tests.peers import ROOM_SERVICE, ROOM_SERVICE_ID, ask, ask_once, channel, last_caller, mtls_settings, write_callers
-from tests.production import Production, Server, production_in
-from tests.spiffe import Issued, SpiffeCa
+from tests.support.authority import WAIT
+from tests.support.peers import (
+    ROOM_SERVICE,
+    ROOM_SERVICE_ID,
+    ask,
+    ask_once,
+    channel,
+    last_caller,
+    mtls_settings,
+    write_callers,
+)
+from tests.support.production import Production, Server, production_in
+from tests.support.spiffe import Issued, SpiffeCa
 
 
 @attrs.frozen

@@ -12,8 +12,8 @@ import httpx
 import pytest
 import trustme
 
-from tests.authority import WAIT
-from tests.production import Production
+from tests.support.authority import WAIT
+from tests.support.production import Production
 from tokenauthority.client import Authority, AuthorityError, translated_errors
 from tokenauthority.v1 import project_pb2
 

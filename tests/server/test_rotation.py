@@ -16,10 +16,20 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from grpc_health.v1 import health_pb2
 
-from tests.authority import WAIT, eventually
-from tests.peers import ROOM_SERVICE, ask, ask_once, channel, last_call, mtls_settings, put, shown, write_callers
-from tests.production import Production, Server
-from tests.spiffe import Issued, SpiffeCa
+from tests.support.authority import WAIT, eventually
+from tests.support.peers import (
+    ROOM_SERVICE,
+    ask,
+    ask_once,
+    channel,
+    last_call,
+    mtls_settings,
+    put,
+    shown,
+    write_callers,
+)
+from tests.support.production import Production, Server
+from tests.support.spiffe import Issued, SpiffeCa
 
 
 MINUTE = timedelta(minutes=1)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.authority import eventually
-from tests.production import Production, Server
+from tests.support.authority import eventually
+from tests.support.production import Production, Server
 from tokenauthority.client import AuthorityError, Token
 from tokenauthority.config import Settings
 from tokenauthority.server.main import upgrade_database

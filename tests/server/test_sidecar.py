@@ -11,8 +11,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tests.peers import ROOM_SERVICE_ID, ask, last_caller, write_callers
-from tests.production import Production, Server
+from tests.support.peers import ROOM_SERVICE_ID, ask, last_caller, write_callers
+from tests.support.production import Production, Server
 
 
 FORWARDED = "x-forwarded-client-cert"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.authority import WAIT, clean_environment, eventually
+from tests.support.authority import WAIT, clean_environment, eventually
 
 
 @pytest.fixture

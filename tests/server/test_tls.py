@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
-from tests.spiffe import SpiffeCa
+from tests.support.spiffe import SpiffeCa
 from tokenauthority.server.tls import CertificateError, CertificateFiles
 
 

@@ -13,8 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from spiffe._proto import workload_pb2 as pb
 
-from tests.authority import eventually
-from tests.peers import (
+from tests.support.authority import eventually
+from tests.support.peers import (
     ROOM_SERVICE,
     ROOM_SERVICE_ID,
     ask,
@@ -25,9 +25,9 @@ from tests.peers import (
     shown,
     write_callers,
 )
-from tests.production import Production, Server
-from tests.spiffe import Issued, SpiffeCa
-from tests.workload_api import WorkloadApiServer
+from tests.support.production import Production, Server
+from tests.support.spiffe import Issued, SpiffeCa
+from tests.support.workload_api import WorkloadApiServer
 from tokenauthority.server.tls import CertificateError
 from tokenauthority.server.workload_api import WorkloadApi
 

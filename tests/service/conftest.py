@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.authority import EVERYTHING, Clock, RunningAuthority, _running, make_caller
 from tests.service.rpc import Api, Connect
+from tests.support.authority import EVERYTHING, Clock, RunningAuthority, _running, make_caller
 from tokenauthority.callers.api_keys import digest, new_api_key
 from tokenauthority.config import Settings
 from tokenauthority.domain.caller import ANY, Grant

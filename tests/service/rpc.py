@@ -16,7 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure, ResourceInfo, RetryInfo
 from grpc_status import rpc_status
 
-from tests.authority import WAIT, RunningAuthority
+from tests.support.authority import WAIT, RunningAuthority
 from tokenauthority.client.interceptors import Defaults
 from tokenauthority.v1 import (
     key_pb2_grpc,

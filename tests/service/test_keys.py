@@ -10,9 +10,9 @@ import grpc
 import jwt
 import pytest
 
-from tests.authority import RunningAuthority, StartAuthority, eventually
-from tests.faults import FaultyStore
 from tests.service.rpc import FORCE_MUTE, Api, Connect, failure, wanted
+from tests.support.authority import RunningAuthority, StartAuthority, eventually
+from tests.support.faults import FaultyStore
 from tokenauthority.v1 import key_pb2, role_pb2
 
 

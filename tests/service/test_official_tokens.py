@@ -12,9 +12,9 @@ from typing import Any
 import jwt
 import pytest
 
-from tests.authority import Clock, RunningAuthority
 from tests.fuzzing.target import VECTORS
 from tests.service.rpc import Api, reason_of
+from tests.support.authority import Clock, RunningAuthority
 from tokenauthority.domain.times import Millis
 from tokenauthority.v1 import project_pb2, token_pb2
 

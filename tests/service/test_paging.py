@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.authority import EVERYTHING, Clock, StartAuthority, make_caller
 from tests.service.conftest import AWAY, HOME, NOW
 from tests.service.rpc import PUBLISH, Api, Connect, failure
+from tests.support.authority import EVERYTHING, Clock, StartAuthority, make_caller
 from tokenauthority.callers.api_keys import new_api_key
 from tokenauthority.domain.errors import InvalidRequestError
 from tokenauthority.domain.times import Millis

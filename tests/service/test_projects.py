@@ -22,11 +22,11 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
-from tests.authority import Clock, RunningAuthority
+from tests.authority.world import platform_session, rsa_pem
 from tests.service.conftest import AWAY, FOUNDED, HOME, NOW, NOWHERE
 from tests.service.rpc import Api, Connect, Failure, failure, lifetime, reason_of
-from tests.use_cases.world import platform_session, rsa_pem
-from tests.wire import records
+from tests.support.authority import Clock, RunningAuthority
+from tests.support.wire import records
 from tokenauthority.v1 import project_pb2, token_pb2
 
 

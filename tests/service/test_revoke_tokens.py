@@ -9,13 +9,13 @@ import pytest
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from tests.authority import Clock, RunningAuthority, StartAuthority, eventually
+from tests.authority.world import platform_session
 from tests.service.conftest import AWAY, HOME, NOW, NOWHERE
 from tests.service.rpc import Api, Connect, failure, reason_of
-from tests.use_cases.world import platform_session
-from tests.wire import V1, records
+from tests.support.authority import Clock, RunningAuthority, StartAuthority, eventually
+from tests.support.wire import V1, records
 from tokenauthority.domain.errors import UnavailableError
-from tokenauthority.domain.revocation import Revocation
+from tokenauthority.domain.revocation import StoredRevocation
 from tokenauthority.domain.times import Millis
 from tokenauthority.signing.sealing import MasterKey, Sealer
 from tokenauthority.storage.memory import MemoryStore
@@ -32,7 +32,7 @@ TARGETS = pytest.mark.parametrize("target", ["token", "token_id", "session_id", 
 class AwayStore(MemoryStore):
     """A store that takes no revocations."""
 
-    async def revoke(self, revocation: Revocation) -> Revocation:
+    async def revoke(self, revocation: StoredRevocation) -> StoredRevocation:
         """See `Store`."""
         raise UnavailableError.store()
 

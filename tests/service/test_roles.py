@@ -10,9 +10,9 @@ import pytest
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from tests.authority import Clock
 from tests.service.conftest import AWAY, HOME, NOW, NOWHERE
 from tests.service.rpc import FORCE_MUTE, PUBLISH, SIGNAL, SUBSCRIBE, Api, Connect, failure, reason_of
+from tests.support.authority import Clock
 from tokenauthority.domain.role import BUILT_IN_ROLES
 from tokenauthority.domain.times import Millis
 from tokenauthority.v1 import role_pb2, token_pb2

@@ -11,10 +11,10 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.authority import Clock
+from tests.authority.world import platform_session
 from tests.service.conftest import AWAY, HOME, NOW, NOWHERE
 from tests.service.rpc import Api, Connect, failure, reason_of
-from tests.use_cases.world import platform_session
+from tests.support.authority import Clock
 from tokenauthority.domain.ids import project_in_session_id
 from tokenauthority.domain.times import Millis
 from tokenauthority.v1 import project_pb2, session_pb2

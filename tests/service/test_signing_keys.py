@@ -14,10 +14,10 @@ import pytest
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from tests.authority import RunningAuthority
 from tests.service.conftest import NOW
 from tests.service.rpc import Api, Connect, failure, reason_of
-from tests.wire import V1, records
+from tests.support.authority import RunningAuthority
+from tests.support.wire import V1, records
 from tokenauthority.domain.times import Millis
 from tokenauthority.v1 import key_pb2, token_pb2
 

@@ -12,12 +12,12 @@ import grpc
 import jwt
 import pytest
 
-from tests.authority import RunningAuthority, StartAuthority, eventually
 from tests.service.rpc import PUBLISH, Connect, failure, reason_of, wanted
+from tests.support.authority import RunningAuthority, StartAuthority, eventually
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.domain.project import Project
 from tokenauthority.domain.role import Role
-from tokenauthority.domain.session import RepeatKey, Session
+from tokenauthority.domain.session import IdempotencyKey, StoredSession
 from tokenauthority.domain.times import Millis
 from tokenauthority.service import paging
 from tokenauthority.signing.sealing import MasterKey, Sealer
@@ -57,17 +57,17 @@ class FallibleStore(MemoryStore):
         self._check()
         return await super().list_roles(project_id)
 
-    async def get_session(self, session_id: str) -> Session | None:
+    async def get_session(self, session_id: str) -> StoredSession | None:
         """See `Store`."""
         self._check()
         return await super().get_session(session_id)
 
-    async def create_session(self, session: Session, repeat: RepeatKey | None) -> Session:
+    async def create_session(self, session: StoredSession, repeat: IdempotencyKey | None) -> StoredSession:
         """See `Store`."""
         self._check()
         return await super().create_session(session, repeat)
 
-    async def end_session(self, session: Session, now: Millis) -> Session:
+    async def end_session(self, session: StoredSession, now: Millis) -> StoredSession:
         """See `Store`."""
         self._check()
         return await super().end_session(session, now)

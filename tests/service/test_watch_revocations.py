@@ -8,12 +8,12 @@ from typing import Protocol
 import grpc
 import pytest
 
-from tests.authority import EVERYTHING, RunningAuthority, StartAuthority, eventually, make_caller
-from tests.faults import break_audit_log
 from tests.service.conftest import AWAY, HOME, NOWHERE
 from tests.service.rpc import Api, Connect, failure
 from tests.storage.builders import make_revocation
-from tests.wire import V1, records
+from tests.support.authority import EVERYTHING, RunningAuthority, StartAuthority, eventually, make_caller
+from tests.support.faults import break_audit_log
+from tests.support.wire import V1, records
 from tokenauthority.authority.project_spec import ProjectSpec
 from tokenauthority.callers.api_keys import new_api_key
 from tokenauthority.domain.caller import ANY, Grant

@@ -14,8 +14,8 @@ import pytest
 
 from pkcs11 import Attribute, Mechanism, ObjectClass
 
-from tests.softhsm import LABEL, PIN, SoftHsm
-from tests.use_cases.world import NOW
+from tests.authority.world import NOW
+from tests.support.softhsm import LABEL, PIN, SoftHsm
 from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
 from tokenauthority.signing import hsm_token
 from tokenauthority.signing.hsm import HsmProvider

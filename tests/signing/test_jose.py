@@ -22,7 +22,7 @@ from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.token import InactiveReason, TokenRejectedError
 from tokenauthority.signing.jose import (
     LocalSigner,
-    Verifier,
+    SignatureVerifier,
     decode_segment,
     encode_segment,
     parse_compact,
@@ -142,7 +142,7 @@ def test_an_error_of_the_libraries_is_a_refusal(error: Exception, monkeypatch: p
         def verify(self, msg: bytes, key: bytes, sig: bytes) -> bool:
             raise error
 
-    verifier = Verifier("HS256", SECRET.hmac_key)
+    verifier = SignatureVerifier("HS256", SECRET.hmac_key)
     monkeypatch.setattr(verifier, "_algorithm", Failing(HMACAlgorithm.SHA256))
 
     answer = rejection(verifier.verify, parse_compact(SECRET.signer.sign_claims(b"{}")))
@@ -184,7 +184,7 @@ def test_a_key_prepared_for_one_algorithm_is_refused_by_another() -> None:
         with pytest.raises((jwt.InvalidKeyError, TypeError)):
             LocalSigner(algorithm, ec_key, {"alg": algorithm})
     with pytest.raises(jwt.InvalidKeyError):
-        Verifier("HS256", json.dumps(signing_key(Algorithm.ES256).public.jwk).encode())
+        SignatureVerifier("HS256", json.dumps(signing_key(Algorithm.ES256).public.jwk).encode())
 
 
 def _data_of(segment: bytes) -> bytes:

@@ -6,9 +6,9 @@ from typing import Any
 
 from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
 from tokenauthority.domain.project import Credential, CredentialKind, Project
-from tokenauthority.domain.revocation import Revocation, TargetKind
+from tokenauthority.domain.revocation import StoredRevocation, TargetKind
 from tokenauthority.domain.role import Permission, Role
-from tokenauthority.domain.session import RepeatKey, Session, SessionSpec
+from tokenauthority.domain.session import IdempotencyKey, SessionSpec, StoredSession
 from tokenauthority.domain.times import Millis, Seconds
 from tokenauthority.domain.token import TokenFormat
 
@@ -55,16 +55,16 @@ def make_role(name: str = "host", **overrides: Any) -> Role:
     return Role(name=name, **{**values, **overrides})
 
 
-def make_session(session_id: str = "2_session", **overrides: Any) -> Session:
+def make_session(session_id: str = "2_session", **overrides: Any) -> StoredSession:
     """An active session of PROJECT."""
     values = {"project_id": PROJECT, "spec": SessionSpec(), "create_time": NOW}
-    return Session(session_id=session_id, **{**values, **overrides})
+    return StoredSession(session_id=session_id, **{**values, **overrides})
 
 
-def make_repeat(**overrides: Any) -> RepeatKey:
+def make_repeat(**overrides: Any) -> IdempotencyKey:
     """A key that makes CreateSession repeatable."""
     values = {"caller": "room-service", "request_id": "6f1c0a52-0000-4000-8000-000000000001", "body_digest": "d1"}
-    return RepeatKey(**{**values, **overrides})
+    return IdempotencyKey(**{**values, **overrides})
 
 
 def make_key(key_id: str = "key-1", **overrides: Any) -> StoredKey:
@@ -79,7 +79,7 @@ def make_key(key_id: str = "key-1", **overrides: Any) -> StoredKey:
     return StoredKey(key_id=key_id, **{**values, **overrides})
 
 
-def make_revocation(revocation_id: str = "rev_1", **overrides: Any) -> Revocation:
+def make_revocation(revocation_id: str = "rev_1", **overrides: Any) -> StoredRevocation:
     """A revocation of one token of PROJECT."""
     values = {
         "project_id": PROJECT,
@@ -89,4 +89,4 @@ def make_revocation(revocation_id: str = "rev_1", **overrides: Any) -> Revocatio
         "comment": "läuft aus",
         "create_time": NOW,
     }
-    return Revocation(revocation_id=revocation_id, **{**values, **overrides})
+    return StoredRevocation(revocation_id=revocation_id, **{**values, **overrides})

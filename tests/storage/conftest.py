@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.postgres import PostgresServer
+from tests.support.postgres import PostgresServer
 from tokenauthority.storage.memory import MemoryStore
 from tokenauthority.storage.migrate import migrate
 from tokenauthority.storage.open import open_store

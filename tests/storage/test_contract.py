@@ -27,19 +27,19 @@ from tests.storage.builders import (
 from tokenauthority.domain.change import Change, ChangeKind, Cursor, HistoryLostError
 from tokenauthority.domain.errors import (
     AlreadyExistsError,
+    FieldViolation,
     InvalidRequestError,
     NotFoundError,
     PreconditionError,
     Reason,
     TokenAuthorityError,
-    Violation,
 )
 from tokenauthority.domain.key import KeyState, StoredKey
 from tokenauthority.domain.project import CredentialKind, Project
-from tokenauthority.domain.revocation import SessionEnd, TargetKind
+from tokenauthority.domain.revocation import StoredSessionEnd, TargetKind
 from tokenauthority.domain.revoked import CLOCK_MARGIN, oldest_kept
 from tokenauthority.domain.role import Permission, Role
-from tokenauthority.domain.session import ArchiveMode, MediaMode, Session, SessionSpec, SessionState
+from tokenauthority.domain.session import ArchiveMode, MediaMode, SessionSpec, SessionState, StoredSession
 from tokenauthority.domain.times import Millis, Seconds
 from tokenauthority.domain.token import TokenFormat
 from tokenauthority.storage.store import Store
@@ -218,7 +218,7 @@ class TestProjects:
         before = await store.last_change()
 
         def refuse(_: Project) -> Project:
-            raise InvalidRequestError([Violation("max_ttl", "no")])
+            raise InvalidRequestError([FieldViolation("max_ttl", "no")])
 
         with pytest.raises(InvalidRequestError):
             await store.update_project(PROJECT, refuse)
@@ -570,7 +570,7 @@ class TestSessions:
             SessionState.ENDED: ["2_aa", "2_Z", "2_a", "2_B"],
         }
 
-        found: list[Session] = []
+        found: list[StoredSession] = []
         while page := await store.list_sessions(
             PROJECT,
             before=(found[-1].create_time, found[-1].session_id) if found else None,
@@ -815,7 +815,7 @@ class TestRevocations:
 
         by_kind = {change.kind: events[change.sequence] for change in changes if change.sequence in events}
         assert {
-            ChangeKind.SESSION_END: SessionEnd(session_id="2_session", project_id=PROJECT, end_time=later(5)),
+            ChangeKind.SESSION_END: StoredSessionEnd(session_id="2_session", project_id=PROJECT, end_time=later(5)),
             ChangeKind.REVOCATION: make_revocation(),
         } == by_kind
 

@@ -19,9 +19,9 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from tests.postgres import PostgresServer, running_postgres
 from tests.storage.builders import NOW, PROJECT, make_project, make_session
 from tests.storage.conftest import ClosedLater
+from tests.support.postgres import PostgresServer, running_postgres
 from tokenauthority.domain.errors import Reason, UnavailableError
 from tokenauthority.domain.project import Project
 from tokenauthority.storage.address import PostgresAddress, SqliteAddress, parse_address

@@ -13,7 +13,7 @@ import pytest
 
 from tokenauthority.domain.errors import Reason, UnavailableError
 from tokenauthority.storage.limits import StoreLimits
-from tokenauthority.storage.worker import Worker
+from tokenauthority.storage.worker import StoreThreads
 
 
 REQUEST = contextvars.ContextVar[str]("REQUEST")
@@ -46,7 +46,7 @@ async def held() -> AsyncIterator[Held]:
 
 async def test_work_sees_the_context_of_its_caller() -> None:
     """Context variables, such as the request id of the log, reach the thread; what it sets stays there."""
-    worker = Worker("test", 1, StoreLimits())
+    worker = StoreThreads("test", 1, StoreLimits())
     REQUEST.set("r-1")
 
     def work() -> tuple[str, int]:
@@ -63,7 +63,7 @@ async def test_work_sees_the_context_of_its_caller() -> None:
 
 async def test_refuses_work_when_too_much_waits(held: Held) -> None:
     """Work above the bound is refused at once; when there is room again, work is taken again."""
-    worker = Worker("test", 1, StoreLimits(max_waiting=2))
+    worker = StoreThreads("test", 1, StoreLimits(max_waiting=2))
     running = asyncio.create_task(worker.run(held))
     await held.under_way()
     waiting = asyncio.create_task(worker.run(lambda: "waited"))
@@ -82,7 +82,7 @@ async def test_refuses_work_when_too_much_waits(held: Held) -> None:
 
 async def test_gives_up_on_slow_work(held: Held) -> None:
     """A caller waits no longer than the bound, and work that waited behind it is not begun."""
-    worker = Worker("test", 1, StoreLimits(unit_timeout=0.05))
+    worker = StoreThreads("test", 1, StoreLimits(unit_timeout=0.05))
     begun: list[str] = []
 
     outcomes = await asyncio.gather(
@@ -97,7 +97,7 @@ async def test_gives_up_on_slow_work(held: Held) -> None:
 
 async def test_work_that_was_begun_keeps_its_place(held: Held) -> None:
     """A caller that gives up does not make room: the thread is still taken."""
-    worker = Worker("test", 1, StoreLimits(max_waiting=1))
+    worker = StoreThreads("test", 1, StoreLimits(max_waiting=1))
     caller = asyncio.create_task(worker.run(held))
     await held.under_way()
     caller.cancel()
@@ -112,7 +112,7 @@ async def test_work_that_was_begun_keeps_its_place(held: Held) -> None:
 
 async def test_close_waits_for_what_is_under_way(held: Held) -> None:
     """Work that was taken ends before close returns; later work is refused."""
-    worker = Worker("test", 1, StoreLimits())
+    worker = StoreThreads("test", 1, StoreLimits())
     running = asyncio.create_task(worker.run(held))
     await held.under_way()
 
@@ -130,7 +130,7 @@ async def test_close_waits_for_what_is_under_way(held: Held) -> None:
 
 async def test_close_waits_no_longer_than_a_caller(held: Held) -> None:
     """Work that does not end does not keep close, which says so."""
-    worker = Worker("test", 1, StoreLimits(unit_timeout=0.05))
+    worker = StoreThreads("test", 1, StoreLimits(unit_timeout=0.05))
     with pytest.raises(UnavailableError):
         await worker.run(held)
 
@@ -143,7 +143,7 @@ async def test_close_waits_no_longer_than_a_caller(held: Held) -> None:
 
 async def test_errors_of_the_work_reach_the_caller() -> None:
     """What the work raises is raised to its caller."""
-    worker = Worker("test", 1, StoreLimits())
+    worker = StoreThreads("test", 1, StoreLimits())
 
     with pytest.raises(ZeroDivisionError):
         await worker.run(lambda: 1 // 0)

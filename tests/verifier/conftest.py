@@ -12,7 +12,7 @@ import pytest
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from tests.authority import WAIT, RunningAuthority, StartAuthority, eventually
+from tests.support.authority import WAIT, RunningAuthority, StartAuthority, eventually
 from tests.verifier.scripted import scripted  # noqa: F401 - a fixture
 from tokenauthority.client import Authority
 from tokenauthority.client.environment import connection_from

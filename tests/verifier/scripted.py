@@ -18,8 +18,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
-from tests.authority import WAIT
 from tests.signing.builders import ISSUER, NOW, PROJECT, ring
+from tests.support.authority import WAIT
 from tokenauthority.client.backoff import Backoff
 from tokenauthority.client.connection import Connection
 from tokenauthority.signing.jwks import JsonWebKeySet

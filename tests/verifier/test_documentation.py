@@ -9,7 +9,7 @@ from pathlib import Path
 import attrs
 
 from tokenauthority.callers.file import load_callers
-from tokenauthority.verifier.settings import Settings, VerifierOptions
+from tokenauthority.verifier.settings import VerifierOptions, VerifierSettings
 
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "verifier.md").read_text(encoding="utf-8")
@@ -29,8 +29,10 @@ def test_the_callers_file_is_valid_and_enough(tmp_path: Path) -> None:
 def test_every_option_is_told_with_its_default() -> None:
     """The table, the typed options and the settings are one list."""
     table = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", DOCUMENT, re.MULTILINE))
-    numbers = {field.name: field.default for field in attrs.fields(Settings) if isinstance(field.default, int | float)}
+    numbers = {
+        field.name: field.default for field in attrs.fields(VerifierSettings) if isinstance(field.default, int | float)
+    }
 
     assert set(VerifierOptions.__annotations__) == set(table)
-    assert set(VerifierOptions.__annotations__) == {field.name for field in attrs.fields(Settings)}
+    assert set(VerifierOptions.__annotations__) == {field.name for field in attrs.fields(VerifierSettings)}
     assert numbers == {name: float(table[name].replace(",", "")) for name in numbers}

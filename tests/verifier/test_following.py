@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 
-from tests.authority import WAIT, StartAuthority
-from tests.faults import FaultyStore
 from tests.signing.builders import NOW, PROJECT, make_claims, mint
+from tests.support.authority import WAIT, StartAuthority
+from tests.support.faults import FaultyStore
 from tests.verifier.conftest import FAST, Bench, StartVerifier, becomes, soon
 from tests.verifier.scripted import (
     Asked,

@@ -9,8 +9,8 @@ import pytest
 
 from google.protobuf.duration_pb2 import Duration
 
-from tests.authority import WAIT, StartAuthority, eventually
 from tests.signing.builders import ISSUER, NOW, PROJECT, make_claims, mint, ring, signing_key
+from tests.support.authority import WAIT, StartAuthority, eventually
 from tests.verifier.conftest import StartVerifier, becomes, soon
 from tests.verifier.scripted import Asked, Hours, ScriptedAuthority, following, heartbeat
 from tokenauthority.client import Authority, FailedPrecondition, translated_errors
@@ -18,9 +18,9 @@ from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.token import TokenFormat
 from tokenauthority.signing import session_jwt
 from tokenauthority.v1 import key_pb2, key_pb2_grpc
-from tokenauthority.verifier import STALE, keys
-from tokenauthority.verifier.knowledge import Knowledge
+from tokenauthority.verifier import STALE, key_set_cache
 from tokenauthority.verifier.settings import LONGEST_PAUSE
+from tokenauthority.verifier.state import VerifierState
 
 
 TOKEN = mint(TokenFormat.SESSION_JWT).token
@@ -76,13 +76,13 @@ def test_unknown_keys_cause_one_fetch_however_many_there_are(scripted: ScriptedA
     hours = Hours()
     with following(scripted, monotonic=hours, max_staleness=None) as verifier:
         scripted.fetches.get(timeout=WAIT)
-        hours.passed += keys.MISS_PAUSE
+        hours.passed += key_set_cache.MISS_PAUSE
         verdicts = {verifier.verify(UNKNOWN).reason for _ in range(50)}
         scripted.fetches.get(timeout=WAIT)
         verdicts |= {verifier.verify(UNKNOWN).reason for _ in range(50)}
         with pytest.raises(queue.Empty):
             scripted.fetches.get(timeout=2 * 1.0)
-        hours.passed += keys.MISS_PAUSE
+        hours.passed += key_set_cache.MISS_PAUSE
         scripted.fetches.get(timeout=WAIT)
 
     assert {"KEY_UNKNOWN"} == verdicts
@@ -95,7 +95,7 @@ def test_an_unknown_key_that_is_new_is_known_soon(scripted: ScriptedAuthority) -
     with following(scripted, monotonic=hours, max_staleness=None) as verifier:
         assert "KEY_UNKNOWN" == verifier.verify(TOKEN).reason
         scripted.keys.json = whole
-        hours.passed += keys.MISS_PAUSE
+        hours.passed += key_set_cache.MISS_PAUSE
         verifier.verify(TOKEN)
 
         becomes(verifier, TOKEN, "")
@@ -195,7 +195,7 @@ def test_keys_are_as_old_as_the_question(scripted: ScriptedAuthority) -> None:
     with grpc.insecure_channel(scripted.address) as channel:
         stub = LateStub(channel, hours)
         stub.seconds = 200
-        pause = keys.Keys(stub, Knowledge(hours), issuer="", monotonic=hours).upkeep()  # type: ignore[arg-type]  # the one call that it makes
+        pause = key_set_cache.KeySetCache(stub, VerifierState(hours), issuer="", monotonic=hours).upkeep()  # type: ignore[arg-type]  # the one call that it makes
 
     assert 300 * 0.75 - 200 <= pause <= 300 * 0.95 - 200
 
@@ -204,7 +204,7 @@ def test_a_fetch_that_works_makes_the_next_pause_short_again(scripted: ScriptedA
     """The next failure has nothing to do with those before."""
     hours = Hours()
     with grpc.insecure_channel(scripted.address) as channel:
-        kept = keys.Keys(LateStub(channel, hours), Knowledge(hours), issuer="", monotonic=hours)  # type: ignore[arg-type]  # likewise
+        kept = key_set_cache.KeySetCache(LateStub(channel, hours), VerifierState(hours), issuer="", monotonic=hours)  # type: ignore[arg-type]  # likewise
         kept._backoff = asked = Asked()
         for failure in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAVAILABLE, None, grpc.StatusCode.UNAVAILABLE):
             scripted.failure = failure

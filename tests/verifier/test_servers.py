@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.authority import WAIT
-from tests.production import Production, Server
+from tests.support.authority import WAIT
+from tests.support.production import Production, Server
 from tests.verifier.conftest import becomes, soon
 from tokenauthority.client import Authority
 from tokenauthority.client.connection import Connection

@@ -16,8 +16,8 @@ import attrs
 import grpc
 import pytest
 
-from tests.authority import EVERYTHING, WAIT, RunningAuthority, StartAuthority, eventually, make_caller
 from tests.signing.builders import NOW, PROJECT, mint
+from tests.support.authority import EVERYTHING, WAIT, RunningAuthority, StartAuthority, eventually, make_caller
 from tests.verifier.conftest import soon
 from tests.verifier.scripted import Hours, ScriptedAuthority, following, heartbeat, revocation, snapshot_end
 from tokenauthority.callers.api_keys import new_api_key
@@ -27,7 +27,7 @@ from tokenauthority.domain.caller import Action, Grant
 from tokenauthority.domain.revoked import RevokedIndex
 from tokenauthority.domain.token import TokenFormat
 from tokenauthority.verifier import STALE, NotSyncedError, Verifier
-from tokenauthority.verifier.knowledge import KeySet, Knowledge
+from tokenauthority.verifier.state import KeySet, VerifierState
 
 
 TOKEN = mint(TokenFormat.SESSION_JWT).token
@@ -315,7 +315,7 @@ def test_a_start_ends_when_it_is_closed_meanwhile(scripted: ScriptedAuthority) -
 
 def test_what_was_closed_has_not_begun_though_all_is_there() -> None:
     """Else whoever started it would go on with what knows nothing more."""
-    knowledge = Knowledge(lambda: 0.0)
+    knowledge = VerifierState(lambda: 0.0)
     knowledge.take_keys(KeySet(fetched=0.0, max_age=300))
     knowledge.confirm(RevokedIndex(b"k" * 16), 0.0)
     knowledge.wait_until_synced(WAIT, 60)
@@ -328,7 +328,7 @@ def test_what_was_closed_has_not_begun_though_all_is_there() -> None:
 def test_what_is_too_old_has_not_begun() -> None:
     """A start that returned with it would be followed by nothing but STALE."""
     hours = Hours()
-    knowledge = Knowledge(hours)
+    knowledge = VerifierState(hours)
     knowledge.confirm(RevokedIndex(b"k" * 16), hours())
     hours.passed = 40
     knowledge.take_keys(KeySet(fetched=hours(), max_age=300))

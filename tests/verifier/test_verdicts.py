@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.authority import RunningAuthority
 from tests.signing.builders import b64url
+from tests.support.authority import RunningAuthority
 from tests.verifier.conftest import Bench, StartVerifier, becomes
 from tokenauthority.client import Verification
 from tokenauthority.domain.times import Millis

@@ -7,9 +7,9 @@ import json
 import httpx
 import pytest
 
-from tests.authority import RunningAuthority, StartAuthority, eventually
-from tests.faults import FaultyStore
-from tests.wire import LIST_PROJECTS, V1, Connect, Wire
+from tests.support.authority import RunningAuthority, StartAuthority, eventually
+from tests.support.faults import FaultyStore
+from tests.support.wire import LIST_PROJECTS, V1, Connect, Wire
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.v1 import key_pb2
 

@@ -7,7 +7,7 @@ import re
 import httpx
 import pytest
 
-from tests.authority import StartAuthority
+from tests.support.authority import StartAuthority
 from tokenauthority.web.discovery import Discovery, prefixes
 
 

@@ -14,7 +14,7 @@ import structlog
 from tokenauthority.audit.disk import Disk
 from tokenauthority.audit.errors import NotRenamedError
 from tokenauthority.audit.record import AuditLine, time_text, without_controls
-from tokenauthority.audit.worker import Worker
+from tokenauthority.audit.worker import AuditThread
 from tokenauthority.audit.writer import ChainWriter
 from tokenauthority.domain.errors import UnavailableError
 
@@ -85,7 +85,7 @@ class FileAuditLog:
     ) -> None:
         self._options = options or LogOptions()
         self._clock = clock
-        self._worker = Worker("audit")
+        self._worker = AuditThread("audit")
         self._writer = ChainWriter(
             # Else a rotation would rename a link and leave its file, and go on elsewhere.
             path.resolve(),

@@ -22,7 +22,7 @@ class _Token(msgspec.Struct):
     role: str = ""
 
 
-class Entry(msgspec.Struct, kw_only=True):
+class SelectedRecord(msgspec.Struct, kw_only=True):
     """What is shown of a line, and what it is picked by."""
 
     type: str
@@ -68,7 +68,7 @@ class Selection:
     since: datetime | None = None
     until: datetime | None = None
 
-    def takes(self, entry: Entry) -> bool:
+    def takes(self, entry: SelectedRecord) -> bool:
         """Whether *entry* is picked."""
         return (
             self._is_in_time(entry)
@@ -81,7 +81,7 @@ class Selection:
             and (not self.outcome or self.outcome.upper() in {entry.code, entry.reason})
         )
 
-    def _is_in_time(self, entry: Entry) -> bool:
+    def _is_in_time(self, entry: SelectedRecord) -> bool:
         if self.since is None and self.until is None:
             return True
         moment = entry.moment
@@ -92,10 +92,10 @@ class Selection:
         )
 
 
-_entries: Final = msgspec.json.Decoder(Entry)
+_entries: Final = msgspec.json.Decoder(SelectedRecord)
 
 
-def selected(lines: Iterable[Line], selection: Selection) -> Iterator[tuple[Line, Entry]]:
+def selected(lines: Iterable[Line], selection: Selection) -> Iterator[tuple[Line, SelectedRecord]]:
     """The lines that *selection* takes, checkpoints apart; what is no record is passed over (`verify` finds it)."""
     for line in lines:
         try:
@@ -106,5 +106,5 @@ def selected(lines: Iterable[Line], selection: Selection) -> Iterator[tuple[Line
             yield line, entry
 
 
-def _values(entry: Entry, field: str) -> set[str]:
+def _values(entry: SelectedRecord, field: str) -> set[str]:
     return {getattr(each, field, "") for each in (entry, *entry.tokens)}

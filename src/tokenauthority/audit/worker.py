@@ -16,7 +16,7 @@ from tokenauthority.threads import attempted
 T = TypeVar("T")
 
 
-class Worker:
+class AuditThread:
     """Runs what it is given, in that order. A daemon thread: the process can end while it waits for a disk."""
 
     def __init__(self, name: str) -> None:

@@ -27,7 +27,7 @@ from tokenauthority.audit.resume import Resumption, require_key, resume
 
 if TYPE_CHECKING:
     from tokenauthority.audit.disk import Disk
-    from tokenauthority.audit.worker import Worker
+    from tokenauthority.audit.worker import AuditThread
     from tokenauthority.domain.times import Millis
 
 
@@ -42,7 +42,7 @@ class ChainWriter:
     """One log: its file at *path*, its head file beside it, and the key at *key_file* that signs its checkpoints."""
 
     def __init__(
-        self, path: Path, key_file: Path, *, durable: bool, disk: Disk, worker: Worker, clock: Callable[[], Millis]
+        self, path: Path, key_file: Path, *, durable: bool, disk: Disk, worker: AuditThread, clock: Callable[[], Millis]
     ) -> None:
         self._path = path
         self._key_file = key_file

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from tokenauthority.authority.randomness import Randomness
-from tokenauthority.authority.remote import RemoteSigning
-from tokenauthority.authority.sessions import place_of
+from tokenauthority.authority.remote_signing import RemoteSigning
+from tokenauthority.authority.sessions import authorized_tenant
 from tokenauthority.domain.errors import (
+    FieldViolation,
     InvalidRequestError,
     NotFoundError,
     PermissionDeniedError,
     PreconditionError,
     Reason,
     TokenAuthorityError,
-    Violation,
 )
 from tokenauthority.domain.policy import Granted, Refused, decide
 from tokenauthority.domain.token import (
@@ -38,11 +38,11 @@ from tokenauthority.signing import opentok_jwt, opentok_t1, session_jwt, vonage_
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
-    from tokenauthority.authority.catalog import Catalog, Tenant
-    from tokenauthority.authority.keys import Keys
+    from tokenauthority.authority.signing_keys import SigningKeyManager
+    from tokenauthority.authority.tenant_cache import Tenant, TenantCache
     from tokenauthority.domain.caller import Grant
     from tokenauthority.domain.times import Millis
-    from tokenauthority.domain.token import TokenRequest
+    from tokenauthority.domain.token import TokenSpec
     from tokenauthority.signing.codec import Encoded
     from tokenauthority.signing.keys import SigningKey
 
@@ -66,14 +66,16 @@ class _Plan:
 class Generate:
     """The use cases GenerateToken and BatchGenerateTokens; *issuer* is the `iss` of the native format."""
 
-    def __init__(self, catalog: Catalog, keys: Keys, issuer: str, remote: RemoteSigning | None = None) -> None:
+    def __init__(
+        self, catalog: TenantCache, keys: SigningKeyManager, issuer: str, remote: RemoteSigning | None = None
+    ) -> None:
         self._catalog = catalog
         self._keys = keys
         self._issuer = issuer
         self._remote = remote or RemoteSigning()
         self._random = Randomness()
 
-    async def one(self, request: TokenRequest, grant: Grant, now: Millis) -> MintedToken:
+    async def one(self, request: TokenSpec, grant: Grant, now: Millis) -> MintedToken:
         """One token.
 
         Raises:
@@ -88,7 +90,7 @@ class Generate:
             return (await self._mint_remotely([(request, plan)], key))[0]
         return self._mint(request, plan, key)
 
-    async def batch(self, requests: Sequence[TokenRequest], grant: Grant, now: Millis) -> list[MintedToken]:
+    async def batch(self, requests: Sequence[TokenSpec], grant: Grant, now: Millis) -> list[MintedToken]:
         """All tokens in the order asked for, or none.
 
         Raises:
@@ -97,11 +99,13 @@ class Generate:
             UnavailableError: the store cannot be read, or the signing key not reached.
         """
         if not 1 <= len(requests) <= MAX_BATCH:
-            raise InvalidRequestError([Violation("requests", f"must have 1 to {MAX_BATCH} items, has {len(requests)}")])
+            raise InvalidRequestError(
+                [FieldViolation("requests", f"must have 1 to {MAX_BATCH} items, has {len(requests)}")]
+            )
         turn = _Turn()
-        plans: dict[Hashable, _Plan | Sequence[Violation]] = {}
-        planned: list[tuple[TokenRequest, _Plan]] = []
-        violations: list[Violation] = []
+        plans: dict[Hashable, _Plan | Sequence[FieldViolation]] = {}
+        planned: list[tuple[TokenSpec, _Plan]] = []
+        violations: list[FieldViolation] = []
         for index, request in enumerate(requests):
             terms = _terms(request)
             plan = plans.get(terms)
@@ -127,8 +131,8 @@ class Generate:
         return minted
 
     async def _plan_of_item(
-        self, request: TokenRequest, grant: Grant, now: Millis, item: str
-    ) -> _Plan | Sequence[Violation]:
+        self, request: TokenSpec, grant: Grant, now: Millis, item: str
+    ) -> _Plan | Sequence[FieldViolation]:
         violations = terms_violations(request, now)
         if violations:
             return violations
@@ -137,8 +141,8 @@ class Generate:
         except (InvalidRequestError, PermissionDeniedError, NotFoundError, PreconditionError) as error:
             return _as_violations(error, item)
 
-    async def _plan(self, request: TokenRequest, grant: Grant, now: Millis) -> _Plan:
-        tenant = await place_of(request.session_id, self._catalog, grant)
+    async def _plan(self, request: TokenSpec, grant: Grant, now: Millis) -> _Plan:
+        tenant = await authorized_tenant(request.session_id, self._catalog, grant)
         project = tenant.project
         session = await self._catalog.session(request.session_id)
         if session is None and not project.external_sessions:
@@ -150,7 +154,7 @@ class Generate:
         _require_key(decision.format, tenant)
         return _Plan(tenant, decision)
 
-    async def _mint_remotely(self, planned: Sequence[tuple[TokenRequest, _Plan]], key: SigningKey) -> list[MintedToken]:
+    async def _mint_remotely(self, planned: Sequence[tuple[TokenSpec, _Plan]], key: SigningKey) -> list[MintedToken]:
         """As `_mint`, in one thread for all that the remote *key* signs."""
         turn = _Turn()
         drafts: list[TokenClaims | MintedToken] = []
@@ -166,7 +170,7 @@ class Generate:
             for draft in drafts
         ]
 
-    def _mint(self, request: TokenRequest, plan: _Plan, signing_key: SigningKey | None) -> MintedToken:
+    def _mint(self, request: TokenSpec, plan: _Plan, signing_key: SigningKey | None) -> MintedToken:
         token_format, keys = plan.granted.format, plan.tenant.keys
         claims = self._claims(request, plan)
         if signing_key is not None and token_format is TokenFormat.SESSION_JWT:
@@ -180,7 +184,7 @@ class Generate:
             encoded, key_id = codec.encode(claims, secret, nonce), secret.secret_id
         return _minted(encoded, token_format, key_id, claims)
 
-    def _claims(self, request: TokenRequest, plan: _Plan) -> TokenClaims:
+    def _claims(self, request: TokenSpec, plan: _Plan) -> TokenClaims:
         granted, project = plan.granted, plan.tenant.project
         native = granted.format is TokenFormat.SESSION_JWT
         has_id = native or granted.format is TokenFormat.VONAGE_JWT
@@ -222,7 +226,7 @@ def _minted(encoded: Encoded, token_format: TokenFormat, key_id: str, claims: To
     )
 
 
-def _terms(request: TokenRequest) -> Hashable:
+def _terms(request: TokenSpec) -> Hashable:
     """Everything that decides about a request, but for the length of its texts."""
     return (
         request.session_id,
@@ -249,11 +253,11 @@ def _require_key(token_format: TokenFormat, tenant: Tenant) -> None:
         )
 
 
-def _as_violations(error: TokenAuthorityError, item: str) -> Sequence[Violation]:
+def _as_violations(error: TokenAuthorityError, item: str) -> Sequence[FieldViolation]:
     """What an item's error says about its fields; a refusal by the grant ends the whole batch."""
     if isinstance(error, PermissionDeniedError):
         raise error.under(item) from error
     if isinstance(error, InvalidRequestError):
         return error.violations
     field = {Reason.ROLE_NOT_FOUND: "role", Reason.FORMAT_UNAVAILABLE: "format"}.get(error.reason, "session_id")
-    return [Violation(field, str(error))]
+    return [FieldViolation(field, str(error))]

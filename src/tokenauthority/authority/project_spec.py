@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 import attrs
 
-from tokenauthority.domain.errors import Violation
+from tokenauthority.domain.errors import FieldViolation
 from tokenauthority.domain.ids import MAX_PROJECT_ID, is_project_id
 from tokenauthority.domain.project import Project, project_violations
 from tokenauthority.domain.times import DEFAULT_TTL, MAX_TTL, Seconds
@@ -31,7 +31,7 @@ class ProjectSpec:
     default_ttl: Seconds | None = None
     max_ttl: Seconds | None = None
     external_sessions: bool | None = None
-    problems: tuple[Violation, ...] = ()
+    problems: tuple[FieldViolation, ...] = ()
 
 
 class ProjectChanges(TypedDict, total=False):
@@ -85,22 +85,22 @@ def new_project(
     )
 
 
-def spec_violations(spec: ProjectSpec, project: Project) -> list[Violation]:
+def spec_violations(spec: ProjectSpec, project: Project) -> list[FieldViolation]:
     """What is wrong with the new *project* of *spec*, but for its credential.
 
     An application has its key, any other project a secret.
     """
     found = [*spec.problems, *project_violations(project)]
     if project.project_id and not is_project_id(project.project_id):
-        found.append(Violation("project_id", f"must be a decimal number from 1 to {MAX_PROJECT_ID}"))
+        found.append(FieldViolation("project_id", f"must be a decimal number from 1 to {MAX_PROJECT_ID}"))
     found += format_violations(project, has_secret=not project.vonage_application_id)
     return found
 
 
-def format_violations(project: Project, *, has_secret: bool) -> list[Violation]:
+def format_violations(project: Project, *, has_secret: bool) -> list[FieldViolation]:
     """What is wrong with its default format, which the project must have the credential for."""
     if project.default_format is TokenFormat.VONAGE_JWT and not project.vonage_application_id:
-        return [Violation("default_format", "VONAGE_JWT needs an imported application")]
+        return [FieldViolation("default_format", "VONAGE_JWT needs an imported application")]
     if project.default_format in {TokenFormat.OPENTOK_T1, TokenFormat.OPENTOK_JWT} and not has_secret:
-        return [Violation("default_format", "needs a project secret, which this has not")]
+        return [FieldViolation("default_format", "needs a project secret, which this has not")]
     return []

@@ -19,11 +19,11 @@ from tokenauthority.domain.caller import ANY
 from tokenauthority.domain.change import ChangeKind
 from tokenauthority.domain.errors import (
     AlreadyExistsError,
+    FieldViolation,
     InvalidRequestError,
     NotFoundError,
     PreconditionError,
     Reason,
-    Violation,
 )
 from tokenauthority.domain.ids import MAX_PROJECT_ID, is_project_id, is_uuid
 from tokenauthority.domain.project import MAX_LIVE_SECRETS, is_secret, project_violations
@@ -33,9 +33,9 @@ from tokenauthority.domain.token import TokenFormat
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tokenauthority.authority.catalog import Catalog
+    from tokenauthority.authority.credential_sealer import CredentialSealer
     from tokenauthority.authority.project_spec import OpenTokImport, ProjectChanges, ProjectSpec, VonageImport
-    from tokenauthority.authority.vault import Vault
+    from tokenauthority.authority.tenant_cache import TenantCache
     from tokenauthority.domain.caller import Grant
     from tokenauthority.domain.project import Credential, Project
     from tokenauthority.domain.times import Millis
@@ -56,7 +56,7 @@ _MAX_SECRET_ID: Final = 64
 class Projects:
     """The use cases of ProjectService."""
 
-    def __init__(self, store: Store, catalog: Catalog, vault: Vault) -> None:
+    def __init__(self, store: Store, catalog: TenantCache, vault: CredentialSealer) -> None:
         self._store = store
         self._catalog = catalog
         self._vault = vault
@@ -86,11 +86,11 @@ class Projects:
         project = new_project(unnamed, now, TokenFormat.OPENTOK_JWT, external=True)
         violations = spec_violations(unnamed, project)
         if spec.project_id:
-            violations.append(Violation("project_id", "must not be set: the API key becomes the project id"))
+            violations.append(FieldViolation("project_id", "must not be set: the API key becomes the project id"))
         if not is_project_id(source.api_key):
-            violations.append(Violation("opentok.api_key", f"must be a decimal number from 1 to {MAX_PROJECT_ID}"))
+            violations.append(FieldViolation("opentok.api_key", f"must be a decimal number from 1 to {MAX_PROJECT_ID}"))
         if not is_secret(source.api_secret):
-            violations.append(Violation("opentok.api_secret", "must be 40 hex characters"))
+            violations.append(FieldViolation("opentok.api_secret", "must be 40 hex characters"))
         _refuse(violations)
         credential = self._vault.seal_secret(source.api_secret, now)
         return await self._add(attrs.evolve(project, project_id=source.api_key), credential)
@@ -106,16 +106,16 @@ class Projects:
         project = new_project(spec, now, TokenFormat.VONAGE_JWT, external=True, application_id=application_id)
         violations = spec_violations(spec, project)
         if application_id == _NO_APPLICATION:
-            violations.append(Violation("vonage.application_id", "must be a UUID"))
+            violations.append(FieldViolation("vonage.application_id", "must be a UUID"))
         try:
             # Checking an RSA key takes a tenth of a second and more.
             credential = await asyncio.to_thread(self._vault.seal_vonage_key, source.private_key, application_id, now)
         except ValueError as error:
-            raise InvalidRequestError([*violations, Violation("vonage.private_key", str(error))]) from error
+            raise InvalidRequestError([*violations, FieldViolation("vonage.private_key", str(error))]) from error
         _refuse(violations)
         return await self._add(project, credential)
 
-    def refuse_import(self, spec: ProjectSpec, grant: Grant, now: Millis, violation: Violation) -> NoReturn:
+    def refuse_import(self, spec: ProjectSpec, grant: Grant, now: Millis, violation: FieldViolation) -> NoReturn:
         """Refuse an import without a usable source for *violation*, and for all else that is wrong with it.
 
         Raises:
@@ -148,7 +148,9 @@ class Projects:
         only = None if ANY in grant.projects else grant.projects
         return await self._store.list_projects(after=after, limit=limit, only=only)
 
-    async def update(self, project_id: str, changes: ProjectChanges, problems: Sequence[Violation] = ()) -> Project:
+    async def update(
+        self, project_id: str, changes: ProjectChanges, problems: Sequence[FieldViolation] = ()
+    ) -> Project:
         """The project with the values of *changes*, by field name.
 
         *problems* are what of them could not even be read; they are named with all others.
@@ -195,7 +197,9 @@ class Projects:
             InvalidRequestError, NotFoundError, PreconditionError, UnavailableError.
         """
         if not (secret_id.isprintable() and 1 <= len(secret_id) <= _MAX_SECRET_ID):
-            raise InvalidRequestError([Violation("secret_id", f"must have 1 to {_MAX_SECRET_ID} printable characters")])
+            raise InvalidRequestError(
+                [FieldViolation("secret_id", f"must have 1 to {_MAX_SECRET_ID} printable characters")]
+            )
         await self._store.remove_secret(project_id, secret_id)
         self._catalog.forget(ChangeKind.PROJECT, project_id, project_id)
         return await self._fresh(project_id)
@@ -237,6 +241,6 @@ def _require_granted(grant: Grant, project_id: str, field: str) -> None:
         grant.require_project(project_id or ANY, field)
 
 
-def _refuse(violations: list[Violation]) -> None:
+def _refuse(violations: list[FieldViolation]) -> None:
     if violations:
         raise InvalidRequestError(violations)

@@ -16,7 +16,7 @@ from tokenauthority.signing.sealing import HEADER_BYTES, SealBrokenError, sealed
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from tokenauthority.authority.vault import Vault
+    from tokenauthority.authority.credential_sealer import CredentialSealer
     from tokenauthority.domain.sealed import SealedBlob, SealedCount
     from tokenauthority.storage.store import Store
 
@@ -63,7 +63,7 @@ class _Pass:
     broken: list[str] = attrs.Factory(list)
 
 
-async def require_master_keys(store: Store, vault: Vault) -> None:
+async def require_master_keys(store: Store, vault: CredentialSealer) -> None:
     """Return if everything in the store names one of the master keys. It opens nothing, so it costs one scan.
 
     Raises:
@@ -81,7 +81,7 @@ async def require_master_keys(store: Store, vault: Vault) -> None:
         raise MasterKeyMissingError(shown)
 
 
-async def reseal(store: Store, vault: Vault, *, page: int = _PAGE, pause: float = _PAUSE) -> Resealed:
+async def reseal(store: Store, vault: CredentialSealer, *, page: int = _PAGE, pause: float = _PAUSE) -> Resealed:
     """Seal everything in the store under the first master key, and look at all of it again until nothing is left.
 
     Servers may run, and a run that was cut off may be repeated: each envelope is replaced as long as it is as it was
@@ -124,7 +124,7 @@ async def _pages(store: Store, kind: SealedKind, limit: int) -> AsyncIterator[Se
         after = (page[-1].owner, page[-1].object_id)
 
 
-async def _reseal_page(store: Store, vault: Vault, blobs: Sequence[SealedBlob], found: _Pass) -> None:
+async def _reseal_page(store: Store, vault: CredentialSealer, blobs: Sequence[SealedBlob], found: _Pass) -> None:
     changes = []
     for blob in blobs:
         try:

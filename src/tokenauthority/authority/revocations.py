@@ -8,7 +8,7 @@ import secrets
 from typing import TYPE_CHECKING, Final
 
 from tokenauthority.domain.errors import ExhaustedError
-from tokenauthority.domain.revocation import Revocation
+from tokenauthority.domain.revocation import StoredRevocation
 from tokenauthority.domain.revoked import RevokedIndex
 
 
@@ -56,7 +56,7 @@ class Revocations:
 
     def apply(self, events: Iterable[Event]) -> None:
         """Take in what this server or another one has taken back."""
-        taken = [event for event in events if isinstance(event, Revocation)]
+        taken = [event for event in events if isinstance(event, StoredRevocation)]
         self.index.add_all(taken)
         # The pages that `load` has read already may not have had them.
         if self._coming is not None:
@@ -70,7 +70,7 @@ class Revocations:
             await asyncio.sleep(0)
         return gone
 
-    def require_room(self, revocation: Revocation) -> None:
+    def require_room(self, revocation: StoredRevocation) -> None:
         """Refuse a revocation of one more target where there are as many as there may be.
 
         Raises:

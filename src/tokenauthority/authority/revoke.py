@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from tokenauthority.authority.sessions import NO_SESSION_ID, place_of
-from tokenauthority.domain.errors import InvalidRequestError, NotFoundError, Violation
+from tokenauthority.authority.sessions import NO_SESSION_ID, authorized_tenant
+from tokenauthority.domain.errors import FieldViolation, InvalidRequestError, NotFoundError
 from tokenauthority.domain.ids import REVOCATION_RANDOM_BYTES, make_revocation_id, project_in_session_id
-from tokenauthority.domain.revocation import Revocation, TargetKind, moment_violations, revocation_violations
+from tokenauthority.domain.revocation import StoredRevocation, TargetKind, moment_violations, revocation_violations
 from tokenauthority.domain.times import MAX_LEEWAY, MAX_TTL, Seconds, whole_seconds
 from tokenauthority.domain.token import TokenRejectedError
 
@@ -19,8 +19,8 @@ from tokenauthority.domain.token import TokenRejectedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tokenauthority.authority.catalog import Catalog
     from tokenauthority.authority.revocations import Revocations
+    from tokenauthority.authority.tenant_cache import TenantCache
     from tokenauthority.authority.verify import Verify
     from tokenauthority.domain.caller import Grant
     from tokenauthority.domain.times import Millis
@@ -44,18 +44,18 @@ class RevokeRequest:
 
 
 class Revoke:
-    """The use case RevokeTokens. *hurry* is called when there is something that others should see soon."""
+    """The use case RevokeTokens. *wake* is called when there is something that others should see soon."""
 
     def __init__(
-        self, store: Store, catalog: Catalog, verify: Verify, revocations: Revocations, hurry: Callable[[], None]
+        self, store: Store, catalog: TenantCache, verify: Verify, revocations: Revocations, wake: Callable[[], None]
     ) -> None:
         self._store = store
         self._catalog = catalog
         self._verify = verify
         self._revocations = revocations
-        self._hurry = hurry
+        self._wake = wake
 
-    async def revoke(self, request: RevokeRequest, grant: Grant, now: Millis) -> Revocation:
+    async def revoke(self, request: RevokeRequest, grant: Grant, now: Millis) -> StoredRevocation:
         """The revocation, durable.
 
         Raises:
@@ -73,7 +73,7 @@ class Revoke:
             moment = Seconds(second + MAX_LEEWAY) if kind is TargetKind.TOKEN else second
             # This one's may have been set back for hours, too: the token must not be good again once it is right.
             moment = max(moment, issued)
-        wanted = Revocation(
+        wanted = StoredRevocation(
             revocation_id=make_revocation_id(now, secrets.token_bytes(REVOCATION_RANDOM_BYTES)),
             project_id=project_id,
             kind=kind,
@@ -85,11 +85,11 @@ class Revoke:
         self._revocations.require_room(wanted)
         revocation = await self._store.revoke(wanted)
         self._revocations.apply([revocation])
-        self._hurry()
+        self._wake()
         return revocation
 
     async def _target(
-        self, request: RevokeRequest, grant: Grant, violations: list[Violation], now: Millis
+        self, request: RevokeRequest, grant: Grant, violations: list[FieldViolation], now: Millis
     ) -> tuple[TargetKind, str, str, Seconds]:
         """Kind, target, project, and when a token that is given was issued (else 0).
 
@@ -100,7 +100,7 @@ class Revoke:
             project_id = await self._chosen(request.project_id, grant, violations)
             return kind, request.token_id or request.subject, project_id, _UNKNOWN
         if request.project_id:
-            violations.append(Violation("project_id", "must not be set: the session or token names its project"))
+            violations.append(FieldViolation("project_id", "must not be set: the session or token names its project"))
         if request.session_id:
             project_id = await self._project_of(request.session_id, grant, violations)
             return TargetKind.SESSION, request.session_id, project_id, _UNKNOWN
@@ -109,18 +109,18 @@ class Revoke:
                 signed = await self._verify.read(request.token, grant)
             except TokenRejectedError as rejected:
                 problem = f"is no token that the caller may take back: {rejected.detail}"
-                _refuse([Violation("token", problem), *violations])
+                _refuse([FieldViolation("token", problem), *violations])
                 raise
             issued = signed.claims.issue_time
             if issued > whole_seconds(now) + MAX_TTL:
                 # It would have to be kept for years.
                 problem = "was issued more than 30 days in the future: end its session, or change the project's secret"
-                _refuse([Violation("token", problem), *violations])
+                _refuse([FieldViolation("token", problem), *violations])
             return TargetKind.TOKEN, signed.claims.token_id, signed.project_id, issued
         problem = "is required: one of token, token_id, session_id and subject"
-        raise InvalidRequestError([Violation("target", problem), *violations])
+        raise InvalidRequestError([FieldViolation("target", problem), *violations])
 
-    async def _chosen(self, project_id: str, grant: Grant, violations: list[Violation]) -> str:
+    async def _chosen(self, project_id: str, grant: Grant, violations: list[FieldViolation]) -> str:
         try:
             project_id = grant.chosen_project(project_id)
         except InvalidRequestError as error:
@@ -130,14 +130,14 @@ class Revoke:
             raise NotFoundError.project(project_id)
         return project_id
 
-    async def _project_of(self, session_id: str, grant: Grant, violations: list[Violation]) -> str:
+    async def _project_of(self, session_id: str, grant: Grant, violations: list[FieldViolation]) -> str:
         if project_in_session_id(session_id) is None:
             violations.append(NO_SESSION_ID)
         _refuse(violations)
         # The session need not be known: one that a restored store has lost lives on in its tokens.
-        return (await place_of(session_id, self._catalog, grant)).project.project_id
+        return (await authorized_tenant(session_id, self._catalog, grant)).project.project_id
 
 
-def _refuse(violations: list[Violation]) -> None:
+def _refuse(violations: list[FieldViolation]) -> None:
     if violations:
         raise InvalidRequestError(violations)

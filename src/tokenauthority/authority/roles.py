@@ -9,11 +9,11 @@ import attrs
 from tokenauthority.domain.change import ChangeKind
 from tokenauthority.domain.errors import (
     AlreadyExistsError,
+    FieldViolation,
     InvalidRequestError,
     NotFoundError,
     PreconditionError,
     Reason,
-    Violation,
 )
 from tokenauthority.domain.ids import is_role_name
 from tokenauthority.domain.role import BUILT_IN_ROLES, ROLE_NAME_RULE, Permission, Role, role_violations
@@ -22,7 +22,7 @@ from tokenauthority.domain.role import BUILT_IN_ROLES, ROLE_NAME_RULE, Permissio
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tokenauthority.authority.catalog import Catalog
+    from tokenauthority.authority.tenant_cache import TenantCache
     from tokenauthority.domain.times import Millis
     from tokenauthority.storage.store import Store
 
@@ -33,7 +33,7 @@ class Roles:
     The project ids are those that the caller's grant has already chosen.
     """
 
-    def __init__(self, store: Store, catalog: Catalog, named_in_a_grant: Callable[[str, str], bool]) -> None:
+    def __init__(self, store: Store, catalog: TenantCache, named_in_a_grant: Callable[[str, str], bool]) -> None:
         self._store = store
         self._catalog = catalog
         self._named_in_a_grant = named_in_a_grant
@@ -60,7 +60,7 @@ class Roles:
             raise NotFoundError.role(name)
         return role
 
-    async def create(self, role: Role, problems: Sequence[Violation] = ()) -> Role:
+    async def create(self, role: Role, problems: Sequence[FieldViolation] = ()) -> Role:
         """A new role. *problems* are what of it could not even be read; they are named with all others.
 
         Raises:
@@ -81,7 +81,7 @@ class Roles:
         *,
         permissions: tuple[Permission, ...] | None,
         description: str | None,
-        problems: Sequence[Violation] = (),
+        problems: Sequence[FieldViolation] = (),
     ) -> Role:
         """The role with other permissions, another description, or both; None leaves one as it is.
 
@@ -133,9 +133,9 @@ class Roles:
 def _require_name(name: str) -> None:
     """Refuse what no role can be called, before it gets into any message."""
     if not is_role_name(name):
-        raise InvalidRequestError([Violation("name", ROLE_NAME_RULE)])
+        raise InvalidRequestError([FieldViolation("name", ROLE_NAME_RULE)])
 
 
-def _refuse(violations: Sequence[Violation]) -> None:
+def _refuse(violations: Sequence[FieldViolation]) -> None:
     if violations:
         raise InvalidRequestError(violations)

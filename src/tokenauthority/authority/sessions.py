@@ -11,15 +11,15 @@ import attrs
 import msgspec
 
 from tokenauthority.domain.change import ChangeKind
-from tokenauthority.domain.errors import InvalidRequestError, NotFoundError, Violation
+from tokenauthority.domain.errors import FieldViolation, InvalidRequestError, NotFoundError
 from tokenauthority.domain.ids import SESSION_RANDOM_BYTES, is_project_id, make_session_id, project_in_session_id
 from tokenauthority.domain.session import (
     DEFAULT_RESOLUTION,
     ArchiveMode,
+    IdempotencyKey,
     MediaMode,
-    RepeatKey,
-    Session,
     SessionSpec,
+    StoredSession,
     spec_violations,
 )
 
@@ -27,17 +27,17 @@ from tokenauthority.domain.session import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tokenauthority.authority.catalog import Catalog, Tenant
+    from tokenauthority.authority.tenant_cache import Tenant, TenantCache
     from tokenauthority.domain.caller import Caller, Grant
     from tokenauthority.domain.session import SessionState
     from tokenauthority.domain.times import Millis
     from tokenauthority.storage.store import Store
 
 
-NO_SESSION_ID: Final = Violation("session_id", "is not a session id")
+NO_SESSION_ID: Final = FieldViolation("session_id", "is not a session id")
 
 
-async def place_of(session_id: str, catalog: Catalog, grant: Grant) -> Tenant:
+async def authorized_tenant(session_id: str, catalog: TenantCache, grant: Grant) -> Tenant:
     """The project that a session id names, once the grant allows it.
 
     Raises:
@@ -60,14 +60,16 @@ async def place_of(session_id: str, catalog: Catalog, grant: Grant) -> Tenant:
 
 
 class Sessions:
-    """The use cases of SessionService. *hurry* is called when there is something that others should see soon."""
+    """The use cases of SessionService. *wake* is called when there is something that others should see soon."""
 
-    def __init__(self, store: Store, catalog: Catalog, hurry: Callable[[], None]) -> None:
+    def __init__(self, store: Store, catalog: TenantCache, wake: Callable[[], None]) -> None:
         self._store = store
         self._catalog = catalog
-        self._hurry = hurry
+        self._wake = wake
 
-    async def create(self, project_id: str, spec: SessionSpec, request_id: str, caller: Caller, now: Millis) -> Session:
+    async def create(
+        self, project_id: str, spec: SessionSpec, request_id: str, caller: Caller, now: Millis
+    ) -> StoredSession:
         """A new session, or the one that *request_id* made before.
 
         Raises:
@@ -84,7 +86,7 @@ class Sessions:
             spec = attrs.evolve(spec, archive_resolution=DEFAULT_RESOLUTION)
         relayed = spec.media_mode is MediaMode.RELAYED
         random = secrets.token_bytes(SESSION_RANDOM_BYTES)
-        session = Session(
+        session = StoredSession(
             session_id=make_session_id(project_id, spec.location, relayed=relayed, now=now, random=random),
             project_id=project_id,
             spec=spec,
@@ -93,19 +95,19 @@ class Sessions:
         repeat = None
         if request_id:
             body = hashlib.sha256(msgspec.json.encode([project_id, attrs.asdict(spec)])).hexdigest()
-            repeat = RepeatKey(caller=caller.name, request_id=request_id.lower(), body_digest=body)
+            repeat = IdempotencyKey(caller=caller.name, request_id=request_id.lower(), body_digest=body)
         epoch = self._catalog.epoch
         session = await self._store.create_session(session, repeat)
         self._catalog.remember(session, epoch)
         return session
 
-    async def get(self, session_id: str, grant: Grant) -> Session:
+    async def get(self, session_id: str, grant: Grant) -> StoredSession:
         """The session.
 
         Raises:
             InvalidRequestError, PermissionDeniedError, NotFoundError, UnavailableError.
         """
-        await place_of(session_id, self._catalog, grant)
+        await authorized_tenant(session_id, self._catalog, grant)
         session = await self._catalog.session(session_id)
         if session is None:
             raise NotFoundError.session(session_id)
@@ -118,7 +120,7 @@ class Sessions:
         before: tuple[Millis, str] | None,
         limit: int,
         state: SessionState | None,
-    ) -> Sequence[Session]:
+    ) -> Sequence[StoredSession]:
         """At most *limit* sessions of the project (already chosen by the grant), newest first.
 
         Raises:
@@ -128,18 +130,18 @@ class Sessions:
             raise NotFoundError.project(project_id)
         return await self._store.list_sessions(project_id, before=before, limit=limit, state=state)
 
-    async def end(self, session_id: str, grant: Grant, now: Millis) -> Session:
+    async def end(self, session_id: str, grant: Grant, now: Millis) -> StoredSession:
         """The session, ended; durable.
 
         Raises:
             InvalidRequestError, PermissionDeniedError, NotFoundError, UnavailableError.
         """
-        tenant = await place_of(session_id, self._catalog, grant)
+        tenant = await authorized_tenant(session_id, self._catalog, grant)
         session = await self._store.get_session(session_id)
         if session is None:
             if not tenant.project.external_sessions:
                 raise NotFoundError.session(session_id)
-            session = Session(
+            session = StoredSession(
                 session_id=session_id,
                 project_id=tenant.project.project_id,
                 spec=SessionSpec(),
@@ -147,5 +149,5 @@ class Sessions:
             )
         session = await self._store.end_session(session, now)
         self._catalog.forget(ChangeKind.SESSION_END, session.project_id, session_id)
-        self._hurry()
+        self._wake()
         return session

@@ -18,10 +18,10 @@ from tokenauthority.signing import formats, opentok_jwt, opentok_t1, session_jwt
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from tokenauthority.authority.catalog import Catalog, Tenant
-    from tokenauthority.authority.follower import Follower
-    from tokenauthority.authority.keys import Keys
     from tokenauthority.authority.revocations import Revocations
+    from tokenauthority.authority.signing_keys import SigningKeyManager
+    from tokenauthority.authority.store_follower import StoreFollower
+    from tokenauthority.authority.tenant_cache import Tenant, TenantCache
     from tokenauthority.domain.caller import Grant
     from tokenauthority.domain.token import TokenClaims
     from tokenauthority.signing.codec import Unverified, Verified
@@ -39,7 +39,7 @@ class Signed:
 
 
 @attrs.frozen(kw_only=True)
-class Verdict:
+class VerificationResult:
     """Whether a token is good; `reason` None means that it is. `signed` is there wherever the signature holds."""
 
     reason: InactiveReason | None = None
@@ -56,10 +56,10 @@ class Verify:
 
     def __init__(
         self,
-        catalog: Catalog,
-        keys: Keys,
+        catalog: TenantCache,
+        keys: SigningKeyManager,
         revocations: Revocations,
-        follower: Follower,
+        follower: StoreFollower,
         *,
         issuer: str,
         leeway: Seconds,
@@ -81,7 +81,7 @@ class Verify:
         *,
         session_id: str = "",
         required: Collection[Permission] = (),
-    ) -> Verdict:
+    ) -> VerificationResult:
         """The verdict about *token*, for *session_id* if given, with the *required* permissions.
 
         Raises:
@@ -91,15 +91,15 @@ class Verify:
         try:
             signed, tenant = await self._read(token, grant)
         except TokenRejectedError as rejected:
-            return Verdict(reason=rejected.reason, detail=rejected.detail)
+            return VerificationResult(reason=rejected.reason, detail=rejected.detail)
         try:
             require_time(signed.claims, whole_seconds(now), self._leeway)
             require_in_force(self._revocations.index, signed.project_id, signed.claims)
             await self._require_session(signed.claims, tenant, session_id)
             require_permissions(signed.permissions, required)
         except TokenRejectedError as rejected:
-            return Verdict(reason=rejected.reason, detail=rejected.detail, signed=signed)
-        return Verdict(signed=signed)
+            return VerificationResult(reason=rejected.reason, detail=rejected.detail, signed=signed)
+        return VerificationResult(signed=signed)
 
     def require_current(self) -> None:
         """Refuse to say what is good, once this server may have missed for too long what was taken back.

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import attrs
 
-from tokenauthority.authority.feed import entries_of
+from tokenauthority.authority.event_buffer import buffered_events
 from tokenauthority.domain.caller import ANY
 from tokenauthority.domain.change import Cursor, HistoryLostError
-from tokenauthority.domain.errors import InvalidRequestError, UnavailableError, Violation
+from tokenauthority.domain.errors import FieldViolation, InvalidRequestError, UnavailableError
 from tokenauthority.domain.ids import is_project_id
-from tokenauthority.domain.revocation import RETENTION, Revocation, SessionEnd
+from tokenauthority.domain.revocation import RETENTION, StoredRevocation, StoredSessionEnd
 from tokenauthority.domain.revoked import CLOCK_MARGIN
 from tokenauthority.domain.times import Millis, Seconds, in_millis
 
@@ -22,7 +22,7 @@ from tokenauthority.domain.times import Millis, Seconds, in_millis
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
-    from tokenauthority.authority.feed import Feed
+    from tokenauthority.authority.event_buffer import EventBuffer
     from tokenauthority.domain.caller import Grant
     from tokenauthority.domain.change import Change
     from tokenauthority.domain.revocation import Event
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 MAX_PROJECTS: Final = 1000
 
-_E = TypeVar("_E", Revocation, SessionEnd)
+_E = TypeVar("_E", StoredRevocation, StoredSessionEnd)
 
 _PAGE: Final = 1000
 _READING: Final = 4
@@ -45,7 +45,7 @@ _NO_TIME: Final = Millis(0)
 
 
 @attrs.frozen(kw_only=True)
-class News:
+class WatchEvent:
     """One message: an event, else the end of what was in force (`caught_up`), else a sign of life.
 
     The latter two say that nothing is missing up to `time`. `resume_token` is empty within the first events in force,
@@ -61,7 +61,7 @@ class News:
 class Watch:
     """The use case WatchRevocations."""
 
-    def __init__(self, store: Store, feed: Feed, clock: Callable[[], Millis]) -> None:
+    def __init__(self, store: Store, feed: EventBuffer, clock: Callable[[], Millis]) -> None:
         self._store = store
         self._feed = feed
         self._clock = clock
@@ -76,9 +76,9 @@ class Watch:
             PermissionDeniedError: one is outside the grant.
         """
         if len(project_ids) > MAX_PROJECTS:
-            raise InvalidRequestError([Violation("project_ids", f"must have at most {MAX_PROJECTS} items")])
+            raise InvalidRequestError([FieldViolation("project_ids", f"must have at most {MAX_PROJECTS} items")])
         bad = [
-            Violation(f"project_ids[{i}]", "must be a decimal number from 1 to 2147483647")
+            FieldViolation(f"project_ids[{i}]", "must be a decimal number from 1 to 2147483647")
             for i, project_id in enumerate(project_ids)
             if not is_project_id(project_id)
         ]
@@ -88,7 +88,7 @@ class Watch:
             grant.require_project(project_id, f"project_ids[{i}]")
         return frozenset(project_ids) or grant.projects
 
-    async def follow(self, projects: frozenset[str], resume_token: str) -> AsyncIterator[News]:
+    async def follow(self, projects: frozenset[str], resume_token: str) -> AsyncIterator[WatchEvent]:
         """Everything after *resume_token*, or everything in force where it is empty or of a history that is lost.
 
         Raises:
@@ -103,25 +103,25 @@ class Watch:
         finally:
             self.watchers -= 1
 
-    async def _follow(self, projects: frozenset[str], resume_token: str) -> AsyncIterator[News]:
+    async def _follow(self, projects: frozenset[str], resume_token: str) -> AsyncIterator[WatchEvent]:
         generation, began = self._feed.generation, self._clock()
         cursor = await self._known(resume_token)
         if cursor is None:
             # What happens while these are read comes after them, and perhaps twice.
             cursor = self._feed.cursor
             async for event in self._in_force(None if ANY in projects else projects):
-                yield News(resume_token="", event=event)
+                yield WatchEvent(resume_token="", event=event)
         # From the store, because the feed may not reach back that far.
         while changes := await self._changes(cursor):
-            for entry in await entries_of(self._store, changes):
+            for entry in await buffered_events(self._store, changes):
                 if _is_watched(entry.event, projects):
-                    yield News(resume_token=_token(entry.cursor), event=entry.event)
+                    yield WatchEvent(resume_token=_token(entry.cursor), event=entry.event)
             cursor = changes[-1].cursor
-        yield News(resume_token=_token(cursor), caught_up=True, time=began)
+        yield WatchEvent(resume_token=_token(cursor), caught_up=True, time=began)
         async for news in self._live(cursor, generation, projects):
             yield news
 
-    async def _live(self, cursor: Cursor, generation: int, projects: frozenset[str]) -> AsyncIterator[News]:
+    async def _live(self, cursor: Cursor, generation: int, projects: frozenset[str]) -> AsyncIterator[WatchEvent]:
         seen = self._feed.beats
         while True:
             woken = self._feed.woken()
@@ -133,12 +133,12 @@ class Watch:
             for entry in entries:
                 cursor = entry.cursor
                 if _is_watched(entry.event, projects):
-                    yield News(resume_token=_token(cursor), event=entry.event)
+                    yield WatchEvent(resume_token=_token(cursor), event=entry.event)
             if reached.sequence > cursor.sequence:
                 cursor = reached
             if beats != seen:
                 seen = beats
-                yield News(resume_token=_token(cursor), time=time)
+                yield WatchEvent(resume_token=_token(cursor), time=time)
             await woken.wait()
 
     async def _known(self, resume_token: str) -> Cursor | None:
@@ -146,7 +146,7 @@ class Watch:
             return None
         match = _TOKEN.fullmatch(resume_token)
         if match is None or int(match[1]) > _MAX_SEQUENCE:
-            raise InvalidRequestError([Violation("resume_token", "is not one that WatchRevocations gave out")])
+            raise InvalidRequestError([FieldViolation("resume_token", "is not one that WatchRevocations gave out")])
         cursor = Cursor(int(match[1]), int(match[2]))
         try:
             await self._store.changes_after(cursor, 1)

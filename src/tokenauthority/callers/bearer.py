@@ -7,17 +7,17 @@ import hashlib
 from typing import TYPE_CHECKING, Final
 
 from tokenauthority.callers.api_keys import is_api_key
+from tokenauthority.callers.credential_cache import CredentialCache
 from tokenauthority.callers.jwt import looks_like_jwt
-from tokenauthority.callers.remembered import Remembered
 from tokenauthority.domain.times import Millis, whole_seconds
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tokenauthority.callers.authenticator import Presented
-    from tokenauthority.callers.book import CurrentCallers
+    from tokenauthority.callers.authenticator import PresentedCredentials
     from tokenauthority.callers.jwt import JwtVerifier
+    from tokenauthority.callers.registry import CurrentCallers
     from tokenauthority.domain.caller import Caller
 
 
@@ -31,9 +31,9 @@ class BearerAuthenticator:
         self._callers = callers
         self._jwts = jwts
         self._clock = clock
-        self._remembered = Remembered(callers)
+        self._remembered = CredentialCache(callers)
 
-    async def authenticate(self, presented: Presented) -> Caller | None:
+    async def authenticate(self, presented: PresentedCredentials) -> Caller | None:
         """See `Authenticator.authenticate`."""
         credential = _bearer(presented.authorization)
         key = is_api_key(credential)
@@ -44,7 +44,7 @@ class BearerAuthenticator:
         known = self._remembered.find(digest, now)
         if known is not None:
             return known
-        if not presented.may_examine():
+        if not presented.may_verify():
             return None
         return self._by_key(digest) if key else await self._by_jwt(credential, digest, now)
 

@@ -14,7 +14,7 @@ from tokenauthority.domain.token import MAX_BATCH, TokenFormat
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tokenauthority.callers.book import Entry
+    from tokenauthority.callers.registry import CallerEntry
 
 
 @attrs.frozen(kw_only=True)
@@ -38,12 +38,12 @@ class Ruling:
     text: str
 
 
-def explain(entry: Entry, question: Question) -> tuple[Ruling, ...]:
+def explain(entry: CallerEntry, question: Question) -> tuple[Ruling, ...]:
     """Every ruling on *question*; the caller may do it where all allow it."""
     return tuple(_rulings(entry, question))
 
 
-def _rulings(entry: Entry, question: Question) -> Iterator[Ruling]:
+def _rulings(entry: CallerEntry, question: Question) -> Iterator[Ruling]:
     grant = entry.caller.grant
 
     def ruling(field: str, what: str, *, allows: bool) -> Ruling:

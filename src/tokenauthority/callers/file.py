@@ -8,9 +8,9 @@ import tomllib
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from tokenauthority.callers.book import CallerBook
 from tokenauthority.callers.file_callers import read_callers
 from tokenauthority.callers.file_issuers import read_issuers
+from tokenauthority.callers.registry import CallerRegistry
 from tokenauthority.callers.regular_file import open_regular
 from tokenauthority.callers.toml_fields import Problem, Table
 from tokenauthority.callers.toml_lines import locate
@@ -40,7 +40,7 @@ class CallersFileError(Exception):
         super().__init__(f"callers file {path}: " + "; ".join(map(str, self.problems)))
 
 
-def load_callers(path: Path, own_issuer: str = "") -> CallerBook:
+def load_callers(path: Path, own_issuer: str = "") -> CallerRegistry:
     """The callers of the file, once; see `CallersFile.load`."""
     return CallersFile(path, own_issuer).load()
 
@@ -64,7 +64,7 @@ class CallersFile:
             signature = None
         return signature != self._seen
 
-    def load(self) -> CallerBook:
+    def load(self) -> CallerRegistry:
         """The callers that it holds now.
 
         Raises:
@@ -91,7 +91,7 @@ class CallersFile:
             raise self._error([Problem(0, f"is not valid TOML: {said}")]) from None
         return self._book(document, lines)
 
-    def _book(self, document: Mapping[str, object], lines: Mapping[TomlPath, int]) -> CallerBook:
+    def _book(self, document: Mapping[str, object], lines: Mapping[TomlPath, int]) -> CallerRegistry:
         problems: list[Problem] = []
         root = Table("", document, (), lines, problems)
         root.refuse_unknown(("callers", "issuers"))
@@ -105,7 +105,7 @@ class CallersFile:
             problems.append(Problem(0, "has no [[callers]]"))
         if problems:
             raise self._error(problems)
-        return CallerBook(entries, issuers)
+        return CallerRegistry(entries, issuers)
 
     def _error(self, problems: Iterable[Problem]) -> CallersFileError:
         return CallersFileError(self.path, problems)

@@ -7,7 +7,6 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from tokenauthority.callers.api_keys import is_api_key, is_digest
-from tokenauthority.callers.book import Entry
 from tokenauthority.callers.identity import (
     MAX_SUBJECT,
     ApiKeyIdentity,
@@ -15,6 +14,7 @@ from tokenauthority.callers.identity import (
     SpiffeIdentity,
     is_spiffe_id,
 )
+from tokenauthority.callers.registry import CallerEntry
 from tokenauthority.domain.caller import ANY, Action, Caller, CallerKind, Grant, Rate
 from tokenauthority.domain.ids import is_project_id, is_role_name
 from tokenauthority.domain.times import MAX_TTL, Seconds
@@ -46,9 +46,9 @@ _RATE: Final = re.compile(r"([0-9]{1,6})/([smhd])", re.ASCII)
 _PERIODS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-def read_callers(tables: Iterable[Table], issuers: Collection[str]) -> list[Entry]:
+def read_callers(tables: Iterable[Table], issuers: Collection[str]) -> list[CallerEntry]:
     """The callers; a JWT's issuer must be one of *issuers*."""
-    entries: list[Entry] = []
+    entries: list[CallerEntry] = []
     names: set[str] = set()
     owners: dict[Identity, str] = {}
     for table in tables:
@@ -61,7 +61,7 @@ def read_callers(tables: Iterable[Table], issuers: Collection[str]) -> list[Entr
                 table.refuse_whole(f"its {what} is that of {owners[identity] or 'another'}", field)
             owners.setdefault(identity, name)
             caller = Caller(name=name, kind=kind, identity=str(identity), grant=grant)
-            entries.append(Entry(caller, identity, table.line, table.lines))
+            entries.append(CallerEntry(caller, identity, table.line, table.lines))
     return entries
 
 

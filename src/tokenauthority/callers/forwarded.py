@@ -14,8 +14,8 @@ from tokenauthority.callers.xfcc import XfccError, parse
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tokenauthority.callers.authenticator import Presented
-    from tokenauthority.callers.book import CurrentCallers
+    from tokenauthority.callers.authenticator import PresentedCredentials
+    from tokenauthority.callers.registry import CurrentCallers
     from tokenauthority.domain.caller import Caller
 
 
@@ -25,7 +25,7 @@ class ForwardedAuthenticator:
     def __init__(self, callers: CurrentCallers) -> None:
         self._callers = callers
 
-    async def authenticate(self, presented: Presented) -> Caller | None:
+    async def authenticate(self, presented: PresentedCredentials) -> Caller | None:
         """See `Authenticator.authenticate`."""
         spiffe_id = _last_hop(presented.forwarded)
         return self._callers.book.find(SpiffeIdentity(spiffe_id)) if spiffe_id else None

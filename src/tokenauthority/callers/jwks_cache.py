@@ -24,7 +24,7 @@ MAX_WAITING: Final = 64
 """RPCs that wait for one fetch. More are refused at once, lest made-up kids fill the server while an issuer is slow."""
 
 
-class Source(Protocol):
+class JwksSource(Protocol):
     """Where an issuer's keys come from."""
 
     async def load(self) -> Jwks:
@@ -49,7 +49,7 @@ class KeyCache:
     It belongs to one event loop.
     """
 
-    def __init__(self, issuer: str, source: Source, pace: Pace, monotonic: Callable[[], float]) -> None:
+    def __init__(self, issuer: str, source: JwksSource, pace: Pace, monotonic: Callable[[], float]) -> None:
         self._issuer = issuer
         self._source = source
         self._pace = pace

@@ -14,8 +14,8 @@ from tokenauthority.callers.jwks_sources import FileSource, UrlSource
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tokenauthority.callers.book import CurrentCallers
     from tokenauthority.callers.issuers import Issuer
+    from tokenauthority.callers.registry import CurrentCallers
 
 
 _URL_RETRY: Final = 60.0

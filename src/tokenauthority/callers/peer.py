@@ -10,8 +10,8 @@ from tokenauthority.callers.identity import SpiffeIdentity, is_spiffe_id
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from tokenauthority.callers.authenticator import Presented
-    from tokenauthority.callers.book import CurrentCallers
+    from tokenauthority.callers.authenticator import PresentedCredentials
+    from tokenauthority.callers.registry import CurrentCallers
     from tokenauthority.domain.caller import Caller
 
 
@@ -25,7 +25,7 @@ class PeerAuthenticator:
         self._callers = callers
         self._prefix = f"spiffe://{trust_domain}/" if trust_domain else "spiffe://"
 
-    async def authenticate(self, presented: Presented) -> Caller | None:
+    async def authenticate(self, presented: PresentedCredentials) -> Caller | None:
         """See `Authenticator.authenticate`."""
         spiffe_id = _peer_id(presented.tls())
         if not spiffe_id.startswith(self._prefix):

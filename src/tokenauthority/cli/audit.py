@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from tokenauthority.audit.anchors import Anchor
     from tokenauthority.audit.files import Line
-    from tokenauthority.audit.select import Entry
+    from tokenauthority.audit.select import SelectedRecord
     from tokenauthority.audit.verify import Report
 
 
@@ -141,7 +141,9 @@ def show(
     )
     with _readable():
         counted = itertools.count()
-        found: Iterable[tuple[Line, Entry]] = _counted(selected(lines(_ordered(_logs(files))), selection), counted)
+        found: Iterable[tuple[Line, SelectedRecord]] = _counted(
+            selected(lines(_ordered(_logs(files))), selection), counted
+        )
         if limit:
             found = deque(found, limit)
         if current().as_json:
@@ -238,7 +240,7 @@ def _summary(report: Report, anchor: Anchor | None, *, signed: bool) -> Record:
     }
 
 
-def _row(entry: Entry) -> Record:
+def _row(entry: SelectedRecord) -> Record:
     tokens = list(entry.token_ids)
     more = len(tokens) - _FEW_TOKENS
     return {

@@ -21,9 +21,9 @@ from tokenauthority.cli.values import FORMATS, LIFETIME
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tokenauthority.callers.book import CallerBook, Entry
     from tokenauthority.callers.explain import Ruling
     from tokenauthority.callers.file import CallersFileError
+    from tokenauthority.callers.registry import CallerEntry, CallerRegistry
     from tokenauthority.cli.output import Record
     from tokenauthority.domain.caller import Action
 
@@ -188,13 +188,13 @@ def _target(file: Path | None, config_file: Path | None) -> tuple[Path, str]:
     return path, settings.issuance.issuer
 
 
-def _load(path: Path, own_issuer: str) -> CallerBook:
+def _load(path: Path, own_issuer: str) -> CallerRegistry:
     from tokenauthority.callers.file import load_callers
 
     return load_callers(path, own_issuer)
 
 
-def _valid_book(file: Path | None, config_file: Path | None) -> CallerBook:
+def _valid_book(file: Path | None, config_file: Path | None) -> CallerRegistry:
     from tokenauthority.callers.file import CallersFileError
 
     path, own_issuer = _target(file, config_file)
@@ -215,14 +215,14 @@ def _report(error: CallersFileError) -> NoReturn:
     raise Failure(f"{error.path} is not valid: {len(error.problems)} problems") from error
 
 
-def _rows(book: CallerBook) -> list[Record]:
-    by_name: dict[str, list[Entry]] = {}
+def _rows(book: CallerRegistry) -> list[Record]:
+    by_name: dict[str, list[CallerEntry]] = {}
     for entry in book.entries:
         by_name.setdefault(entry.caller.name, []).append(entry)
     return [_row(entries[0], [str(entry.identity) for entry in entries]) for entries in by_name.values()]
 
 
-def _row(entry: Entry, identities: list[str]) -> Record:
+def _row(entry: CallerEntry, identities: list[str]) -> Record:
     grant = entry.caller.grant
     return {
         "line": entry.line,

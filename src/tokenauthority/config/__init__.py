@@ -5,24 +5,24 @@ from __future__ import annotations
 from tokenauthority.config.listeners import OFF, UNIX, endpoint_socket, uses_workload_api
 from tokenauthority.config.loading import ConfigError, describe, load, problems_of, read
 from tokenauthority.config.master_keys import (
+    MasterKeySource,
     MasterKeySourceError,
-    Source,
     previous_key_settings,
     problems_of_master_keys,
     sources_of,
 )
-from tokenauthority.config.settings import Logging, Settings, Tls
+from tokenauthority.config.settings import LoggingSettings, Settings, TlsSettings
 
 
 __all__ = [
     "OFF",
     "UNIX",
     "ConfigError",
-    "Logging",
+    "LoggingSettings",
+    "MasterKeySource",
     "MasterKeySourceError",
     "Settings",
-    "Source",
-    "Tls",
+    "TlsSettings",
     "describe",
     "endpoint_socket",
     "load",

@@ -13,7 +13,7 @@ from tokenauthority.config.wording import unreadable
 
 
 if TYPE_CHECKING:
-    from tokenauthority.config.settings import Mtls, Settings
+    from tokenauthority.config.settings import MtlsSettings, Settings
 
 
 ENDPOINT_SOCKET: Final = "SPIFFE_ENDPOINT_SOCKET"
@@ -48,7 +48,7 @@ def problems_of_file(group: str, field: str, path: Path | None) -> list[str]:
     return unreadable(variable, path)
 
 
-def uses_workload_api(mtls: Mtls) -> bool:
+def uses_workload_api(mtls: MtlsSettings) -> bool:
     """Whether the certificates of listen.mtls come from the Workload API."""
     if mtls.source is not None:
         return mtls.source == "workload-api"
@@ -60,7 +60,7 @@ def endpoint_socket() -> str:
     return os.environ.get(ENDPOINT_SOCKET, "")
 
 
-def _problems_of_mtls(mtls: Mtls) -> list[str]:
+def _problems_of_mtls(mtls: MtlsSettings) -> list[str]:
     if not uses_workload_api(mtls):
         return [problem for name, path in mtls.files.items() for problem in problems_of_file("mtls", name, path)]
     given = [f"{PREFIX}MTLS__{name}".upper() for name, path in mtls.files.items() if path is not None]

@@ -16,7 +16,7 @@ from tokenauthority.config.wording import unreadable, variable_of
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
-    from tokenauthority.config.settings import Keys
+    from tokenauthority.config.settings import KeySettings
 
 
 CREDENTIALS_DIRECTORY: Final = "CREDENTIALS_DIRECTORY"
@@ -36,7 +36,7 @@ class MasterKeySourceError(Exception):
 
 
 @attrs.frozen(kw_only=True)
-class Source:
+class MasterKeySource:
     """One setting that says what a master key is or where it is kept."""
 
     setting: str
@@ -71,7 +71,7 @@ class Source:
         return bool(self.path.stat().st_mode & _OTHERS_MAY)
 
 
-def sources_of(keys: Keys) -> tuple[list[Source], list[Source]]:
+def sources_of(keys: KeySettings) -> tuple[list[MasterKeySource], list[MasterKeySource]]:
     """What is given for the master key, and for the previous one: one source each where the settings are right."""
     return (
         _given(_MASTER_KEY, keys.master_key, keys.master_key_file, keys.master_key_credential),
@@ -79,7 +79,7 @@ def sources_of(keys: Keys) -> tuple[list[Source], list[Source]]:
     )
 
 
-def problems_of_master_keys(keys: Keys, *, required: bool) -> list[str]:
+def problems_of_master_keys(keys: KeySettings, *, required: bool) -> list[str]:
     """What is wrong with where the master keys come from, as far as a look at the disk tells."""
     first, previous = sources_of(keys)
     problems = []
@@ -100,15 +100,17 @@ def previous_key_settings() -> str:
     return _alternatives(_PREVIOUS, last="or")
 
 
-def _given(name: str, value: SecretStr | None, path: Path | None, credential: str | None) -> list[Source]:
+def _given(name: str, value: SecretStr | None, path: Path | None, credential: str | None) -> list[MasterKeySource]:
     found = []
     if value is not None:
-        found.append(Source(setting=name, value=value.get_secret_value()))
+        found.append(MasterKeySource(setting=name, value=value.get_secret_value()))
     if path is not None:
-        found.append(Source(setting=f"{name}_file", path=path))
+        found.append(MasterKeySource(setting=f"{name}_file", path=path))
     if credential is not None:
         directory = os.environ.get(CREDENTIALS_DIRECTORY, "")
-        found.append(Source(setting=f"{name}_credential", path=Path(directory, credential) if directory else None))
+        found.append(
+            MasterKeySource(setting=f"{name}_credential", path=Path(directory, credential) if directory else None)
+        )
     return found
 
 

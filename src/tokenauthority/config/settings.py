@@ -46,7 +46,7 @@ class _Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
 
 
-class Listen(_Group):
+class ListenSettings(_Group):
     """Where the servers listen."""
 
     grpc: PortOrOff = "127.0.0.1:50051"
@@ -64,7 +64,7 @@ class Listen(_Group):
     """Whether gRPC reflection shows the contract to anyone who can connect."""
 
 
-class Tls(_Group):
+class TlsSettings(_Group):
     """The certificate of listen.grpc."""
 
     cert_file: Path | None = None
@@ -73,7 +73,7 @@ class Tls(_Group):
     """PEM: its private key. Required outside of --dev, but where listen.grpc is off."""
 
 
-class Mtls(_Group):
+class MtlsSettings(_Group):
     """The certificates of listen.mtls."""
 
     source: Literal["files", "workload-api"] | None = None
@@ -94,7 +94,7 @@ class Mtls(_Group):
         return {"cert_file": self.cert_file, "key_file": self.key_file, "bundle_file": self.bundle_file}
 
 
-class Database(_Group):
+class DatabaseSettings(_Group):
     """The store."""
 
     url: SecretStr | None = None
@@ -103,7 +103,7 @@ class Database(_Group):
     """Seconds between two looks at what other servers of the same store have changed."""
 
 
-class Issuance(_Group):
+class IssuanceSettings(_Group):
     """What is in the tokens."""
 
     issuer: Annotated[str, Field(max_length=255, pattern=_ISSUER)] = "http://127.0.0.1:8080"
@@ -117,7 +117,7 @@ class Issuance(_Group):
     that was taken back on another server would pass."""
 
 
-class Keys(_Group):
+class KeySettings(_Group):
     """The signing keys and the master key that seals them."""
 
     master_key: SecretStr | None = None
@@ -144,7 +144,7 @@ class Keys(_Group):
     """The PIN for provider, where that has no pin-source."""
 
 
-class Callers(_Group):
+class CallersSettings(_Group):
     """Who may call."""
 
     file: Path | None = None
@@ -155,7 +155,7 @@ class Callers(_Group):
     """Seconds for which an issuer's keys are used while new ones cannot be had."""
 
 
-class Audit(_Group):
+class AuditSettings(_Group):
     """The audit log."""
 
     path: Path | None = None
@@ -170,7 +170,7 @@ class Audit(_Group):
     """Seconds that a record may be without a signed checkpoint after it."""
 
 
-class Logging(_Group):
+class LoggingSettings(_Group):
     """The operational log, on standard error."""
 
     format: Literal["json", "text"] = "json"
@@ -179,7 +179,7 @@ class Logging(_Group):
     """The least important events that are logged."""
 
 
-class Limits(_Group):
+class LimitSettings(_Group):
     """What the server takes on."""
 
     max_concurrent_rpcs: Annotated[int, Field(ge=1, le=100_000)] = 512
@@ -237,16 +237,16 @@ class Settings(BaseSettings):
     """Set by --dev-api-key."""
     data_dir: Path = Path("/var/lib/tokenauthority")
     """Where the embedded database and the audit log are, unless they are set. `./.tokenauthority` with --dev."""
-    listen: Listen = Listen()
-    tls: Tls = Tls()
-    mtls: Mtls = Mtls()
-    database: Database = Database()
-    issuance: Issuance = Issuance()
-    keys: Keys = Keys()
-    callers: Callers = Callers()
-    audit: Audit = Audit()
-    logging: Logging = Logging()
-    limits: Limits = Limits()
+    listen: ListenSettings = ListenSettings()
+    tls: TlsSettings = TlsSettings()
+    mtls: MtlsSettings = MtlsSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    issuance: IssuanceSettings = IssuanceSettings()
+    keys: KeySettings = KeySettings()
+    callers: CallersSettings = CallersSettings()
+    audit: AuditSettings = AuditSettings()
+    logging: LoggingSettings = LoggingSettings()
+    limits: LimitSettings = LimitSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from tokenauthority.domain.errors import InvalidRequestError, PermissionDeniedError, Reason, Violation
+from tokenauthority.domain.errors import FieldViolation, InvalidRequestError, PermissionDeniedError, Reason
 from tokenauthority.domain.ids import is_project_id
 from tokenauthority.domain.times import MAX_TTL, Seconds
 
@@ -101,10 +101,10 @@ class Grant:
             if len(self.projects) == 1 and ANY not in self.projects:
                 return next(iter(self.projects))
             raise InvalidRequestError(
-                [Violation("project_id", "is required: the caller may use more than one project")]
+                [FieldViolation("project_id", "is required: the caller may use more than one project")]
             )
         if not is_project_id(project_id):
-            raise InvalidRequestError([Violation("project_id", "must be a decimal number from 1 to 2147483647")])
+            raise InvalidRequestError([FieldViolation("project_id", "must be a decimal number from 1 to 2147483647")])
         self.require_project(project_id, "project_id")
         return project_id
 

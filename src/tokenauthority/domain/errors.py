@@ -68,15 +68,15 @@ class Reason(StrEnum):
 
 
 @attrs.frozen
-class Violation:
+class FieldViolation:
     """One bad field: its path in the request and what is wrong, with the limit."""
 
     field: str
     problem: str
 
-    def under(self, prefix: str) -> Violation:
+    def under(self, prefix: str) -> FieldViolation:
         """The same violation of a message nested at *prefix*, such as `requests[17]`."""
-        return Violation(f"{prefix}.{self.field}" if self.field else prefix, self.problem)
+        return FieldViolation(f"{prefix}.{self.field}" if self.field else prefix, self.problem)
 
 
 class TokenAuthorityError(Exception):
@@ -90,7 +90,7 @@ class TokenAuthorityError(Exception):
 class InvalidRequestError(TokenAuthorityError):
     """One or more fields of the request are bad; all of them are named at once."""
 
-    def __init__(self, violations: Sequence[Violation]) -> None:
+    def __init__(self, violations: Sequence[FieldViolation]) -> None:
         super().__init__(
             Reason.INVALID_FIELD,
             "invalid request: " + "; ".join(f"{v.field}: {v.problem}" for v in violations[:10]),

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import attrs
 
 from tokenauthority.domain.errors import (
+    FieldViolation,
     InvalidRequestError,
     NotFoundError,
     PermissionDeniedError,
     PreconditionError,
     Reason,
-    Violation,
 )
 from tokenauthority.domain.session import SessionState
 from tokenauthority.domain.times import Millis, Seconds, whole_seconds
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from tokenauthority.domain.errors import TokenAuthorityError
     from tokenauthority.domain.project import Project
     from tokenauthority.domain.role import Role
-    from tokenauthority.domain.session import Session
-    from tokenauthority.domain.token import TokenRequest
+    from tokenauthority.domain.session import StoredSession
+    from tokenauthority.domain.token import TokenSpec
 
 
 @attrs.frozen
@@ -46,10 +46,10 @@ class Refused:
 
 
 def decide(
-    request: TokenRequest,
+    request: TokenSpec,
     *,
     project: Project,
-    session: Session | None,
+    session: StoredSession | None,
     role: Role | None,
     grant: Grant,
     now: Millis,
@@ -76,7 +76,7 @@ def decide(
     return Granted(role, token_format, issue_time, Seconds(issue_time + lifetime))
 
 
-def _lifetime(request: TokenRequest, project: Project, grant: Grant, issue_time: Seconds) -> Seconds:
+def _lifetime(request: TokenSpec, project: Project, grant: Grant, issue_time: Seconds) -> Seconds:
     if request.ttl is not None:
         return request.ttl
     if request.expire_time is not None:
@@ -85,7 +85,7 @@ def _lifetime(request: TokenRequest, project: Project, grant: Grant, issue_time:
 
 
 def _outside_grant(
-    request: TokenRequest, token_format: TokenFormat, lifetime: Seconds, grant: Grant
+    request: TokenSpec, token_format: TokenFormat, lifetime: Seconds, grant: Grant
 ) -> PermissionDeniedError | None:
     if not grant.allows_role(request.role):
         return PermissionDeniedError(
@@ -111,30 +111,30 @@ def _outside_grant(
     return None
 
 
-def _session_over(request: TokenRequest, session: Session | None) -> PreconditionError | None:
+def _session_over(request: TokenSpec, session: StoredSession | None) -> PreconditionError | None:
     if session is not None and session.state is SessionState.ENDED:
         return PreconditionError(Reason.SESSION_ENDED, request.session_id, "the session has ended")
     return None
 
 
-def _beyond_format(request: TokenRequest, token_format: TokenFormat, role: Role | None) -> InvalidRequestError | None:
+def _beyond_format(request: TokenSpec, token_format: TokenFormat, role: Role | None) -> InvalidRequestError | None:
     """Only the native format carries a project's own roles and a subject."""
     if token_format is TokenFormat.SESSION_JWT:
         return None
     violations = []
     if role is not None and not role.built_in:
-        violations.append(Violation("role", f"is one of the project's own, which {token_format} cannot carry"))
+        violations.append(FieldViolation("role", f"is one of the project's own, which {token_format} cannot carry"))
     if request.subject:
-        violations.append(Violation("subject", f"cannot be carried by {token_format}"))
+        violations.append(FieldViolation("subject", f"cannot be carried by {token_format}"))
     return InvalidRequestError(violations) if violations else None
 
 
-def _beyond_project(request: TokenRequest, lifetime: Seconds, project: Project) -> InvalidRequestError | None:
+def _beyond_project(request: TokenSpec, lifetime: Seconds, project: Project) -> InvalidRequestError | None:
     if lifetime > project.max_ttl:
         problem = f"is above the project's max_ttl ({project.max_ttl}s)"
-        return InvalidRequestError([Violation(_lifetime_field(request), problem)])
+        return InvalidRequestError([FieldViolation(_lifetime_field(request), problem)])
     return None
 
 
-def _lifetime_field(request: TokenRequest) -> str:
+def _lifetime_field(request: TokenSpec) -> str:
     return "ttl" if request.ttl is not None else "expire_time"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from tokenauthority.domain.errors import Violation
+from tokenauthority.domain.errors import FieldViolation
 from tokenauthority.domain.ids import NUL
 from tokenauthority.domain.times import MAX_TTL, Millis, Seconds
 
@@ -82,15 +82,17 @@ def is_secret(text: str) -> bool:
     return _SECRET.fullmatch(text) is not None
 
 
-def project_violations(project: Project) -> list[Violation]:
+def project_violations(project: Project) -> list[FieldViolation]:
     """What is wrong with the values of a new or changed project."""
     found = []
     if len(project.display_name) > MAX_DISPLAY_NAME or NUL in project.display_name:
-        found.append(Violation("display_name", f"must have at most {MAX_DISPLAY_NAME} characters, none of them U+0000"))
+        found.append(
+            FieldViolation("display_name", f"must have at most {MAX_DISPLAY_NAME} characters, none of them U+0000")
+        )
     limit, name = project.max_ttl, "max_ttl"
     if not 1 <= limit <= MAX_TTL:
-        found.append(Violation("max_ttl", f"must be from 1s to 30 days ({MAX_TTL}s)"))
+        found.append(FieldViolation("max_ttl", f"must be from 1s to 30 days ({MAX_TTL}s)"))
         limit, name = MAX_TTL, "30 days"
     if not 1 <= project.default_ttl <= limit:
-        found.append(Violation("default_ttl", f"must be from 1s to {name} ({limit}s)"))
+        found.append(FieldViolation("default_ttl", f"must be from 1s to {name} ({limit}s)"))
     return found

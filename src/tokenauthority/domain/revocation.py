@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
-from tokenauthority.domain.errors import Violation
+from tokenauthority.domain.errors import FieldViolation
 from tokenauthority.domain.ids import NUL
 from tokenauthority.domain.times import MAX_LEEWAY, MAX_TTL, Millis, Seconds, as_text, in_millis, whole_seconds
 
 
 if TYPE_CHECKING:
-    from tokenauthority.domain.session import Session
+    from tokenauthority.domain.session import StoredSession
 
 
 MAX_TARGET: Final = 255
@@ -33,7 +33,7 @@ class TargetKind(StrEnum):
     SUBJECT = "subject"
 
 
-class Revocation(msgspec.Struct, frozen=True, kw_only=True):
+class StoredRevocation(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens of a project that are no longer good: those of `target`, issued at `issued_before` or earlier.
 
     A msgspec struct, because who begins to watch is sent every one that is in force.
@@ -53,7 +53,7 @@ class Revocation(msgspec.Struct, frozen=True, kw_only=True):
         return in_millis(Seconds(self.issued_before + RETENTION))
 
 
-class SessionEnd(msgspec.Struct, frozen=True, kw_only=True):
+class StoredSessionEnd(msgspec.Struct, frozen=True, kw_only=True):
     """A session that was ended: none of its tokens is good."""
 
     session_id: str
@@ -61,7 +61,7 @@ class SessionEnd(msgspec.Struct, frozen=True, kw_only=True):
     end_time: Millis
 
     @classmethod
-    def of(cls, session: Session) -> SessionEnd:
+    def of(cls, session: StoredSession) -> StoredSessionEnd:
         """The end of an ended *session*."""
         end_time = session.create_time if session.end_time is None else session.end_time
         return cls(session_id=session.session_id, project_id=session.project_id, end_time=end_time)
@@ -73,32 +73,36 @@ RevokedTarget: TypeAlias = tuple[str, str, str, str, Seconds]
 A plain tuple: a server that starts reads every one in force, and a million structs would double the time.
 """
 
-Event: TypeAlias = Revocation | SessionEnd
+Event: TypeAlias = StoredRevocation | StoredSessionEnd
 """What takes tokens out of force before they expire."""
 
 
-def revocation_violations(token_id: str, subject: str, comment: str) -> list[Violation]:
+def revocation_violations(token_id: str, subject: str, comment: str) -> list[FieldViolation]:
     """What is wrong with the texts of a wanted revocation."""
     found = [
-        Violation(field, f"must have at most {MAX_TARGET} characters, none of them U+0000")
+        FieldViolation(field, f"must have at most {MAX_TARGET} characters, none of them U+0000")
         for field, text in (("token_id", token_id), ("subject", subject))
         if len(text) > MAX_TARGET or NUL in text
     ]
     return found + comment_violations(comment)
 
 
-def comment_violations(comment: str) -> list[Violation]:
+def comment_violations(comment: str) -> list[FieldViolation]:
     """What is wrong with what somebody writes to a revocation, of tokens or of a key."""
     if len(comment) > MAX_COMMENT or NUL in comment:
-        return [Violation("comment", f"must have at most {MAX_COMMENT} characters, none of them U+0000")]
+        return [FieldViolation("comment", f"must have at most {MAX_COMMENT} characters, none of them U+0000")]
     return []
 
 
-def moment_violations(issued_before: Seconds, now: Millis) -> list[Violation]:
+def moment_violations(issued_before: Seconds, now: Millis) -> list[FieldViolation]:
     """What is wrong with the moment that a caller names."""
     second = whole_seconds(now)
     if issued_before > second:
-        return [Violation("issued_before", f"must not lie in the future; the authority's clock says {as_text(second)}")]
+        return [
+            FieldViolation("issued_before", f"must not lie in the future; the authority's clock says {as_text(second)}")
+        ]
     if issued_before < second - RETENTION:
-        return [Violation("issued_before", "must lie within the last 30 days: older tokens are out of force anyway")]
+        return [
+            FieldViolation("issued_before", "must lie within the last 30 days: older tokens are out of force anyway")
+        ]
     return []

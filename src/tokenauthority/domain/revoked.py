@@ -10,7 +10,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
-from tokenauthority.domain.revocation import RETENTION, Revocation, TargetKind
+from tokenauthority.domain.revocation import RETENTION, StoredRevocation, TargetKind
 from tokenauthority.domain.times import DAY, Millis, Seconds, whole_seconds
 
 
@@ -41,7 +41,7 @@ class RevokedIndex:
 
     def add(self, event: Event) -> None:
         """Take in a revocation or the end of a session; of two of one target the later moment counts."""
-        if isinstance(event, Revocation):
+        if isinstance(event, StoredRevocation):
             self._keep(self._place(event.kind, event.project_id, event.target), event.issued_before)
         else:
             self._keep(self._place(_ENDED, event.project_id, event.session_id), whole_seconds(event.end_time))
@@ -68,7 +68,7 @@ class RevokedIndex:
                     return kind
         return None
 
-    def holds(self, revocation: Revocation) -> bool:
+    def holds(self, revocation: StoredRevocation) -> bool:
         """Whether there is one of the same target already, whatever its moment."""
         return self._place(revocation.kind, revocation.project_id, revocation.target) in self._moments
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from tokenauthority.domain.errors import Violation
+from tokenauthority.domain.errors import FieldViolation
 from tokenauthority.domain.ids import NUL, is_role_name
 
 
@@ -78,13 +78,15 @@ def in_order(permissions: Iterable[Permission]) -> tuple[Permission, ...]:
     return tuple(sorted(set(permissions), key=_ORDER.__getitem__))
 
 
-def role_violations(role: Role) -> list[Violation]:
+def role_violations(role: Role) -> list[FieldViolation]:
     """What is wrong with a role that a project wants to define."""
     found = []
     if not is_role_name(role.name):
-        found.append(Violation("name", ROLE_NAME_RULE))
+        found.append(FieldViolation("name", ROLE_NAME_RULE))
     if not role.permissions:
-        found.append(Violation("permissions", "must name at least one permission"))
+        found.append(FieldViolation("permissions", "must name at least one permission"))
     if len(role.description) > MAX_DESCRIPTION or NUL in role.description:
-        found.append(Violation("description", f"must have at most {MAX_DESCRIPTION} characters, none of them U+0000"))
+        found.append(
+            FieldViolation("description", f"must have at most {MAX_DESCRIPTION} characters, none of them U+0000")
+        )
     return found

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from tokenauthority.domain.errors import Violation
+from tokenauthority.domain.errors import FieldViolation
 from tokenauthority.domain.ids import NUL, is_ipv4, is_uuid
 
 
@@ -54,7 +54,7 @@ class SessionSpec:
 
 
 @attrs.frozen(kw_only=True)
-class Session:
+class StoredSession:
     """A room that people join."""
 
     session_id: str
@@ -64,7 +64,7 @@ class Session:
     state: SessionState = SessionState.ACTIVE
     end_time: Millis | None = None
 
-    def ended(self, now: Millis) -> Session:
+    def ended(self, now: Millis) -> StoredSession:
         """The session, over since *now*; one that is over already stays as it is."""
         if self.state is SessionState.ENDED:
             return self
@@ -72,7 +72,7 @@ class Session:
 
 
 @attrs.frozen(kw_only=True)
-class RepeatKey:
+class IdempotencyKey:
     """What makes CreateSession safe to repeat: the same *request_id* from the same *caller* is the same request."""
 
     caller: str
@@ -80,27 +80,29 @@ class RepeatKey:
     body_digest: str
 
 
-def spec_violations(spec: SessionSpec, request_id: str) -> list[Violation]:
+def spec_violations(spec: SessionSpec, request_id: str) -> list[FieldViolation]:
     """Every bad field and forbidden combination of a CreateSession request."""
     always = spec.archive_mode is ArchiveMode.ALWAYS
     routed = spec.media_mode is MediaMode.ROUTED
     found = []
     if spec.location and not is_ipv4(spec.location):
-        found.append(Violation("location", "must be an IPv4 address such as 12.34.56.78"))
+        found.append(FieldViolation("location", "must be an IPv4 address such as 12.34.56.78"))
     if always and not routed:
-        found.append(Violation("archive_mode", "ALWAYS needs media_mode ROUTED"))
+        found.append(FieldViolation("archive_mode", "ALWAYS needs media_mode ROUTED"))
     if spec.e2ee and not routed:
-        found.append(Violation("e2ee", "needs media_mode ROUTED"))
+        found.append(FieldViolation("e2ee", "needs media_mode ROUTED"))
     if spec.e2ee and always:
-        found.append(Violation("e2ee", "cannot be combined with archive_mode ALWAYS"))
+        found.append(FieldViolation("e2ee", "cannot be combined with archive_mode ALWAYS"))
     if spec.archive_name and not always:
-        found.append(Violation("archive_name", "needs archive_mode ALWAYS"))
+        found.append(FieldViolation("archive_name", "needs archive_mode ALWAYS"))
     if len(spec.archive_name) > MAX_ARCHIVE_NAME or NUL in spec.archive_name:
-        found.append(Violation("archive_name", f"must have 1 to {MAX_ARCHIVE_NAME} characters, none of them U+0000"))
+        found.append(
+            FieldViolation("archive_name", f"must have 1 to {MAX_ARCHIVE_NAME} characters, none of them U+0000")
+        )
     if spec.archive_resolution and not always:
-        found.append(Violation("archive_resolution", "needs archive_mode ALWAYS"))
+        found.append(FieldViolation("archive_resolution", "needs archive_mode ALWAYS"))
     if spec.archive_resolution and spec.archive_resolution not in RESOLUTIONS:
-        found.append(Violation("archive_resolution", "must be one of " + ", ".join(RESOLUTIONS)))
+        found.append(FieldViolation("archive_resolution", "must be one of " + ", ".join(RESOLUTIONS)))
     if request_id and not is_uuid(request_id):
-        found.append(Violation("request_id", "must be a UUID"))
+        found.append(FieldViolation("request_id", "must be a UUID"))
     return found

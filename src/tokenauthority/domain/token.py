@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from tokenauthority.domain.errors import Violation
+from tokenauthority.domain.errors import FieldViolation
 from tokenauthority.domain.ids import MAX_SESSION_ID, NUL, is_role_name
 from tokenauthority.domain.role import DEFAULT_ROLE, ROLE_NAME_RULE
 from tokenauthority.domain.times import MAX_TTL, Millis, Seconds, as_text, whole_seconds
@@ -74,7 +74,7 @@ class TokenRejectedError(Exception):
         self.detail = detail
 
 
-class TokenRequest(msgspec.Struct, frozen=True, kw_only=True):
+class TokenSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One wanted token. `format` None is the project's default; at most one of `expire_time` and `ttl` is set.
 
     `problems` are what could not even be read, such as an unknown format. Its `repr` does not show the data.
@@ -88,10 +88,10 @@ class TokenRequest(msgspec.Struct, frozen=True, kw_only=True):
     format: TokenFormat | None = None
     initial_layout_class_list: tuple[str, ...] = ()
     subject: str = ""
-    problems: tuple[Violation, ...] = ()
+    problems: tuple[FieldViolation, ...] = ()
 
     def __repr__(self) -> str:
-        return f"TokenRequest(session_id={self.session_id!r}, role={self.role!r}, format={self.format!r})"
+        return f"TokenSpec(session_id={self.session_id!r}, role={self.role!r}, format={self.format!r})"
 
 
 class TokenClaims(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,59 +137,61 @@ class MintedToken(msgspec.Struct, frozen=True, kw_only=True):
         return f"MintedToken(token_id={self.token_id!r}, format={self.format!r}, claims={self.claims!r})"
 
 
-def request_violations(request: TokenRequest, now: Millis) -> list[Violation]:
+def request_violations(request: TokenSpec, now: Millis) -> list[FieldViolation]:
     """Everything that is wrong with *request* by itself, before any project, role or grant is looked at."""
     return terms_violations(request, now) + text_violations(request)
 
 
-def terms_violations(request: TokenRequest, now: Millis) -> list[Violation]:
+def terms_violations(request: TokenSpec, now: Millis) -> list[FieldViolation]:
     """What is wrong with everything but the texts, which in a batch differ from token to token."""
     found = list(request.problems)
     if not request.session_id:
-        found.append(Violation("session_id", "is required"))
+        found.append(FieldViolation("session_id", "is required"))
     elif len(request.session_id) > MAX_SESSION_ID:
-        found.append(Violation("session_id", f"must have at most {MAX_SESSION_ID} characters"))
+        found.append(FieldViolation("session_id", f"must have at most {MAX_SESSION_ID} characters"))
     if not is_role_name(request.role):
-        found.append(Violation("role", ROLE_NAME_RULE))
+        found.append(FieldViolation("role", ROLE_NAME_RULE))
     found.extend(_lifetime_violations(request, whole_seconds(now)))
     if request.initial_layout_class_list:
         found.extend(_layout_violations(request.initial_layout_class_list))
     return found
 
 
-def text_violations(request: TokenRequest) -> list[Violation]:
+def text_violations(request: TokenSpec) -> list[FieldViolation]:
     """What is wrong with the data and the subject."""
     found = []
     if len(request.data) > MAX_DATA:
-        found.append(Violation("data", f"must have at most {MAX_DATA} characters, has {len(request.data)}"))
+        found.append(FieldViolation("data", f"must have at most {MAX_DATA} characters, has {len(request.data)}"))
     if len(request.subject) > MAX_SUBJECT:
-        found.append(Violation("subject", f"must have at most {MAX_SUBJECT} characters, has {len(request.subject)}"))
+        found.append(
+            FieldViolation("subject", f"must have at most {MAX_SUBJECT} characters, has {len(request.subject)}")
+        )
     if NUL in request.subject:
-        found.append(Violation("subject", "must not hold U+0000"))
+        found.append(FieldViolation("subject", "must not hold U+0000"))
     return found
 
 
-def _lifetime_violations(request: TokenRequest, now: Seconds) -> list[Violation]:
+def _lifetime_violations(request: TokenSpec, now: Seconds) -> list[FieldViolation]:
     if request.ttl is not None and not 1 <= request.ttl <= MAX_TTL:
-        return [Violation("ttl", f"must be from 1s to 30 days ({MAX_TTL}s)")]
+        return [FieldViolation("ttl", f"must be from 1s to 30 days ({MAX_TTL}s)")]
     if request.expire_time is not None:
         lifetime = request.expire_time - now
         if lifetime <= 0:
-            return [Violation("expire_time", f"must lie in the future; the authority's clock says {as_text(now)}")]
+            return [FieldViolation("expire_time", f"must lie in the future; the authority's clock says {as_text(now)}")]
         if lifetime > MAX_TTL:
-            return [Violation("expire_time", f"must lie within 30 days ({MAX_TTL}s) of now")]
+            return [FieldViolation("expire_time", f"must lie within 30 days ({MAX_TTL}s) of now")]
     return []
 
 
-def _layout_violations(classes: tuple[str, ...]) -> list[Violation]:
+def _layout_violations(classes: tuple[str, ...]) -> list[FieldViolation]:
     found = []
     if sum(map(len, classes)) + len(classes) - 1 > MAX_LAYOUT:
         found.append(
-            Violation("initial_layout_class_list", f"joined by spaces must have at most {MAX_LAYOUT} characters")
+            FieldViolation("initial_layout_class_list", f"joined by spaces must have at most {MAX_LAYOUT} characters")
         )
     bad = (i for i, name in enumerate(classes) if not name or _BAD_CLASS.search(name))
     found += [
-        Violation(f"initial_layout_class_list[{i}]", "must be one class without white space, '&' or '='")
+        FieldViolation(f"initial_layout_class_list[{i}]", "must be one class without white space, '&' or '='")
         for i in islice(bad, MAX_BAD_CLASSES)
     ]
     return found

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tokenauthority.callers.authenticator import Presented
+from tokenauthority.callers.authenticator import PresentedCredentials
 
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from tokenauthority.callers.authenticator import Authenticator
+    from tokenauthority.interceptors.auth_failures import AuthFailureLimiter
     from tokenauthority.interceptors.chain import Call, Proceed
-    from tokenauthority.interceptors.failures import FailedAuthentications
 
 
 _AUTHORIZATION: Final = "authorization"
@@ -26,7 +26,7 @@ class AuthenticationInterceptor:
     the address, a credential may be refused unseen, which says nothing about it.
     """
 
-    def __init__(self, authenticator: Authenticator, public: Collection[str], failures: FailedAuthentications) -> None:
+    def __init__(self, authenticator: Authenticator, public: Collection[str], failures: AuthFailureLimiter) -> None:
         self._authenticator = authenticator
         self._public = frozenset(public)
         self._failures = failures
@@ -36,11 +36,11 @@ class AuthenticationInterceptor:
         if call.method in self._public:
             return await proceed(call)
         attempt = self._failures.attempt(call.record.peer)
-        presented = Presented(
+        presented = PresentedCredentials(
             authorization=call.metadata.get(_AUTHORIZATION, ()),
             forwarded=call.metadata.get(_FORWARDED, ()),
             tls=call.context.auth_context,
-            may_examine=attempt.may_examine,
+            may_verify=attempt.may_verify,
         )
         caller = await self._authenticator.authenticate(presented)
         if caller is None:

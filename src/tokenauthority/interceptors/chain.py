@@ -20,7 +20,7 @@ import grpc.aio
 
 from google.protobuf.message import DecodeError
 
-from tokenauthority.domain.errors import ExhaustedError, InvalidRequestError, UnimplementedError, Violation
+from tokenauthority.domain.errors import ExhaustedError, FieldViolation, InvalidRequestError, UnimplementedError
 from tokenauthority.interceptors.status import StatusError
 
 
@@ -246,7 +246,7 @@ async def _received_in_time(decode: Callable[[bytes], object], call: Call) -> ob
         async with asyncio.timeout_at(call.deadline):
             return await _received(decode, call)
     except TimeoutError:
-        raise InvalidRequestError([Violation("", "the message of the request did not come in time")]) from None
+        raise InvalidRequestError([FieldViolation("", "the message of the request did not come in time")]) from None
 
 
 async def _received(decode: Callable[[bytes], object], call: Call) -> object:
@@ -254,8 +254,8 @@ async def _received(decode: Callable[[bytes], object], call: Call) -> object:
         try:
             return decode(cast("bytes", message))
         except DecodeError:
-            raise InvalidRequestError([Violation("", "the bytes are not a message of this method")]) from None
-    raise InvalidRequestError([Violation("", "the request has no message")])
+            raise InvalidRequestError([FieldViolation("", "the bytes are not a message of this method")]) from None
+    raise InvalidRequestError([FieldViolation("", "the request has no message")])
 
 
 async def _unknown_method(_: Call) -> object:

@@ -26,6 +26,7 @@ from grpc_status import rpc_status
 from tokenauthority.domain.errors import (
     AlreadyExistsError,
     ExhaustedError,
+    FieldViolation,
     InvalidRequestError,
     NotFoundError,
     OverloadedError,
@@ -36,7 +37,6 @@ from tokenauthority.domain.errors import (
     UnauthenticatedError,
     UnavailableError,
     UnimplementedError,
-    Violation,
 )
 
 
@@ -150,7 +150,7 @@ def _millis(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def _bad_request(violations: Sequence[Violation]) -> BadRequest:
+def _bad_request(violations: Sequence[FieldViolation]) -> BadRequest:
     """Every violation while there is room, then one more that names the items of a batch which the others are about."""
     details = BadRequest()
     room = _MAX_VIOLATIONS

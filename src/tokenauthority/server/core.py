@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from tokenauthority.authority.catalog import Catalog
-from tokenauthority.authority.feed import Feed
-from tokenauthority.authority.follower import Follower
+from tokenauthority.authority.credential_sealer import CredentialSealer
+from tokenauthority.authority.event_buffer import EventBuffer
 from tokenauthority.authority.generate import Generate
-from tokenauthority.authority.keys import Keys
 from tokenauthority.authority.projects import Projects
 from tokenauthority.authority.revocations import Revocations
 from tokenauthority.authority.revoke import Revoke
 from tokenauthority.authority.roles import Roles
 from tokenauthority.authority.sessions import Sessions
-from tokenauthority.authority.vault import Vault
+from tokenauthority.authority.signing_keys import SigningKeyManager
+from tokenauthority.authority.store_follower import StoreFollower
+from tokenauthority.authority.tenant_cache import TenantCache
 from tokenauthority.authority.verify import Verify
 from tokenauthority.authority.watch import Watch
 from tokenauthority.domain.rotation import Rotation
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 class Core:
     """The use cases, and what they share. `jwks_max_age` answers seconds."""
 
-    catalog: Catalog
-    keys: Keys
+    catalog: TenantCache
+    keys: SigningKeyManager
     revocations: Revocations
-    follower: Follower
+    follower: StoreFollower
     projects: Projects
     sessions: Sessions
     roles: Roles
@@ -64,10 +64,13 @@ def build_core(
         ConfigError: the provider of the signing keys cannot be used with what is installed.
     """
     issuance, limits = settings.issuance, settings.limits
-    vault = Vault(sealer, provider_of(settings))
-    catalog, keys = Catalog(store, vault), Keys(store, vault, settings.keys.algorithm, _rotation(settings))
-    feed, revocations = Feed(limits.watch_buffer), Revocations(store, limits.max_revocations)
-    follower = Follower(
+    vault = CredentialSealer(sealer, provider_of(settings))
+    catalog, keys = (
+        TenantCache(store, vault),
+        SigningKeyManager(store, vault, settings.keys.algorithm, _rotation(settings)),
+    )
+    feed, revocations = EventBuffer(limits.watch_buffer), Revocations(store, limits.max_revocations)
+    follower = StoreFollower(
         store,
         catalog,
         keys,
@@ -92,11 +95,11 @@ def build_core(
         revocations=revocations,
         follower=follower,
         projects=Projects(store, catalog, vault),
-        sessions=Sessions(store, catalog, follower.hurry),
+        sessions=Sessions(store, catalog, follower.wake),
         roles=Roles(store, catalog, names_role),
         generate=Generate(catalog, keys, issuance.issuer),
         verify=verify,
-        revoke=Revoke(store, catalog, verify, revocations, follower.hurry),
+        revoke=Revoke(store, catalog, verify, revocations, follower.wake),
         watch=Watch(store, feed, clock),
         # What may be behind the store is not to be kept.
         jwks_max_age=lambda: keys.max_age(issuance.jwks_max_age, clock()) if follower.fresh else 0,

@@ -16,8 +16,8 @@ import attrs
 
 from tokenauthority.authority.project_spec import ProjectSpec
 from tokenauthority.callers.api_keys import digest, is_api_key, new_api_key
-from tokenauthority.callers.book import CallerBook, Entry
 from tokenauthority.callers.identity import ApiKeyIdentity
+from tokenauthority.callers.registry import CallerEntry, CallerRegistry
 from tokenauthority.config import ConfigError
 from tokenauthority.domain.caller import ANY, Action, Caller, CallerKind, Grant
 from tokenauthority.signing.sealing import MasterKey
@@ -39,7 +39,7 @@ class DevIdentity:
     """The one caller of a development server, who may do everything."""
 
     api_key: str = attrs.field(repr=False)
-    book: CallerBook
+    book: CallerRegistry
 
 
 def identity(settings: Settings) -> DevIdentity:
@@ -58,7 +58,7 @@ def identity(settings: Settings) -> DevIdentity:
         )
     known = f"sha256:{digest(api_key)[:16]}"
     caller = Caller(name="dev", kind=CallerKind.API_KEY, identity=known, grant=_GRANT)
-    return DevIdentity(api_key, CallerBook([Entry(caller, ApiKeyIdentity(digest(api_key)))]))
+    return DevIdentity(api_key, CallerRegistry([CallerEntry(caller, ApiKeyIdentity(digest(api_key)))]))
 
 
 def master_key(settings: Settings) -> MasterKey:

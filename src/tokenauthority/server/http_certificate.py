@@ -13,9 +13,9 @@ from tokenauthority.server.tls import CertificateError, CertificateFiles
 
 
 if TYPE_CHECKING:
-    from tokenauthority.config import Tls
-    from tokenauthority.server.rotation import CertificateMetrics
+    from tokenauthority.config import TlsSettings
     from tokenauthority.server.tls import Certificates
+    from tokenauthority.server.tls_credentials import CertificateMetrics
 
 
 _INTERVAL: Final = 1.0
@@ -27,7 +27,7 @@ _LISTENER: Final = "http"
 class HttpCertificate:
     """TLS 1.2 and 1.3 for HTTP/1.1. New connections get the newest certificate that can be served with."""
 
-    def __init__(self, settings: Tls, metrics: CertificateMetrics) -> None:
+    def __init__(self, settings: TlsSettings, metrics: CertificateMetrics) -> None:
         """Read the files.
 
         Raises:

@@ -13,7 +13,7 @@ import structlog
 
 from grpc_health.v1 import health_pb2
 
-from tokenauthority.authority.remote import prove
+from tokenauthority.authority.remote_signing import prove
 from tokenauthority.server.http import HttpServer
 from tokenauthority.server.listeners import bind
 from tokenauthority.server.services import SERVICES

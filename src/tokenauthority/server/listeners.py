@@ -14,8 +14,8 @@ from tokenauthority.callers.forwarded import ForwardedAuthenticator
 from tokenauthority.callers.peer import PeerAuthenticator
 from tokenauthority.callers.xfcc import MAX_HEADER
 from tokenauthority.config import OFF, UNIX, ConfigError, endpoint_socket, uses_workload_api
-from tokenauthority.server.rotation import RotatingCredentials
 from tokenauthority.server.tls import CertificateError, CertificateFiles
+from tokenauthority.server.tls_credentials import RotatingCredentials
 
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from tokenauthority.callers.authenticator import Authenticator
     from tokenauthority.callers.bearer import BearerAuthenticator
-    from tokenauthority.callers.book import CurrentCallers
+    from tokenauthority.callers.registry import CurrentCallers
     from tokenauthority.config import Settings
-    from tokenauthority.server.rotation import CertificateMetrics
+    from tokenauthority.server.tls_credentials import CertificateMetrics
 
 
 MAX_METADATA: Final = 8 * 1024

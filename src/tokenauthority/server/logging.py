@@ -15,14 +15,14 @@ from tokenauthority.context import current_request_id
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
 
-    from tokenauthority.config import Logging
+    from tokenauthority.config import LoggingSettings
 
 
 _CLIENT_GONE: Final = "ExecuteBatchError raised in core"
 """What grpc.aio logs as an error, with a traceback, when a client has gone before its answer."""
 
 
-def configure(settings: Logging) -> None:
+def configure(settings: LoggingSettings) -> None:
     """Send every event, ours and foreign ones, through one formatter."""
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 import structlog
 import uvloop
 
-from tokenauthority.callers.book import CurrentCallers
 from tokenauthority.callers.file import CallersFile, CallersFileError
+from tokenauthority.callers.registry import CurrentCallers
 from tokenauthority.config import ConfigError
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.server import dev, lifecycle, logging, master_keys

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.authority.reseal import MasterKeyMissingError, Resealed, require_master_keys, reseal
-from tokenauthority.authority.vault import Vault
 from tokenauthority.config import (
     ConfigError,
     MasterKeySourceError,
@@ -27,7 +27,7 @@ from tokenauthority.storage.open import open_store
 
 
 if TYPE_CHECKING:
-    from tokenauthority.config import Settings, Source
+    from tokenauthority.config import MasterKeySource, Settings
     from tokenauthority.storage.store import Store
 
 
@@ -61,7 +61,7 @@ async def sealer_for(settings: Settings, store: Store) -> Sealer:
     """
     sealer = Sealer(*read_master_keys(settings))
     try:
-        await require_master_keys(store, Vault(sealer))
+        await require_master_keys(store, CredentialSealer(sealer))
     except MasterKeyMissingError as error:
         raise _other_master_key(settings, error) from error
     logger = structlog.stdlib.get_logger(__name__)
@@ -89,7 +89,7 @@ def reseal_store(settings: Settings) -> tuple[str, Resealed]:
 
 
 async def _reseal(settings: Settings) -> Resealed:
-    vault = Vault(Sealer(*read_master_keys(settings)))
+    vault = CredentialSealer(Sealer(*read_master_keys(settings)))
     store = open_store(settings.database_url)
     try:
         return await reseal(store, vault)
@@ -97,7 +97,7 @@ async def _reseal(settings: Settings) -> Resealed:
         await store.close()
 
 
-def _parsed(source: Source) -> MasterKey:
+def _parsed(source: MasterKeySource) -> MasterKey:
     text = source.read()
     try:
         return MasterKey.parse(text)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
-    from tokenauthority.authority.keys import Keys
+    from tokenauthority.authority.signing_keys import SigningKeyManager
     from tokenauthority.server.core import Core
 
 
@@ -39,5 +39,5 @@ def register_state(registry: CollectorRegistry, core: Core) -> None:
         Gauge(f"tokenauthority_{name}", meaning, registry=registry).set_function(read)
 
 
-def _count(keys: Keys, state: KeyState) -> Callable[[], float]:
+def _count(keys: SigningKeyManager, state: KeyState) -> Callable[[], float]:
     return lambda: sum(entry.stored.state is state for entry in keys.ring.entries)

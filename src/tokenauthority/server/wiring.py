@@ -15,18 +15,20 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from tokenauthority.audit.log import FileAuditLog, LogOptions
-from tokenauthority.authority.follower import Follower
-from tokenauthority.authority.keys import Keys
 from tokenauthority.authority.projects import Projects
 from tokenauthority.authority.revocations import Revocations
+from tokenauthority.authority.signing_keys import SigningKeyManager
+from tokenauthority.authority.store_follower import StoreFollower
 from tokenauthority.callers.bearer import BearerAuthenticator
-from tokenauthority.callers.book import CurrentCallers
 from tokenauthority.callers.jwt import JwtVerifier
 from tokenauthority.callers.key_caches import KeyCaches
+from tokenauthority.callers.registry import CurrentCallers
 from tokenauthority.domain.caller import Rate
 from tokenauthority.domain.times import Millis
 from tokenauthority.interceptors.admission import AdmissionInterceptor
 from tokenauthority.interceptors.audit import AuditInterceptor
+from tokenauthority.interceptors.audit_sampler import AuditSampler
+from tokenauthority.interceptors.auth_failures import AuthFailureLimiter
 from tokenauthority.interceptors.authentication import AuthenticationInterceptor
 from tokenauthority.interceptors.authorization import (
     CHANGING,
@@ -35,21 +37,19 @@ from tokenauthority.interceptors.authorization import (
     AuthorizationInterceptor,
     require_complete,
 )
+from tokenauthority.interceptors.caller_limits import CallerLimits
 from tokenauthority.interceptors.chain import Chain
 from tokenauthority.interceptors.errors import ErrorsInterceptor
-from tokenauthority.interceptors.failures import FailedAuthentications
-from tokenauthority.interceptors.limits import CallerLimits
 from tokenauthority.interceptors.metrics import MetricsInterceptor
-from tokenauthority.interceptors.refusals import Refusals
 from tokenauthority.interceptors.request import RequestInterceptor
-from tokenauthority.server.callers_upkeep import CallersUpkeep
+from tokenauthority.server.callers_reloader import CallersReloader
 from tokenauthority.server.core import build_core
 from tokenauthority.server.http_certificate import HttpCertificate
 from tokenauthority.server.listeners import Listener, listeners_of
 from tokenauthority.server.readiness import Readiness
-from tokenauthority.server.rotation import CertificateMetrics
 from tokenauthority.server.services import SERVICES, methods_of
 from tokenauthority.server.state_metrics import register_state
+from tokenauthority.server.tls_credentials import CertificateMetrics
 from tokenauthority.service.keys import KeyServicer
 from tokenauthority.service.projects import ProjectServicer
 from tokenauthority.service.roles import RoleServicer
@@ -87,18 +87,18 @@ class App:
     listeners: tuple[tuple[Listener, grpc.aio.Server], ...]
     health: health.aio.HealthServicer
     store: Store
-    keys: Keys
+    keys: SigningKeyManager
     projects: Projects
-    follower: Follower
+    follower: StoreFollower
     revocations: Revocations
     http_certificate: HttpCertificate | None
     admission: AdmissionInterceptor
     audit: AuditInterceptor
     readiness: Readiness
-    callers_upkeep: CallersUpkeep
+    callers_upkeep: CallersReloader
     registry: CollectorRegistry
     audit_log: FileAuditLog
-    refusals: Refusals
+    refusals: AuditSampler
     caller_limits: CallerLimits
     clock: Callable[[], Millis]
 
@@ -133,10 +133,8 @@ def build(
     require_complete(methods)
     each = Rate(limits.failed_auth_rate, limits.failed_auth_burst)
     together = Rate(limits.recorded_refusals_rate, limits.recorded_refusals_burst)
-    refusals = Refusals(audit_log, registry, clock, each=each, together=together)
-    failures = FailedAuthentications(
-        registry, clock, each=each, suspects=Rate(limits.suspect_rate, limits.suspect_rate)
-    )
+    refusals = AuditSampler(audit_log, registry, clock, each=each, together=together)
+    failures = AuthFailureLimiter(registry, clock, each=each, suspects=Rate(limits.suspect_rate, limits.suspect_rate))
     caller_limits = CallerLimits(registry, callers, clock, limits.max_streams_per_caller)
     admission = AdmissionInterceptor(
         limits.max_concurrent_rpcs, limits.max_streams, public=PUBLIC, exempt=HEALTH_METHODS
@@ -175,7 +173,7 @@ def build(
     register_state(registry, core)
 
     key_caches = KeyCaches(callers, refresh=settings.callers.jwks_refresh, max_stale=settings.callers.jwks_max_stale)
-    callers_upkeep = CallersUpkeep(callers_file, callers, key_caches, registry, admission.renew_streams)
+    callers_upkeep = CallersReloader(callers_file, callers, key_caches, registry, admission.renew_streams)
     bearer = BearerAuthenticator(callers, JwtVerifier(key_caches), clock)
     certificates = CertificateMetrics(registry)
     plaintext = settings.dev or settings.listen.http_plaintext

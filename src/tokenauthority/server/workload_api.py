@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
     from spiffe.workloadapi.x509_context import X509Context
 
-    from tokenauthority.server.rotation import RotatingCredentials
+    from tokenauthority.server.tls_credentials import RotatingCredentials
 
 
 FIRST_ANSWER: Final = 30.0

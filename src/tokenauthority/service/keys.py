@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from google.protobuf.duration_pb2 import Duration
 
 from tokenauthority.context import audit_record
-from tokenauthority.domain.errors import InvalidRequestError, Violation
+from tokenauthority.domain.errors import FieldViolation, InvalidRequestError
 from tokenauthority.domain.revocation import comment_violations
 from tokenauthority.service import mapping, paging
 from tokenauthority.service.context import Context
@@ -21,7 +21,7 @@ from tokenauthority.v1 import key_pb2, key_pb2_grpc
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tokenauthority.authority.keys import Keys
+    from tokenauthority.authority.signing_keys import SigningKeyManager
     from tokenauthority.domain.times import Millis
 
 
@@ -33,7 +33,7 @@ class KeyServicer(key_pb2_grpc.KeyServiceServicer):
 
     def __init__(
         self,
-        keys: Keys,
+        keys: SigningKeyManager,
         issuer: str,
         *,
         jwks_max_age: Callable[[], int],
@@ -109,7 +109,7 @@ class KeyServicer(key_pb2_grpc.KeyServiceServicer):
 
 def _key_id(text: str) -> str:
     if _KEY_ID.fullmatch(text) is None:
-        raise InvalidRequestError([Violation("key_id", "must be the 43 characters of a kid")])
+        raise InvalidRequestError([FieldViolation("key_id", "must be the 43 characters of a kid")])
     return text
 
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from tokenauthority.domain.errors import InvalidRequestError, Violation
+from tokenauthority.domain.errors import FieldViolation, InvalidRequestError
 from tokenauthority.domain.key import Algorithm, KeyState
 from tokenauthority.domain.role import DEFAULT_ROLE, Permission, in_order
 from tokenauthority.domain.session import ArchiveMode, MediaMode, SessionSpec, SessionState, spec_violations
 from tokenauthority.domain.times import Seconds
-from tokenauthority.domain.token import InactiveReason, TokenFormat, TokenRequest
+from tokenauthority.domain.token import InactiveReason, TokenFormat, TokenSpec
 from tokenauthority.v1 import key_pb2, project_pb2, role_pb2, session_pb2, token_pb2
 
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tokenauthority.authority.project_spec import NewSecret
-    from tokenauthority.authority.verify import Signed, Verdict
+    from tokenauthority.authority.verify import Signed, VerificationResult
     from tokenauthority.domain.key import StoredKey
     from tokenauthority.domain.project import Project
     from tokenauthority.domain.role import Role
-    from tokenauthority.domain.session import Session
+    from tokenauthority.domain.session import StoredSession
     from tokenauthority.domain.times import Millis
     from tokenauthority.domain.token import MintedToken
 
@@ -83,8 +83,8 @@ def _known(values: Mapping[_Wire, _Domain], value: _Wire, field: str) -> _Domain
         raise InvalidRequestError([_unknown(field, value)]) from None
 
 
-def _unknown(field: str, value: int) -> Violation:
-    return Violation(field, f"has the unknown value {value}")
+def _unknown(field: str, value: int) -> FieldViolation:
+    return FieldViolation(field, f"has the unknown value {value}")
 
 
 def token_format(value: token_pb2.TokenFormat.ValueType, field: str) -> TokenFormat | None:
@@ -105,7 +105,7 @@ def session_state(value: session_pb2.SessionState.ValueType) -> SessionState | N
 def permissions(values: Sequence[role_pb2.Permission.ValueType], field: str) -> tuple[Permission, ...]:
     """The permissions, each once, in the order of the enum."""
     if len(values) > _MAX_PERMISSIONS:
-        raise InvalidRequestError([Violation(field, f"must have at most {_MAX_PERMISSIONS} items")])
+        raise InvalidRequestError([FieldViolation(field, f"must have at most {_MAX_PERMISSIONS} items")])
     unknown = [_unknown(f"{field}[{i}]", value) for i, value in enumerate(values) if value not in _PERMISSIONS]
     if unknown:
         raise InvalidRequestError(unknown)
@@ -132,11 +132,11 @@ def session_spec(request: session_pb2.CreateSessionRequest) -> SessionSpec:
     return spec
 
 
-def token_request(message: token_pb2.TokenRequest) -> TokenRequest:
+def token_request(message: token_pb2.TokenRequest) -> TokenSpec:
     """One wanted token; a format that is not known is one of its problems, so that it is named with all others."""
     lifetime = message.WhichOneof("lifetime")
     known = message.format in _FORMATS
-    return TokenRequest(
+    return TokenSpec(
         session_id=message.session_id,
         role=message.role or DEFAULT_ROLE,
         data=message.data,
@@ -156,7 +156,7 @@ def moment(millis: Millis | None) -> Timestamp | None:
     return Timestamp(seconds=millis // 1000, nanos=millis % 1000 * 1_000_000)
 
 
-def session_message(session: Session) -> session_pb2.Session:
+def session_message(session: StoredSession) -> session_pb2.Session:
     """A session as it is answered."""
     spec = session.spec
     return session_pb2.Session(
@@ -195,7 +195,7 @@ def fill_token(message: token_pb2.Token, minted: MintedToken) -> None:
     message.expire_time.seconds = claims.expire_time
 
 
-def verdict_message(verdict: Verdict) -> token_pb2.VerifyTokenResponse:
+def verdict_message(verdict: VerificationResult) -> token_pb2.VerifyTokenResponse:
     """A verdict as it is answered."""
     if verdict.reason is None and verdict.signed is not None:
         return token_pb2.VerifyTokenResponse(active=True, claims=_claims_message(verdict.signed))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
 import msgspec
 
-from tokenauthority.domain.errors import InvalidRequestError, Violation
+from tokenauthority.domain.errors import FieldViolation, InvalidRequestError
 from tokenauthority.domain.ids import NUL
 
 
@@ -33,7 +33,7 @@ def page_size(asked: int) -> int:
         InvalidRequestError: it is negative.
     """
     if asked < 0:
-        raise InvalidRequestError([Violation("page_size", "must not be negative")])
+        raise InvalidRequestError([FieldViolation("page_size", "must not be negative")])
     return min(asked, MAX_PAGE) or DEFAULT_PAGE
 
 
@@ -78,4 +78,4 @@ def _kept(part: object) -> bool:
 
 
 def _refuse() -> NoReturn:
-    raise InvalidRequestError([Violation("page_token", "is not a token of this list")])
+    raise InvalidRequestError([FieldViolation("page_token", "is not a token of this list")])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from tokenauthority.domain.errors import InvalidRequestError, Violation
+from tokenauthority.domain.errors import FieldViolation, InvalidRequestError
 
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ class Problems:
     """The violations found so far."""
 
     def __init__(self) -> None:
-        self.found: list[Violation] = []
+        self.found: list[FieldViolation] = []
 
     def read(self, part: Callable[[], T], otherwise: U) -> T | U:
         """What *part* answers; *otherwise* where it finds something wrong. Errors of another kind pass at once."""
@@ -31,7 +31,7 @@ class Problems:
 
     def add(self, field: str, problem: str) -> None:
         """One more."""
-        self.found.append(Violation(field, problem))
+        self.found.append(FieldViolation(field, problem))
 
     def refuse(self) -> None:
         """End the call if there is any.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from tokenauthority.authority.project_spec import OpenTokImport, ProjectChanges, ProjectSpec, VonageImport
 from tokenauthority.context import audit_record, current_caller
-from tokenauthority.domain.errors import InvalidRequestError, Violation
+from tokenauthority.domain.errors import FieldViolation, InvalidRequestError
 from tokenauthority.domain.times import Seconds
 from tokenauthority.service import mapping, paging
 from tokenauthority.service.context import Context
@@ -70,7 +70,7 @@ class ProjectServicer(project_pb2_grpc.ProjectServiceServicer):
                 )
                 project = await self._projects.import_vonage(spec, vonage, grant, now)
             case _:
-                missing = Violation("credential", "is required: opentok or vonage")
+                missing = FieldViolation("credential", "is required: opentok or vonage")
                 self._projects.refuse_import(spec, grant, now, missing)
         record.project_id = project.project_id
         return project_pb2.ImportProjectResponse(project=mapping.project_message(project))
@@ -171,5 +171,5 @@ def _changes(request: project_pb2.UpdateProjectRequest, problems: Problems) -> P
 def _set_format(value: token_pb2.TokenFormat.ValueType) -> TokenFormat:
     token_format = mapping.token_format(value, "project.default_format")
     if token_format is None:
-        raise InvalidRequestError([Violation("project.default_format", "must not be UNSPECIFIED")])
+        raise InvalidRequestError([FieldViolation("project.default_format", "must not be UNSPECIFIED")])
     return token_format

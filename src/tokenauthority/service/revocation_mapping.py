@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tokenauthority.authority.revoke import RevokeRequest
-from tokenauthority.domain.revocation import Revocation, TargetKind
+from tokenauthority.domain.revocation import StoredRevocation, TargetKind
 from tokenauthority.domain.times import Seconds
 from tokenauthority.service.mapping import moment
 from tokenauthority.v1 import token_pb2
 
 
 if TYPE_CHECKING:
-    from tokenauthority.authority.watch import News
+    from tokenauthority.authority.watch import WatchEvent
 
 
 def revoke_request(message: token_pb2.RevokeTokensRequest) -> RevokeRequest:
@@ -30,7 +30,7 @@ def revoke_request(message: token_pb2.RevokeTokensRequest) -> RevokeRequest:
     )
 
 
-def revocation_message(revocation: Revocation) -> token_pb2.Revocation:
+def revocation_message(revocation: StoredRevocation) -> token_pb2.Revocation:
     """A revocation as it is answered."""
     message = token_pb2.Revocation(
         revocation_id=revocation.revocation_id,
@@ -50,10 +50,10 @@ def revocation_message(revocation: Revocation) -> token_pb2.Revocation:
     return message
 
 
-def news_message(news: News) -> token_pb2.WatchRevocationsResponse:
+def news_message(news: WatchEvent) -> token_pb2.WatchRevocationsResponse:
     """One message of WatchRevocations."""
     message = token_pb2.WatchRevocationsResponse(resume_token=news.resume_token)
-    if isinstance(news.event, Revocation):
+    if isinstance(news.event, StoredRevocation):
         message.revocation.CopyFrom(revocation_message(news.event))
     elif news.event is not None:
         end = news.event

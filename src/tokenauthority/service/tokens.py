@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from tokenauthority.context import AuditedToken, audit_record, current_caller
-from tokenauthority.domain.errors import InvalidRequestError, PermissionDeniedError, Violation
+from tokenauthority.domain.errors import FieldViolation, InvalidRequestError, PermissionDeniedError
 from tokenauthority.domain.ids import MAX_SESSION_ID
 from tokenauthority.domain.revocation import TargetKind
 from tokenauthority.domain.token import MAX_BATCH, MAX_SUBJECT
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from tokenauthority.authority.verify import Verify
     from tokenauthority.authority.watch import Watch
     from tokenauthority.domain.caller import Caller
-    from tokenauthority.domain.revocation import Revocation
+    from tokenauthority.domain.revocation import StoredRevocation
     from tokenauthority.domain.role import Permission
     from tokenauthority.domain.times import Millis
-    from tokenauthority.domain.token import MintedToken, TokenRequest
+    from tokenauthority.domain.token import MintedToken, TokenSpec
 
 
 class Meter(Protocol):
@@ -78,7 +78,7 @@ class TokenServicer(token_pb2_grpc.TokenServiceServicer):
         """See the contract."""
         if len(request.requests) > MAX_BATCH:
             raise InvalidRequestError(
-                [Violation("requests", f"must have 1 to {MAX_BATCH} items, has {len(request.requests)}")]
+                [FieldViolation("requests", f"must have 1 to {MAX_BATCH} items, has {len(request.requests)}")]
             )
         caller = current_caller()
         self._meter.charge(caller, len(request.requests))
@@ -99,9 +99,9 @@ class TokenServicer(token_pb2_grpc.TokenServiceServicer):
         """See the contract."""
         violations = []
         if not request.token:
-            violations.append(Violation("token", "is required"))
+            violations.append(FieldViolation("token", "is required"))
         if len(request.session_id) > MAX_SESSION_ID:
-            violations.append(Violation("session_id", f"must have at most {MAX_SESSION_ID} characters"))
+            violations.append(FieldViolation("session_id", f"must have at most {MAX_SESSION_ID} characters"))
         required: tuple[Permission, ...] = ()
         try:
             required = mapping.permissions(request.required_permissions, "required_permissions")
@@ -148,7 +148,7 @@ class TokenServicer(token_pb2_grpc.TokenServiceServicer):
             yield revocation_mapping.news_message(news)
 
 
-def _note_wanted(wanted: TokenRequest) -> None:
+def _note_wanted(wanted: TokenSpec) -> None:
     record = audit_record()
     record.ask(session_id=wanted.session_id, role=wanted.role)
     record.format = wanted.format or ""
@@ -156,7 +156,7 @@ def _note_wanted(wanted: TokenRequest) -> None:
     record.lifetime = wanted.ttl
 
 
-def _note_batch(wanted: Sequence[TokenRequest]) -> None:
+def _note_batch(wanted: Sequence[TokenSpec]) -> None:
     """What all items agree on; each is recorded for itself once it is made."""
     record = audit_record()
     record.items = len(wanted)
@@ -164,7 +164,7 @@ def _note_batch(wanted: Sequence[TokenRequest]) -> None:
     record.ask(session_id=sessions.pop() if len(sessions) == 1 else "", role=roles.pop() if len(roles) == 1 else "")
 
 
-def _note_target(revocation: Revocation) -> None:
+def _note_target(revocation: StoredRevocation) -> None:
     """Whom it hits, and up to when: enough to make it once more after a backup had to be restored."""
     record = audit_record()
     record.changes = (f"issued_before={revocation.issued_before}",)

@@ -122,7 +122,7 @@ class LocalSigner:
         return self.sign(payload_json)[0]
 
 
-class Verifier:
+class SignatureVerifier:
     """A public or shared key, bound to the one algorithm that it is for."""
 
     __slots__ = ("_algorithm", "_key", "_name")
@@ -170,7 +170,7 @@ class _FastES256(ECAlgorithm):
         split = 4 + der[3]
         return der[4:split][-32:].rjust(32, b"\0") + der[split + 2 :][-32:].rjust(32, b"\0")
 
-    def verify(self, msg: bytes, key: EllipticCurvePublicKey, sig: bytes) -> bool:  # type: ignore[override]  # PyJWT's own takes private keys too; a Verifier is only ever made with public ones
+    def verify(self, msg: bytes, key: EllipticCurvePublicKey, sig: bytes) -> bool:  # type: ignore[override]  # PyJWT's own takes private keys too; a SignatureVerifier is only ever made with public ones
         if len(sig) != _ES256_SIGNATURE:
             return False
         half = _ES256_SIGNATURE // 2

@@ -14,7 +14,7 @@ from jwt import PyJWTError, get_algorithm_by_name
 
 from tokenauthority.domain.token import TokenRejectedError
 from tokenauthority.signing.claims import json_object
-from tokenauthority.signing.jose import Verifier
+from tokenauthority.signing.jose import SignatureVerifier
 
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class JwksKey:
     key_id: str
     algorithm: str
     material: bytes = attrs.field(repr=False)
-    verifier: Verifier = attrs.field(repr=False, eq=False)
+    verifier: SignatureVerifier = attrs.field(repr=False, eq=False)
 
 
 @attrs.frozen
@@ -108,7 +108,7 @@ def _key(jwk: Mapping[str, Json], algorithms: Collection[str]) -> JwksKey | None
         if isinstance(key, RSAPublicKey) and not _is_strong(key):
             return None
         material = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        return JwksKey(key_id, algorithm, material, Verifier(algorithm, key))
+        return JwksKey(key_id, algorithm, material, SignatureVerifier(algorithm, key))
     except (PyJWTError, UnsupportedAlgorithm, ValueError, TypeError):
         return None
 

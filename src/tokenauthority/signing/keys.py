@@ -18,7 +18,7 @@ from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.project import is_secret
 from tokenauthority.domain.token import TokenFormat
 from tokenauthority.signing.codec import Unverified, key_unknown
-from tokenauthority.signing.jose import LocalSigner, Signer, Verifier, encode_segment
+from tokenauthority.signing.jose import LocalSigner, SignatureVerifier, Signer, encode_segment
 from tokenauthority.signing.private_keys import (
     PrivateKey,
     PublicKey,
@@ -66,7 +66,7 @@ class ProjectSecret:
     value: str = attrs.field(converter=_secret, repr=False)
     hmac_key: bytes = attrs.field(init=False, repr=False, eq=False)
     signer: Signer = attrs.field(init=False, repr=False, eq=False)
-    verifier: Verifier = attrs.field(init=False, repr=False, eq=False)
+    verifier: SignatureVerifier = attrs.field(init=False, repr=False, eq=False)
 
     @hmac_key.default
     def _bytes(self) -> bytes:
@@ -77,8 +77,8 @@ class ProjectSecret:
         return LocalSigner("HS256", self.hmac_key, {"alg": "HS256", "typ": "JWT"})
 
     @verifier.default
-    def _prepared_verifier(self) -> Verifier:
-        return Verifier("HS256", self.hmac_key)
+    def _prepared_verifier(self) -> SignatureVerifier:
+        return SignatureVerifier("HS256", self.hmac_key)
 
 
 @attrs.frozen
@@ -93,15 +93,15 @@ class VonageKey:
     application_id: str = attrs.field(converter=_application_id)
     private_key: RSAPrivateKey = attrs.field(converter=checked_rsa, repr=False, eq=False)
     signer: Signer = attrs.field(init=False, repr=False, eq=False)
-    verifier: Verifier = attrs.field(init=False, repr=False, eq=False)
+    verifier: SignatureVerifier = attrs.field(init=False, repr=False, eq=False)
 
     @signer.default
     def _prepared_signer(self) -> Signer:
         return LocalSigner("RS256", self.private_key, {"alg": "RS256", "typ": "JWT"})
 
     @verifier.default
-    def _prepared_verifier(self) -> Verifier:
-        return Verifier("RS256", self.private_key.public_key())
+    def _prepared_verifier(self) -> SignatureVerifier:
+        return SignatureVerifier("RS256", self.private_key.public_key())
 
     @classmethod
     def from_pem(cls, key_id: str, application_id: str, pem: str) -> VonageKey:
@@ -154,7 +154,7 @@ class VerifyingKey:
     key_id: str
     algorithm: Algorithm
     jwk: dict[str, str] = attrs.field(repr=False, hash=False)
-    verifier: Verifier = attrs.field(repr=False, eq=False)
+    verifier: SignatureVerifier = attrs.field(repr=False, eq=False)
 
 
 @attrs.frozen
@@ -236,4 +236,4 @@ def _public_half(algorithm: Algorithm, key: PublicKey) -> VerifyingKey:
     members = {name: str(described[name]) for name in _JWK_MEMBERS[algorithm]}
     thumbprint = encode_segment(hashlib.sha256(msgspec.json.encode(members)).digest()).decode()
     jwk = {**members, "use": "sig", "alg": algorithm.value, "kid": thumbprint}
-    return VerifyingKey(thumbprint, algorithm, jwk, Verifier(algorithm, key))
+    return VerifyingKey(thumbprint, algorithm, jwk, SignatureVerifier(algorithm, key))

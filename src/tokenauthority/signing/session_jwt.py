@@ -30,7 +30,7 @@ from tokenauthority.signing.codec import (
     key_unknown,
     malformed,
 )
-from tokenauthority.signing.jose import CompactJws, Verifier, parse_compact
+from tokenauthority.signing.jose import CompactJws, SignatureVerifier, parse_compact
 from tokenauthority.signing.keyring import KeyRing
 from tokenauthority.signing.keys import SESSION_JWT_TYPE, SigningKey
 
@@ -113,7 +113,7 @@ def verify(unverified: Unverified, ring: KeyRing, issuer: str) -> Verified:
     return Verified(claims=unverified.claims, key_id=key.key_id)
 
 
-def require_signed(unverified: Unverified, verifier: Verifier, issuer: str) -> None:
+def require_signed(unverified: Unverified, verifier: SignatureVerifier, issuer: str) -> None:
     """Require that the token is *issuer*'s and bears the signature of the key of *verifier*.
 
     Raises:

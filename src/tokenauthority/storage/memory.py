@@ -12,7 +12,7 @@ import msgspec
 from tokenauthority.domain.change import Change, ChangeKind, Cursor, HistoryLostError
 from tokenauthority.domain.errors import NotFoundError
 from tokenauthority.domain.project import Credential, Project
-from tokenauthority.domain.revocation import Revocation, SessionEnd
+from tokenauthority.domain.revocation import StoredRevocation, StoredSessionEnd
 from tokenauthority.domain.revoked import oldest_kept
 from tokenauthority.domain.role import MAX_ROLES, Role
 from tokenauthority.domain.sealed import SealedKind
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tokenauthority.domain.key import StoredKey
     from tokenauthority.domain.revocation import Event, RevokedTarget
     from tokenauthority.domain.sealed import SealedBlob, SealedCount
-    from tokenauthority.domain.session import RepeatKey, Session, SessionState
+    from tokenauthority.domain.session import IdempotencyKey, SessionState, StoredSession
     from tokenauthority.domain.times import Millis
 
 
@@ -36,10 +36,10 @@ class MemoryStore:
     def __init__(self) -> None:
         self._projects: dict[str, Project] = {}
         self._roles: dict[tuple[str, str], Role] = {}
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[str, StoredSession] = {}
         self._requests: dict[tuple[str, str], tuple[str, str, Millis]] = {}
         self._keys: dict[str, StoredKey] = {}
-        self._revocations: dict[str, Revocation] = {}
+        self._revocations: dict[str, StoredRevocation] = {}
         self._changes: list[Change] = []
         self._append(ChangeKind.ORIGIN, "", "")
 
@@ -116,7 +116,7 @@ class MemoryStore:
         del self._roles[project_id, name]
         self._append(ChangeKind.ROLE, project_id, name)
 
-    async def create_session(self, session: Session, repeat: RepeatKey | None) -> Session:
+    async def create_session(self, session: StoredSession, repeat: IdempotencyKey | None) -> StoredSession:
         """Keep a new session, or answer the one that *repeat* made."""
         self._project(session.project_id)
         if repeat is not None:
@@ -130,13 +130,13 @@ class MemoryStore:
         self._sessions[session.session_id] = session
         return session
 
-    async def get_session(self, session_id: str) -> Session | None:
+    async def get_session(self, session_id: str) -> StoredSession | None:
         """The session, or None."""
         return self._sessions.get(session_id)
 
     async def list_sessions(
         self, project_id: str, *, before: tuple[Millis, str] | None, limit: int, state: SessionState | None
-    ) -> Sequence[Session]:
+    ) -> Sequence[StoredSession]:
         """A page of a project's sessions, newest first."""
         chosen = (
             s for s in self._sessions.values() if s.project_id == project_id and (state is None or s.state is state)
@@ -144,7 +144,7 @@ class MemoryStore:
         ordered = sorted(chosen, key=lambda s: (s.create_time, s.session_id), reverse=True)
         return [s for s in ordered if before is None or (s.create_time, s.session_id) < before][:limit]
 
-    async def end_session(self, session: Session, now: Millis) -> Session:
+    async def end_session(self, session: StoredSession, now: Millis) -> StoredSession:
         """End a session as of *now* and answer it."""
         self._project(session.project_id)
         known = self._sessions.get(session.session_id)
@@ -167,7 +167,7 @@ class MemoryStore:
         """All signing keys, newest first."""
         return sorted(self._keys.values(), key=lambda k: (k.create_time, k.key_id), reverse=True)
 
-    async def revoke(self, revocation: Revocation) -> Revocation:
+    async def revoke(self, revocation: StoredRevocation) -> StoredRevocation:
         """Keep a revocation, or answer the one that covers as much."""
         self._project(revocation.project_id)
         target = (revocation.project_id, revocation.kind, revocation.target)
@@ -183,7 +183,7 @@ class MemoryStore:
 
     async def list_revocations(
         self, *, project_ids: Collection[str] | None = None, after: str, limit: int, now: Millis
-    ) -> Sequence[Revocation]:
+    ) -> Sequence[StoredRevocation]:
         """A page of the revocations in force."""
         chosen = (r for r in self._revocations.values() if project_ids is None or r.project_id in project_ids)
         live = (r for r in chosen if not _is_over(r, now) and r.revocation_id > after)
@@ -196,10 +196,10 @@ class MemoryStore:
 
     async def list_session_ends(
         self, *, project_ids: Collection[str] | None = None, since: Millis, after: tuple[Millis, str], limit: int
-    ) -> Sequence[SessionEnd]:
+    ) -> Sequence[StoredSessionEnd]:
         """A page of ended sessions."""
         chosen = (s for s in self._sessions.values() if project_ids is None or s.project_id in project_ids)
-        ends = [SessionEnd.of(s) for s in chosen if s.end_time is not None and s.end_time >= since]
+        ends = [StoredSessionEnd.of(s) for s in chosen if s.end_time is not None and s.end_time >= since]
         ordered = sorted(ends, key=lambda e: (e.end_time, e.session_id))
         return [e for e in ordered if (e.end_time, e.session_id) > after][:limit]
 
@@ -208,7 +208,7 @@ class MemoryStore:
         found: dict[int, Event] = {}
         for change in changes:
             if change.kind is ChangeKind.SESSION_END:
-                found[change.sequence] = SessionEnd.of(self._sessions[change.subject])
+                found[change.sequence] = StoredSessionEnd.of(self._sessions[change.subject])
             elif change.subject in self._revocations:
                 found[change.sequence] = self._revocations[change.subject]
         return found
@@ -278,5 +278,5 @@ class MemoryStore:
         self._changes.append(change)
 
 
-def _is_over(revocation: Revocation, now: Millis) -> bool:
+def _is_over(revocation: StoredRevocation, now: Millis) -> bool:
     return revocation.issued_before < oldest_kept(now)

@@ -13,7 +13,7 @@ import psycopg
 import sqlalchemy as sa
 
 from tokenauthority.storage.database import unavailable_on_failure
-from tokenauthority.storage.worker import Worker
+from tokenauthority.storage.worker import StoreThreads
 
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class PostgresDatabase:
     def __init__(self, url: sa.URL, limits: StoreLimits) -> None:
         self._engine = postgres_engine(url, limits)
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._worker = Worker("store", limits.pool_size, limits)
+        self._worker = StoreThreads("store", limits.pool_size, limits)
         self._cut = False
         self._connections = WeakSet[psycopg.Connection]()
         sa.event.listen(self._engine, "connect", lambda connection, _: self._connections.add(connection))

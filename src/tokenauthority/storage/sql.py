@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from tokenauthority.domain.change import Change, Cursor
     from tokenauthority.domain.key import StoredKey
     from tokenauthority.domain.project import Credential, Project
-    from tokenauthority.domain.revocation import Event, Revocation, RevokedTarget, SessionEnd
+    from tokenauthority.domain.revocation import Event, RevokedTarget, StoredRevocation, StoredSessionEnd
     from tokenauthority.domain.role import Role
     from tokenauthority.domain.sealed import SealedBlob, SealedCount, SealedKind
-    from tokenauthority.domain.session import RepeatKey, Session, SessionState
+    from tokenauthority.domain.session import IdempotencyKey, SessionState, StoredSession
     from tokenauthority.domain.times import Millis
     from tokenauthority.storage.database import Database
 
@@ -92,21 +92,21 @@ class SqlStore:
         """Forget a role."""
         await self._database.write(lambda c: sql_roles.delete_role(c, project_id, name))
 
-    async def create_session(self, session: Session, repeat: RepeatKey | None) -> Session:
+    async def create_session(self, session: StoredSession, repeat: IdempotencyKey | None) -> StoredSession:
         """Keep a new session, or answer the one that *repeat* made."""
         return await self._database.write(lambda c: sql_sessions.create_session(c, session, repeat))
 
-    async def get_session(self, session_id: str) -> Session | None:
+    async def get_session(self, session_id: str) -> StoredSession | None:
         """The session, or None."""
         return await self._database.read_point(lambda c: sql_sessions.get_session(c, session_id))
 
     async def list_sessions(
         self, project_id: str, *, before: tuple[Millis, str] | None, limit: int, state: SessionState | None
-    ) -> Sequence[Session]:
+    ) -> Sequence[StoredSession]:
         """A page of a project's sessions, newest first."""
         return await self._database.read(lambda c: sql_sessions.list_sessions(c, project_id, before, limit, state))
 
-    async def end_session(self, session: Session, now: Millis) -> Session:
+    async def end_session(self, session: StoredSession, now: Millis) -> StoredSession:
         """End a session as of *now* and answer it."""
         return await self._database.write(lambda c: sql_sessions.end_session(c, session, now))
 
@@ -118,13 +118,13 @@ class SqlStore:
         """All signing keys, newest first."""
         return await self._database.read(sql_keys.list_keys)
 
-    async def revoke(self, revocation: Revocation) -> Revocation:
+    async def revoke(self, revocation: StoredRevocation) -> StoredRevocation:
         """Keep a revocation, or answer the one that covers as much."""
         return await self._database.write(lambda c: sql_revocations.revoke(c, revocation))
 
     async def list_revocations(
         self, *, project_ids: Collection[str] | None = None, after: str, limit: int, now: Millis
-    ) -> Sequence[Revocation]:
+    ) -> Sequence[StoredRevocation]:
         """A page of the revocations in force."""
         return await self._database.read(lambda c: sql_revocations.list_revocations(c, project_ids, after, limit, now))
 
@@ -134,7 +134,7 @@ class SqlStore:
 
     async def list_session_ends(
         self, *, project_ids: Collection[str] | None = None, since: Millis, after: tuple[Millis, str], limit: int
-    ) -> Sequence[SessionEnd]:
+    ) -> Sequence[StoredSessionEnd]:
         """A page of ended sessions."""
         return await self._database.read(
             lambda c: sql_revocations.list_session_ends(c, project_ids, since, after, limit)

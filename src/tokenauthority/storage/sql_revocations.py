@@ -8,7 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from tokenauthority.domain.change import ChangeKind
-from tokenauthority.domain.revocation import Revocation, SessionEnd, TargetKind
+from tokenauthority.domain.revocation import StoredRevocation, StoredSessionEnd, TargetKind
 from tokenauthority.domain.revoked import oldest_kept
 from tokenauthority.storage.schema import revocations, sessions
 from tokenauthority.storage.sql_changes import ChangeLog
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tokenauthority.domain.times import Millis, Seconds
 
 
-_COLUMNS: Final = tuple(revocations.c[field] for field in Revocation.__struct_fields__)
+_COLUMNS: Final = tuple(revocations.c[field] for field in StoredRevocation.__struct_fields__)
 _KINDS: Final = {kind.value: kind for kind in TargetKind}
 _OF_TARGET: Final = sa.select(*_COLUMNS).where(
     revocations.c.project_id == sa.bindparam("project_id"),
@@ -43,7 +43,7 @@ _TARGETS: Final = _IN_FORCE.with_only_columns(
 _ENDS: Final = sa.select(sessions.c.session_id, sessions.c.project_id, sessions.c.end_time)
 
 
-def revoke(connection: sa.Connection, revocation: Revocation) -> Revocation:
+def revoke(connection: sa.Connection, revocation: StoredRevocation) -> StoredRevocation:
     """Keep a revocation, or answer the one of the same target that covers as much."""
     log = ChangeLog(connection)
     require_project(connection, revocation.project_id)
@@ -68,7 +68,7 @@ def revoke(connection: sa.Connection, revocation: Revocation) -> Revocation:
 
 def list_revocations(
     connection: sa.Connection, project_ids: Collection[str] | None, after: str, limit: int, now: Millis
-) -> Sequence[Revocation]:
+) -> Sequence[StoredRevocation]:
     """A page of the revocations in force, by id."""
     page = {"after": after, "since": oldest_kept(now), "page": limit}
     statement = _PAGE if project_ids is None else _PAGE.where(revocations.c.project_id.in_(project_ids))
@@ -89,7 +89,7 @@ def list_session_ends(
     since: Millis,
     after: tuple[Millis, str],
     limit: int,
-) -> Sequence[SessionEnd]:
+) -> Sequence[StoredSessionEnd]:
     """A page of the sessions that ended at *since* or later, by end time and id."""
     order = (sessions.c.end_time, sessions.c.session_id)
     statement = _ENDS.where(sessions.c.end_time >= since, sa.tuple_(*order) > sa.tuple_(*after)).order_by(*order)
@@ -122,9 +122,9 @@ def _subjects(changes: Sequence[Change], kind: ChangeKind) -> Collection[str]:
     return {change.subject for change in changes if change.kind is kind}
 
 
-def _revocation(row: sa.Row[str, str, str, str, Seconds, str, Millis]) -> Revocation:
+def _revocation(row: sa.Row[str, str, str, str, Seconds, str, Millis]) -> StoredRevocation:
     revocation_id, project_id, kind, target, issued_before, comment, create_time = row
-    return Revocation(
+    return StoredRevocation(
         revocation_id=revocation_id,
         project_id=project_id,
         kind=_KINDS[kind],
@@ -135,6 +135,6 @@ def _revocation(row: sa.Row[str, str, str, str, Seconds, str, Millis]) -> Revoca
     )
 
 
-def _session_end(row: sa.Row[str, str, Millis]) -> SessionEnd:
+def _session_end(row: sa.Row[str, str, Millis]) -> StoredSessionEnd:
     session_id, project_id, end_time = row
-    return SessionEnd(session_id=session_id, project_id=project_id, end_time=end_time)
+    return StoredSessionEnd(session_id=session_id, project_id=project_id, end_time=end_time)

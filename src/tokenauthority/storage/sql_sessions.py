@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 
 from tokenauthority.domain.change import ChangeKind
-from tokenauthority.domain.session import ArchiveMode, MediaMode, RepeatKey, Session, SessionSpec, SessionState
+from tokenauthority.domain.session import (
+    ArchiveMode,
+    IdempotencyKey,
+    MediaMode,
+    SessionSpec,
+    SessionState,
+    StoredSession,
+)
 from tokenauthority.storage import refusals
 from tokenauthority.storage.database import Query, insert_or
 from tokenauthority.storage.schema import session_requests as requests
@@ -31,7 +38,7 @@ _BY_REQUEST: Final = (
 )
 
 
-def create_session(connection: sa.Connection, session: Session, repeat: RepeatKey | None) -> Session:
+def create_session(connection: sa.Connection, session: StoredSession, repeat: IdempotencyKey | None) -> StoredSession:
     """Keep a new session, or answer the one that *repeat* made."""
     require_project(connection, session.project_id)
     if repeat is not None and not _claim(connection, session, repeat):
@@ -40,7 +47,7 @@ def create_session(connection: sa.Connection, session: Session, repeat: RepeatKe
     return session
 
 
-def get_session(connection: sa.Connection, session_id: str) -> Session | None:
+def get_session(connection: sa.Connection, session_id: str) -> StoredSession | None:
     """The session, or None."""
     row = connection.execute(_BY_ID, {"wanted": session_id}).mappings().first()
     return None if row is None else _session(row)
@@ -52,7 +59,7 @@ def list_sessions(
     before: tuple[Millis, str] | None,
     limit: int,
     state: SessionState | None,
-) -> Sequence[Session]:
+) -> Sequence[StoredSession]:
     """A page of a project's sessions, newest first."""
     rows = connection.execute(page_of_sessions(project_id, before, limit, state)).mappings().all()
     return [_session(row) for row in rows]
@@ -71,7 +78,7 @@ def page_of_sessions(
     return statement.order_by(*(column.desc() for column in newest_first)).limit(limit)
 
 
-def end_session(connection: sa.Connection, session: Session, now: Millis) -> Session:
+def end_session(connection: sa.Connection, session: StoredSession, now: Millis) -> StoredSession:
     """End a session as of *now*; one that is not known yet is kept, ended."""
     log = ChangeLog(connection)
     require_project(connection, session.project_id)
@@ -100,7 +107,7 @@ def prune_requests(connection: sa.Connection, now: Millis, limit: int) -> int:
     return connection.execute(sa.delete(requests).where(sa.tuple_(*key).in_(some), old)).rowcount
 
 
-def _claim(connection: sa.Connection, session: Session, repeat: RepeatKey) -> bool:
+def _claim(connection: sa.Connection, session: StoredSession, repeat: IdempotencyKey) -> bool:
     """Take the key for *session* if it is new or older than 24 hours; whether it was.
 
     Of callers that overlap, one inserts and the others wait here for its commit; then they find the row, too young to
@@ -122,7 +129,7 @@ def _claim(connection: sa.Connection, session: Session, repeat: RepeatKey) -> bo
     return connection.execute(claim, row).first() is not None
 
 
-def _repeated(connection: sa.Connection, repeat: RepeatKey) -> Session:
+def _repeated(connection: sa.Connection, repeat: IdempotencyKey) -> StoredSession:
     key = {"caller": repeat.caller, "request_id": repeat.request_id}
     row = connection.execute(_BY_REQUEST, key).mappings().one()
     if row["body_digest"] != repeat.body_digest:
@@ -130,7 +137,7 @@ def _repeated(connection: sa.Connection, repeat: RepeatKey) -> Session:
     return _session(row)
 
 
-def _row(session: Session) -> dict[str, str | int | bool | None]:
+def _row(session: StoredSession) -> dict[str, str | int | bool | None]:
     return {
         "session_id": session.session_id,
         "project_id": session.project_id,
@@ -146,8 +153,8 @@ def _row(session: Session) -> dict[str, str | int | bool | None]:
     }
 
 
-def _session(row: sa.RowMapping) -> Session:
-    return Session(
+def _session(row: sa.RowMapping) -> StoredSession:
+    return StoredSession(
         session_id=row["session_id"],
         project_id=row["project_id"],
         spec=SessionSpec(

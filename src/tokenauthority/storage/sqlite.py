@@ -15,7 +15,7 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 from tokenauthority.storage.database import unavailable_on_failure
-from tokenauthority.storage.worker import Worker
+from tokenauthority.storage.worker import StoreThreads
 
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ class SqliteDatabase:
         self._write_engine = writing_engine(path, limits.busy_timeout)
         self._read_engine = _reading_engine(path, limits.busy_timeout)
         self._point_engine = _reading_engine(path, _POINT_BUSY)
-        self._writer = Worker("store-writer", 1, limits)
-        self._reader = Worker("store-reader", 1, limits)
+        self._writer = StoreThreads("store-writer", 1, limits)
+        self._reader = StoreThreads("store-reader", 1, limits)
         self._point: sa.Connection | None = None
 
     def __repr__(self) -> str:

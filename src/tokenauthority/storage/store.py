@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from tokenauthority.domain.change import Change, Cursor
     from tokenauthority.domain.key import StoredKey
     from tokenauthority.domain.project import Credential, Project
-    from tokenauthority.domain.revocation import Event, Revocation, RevokedTarget, SessionEnd
+    from tokenauthority.domain.revocation import Event, RevokedTarget, StoredRevocation, StoredSessionEnd
     from tokenauthority.domain.role import Role
     from tokenauthority.domain.sealed import SealedBlob, SealedCount, SealedKind
-    from tokenauthority.domain.session import RepeatKey, Session, SessionState
+    from tokenauthority.domain.session import IdempotencyKey, SessionState, StoredSession
 
 
 REPEAT_PERIOD: Final[Millis] = in_millis(DAY)
@@ -108,7 +108,7 @@ class Store(Protocol):
             NotFoundError: `ROLE_NOT_FOUND`.
         """
 
-    async def create_session(self, session: Session, repeat: RepeatKey | None) -> Session:
+    async def create_session(self, session: StoredSession, repeat: IdempotencyKey | None) -> StoredSession:
         """Keep a new session, or answer the one that *repeat* made within the last 24 hours of `session.create_time`.
 
         Concurrent calls with one *repeat* key make one session.
@@ -118,15 +118,15 @@ class Store(Protocol):
             AlreadyExistsError: `REQUEST_ID_REUSED`, the key was used with another body.
         """
 
-    async def get_session(self, session_id: str) -> Session | None:
+    async def get_session(self, session_id: str) -> StoredSession | None:
         """The session, or None."""
 
     async def list_sessions(
         self, project_id: str, *, before: tuple[Millis, str] | None, limit: int, state: SessionState | None
-    ) -> Sequence[Session]:
+    ) -> Sequence[StoredSession]:
         """At most *limit* sessions, newest first, ties by descending id, that follow *before* (create time and id)."""
 
-    async def end_session(self, session: Session, now: Millis) -> Session:
+    async def end_session(self, session: StoredSession, now: Millis) -> StoredSession:
         """End a session as of *now* and answer it; one that is over already is answered unchanged.
 
         A *session* that the store has never seen (one that the platform made) is kept as given, ended as of *now*.
@@ -145,7 +145,7 @@ class Store(Protocol):
     async def list_keys(self) -> Sequence[StoredKey]:
         """All signing keys, newest first."""
 
-    async def revoke(self, revocation: Revocation) -> Revocation:
+    async def revoke(self, revocation: StoredRevocation) -> StoredRevocation:
         """Keep a revocation, or, where its target has one that covers as much, answer that; one target has one.
 
         Raises:
@@ -154,7 +154,7 @@ class Store(Protocol):
 
     async def list_revocations(
         self, *, project_ids: Collection[str] | None = None, after: str, limit: int, now: Millis
-    ) -> Sequence[Revocation]:
+    ) -> Sequence[StoredRevocation]:
         """At most *limit* revocations that can still cover a token, with an id above *after*, in that order.
 
         Of these projects, or (None) of all.
@@ -165,7 +165,7 @@ class Store(Protocol):
 
     async def list_session_ends(
         self, *, project_ids: Collection[str] | None = None, since: Millis, after: tuple[Millis, str], limit: int
-    ) -> Sequence[SessionEnd]:
+    ) -> Sequence[StoredSessionEnd]:
         """At most *limit* sessions that ended at *since* or later and follow *after*, by end time and id.
 
         Of these projects, or (None) of all.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Worker:
+class StoreThreads:
     """Runs units of work on *threads* threads, in the order in which they came."""
 
     def __init__(self, name: str, threads: int, limits: StoreLimits) -> None:

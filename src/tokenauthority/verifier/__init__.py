@@ -15,8 +15,8 @@ from tokenauthority.client.connection import Connection
 
 
 try:
-    from tokenauthority.verifier.knowledge import NotSyncedError
     from tokenauthority.verifier.settings import VerifierOptions
+    from tokenauthority.verifier.state import NotSyncedError
     from tokenauthority.verifier.values import STALE, Status, Verdict
     from tokenauthority.verifier.verifier import Verifier
 except ModuleNotFoundError as error:

@@ -58,7 +58,7 @@ def _known(ids: Iterable[str]) -> frozenset[str]:
 
 
 @attrs.frozen(kw_only=True)
-class Settings:
+class VerifierSettings:
     """The options with their defaults; see VerifierOptions.
 
     Raises:

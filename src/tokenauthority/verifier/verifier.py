@@ -16,11 +16,11 @@ from tokenauthority.domain.times import Millis, whole_seconds
 from tokenauthority.domain.token import TokenRejectedError
 from tokenauthority.v1.key_pb2_grpc import KeyServiceStub
 from tokenauthority.v1.token_pb2_grpc import TokenServiceStub
-from tokenauthority.verifier import judge
-from tokenauthority.verifier.following import Following
-from tokenauthority.verifier.keys import Keys
-from tokenauthority.verifier.knowledge import Knowledge
-from tokenauthority.verifier.settings import Settings
+from tokenauthority.verifier import checks
+from tokenauthority.verifier.follower import RevocationFollower
+from tokenauthority.verifier.key_set_cache import KeySetCache
+from tokenauthority.verifier.settings import VerifierSettings
+from tokenauthority.verifier.state import VerifierState
 from tokenauthority.verifier.values import STALE, Status, Verdict, claims_of
 
 
@@ -92,15 +92,15 @@ class Verifier:
         """
         own = [connection.project_id] if connection.project_id else []
         options.setdefault("project_ids", own)
-        self._settings = Settings(**options)
+        self._settings = VerifierSettings(**options)
         self._address = connection.address
         self._clock = clock
         self._channel = connection.open(*_CHANNEL)
-        self._knowledge = Knowledge(monotonic)
-        self._keys = Keys(
+        self._knowledge = VerifierState(monotonic)
+        self._keys = KeySetCache(
             KeyServiceStub(self._channel), self._knowledge, issuer=self._settings.issuer, monotonic=monotonic
         )
-        self._following = Following(
+        self._following = RevocationFollower(
             TokenServiceStub(self._channel), self._knowledge, self._settings, clock=clock, monotonic=monotonic
         )
         self._stopping = threading.Event()
@@ -165,11 +165,11 @@ class Verifier:
         Raises:
             ValueError: there is no such permission.
         """
-        wanted = judge.Wanted(session_id=session_id, permissions=judge.permissions(required_permissions))
+        wanted = checks.Wanted(session_id=session_id, permissions=checks.permissions(required_permissions))
         age, keys, index = self._knowledge.age(), self._knowledge.keys, self._knowledge.index
         if index is None or self._is_stale(age):
             return Verdict(active=False, reason=STALE, detail=self._stale_detail(age), age=age)
-        known = judge.Known(
+        known = checks.Known(
             project_ids=self._settings.project_ids,
             issuer=keys.issuer,
             find=self._keys.find,
@@ -178,12 +178,12 @@ class Verifier:
             leeway=self._settings.leeway,
         )
         try:
-            read = judge.read(str(token), known)
+            read = checks.read(str(token), known)
         except TokenRejectedError as rejected:
             return Verdict(active=False, reason=rejected.reason.value, detail=rejected.detail, age=age)
         claims = claims_of(read.claims, read.key_hint)
         try:
-            judge.require_good(read.claims, wanted, known)
+            checks.require_good(read.claims, wanted, known)
         except TokenRejectedError as rejected:
             return Verdict(active=False, reason=rejected.reason.value, detail=rejected.detail, claims=claims, age=age)
         return Verdict(active=True, claims=claims, age=age)

@@ -31,7 +31,7 @@ class Published(Protocol):
         """A strong entity tag, with its quotes (RFC 9110)."""
 
 
-class Source(Protocol):
+class KeySetSource(Protocol):
     """What the HTTP face shows."""
 
     def key_set(self) -> Published:
@@ -47,7 +47,7 @@ class Source(Protocol):
         """What somebody should look at though the server may be ready, by part."""
 
 
-def make_app(source: Source, registry: CollectorRegistry, issuer: str) -> Starlette:
+def make_app(source: KeySetSource, registry: CollectorRegistry, issuer: str) -> Starlette:
     """The application. *issuer* is the URL under which the server is reached, as tokens name it."""
     discovery = Discovery.of(issuer)
 

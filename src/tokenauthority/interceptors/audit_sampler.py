@@ -1,0 +1,136 @@
+"""Bounds what refused calls write to the audit log: beyond so many they are counted, and the counts are written.
+
+That goes for calls without a caller, which anybody can make, and for those of a caller beyond its rate. Nothing was
+given out by them, so their answers need not wait for a line. Every other record passes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+import attrs
+import structlog
+
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
+
+from tokenauthority.audit.record import time_text
+from tokenauthority.domain.errors import Reason, UnavailableError
+from tokenauthority.domain.origin import origin_of
+from tokenauthority.interceptors.buckets import Buckets
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.metrics_core import Metric
+
+    from tokenauthority.audit.log import AuditLog
+    from tokenauthority.context import AuditRecord
+    from tokenauthority.domain.caller import Rate
+    from tokenauthority.domain.times import Millis
+
+
+INTERVAL: Final = 60.0
+"""Seconds between two summaries."""
+
+_MAX_ORIGINS: Final = 32
+"""Origins that have a summary of their own; the others share one, so that many addresses do not write much either."""
+
+_OTHERS: Final = "others"
+
+
+@attrs.define
+class _Tally:
+    """Calls that have no record of their own, by status, since the first of them."""
+
+    since: Millis
+    codes: Counter[str] = attrs.Factory(Counter)
+
+    def add(self, other: _Tally) -> None:
+        self.since = min(self.since, other.since)
+        self.codes.update(other.codes)
+
+
+class AuditSampler(Collector):
+    """An audit log before another one. *each* origin and caller has so many records, all origins have *together*."""
+
+    def __init__(
+        self, log: AuditLog, registry: CollectorRegistry, clock: Callable[[], Millis], *, each: Rate, together: Rate
+    ) -> None:
+        self._log = log
+        self._clock = clock
+        self._origins = Buckets(each)
+        self._callers = Buckets(each)
+        self._together = Buckets(together)
+        self._tallies: dict[tuple[str, str], _Tally] = {}
+        self._counted = 0
+        self._flushing = asyncio.Lock()
+        self._logger = structlog.stdlib.get_logger(__name__)
+        registry.register(self)
+
+    async def append(self, record: AuditRecord) -> None:
+        """Keep *record*, as itself or as one more in a summary; see `AuditLog.append`."""
+        if self._has_its_own_line(record):
+            await self._log.append(record)
+
+    async def note(self, kind: str, fields: Mapping[str, object]) -> None:
+        """See `AuditLog.note`."""
+        await self._log.note(kind, fields)
+
+    def _has_its_own_line(self, record: AuditRecord) -> bool:
+        now = self._clock()
+        if record.caller is None:
+            kind, name = "peer", origin_of(record.peer)
+            kept = self._origins.take(name, now) and self._together.take("", now)
+        elif record.reason == Reason.RATE_LIMIT:
+            kind, name = "caller", record.caller.name
+            kept = self._callers.take(name, now)
+        else:
+            return True
+        if not kept:
+            self._count(kind, name, record.code, now)
+        return kept
+
+    def _count(self, kind: str, name: str, code: str, now: Millis) -> None:
+        if kind == "peer" and (kind, name) not in self._tallies and len(self._tallies) >= _MAX_ORIGINS:
+            name = _OTHERS
+        self._tallies.setdefault((kind, name), _Tally(now)).codes[code] += 1
+        self._counted += 1
+
+    async def run(self) -> None:
+        """Write summaries once a minute, until cancelled."""
+        while True:
+            await asyncio.sleep(INTERVAL)
+            # A stop in the middle must not lose or double what is being written.
+            await asyncio.shield(self.flush())
+
+    async def flush(self) -> None:
+        """Write a summary of what was counted since the last one. What cannot be written is counted on."""
+        async with self._flushing:
+            tallies, self._tallies = self._tallies, {}
+            for (kind, name), tally in tallies.items():
+                try:
+                    await self._log.note("summary", self._fields(kind, name, tally))
+                except UnavailableError:
+                    self._tallies.setdefault((kind, name), _Tally(tally.since)).add(tally)
+                    self._logger.warning("audit.summary_failed")
+
+    def _fields(self, kind: str, name: str, tally: _Tally) -> dict[str, object]:
+        return {
+            kind: name,
+            "since": time_text(tally.since),
+            "until": time_text(self._clock()),
+            "count": tally.codes.total(),
+            "codes": dict(tally.codes),
+        }
+
+    def collect(self) -> Iterator[Metric]:
+        """The numbers as Prometheus' metrics."""
+        yield CounterMetricFamily(
+            "tokenauthority_summarised_calls", "Refused calls that the audit log only counts.", self._counted
+        )

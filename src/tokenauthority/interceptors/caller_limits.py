@@ -1,0 +1,167 @@
+"""Holds every caller to the rate and the daily quota of its grant, by item: an RPC is one, a batch of 100 a hundred.
+
+An RPC pays its first item here, before its bytes are decoded, and its others by `CallerLimits.charge`, before anything
+of them is weighed or signed: all or none. A refused batch has paid for one item, as decoding it was work; a caller that
+waits as it is told passes at its next try. Usage is kept by name, over reloads of the callers file, in this process.
+A caller's streams are bounded too, so that no one caller can hold all that the server has.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
+
+from tokenauthority.domain.errors import RateLimitError
+from tokenauthority.domain.limits import Bucket, DayCount, Decision, count, take
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.metrics_core import Metric
+
+    from tokenauthority.callers.registry import CurrentCallers
+    from tokenauthority.domain.caller import Caller, Grant
+    from tokenauthority.domain.times import Millis
+    from tokenauthority.interceptors.chain import Call, Proceed
+
+
+class _Usage(msgspec.Struct, frozen=True):
+    """What a caller has used of its rate and of its quota."""
+
+    bucket: Bucket = Bucket()
+    day: DayCount = DayCount()
+
+
+_NOTHING: Final = _Usage()
+
+_STREAMS: Final = "limits.max_streams_per_caller"
+_STREAM_PAUSE: Final = 5.0
+"""Seconds after which to come back: streams stay open for long."""
+
+
+class CallerLimits(Collector):
+    """Usage of the callers of the book in force; that of others is forgotten. *max_streams* is for each of them."""
+
+    def __init__(
+        self, registry: CollectorRegistry, callers: CurrentCallers, clock: Callable[[], Millis], max_streams: int
+    ) -> None:
+        self._callers = callers
+        self._max_streams = max_streams
+        self._streams: Counter[str] = Counter()
+        self._clock = clock
+        self._version = callers.version
+        self._usages: dict[str, _Usage] = {}
+        self._refused: Counter[str] = Counter()
+        registry.register(self)
+
+    async def intercept(self, call: Call, proceed: Proceed) -> object:
+        """Charge the first item; public methods, which have no caller, are free."""
+        caller = call.record.caller
+        if caller is None:
+            return await proceed(call)
+        if not call.streaming:
+            self._charge(caller, 1, paid=0)
+            return await proceed(call)
+        with self._one_stream(caller.name):
+            self._charge(caller, 1, paid=0)
+            return await proceed(call)
+
+    def charge(self, caller: Caller, items: int) -> None:
+        """Charge the others of *items* that one RPC asks for, all or none.
+
+        Raises:
+            RateLimitError: the caller may not have them now, or never at once.
+        """
+        if items > 1:
+            self._charge(caller, items, paid=1)
+
+    @contextmanager
+    def _one_stream(self, name: str) -> Iterator[None]:
+        if self._streams[name] >= self._max_streams:
+            self._refused[_STREAMS] += 1
+            raise RateLimitError(
+                f"caller {name} has {self._max_streams} streams open, as many as {_STREAMS} lets",
+                subject=f"caller:{name}",
+                limit=_STREAMS,
+                retry_after=_STREAM_PAUSE,
+            )
+        self._streams[name] += 1
+        try:
+            yield
+        finally:
+            self._streams[name] -= 1
+            if not self._streams[name]:
+                del self._streams[name]
+
+    def _charge(self, caller: Caller, items: int, *, paid: int) -> None:
+        grant = caller.grant
+        if grant.rate is None and grant.daily_quota is None:
+            return
+        if self._version != self._callers.version:
+            self._forget_the_absent()
+        usage, now = self._usages.get(caller.name, _NOTHING), self._clock()
+        free = Decision(usage.bucket) if grant.rate is None else take(usage.bucket, grant.rate, items, now, paid=paid)
+        quota = grant.daily_quota
+        left = Decision(usage.day) if quota is None else count(usage.day, quota, items, now, paid=paid)
+        granted = free.granted and left.granted
+        self._usages[caller.name] = _Usage(
+            free.state if granted or not free.granted else usage.bucket,
+            left.state if granted or not left.granted else usage.day,
+        )
+        if not granted:
+            error = _refusal(caller, items, free.wait, left.wait)
+            self._refused[error.limit] += 1
+            raise error
+
+    def _forget_the_absent(self) -> None:
+        book = self._callers.book
+        present = {entry.caller.name for entry in book.entries}
+        self._usages = {name: usage for name, usage in self._usages.items() if name in present}
+        self._version = self._callers.version
+
+    def collect(self) -> Iterator[Metric]:
+        """The numbers as Prometheus' metrics."""
+        refused = CounterMetricFamily(
+            "tokenauthority_rate_limited",
+            "RPCs refused by a limit of their caller's grant, by limit.",
+            labels=("limit",),
+        )
+        for limit, number in self._refused.items():
+            refused.add_metric((limit,), number)
+        yield refused
+
+
+def _refusal(caller: Caller, items: int, rate_wait: Millis | None, quota_wait: Millis | None) -> RateLimitError:
+    """Name the limit that keeps the caller for longest."""
+    grant = caller.grant
+    if rate_wait is None:
+        burst = grant.rate.burst if grant.rate else 0
+        return _error(caller, "burst", None, f"asks for {items} items, more than its burst of {burst} ever lets pass")
+    if quota_wait is None:
+        quota = grant.daily_quota
+        return _error(caller, "daily_quota", None, f"asks for {items} items, more than its daily quota of {quota}")
+    if quota_wait > rate_wait:
+        return _error(caller, "daily_quota", quota_wait, _used_up(grant))
+    rate = f"{grant.rate.per_second:g} items per second" if grant.rate else ""
+    return _error(caller, "rate", rate_wait, f"has used up its rate of {rate}; try again in {rate_wait} ms")
+
+
+def _used_up(grant: Grant) -> str:
+    return f"has not enough left of its {grant.daily_quota} items of this UTC day; try again tomorrow"
+
+
+def _error(caller: Caller, limit: str, wait: Millis | None, problem: str) -> RateLimitError:
+    return RateLimitError(
+        f"caller {caller.name} {problem}",
+        subject=f"caller:{caller.name}",
+        limit=limit,
+        retry_after=None if wait is None else wait / 1000,
+    )

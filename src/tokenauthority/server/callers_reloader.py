@@ -1,0 +1,108 @@
+"""Keeps what is known of callers true: the callers file as it changes, and the keys of the issuers that it names."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from prometheus_client import Counter
+
+from tokenauthority.callers.file import CallersFileError
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from prometheus_client import CollectorRegistry
+
+    from tokenauthority.callers.file import CallersFile
+    from tokenauthority.callers.key_caches import KeyCaches
+    from tokenauthority.callers.registry import CurrentCallers
+
+
+_TURN: Final = 1.0
+"""Seconds between two looks at the files."""
+
+
+class CallersReloader:
+    """Puts a new version of *file* in force, where there is one; one that is not valid leaves the old in force.
+
+    *replaced* is called after each that is.
+    """
+
+    def __init__(
+        self,
+        file: CallersFile | None,
+        callers: CurrentCallers,
+        key_caches: KeyCaches,
+        registry: CollectorRegistry,
+        replaced: Callable[[], None],
+    ) -> None:
+        self._file = file
+        self._callers = callers
+        self._key_caches = key_caches
+        self._replaced = replaced
+        self._asked = asyncio.Event()
+        self._problems = 0
+        self._reloads = Counter(
+            "tokenauthority_callers_reloads", "Reloads of the callers file.", ("result",), registry=registry
+        )
+        for result in ("applied", "refused"):
+            self._reloads.labels(result)
+
+    def reload(self) -> None:
+        """Read the file at once, changed or not. To be called on the event loop."""
+        self._asked.set()
+
+    def details(self) -> Mapping[str, str]:
+        """What an operator should look at though the server can do its work. Names no caller."""
+        details = {}
+        if self._problems:
+            details["callers_file"] = f"not valid ({self._problems} problems, see the log); the one before is in force"
+        failing = self._key_caches.failing()
+        if failing:
+            details["issuers"] = "the keys cannot be had of: " + ", ".join(failing)
+        return details
+
+    async def run(self) -> None:
+        """Look after it all until cancelled."""
+        logger = structlog.stdlib.get_logger(__name__)
+        try:
+            while True:
+                try:
+                    await self.turn()
+                except Exception:
+                    logger.exception("callers.upkeep_failed")
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_TURN):
+                        await self._asked.wait()
+        finally:
+            await self._key_caches.close()
+
+    async def turn(self) -> None:
+        """Look once."""
+        asked = self._asked.is_set()
+        self._asked.clear()
+        if self._file is not None and (asked or await asyncio.to_thread(self._file.changed)):
+            await self._load(self._file)
+        await self._key_caches.upkeep()
+
+    async def _load(self, file: CallersFile) -> None:
+        logger = structlog.stdlib.get_logger(__name__)
+        try:
+            book = await asyncio.to_thread(file.load)
+        except CallersFileError as error:
+            self._problems = len(error.problems)
+            self._reloads.labels("refused").inc()
+            logger.error("callers.refused", file=str(file.path), problems=[str(problem) for problem in error.problems])  # noqa: TRY400 - an operator's mistake, which a traceback of ours would bury
+            return
+        self._problems = 0
+        self._callers.replace(book)
+        self._replaced()
+        self._reloads.labels("applied").inc()
+        names = {entry.caller.name for entry in book.entries}
+        logger.info("callers.reloaded", file=str(file.path), callers=len(names), issuers=len(book.issuers))

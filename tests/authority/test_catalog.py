@@ -1,0 +1,297 @@
+"""The catalog: what it keeps is bounded, and never older than a change that it has heard of."""
+
+from __future__ import annotations
+
+import asyncio
+
+from collections.abc import Sequence
+
+import pytest
+
+from structlog.testing import capture_logs
+
+from tests.authority.world import NOW, make_server, make_world, platform_session, rsa_pem
+from tests.support.authority import EVERYTHING, WAIT, make_caller
+from tokenauthority.authority.credential_sealer import CredentialSealer
+from tokenauthority.authority.project_spec import ProjectSpec, VonageImport
+from tokenauthority.authority.tenant_cache import TenantCache
+from tokenauthority.domain.change import Change, ChangeKind
+from tokenauthority.domain.errors import Reason, UnavailableError
+from tokenauthority.domain.project import Project
+from tokenauthority.domain.role import BUILT_IN_ROLES, Permission, Role
+from tokenauthority.domain.session import IdempotencyKey, SessionSpec, SessionState, StoredSession
+from tokenauthority.signing.sealing import MasterKey, Sealer
+from tokenauthority.storage.memory import MemoryStore
+
+
+class SlowStore(MemoryStore):
+    """A store whose reads, once asked, wait for the test before they answer with what they saw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = False
+        self.reading = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.reads = 0
+
+    async def get_session(self, session_id: str) -> StoredSession | None:
+        """What the store holds when the read begins."""
+        seen = await super().get_session(session_id)
+        await self._wait()
+        return seen
+
+    async def get_project(self, project_id: str) -> Project | None:
+        """What the store holds when the read begins."""
+        seen = await super().get_project(project_id)
+        await self._wait()
+        return seen
+
+    async def list_roles(self, project_id: str) -> Sequence[Role]:
+        """What the store holds when the read begins."""
+        seen = await super().list_roles(project_id)
+        await self._wait()
+        return seen
+
+    async def create_session(self, session: StoredSession, repeat: IdempotencyKey | None) -> StoredSession:
+        """Keeps the session, then waits before it says so."""
+        made = await super().create_session(session, repeat)
+        await self._wait()
+        return made
+
+    async def _wait(self) -> None:
+        self.reads += 1
+        if self.held:
+            self.reading.set()
+            await asyncio.wait_for(self.go_on.wait(), WAIT)
+
+
+async def test_a_read_that_a_change_overtakes_is_answered_but_not_kept() -> None:
+    """A session read before it was ended, and answered after, does not stay ACTIVE in the cache."""
+    store = SlowStore()
+    world = await make_world(store)
+    world.catalog.forget(ChangeKind.SESSION_END, world.project_id, world.session.session_id)
+    store.held = True
+    stale = asyncio.create_task(world.catalog.session(world.session.session_id))
+    await asyncio.wait_for(store.reading.wait(), WAIT)
+    await store.end_session(world.session, NOW)
+    world.catalog.forget(ChangeKind.SESSION_END, world.project_id, world.session.session_id)
+    store.go_on.set()
+    overtaken = await stale
+
+    fresh = await world.catalog.session(world.session.session_id)
+
+    assert overtaken is not None
+    assert fresh is not None
+    assert (SessionState.ACTIVE, SessionState.ENDED) == (overtaken.state, fresh.state)
+
+
+async def test_a_session_that_is_ended_while_it_is_made_is_not_kept_as_active() -> None:
+    """Another server may end a session before the one that made it has its answer."""
+    store = SlowStore()
+    world = await make_world(store)
+    store.held = True
+    making = asyncio.create_task(world.sessions.create(world.project_id, SessionSpec(), "", make_caller(), NOW))
+    await asyncio.wait_for(store.reading.wait(), WAIT)
+    session = next(s for s in store._sessions.values() if s.session_id != world.session.session_id)
+    await store.end_session(session, NOW)
+    world.catalog.forget(ChangeKind.SESSION_END, world.project_id, session.session_id)
+    store.go_on.set()
+    await making
+
+    known = await world.catalog.session(session.session_id)
+
+    assert known is not None
+    assert SessionState.ENDED is known.state
+
+
+async def test_a_project_read_that_a_change_overtakes_is_not_kept() -> None:
+    """A project read before its values changed is read anew."""
+    store = SlowStore()
+    world = await make_world(store)
+    await world.projects.update(world.project_id, {"display_name": "before"})
+    store.held = True
+    stale = asyncio.create_task(world.catalog.tenant(world.project_id))
+    await asyncio.wait_for(store.reading.wait(), WAIT)
+    store.held = False
+    await world.projects.update(world.project_id, {"display_name": "after"})
+    store.go_on.set()
+    await stale
+
+    fresh = await world.catalog.tenant(world.project_id)
+
+    assert fresh is not None
+    assert "after" == fresh.project.display_name
+
+
+async def test_roles_read_that_a_change_overtakes_are_not_kept() -> None:
+    """A role list read before a role was made is read anew."""
+    store = SlowStore()
+    world = await make_world(store)
+    store.held = True
+    stale = asyncio.create_task(world.catalog.role(world.project_id, "host"))
+    await asyncio.wait_for(store.reading.wait(), WAIT)
+    store.held = False
+    role = Role(name="host", permissions=(Permission.PUBLISH,), project_id=world.project_id)
+    await store.create_role(role)
+    world.catalog.forget(ChangeKind.ROLE, world.project_id, "host")
+    store.go_on.set()
+    overtaken = await stale
+
+    fresh = await world.catalog.role(world.project_id, "host")
+
+    assert (None, role) == (overtaken, fresh)
+
+
+async def test_what_was_read_once_is_not_read_again() -> None:
+    """A second look costs the store nothing."""
+    store = SlowStore()
+    world = await make_world(store)
+    await store.create_role(Role(name="host", permissions=(Permission.PUBLISH,), project_id=world.project_id))
+    for _ in range(2):
+        await world.catalog.tenant(world.project_id)
+        await world.catalog.role(world.project_id, "host")
+        await world.catalog.session(world.session.session_id)
+        reads, store.reads = store.reads, 0
+
+    assert 0 == reads
+
+
+async def test_built_in_roles_need_no_store() -> None:
+    """They are the same everywhere."""
+    store = SlowStore()
+    world = await make_world(store)
+    before = store.reads
+
+    found = [await world.catalog.role(world.project_id, name) for name in BUILT_IN_ROLES]
+
+    assert list(BUILT_IN_ROLES.values()) == found
+    assert before == store.reads
+
+
+@pytest.mark.parametrize(
+    "kind", [ChangeKind.PROJECT, ChangeKind.ROLE, ChangeKind.SESSION_END, ChangeKind.KEY], ids=lambda kind: kind.value
+)
+async def test_a_change_of_another_server_is_read_anew(kind: ChangeKind) -> None:
+    """Each kind of change makes exactly its object be read again."""
+    store = SlowStore()
+    world = await make_world(store)
+    await store.create_role(Role(name="host", permissions=(Permission.PUBLISH,), project_id=world.project_id))
+    await world.catalog.tenant(world.project_id)
+    await world.catalog.role(world.project_id, "host")
+    await world.catalog.session(world.session.session_id)
+    subject = world.session.session_id if kind is ChangeKind.SESSION_END else world.project_id
+    world.catalog.apply(Change(sequence=1, mark=1, kind=kind, project_id=world.project_id, subject=subject))
+    before = store.reads
+    await world.catalog.tenant(world.project_id)
+    await world.catalog.role(world.project_id, "host")
+    await world.catalog.session(world.session.session_id)
+
+    assert (0 if kind is ChangeKind.KEY else 1) == store.reads - before
+
+
+async def test_it_keeps_no_more_than_its_bounds() -> None:
+    """However many projects and sessions there are, memory is bounded; what was let go is read again."""
+    world = await make_world()
+    catalog = TenantCache(world.store, CredentialSealer(world.sealer), max_sessions=2, max_projects=2)
+    projects = [(await world.projects.create(ProjectSpec(), EVERYTHING, NOW))[0].project_id for _ in range(4)]
+    sessions = [
+        (await world.sessions.create(project_id, SessionSpec(), "", make_caller(), NOW)).session_id
+        for project_id in projects
+    ]
+    for project_id, session_id in zip(projects, sessions, strict=True):
+        assert await catalog.tenant(project_id) is not None
+        assert await catalog.role(project_id, "host") is None
+        assert await catalog.session(session_id) is not None
+
+    assert (2, 2, 2) == (len(catalog._tenants), len(catalog._roles), len(catalog._sessions))
+    assert await catalog.tenant(projects[0]) is not None
+
+
+async def test_what_does_not_exist_is_not_kept() -> None:
+    """A project or session that is made a moment later is there at once, and probing fills no memory."""
+    world = await make_world()
+    other = make_server(world.store, world.sealer).catalog
+
+    assert await other.tenant("77") is None
+    assert await other.session("2_absent") is None
+    project, _ = await world.projects.create(ProjectSpec(project_id="77"), EVERYTHING, NOW)
+    found = await other.tenant("77")
+    assert found is not None
+    assert project.project_id == found.project.project_id
+    assert 0 == len(other._sessions)
+
+
+async def test_an_application_is_found_by_its_id_and_owns_its_sessions() -> None:
+    """A Vonage application and its project are one tenant, under either name."""
+    world = await make_world()
+    application = "29f760f8-7ce1-46c9-ade3-f2dedee4ed5f"
+    source = VonageImport(application_id=application.upper(), private_key=rsa_pem())
+    project = await world.projects.import_vonage(ProjectSpec(), source, EVERYTHING, NOW)
+
+    by_application = await world.catalog.tenant_of(application)
+    by_project = await world.catalog.tenant_of(project.project_id)
+
+    assert by_application is not None
+    assert by_application == by_project
+    assert by_application == await world.catalog.tenant_of(application)
+    assert by_application.owns(platform_session(application))
+    assert not by_application.owns(world.session.session_id)
+
+
+async def test_a_project_whose_keys_do_not_open_is_unavailable_and_named() -> None:
+    """Another server has sealed it under a master key that this one lacks: it says so, once, until it opens."""
+    ours, theirs = MasterKey.generate(), MasterKey.generate()
+    store = MemoryStore()
+    world = await make_world(store, Sealer(theirs, ours))
+    catalog = TenantCache(store, CredentialSealer(Sealer(ours)))
+    with capture_logs() as logs:
+        for _ in range(2):
+            with pytest.raises(UnavailableError, match=f"cannot open the keys of project {world.project_id}") as caught:
+                await catalog.tenant(world.project_id)
+    problem = catalog.problem
+    catalog.forget(ChangeKind.PROJECT, world.project_id, world.project_id)
+
+    assert Reason.SEAL_BROKEN is caught.value.reason
+    [line] = logs
+    assert ("project.not_opened", world.project_id) == (line["event"], line["project_id"])
+    assert theirs.key_id in line["problem"]
+    # Strangers can see this one.
+    assert ("1 cannot be opened, the log says which", "") == (problem, catalog.problem)
+
+
+async def test_what_keeps_projects_from_being_used_is_over_once_they_can_be() -> None:
+    """A store that was put back holds them as they were, and one sealed anew is no change of the project."""
+    ours, theirs = Sealer(MasterKey.generate()), Sealer(MasterKey.generate())
+    store = MemoryStore()
+    world = await make_world(store, theirs)
+    catalog, good = TenantCache(store, CredentialSealer(ours)), CredentialSealer(theirs)
+    problems = []
+    for end in (catalog.clear, lambda: setattr(catalog, "_vault", good)):
+        with pytest.raises(UnavailableError):
+            await catalog.tenant(world.project_id)
+        problems.append(catalog.problem)
+        end()
+        problems.append(catalog.problem)
+    tenant = await catalog.tenant(world.project_id)
+
+    assert tenant is not None
+    assert ["1 cannot be opened, the log says which", ""] == problems[:2]
+    assert ("1 cannot be opened, the log says which", "") == (problems[3], catalog.problem)
+
+
+@pytest.mark.parametrize("kind", [ChangeKind.REVOCATION, ChangeKind.KEY])
+async def test_a_change_of_what_it_does_not_keep_overtakes_no_read(kind: ChangeKind) -> None:
+    """A thousand tokens taken back in a second must not send each call for a project to the store."""
+    store = SlowStore()
+    world = await make_world(store)
+    world.catalog.forget(ChangeKind.PROJECT, world.project_id, world.project_id)
+    store.held = True
+    reading = asyncio.create_task(world.catalog.tenant(world.project_id))
+    await asyncio.wait_for(store.reading.wait(), WAIT)
+    world.catalog.forget(kind, world.project_id, "x")
+    store.go_on.set()
+    await reading
+    reads = store.reads
+    await world.catalog.tenant(world.project_id)
+
+    assert reads == store.reads

@@ -1,0 +1,459 @@
+"""The follower: what one server changes, the others of its store know."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from collections.abc import Sequence
+from typing import Final
+from unittest import mock
+
+import attrs
+import pytest
+
+from structlog.testing import capture_logs
+
+from tests.authority.world import NOW, World, make_server, make_world
+from tests.storage.builders import make_project, make_revocation
+from tests.support.authority import EVERYTHING, WAIT
+from tokenauthority.authority import store_follower as follower_module
+from tokenauthority.authority.credential_sealer import CredentialSealer
+from tokenauthority.authority.event_buffer import BufferedEvent, EventBuffer
+from tokenauthority.authority.store_follower import StoreFollower
+from tokenauthority.authority.tenant_cache import TenantCache
+from tokenauthority.domain.change import Change, Cursor
+from tokenauthority.domain.errors import UnavailableError
+from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
+from tokenauthority.domain.revocation import RevokedTarget, TargetKind
+from tokenauthority.domain.role import Permission, Role
+from tokenauthority.domain.session import SessionState
+from tokenauthority.domain.times import Millis, Seconds
+from tokenauthority.signing.keys import SigningKey
+from tokenauthority.signing.sealing import MasterKey, Sealer
+from tokenauthority.storage.memory import MemoryStore
+
+
+HOST = Role(name="host", permissions=(Permission.PUBLISH,), create_time=NOW, update_time=NOW)
+
+
+class ChangingStore(MemoryStore):
+    """A store whose changes cannot be read while it is down."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = False
+        self.asked = asyncio.Event()
+
+    async def changes_after(self, cursor: Cursor, limit: int) -> Sequence[Change]:
+        """Changes, or an error while the store is down."""
+        self.asked.set()
+        if self.down:
+            raise UnavailableError.store()
+        return await super().changes_after(cursor, limit)
+
+
+class RestoredStore(MemoryStore):
+    """A store that can be put back to an earlier day, and whose revocations can be made unreadable."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unreadable = False
+
+    async def list_revoked(self, *, after: str, limit: int, now: Millis) -> Sequence[RevokedTarget]:
+        """See `Store`."""
+        if self.unreadable:
+            raise UnavailableError.store()
+        return await super().list_revoked(after=after, limit=limit, now=now)
+
+    def put_back(self, earlier: RestoredStore) -> None:
+        """Be as *earlier* was, and go on from there."""
+        self.__dict__.update(earlier.copy().__dict__)
+
+    def copy(self) -> RestoredStore:
+        """A backup."""
+        made = RestoredStore()
+        for name, value in self.__dict__.items():
+            made.__dict__[name] = value.copy() if isinstance(value, dict | list) else value
+        return made
+
+
+class LateStore(MemoryStore):
+    """A store in which another server takes a token back right after this one has read all revocations."""
+
+    async def list_revoked(self, *, after: str, limit: int, now: Millis) -> Sequence[RevokedTarget]:
+        """See `Store`."""
+        page = await super().list_revoked(after=after, limit=limit, now=now)
+        if not page:
+            await self.revoke(make_revocation("rev_late", target="late"))
+        return page
+
+
+class SlowStore(MemoryStore):
+    """A store in which each look takes some seconds of *passed*."""
+
+    SECONDS: Final = 7
+
+    def __init__(self, passed: list[int]) -> None:
+        super().__init__()
+        self._passed = passed
+
+    async def changes_after(self, cursor: Cursor, limit: int) -> Sequence[Change]:
+        """See `Store`."""
+        page = await super().changes_after(cursor, limit)
+        self._passed.append(self._passed[-1] + self.SECONDS)
+        return page
+
+    async def list_revoked(self, *, after: str, limit: int, now: Millis) -> Sequence[RevokedTarget]:
+        """See `Store`."""
+        page = await super().list_revoked(after=after, limit=limit, now=now)
+        self._passed.append(self._passed[-1] + self.SECONDS)
+        return page
+
+
+def is_revoked(follower: StoreFollower, token_id: str) -> bool:
+    """Whether the server knows that the token was taken back."""
+    index = follower._revocations.index
+    kind = index.revoked("47000000", token_id=token_id, session_id="", subject="", issue_time=Seconds(0))
+    return kind is TargetKind.TOKEN
+
+
+async def second_server(world: World, interval: float = WAIT) -> tuple[TenantCache, StoreFollower]:
+    """Another server of the world's store."""
+    server = make_server(world.store, world.sealer, interval=interval)
+    await server.follower.start()
+    return server.catalog, server.follower
+
+
+async def test_a_session_ended_elsewhere_is_ended_here() -> None:
+    """Another server's EndSession reaches this one with its next look."""
+    world = await make_world()
+    catalog, follower = await second_server(world)
+    await catalog.session(world.session.session_id)
+    await world.store.end_session(world.session, NOW)
+    await follower.catch_up()
+
+    known = await catalog.session(world.session.session_id)
+
+    assert known is not None
+    assert SessionState.ENDED is known.state
+
+
+async def test_a_project_and_a_role_changed_elsewhere_are_changed_here() -> None:
+    """So do its projects, secrets and roles."""
+    world = await make_world()
+    catalog, follower = await second_server(world)
+    await catalog.tenant(world.project_id)
+    await catalog.role(world.project_id, "host")
+    secret = await world.projects.rotate_secret(world.project_id, NOW)
+    await world.store.create_role(attrs.evolve(HOST, project_id=world.project_id))
+    await follower.catch_up()
+
+    tenant = await catalog.tenant(world.project_id)
+    role = await catalog.role(world.project_id, "host")
+
+    assert tenant is not None
+    assert secret.value == tenant.keys.secrets[0].value
+    assert role is not None
+
+
+async def test_more_changes_than_one_page_are_all_taken_in() -> None:
+    """However far it is behind, one look catches up."""
+    world = await make_world()
+    _, follower = await second_server(world)
+    for number in range(2500):
+        await world.projects.update(world.project_id, {"display_name": str(number)})
+
+    await follower.catch_up()
+
+    assert await world.store.last_change() == follower._cursor
+
+
+async def test_it_starts_at_the_newest_change() -> None:
+    """What happened before the server started needs no following: nothing was cached then."""
+    world = await make_world()
+
+    _, follower = await second_server(world)
+
+    assert await world.store.last_change() == follower._cursor
+    assert follower.fresh
+
+
+async def test_it_says_that_it_is_behind_while_the_store_is_down_and_catches_up_after() -> None:
+    """A server that cannot follow says so, and misses nothing."""
+    store = ChangingStore()
+    world = await make_world(store)
+    catalog, follower = await second_server(world)
+    await catalog.session(world.session.session_id)
+    await store.end_session(world.session, NOW)
+    store.down = True
+    await follower.catch_up()
+    behind = follower.fresh
+    store.down = False
+    await follower.catch_up()
+    known = await catalog.session(world.session.session_id)
+
+    assert (False, True) == (behind, follower.fresh)
+    assert known is not None
+    assert SessionState.ENDED is known.state
+
+
+async def test_a_key_made_elsewhere_is_loaded() -> None:
+    """A server that finds a new signing key can verify with it."""
+    store, sealer = MemoryStore(), Sealer(MasterKey.generate())
+    ours, theirs = make_server(store, sealer), make_server(store, sealer)
+    await ours.follower.start()
+    made = await theirs.keys.prepare(Algorithm.EDDSA, NOW)
+    await ours.follower.catch_up()
+
+    assert ours.keys.ring.verifying(made.key_id) is not None
+
+
+async def test_a_key_that_cannot_be_opened_is_noticed_and_does_not_stop_it() -> None:
+    """A server under another master key is not fresh, and goes on asking."""
+    store = MemoryStore()
+    ours = make_server(store, Sealer(MasterKey.generate()))
+    await ours.follower.start()
+    signing = ours.keys.ring.active
+    foreign = StoredKey(
+        key_id="x" * 43,
+        algorithm=Algorithm.ES256,
+        state=KeyState.PREPARED,
+        create_time=NOW,
+        sealed=CredentialSealer(Sealer(MasterKey.generate())).seal_signing_key(SigningKey.generate(Algorithm.ES256)),
+    )
+    await store.update_keys(lambda ring: [*ring, foreign])
+    seen = ours.follower._seen
+
+    await ours.follower.catch_up()
+
+    assert not ours.follower.fresh
+    assert seen == ours.follower._seen
+    assert signing is ours.keys.ring.active
+
+
+async def test_it_goes_on_asking_while_the_store_is_down() -> None:
+    """The background task outlives errors of the store."""
+    store = ChangingStore()
+    world = await make_world(store)
+    _, follower = await second_server(world, interval=0.001)
+    store.down = True
+    running = asyncio.create_task(follower.run())
+    for _ in range(3):
+        store.asked.clear()
+        await asyncio.wait_for(store.asked.wait(), WAIT)
+    alive = not running.done()
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+
+    assert alive
+
+
+async def test_what_happens_while_it_starts_is_taken_in_with_the_first_look() -> None:
+    """A token that is taken back right after the revocations were read is not good for ever."""
+    store = LateStore()
+    await store.create_project(make_project("47000000"))
+    server = make_server(store, Sealer(MasterKey.generate()))
+    await server.follower.start()
+    await server.follower.catch_up()
+
+    assert is_revoked(server.follower, "late")
+
+
+async def test_a_store_that_was_put_back_is_read_anew() -> None:
+    """Sessions, revocations and ring are those of the store as it is now, and who watches has to begin anew."""
+    store = RestoredStore()
+    await store.create_project(make_project("47000000"))
+    world = await make_world(store)
+    follower, generation = world.server.follower, world.server.feed.generation
+    backup = store.copy()
+    await world.server.sessions.end(world.session.session_id, EVERYTHING, NOW)
+    await store.revoke(make_revocation("rev_1", target="a"))
+    await world.keys.prepare(None, NOW)
+    await follower.catch_up()
+    await world.catalog.session(world.session.session_id)
+    lost = is_revoked(follower, "a"), len(world.keys.ring.entries)
+    store.put_back(backup)
+    await store.revoke(make_revocation("rev_2", target="b"))
+    for _ in range(10):
+        await world.projects.update(world.project_id, {"display_name": "x"})
+    with capture_logs() as events:
+        await follower.catch_up()
+    known = await world.catalog.session(world.session.session_id)
+
+    assert (True, 3) == lost
+    assert known is not None
+    assert SessionState.ACTIVE is known.state
+    assert [False, True] == [is_revoked(follower, token_id) for token_id in ("a", "b")]
+    assert 2 == len(world.keys.ring.entries)
+    assert generation + 1 == world.server.feed.generation
+    assert await store.last_change() == world.server.feed.cursor
+    assert ["follower.history_lost"] == [event["event"] for event in events]
+    assert follower.fresh
+
+
+async def test_a_store_that_cannot_be_read_anew_is_asked_again() -> None:
+    """Until then what is known stays in force, and the server says that it is behind."""
+    store = RestoredStore()
+    await store.create_project(make_project("47000000"))
+    await store.revoke(make_revocation("rev_1", target="a"))
+    world = await make_world(store)
+    follower = world.server.follower
+    store._changes = [attrs.evolve(change, mark=change.mark ^ 1) for change in store._changes]
+    store.unreadable = True
+    await follower.catch_up()
+    behind, still = follower.fresh, is_revoked(follower, "a")
+    store.unreadable = False
+    await follower.catch_up()
+
+    assert (False, True) == (behind, still)
+    assert follower.fresh
+    assert is_revoked(follower, "a")
+    assert await store.last_change() == world.server.feed.cursor
+
+
+async def test_what_is_told_to_those_who_watch_is_in_force_here_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that asks this server about what it has just read must not hear that the token is good."""
+    store = MemoryStore()
+    await store.create_project(make_project("47000000"))
+    server = make_server(store, Sealer(MasterKey.generate()))
+    await server.follower.start()
+    in_force: list[bool] = []
+    publish = EventBuffer.publish
+
+    def spying(feed: EventBuffer, entries: Sequence[BufferedEvent], cursor: Cursor) -> None:
+        in_force.extend(is_revoked(server.follower, "a") for _ in entries)
+        publish(feed, entries, cursor)
+
+    monkeypatch.setattr(EventBuffer, "publish", spying)
+    await store.revoke(make_revocation("rev_1", target="a"))
+    await server.follower.catch_up()
+
+    assert [True] == in_force
+
+
+async def test_verdicts_end_when_the_store_has_been_away_for_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What another server takes back meanwhile is not known here, so nothing is called good."""
+    moments = [1000.0]
+    monkeypatch.setattr(follower_module, "monotonic", lambda: moments[-1])
+    store = ChangingStore()
+    world = await make_world(store)
+    longest = world.verify._max_staleness
+    store.down = True
+    verdicts = []
+    for seconds in (longest, longest + 0.1):
+        moments.append(moments[0] + seconds)
+        await world.server.follower.catch_up()
+        try:
+            verdicts.append((await world.verify.check("x", EVERYTHING, NOW)).reason is not None)
+        except UnavailableError:
+            verdicts.append(False)
+    store.down = False
+    await world.server.follower.catch_up()
+    await world.verify.check("x", EVERYTHING, NOW)
+
+    assert [True, False] == verdicts
+    assert 0 == world.server.follower.age()
+
+
+async def test_what_cannot_be_opened_is_the_problem_that_is_shown() -> None:
+    """Not the store, while that is well."""
+    ours, theirs = MasterKey.generate(), MasterKey.generate()
+    store = ChangingStore()
+    server, other = make_server(store, Sealer(ours)), make_server(store, Sealer(theirs, ours))
+    await server.follower.start()
+    await other.follower.start()
+    foreign = await other.keys.prepare(None, NOW)
+    with capture_logs() as logs:
+        await server.follower.catch_up()
+    sealed = server.follower.problem
+    store.down = True
+    await server.follower.catch_up()
+
+    assert "a signing key cannot be opened, the log says which; what is at hand is served" == sealed
+    assert "cannot be read; what is at hand is served" == server.follower.problem
+    assert ["follower.failed"] == [line["event"] for line in logs]
+    assert foreign.key_id in {key.key_id for key in await store.list_keys()}
+
+
+async def test_a_sign_of_life_comes_with_each_look_where_looks_are_as_rare() -> None:
+    """Else every second one would come too late."""
+    server = make_server(MemoryStore(), Sealer(MasterKey.generate()), interval=WAIT, heartbeat=WAIT)
+    await server.follower.start()
+    counts = []
+    for _ in range(3):
+        await server.follower.catch_up()
+        counts.append(server.feed.beats)
+
+    assert [1, 2, 3] == counts
+
+
+async def test_what_is_known_is_as_old_as_the_look_that_found_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here and for those who watch: what happens while a look goes on may have escaped it."""
+    passed = [0]
+    monkeypatch.setattr(follower_module, "monotonic", lambda: 1000.0 + passed[-1])
+    store = SlowStore(passed)
+    server = make_server(
+        store, Sealer(MasterKey.generate()), heartbeat=0, clock=lambda: Millis(NOW + passed[-1] * 1000)
+    )
+    await server.follower.start()
+    at_first = server.follower.age()
+    began = passed[-1]
+    await server.follower.catch_up()
+
+    assert 0 < at_first == began
+    assert 0 < server.follower.age() == passed[-1] - began
+    assert NOW + began * 1000 == server.feed.beat_time
+
+
+async def test_signs_of_life_are_as_rare_as_they_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often it looks: each goes to everyone who watches."""
+    seconds = [0.0]
+    monkeypatch.setattr(follower_module, "monotonic", lambda: seconds[-1])
+    server = make_server(MemoryStore(), Sealer(MasterKey.generate()), interval=1, heartbeat=10)
+    await server.follower.start()
+    for second in range(1, 31):
+        seconds.append(float(second))
+        await server.follower.catch_up()
+
+    assert 3 == server.feed.beats
+
+
+async def test_a_key_that_was_revoked_elsewhere_is_not_forgotten_because_the_ring_could_not_be_read() -> None:
+    """The change was read and is not told again, so that the ring is read with the next look."""
+    store, sealer = MemoryStore(), Sealer(MasterKey.generate())
+    ours, theirs = make_server(store, sealer), make_server(store, sealer)
+    for server in (ours, theirs):
+        await server.follower.start()
+    revoked = await theirs.keys.revoke(theirs.keys.ring.active.key_id, NOW)
+    with mock.patch.object(store, "list_keys", side_effect=UnavailableError.store()):
+        await ours.follower.catch_up()
+    behind = ours.follower.fresh
+    await ours.follower.catch_up()
+
+    assert (False, True) == (behind, ours.follower.fresh)
+    assert ours.keys.ring.is_revoked(revoked.key_id)
+
+
+async def test_a_session_that_ends_is_looked_for_at_once() -> None:
+    """Those who watch are told then, and not with the next look."""
+    world = await make_world()
+    world.server.follower._look.clear()
+    await world.server.sessions.end(world.session.session_id, EVERYTHING, NOW)
+
+    assert world.server.follower._look.is_set()
+
+
+async def test_what_it_fails_of_is_logged_once_each_time_that_it_begins() -> None:
+    """It looks every second; but a failure that comes back is a new one."""
+    store = MemoryStore()
+    server = make_server(store, Sealer(MasterKey.generate()))
+    await server.follower.start()
+    broken = mock.patch.object(store, "changes_after", side_effect=ZeroDivisionError("x"))
+    with capture_logs() as logs:
+        for state in (broken, broken, contextlib.nullcontext(), broken):
+            with state:
+                await server.follower.catch_up()
+
+    assert ["follower.failed"] * 2 == [line["event"] for line in logs]

@@ -1,0 +1,72 @@
+"""Verify under the fuzzer for a moment; `make fuzz` runs it for as long as one likes."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tests.authority.world import World
+from tests.fuzzing.cases import Case, make_case
+from tests.fuzzing.judge import may_be_good
+from tests.fuzzing.run import Flaw, ask, require_right
+from tests.fuzzing.target import make_target
+from tokenauthority.authority.verify import VerificationResult
+from tokenauthority.domain.role import Permission
+from tokenauthority.domain.token import InactiveReason
+
+
+@pytest.fixture
+async def target() -> World:
+    """What is fuzzed."""
+    return await make_target()
+
+
+@pytest.mark.parametrize("block", range(4))
+async def test_whatever_comes_gets_the_right_verdict(target: World, block: int) -> None:
+    """No error, a reason with each refusal, and good is only what the judge lets pass."""
+    for seed in range(block * 1500, (block + 1) * 1500):
+        case = make_case(seed)
+
+        require_right(case, await ask(target, case))
+
+
+async def test_the_cases_reach_every_reason(target: World) -> None:
+    """They get as far as a token can, and not one by one: else the test above would say little."""
+    verdicts = Counter([(await ask(target, make_case(seed))).reason for seed in range(6000)])
+
+    assert {None, *InactiveReason} == set(verdicts)
+    assert min(verdicts.values()) >= 3
+
+
+def test_a_seed_makes_one_case() -> None:
+    """A failure can be had again."""
+    assert [make_case(seed) for seed in range(300)] == [make_case(seed) for seed in range(300)]
+
+
+async def test_what_is_good_is_known_to_the_judge(target: World) -> None:
+    """And is no longer good for another session or for more than it permits."""
+    cases = [case for case in map(make_case, range(2000)) if case.good]
+
+    assert len(cases) > 50
+    for case in cases:
+        assert may_be_good(case.token, case.session_id, ())
+        assert not may_be_good(case.token, "another", ())
+        assert not may_be_good(case.token[:-3] + "AAA", "", ())
+
+
+@pytest.mark.parametrize(
+    ("verdict", "good", "expected"),
+    [
+        (VerificationResult(), False, "is called good"),
+        (VerificationResult(reason=InactiveReason.EXPIRED, detail="x"), True, "a good token is called EXPIRED"),
+        (VerificationResult(reason=InactiveReason.EXPIRED), False, "no detail"),
+        (VerificationResult(reason=InactiveReason.MALFORMED, detail="x" * 400), False, "something of the token"),
+    ],
+)
+def test_a_wrong_verdict_is_found(verdict: VerificationResult, *, good: bool, expected: str) -> None:
+    """What the fuzzer looks for, it sees."""
+    case = Case(seed=0, kind="random", token="x", required=(Permission.PUBLISH,), good=good)
+
+    with pytest.raises(Flaw, match=expected):
+        require_right(case, verdict)

@@ -1,0 +1,193 @@
+"""Generate: what goes into a token comes out of it, and a batch neither hogs the server nor floods its caller."""
+
+from __future__ import annotations
+
+import asyncio
+
+from typing import Any
+
+import attrs
+import msgspec
+import pytest
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tests.authority.world import NOW, World, make_world, platform_session, rsa_pem
+from tests.support.authority import EVERYTHING
+from tokenauthority.authority.project_spec import ProjectSpec, VonageImport
+from tokenauthority.domain.errors import InvalidRequestError, PermissionDeniedError, Reason, UnavailableError
+from tokenauthority.domain.role import BUILT_IN_ROLES
+from tokenauthority.domain.session import StoredSession
+from tokenauthority.domain.times import Seconds, whole_seconds
+from tokenauthority.domain.token import MAX_BATCH, TokenFormat, TokenSpec
+from tokenauthority.storage.memory import MemoryStore
+
+
+APPLICATION = "29f760f8-7ce1-46c9-ade3-f2dedee4ed5f"
+FORMATS = st.sampled_from([TokenFormat.SESSION_JWT, TokenFormat.OPENTOK_JWT, TokenFormat.OPENTOK_T1])
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=1000)
+CLASSES = st.lists(
+    st.text(
+        st.characters(exclude_categories=["Cs", "Zs", "Zl", "Zp", "Cc"], exclude_characters="&="),
+        min_size=1,
+        max_size=20,
+    ),
+    max_size=20,
+)
+
+
+class CountingStore(MemoryStore):
+    """Counts reads of sessions, and fails them when told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = 0
+        self.down = False
+
+    async def get_session(self, session_id: str) -> StoredSession | None:
+        """See `Store`."""
+        self.reads += 1
+        if self.down:
+            raise UnavailableError.store()
+        return await super().get_session(session_id)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    token_format=FORMATS,
+    role=st.sampled_from(list(BUILT_IN_ROLES)),
+    data=TEXT,
+    classes=CLASSES,
+    ttl=st.integers(1, 2_592_000),
+)
+@example(
+    token_format=TokenFormat.OPENTOK_T1,
+    role="publisher",
+    data="a+b%2B&c=d\r\n\n\x00;é\N{GRINNING FACE}",
+    classes=["+%2B~*'()"],
+    ttl=1,
+)
+@example(token_format=TokenFormat.OPENTOK_JWT, role="publisher", data='"\\\u2028', classes=["a+b", "%"], ttl=1)
+def test_a_token_says_exactly_what_was_asked_for(
+    token_format: TokenFormat, role: str, data: str, classes: list[str], ttl: int
+) -> None:
+    """Data, layout classes, role and times come back from a fresh token as they went in, whatever they hold."""
+
+    async def go_round() -> tuple[object, ...]:
+        world = await make_world()
+        request = TokenSpec(
+            session_id=world.session.session_id,
+            role=role,
+            data=data,
+            ttl=Seconds(ttl),
+            format=token_format,
+            initial_layout_class_list=tuple(classes),
+        )
+        minted = await world.generate.one(request, EVERYTHING, NOW)
+        verdict = await world.verify.check(minted.token, EVERYTHING, NOW)
+        assert verdict.signed is not None, verdict.detail
+        said = verdict.signed.claims
+        assert (None, minted.token_id, minted.key_id) == (verdict.reason, said.token_id, verdict.signed.key_id)
+        return said.role, said.data, said.initial_layout_class_list, said.issue_time, said.expire_time
+
+    now = whole_seconds(NOW)
+
+    assert (role, data, tuple(classes), now, now + ttl) == asyncio.run(go_round())
+
+
+@pytest.mark.parametrize("data", ["", "line\nline\r\nline\r", "\N{GRINNING FACE}" * 1000, "a=b&c=d"], ids=len)
+async def test_a_vonage_token_says_exactly_what_was_asked_for(data: str) -> None:
+    """The same for the format of a Vonage application."""
+    world = await make_world()
+    source = VonageImport(application_id=APPLICATION, private_key=rsa_pem())
+    project = await world.projects.import_vonage(ProjectSpec(), source, EVERYTHING, NOW)
+    session_id = platform_session(APPLICATION)
+
+    request = TokenSpec(session_id=session_id, data=data, initial_layout_class_list=("a", "b"))
+    minted = await world.generate.one(request, EVERYTHING, NOW)
+    verdict = await world.verify.check(minted.token, EVERYTHING, NOW, session_id=session_id)
+
+    assert verdict.reason is None, verdict.detail
+    assert verdict.signed is not None
+    signed = verdict.signed
+    assert TokenFormat.VONAGE_JWT is minted.format
+    assert (project.project_id, minted.key_id) == (signed.project_id, signed.key_id)
+    assert (data, ("a", "b")) == (signed.claims.data, signed.claims.initial_layout_class_list)
+
+
+def many(world: World, count: int, **values: Any) -> list[TokenSpec]:
+    """So many requests for the world's session."""
+    return [msgspec.structs.replace(TokenSpec(session_id=world.session.session_id), **values)] * count
+
+
+async def test_a_batch_lets_others_have_their_turn() -> None:
+    """While 1000 tokens are made, the event loop serves other tasks again and again."""
+    world = await make_world()
+    turns = 0
+    made = asyncio.Event()
+
+    async def other() -> None:
+        nonlocal turns
+        while not made.is_set():
+            turns += 1
+            await asyncio.sleep(0)
+
+    waiting = asyncio.create_task(other())
+    await asyncio.sleep(0)
+    before = turns
+    tokens = await world.generate.batch(many(world, MAX_BATCH), EVERYTHING, NOW)
+    during = turns - before
+    made.set()
+    await waiting
+
+    assert MAX_BATCH == len({token.token_id for token in tokens})
+    assert during > 0
+
+
+async def test_a_batch_reads_each_session_once() -> None:
+    """A thousand tokens of a session that nothing is known of cost one read."""
+    store = CountingStore()
+    world = await make_world(store)
+    source = VonageImport(application_id=APPLICATION, private_key=rsa_pem())
+    await world.projects.import_vonage(ProjectSpec(), source, EVERYTHING, NOW)
+    before = store.reads
+    wanted = [TokenSpec(session_id=platform_session(APPLICATION))] * 10
+
+    await world.generate.batch(wanted, EVERYTHING, NOW)
+
+    assert 1 == store.reads - before
+
+
+async def test_a_store_that_fails_fails_the_batch() -> None:
+    """An unreadable session is no violation of its item: the caller is to try again."""
+    store = CountingStore()
+    world = await make_world(store)
+    absent = platform_session(world.project_id)
+    store.down = True
+
+    with pytest.raises(UnavailableError):
+        await world.generate.batch([*many(world, 1), TokenSpec(session_id=absent)], EVERYTHING, NOW)
+
+
+async def test_a_batch_names_all_violations() -> None:
+    """What fits into an answer is decided where it is sent."""
+    world = await make_world()
+    bad = many(world, MAX_BATCH, data="x" * 1001, subject="x" * 256, ttl=Seconds(0))
+
+    with pytest.raises(InvalidRequestError) as caught:
+        await world.generate.batch(bad, EVERYTHING, NOW)
+
+    assert 3 * MAX_BATCH == len(caught.value.violations)
+
+
+async def test_an_item_outside_the_grant_is_named() -> None:
+    """The refusal of a batch says which item it is about."""
+    world = await make_world()
+    grant = attrs.evolve(EVERYTHING, roles=frozenset({"publisher"}))
+    wanted = [*many(world, 3), *many(world, 1, role="moderator")]
+
+    with pytest.raises(PermissionDeniedError) as caught:
+        await world.generate.batch(wanted, grant, NOW)
+
+    assert (Reason.ROLE_NOT_GRANTED, "requests[3].role") == (caught.value.reason, caught.value.field)

@@ -1,0 +1,587 @@
+"""The authority's own keys: one between all servers, sealed, never guessed, and replaced in time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from unittest import mock
+
+import attrs
+import pytest
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from tests.authority.world import NOW, PERIOD, PUBLICATION, ROTATION, make_server, make_world
+from tests.support.authority import WAIT
+from tokenauthority.authority import signing_keys as authority_keys
+from tokenauthority.authority.credential_sealer import CredentialSealer, NewKey
+from tokenauthority.authority.signing_keys import SigningKeyManager
+from tokenauthority.domain.errors import NotFoundError, PreconditionError, Reason, UnavailableError
+from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
+from tokenauthority.domain.rotation import next_step
+from tokenauthority.domain.times import Millis
+from tokenauthority.signing.keys import SigningKey
+from tokenauthority.signing.providers import KeyProviderError
+from tokenauthority.signing.sealing import MasterKey, SealBrokenError, Sealer
+from tokenauthority.storage.memory import MemoryStore
+
+
+END = Millis(NOW + PERIOD + PERIOD // 4)
+"""When the key that signs at NOW has its end."""
+
+
+class AwayStore(MemoryStore):
+    """A store whose keys cannot be read or written while it is away, and that tells when they were asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away = False
+        self.asked = asyncio.Event()
+        self.kept = asyncio.Event()
+
+    async def update_keys(self, change: Callable[[Sequence[StoredKey]], Sequence[StoredKey]]) -> Sequence[StoredKey]:
+        """See `Store`."""
+        self._require()
+        ring = await super().update_keys(change)
+        self.kept.set()
+        return ring
+
+    async def list_keys(self) -> Sequence[StoredKey]:
+        """See `Store`."""
+        self._require()
+        return await super().list_keys()
+
+    def _require(self) -> None:
+        self.asked.set()
+        if self.away:
+            raise UnavailableError.store()
+
+
+class HeldStore(MemoryStore):
+    """A store that keeps a ring when a test lets it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.go_on, self.kept = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.go_on.set()
+
+    def hold(self) -> None:
+        """Keep none until `go_on`."""
+        for event in (self.asked, self.go_on, self.kept):
+            event.clear()
+
+    async def update_keys(self, change: Callable[[Sequence[StoredKey]], Sequence[StoredKey]]) -> Sequence[StoredKey]:
+        """See `Store`."""
+        self.asked.set()
+        await self.go_on.wait()
+        ring = await super().update_keys(change)
+        self.kept.set()
+        return ring
+
+
+def make_keys(store: MemoryStore, vault: CredentialSealer | None = None) -> SigningKeyManager:
+    """The keys of one server."""
+    return SigningKeyManager(store, vault or CredentialSealer(Sealer(MasterKey.generate())), Algorithm.ES256, ROTATION)
+
+
+def make_foreign() -> StoredKey:
+    """A PREPARED key that another master key has sealed."""
+    return StoredKey(
+        key_id="x" * 43,
+        algorithm=Algorithm.ES256,
+        state=KeyState.PREPARED,
+        create_time=NOW,
+        sealed=CredentialSealer(Sealer(MasterKey.generate())).seal_signing_key(SigningKey.generate(Algorithm.ES256)),
+    )
+
+
+def states(ring: Sequence[StoredKey]) -> list[str]:
+    """The states of all keys, in order of the alphabet."""
+    return sorted(key.state.value for key in ring)
+
+
+@contextlib.asynccontextmanager
+async def running(keys: SigningKeyManager, clock: Callable[[], Millis]) -> AsyncIterator[asyncio.Task[None]]:
+    """The background task, for as long as the block runs."""
+    task = asyncio.create_task(keys.run(clock))
+    try:
+        yield task
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+@pytest.mark.parametrize("algorithm", Algorithm)
+async def test_the_first_server_makes_a_key_of_the_configured_algorithm(algorithm: Algorithm) -> None:
+    """A new store has one key that signs and one at hand after the first load, and the JWKS shows both."""
+    keys = SigningKeyManager(MemoryStore(), CredentialSealer(Sealer(MasterKey.generate())), algorithm, ROTATION)
+    await keys.load(NOW)
+
+    stored = await keys.stored()
+
+    assert {(KeyState.ACTIVE, algorithm, NOW, NOW), (KeyState.PREPARED, algorithm, NOW, None)} == {
+        (key.state, key.algorithm, key.create_time, key.activate_time) for key in stored
+    }
+    assert 2 == len(stored)
+    assert {key.key_id for key in stored} == {jwk["kid"] for jwk in keys.key_set.keys}
+
+
+async def test_servers_that_start_together_share_one_key() -> None:
+    """Whoever comes second uses the first one's."""
+    store, vault = MemoryStore(), CredentialSealer(Sealer(MasterKey.generate()))
+    servers = [SigningKeyManager(store, vault, Algorithm.ES256, ROTATION) for _ in range(5)]
+    await asyncio.gather(*(keys.load(NOW) for keys in servers))
+
+    assert 1 == len({keys.ring.active.key_id for keys in servers})
+    assert 2 == len(await servers[0].stored())
+
+
+async def test_refuses_a_ring_that_another_master_key_sealed() -> None:
+    """A wrong master key is an error at once, and not a second key."""
+    store = MemoryStore()
+    await SigningKeyManager(store, CredentialSealer(Sealer(MasterKey.generate())), Algorithm.ES256, ROTATION).load(NOW)
+    other = SigningKeyManager(store, CredentialSealer(Sealer(MasterKey.generate())), Algorithm.ES256, ROTATION)
+
+    with pytest.raises(SealBrokenError):
+        await other.load(NOW)
+
+    assert 2 == len(await store.list_keys())
+
+
+async def test_there_is_no_ring_before_it_is_loaded() -> None:
+    """A wiring mistake shows as one."""
+    keys = SigningKeyManager(MemoryStore(), CredentialSealer(Sealer(MasterKey.generate())), Algorithm.ES256, ROTATION)
+
+    with pytest.raises(LookupError):
+        _ = keys.ring
+    with pytest.raises(LookupError):
+        _ = keys.key_set
+
+
+async def test_servers_rotate_once_between_them() -> None:
+    """Whoever comes second finds it done, and signs with the first one's key."""
+    store, vault = MemoryStore(), CredentialSealer(Sealer(MasterKey.generate()))
+    servers = [make_keys(store, vault) for _ in range(3)]
+    for keys in servers:
+        await keys.load(NOW)
+    before = servers[0].ring.active.key_id
+    later = Millis(NOW + PERIOD)
+    await asyncio.gather(*(keys.maintain(later) for keys in servers))
+
+    assert ["active", "prepared", "retired"] == states(await store.list_keys())
+    assert 1 == len({keys.ring.active.key_id for keys in servers})
+    assert before != servers[0].ring.active.key_id
+
+
+async def test_a_server_that_loses_the_race_has_made_nothing() -> None:
+    """Its own key is not in the ring, and it takes the other one's."""
+    store, vault = AwayStore(), CredentialSealer(Sealer(MasterKey.generate()))
+    ours, theirs = make_keys(store, vault), make_keys(store, vault)
+    await theirs.load(NOW)
+    ours._stored = ()
+    with mock.patch.object(vault, "make_signing_key", side_effect=AssertionError("a key was made in vain")):
+        await ours.maintain(NOW)
+
+    assert ours.ring.active.key_id == theirs.ring.active.key_id
+    assert ["active", "prepared"] == states(await store.list_keys())
+
+
+async def test_it_rotates_by_itself() -> None:
+    """The background task does what is due as soon as it begins."""
+    store = AwayStore()
+    keys = make_keys(store)
+    await keys.load(NOW)
+    first = keys.ring.active.key_id
+    store.kept.clear()
+    async with running(keys, lambda: Millis(NOW + PERIOD)):
+        await asyncio.wait_for(store.kept.wait(), WAIT)
+        while "prepared" not in states(keys._stored):
+            store.kept.clear()
+            await asyncio.wait_for(store.kept.wait(), WAIT)
+
+    assert first != keys.ring.active.key_id
+    assert ["active", "prepared", "retired"] == states(await store.list_keys())
+
+
+async def test_the_key_at_hand_is_replaced_at_once_when_it_is_revoked() -> None:
+    """The background task is woken: the next rotation must not have to wait for it."""
+    store, looks, looked = AwayStore(), iter(range(2)), asyncio.Event()
+
+    def clock() -> Millis:
+        # It looks at the clock for what is due, and twice for how long to wait.
+        if next(looks, None) is None:
+            looked.set()
+        return NOW
+
+    keys = make_keys(store)
+    await keys.load(NOW)
+    [at_hand] = [key.key_id for key in await keys.stored() if key.state is KeyState.PREPARED]
+    async with running(keys, clock):
+        await asyncio.wait_for(looked.wait(), WAIT)
+        await keys.revoke(at_hand, NOW)
+        while "prepared" not in states(keys._stored):
+            store.kept.clear()
+            # It would look by itself after half a minute.
+            await asyncio.wait_for(store.kept.wait(), WAIT / 2)
+
+    assert ["active", "prepared", "revoked"] == states(await store.list_keys())
+
+
+async def test_without_the_store_it_signs_until_the_end_of_its_key_and_never_after() -> None:
+    """A server that could not be told of the next key must not sign with this one for ever."""
+    store = AwayStore()
+    keys = make_keys(store)
+    await keys.load(NOW)
+    key, store.away = keys.ring.active, True
+    with pytest.raises(UnavailableError):
+        await keys.maintain(Millis(NOW + PERIOD))
+
+    assert key is keys.signing(Millis(END - 1))
+    for moment in (END, Millis(END + 1)):
+        with pytest.raises(UnavailableError) as ended:
+            keys.signing(moment)
+        assert Reason.SIGNING_KEY_ENDED is ended.value.reason
+
+    store.away = False
+    await keys.maintain(END)
+    assert key is not keys.signing(END)
+
+
+async def test_it_goes_on_looking_while_the_store_is_away_and_says_so_once() -> None:
+    """And it does what was due when the store is back."""
+    store = AwayStore()
+    keys = make_keys(store)
+    await keys.load(NOW)
+    store.away = True
+    with capture_logs() as events:
+        async with running(keys, lambda: Millis(NOW + PERIOD)) as task:
+            for _ in range(3):
+                store.asked.clear()
+                keys._look.set()
+                await asyncio.wait_for(store.asked.wait(), WAIT)
+            alive, store.away = not task.done(), False
+            store.kept.clear()
+            keys._look.set()
+            await asyncio.wait_for(store.kept.wait(), WAIT)
+
+    assert alive
+    assert ["keys.not_maintained"] == [event["event"] for event in events]
+
+
+async def test_a_key_made_and_activated_by_hand_signs() -> None:
+    """Published at once; it signs no earlier than verifiers have had the time to fetch it."""
+    keys = make_keys(MemoryStore())
+    await keys.load(NOW)
+    made = await keys.prepare(Algorithm.EDDSA, NOW)
+    published = {jwk["kid"] for jwk in keys.key_set.keys}
+    with pytest.raises(PreconditionError):
+        await keys.activate(made.key_id, Millis(NOW + PUBLICATION - 1))
+    before = keys.ring.active.key_id
+    active = await keys.activate(made.key_id, Millis(NOW + PUBLICATION))
+
+    assert (Algorithm.EDDSA, KeyState.PREPARED, NOW) == (made.algorithm, made.state, made.create_time)
+    assert made.key_id in published
+    assert KeyState.ACTIVE is active.state
+    assert before != made.key_id == keys.ring.active.key_id
+
+
+async def test_a_revoked_key_is_out_of_the_key_set_at_once() -> None:
+    """Nothing verifies with it any more, and another one signs."""
+    keys = make_keys(MemoryStore())
+    await keys.load(NOW)
+    revoked = await keys.revoke(keys.ring.active.key_id, NOW)
+
+    assert KeyState.REVOKED is revoked.state
+    assert revoked.key_id not in {jwk["kid"] for jwk in keys.key_set.keys}
+    assert keys.ring.verifying(revoked.key_id) is None
+    assert keys.ring.is_revoked(revoked.key_id)
+    assert revoked.key_id != keys.signing(NOW).key_id
+
+
+async def test_refusals_leave_the_ring_as_it_was() -> None:
+    """A key that is not there, one that is not PREPARED, and a fifth one at hand."""
+    keys = make_keys(MemoryStore())
+    await keys.load(NOW)
+    for _ in range(3):
+        await keys.prepare(None, NOW)
+    before = await keys.stored()
+    for change in (keys.activate, keys.revoke):
+        with pytest.raises(NotFoundError):
+            await change("x" * 43, NOW)
+    with pytest.raises(PreconditionError):
+        await keys.activate(keys.ring.active.key_id, NOW)
+    with pytest.raises(PreconditionError):
+        await keys.prepare(None, NOW)
+
+    assert before == await keys.stored()
+
+
+async def test_a_key_that_was_kept_is_not_destroyed_because_another_cannot_be_opened() -> None:
+    """Where keys live elsewhere, the ring would else name one that is gone."""
+    store, vault = MemoryStore(), CredentialSealer(Sealer(MasterKey.generate()))
+    keys = make_keys(store, vault)
+    await keys.load(NOW)
+    await store.update_keys(lambda ring: [*ring, make_foreign()])
+    with mock.patch.object(vault, "destroy_signing_key") as destroy:
+        made = await keys.prepare(None, NOW)
+
+    assert made in await store.list_keys()
+    assert 4 == len(await store.list_keys())
+    destroy.assert_not_called()
+
+
+@given(gaps=st.lists(st.integers(-100_000_000, 3_600_000), min_size=2, max_size=6), longest=st.integers(1, 86_400))
+@settings(max_examples=50, deadline=None)
+def test_the_key_set_is_never_kept_beyond_its_next_change(gaps: list[int], longest: int) -> None:
+    """And never longer than is allowed, or for less than no time."""
+
+    async def judge() -> list[tuple[int, int]]:
+        keys, now = make_keys(MemoryStore()), NOW
+        await keys.load(now)
+        found = []
+        for gap in gaps:
+            # A while before the next change is due, or after.
+            now = Millis(max(now, next_step(keys._stored, Algorithm.ES256, ROTATION, now) + gap))
+            left = next_step(keys._stored, Algorithm.ES256, ROTATION, now) - now
+            found.append((keys.max_age(longest, now), left))
+            await keys.maintain(now)
+        return found
+
+    for max_age, left in asyncio.run(judge()):
+        assert 0 <= max_age <= longest
+        assert max_age * 1000 <= max(left, 0)
+        assert max_age == longest or left < (max_age + 1) * 1000
+
+
+async def test_a_rotation_elsewhere_is_taken_in_with_the_next_look() -> None:
+    """This server signs with the other one's key from then on, and its key set is the same."""
+    store, sealer = MemoryStore(), Sealer(MasterKey.generate())
+    ours, theirs = make_server(store, sealer), make_server(store, sealer)
+    for server in (ours, theirs):
+        await server.follower.start()
+    await theirs.keys.maintain(Millis(NOW + PERIOD))
+    await ours.follower.catch_up()
+
+    assert theirs.keys.ring.active.key_id == ours.keys.ring.active.key_id
+    assert theirs.keys.key_set.body == ours.keys.key_set.body
+
+
+class NoticingStore(MemoryStore):
+    """A store that tells when a ring is kept that can sign at `moment`."""
+
+    def __init__(self, moment: Millis) -> None:
+        super().__init__()
+        self.signs = asyncio.Event()
+        self._moment = moment
+
+    async def update_keys(self, change: Callable[[Sequence[StoredKey]], Sequence[StoredKey]]) -> Sequence[StoredKey]:
+        """See `Store`."""
+        kept = await super().update_keys(change)
+        good = any(key.state is KeyState.ACTIVE and (key.sign_until or 0) > self._moment for key in kept)
+        (self.signs.set if good else self.signs.clear)()
+        return kept
+
+
+async def test_a_ring_that_was_put_back_is_maintained_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A restored ring may be past its end: who reads it anew looks after it then, and not at the next turn."""
+    monkeypatch.setattr(authority_keys, "_LOOK", 10 * WAIT)
+    now = Millis(NOW + 2 * PERIOD)
+    store = NoticingStore(now)
+    keys = (await make_world(store)).keys
+    yesterday = await store.list_keys()
+    await keys.maintain(now)
+    running = asyncio.create_task(keys.run(lambda: now))
+    # It has nothing to do now, and waits.
+    await asyncio.sleep(0)
+    try:
+        await store.update_keys(lambda _: yesterday)
+        was_put_back = not store.signs.is_set()
+        await keys.refresh()
+        async with asyncio.timeout(WAIT):
+            await store.signs.wait()
+    finally:
+        running.cancel()
+
+    assert was_put_back
+
+
+async def test_a_key_that_does_not_open_keeps_no_other_from_going() -> None:
+    """A revocation counts on every server, also where a key that another one has made cannot be opened."""
+    store, ours, theirs = MemoryStore(), MasterKey.generate(), MasterKey.generate()
+    one, other = (
+        make_keys(store, CredentialSealer(Sealer(ours))),
+        make_keys(store, CredentialSealer(Sealer(theirs, ours))),
+    )
+    await one.load(NOW)
+    await other.load(NOW)
+    signing = one.ring.active.key_id
+    # The newest takes the place of the one that signs.
+    foreign = await other.prepare(None, Millis(NOW + 1))
+    with pytest.raises(SealBrokenError):
+        await one.refresh()
+    revoked = await one.revoke(signing, NOW)
+    with pytest.raises(UnavailableError, match="cannot open the signing key"):
+        one.signing(NOW)
+
+    assert KeyState.REVOKED is revoked.state
+    assert one.ring.verifying(signing) is None
+    assert one.ring.is_revoked(signing)
+    assert signing not in {jwk["kid"] for jwk in one.key_set.keys}
+    assert "the key that signs cannot be opened" == one.problem(NOW)
+    assert foreign.key_id in {key.key_id for key in await store.list_keys()}
+
+
+async def test_a_key_that_does_not_open_is_not_destroyed_where_it_lives() -> None:
+    """It is another server's, which signs with it: only what has left the ring may go."""
+    store, vault = MemoryStore(), CredentialSealer(Sealer(MasterKey.generate()))
+    keys = make_keys(store, vault)
+    await keys.load(NOW)
+    foreign = attrs.evolve(make_foreign(), location="pkcs11:object=theirs")
+    await store.update_keys(lambda ring: [*ring, foreign])
+    with pytest.raises(SealBrokenError):
+        await keys.refresh()
+    with mock.patch.object(vault, "destroy_signing_key") as destroy:
+        await keys.prepare(None, NOW)
+
+    destroy.assert_not_called()
+    assert foreign in await store.list_keys()
+
+
+async def test_a_key_that_cannot_be_read_keeps_no_other_from_going() -> None:
+    """Its seal is good and what it holds is no such key, as another version may have written it."""
+    store, sealer = MemoryStore(), Sealer(MasterKey.generate())
+    keys = make_keys(store, CredentialSealer(sealer))
+    await keys.load(NOW)
+    signing, odd = keys.ring.active.key_id, SigningKey.generate(Algorithm.ES256)
+    # The private half, where that of a key that lives elsewhere is the public one.
+    sealed = CredentialSealer(sealer).seal_signing_key(odd)
+    unreadable = StoredKey(
+        key_id=odd.key_id,
+        algorithm=Algorithm.ES256,
+        state=KeyState.PREPARED,
+        # The newest takes the place of the one that signs.
+        create_time=Millis(NOW + 1),
+        sealed=sealed,
+        location="pkcs11:object=x",
+    )
+    await store.update_keys(lambda ring: [*ring, unreadable])
+    await keys.revoke(signing, NOW)
+    # It signs now, for whoever can read it, and what is due is done all the same.
+    later = Millis(NOW + 1 + PERIOD)
+    for time in (NOW, later):
+        await keys.maintain(Millis(time))
+
+    assert odd.key_id != keys.ring.active.key_id
+    assert "" == keys.problem(later)
+    assert odd.key_id in {key.key_id for key in await keys.stored()}
+    assert keys.ring.is_revoked(signing)
+    assert signing not in {jwk["kid"] for jwk in keys.key_set.keys}
+
+
+async def test_a_change_is_done_though_a_key_does_not_open_and_the_log_says_so() -> None:
+    """Whoever asked for it has it; that another key is missing here is for the operator."""
+    store = MemoryStore()
+    keys = make_keys(store)
+    await keys.load(NOW)
+    await store.update_keys(lambda ring: [*ring, make_foreign()])
+    with capture_logs() as logs:
+        made = await keys.prepare(None, NOW)
+
+    assert keys.ring.verifying(made.key_id) is not None
+    assert ["keys.not_opened"] == [line["event"] for line in logs]
+    assert "x" * 43 in logs[0]["problem"]
+
+
+async def test_a_key_that_does_not_open_does_not_put_off_what_is_due() -> None:
+    """Though it is still in the ring, the next one signs in time, and the follower says what is wrong."""
+    store = MemoryStore()
+    keys = make_keys(store)
+    await keys.load(NOW)
+    signing, later = keys.ring.active.key_id, Millis(NOW + PERIOD)
+    # Made so late that it cannot be the next one.
+    foreign = attrs.evolve(make_foreign(), create_time=later)
+    await store.update_keys(lambda ring: [*ring, foreign])
+    await keys.maintain(later)
+
+    assert signing != keys.signing(later).key_id
+    assert foreign in await store.list_keys()
+
+
+async def test_a_key_that_nobody_waits_for_any_more_is_kept_all_the_same() -> None:
+    """Where keys live elsewhere, it would else be left there, and no row would ever name it."""
+    store = HeldStore()
+    keys = make_keys(store)
+    await keys.load(NOW)
+    store.hold()
+    waiting = asyncio.ensure_future(keys.prepare(None, NOW))
+    async with asyncio.timeout(WAIT):
+        await store.asked.wait()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    store.go_on.set()
+    async with asyncio.timeout(WAIT):
+        await store.kept.wait()
+
+    assert 3 == len(await keys.stored())
+
+
+async def test_a_key_that_does_not_open_stops_no_rotation() -> None:
+    """What can be done here is done; a key that was revoked is missed by nobody."""
+    store, ours, theirs = MemoryStore(), MasterKey.generate(), MasterKey.generate()
+    one, other = (
+        make_keys(store, CredentialSealer(Sealer(ours))),
+        make_keys(store, CredentialSealer(Sealer(theirs, ours))),
+    )
+    await one.load(NOW)
+    await other.load(NOW)
+    signing = one.ring.active.key_id
+    foreign = await other.prepare(None, NOW)
+    with pytest.raises(SealBrokenError):
+        await one.refresh()
+    with pytest.raises(UnavailableError, match=f"cannot open signing key {foreign.key_id}") as refused:
+        await one.activate(foreign.key_id, Millis(NOW + PUBLICATION))
+    await one.revoke(foreign.key_id, NOW)
+    await one.refresh()
+    later = Millis(NOW + PERIOD)
+    await one.maintain(later)
+
+    assert Reason.SEAL_BROKEN is refused.value.reason
+    assert signing != one.ring.active.key_id
+    assert "" == one.problem(later)
+
+
+async def test_a_late_key_that_cannot_be_destroyed_is_told() -> None:
+    """It stays where it lives, and only the log knows."""
+    vault, asked, go_on = CredentialSealer(Sealer(MasterKey.generate())), asyncio.Event(), threading.Event()
+    keys = make_keys(MemoryStore(), vault)
+    await keys.load(NOW)
+    loop, make, threads = asyncio.get_running_loop(), vault.make_signing_key, list[threading.Thread]()
+
+    def made(algorithm: Algorithm) -> NewKey:
+        threads.append(threading.current_thread())
+        loop.call_soon_threadsafe(asked.set)
+        go_on.wait(WAIT)
+        return make(algorithm)
+
+    with (
+        capture_logs() as logs,
+        mock.patch.object(vault, "make_signing_key", made),
+        mock.patch.object(vault, "destroy_signing_key", side_effect=KeyProviderError("the token is gone")),
+    ):
+        waiting = asyncio.ensure_future(keys.prepare(None, NOW))
+        await asyncio.wait_for(asked.wait(), WAIT)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        go_on.set()
+        await asyncio.to_thread(threads[0].join, WAIT)
+
+    assert [("keys.not_destroyed", "the token is gone")] == [(line["event"], line["problem"]) for line in logs]
+    assert 2 == len(await keys.stored())

@@ -1,0 +1,157 @@
+"""Projects: ids that the authority picks, and values that show no secret."""
+
+from __future__ import annotations
+
+import threading
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import pytest
+
+from cryptography.hazmat.primitives import serialization
+
+from tests.authority.world import NOW, make_world, rsa_pem
+from tests.support.authority import EVERYTHING
+from tokenauthority.authority.credential_sealer import CredentialSealer
+from tokenauthority.authority.project_spec import OpenTokImport, ProjectSpec, VonageImport
+from tokenauthority.authority.projects import Projects
+from tokenauthority.domain.errors import AlreadyExistsError, Reason
+from tokenauthority.domain.project import Project
+from tokenauthority.domain.times import Millis
+from tokenauthority.signing import private_keys
+from tokenauthority.storage import refusals
+from tokenauthority.storage.memory import MemoryStore
+
+
+APPLICATION = "29f760f8-7ce1-46c9-ade3-f2dedee4ed5f"
+
+
+class CrowdedStore(MemoryStore):
+    """A store in which the next *taken* ids are taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken = 0
+
+    async def create_project(self, project: Project) -> None:
+        """See `Store`."""
+        if self.taken:
+            self.taken -= 1
+            raise refusals.project_taken(project, by_id=True)
+        await super().create_project(project)
+
+
+async def test_an_id_that_is_taken_is_not_picked() -> None:
+    """Chance may pick an id that exists; the caller never hears of it."""
+    store = CrowdedStore()
+    world = await make_world(store)
+    store.taken = 3
+
+    project, _ = await world.projects.create(ProjectSpec(), EVERYTHING, NOW)
+
+    assert project == await store.get_project(project.project_id)
+
+
+async def test_picking_an_id_ends() -> None:
+    """A store in which every id seems taken is an error, and no endless loop."""
+    store = CrowdedStore()
+    world = await make_world(store)
+    store.taken = 1000
+
+    with pytest.raises(AlreadyExistsError):
+        await world.projects.create(ProjectSpec(), EVERYTHING, NOW)
+
+
+async def test_an_application_is_imported_once() -> None:
+    """A second project of the same application is refused, however it is written, without trying other ids."""
+    world = await make_world()
+    await world.projects.import_vonage(
+        ProjectSpec(), VonageImport(application_id=APPLICATION, private_key=rsa_pem()), EVERYTHING, NOW
+    )
+    again = VonageImport(application_id=APPLICATION.upper(), private_key=rsa_pem())
+
+    with pytest.raises(AlreadyExistsError) as caught:
+        await world.projects.import_vonage(ProjectSpec(), again, EVERYTHING, NOW)
+
+    assert Reason.PROJECT_EXISTS is caught.value.reason
+
+
+@pytest.mark.parametrize("later", [0, -1_000_000, 1], ids=["still", "back", "on"])
+async def test_the_new_secret_signs_whatever_the_clock_did(later: int) -> None:
+    """After a rotation the new secret is the newest, also where the clock stood still or went back."""
+    world = await make_world()
+    secret = await world.projects.rotate_secret(world.project_id, Millis(NOW + later))
+
+    tenant = await world.catalog.tenant(world.project_id)
+
+    assert tenant is not None
+    assert [secret.value, world.secret] == [live.value for live in tenant.keys.secrets]
+
+
+async def test_a_cached_project_does_not_undo_another_servers_change() -> None:
+    """An update starts from what the store has now."""
+    world = await make_world()
+    other = Projects(
+        world.store,
+        world.catalog.__class__(world.store, CredentialSealer(world.sealer)),
+        CredentialSealer(world.sealer),
+    )
+    await other.get(world.project_id)
+    await world.projects.update(world.project_id, {"external_sessions": True})
+
+    changed = await other.update(world.project_id, {"display_name": "x"})
+
+    assert (True, "x") == (changed.external_sessions, changed.display_name)
+
+
+class RacingStore(MemoryStore):
+    """A store in which another server renames the project just before a change is written."""
+
+    async def update_project(self, project_id: str, change: Callable[[Project], Project]) -> Project:
+        """See `Store`."""
+        await super().update_project(project_id, lambda project: attrs.evolve(project, display_name="theirs"))
+        return await super().update_project(project_id, change)
+
+
+async def test_an_update_keeps_what_another_server_wrote_in_the_meantime() -> None:
+    """Only the fields that were asked for are written."""
+    world = await make_world(RacingStore())
+
+    changed = await world.projects.update(world.project_id, {"external_sessions": True})
+
+    assert (True, "theirs") == (changed.external_sessions, changed.display_name)
+
+
+async def test_a_private_key_is_checked_off_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes a tenth of a second and more."""
+    world = await make_world()
+    threads: list[threading.Thread] = []
+    load = serialization.load_pem_private_key
+
+    def noted(*given: Any, **more: Any) -> object:
+        threads.append(threading.current_thread())
+        return load(*given, **more)
+
+    monkeypatch.setattr(private_keys, "load_pem_private_key", noted)
+    source = VonageImport(application_id=APPLICATION, private_key=rsa_pem())
+    await world.projects.import_vonage(ProjectSpec(), source, EVERYTHING, NOW)
+
+    assert threads
+    assert threading.current_thread() not in threads
+
+
+async def test_repr_shows_no_secret() -> None:
+    """Neither what comes in nor what goes out can be logged by accident."""
+    world = await make_world()
+    secret = await world.projects.rotate_secret(world.project_id, NOW)
+    given = (
+        OpenTokImport(api_key="1", api_secret=secret.value),
+        VonageImport(application_id=APPLICATION, private_key="PEM-TEXT"),
+    )
+
+    shown = repr((secret, *given))
+
+    assert secret.value not in shown
+    assert "PEM-TEXT" not in shown

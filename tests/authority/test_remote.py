@@ -1,0 +1,466 @@
+"""Keys that sign elsewhere: bounded in time and number, off the event loop, and never a traceback to the caller."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from unittest import mock
+
+import attrs
+import pytest
+
+from tests.authority.world import ISSUER, NOW, ROTATION, World, make_world
+from tests.support.authority import EVERYTHING, WAIT
+from tests.support.softhsm import SoftHsm
+from tokenauthority.authority import remote_signing as remote_module
+from tokenauthority.authority.credential_sealer import CredentialSealer, NewKey
+from tokenauthority.authority.generate import Generate
+from tokenauthority.authority.remote_signing import OneAtATime, RemoteSigning, in_thread, prove
+from tokenauthority.authority.signing_keys import SigningKeyManager
+from tokenauthority.domain.errors import Reason, UnavailableError
+from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
+from tokenauthority.domain.token import MintedToken, TokenFormat, TokenSpec
+from tokenauthority.signing.jose import LocalSigner
+from tokenauthority.signing.keyring import KeyRing, RingKey
+from tokenauthority.signing.keys import SigningKey
+from tokenauthority.signing.providers import KeyProviderError
+from tokenauthority.signing.sealing import MasterKey, SealBrokenError, Sealer
+from tokenauthority.storage.memory import MemoryStore
+
+
+class FarSigner:
+    """A signer that is elsewhere: not while it is not `reachable`, and not before it is `free`."""
+
+    def __init__(self, signer: LocalSigner) -> None:
+        self._signer = signer
+        self.reachable = True
+        self.free = threading.Event()
+        self.free.set()
+        self.asked = threading.Event()
+        self.threads: list[int] = []
+
+    def sign(self, payload_json: bytes) -> tuple[str, bytes]:
+        """Sign in the thread that asks."""
+        self.threads.append(threading.get_ident())
+        self.asked.set()
+        if not self.free.wait(WAIT):
+            raise AssertionError("nobody let it go")
+        if not self.reachable:
+            raise KeyProviderError("the HSM is away")
+        return self._signer.sign(payload_json)
+
+    def sign_claims(self, payload_json: bytes) -> str:
+        """As `sign`."""
+        return self.sign(payload_json)[0]
+
+
+@attrs.frozen
+class Far:
+    """A world whose active key is elsewhere."""
+
+    world: World
+    signer: FarSigner
+    generate: Generate
+
+
+async def make_far(remote: RemoteSigning) -> Far:
+    """A world whose ring is replaced by one with a remote key."""
+    world = await make_world()
+    [entry] = [entry for entry in world.keys.ring.entries if entry.stored.state is KeyState.ACTIVE]
+    signers: list[FarSigner] = []
+
+    def signer_of(_: str, header: Mapping[str, str]) -> FarSigner:
+        signers.append(FarSigner(LocalSigner("ES256", entry.key.private_key, header)))
+        return signers[0]
+
+    key = SigningKey.located(Algorithm.ES256, entry.key.public_key, signer_of)
+    world.keys._ring = KeyRing([RingKey(entry.stored, key)])
+    return Far(world, signers[0], Generate(world.catalog, world.keys, ISSUER, remote))
+
+
+@pytest.fixture
+def held() -> Iterator[list[FarSigner]]:
+    """Signers that the test's end lets go."""
+    signers: list[FarSigner] = []
+    yield signers
+    for signer in signers:
+        signer.free.set()
+
+
+def request_of(world: World, token_format: TokenFormat = TokenFormat.SESSION_JWT) -> TokenSpec:
+    """A token of that format."""
+    return TokenSpec(session_id=world.session.session_id, role="publisher", format=token_format)
+
+
+async def verifies(world: World, minted: MintedToken) -> bool:
+    """Whether the token is in force."""
+    return (await world.verify.check(minted.token, EVERYTHING, NOW)).reason is None
+
+
+async def test_a_remote_key_signs_in_another_thread() -> None:
+    """One token, and it verifies."""
+    far = await make_far(RemoteSigning())
+
+    minted = await far.generate.one(request_of(far.world), EVERYTHING, NOW)
+
+    assert await verifies(far.world, minted)
+    assert threading.get_ident() not in far.signer.threads
+
+
+async def test_a_batch_takes_one_thread_and_keeps_its_order() -> None:
+    """Only what the remote key signs goes there."""
+    far = await make_far(RemoteSigning())
+    formats = [TokenFormat.SESSION_JWT, TokenFormat.OPENTOK_T1, TokenFormat.SESSION_JWT, TokenFormat.OPENTOK_JWT]
+
+    minted = await far.generate.batch([request_of(far.world, each) for each in formats], EVERYTHING, NOW)
+
+    assert formats == [token.format for token in minted]
+    assert (2, 1) == (len(far.signer.threads), len(set(far.signer.threads)))
+    assert 4 == len({token.token_id for token in minted})
+    for token in minted:
+        assert await verifies(far.world, token)
+
+
+async def test_other_formats_need_no_remote_key() -> None:
+    """A project's own secret signs while the HSM is away."""
+    far = await make_far(RemoteSigning())
+    far.signer.reachable = False
+    asked = request_of(far.world, TokenFormat.OPENTOK_T1)
+
+    minted = [await far.generate.one(asked, EVERYTHING, NOW), *await far.generate.batch([asked], EVERYTHING, NOW)]
+
+    assert [TokenFormat.OPENTOK_T1] * 2 == [token.format for token in minted]
+
+
+async def test_a_failed_signature_is_unavailable_until_the_next() -> None:
+    """The cause is not in the answer; the next try is a try."""
+    far = await make_far(RemoteSigning())
+    far.signer.reachable = False
+    with pytest.raises(UnavailableError) as caught:
+        await far.generate.one(request_of(far.world), EVERYTHING, NOW)
+    far.signer.reachable = True
+
+    minted = await far.generate.one(request_of(far.world), EVERYTHING, NOW)
+
+    assert (Reason.SIGNING_UNAVAILABLE, "the signing key cannot be reached; try again") == (
+        caught.value.reason,
+        str(caught.value),
+    )
+    assert await verifies(far.world, minted)
+
+
+async def test_a_signature_that_takes_too_long_is_unavailable(held: list[FarSigner]) -> None:
+    """Its caller has the answer while the thread still waits."""
+    far = await make_far(RemoteSigning(patience=0.05))
+    held.append(far.signer)
+    far.signer.free.clear()
+
+    with pytest.raises(UnavailableError) as caught:
+        await far.generate.one(request_of(far.world), EVERYTHING, NOW)
+
+    assert Reason.SIGNING_UNAVAILABLE == caught.value.reason
+
+
+async def test_signatures_that_hang_take_no_more_threads_than_allowed(held: list[FarSigner]) -> None:
+    """Those beyond begin nothing; once the others are done there is room again."""
+    far = await make_far(RemoteSigning(at_once=2, patience=0.1))
+    held.append(far.signer)
+    far.signer.free.clear()
+    asked = request_of(far.world)
+
+    results = await asyncio.gather(
+        *(far.generate.one(asked, EVERYTHING, NOW) for _ in range(6)), return_exceptions=True
+    )
+    hanging = len(far.signer.threads)
+    far.signer.free.set()
+
+    assert ([UnavailableError] * 6, 2) == ([type(result) for result in results], hanging)
+    async with asyncio.timeout(WAIT):
+        while True:
+            # The threads have just been let go; their places are free a moment later.
+            try:
+                await far.generate.one(asked, EVERYTHING, NOW)
+            except UnavailableError:
+                continue
+            break
+
+
+async def test_a_batch_whose_caller_gave_up_signs_no_more(held: list[FarSigner]) -> None:
+    """The one that is under way ends; the others are not begun."""
+    far = await make_far(RemoteSigning())
+    held.append(far.signer)
+    far.signer.free.clear()
+    batch = asyncio.create_task(far.generate.batch([request_of(far.world)] * 100, EVERYTHING, NOW))
+    assert await asyncio.to_thread(far.signer.asked.wait, WAIT)
+    [thread] = [each for each in threading.enumerate() if each.ident == far.signer.threads[0]]
+    batch.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await batch
+
+    far.signer.free.set()
+    await asyncio.to_thread(thread.join, WAIT)
+
+    assert (1, False) == (len(far.signer.threads), thread.is_alive())
+
+
+async def test_a_bug_is_no_unavailability() -> None:
+    """It passes as what it is."""
+
+    def bug() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await RemoteSigning().run([bug])
+
+
+async def test_a_place_that_does_not_answer_is_named(held: list[FarSigner]) -> None:
+    """As when a key is to be made there."""
+    far = await make_far(RemoteSigning())
+    held.append(far.signer)
+    far.signer.free.clear()
+
+    with pytest.raises(KeyProviderError, match=r"has not answered for 0\.05 seconds"):
+        await in_thread(lambda: far.signer.sign(b"{}"), 0.05)
+
+
+async def test_a_key_that_signs_as_another_is_found_at_once() -> None:
+    """Its tokens would verify nowhere."""
+    key, other = SigningKey.generate(Algorithm.ES256), SigningKey.generate(Algorithm.ES256)
+    posing = SigningKey.located(
+        Algorithm.ES256, key.public_key, lambda _, header: LocalSigner("ES256", other.private_key, header)
+    )
+    true = SigningKey.located(
+        Algorithm.ES256, key.public_key, lambda _, header: LocalSigner("ES256", key.private_key, header)
+    )
+
+    await prove(true)
+    with pytest.raises(KeyProviderError, match="signs with another key"):
+        await prove(posing)
+
+
+def far_vault(softhsm: SoftHsm, sealer: Sealer) -> CredentialSealer:
+    """A vault whose new keys live in the token."""
+    return CredentialSealer(sealer, softhsm.provider())
+
+
+async def test_servers_that_start_together_leave_one_ring_in_the_token(softhsm: SoftHsm) -> None:
+    """Whoever comes second destroys what it made."""
+    store, sealer = MemoryStore(), Sealer(MasterKey.generate())
+    servers = [SigningKeyManager(store, far_vault(softhsm, sealer), Algorithm.ES256, ROTATION) for _ in range(4)]
+
+    await asyncio.gather(*(keys.load(NOW) for keys in servers))
+
+    ring = await store.list_keys()
+    for keys in servers:
+        await prove(keys.ring.active)
+    assert all(key.location.startswith("pkcs11:token=signing%20keys;object=tokenauthority-") for key in ring)
+    assert (
+        2 == len(ring) == await in_thread(lambda: softhsm.token().run(lambda session: len(list(session.get_objects()))))
+    )
+
+
+async def test_a_ring_holds_keys_of_both_kinds(softhsm: SoftHsm) -> None:
+    """The old one still verifies after a move, and its tokens too."""
+    store, sealer = MemoryStore(), Sealer(MasterKey.generate())
+    vault = far_vault(softhsm, sealer)
+    before = SigningKeyManager(store, CredentialSealer(sealer), Algorithm.ES256, ROTATION)
+    await before.load(NOW)
+    made = vault.make_signing_key(Algorithm.EDDSA)
+    [old] = [key for key in await store.list_keys() if key.state is KeyState.ACTIVE]
+    retired = attrs.evolve(old, state=KeyState.RETIRED, retire_time=NOW)
+    active = attrs.evolve(
+        old, key_id=made.key.key_id, algorithm=Algorithm.EDDSA, sealed=made.sealed, location=made.location
+    )
+
+    ring = KeyRing([vault.open_signing_key(retired), vault.open_signing_key(active)])
+
+    await prove(ring.active)
+    assert {old.key_id, made.key.key_id} == {key.key_id for key in ring.published}
+    assert [True, False] == [e.key.remote for e in sorted(ring.entries, key=lambda e: e.stored.state)]
+
+
+def test_a_key_verifies_where_its_provider_is_not(softhsm: SoftHsm) -> None:
+    """Away or not set at all; it cannot sign there, and cannot be destroyed, and it is said why."""
+    sealer = Sealer(MasterKey.generate())
+    vault = far_vault(softhsm, sealer)
+    made = vault.make_signing_key(Algorithm.ES256)
+    stored = _stored(made.key, made.sealed, made.location)
+    softhsm.leave()
+
+    away = vault.open_signing_key(stored).key
+    unset = CredentialSealer(sealer).open_signing_key(stored).key
+
+    assert made.key.public.jwk == away.public.jwk == unset.public.jwk
+    with pytest.raises(KeyProviderError, match=f"{made.key.key_id} is at pkcs11:.* no such provider"):
+        unset.signer.sign_claims(b"{}")
+    with pytest.raises(KeyProviderError, match="no such provider"):
+        CredentialSealer(sealer).destroy_signing_key(stored)
+
+
+def test_a_public_half_cannot_be_passed_off(softhsm: SoftHsm) -> None:
+    """Whoever can write the store but lacks the master key cannot have a key of his own trusted."""
+    sealer = Sealer(MasterKey.generate())
+    vault = far_vault(softhsm, sealer)
+    made, other = vault.make_signing_key(Algorithm.ES256), vault.make_signing_key(Algorithm.ES256)
+    stored = _stored(made.key, made.sealed, made.location)
+
+    with pytest.raises(SealBrokenError):
+        vault.open_signing_key(attrs.evolve(stored, sealed=other.sealed))
+    with pytest.raises(SealBrokenError, match="cannot be read"):
+        vault.open_signing_key(attrs.evolve(stored, location=""))
+
+
+def test_a_sealed_key_is_not_opened_as_a_located_one() -> None:
+    """Nor is the private half of a sealed key taken for a public one."""
+    vault = CredentialSealer(Sealer(MasterKey.generate()))
+    made = vault.make_signing_key(Algorithm.ES256)
+
+    vault.destroy_signing_key(_stored(made.key, made.sealed, made.location))
+
+    assert "" == made.location
+    with pytest.raises(SealBrokenError, match="cannot be read"):
+        vault.open_signing_key(_stored(made.key, made.sealed, "pkcs11:token=x"))
+
+
+def _stored(key: SigningKey, sealed: bytes, location: str) -> StoredKey:
+    return StoredKey(
+        key_id=key.key_id,
+        algorithm=key.algorithm,
+        state=KeyState.ACTIVE,
+        create_time=NOW,
+        sealed=sealed,
+        location=location,
+    )
+
+
+async def test_what_is_made_too_late_is_given_back() -> None:
+    """Nobody waits for it any more, and nobody would ever know of it."""
+    go_on, given_back, ended = threading.Event(), threading.Event(), asyncio.Event()
+    late: list[int] = []
+
+    def make() -> int:
+        go_on.wait(WAIT)
+        return 7
+
+    def give_back(made: int) -> None:
+        late.append(made)
+        given_back.set()
+
+    with pytest.raises(KeyProviderError, match="has not answered"):
+        await in_thread(make, 0.01, late=give_back, ended=ended.set)
+    before = (list(late), ended.is_set())
+    go_on.set()
+    await asyncio.wait_for(ended.wait(), WAIT)
+
+    assert ([], False) == before
+    assert [7] == late
+    assert given_back.is_set()
+
+
+async def test_what_is_made_for_whoever_has_left_is_given_back() -> None:
+    """However late it comes."""
+    asked, go_on, given_back = asyncio.Event(), threading.Event(), threading.Event()
+    loop, late = asyncio.get_running_loop(), list[int]()
+
+    def make() -> int:
+        loop.call_soon_threadsafe(asked.set)
+        go_on.wait(WAIT)
+        return 7
+
+    def give_back(made: int) -> None:
+        late.append(made)
+        given_back.set()
+
+    waiting = asyncio.ensure_future(in_thread(make, WAIT, late=give_back))
+    await asyncio.wait_for(asked.wait(), WAIT)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    go_on.set()
+
+    assert await asyncio.to_thread(given_back.wait, WAIT)
+    assert [7] == late
+
+
+async def test_what_is_made_in_time_is_not_given_back() -> None:
+    """Whoever has waited for it has it."""
+    late: list[int] = []
+
+    assert 7 == await in_thread(lambda: 7, WAIT, late=late.append)
+    assert [] == late
+
+
+async def test_one_key_is_made_at_a_time() -> None:
+    """An HSM that hangs holds one thread, however often it is asked; whoever comes next waits for its turn."""
+    vault = CredentialSealer(Sealer(MasterKey.generate()))
+    keys = SigningKeyManager(MemoryStore(), vault, Algorithm.ES256, ROTATION)
+    await keys.load(NOW)
+    asked, go_on, inside = asyncio.Event(), threading.Event(), threading.Lock()
+    loop, make, alone = asyncio.get_running_loop(), vault.make_signing_key, []
+
+    def made(algorithm: Algorithm) -> NewKey:
+        alone.append(inside.acquire(blocking=False))
+        loop.call_soon_threadsafe(asked.set)
+        go_on.wait(WAIT)
+        inside.release()
+        return make(algorithm)
+
+    with mock.patch.object(vault, "make_signing_key", made):
+        first, second = (asyncio.ensure_future(keys.prepare(None, NOW)) for _ in range(2))
+        await asyncio.wait_for(asked.wait(), WAIT)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        waiting = not second.done()
+        go_on.set()
+        await asyncio.gather(first, second, return_exceptions=True)
+
+    assert waiting
+    assert [True, True] == alone
+
+
+async def test_whoever_waits_for_a_place_that_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its turn does not come, and it waits for no longer than for the key itself."""
+    monkeypatch.setattr(remote_module, "MAKING", 0.05)
+    go_on, places = threading.Event(), OneAtATime()
+    first = asyncio.ensure_future(places.run(lambda: go_on.wait(WAIT), lambda _: None))
+    await asyncio.sleep(0)
+    try:
+        with pytest.raises(KeyProviderError, match="still making the one before"):
+            await places.run(lambda: True, lambda _: None)
+    finally:
+        go_on.set()
+
+    assert await first
+    assert await places.run(lambda: True, lambda _: None)
+
+
+def _at_once(work: Callable[[], int], _ended: Callable[[], None]) -> Future[int]:
+    """As `_started`, where the thread is done before anybody can look."""
+    future: Future[int] = Future()
+    future.set_result(work())
+    return future
+
+
+async def test_what_comes_with_the_end_of_the_patience_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread has seen somebody wait for it, and will not give it back."""
+    monkeypatch.setattr(remote_module, "_started", _at_once)
+    late: list[int] = []
+
+    assert 7 == await in_thread(lambda: 7, 0, late=late.append)
+    assert [] == late
+
+
+async def test_what_comes_as_its_caller_leaves_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread has seen somebody wait for it, and nobody has it."""
+    monkeypatch.setattr(remote_module, "_started", _at_once)
+    late: list[int] = []
+    waiting = asyncio.ensure_future(in_thread(lambda: 7, WAIT, late=late.append))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+    assert [7] == late

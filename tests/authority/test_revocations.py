@@ -1,0 +1,102 @@
+"""What a server knows of revocations: read whole at the start, kept true after, and forgotten in time."""
+
+from __future__ import annotations
+
+import asyncio
+
+from collections.abc import Sequence
+
+import pytest
+
+from tests.authority.world import NOW
+from tests.storage.builders import make_project, make_revocation
+from tests.support.authority import WAIT
+from tokenauthority.authority import revocations as authority_revocations
+from tokenauthority.authority.revocations import Revocations
+from tokenauthority.domain.revocation import RETENTION, RevokedTarget, TargetKind
+from tokenauthority.domain.revoked import CLOCK_MARGIN
+from tokenauthority.domain.times import Millis, Seconds, in_millis, whole_seconds
+from tokenauthority.storage.memory import MemoryStore
+
+
+class PausingStore(MemoryStore):
+    """A store whose second page of revocations comes when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def list_revoked(self, *, after: str, limit: int, now: Millis) -> Sequence[RevokedTarget]:
+        """See `Store`."""
+        if after:
+            self.asked.set()
+            await self.go_on.wait()
+        return await super().list_revoked(after=after, limit=limit, now=now)
+
+
+def kind_of(revocations: Revocations, token_id: str) -> TargetKind | None:
+    """What of a token issued now was taken back."""
+    return revocations.index.revoked("47000000", token_id=token_id, session_id="", subject="", issue_time=Seconds(0))
+
+
+async def test_reads_more_than_a_page() -> None:
+    """However many there are, all are known."""
+    store = MemoryStore()
+    await store.create_project(make_project("47000000"))
+    for n in range(2001):
+        store._revocations[f"rev_{n:05}"] = make_revocation(f"rev_{n:05}", project_id="47000000", target=str(n))
+    revocations = Revocations(store, 10_000)
+    await revocations.load(NOW)
+
+    assert 2001 == len(revocations.index)
+    assert [TargetKind.TOKEN, TargetKind.TOKEN, None] == [kind_of(revocations, target) for target in ("0", "2000", "x")]
+
+
+async def test_what_is_taken_back_while_all_is_read_anew_stays_taken_back() -> None:
+    """A server that reads everything anew, at work as it is, forgets nothing that it has answered for meanwhile."""
+    store = PausingStore()
+    await store.create_project(make_project("47000000"))
+    await store.revoke(make_revocation("rev_5", project_id="47000000"))
+    revocations = Revocations(store, 10_000)
+    loading = asyncio.create_task(revocations.load(NOW))
+    await asyncio.wait_for(store.asked.wait(), WAIT)
+    passed_over = await store.revoke(make_revocation("rev_1", project_id="47000000", target="other"))
+    revocations.apply([passed_over])
+    during = kind_of(revocations, "other")
+    store.go_on.set()
+    await loading
+
+    assert (TargetKind.TOKEN, TargetKind.TOKEN) == (during, kind_of(revocations, "other"))
+    assert TargetKind.TOKEN is kind_of(revocations, "token-1")
+
+
+async def test_forgets_a_day_after_nothing_can_be_covered() -> None:
+    """By its clock: neither the last second of the retention nor the day of margin after it loses anything."""
+    store = MemoryStore()
+    await store.create_project(make_project("47000000"))
+    revocations = Revocations(store, 10_000)
+    kept = await store.revoke(make_revocation(project_id="47000000", issued_before=whole_seconds(NOW)))
+    revocations.apply([kept])
+    last = Millis(in_millis(whole_seconds(NOW)) + in_millis(Seconds(RETENTION + CLOCK_MARGIN)))
+    went = [
+        (await revocations.prune(moment), await store.prune(moment), len(revocations.index))
+        for moment in (Millis(last - in_millis(Seconds(CLOCK_MARGIN))), last, Millis(last + 1000))
+    ]
+
+    assert [(0, 0, 1), (0, 0, 1), (1, 1, 0)] == went
+
+
+async def test_others_have_their_turn_while_it_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a million, to forget takes its time, for which the server must not stand still."""
+    monkeypatch.setattr(authority_revocations, "_PRUNED_AT_ONCE", 2)
+    revocations = Revocations(MemoryStore(), 10_000)
+    revocations.apply([make_revocation(f"rev_{n}", target=str(n), issued_before=Seconds(0)) for n in range(6)])
+    forgetting = asyncio.ensure_future(revocations.prune(NOW))
+    left = []
+    while not forgetting.done():
+        await asyncio.sleep(0)
+        left.append(len(revocations.index))
+
+    assert [4, 2, 0] == list(dict.fromkeys(left))
+    assert 6 == await forgetting

@@ -1,0 +1,134 @@
+"""Verify: a verdict about whatever comes, and no error."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+
+import attrs
+import pytest
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.authority.world import NOW, World, make_world
+from tests.support.authority import EVERYTHING
+from tokenauthority.domain.errors import UnavailableError
+from tokenauthority.domain.session import StoredSession
+from tokenauthority.domain.token import InactiveReason, TokenFormat, TokenSpec
+from tokenauthority.signing.jose import encode_segment
+from tokenauthority.storage.memory import MemoryStore
+
+
+ANYTHING = st.text() | st.text(alphabet='T1=abcdefghijklmnopqrstuvwxyz0123456789.-_+/%&:{}"', max_size=400)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=10,
+)
+NAMES = ("iss", "ist", "iat", "exp", "aud", "jti", "scope", "session_id", "role", "permissions", "application_id")
+HEADERS = st.sampled_from(
+    [
+        {"alg": "HS256", "typ": "JWT"},
+        {"alg": "none"},
+        {"alg": "ES256", "typ": "session+jwt", "kid": "x"},
+        {"alg": "RS256"},
+    ]
+)
+
+
+class DownStore(MemoryStore):
+    """A store that cannot read sessions."""
+
+    async def get_session(self, session_id: str) -> StoredSession | None:
+        """See `Store`."""
+        raise UnavailableError.store()
+
+
+async def reason_of(token: str) -> InactiveReason | None:
+    """What a world says about *token*."""
+    return (await shared_world().verify.check(token, EVERYTHING, NOW)).reason
+
+
+@functools.cache
+def shared_world() -> World:
+    """A world for tests that change nothing."""
+    return asyncio.run(make_world())
+
+
+@settings(max_examples=60, deadline=None)
+@given(ANYTHING | ANYTHING.map("T1==".__add__))
+def test_any_text_gets_a_verdict(text: str) -> None:
+    """Text that nobody signed is not good, and never an error."""
+    shared_world()
+
+    assert asyncio.run(reason_of(text)) is not None
+
+
+@settings(max_examples=60, deadline=None)
+@given(HEADERS, JSON | st.dictionaries(st.sampled_from(NAMES), JSON))
+def test_any_jwt_gets_a_verdict(header: dict[str, str], payload: object) -> None:
+    """So is a well-formed JWT of any content."""
+    segments = (json.dumps(header).encode(), json.dumps(payload).encode(), b"signature")
+    token = ".".join(encode_segment(segment).decode() for segment in segments)
+    shared_world()
+
+    assert asyncio.run(reason_of(token)) is not None
+
+
+@pytest.fixture
+async def world() -> World:
+    """Use cases with a project and a session."""
+    return await make_world()
+
+
+async def make_token(world: World, token_format: TokenFormat) -> str:
+    """A good token of the world's session."""
+    request = TokenSpec(session_id=world.session.session_id, format=token_format, data="data")
+    return (await world.generate.one(request, EVERYTHING, NOW)).token
+
+
+@pytest.mark.parametrize("token_format", [TokenFormat.SESSION_JWT, TokenFormat.OPENTOK_JWT, TokenFormat.OPENTOK_T1])
+async def test_a_token_of_which_any_character_is_changed_is_not_good(world: World, token_format: TokenFormat) -> None:
+    """No single change, cut or addition goes unnoticed."""
+    token = await make_token(world, token_format)
+    changed = [token[:i] + ("A" if token[i] != "A" else "B") + token[i + 1 :] for i in range(len(token))]
+    # T1 may come without the padding of its base64, as some SDKs write it.
+    cut = [token[:i] for i in range(1, len(token)) if token[:i] != token.rstrip("=")]
+
+    verdicts = [await world.verify.check(text, EVERYTHING, NOW) for text in (*changed, *cut, token + "A", " " + token)]
+
+    assert (await world.verify.check(token, EVERYTHING, NOW)).reason is None
+    assert all(verdict.reason is not None for verdict in verdicts)
+
+
+async def test_what_another_issuer_signed_is_signed_by_an_unknown_key(world: World) -> None:
+    """The issuer is part of what must fit."""
+    token = await make_token(world, TokenFormat.SESSION_JWT)
+    world.verify._issuer = "https://elsewhere.example"
+
+    assert InactiveReason.KEY_UNKNOWN is (await world.verify.check(token, EVERYTHING, NOW)).reason
+
+
+async def test_a_project_outside_the_grant_is_unknown(world: World) -> None:
+    """A good token of a project that the caller may not see tells nothing, not even its claims."""
+    token = await make_token(world, TokenFormat.OPENTOK_JWT)
+    grant = attrs.evolve(EVERYTHING, projects=frozenset({"1"}))
+
+    verdict = await world.verify.check(token, grant, NOW)
+
+    assert InactiveReason.PROJECT_UNKNOWN is verdict.reason
+    assert verdict.signed is None
+
+
+async def test_a_store_that_fails_is_the_only_error() -> None:
+    """Where the session's state cannot be read, there is no verdict."""
+    world = await make_world()
+    token = await make_token(world, TokenFormat.SESSION_JWT)
+    down = DownStore()
+    world.catalog._store = down
+    world.catalog._sessions.clear()
+
+    with pytest.raises(UnavailableError):
+        await world.verify.check(token, EVERYTHING, NOW)

@@ -1,0 +1,146 @@
+"""The use cases put together over a store in memory, without a server."""
+
+from __future__ import annotations
+
+import base64
+import functools
+
+from collections.abc import Callable
+
+import attrs
+
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from tests.support.authority import EVERYTHING, WAIT, make_caller
+from tokenauthority.authority.credential_sealer import CredentialSealer
+from tokenauthority.authority.event_buffer import EventBuffer
+from tokenauthority.authority.generate import Generate
+from tokenauthority.authority.project_spec import ProjectSpec
+from tokenauthority.authority.projects import Projects
+from tokenauthority.authority.revocations import Revocations
+from tokenauthority.authority.revoke import Revoke
+from tokenauthority.authority.sessions import Sessions
+from tokenauthority.authority.signing_keys import SigningKeyManager
+from tokenauthority.authority.store_follower import StoreFollower
+from tokenauthority.authority.tenant_cache import TenantCache
+from tokenauthority.authority.verify import Verify
+from tokenauthority.authority.watch import Watch
+from tokenauthority.domain.key import Algorithm
+from tokenauthority.domain.rotation import Rotation
+from tokenauthority.domain.session import SessionSpec, StoredSession
+from tokenauthority.domain.times import Millis, Seconds
+from tokenauthority.signing.sealing import MasterKey, Sealer
+from tokenauthority.storage.memory import MemoryStore
+from tokenauthority.storage.store import Store
+
+
+NOW = Millis(1_800_000_000_123)
+ISSUER = "https://authority.example"
+LEEWAY = Seconds(30)
+PERIOD = Millis(30 * 24 * 3600 * 1000)
+PUBLICATION = Millis(300_000)
+ROTATION = Rotation(period=PERIOD, publication=PUBLICATION)
+
+
+@attrs.frozen(kw_only=True)
+class World:
+    """One server's use cases, with a project and a session."""
+
+    store: MemoryStore
+    sealer: Sealer
+    server: Server
+    catalog: TenantCache
+    keys: SigningKeyManager
+    projects: Projects
+    sessions: Sessions
+    generate: Generate
+    verify: Verify
+    project_id: str
+    secret: str
+    session: StoredSession
+
+
+@attrs.frozen(kw_only=True)
+class Server:
+    """What one server has at hand of a store."""
+
+    catalog: TenantCache
+    keys: SigningKeyManager
+    revocations: Revocations
+    feed: EventBuffer
+    follower: StoreFollower
+    projects: Projects
+    sessions: Sessions
+    generate: Generate
+    verify: Verify
+    revoke: Revoke
+    watch: Watch
+
+
+def make_server(
+    store: Store,
+    sealer: Sealer,
+    *,
+    interval: float = WAIT,
+    heartbeat: float = WAIT,
+    clock: Callable[[], Millis] = lambda: NOW,
+    buffer: int = 100,
+) -> Server:
+    """A server of *store*, which has not read anything yet."""
+    vault = CredentialSealer(sealer)
+    catalog, keys = TenantCache(store, vault), SigningKeyManager(store, vault, Algorithm.ES256, ROTATION)
+    revocations, feed = Revocations(store, 1000), EventBuffer(buffer)
+    follower = StoreFollower(
+        store, catalog, keys, revocations, feed, clock=clock, interval=interval, heartbeat=heartbeat
+    )
+    verify = Verify(catalog, keys, revocations, follower, issuer=ISSUER, leeway=LEEWAY, max_staleness=86_400)
+    return Server(
+        catalog=catalog,
+        keys=keys,
+        revocations=revocations,
+        feed=feed,
+        follower=follower,
+        projects=Projects(store, catalog, vault),
+        sessions=Sessions(store, catalog, follower.wake),
+        generate=Generate(catalog, keys, ISSUER),
+        verify=verify,
+        revoke=Revoke(store, catalog, verify, revocations, follower.wake),
+        watch=Watch(store, feed, clock),
+    )
+
+
+async def make_world(store: MemoryStore | None = None, sealer: Sealer | None = None) -> World:
+    """A world as of NOW."""
+    store, sealer = store or MemoryStore(), sealer or Sealer(MasterKey.generate())
+    server = make_server(store, sealer)
+    await server.follower.start()
+    project, secret = await server.projects.create(ProjectSpec(), EVERYTHING, NOW)
+    session = await server.sessions.create(project.project_id, SessionSpec(), "", make_caller(), NOW)
+    return World(
+        store=store,
+        sealer=sealer,
+        server=server,
+        catalog=server.catalog,
+        keys=server.keys,
+        projects=server.projects,
+        sessions=server.sessions,
+        generate=server.generate,
+        verify=server.verify,
+        project_id=project.project_id,
+        secret=secret.value,
+        session=session,
+    )
+
+
+@functools.cache
+def rsa_pem(number: int = 0) -> str:
+    """An RSA key of 2048 bits as Vonage hands it out; *number* tells several apart."""
+    key = generate_private_key(65537, 2048)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def platform_session(owner: str) -> str:
+    """A session id as the platform makes them, of a project or an application."""
+    fields = f"1~{owner}~~1726462588647~AAAABBBBCCCCDDDD11112222~~~"
+    return "1_" + base64.urlsafe_b64encode(fields.encode()).rstrip(b"=").decode()
