@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from tests.authority.world import NOW, make_server, make_world, platform_session, rsa_pem
 from tests.support.authority import EVERYTHING, WAIT, make_caller
+from tests.support.memory_store import MemoryStore
 from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.authority.project_spec import ProjectSpec, VonageImport
 from tokenauthority.authority.tenant_cache import TenantCache
@@ -21,7 +22,6 @@ from tokenauthority.domain.project import Project
 from tokenauthority.domain.role import BUILT_IN_ROLES, Permission, Role
 from tokenauthority.domain.session import IdempotencyKey, SessionSpec, SessionState, StoredSession
 from tokenauthority.signing.sealing import MasterKey, Sealer
-from tokenauthority.storage.memory import MemoryStore
 
 
 class SlowStore(MemoryStore):

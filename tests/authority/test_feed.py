@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from tests.authority.world import NOW
 from tests.storage.builders import PROJECT, make_project, make_revocation, make_session
+from tests.support.memory_store import MemoryStore
 from tokenauthority.authority.event_buffer import BufferedEvent, EventBuffer, buffered_events
 from tokenauthority.domain.change import Cursor
 from tokenauthority.domain.errors import ExhaustedError, Reason, UnavailableError
-from tokenauthority.storage.memory import MemoryStore
 
 
 START: Final = 10

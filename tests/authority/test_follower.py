@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from tests.authority.world import NOW, World, make_server, make_world
 from tests.storage.builders import make_project, make_revocation
 from tests.support.authority import EVERYTHING, WAIT
+from tests.support.memory_store import MemoryStore
 from tokenauthority.authority import store_follower as follower_module
 from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.authority.event_buffer import BufferedEvent, EventBuffer
@@ -31,7 +32,6 @@ from tokenauthority.domain.session import SessionState
 from tokenauthority.domain.times import Millis, Seconds
 from tokenauthority.signing.keys import SigningKey
 from tokenauthority.signing.sealing import MasterKey, Sealer
-from tokenauthority.storage.memory import MemoryStore
 
 
 HOST = Role(name="host", permissions=(Permission.PUBLISH,), create_time=NOW, update_time=NOW)

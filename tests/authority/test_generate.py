@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from tests.authority.world import NOW, World, make_world, platform_session, rsa_pem
 from tests.support.authority import EVERYTHING
+from tests.support.memory_store import MemoryStore
 from tokenauthority.authority.project_spec import ProjectSpec, VonageImport
 from tokenauthority.domain.errors import InvalidRequestError, PermissionDeniedError, Reason, UnavailableError
 from tokenauthority.domain.role import BUILT_IN_ROLES
 from tokenauthority.domain.session import StoredSession
 from tokenauthority.domain.times import Seconds, whole_seconds
 from tokenauthority.domain.token import MAX_BATCH, TokenFormat, TokenSpec
-from tokenauthority.storage.memory import MemoryStore
 
 
 APPLICATION = "29f760f8-7ce1-46c9-ade3-f2dedee4ed5f"

@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 
 from tests.authority.world import NOW, PERIOD, PUBLICATION, ROTATION, make_server, make_world
 from tests.support.authority import WAIT
+from tests.support.memory_store import MemoryStore
 from tokenauthority.authority import signing_keys as authority_keys
 from tokenauthority.authority.credential_sealer import CredentialSealer, NewKey
 from tokenauthority.authority.signing_keys import SigningKeyManager
@@ -28,7 +29,6 @@ from tokenauthority.domain.times import Millis
 from tokenauthority.signing.keys import SigningKey
 from tokenauthority.signing.providers import KeyProviderError
 from tokenauthority.signing.sealing import MasterKey, SealBrokenError, Sealer
-from tokenauthority.storage.memory import MemoryStore
 
 
 END = Millis(NOW + PERIOD + PERIOD // 4)

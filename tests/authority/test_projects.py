@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 
 from tests.authority.world import NOW, make_world, rsa_pem
 from tests.support.authority import EVERYTHING
+from tests.support.memory_store import MemoryStore
 from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.authority.project_spec import OpenTokImport, ProjectSpec, VonageImport
 from tokenauthority.authority.projects import Projects
@@ -22,7 +23,6 @@ from tokenauthority.domain.project import Project
 from tokenauthority.domain.times import Millis
 from tokenauthority.signing import private_keys
 from tokenauthority.storage import refusals
-from tokenauthority.storage.memory import MemoryStore
 
 
 APPLICATION = "29f760f8-7ce1-46c9-ade3-f2dedee4ed5f"

@@ -14,6 +14,7 @@ import pytest
 
 from tests.authority.world import ISSUER, NOW, ROTATION, World, make_world
 from tests.support.authority import EVERYTHING, WAIT
+from tests.support.memory_store import MemoryStore
 from tests.support.softhsm import SoftHsm
 from tokenauthority.authority import remote_signing as remote_module
 from tokenauthority.authority.credential_sealer import CredentialSealer, NewKey
@@ -28,7 +29,6 @@ from tokenauthority.signing.keyring import KeyRing, RingKey
 from tokenauthority.signing.keys import SigningKey
 from tokenauthority.signing.providers import KeyProviderError
 from tokenauthority.signing.sealing import MasterKey, SealBrokenError, Sealer
-from tokenauthority.storage.memory import MemoryStore
 
 
 class FarSigner:

@@ -8,6 +8,7 @@ import attrs
 import pytest
 
 from tests.authority.world import NOW, ROTATION, rsa_pem
+from tests.support.memory_store import MemoryStore
 from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.authority.reseal import (
     MasterKeyMissingError,
@@ -23,7 +24,6 @@ from tokenauthority.domain.sealed import SealedBlob, SealedKind
 from tokenauthority.domain.times import DAY, MAX_TTL
 from tokenauthority.domain.token import TokenFormat
 from tokenauthority.signing.sealing import MasterKey, Sealer, sealed_under
-from tokenauthority.storage.memory import MemoryStore
 
 
 SECRET = "0123456789abcdef0123456789abcdef01234567"

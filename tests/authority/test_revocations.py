@@ -11,12 +11,12 @@ import pytest
 from tests.authority.world import NOW
 from tests.storage.builders import make_project, make_revocation
 from tests.support.authority import WAIT
+from tests.support.memory_store import MemoryStore
 from tokenauthority.authority import revocations as authority_revocations
 from tokenauthority.authority.revocations import Revocations
 from tokenauthority.domain.revocation import RETENTION, RevokedTarget, TargetKind
 from tokenauthority.domain.revoked import CLOCK_MARGIN
 from tokenauthority.domain.times import Millis, Seconds, in_millis, whole_seconds
-from tokenauthority.storage.memory import MemoryStore
 
 
 class PausingStore(MemoryStore):

@@ -8,6 +8,7 @@ import pytest
 
 from tests.authority.world import LEEWAY, NOW, World, make_server, make_world, platform_session
 from tests.support.authority import EVERYTHING, make_caller
+from tests.support.memory_store import MemoryStore
 from tokenauthority.authority.project_spec import ProjectSpec
 from tokenauthority.authority.revoke import RevokeRequest
 from tokenauthority.domain.caller import ANY, Grant
@@ -23,7 +24,6 @@ from tokenauthority.domain.revocation import RETENTION, StoredRevocation, Target
 from tokenauthority.domain.session import SessionSpec
 from tokenauthority.domain.times import MAX_LEEWAY, Millis, Seconds, whole_seconds
 from tokenauthority.domain.token import InactiveReason, MintedToken, TokenFormat, TokenSpec
-from tokenauthority.storage.memory import MemoryStore
 
 
 SECOND: Final = whole_seconds(NOW)

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from tests.authority.world import NOW, World, make_world
 from tests.support.authority import EVERYTHING
+from tests.support.memory_store import MemoryStore
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.domain.session import StoredSession
 from tokenauthority.domain.token import InactiveReason, TokenFormat, TokenSpec
 from tokenauthority.signing.jose import encode_segment
-from tokenauthority.storage.memory import MemoryStore
 
 
 ANYTHING = st.text() | st.text(alphabet='T1=abcdefghijklmnopqrstuvwxyz0123456789.-_+/%&:{}"', max_size=400)

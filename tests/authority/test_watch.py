@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from tests.authority.world import NOW, Server, make_server
 from tests.storage.builders import make_project, make_revocation, make_session
 from tests.support.authority import EVERYTHING, WAIT
+from tests.support.memory_store import MemoryStore
 from tokenauthority.authority import watch
 from tokenauthority.authority.watch import MAX_PROJECTS, WatchEvent
 from tokenauthority.domain.caller import ANY, Grant
@@ -34,7 +35,6 @@ from tokenauthority.domain.errors import (
 from tokenauthority.domain.revocation import RETENTION, Event, StoredRevocation, StoredSessionEnd
 from tokenauthority.domain.times import DAY, Millis, Seconds, whole_seconds
 from tokenauthority.signing.sealing import MasterKey, Sealer
-from tokenauthority.storage.memory import MemoryStore
 
 
 HOME: Final = "47000001"

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.support.authority import EVERYTHING, WAIT, make_caller
+from tests.support.memory_store import MemoryStore
 from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.authority.event_buffer import EventBuffer
 from tokenauthority.authority.generate import Generate
@@ -31,7 +32,6 @@ from tokenauthority.domain.rotation import Rotation
 from tokenauthority.domain.session import SessionSpec, StoredSession
 from tokenauthority.domain.times import Millis, Seconds
 from tokenauthority.signing.sealing import MasterKey, Sealer
-from tokenauthority.storage.memory import MemoryStore
 from tokenauthority.storage.store import Store
 
 

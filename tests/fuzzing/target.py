@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from tests.authority.world import NOW, World, make_world, platform_session
 from tests.support.authority import EVERYTHING
+from tests.support.memory_store import MemoryStore
 from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.authority.project_spec import OpenTokImport, ProjectSpec, VonageImport
 from tokenauthority.domain.ids import make_session_id
@@ -29,7 +30,6 @@ from tokenauthority.domain.session import SessionSpec, StoredSession
 from tokenauthority.domain.times import Millis, Seconds
 from tokenauthority.signing.keys import SigningKey
 from tokenauthority.signing.sealing import MasterKey, Sealer
-from tokenauthority.storage.memory import MemoryStore
 
 
 VECTORS: Final[Mapping[str, Any]] = json.loads(

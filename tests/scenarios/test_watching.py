@@ -13,11 +13,11 @@ import pytest
 from tests.scenarios.fleet import Fleet, Loops, Stream
 from tests.storage.builders import make_revocation
 from tests.support.authority import WAIT, AuthorityProcess, StartAuthority, eventually
+from tests.support.memory_store import MemoryStore
 from tests.support.wire import Connect, Wire
 from tokenauthority.client import Authority
 from tokenauthority.domain.revocation import MAX_COMMENT, StoredRevocation
 from tokenauthority.interceptors import chain
-from tokenauthority.storage.memory import MemoryStore
 from tokenauthority.v1 import token_pb2, token_pb2_grpc
 
 

@@ -18,12 +18,12 @@ from tests.callers.issuer import JwksServer, Key, jwks, jwks_server, make_book, 
 from tests.fuzzing.target import LIVE, OWN, RING, SECOND, SECRETS, STRANGER
 from tests.fuzzing.wire import VERIFY, Served, served
 from tests.support.authority import EVERYTHING
+from tests.support.memory_store import MemoryStore
 from tokenauthority.domain.key import KeyState
 from tokenauthority.domain.project import Project
 from tokenauthority.domain.session import StoredSession
 from tokenauthority.domain.token import InactiveReason
 from tokenauthority.signing.keys import SigningKey
-from tokenauthority.storage.memory import MemoryStore
 from tokenauthority.storage.migrate import migrate
 from tokenauthority.storage.open import open_store
 from tokenauthority.v1 import token_pb2

@@ -12,9 +12,9 @@ import pytest
 
 from structlog.testing import capture_logs
 
+from tests.support.memory_store import MemoryStore
 from tokenauthority.config import Settings
 from tokenauthority.server import dev, main
-from tokenauthority.storage.memory import MemoryStore
 
 
 def test_a_master_key_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

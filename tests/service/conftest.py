@@ -10,13 +10,13 @@ import pytest
 
 from tests.service.rpc import Api, Connect
 from tests.support.authority import EVERYTHING, Clock, RunningAuthority, _running, make_caller
+from tests.support.memory_store import MemoryStore
 from tokenauthority.callers.api_keys import digest, new_api_key
 from tokenauthority.config import Settings
 from tokenauthority.domain.caller import ANY, Grant
 from tokenauthority.domain.times import Millis, Seconds
 from tokenauthority.domain.token import TokenFormat
 from tokenauthority.signing.sealing import MasterKey, Sealer
-from tokenauthority.storage.memory import MemoryStore
 from tokenauthority.v1 import project_pb2
 
 

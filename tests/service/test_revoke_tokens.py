@@ -13,12 +13,12 @@ from tests.authority.world import platform_session
 from tests.service.conftest import AWAY, HOME, NOW, NOWHERE
 from tests.service.rpc import Api, Connect, failure, reason_of
 from tests.support.authority import Clock, RunningAuthority, StartAuthority, eventually
+from tests.support.memory_store import MemoryStore
 from tests.support.wire import V1, records
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.domain.revocation import StoredRevocation
 from tokenauthority.domain.times import Millis
 from tokenauthority.signing.sealing import MasterKey, Sealer
-from tokenauthority.storage.memory import MemoryStore
 from tokenauthority.v1 import token_pb2
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.service.rpc import PUBLISH, Connect, failure, reason_of, wanted
 from tests.support.authority import RunningAuthority, StartAuthority, eventually
+from tests.support.memory_store import MemoryStore
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.domain.project import Project
 from tokenauthority.domain.role import Role
@@ -21,7 +22,6 @@ from tokenauthority.domain.session import IdempotencyKey, StoredSession
 from tokenauthority.domain.times import Millis
 from tokenauthority.service import paging
 from tokenauthority.signing.sealing import MasterKey, Sealer
-from tokenauthority.storage.memory import MemoryStore
 from tokenauthority.storage.migrate import migrate
 from tokenauthority.storage.open import open_store
 from tokenauthority.storage.store import Store

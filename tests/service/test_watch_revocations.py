@@ -13,6 +13,7 @@ from tests.service.rpc import Api, Connect, failure
 from tests.storage.builders import make_revocation
 from tests.support.authority import EVERYTHING, RunningAuthority, StartAuthority, eventually, make_caller
 from tests.support.faults import break_audit_log
+from tests.support.memory_store import MemoryStore
 from tests.support.wire import V1, records
 from tokenauthority.authority.project_spec import ProjectSpec
 from tokenauthority.callers.api_keys import new_api_key
@@ -20,7 +21,6 @@ from tokenauthority.domain.caller import ANY, Grant
 from tokenauthority.domain.revocation import TargetKind
 from tokenauthority.domain.times import whole_seconds
 from tokenauthority.signing.sealing import MasterKey, Sealer
-from tokenauthority.storage.memory import MemoryStore
 from tokenauthority.v1 import token_pb2
 
 

@@ -17,6 +17,7 @@ from typing import IO, Protocol, TypeVar
 import attrs
 import pytest
 
+from tests.support.memory_store import MemoryStore
 from tokenauthority.authority.project_spec import ProjectSpec
 from tokenauthority.callers.api_keys import digest, new_api_key
 from tokenauthority.callers.identity import ApiKeyIdentity
@@ -27,7 +28,6 @@ from tokenauthority.domain.times import Millis
 from tokenauthority.server.lifecycle import serving
 from tokenauthority.server.wiring import App, build, system_clock
 from tokenauthority.signing.sealing import MasterKey, Sealer
-from tokenauthority.storage.memory import MemoryStore
 from tokenauthority.storage.store import Store
 
 

@@ -9,11 +9,11 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from tests.support.authority import WAIT, RunningAuthority
+from tests.support.memory_store import MemoryStore
 from tokenauthority.domain.change import Change, Cursor
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.domain.project import Project
 from tokenauthority.domain.session import StoredSession
-from tokenauthority.storage.memory import MemoryStore
 
 
 def break_audit_log(path: Path) -> None:

@@ -1,1 +1,1 @@
-"""What the authority keeps: the Store protocol, in memory for tests, and in SQLite or PostgreSQL by one code path."""
+"""What the authority stores: the `Store` protocol, and SQLite and PostgreSQL behind it by one code path."""

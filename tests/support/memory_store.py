@@ -1,4 +1,4 @@
-"""A store in memory that keeps the contract but forgets everything with the process: for tests only."""
+"""A store in memory, which passes the same contract suite as the SQL stores (`tests/storage`)."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ from tokenauthority.domain.project import Credential, Project
 from tokenauthority.domain.revocation import StoredRevocation, StoredSessionEnd
 from tokenauthority.domain.revoked import oldest_kept
 from tokenauthority.domain.role import MAX_ROLES, Role
-from tokenauthority.domain.sealed import SealedKind
-from tokenauthority.storage import memory_sealed, refusals
+from tokenauthority.domain.sealed import SealedBlob, SealedCount, SealedKind
+from tokenauthority.storage import refusals
 from tokenauthority.storage.store import KEPT_CHANGES, REPEAT_PERIOD
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
 
     from tokenauthority.domain.key import StoredKey
     from tokenauthority.domain.revocation import Event, RevokedTarget
-    from tokenauthority.domain.sealed import SealedBlob, SealedCount
     from tokenauthority.domain.session import IdempotencyKey, SessionState, StoredSession
     from tokenauthority.domain.times import Millis
 
@@ -225,16 +224,16 @@ class MemoryStore:
 
     async def count_sealed(self, length: int) -> Sequence[SealedCount]:
         """How many owners have envelopes with which first bytes."""
-        return memory_sealed.counted(memory_sealed.sealed_in(self._keys, self._projects, SealedKind), length)
+        return _count_owners(_sealed_in(self._keys, self._projects, SealedKind), length)
 
     async def list_sealed(self, kind: SealedKind, *, after: tuple[str, str], limit: int) -> Sequence[SealedBlob]:
         """A page of envelopes by owner and id."""
-        found = memory_sealed.sealed_in(self._keys, self._projects, (kind,))
+        found = _sealed_in(self._keys, self._projects, (kind,))
         return [blob for blob in found if (blob.owner, blob.object_id) > after][:limit]
 
     async def replace_sealed(self, changes: Sequence[tuple[SealedBlob, bytes]]) -> int:
         """Put new envelopes in the place of those that are as they were."""
-        return sum(memory_sealed.replace(self._keys, self._projects, blob, new) for blob, new in changes)
+        return sum(_replace_envelope(self._keys, self._projects, blob, new) for blob, new in changes)
 
     async def prune(self, now: Millis) -> int:
         """Forget what has no use any more."""
@@ -280,3 +279,46 @@ class MemoryStore:
 
 def _is_over(revocation: StoredRevocation, now: Millis) -> bool:
     return revocation.issued_before < oldest_kept(now)
+
+
+def _sealed_in(
+    keys: Mapping[str, StoredKey], projects: Mapping[str, Project], kinds: Iterable[SealedKind]
+) -> Sequence[SealedBlob]:
+    """The envelopes of these kinds, by owner and id."""
+    found = []
+    for kind in kinds:
+        if kind is SealedKind.SIGNING_KEY:
+            found += [SealedBlob(kind=kind, owner=k.key_id, object_id=k.key_id, sealed=k.sealed) for k in keys.values()]
+        else:
+            found += [
+                SealedBlob(kind=kind, owner=project.project_id, object_id=c.credential_id, sealed=c.sealed)
+                for project in projects.values()
+                for c in project.credentials
+            ]
+    return sorted(found, key=lambda blob: (blob.owner, blob.object_id))
+
+
+def _count_owners(blobs: Iterable[SealedBlob], length: int) -> Sequence[SealedCount]:
+    """How many owners have envelopes with which first bytes."""
+    owners: dict[tuple[SealedKind, bytes], set[str]] = {}
+    for blob in blobs:
+        owners.setdefault((blob.kind, blob.sealed[:length]), set()).add(blob.owner)
+    return [
+        SealedCount(kind=kind, prefix=prefix, owners=len(found), first=min(found))
+        for (kind, prefix), found in sorted(owners.items())
+    ]
+
+
+def _replace_envelope(
+    keys: MutableMapping[str, StoredKey], projects: MutableMapping[str, Project], blob: SealedBlob, envelope: bytes
+) -> bool:
+    """Put a new envelope in the place of *blob* if it is still there as it was."""
+    if blob not in _sealed_in(keys, projects, (blob.kind,)):
+        return False
+    if blob.kind is SealedKind.SIGNING_KEY:
+        keys[blob.owner] = attrs.evolve(keys[blob.owner], sealed=envelope)
+        return True
+    project = projects[blob.owner]
+    kept = [attrs.evolve(c, sealed=envelope) if c.credential_id == blob.object_id else c for c in project.credentials]
+    projects[blob.owner] = attrs.evolve(project, credentials=tuple(kept))
+    return True
