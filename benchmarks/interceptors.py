@@ -27,8 +27,8 @@ from tokenauthority.audit.log import FileAuditLog
 from tokenauthority.callers.api_keys import digest, new_api_key
 from tokenauthority.callers.bearer import BearerAuthenticator
 from tokenauthority.callers.identity import ApiKeyIdentity
+from tokenauthority.callers.issuer_keys import IssuerKeyCaches
 from tokenauthority.callers.jwt import JwtVerifier
-from tokenauthority.callers.key_caches import KeyCaches
 from tokenauthority.callers.registry import CallerEntry, CallerRegistry, CurrentCallers
 from tokenauthority.domain.caller import Action, Caller, CallerKind, Grant, Rate
 from tokenauthority.interceptors.admission import AdmissionInterceptor
@@ -143,7 +143,7 @@ def _interceptors(key: str, log: FileAuditLog) -> dict[str, Interceptor]:
     grant = Grant(projects=frozenset({"*"}), actions=frozenset(Action), rate=_ENOUGH, daily_quota=1_000_000_000_000)
     caller = Caller(name="bench", kind=CallerKind.API_KEY, identity="sha256:bench", grant=grant)
     callers = CurrentCallers(CallerRegistry([CallerEntry(caller, ApiKeyIdentity(digest(key)))]))
-    bearer = BearerAuthenticator(callers, JwtVerifier(KeyCaches(callers, refresh=60, max_stale=60)), system_clock)
+    bearer = BearerAuthenticator(callers, JwtVerifier(IssuerKeyCaches(callers, refresh=60, max_stale=60)), system_clock)
     failures = AuthFailureLimiter(registry, system_clock, each=_ENOUGH, suspects=_ENOUGH)
     refusals = AuditSampler(log, registry, system_clock, each=_ENOUGH, together=_ENOUGH)
     return {

@@ -22,10 +22,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from tests.support.authority import WAIT, make_caller
 from tokenauthority.callers.authenticator import PresentedCredentials
 from tokenauthority.callers.bearer import BearerAuthenticator
-from tokenauthority.callers.identity import Identity, JwtIdentity
-from tokenauthority.callers.issuers import ALGORITHMS, Issuer
+from tokenauthority.callers.identity import ALGORITHMS, Identity, Issuer, JwtIdentity
+from tokenauthority.callers.issuer_keys import IssuerKeyCaches
 from tokenauthority.callers.jwt import JwtVerifier
-from tokenauthority.callers.key_caches import KeyCaches
 from tokenauthority.callers.registry import CallerEntry, CallerRegistry, CurrentCallers
 from tokenauthority.domain.times import Millis
 
@@ -208,7 +207,7 @@ class World:
         self.now = float(NOW)
         self.ticks = 1000.0
         self.callers = CurrentCallers(book)
-        self.caches = KeyCaches(self.callers, refresh=refresh, max_stale=max_stale, monotonic=lambda: self.ticks)
+        self.caches = IssuerKeyCaches(self.callers, refresh=refresh, max_stale=max_stale, monotonic=lambda: self.ticks)
         self.authenticator = BearerAuthenticator(
             self.callers, JwtVerifier(self.caches), lambda: Millis(int(self.now * 1000))
         )

@@ -126,7 +126,7 @@ async def test_does_not_remember_a_bad_credential(world: World) -> None:
     """A token of a key that the issuer publishes a moment later is then good."""
     other = Key("ec-2")
     token = forge(other)
-    path = world.callers.book.issuers[0].jwks_file
+    path = world.callers.registry.issuers[0].jwks_file
     assert await world.knows(token) is None
     assert path is not None
     write_jwks(path, EC, other)
@@ -138,12 +138,12 @@ async def test_does_not_remember_a_bad_credential(world: World) -> None:
 @pytest.mark.parametrize("kind", ["key", "jwt"])
 async def test_forgets_everything_at_a_reload(world: World, kind: str) -> None:
     """Also where the new file says the same of the caller; and one who is no longer in it is nobody at once."""
-    issuers = world.callers.book.issuers
+    issuers = world.callers.registry.issuers
     named = [CallerEntry(make_caller(name), ApiKeyIdentity(digest(key))) for name, key in KEYS.items()]
-    world.callers.replace(CallerRegistry([*named, *world.callers.book.entries], issuers))
+    world.callers.replace(CallerRegistry([*named, *world.callers.registry.entries], issuers))
     credential, name = (KEYS["first"], "first") if kind == "key" else (forge(EC), "room-service")
     assert name == await world.knows(credential)
-    world.callers.replace(world.callers.book)
+    world.callers.replace(world.callers.registry)
     after_same = await warm(world, credential)
     assert name == await world.knows(credential)
     world.callers.replace(CallerRegistry([], issuers))
@@ -154,42 +154,42 @@ async def test_forgets_everything_at_a_reload(world: World, kind: str) -> None:
 async def test_forgets_what_a_key_proved_that_the_issuer_took_back(world: World) -> None:
     """From the moment that the JWKS without it is known; with another key under the same kid too."""
     token = forge(EC)
-    path = world.callers.book.issuers[0].jwks_file
+    path = world.callers.registry.issuers[0].jwks_file
     assert path is not None
     for taken_back in ([Key("ec-2")], [Key("ec-1")], []):
         write_jwks(path, EC)
         world.pass_time(1)
-        await world.caches.upkeep()
+        await world.caches.refresh_due()
         assert "room-service" == await settled(world, token, "room-service")
         write_jwks(path, *taken_back)
         world.pass_time(1)
-        await world.caches.upkeep()
+        await world.caches.refresh_due()
 
         assert await settled(world, token, None) is None
 
 
 async def settled(world: World, token: str, expected: str | None) -> str | None:
-    """Who *token* is once what was begun has ended: `upkeep` does not wait for it."""
-    cache = world.caches.of(world.callers.book.issuers[0])
-    assert cache._flight is not None
-    await cache._flight
+    """Who *token* is once what was begun has ended: `refresh_due` does not wait for it."""
+    cache = world.caches.cache_of(world.callers.registry.issuers[0])
+    assert cache._fetch is not None
+    await cache._fetch
     return await warm(world, token) if expected is None else await world.knows(token)
 
 
 async def test_remembers_over_a_refresh_that_changes_nothing(world: World) -> None:
     """The same keys again, and one more, do not make every caller's next call a cold one."""
     token = forge(EC)
-    path = world.callers.book.issuers[0].jwks_file
+    path = world.callers.registry.issuers[0].jwks_file
     assert path is not None
     assert "room-service" == await world.knows(token)
     write_jwks(path, Key("ec-2"), EC)
     world.pass_time(1)
-    await world.caches.upkeep()
-    cache = world.caches.of(world.callers.book.issuers[0])
-    assert cache._flight is not None
-    await cache._flight
+    await world.caches.refresh_due()
+    cache = world.caches.cache_of(world.callers.registry.issuers[0])
+    assert cache._fetch is not None
+    await cache._fetch
 
-    assert cache.held("ec-2") is not None
+    assert cache.cached_key("ec-2") is not None
     assert "room-service" == await warm(world, token)
 
 
@@ -205,11 +205,11 @@ async def test_an_issuer_that_a_reload_changes_decides_anew(world: World, tmp_pa
 
 async def test_a_reload_while_keys_are_fetched_decides(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was right when the call came and is not when the keys arrive is refused."""
-    cache = world.caches.of(world.callers.book.issuers[0])
+    cache = world.caches.cache_of(world.callers.registry.issuers[0])
     load = cache._source.load
 
     async def load_after_reload() -> object:
-        world.callers.replace(CallerRegistry(world.callers.book.entries, []))
+        world.callers.replace(CallerRegistry(world.callers.registry.entries, []))
         return await load()
 
     monkeypatch.setattr(cache._source, "load", load_after_reload)
@@ -225,6 +225,6 @@ async def test_a_known_jwt_is_not_verified_again(world: World, monkeypatch: pyte
     def fail(*_: object) -> NoReturn:
         raise AssertionError
 
-    monkeypatch.setattr(JwtVerifier, "verify", fail)
+    monkeypatch.setattr(JwtVerifier, "verify_jwt", fail)
 
     assert "room-service" == await world.knows(token)

@@ -10,8 +10,7 @@ import pytest
 
 from tokenauthority.callers.api_keys import digest, new_api_key
 from tokenauthority.callers.file import MAX_FILE, CallersFile, CallersFileError, load_callers
-from tokenauthority.callers.identity import ApiKeyIdentity, Identity, JwtIdentity, SpiffeIdentity
-from tokenauthority.callers.issuers import Issuer
+from tokenauthority.callers.identity import ApiKeyIdentity, Identity, Issuer, JwtIdentity, SpiffeIdentity
 from tokenauthority.callers.registry import CallerRegistry
 from tokenauthority.domain.caller import ANY, Action, Caller, CallerKind, Grant, Rate
 from tokenauthority.domain.times import Seconds
@@ -286,7 +285,7 @@ def test_the_example_of_the_design_is_valid(tmp_path: Path) -> None:
     """A SPIFFE id and a rate; it is found by that id."""
     spiffe_id = "spiffe://prod.example/ns/video/sa/room-service"
     found = book(tmp_path, entry(api_key_sha256=None, spiffe_id=f'"{spiffe_id}"', rate='"200/s"'))
-    caller = found.find(SpiffeIdentity(spiffe_id))
+    caller = found.find_caller(SpiffeIdentity(spiffe_id))
 
     assert caller is not None
     assert ("room-service", CallerKind.SPIFFE, spiffe_id) == (caller.name, caller.kind, caller.identity)
@@ -320,7 +319,7 @@ def test_reads_a_caller_who_sends_jwts(tmp_path: Path) -> None:
     """With its issuer, whose files are beside the callers file."""
     text = issuer(ca_file='"ca.pem"', token_file='"/var/run/token"') + entry(api_key_sha256=None, jwt=JWT)
     found = book(tmp_path, text)
-    caller = found.find(JwtIdentity("https://issuer.example", "system:serviceaccount:video:rooms"))
+    caller = found.find_caller(JwtIdentity("https://issuer.example", "system:serviceaccount:video:rooms"))
 
     assert caller is not None
     assert CallerKind.JWT is caller.kind

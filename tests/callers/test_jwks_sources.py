@@ -14,7 +14,7 @@ import trustme
 
 from tests.callers.issuer import PATH, JwksServer, Key, jwks, jwks_server, make_issuer, write_jwks
 from tests.support.authority import WAIT
-from tokenauthority.callers.jwks_sources import FileSource, UrlSource
+from tokenauthority.callers.jwks_sources import JwksFileSource, JwksUrlSource
 from tokenauthority.signing.jwk import MAX_JWKS, JwksError
 
 
@@ -43,9 +43,9 @@ def ca_file(roots: trustme.CA, tmp_path: Path) -> Path:
     return path
 
 
-def source(server: JwksServer, ca_file: Path | None = None, token_file: Path | None = None) -> UrlSource:
+def source(server: JwksServer, ca_file: Path | None = None, token_file: Path | None = None) -> JwksUrlSource:
     """The keys of an issuer whose JWKS *server* has."""
-    return UrlSource(make_issuer(jwks_url=server.url, ca_file=ca_file, token_file=token_file), timeout=WAIT)
+    return JwksUrlSource(make_issuer(jwks_url=server.url, ca_file=ca_file, token_file=token_file), timeout=WAIT)
 
 
 async def test_fetches_over_tls(server: JwksServer, ca_file: Path) -> None:
@@ -165,7 +165,7 @@ async def test_waits_no_longer_than_its_timeout(server: JwksServer, ca_file: Pat
     """For the whole answer, from the name to the last byte."""
     server.gate.clear()
     with pytest.raises(JwksError, match=r"within 0\.2 seconds|Timeout"):
-        await UrlSource(make_issuer(jwks_url=server.url, ca_file=ca_file), timeout=0.2).load()
+        await JwksUrlSource(make_issuer(jwks_url=server.url, ca_file=ca_file), timeout=0.2).load()
 
 
 async def test_a_trickle_of_bytes_does_not_prolong_it() -> None:
@@ -190,7 +190,7 @@ async def test_a_trickle_of_bytes_does_not_prolong_it() -> None:
     port = server.sockets[0].getsockname()[1]
     async with server:
         with pytest.raises(JwksError, match=r"no whole answer within 0\.3 seconds"):
-            await UrlSource(make_issuer(jwks_url=f"http://127.0.0.1:{port}/"), timeout=0.3).load()
+            await JwksUrlSource(make_issuer(jwks_url=f"http://127.0.0.1:{port}/"), timeout=0.3).load()
         await asyncio.wait_for(hung_up.wait(), WAIT)
 
 
@@ -216,7 +216,7 @@ async def test_uses_no_proxy_of_the_environment(
 async def test_reads_a_file_again_when_it_changed(tmp_path: Path) -> None:
     """And gives the very same keys where it did not."""
     path = write_jwks(tmp_path / "jwks.json", EC)
-    files = FileSource(make_issuer(jwks_file=path), path)
+    files = JwksFileSource(make_issuer(jwks_file=path), path)
     first, again = await files.load(), await files.load()
     write_jwks(path, Key("ec-2"))
 
@@ -227,7 +227,7 @@ async def test_reads_a_file_again_when_it_changed(tmp_path: Path) -> None:
 async def test_a_file_can_fail(tmp_path: Path) -> None:
     """Absent, too large, or no JWKS; the error says which, and a good one is taken afterwards."""
     path = tmp_path / "jwks.json"
-    files = FileSource(make_issuer(jwks_file=path), path)
+    files = JwksFileSource(make_issuer(jwks_file=path), path)
     with pytest.raises(JwksError, match="No such file"):
         await files.load()
     for content, problem in ((b"{", "not plain JSON"), (b" " * (MAX_JWKS + 1), "more than 262144 bytes")):

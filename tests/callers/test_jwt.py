@@ -32,8 +32,7 @@ from tests.callers.issuer import (
     segment,
     write_jwks,
 )
-from tokenauthority.callers.identity import JwtIdentity
-from tokenauthority.callers.issuers import ALGORITHMS
+from tokenauthority.callers.identity import ALGORITHMS, JwtIdentity
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.times import Seconds
 from tokenauthority.domain.token import TokenClaims

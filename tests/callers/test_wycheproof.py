@@ -12,7 +12,7 @@ import pytest
 
 from tests.support import wycheproof
 from tests.support.wycheproof import KEYS, SIGNATURES, Case
-from tokenauthority.callers.issuers import ALGORITHMS
+from tokenauthority.callers.identity import ALGORITHMS
 from tokenauthority.domain.token import TokenRejectedError
 from tokenauthority.signing.jose import parse_raw
 from tokenauthority.signing.jwk import JwksError, parse_jwks

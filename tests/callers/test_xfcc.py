@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenauthority.callers.xfcc import KEYS, MAX_HEADER, Element, XfccError, parse, write
+from tokenauthority.callers.xfcc import KEYS, MAX_HEADER, Element, XfccError, parse_xfcc, write_xfcc
 
 
 ID = "spiffe://prod.example/ns/video/sa/room-service"
@@ -24,7 +24,9 @@ ELEMENTS = (
 
 def test_reads_what_a_proxy_writes() -> None:
     """One hop, as Envoy sends it with all of its fields."""
-    (element,) = parse(f'By=spiffe://prod.example/authority;Hash={HASH};Subject="CN=a\\,b,O=\\"X\\"";URI={ID};DNS=a.b')
+    (element,) = parse_xfcc(
+        f'By=spiffe://prod.example/authority;Hash={HASH};Subject="CN=a\\,b,O=\\"X\\"";URI={ID};DNS=a.b'
+    )
 
     assert (
         ("By", "spiffe://prod.example/authority"),
@@ -37,7 +39,7 @@ def test_reads_what_a_proxy_writes() -> None:
 
 def test_reads_several_hops_in_their_order() -> None:
     """The last element is that of the last hop; separators in quotes separate nothing."""
-    first, second, last = parse(f'Subject="URI=x,URI=y;URI=z";URI=,By="a;b",Hash={HASH};URI={ID}')
+    first, second, last = parse_xfcc(f'Subject="URI=x,URI=y;URI=z";URI=,By="a;b",Hash={HASH};URI={ID}')
 
     assert (("Subject", "URI=x,URI=y;URI=z"), ("URI", "")) == first.pairs
     assert (("By", "a;b"),) == second.pairs
@@ -46,7 +48,7 @@ def test_reads_several_hops_in_their_order() -> None:
 
 def test_reads_keys_of_any_case_and_all_values_of_one() -> None:
     """Keys are case-insensitive; URI, DNS and By may come more than once."""
-    (element,) = parse("uri=a;URI=b;dns=c;DnS=d;by=e;BY=f")
+    (element,) = parse_xfcc("uri=a;URI=b;dns=c;DnS=d;by=e;BY=f")
 
     assert [("a", "b"), ("c", "d"), ("e", "f")] == [element.values(key) for key in ("URI", "DNS", "By")]
 
@@ -98,7 +100,7 @@ def test_reads_keys_of_any_case_and_all_values_of_one() -> None:
 def test_refuses_what_is_odd(header: str) -> None:
     """Nothing is mended or skipped, anywhere in the header; the message quotes none of it."""
     with pytest.raises(XfccError) as caught:
-        parse(header)
+        parse_xfcc(header)
 
     assert "spiffe" not in str(caught.value)
 
@@ -108,15 +110,15 @@ def test_takes_a_header_of_the_greatest_length() -> None:
     header = f"URI={ID};Cert=" + "a" * (MAX_HEADER - len(ID) - 10)
 
     assert MAX_HEADER == len(header)
-    assert (ID,) == parse(header)[0].values("URI")
+    assert (ID,) == parse_xfcc(header)[0].values("URI")
     with pytest.raises(XfccError):
-        parse(header + "a")
+        parse_xfcc(header + "a")
 
 
 @given(st.lists(ELEMENTS, min_size=1, max_size=5))
 def test_reads_back_what_is_written(elements: list[Element]) -> None:
     """Whatever the values hold: quotes, backslashes, separators, nothing at all."""
-    assert tuple(elements) == parse(write(elements))
+    assert tuple(elements) == parse_xfcc(write_xfcc(elements))
 
 
 HEADERS = st.text(st.sampled_from('URIuriBy=;,"\\ ab\x00é'), max_size=40) | st.text(
@@ -128,11 +130,11 @@ HEADERS = st.text(st.sampled_from('URIuriBy=;,"\\ ab\x00é'), max_size=40) | st.
 def test_takes_or_refuses_any_text(header: str) -> None:
     """No text does anything else, and what is taken says the same when it is written again."""
     try:
-        elements = parse(header)
+        elements = parse_xfcc(header)
     except XfccError:
         return
 
-    assert elements == parse(write(elements))
+    assert elements == parse_xfcc(write_xfcc(elements))
 
 
 @given(st.lists(ELEMENTS, max_size=3), PRINTABLE)
@@ -140,4 +142,4 @@ def test_what_came_before_the_last_hop_cannot_change_it(before: list[Element], u
     """Whatever earlier hops say, rightly quoted, the last element stays what it is."""
     last = Element((("URI", uri),))
 
-    assert last == parse(write([*before, last]))[-1]
+    assert last == parse_xfcc(write_xfcc([*before, last]))[-1]

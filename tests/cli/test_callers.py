@@ -159,7 +159,7 @@ RULINGS: dict[str, tuple[tuple[str, ...], bool, list[str]]] = {
     "too long for anyone": (
         (*ASKED, "--ttl", "31d"),
         False,
-        ["no token lives shorter than 1s or longer than 2592000s"],
+        ["a token's lifetime is from 1s to 2592000s"],
     ),
     "batch": ((*ASKED, "--items", "500"), True, ["line 16: burst allows 500 items at once"]),
     "larger batch": ((*ASKED, "--items", "501"), False, ["line 16: burst does not allow 501 items at once"]),

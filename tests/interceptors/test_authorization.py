@@ -17,8 +17,8 @@ from tokenauthority.audit.log import AuditLog
 from tokenauthority.callers.api_keys import digest, new_api_key
 from tokenauthority.callers.bearer import BearerAuthenticator
 from tokenauthority.callers.identity import ApiKeyIdentity
+from tokenauthority.callers.issuer_keys import IssuerKeyCaches
 from tokenauthority.callers.jwt import JwtVerifier
-from tokenauthority.callers.key_caches import KeyCaches
 from tokenauthority.callers.registry import CallerEntry, CallerRegistry, CurrentCallers
 from tokenauthority.context import AuditRecord
 from tokenauthority.domain.caller import Action, Rate
@@ -165,7 +165,7 @@ async def extra() -> AsyncIterator[tuple[_Extra, _Kept, str]]:
     """A real server with a registered service that the table does not list; its log and its address."""
     handler, log = _Extra(), _Kept()
     callers = CurrentCallers(CallerRegistry([CallerEntry(make_caller(), ApiKeyIdentity(digest(KEY)))]))
-    bearer = BearerAuthenticator(callers, JwtVerifier(KeyCaches(callers, refresh=60, max_stale=60)), system_clock)
+    bearer = BearerAuthenticator(callers, JwtVerifier(IssuerKeyCaches(callers, refresh=60, max_stale=60)), system_clock)
     enough = Rate(100, 100)
     failures = AuthFailureLimiter(CollectorRegistry(), system_clock, each=enough, suspects=enough)
     server = grpc.aio.server(

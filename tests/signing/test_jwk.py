@@ -17,7 +17,7 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from tests.callers.issuer import Key, jwks, segment
 from tests.fuzzing import hostile
-from tokenauthority.callers.issuers import ALGORITHMS
+from tokenauthority.callers.identity import ALGORITHMS
 from tokenauthority.signing.jwk import MAX_KEYS, JwksError, parse_jwks
 
 

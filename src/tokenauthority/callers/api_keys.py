@@ -1,4 +1,7 @@
-"""API keys: `tak_` and 43 characters of base64url from 32 random bytes; only their SHA-256 is ever kept."""
+"""Make and recognise API keys: `tak_` and 43 characters of base64url from 32 random bytes.
+
+Only the SHA-256 of a key is ever stored.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +18,20 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 def new_api_key() -> str:
-    """A fresh key."""
+    """Return a new random key."""
     return PREFIX + secrets.token_urlsafe(32)
 
 
 def is_api_key(text: str) -> bool:
-    """Whether *text* has the shape of a key."""
+    """Return whether *text* has the shape of a key."""
     return _KEY.fullmatch(text) is not None
 
 
 def is_digest(text: str) -> bool:
-    """Whether *text* has the shape of a key's digest."""
+    """Return whether *text* has the shape of a key's digest."""
     return _DIGEST.fullmatch(text) is not None
 
 
 def digest(api_key: str) -> str:
-    """SHA-256 in lower-case hex. The key has 256 random bits, so no slow hash is needed."""
+    """Return the key's SHA-256 in lower-case hex. A key has 256 random bits, so no slow hash is needed."""
     return hashlib.sha256(api_key.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Finds the caller of an RPC by what came along with it."""
+"""Define how the caller of an RPC is authenticated by the credentials that came with it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def _always() -> bool:
 
 @attrs.frozen(kw_only=True)
 class PresentedCredentials:
-    """What came along with an RPC. Metadata values in the order in which they came; `repr` shows none.
+    """The credentials of one RPC. Metadata values stand in the order of their arrival; `repr` shows none of them.
 
-    `tls` asks for gRPC's authentication context: `peer_spiffe_id`, `peer_uri` ... of a verified client certificate.
-    `may_verify` is asked before a bearer credential that is not remembered as good is looked at: compared with the
-    known ones, or its signature checked. Where it says no, the answer is None.
+    `tls` returns gRPC's authentication context: `peer_spiffe_id`, `peer_uri` ... of a verified client certificate.
+    `may_verify` is called before a bearer credential that is not cached is verified. If it returns False, the
+    credential is not verified and the RPC has no caller.
     """
 
     authorization: Sequence[str | bytes] = attrs.field(default=(), repr=False)
@@ -30,7 +30,7 @@ class PresentedCredentials:
 
 
 class Authenticator(Protocol):
-    """What one kind of listener takes as proof."""
+    """The rule of one kind of listener for what proves a caller."""
 
     async def authenticate(self, presented: PresentedCredentials) -> Caller | None:
-        """The caller that *presented* proves, or None for any cause."""
+        """Return the caller that *presented* proves, or None for any cause."""

@@ -1,4 +1,4 @@
-"""Callers who send `authorization: Bearer ...`: an API key, or a JWT of a configured issuer."""
+"""Authenticate callers who send `authorization: Bearer ...`: an API key, or a JWT of a configured issuer."""
 
 from __future__ import annotations
 
@@ -25,48 +25,50 @@ _SCHEME: Final = "bearer "
 
 
 class BearerAuthenticator:
-    """Takes exactly one `authorization` with the scheme Bearer, in any case."""
+    """Accepts exactly one `authorization` value with the scheme Bearer, in upper or lower case."""
 
     def __init__(self, callers: CurrentCallers, jwts: JwtVerifier, clock: Callable[[], Millis]) -> None:
         self._callers = callers
         self._jwts = jwts
         self._clock = clock
-        self._remembered = CredentialCache(callers)
+        self._cache = CredentialCache(callers)
 
     async def authenticate(self, presented: PresentedCredentials) -> Caller | None:
-        """See `Authenticator.authenticate`."""
-        credential = _bearer(presented.authorization)
-        key = is_api_key(credential)
-        if not key and not looks_like_jwt(credential):
+        """Find the caller; see `Authenticator.authenticate`."""
+        credential = _bearer_credential(presented.authorization)
+        is_key = is_api_key(credential)
+        if not is_key and not looks_like_jwt(credential):
             return None
         now = self._clock()
         digest = hashlib.sha256(credential.encode("utf-8", "surrogatepass")).digest()
-        known = self._remembered.find(digest, now)
-        if known is not None:
-            return known
+        cached = self._cache.find_caller(digest, now)
+        if cached is not None:
+            return cached
         if not presented.may_verify():
             return None
-        return self._by_key(digest) if key else await self._by_jwt(credential, digest, now)
+        return self._find_by_key(digest) if is_key else await self._find_by_jwt(credential, digest, now)
 
-    def _by_key(self, digest: bytes) -> Caller | None:
-        caller = self._callers.book.find_by_digest(digest.hex())
+    def _find_by_key(self, digest: bytes) -> Caller | None:
+        caller = self._callers.registry.find_by_digest(digest.hex())
         if caller is not None:
-            self._remembered.keep(digest, caller, self._callers.version)
+            self._cache.store_caller(digest, caller, self._callers.version)
         return caller
 
-    async def _by_jwt(self, token: str, digest: bytes, now: Millis) -> Caller | None:
-        proof = await self._jwts.verify(token, whole_seconds(now), self._callers.book.find_issuer)
-        # The book may have been replaced while the issuer's keys were fetched: the one in force now decides.
-        if proof is None or self._callers.book.find_issuer(proof.issuer.issuer) != proof.issuer:
+    async def _find_by_jwt(self, token: str, digest: bytes, now: Millis) -> Caller | None:
+        proof = await self._jwts.verify_jwt(token, whole_seconds(now), self._callers.registry.find_issuer)
+        # A reload may have replaced the callers while the issuer's keys were fetched: the current ones decide.
+        if proof is None or self._callers.registry.find_issuer(proof.issuer.issuer) != proof.issuer:
             return None
-        caller = self._callers.book.find(proof.identity)
+        caller = self._callers.registry.find_caller(proof.identity)
         if caller is not None:
             expires = Millis(proof.expire_time * 1000)
-            self._remembered.keep(digest, caller, self._callers.version, expires=expires, stands=proof.stands)
+            self._cache.store_caller(
+                digest, caller, self._callers.version, expires=expires, still_trusted=proof.still_trusted
+            )
         return caller
 
 
-def _bearer(values: Sequence[str | bytes]) -> str:
+def _bearer_credential(values: Sequence[str | bytes]) -> str:
     if len(values) != 1:
         return ""
     value = values[0]

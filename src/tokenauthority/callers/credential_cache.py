@@ -1,4 +1,4 @@
-"""Remembers credentials that were verified, by their SHA-256, so that the next call with one costs microseconds."""
+"""Cache credentials that were verified, by their SHA-256, so that the next call with one costs microseconds."""
 
 from __future__ import annotations
 
@@ -17,54 +17,54 @@ if TYPE_CHECKING:
 CAPACITY: Final = 10_000
 
 
-class _Remembered(NamedTuple):
+class _CachedCredential(NamedTuple):
     caller: Caller
     version: int
     expires: Millis | None
-    stands: Callable[[], bool] | None
+    still_trusted: Callable[[], bool] | None
 
 
 class CredentialCache:
-    """At most *capacity* credentials, the least recently used forgotten first. It belongs to one event loop.
+    """At most *capacity* valid credentials, least recently used dropped first, for one event loop.
 
-    Only the good ones: a stranger who makes up credentials pushes nobody out. Whoever reads this memory finds
+    Invalid credentials are not cached, so a stranger who invents credentials displaces nobody. The cache holds only
     digests, which are no credentials.
     """
 
     def __init__(self, callers: CurrentCallers, capacity: int = CAPACITY) -> None:
         self._callers = callers
         self._capacity = capacity
-        self._found: OrderedDict[bytes, _Remembered] = OrderedDict()
+        self._cached: OrderedDict[bytes, _CachedCredential] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._cached)
 
-    def find(self, digest: bytes, now: Millis) -> Caller | None:
-        """The caller, unless the callers file was reloaded, the credential expired, or its issuer's key has gone."""
-        found = self._found.get(digest)
-        if found is None:
+    def find_caller(self, digest: bytes, now: Millis) -> Caller | None:
+        """Return the caller, unless the callers file was reloaded, the credential expired or its key was withdrawn."""
+        cached = self._cached.get(digest)
+        if cached is None:
             return None
         if (
-            found.version != self._callers.version
-            or (found.expires is not None and now >= found.expires)
-            or (found.stands is not None and not found.stands())
+            cached.version != self._callers.version
+            or (cached.expires is not None and now >= cached.expires)
+            or (cached.still_trusted is not None and not cached.still_trusted())
         ):
-            del self._found[digest]
+            del self._cached[digest]
             return None
-        self._found.move_to_end(digest)
-        return found.caller
+        self._cached.move_to_end(digest)
+        return cached.caller
 
-    def keep(
+    def store_caller(
         self,
         digest: bytes,
         caller: Caller,
         version: int,
         *,
         expires: Millis | None = None,
-        stands: Callable[[], bool] | None = None,
+        still_trusted: Callable[[], bool] | None = None,
     ) -> None:
-        """Remember *caller*, found in *version* of the callers file, until *expires* and while it *stands*."""
-        self._found[digest] = _Remembered(caller, version, expires, stands)
-        self._found.move_to_end(digest)
-        if len(self._found) > self._capacity:
-            self._found.popitem(last=False)
+        """Cache *caller*, found in *version* of the callers file, until *expires* and while it is *still_trusted*."""
+        self._cached[digest] = _CachedCredential(caller, version, expires, still_trusted)
+        self._cached.move_to_end(digest)
+        if len(self._cached) > self._capacity:
+            self._cached.popitem(last=False)

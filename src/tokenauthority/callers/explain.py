@@ -1,4 +1,4 @@
-"""Says whether a caller may do something, and by which line of the callers file."""
+"""Explain whether a caller may do something, and by which line of the callers file."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @attrs.frozen(kw_only=True)
-class Question:
-    """What a caller wants to do. What is None or empty is not asked about. *ttl* is in seconds."""
+class AccessRequest:
+    """What a caller wants to do. A field that is None or empty is not judged. *ttl* is in seconds."""
 
     action: Action
     project: str = ""
@@ -30,46 +30,50 @@ class Question:
 
 
 @attrs.frozen
-class Ruling:
-    """What one field of the caller says; line 0 is a limit of the contract, which no file can lift."""
+class AccessDecision:
+    """The decision of one field of the caller; line 0 is a limit of the contract, which no file can raise."""
 
     allows: bool
     line: int
     text: str
 
 
-def explain(entry: CallerEntry, question: Question) -> tuple[Ruling, ...]:
-    """Every ruling on *question*; the caller may do it where all allow it."""
-    return tuple(_rulings(entry, question))
+def explain_access(entry: CallerEntry, request: AccessRequest) -> tuple[AccessDecision, ...]:
+    """Return the decision of every field on *request*; the caller may do it if all decisions allow it."""
+    return tuple(_decide(entry, request))
 
 
-def _rulings(entry: CallerEntry, question: Question) -> Iterator[Ruling]:
+def _decide(entry: CallerEntry, request: AccessRequest) -> Iterator[AccessDecision]:
     grant = entry.caller.grant
 
-    def ruling(field: str, what: str, *, allows: bool) -> Ruling:
+    def decide(field: str, what: str, *, allows: bool) -> AccessDecision:
         if field not in entry.lines:
-            return Ruling(allows, entry.line, f"{field} is left out, which {'allows' if allows else 'refuses'} {what}")
-        return Ruling(allows, entry.lines[field], f"{field} {'allows' if allows else 'does not allow'} {what}")
+            return AccessDecision(
+                allows, entry.line, f"{field} is left out, which {'allows' if allows else 'refuses'} {what}"
+            )
+        return AccessDecision(allows, entry.lines[field], f"{field} {'allows' if allows else 'does not allow'} {what}")
 
-    yield ruling("actions", question.action, allows=question.action in grant.actions)
-    if question.project:
-        yield ruling("projects", f"project {question.project}", allows=grant.allows_project(question.project))
-    if question.role:
-        yield ruling("roles", f"role {question.role}", allows=grant.allows_role(question.role))
-    if question.format is not None:
-        yield ruling("formats", f"format {question.format}", allows=grant.allows_format(question.format))
-    if question.ttl is not None:
-        yield _lifetime(question.ttl) or ruling("max_ttl", f"{question.ttl}s", allows=question.ttl <= grant.max_ttl)
-    if question.items > MAX_BATCH:
-        yield Ruling(allows=False, line=0, text=f"a batch has at most {MAX_BATCH} items")
+    yield decide("actions", request.action, allows=request.action in grant.actions)
+    if request.project:
+        yield decide("projects", f"project {request.project}", allows=grant.allows_project(request.project))
+    if request.role:
+        yield decide("roles", f"role {request.role}", allows=grant.allows_role(request.role))
+    if request.format is not None:
+        yield decide("formats", f"format {request.format}", allows=grant.allows_format(request.format))
+    if request.ttl is not None:
+        yield _outside_contract(request.ttl) or decide(
+            "max_ttl", f"{request.ttl}s", allows=request.ttl <= grant.max_ttl
+        )
+    if request.items > MAX_BATCH:
+        yield AccessDecision(allows=False, line=0, text=f"a batch has at most {MAX_BATCH} items")
     if grant.rate is not None:
         burst = "burst" if "burst" in entry.lines else "rate"
-        yield ruling(burst, f"{question.items} items at once", allows=question.items <= grant.rate.burst)
+        yield decide(burst, f"{request.items} items at once", allows=request.items <= grant.rate.burst)
     if grant.daily_quota is not None:
-        yield ruling("daily_quota", f"{question.items} items a day", allows=question.items <= grant.daily_quota)
+        yield decide("daily_quota", f"{request.items} items a day", allows=request.items <= grant.daily_quota)
 
 
-def _lifetime(ttl: Seconds) -> Ruling | None:
+def _outside_contract(ttl: Seconds) -> AccessDecision | None:
     if 1 <= ttl <= MAX_TTL:
         return None
-    return Ruling(allows=False, line=0, text=f"no token lives shorter than 1s or longer than {MAX_TTL}s")
+    return AccessDecision(allows=False, line=0, text=f"a token's lifetime is from 1s to {MAX_TTL}s")

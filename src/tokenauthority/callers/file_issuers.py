@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from tokenauthority.callers.issuers import ALGORITHMS, Issuer
+from tokenauthority.callers.identity import ALGORITHMS, Issuer
 
 
 if TYPE_CHECKING:

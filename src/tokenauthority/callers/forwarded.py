@@ -1,6 +1,6 @@
-"""Callers behind a side-car proxy that ends mTLS and forwards whose certificate it saw.
+"""Authenticate callers behind a side-car proxy that terminates mTLS and forwards the identity it verified.
 
-Whoever can connect can say to be anyone: only a listener that nobody but the proxy reaches may use this.
+Whoever can connect can claim to be any caller: only a listener that nobody but the proxy can reach may use this.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tokenauthority.callers.identity import SpiffeIdentity, is_spiffe_id
-from tokenauthority.callers.xfcc import XfccError, parse
+from tokenauthority.callers.xfcc import XfccError, parse_xfcc
 
 
 if TYPE_CHECKING:
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 
 
 class ForwardedAuthenticator:
-    """Takes the SPIFFE id of the last hop in exactly one `x-forwarded-client-cert`, and no `authorization`."""
+    """Accepts the SPIFFE id of the last hop in exactly one `x-forwarded-client-cert`; ignores `authorization`."""
 
     def __init__(self, callers: CurrentCallers) -> None:
         self._callers = callers
 
     async def authenticate(self, presented: PresentedCredentials) -> Caller | None:
-        """See `Authenticator.authenticate`."""
-        spiffe_id = _last_hop(presented.forwarded)
-        return self._callers.book.find(SpiffeIdentity(spiffe_id)) if spiffe_id else None
+        """Find the caller; see `Authenticator.authenticate`."""
+        spiffe_id = _last_hop_id(presented.forwarded)
+        return self._callers.registry.find_caller(SpiffeIdentity(spiffe_id)) if spiffe_id else None
 
 
-def _last_hop(values: Sequence[str | bytes]) -> str:
-    """The one id that the last hop, which is our proxy, was shown; empty where there is none or anything is odd."""
+def _last_hop_id(values: Sequence[str | bytes]) -> str:
+    """Return the one id that the last hop, our proxy, verified; empty if there is none or the header is not exact."""
     if len(values) != 1 or not isinstance(values[0], str):
         return ""
     try:
-        uris = parse(values[0])[-1].values("URI")
+        uris = parse_xfcc(values[0])[-1].values("URI")
     except XfccError:
         return ""
     return uris[0] if len(uris) == 1 and is_spiffe_id(uris[0]) else ""

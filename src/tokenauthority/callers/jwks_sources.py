@@ -1,4 +1,4 @@
-"""Gets an issuer's JWKS from where the callers file says: a URL or a file."""
+"""Load an issuer's JWKS from the URL or file that the callers file names."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from tokenauthority.signing.jwk import MAX_JWKS, Jwks, JwksError, parse_jwks
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tokenauthority.callers.issuers import Issuer
+    from tokenauthority.callers.identity import Issuer
 
 
 FETCH_TIMEOUT: Final = 5.0
-"""Seconds from the look-up of the name to the last byte."""
+"""Seconds from the DNS look-up to the last byte."""
 
 _VISIBLE: Final = re.compile(rb"[!-~]+")
-"""What a header may hold of a token: visible ASCII."""
+"""The characters of a bearer token that an HTTP header can carry."""
 
 _MAX_BEARER: Final = 16_384
 
 
-class UrlSource:
-    """Fetches *issuer*'s `jwks_url`, each time over a new connection: rarely, so that new roots and tokens count.
+class JwksUrlSource:
+    """Fetches `jwks_url` of *issuer*, each time over a new connection with the current `ca_file` and `token_file`.
 
-    No redirect is followed and no proxy of the environment is used: the keys come from the very host that the
-    callers file names, or not at all.
+    It follows no redirect and uses no proxy of the environment: the keys come from the host that the callers file
+    names, or not at all.
     """
 
     def __init__(self, issuer: Issuer, timeout: float = FETCH_TIMEOUT) -> None:
@@ -42,30 +42,30 @@ class UrlSource:
         self._timeout = timeout
 
     async def load(self) -> Jwks:
-        """The keys now.
+        """Fetch the keys.
 
         Raises:
-            JwksError: they cannot be had, in time or at all.
+            JwksError: the keys cannot be fetched, or not within the timeout.
         """
         try:
             async with asyncio.timeout(self._timeout):
-                context, headers = await asyncio.to_thread(self._prepare)
-                data = await self._fetch(context, headers)
+                context, headers = await asyncio.to_thread(self._prepare_request)
+                data = await self._fetch_body(context, headers)
         except TimeoutError:
             raise JwksError(f"no whole answer within {self._timeout:g} seconds") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise JwksError(_text(error)) from error
+            raise JwksError(_describe(error)) from error
         return parse_jwks(data, self._issuer.algorithms)
 
-    def _prepare(self) -> tuple[ssl.SSLContext, dict[str, str]]:
+    def _prepare_request(self) -> tuple[ssl.SSLContext, dict[str, str]]:
         context = ssl.create_default_context(cafile=self._issuer.ca_file)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         headers = {"accept": "application/jwk-set+json, application/json", "accept-encoding": "identity"}
         if self._issuer.token_file is not None:
-            headers["authorization"] = f"Bearer {_bearer(self._issuer.token_file)}"
+            headers["authorization"] = f"Bearer {_read_bearer(self._issuer.token_file)}"
         return context, headers
 
-    async def _fetch(self, context: ssl.SSLContext, headers: dict[str, str]) -> bytes:
+    async def _fetch_body(self, context: ssl.SSLContext, headers: dict[str, str]) -> bytes:
         async with (
             httpx.AsyncClient(
                 verify=context, trust_env=False, follow_redirects=False, timeout=self._timeout, headers=headers
@@ -84,41 +84,41 @@ class UrlSource:
             return data
 
 
-class FileSource:
-    """Reads *issuer*'s `jwks_file`, and parses it again only when its time, size or inode have changed."""
+class JwksFileSource:
+    """Reads `jwks_file` of *issuer*, and parses it again only when its time, size or inode has changed."""
 
     def __init__(self, issuer: Issuer, path: Path) -> None:
         self._issuer = issuer
         self._path = path
         self._seen: tuple[int, ...] = ()
-        self._last = Jwks()
+        self._jwks = Jwks()
 
     async def load(self) -> Jwks:
-        """The keys now.
+        """Read the keys.
 
         Raises:
             JwksError: the file cannot be read, or holds no JWKS.
         """
-        return await asyncio.to_thread(self._load)
+        return await asyncio.to_thread(self._read_file)
 
-    def _load(self) -> Jwks:
+    def _read_file(self) -> Jwks:
         try:
             with open_regular(self._path) as file:
                 status = os.fstat(file.fileno())
                 seen = (status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev)
                 if seen == self._seen:
-                    return self._last
+                    return self._jwks
                 data = file.read(MAX_JWKS + 1)
         except OSError as error:
             raise JwksError(f"{self._path} cannot be read: {error.strerror}") from error
         if len(data) > MAX_JWKS:
             raise JwksError(f"{self._path} has more than {MAX_JWKS} bytes")
-        self._last = parse_jwks(data, self._issuer.algorithms)
+        self._jwks = parse_jwks(data, self._issuer.algorithms)
         self._seen = seen
-        return self._last
+        return self._jwks
 
 
-def _bearer(path: Path) -> str:
+def _read_bearer(path: Path) -> str:
     with open_regular(path) as file:
         token = file.read(_MAX_BEARER + 1).strip()
     if not token or len(token) > _MAX_BEARER or not _VISIBLE.fullmatch(token):
@@ -126,6 +126,6 @@ def _bearer(path: Path) -> str:
     return token.decode("ascii")
 
 
-def _text(error: Exception) -> str:
-    """The class too: that of a refused connection says nothing of itself."""
+def _describe(error: Exception) -> str:
+    """Return the error with its class: the text of a refused connection alone says too little."""
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -1,4 +1,4 @@
-"""Callers who show a certificate in the TLS handshake: the peer's SPIFFE id, and nothing else of it."""
+"""Authenticate callers by the SPIFFE id of their TLS client certificate, and by nothing else of it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class PeerAuthenticator:
-    """Takes a verified certificate with exactly one URI SAN that is a SPIFFE id, of *trust_domain* where it is set.
+    """Accepts a verified certificate with exactly one URI SAN that is a SPIFFE id, of *trust_domain* if it is set.
 
-    Metadata, `authorization` included, is not looked at.
+    Metadata, `authorization` included, is ignored.
     """
 
     def __init__(self, callers: CurrentCallers, trust_domain: str = "") -> None:
@@ -26,18 +26,18 @@ class PeerAuthenticator:
         self._prefix = f"spiffe://{trust_domain}/" if trust_domain else "spiffe://"
 
     async def authenticate(self, presented: PresentedCredentials) -> Caller | None:
-        """See `Authenticator.authenticate`."""
+        """Find the caller; see `Authenticator.authenticate`."""
         spiffe_id = _peer_id(presented.tls())
         if not spiffe_id.startswith(self._prefix):
             return None
-        return self._callers.book.find(SpiffeIdentity(spiffe_id))
+        return self._callers.registry.find_caller(SpiffeIdentity(spiffe_id))
 
 
 def _peer_id(context: Mapping[str, Iterable[bytes]]) -> str:
-    """The peer's id, or the empty text.
+    """Return the peer's id, or the empty text.
 
     gRPC's `x509_subject_alternative_name` mixes names of all kinds, and a DNS name may spell `spiffe://`. `peer_uri`
-    has the URI names alone, and `peer_spiffe_id` is there only where there is one of them and it is a SPIFFE id.
+    has the URI names alone, and `peer_spiffe_id` exists only if there is exactly one of them and it is a SPIFFE id.
     """
     ids, uris = tuple(context.get("peer_spiffe_id", ())), tuple(context.get("peer_uri", ()))
     if len(ids) != 1 or ids != uris:

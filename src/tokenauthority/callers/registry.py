@@ -1,4 +1,4 @@
-"""All callers of one version of the callers file, found by what they are known by."""
+"""Look up the callers of one version of the callers file by their identity."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from tokenauthority.callers.identity import ApiKeyIdentity
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from tokenauthority.callers.identity import Identity
-    from tokenauthority.callers.issuers import Issuer
+    from tokenauthority.callers.identity import Identity, Issuer
     from tokenauthority.domain.caller import Caller
 
 
 @attrs.frozen
 class CallerEntry:
-    """A caller, what it is known by, and the line of the callers file where it begins (0: not from a file).
+    """A caller with one identity, and the line of the callers file where its table begins (0: not from a file).
 
-    `lines` has those of its fields. A caller with two API keys has two entries, which begin on the same line.
+    `lines` has the line of each field. A caller with two API keys has two entries, which begin on the same line.
     """
 
     caller: Caller
@@ -34,7 +33,7 @@ class CallerEntry:
 
 @attrs.frozen(init=False)
 class CallerRegistry:
-    """An unchanging set of callers, with the issuers of JWTs that they are known by."""
+    """An immutable set of callers, with the issuers whose JWTs prove some of them."""
 
     entries: tuple[CallerEntry, ...]
     issuers: tuple[Issuer, ...]
@@ -43,24 +42,28 @@ class CallerRegistry:
     _digests: tuple[tuple[bytes, Caller], ...] = attrs.field(repr=False, eq=False)
 
     def __init__(self, entries: Iterable[CallerEntry], issuers: Iterable[Issuer] = ()) -> None:
-        kept = tuple(entries)
-        digests = tuple((e.identity.digest.encode(), e.caller) for e in kept if isinstance(e.identity, ApiKeyIdentity))
+        all_entries = tuple(entries)
+        digests = tuple(
+            (entry.identity.digest.encode(), entry.caller)
+            for entry in all_entries
+            if isinstance(entry.identity, ApiKeyIdentity)
+        )
         by_issuer = {issuer.issuer: issuer for issuer in issuers}
-        by_identity = {e.identity: e.caller for e in kept}
-        self.__attrs_init__(kept, tuple(by_issuer.values()), by_identity, by_issuer, digests)
+        by_identity = {entry.identity: entry.caller for entry in all_entries}
+        self.__attrs_init__(all_entries, tuple(by_issuer.values()), by_identity, by_issuer, digests)
 
-    def find(self, identity: Identity) -> Caller | None:
-        """The caller known by *identity*, which was proved by its certificate or signature."""
+    def find_caller(self, identity: Identity) -> Caller | None:
+        """Return the caller with *identity*, which a certificate or signature has proved."""
         return self._by_identity.get(identity)
 
     def find_issuer(self, issuer: str) -> Issuer | None:
-        """The issuer of JWTs whose `iss` is exactly this."""
+        """Return the issuer whose `iss` is exactly *issuer*."""
         return self._by_issuer.get(issuer)
 
     def find_by_digest(self, digest: str) -> Caller | None:
-        """The caller whose API key has this SHA-256.
+        """Return the caller whose API key has this SHA-256.
 
-        Every known one is compared, with no early way out: the time says nothing about which one was near.
+        Every stored digest is compared, with no early exit: the time says nothing about which one was near.
         """
         presented, found = digest.encode(), None
         for known, caller in self._digests:
@@ -69,23 +72,23 @@ class CallerRegistry:
         return found
 
     def names_role(self, project_id: str, role: str) -> bool:
-        """Whether a grant names *role* of the project, so that it is in use."""
+        """Return whether a grant names *role* of the project, which is then in use."""
         grants = [entry.caller.grant for entry in self.entries]
         return any(role in grant.roles and grant.allows_project(project_id) for grant in grants)
 
 
 class CurrentCallers:
-    """The book in force. `version` grows when it is replaced, so that what was remembered of it is forgotten."""
+    """The callers that count now. `version` grows with each replacement, which invalidates cached credentials."""
 
-    def __init__(self, book: CallerRegistry) -> None:
-        self.book = book
+    def __init__(self, registry: CallerRegistry) -> None:
+        self.registry = registry
         self.version = 0
 
     def names_role(self, project_id: str, role: str) -> bool:
-        """See `CallerRegistry.names_role`."""
-        return self.book.names_role(project_id, role)
+        """Return whether a grant names the role; see `CallerRegistry.names_role`."""
+        return self.registry.names_role(project_id, role)
 
-    def replace(self, book: CallerRegistry) -> None:
-        """Put another book in force, at once and whole."""
-        self.book = book
+    def replace(self, registry: CallerRegistry) -> None:
+        """Let *registry* count from now on, at once and as a whole."""
+        self.registry = registry
         self.version += 1

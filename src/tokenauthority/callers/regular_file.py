@@ -1,4 +1,4 @@
-"""Opens files of operators without ever waiting for whoever would write into them."""
+"""Open the files that an operator names, without waiting for a writer."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def open_regular(path: Path) -> IO[bytes]:
-    """*path* for reading, if it is a regular file: opening a FIFO would wait for its writer, for ever.
+    """Open *path* for reading if it is a regular file: opening a FIFO would wait for its writer, for ever.
 
     Raises:
-        OSError: it cannot be opened, or is no regular file.
+        OSError: the file cannot be opened, or is not a regular file.
     """
     file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):

@@ -21,7 +21,7 @@ from tokenauthority.cli.values import FORMATS, LIFETIME
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tokenauthority.callers.explain import Ruling
+    from tokenauthority.callers.explain import AccessDecision
     from tokenauthority.callers.file import CallersFileError
     from tokenauthority.callers.registry import CallerEntry, CallerRegistry
     from tokenauthority.cli.output import Record
@@ -108,11 +108,11 @@ def check(
     What is not named (a role, --project, a lifetime) is not asked about. Rates and quotas are looked at for this one
     call alone.
     """
-    from tokenauthority.callers.explain import Question, explain
+    from tokenauthority.callers.explain import AccessRequest, explain_access
     from tokenauthority.domain.times import Seconds
     from tokenauthority.domain.token import TokenFormat
 
-    question = Question(
+    request = AccessRequest(
         action=_action(action),
         project=current().project,
         role=role,
@@ -123,7 +123,7 @@ def check(
     entries = [entry for entry in _valid_book(file, config_file).entries if entry.caller.name == caller]
     if not entries:
         raise Failure(f"no: the file has no caller {printable(caller)!r}")
-    _answer(explain(entries[0], question))
+    _answer(explain_access(entries[0], request))
 
 
 @callers.command("new-key")
@@ -249,16 +249,16 @@ def _action(name: str) -> Action:
         raise click.UsageError(f"no such action; there are {', '.join(Action)}") from None
 
 
-def _answer(rulings: Sequence[Ruling]) -> None:
-    allowed = all(ruling.allows for ruling in rulings)
-    decisive = [ruling for ruling in rulings if ruling.allows == allowed]
+def _answer(decisions: Sequence[AccessDecision]) -> None:
+    allowed = all(decision.allows for decision in decisions)
+    decisive = [decision for decision in decisions if decision.allows == allowed]
     if current().as_json:
-        found = [{"line": ruling.line or None, "reason": ruling.text} for ruling in decisive]
+        found = [{"line": decision.line or None, "reason": decision.text} for decision in decisive]
         click.echo(to_json({"allowed": allowed, "rulings": found}))
     else:
         click.echo("yes" if allowed else "no")
-        for ruling in decisive:
-            click.echo(f"  line {ruling.line}: {printable(ruling.text)}" if ruling.line else f"  {ruling.text}")
+        for decision in decisive:
+            click.echo(f"  line {decision.line}: {printable(decision.text)}" if decision.line else f"  {decision.text}")
     if not allowed:
         click.get_current_context().exit(1)
 

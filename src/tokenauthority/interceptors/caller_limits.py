@@ -122,7 +122,7 @@ class CallerLimits(Collector):
             raise error
 
     def _forget_the_absent(self) -> None:
-        book = self._callers.book
+        book = self._callers.registry
         present = {entry.caller.name for entry in book.entries}
         self._usages = {name: usage for name, usage in self._usages.items() if name in present}
         self._version = self._callers.version

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from tokenauthority.callers.file import CallersFile
-    from tokenauthority.callers.key_caches import KeyCaches
+    from tokenauthority.callers.issuer_keys import IssuerKeyCaches
     from tokenauthority.callers.registry import CurrentCallers
 
 
@@ -38,7 +38,7 @@ class CallersReloader:
         self,
         file: CallersFile | None,
         callers: CurrentCallers,
-        key_caches: KeyCaches,
+        key_caches: IssuerKeyCaches,
         registry: CollectorRegistry,
         replaced: Callable[[], None],
     ) -> None:
@@ -89,7 +89,7 @@ class CallersReloader:
         self._asked.clear()
         if self._file is not None and (asked or await asyncio.to_thread(self._file.changed)):
             await self._load(self._file)
-        await self._key_caches.upkeep()
+        await self._key_caches.refresh_due()
 
     async def _load(self, file: CallersFile) -> None:
         logger = structlog.stdlib.get_logger(__name__)

@@ -20,8 +20,8 @@ from tokenauthority.authority.revocations import Revocations
 from tokenauthority.authority.signing_keys import SigningKeyManager
 from tokenauthority.authority.store_follower import StoreFollower
 from tokenauthority.callers.bearer import BearerAuthenticator
+from tokenauthority.callers.issuer_keys import IssuerKeyCaches
 from tokenauthority.callers.jwt import JwtVerifier
-from tokenauthority.callers.key_caches import KeyCaches
 from tokenauthority.callers.registry import CurrentCallers
 from tokenauthority.domain.caller import Rate
 from tokenauthority.domain.times import Millis
@@ -172,7 +172,9 @@ def build(
     )
     register_state(registry, core)
 
-    key_caches = KeyCaches(callers, refresh=settings.callers.jwks_refresh, max_stale=settings.callers.jwks_max_stale)
+    key_caches = IssuerKeyCaches(
+        callers, refresh=settings.callers.jwks_refresh, max_stale=settings.callers.jwks_max_stale
+    )
     callers_upkeep = CallersReloader(callers_file, callers, key_caches, registry, admission.renew_streams)
     bearer = BearerAuthenticator(callers, JwtVerifier(key_caches), clock)
     certificates = CertificateMetrics(registry)

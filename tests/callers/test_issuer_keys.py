@@ -27,7 +27,7 @@ from tests.callers.issuer import (
     write_jwks,
 )
 from tests.support.authority import WAIT
-from tokenauthority.callers.jwks_cache import MAX_WAITING
+from tokenauthority.callers.issuer_keys import MAX_WAITING
 from tokenauthority.callers.registry import CallerRegistry
 
 
@@ -64,11 +64,11 @@ def token(key: Key, world: World, **changes: object) -> str:
     )
 
 
-async def upkeep(world: World) -> None:
-    """One turn of it, and wait for what it began."""
-    await world.caches.upkeep()
-    for issuer in world.callers.book.issuers:
-        flight = world.caches.of(issuer)._flight
+async def refresh_keys(world: World) -> None:
+    """Start the fetches that are due, and wait for them."""
+    await world.caches.refresh_due()
+    for issuer in world.callers.registry.issuers:
+        flight = world.caches.cache_of(issuer)._fetch
         if flight is not None:
             await asyncio.wait_for(asyncio.shield(flight), WAIT)
 
@@ -95,7 +95,7 @@ async def test_made_up_kids_cost_one_request_a_minute(world: World, server: Jwks
                       for n in range(40)]  # fmt: skip
             assert [None] * 40 == await asyncio.gather(*map(world.knows, forged))
             assert [None] * 5 == [await world.knows(each) for each in forged[:5]]
-            await upkeep(world)
+            await refresh_keys(world)
             assert "room-service" == await world.knows(token(OLD, world))
             world.pass_time(10)
         world.pass_time(-30)
@@ -135,10 +135,10 @@ async def test_a_key_that_the_issuer_took_back_is_refused_after_the_next_refresh
     assert "room-service" == await world.knows(known)
     server.body = jwks(NEW)
     world.pass_time(299)
-    await upkeep(world)
+    await refresh_keys(world)
     before = await world.knows(known)
     world.pass_time(1)
-    await upkeep(world)
+    await refresh_keys(world)
 
     assert ("room-service", None) == (before, await world.knows(known))
     assert 2 == len(server.requests)
@@ -150,7 +150,7 @@ async def test_keys_serve_while_the_issuer_is_down_and_not_for_ever(world: World
     server.status = 503
     for _ in range(3):
         world.pass_time(DAY / 4)
-        await upkeep(world)
+        await refresh_keys(world)
         assert "room-service" == await world.knows(token(OLD, world))
     assert [NAME] == world.caches.failing()
     world.pass_time(DAY / 4)
@@ -169,15 +169,15 @@ async def test_a_failing_issuer_is_asked_once_a_minute_until_it_answers(world: W
     server.status = 500
     with structlog.testing.capture_logs() as logs:
         for _ in range(3):
-            await upkeep(world)
+            await refresh_keys(world)
             assert await world.knows(token(OLD, world)) is None
             world.pass_time(59)
-            await upkeep(world)
+            await refresh_keys(world)
             assert await world.knows(token(OLD, world)) is None
             world.pass_time(1)
         assert 3 == len(server.requests)
         server.status = 200
-        await upkeep(world)
+        await refresh_keys(world)
 
     assert "room-service" == await world.knows(token(OLD, world))
     assert (4, []) == (len(server.requests), world.caches.failing())
@@ -190,7 +190,7 @@ async def test_nonsense_does_not_replace_the_keys(world: World, server: JwksServ
     assert "room-service" == await world.knows(token(OLD, world))
     server.body = body
     world.pass_time(300)
-    await upkeep(world)
+    await refresh_keys(world)
 
     assert "room-service" == await world.knows(token(OLD, world))
     assert 2 == len(server.requests)
@@ -226,9 +226,9 @@ async def test_a_call_that_is_cancelled_does_not_end_the_fetch(world: World, ser
 async def test_a_reload_keeps_the_keys_of_issuers_that_stay(world: World, server: JwksServer) -> None:
     """Else every edit of the callers file would ask every issuer."""
     assert "room-service" == await world.knows(token(OLD, world))
-    (issuer,) = world.callers.book.issuers
+    (issuer,) = world.callers.registry.issuers
     world.callers.replace(make_book(make_issuer(jwks_url=issuer.jwks_url, ca_file=issuer.ca_file, line=7)))
-    await upkeep(world)
+    await refresh_keys(world)
 
     assert "room-service" == await world.knows(token(OLD, world))
     assert 1 == len(server.requests)
@@ -237,14 +237,14 @@ async def test_a_reload_keeps_the_keys_of_issuers_that_stay(world: World, server
 async def test_a_reload_forgets_issuers_that_are_gone(world: World, server: JwksServer) -> None:
     """With what was under way for them."""
     server.gate.clear()
-    await world.caches.upkeep()
+    await world.caches.refresh_due()
     await asyncio.to_thread(server.asked.acquire, timeout=WAIT)
-    cache = world.caches.of(world.callers.book.issuers[0])
+    cache = world.caches.cache_of(world.callers.registry.issuers[0])
     world.callers.replace(CallerRegistry([]))
-    await asyncio.wait_for(world.caches.upkeep(), WAIT)
+    await asyncio.wait_for(world.caches.refresh_due(), WAIT)
 
-    assert cache._flight is not None
-    assert cache._flight.cancelled()
+    assert cache._fetch is not None
+    assert cache._fetch.cancelled()
     assert not world.caches._caches
 
 
@@ -252,19 +252,19 @@ async def test_a_file_is_looked_at_every_second(tmp_path: Path) -> None:
     """A changed one counts then; one that is gone or broken leaves the keys as they are, for a day."""
     path = write_jwks(tmp_path / "jwks.json", OLD)
     world = World(make_book(make_issuer(jwks_file=path)))
-    await upkeep(world)
+    await refresh_keys(world)
     assert "room-service" == await world.knows(token(OLD, world))
     path.write_bytes(b"{")
     world.pass_time(1)
-    await upkeep(world)
+    await refresh_keys(world)
     broken = await world.knows(token(OLD, world))
     path.unlink()
     world.pass_time(1)
-    await upkeep(world)
+    await refresh_keys(world)
     gone = await world.knows(token(OLD, world))
     write_jwks(path, NEW)
     world.pass_time(1)
-    await upkeep(world)
+    await refresh_keys(world)
 
     assert ("room-service", "room-service") == (broken, gone)
     assert (None, "room-service") == (await world.knows(token(OLD, world)), await world.knows(token(NEW, world)))
@@ -273,7 +273,7 @@ async def test_a_file_is_looked_at_every_second(tmp_path: Path) -> None:
 async def test_a_bug_in_a_source_leaves_the_keys_at_hand(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """It shows as a failing issuer, and the next try may be better."""
     assert "room-service" == await world.knows(token(OLD, world))
-    cache = world.caches.of(world.callers.book.issuers[0])
+    cache = world.caches.cache_of(world.callers.registry.issuers[0])
 
     async def fail() -> object:
         raise ZeroDivisionError
@@ -281,11 +281,11 @@ async def test_a_bug_in_a_source_leaves_the_keys_at_hand(world: World, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(cache._source, "load", fail)
         world.pass_time(300)
-        await upkeep(world)
+        await refresh_keys(world)
         assert [NAME] == world.caches.failing()
         assert "room-service" == await world.knows(token(OLD, world))
     world.pass_time(60)
-    await upkeep(world)
+    await refresh_keys(world)
 
     assert [] == world.caches.failing()
 
@@ -293,10 +293,10 @@ async def test_a_bug_in_a_source_leaves_the_keys_at_hand(world: World, monkeypat
 async def test_closing_ends_what_is_under_way(world: World, server: JwksServer) -> None:
     """A server that stops does not wait for an issuer."""
     server.gate.clear()
-    await world.caches.upkeep()
+    await world.caches.refresh_due()
     await asyncio.to_thread(server.asked.acquire, timeout=WAIT)
     await asyncio.wait_for(world.caches.close(), WAIT)
-    flight = world.caches.of(world.callers.book.issuers[0])._flight
+    flight = world.caches.cache_of(world.callers.registry.issuers[0])._fetch
 
     assert flight is not None
     assert flight.done()
