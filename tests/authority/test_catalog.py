@@ -4,78 +4,38 @@ from __future__ import annotations
 
 import asyncio
 
-from collections.abc import Sequence
-
 import pytest
 
 from structlog.testing import capture_logs
 
 from tests.authority.world import NOW, make_server, make_world, platform_session, rsa_pem
-from tests.support.authority import EVERYTHING, WAIT, make_caller
+from tests.support.authority import EVERYTHING, make_caller
+from tests.support.faulty_store import FaultyStore
 from tests.support.memory_store import MemoryStore
 from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.authority.project_spec import ProjectSpec, VonageImport
 from tokenauthority.authority.tenant_cache import TenantCache
 from tokenauthority.domain.change import Change, ChangeKind
 from tokenauthority.domain.errors import Reason, UnavailableError
-from tokenauthority.domain.project import Project
 from tokenauthority.domain.role import BUILT_IN_ROLES, Permission, Role
-from tokenauthority.domain.session import IdempotencyKey, SessionSpec, SessionState, StoredSession
+from tokenauthority.domain.session import SessionSpec, SessionState
 from tokenauthority.signing.sealing import MasterKey, Sealer
 
 
-class SlowStore(MemoryStore):
-    """A store whose reads, once asked, wait for the test before they answer with what they saw."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.held = False
-        self.reading = asyncio.Event()
-        self.go_on = asyncio.Event()
-        self.reads = 0
-
-    async def get_session(self, session_id: str) -> StoredSession | None:
-        """What the store holds when the read begins."""
-        seen = await super().get_session(session_id)
-        await self._wait()
-        return seen
-
-    async def get_project(self, project_id: str) -> Project | None:
-        """What the store holds when the read begins."""
-        seen = await super().get_project(project_id)
-        await self._wait()
-        return seen
-
-    async def list_roles(self, project_id: str) -> Sequence[Role]:
-        """What the store holds when the read begins."""
-        seen = await super().list_roles(project_id)
-        await self._wait()
-        return seen
-
-    async def create_session(self, session: StoredSession, repeat: IdempotencyKey | None) -> StoredSession:
-        """Keeps the session, then waits before it says so."""
-        made = await super().create_session(session, repeat)
-        await self._wait()
-        return made
-
-    async def _wait(self) -> None:
-        self.reads += 1
-        if self.held:
-            self.reading.set()
-            await asyncio.wait_for(self.go_on.wait(), WAIT)
+READS = ("get_project", "get_session", "list_roles")
 
 
 async def test_a_read_that_a_change_overtakes_is_answered_but_not_kept() -> None:
     """A session read before it was ended, and answered after, does not stay ACTIVE in the cache."""
-    store = SlowStore()
+    store = FaultyStore()
     world = await make_world(store)
     world.catalog.forget(ChangeKind.SESSION_END, world.project_id, world.session.session_id)
-    store.held = True
+    held = store.hold("get_session", answers=True)
     stale = asyncio.create_task(world.catalog.session(world.session.session_id))
-    await asyncio.wait_for(store.reading.wait(), WAIT)
+    await held.reached()
     await store.end_session(world.session, NOW)
     world.catalog.forget(ChangeKind.SESSION_END, world.project_id, world.session.session_id)
-    store.go_on.set()
+    held.release()
     overtaken = await stale
 
     fresh = await world.catalog.session(world.session.session_id)
@@ -87,15 +47,15 @@ async def test_a_read_that_a_change_overtakes_is_answered_but_not_kept() -> None
 
 async def test_a_session_that_is_ended_while_it_is_made_is_not_kept_as_active() -> None:
     """Another server may end a session before the one that made it has its answer."""
-    store = SlowStore()
+    store = FaultyStore()
     world = await make_world(store)
-    store.held = True
+    held = store.hold("create_session", answers=True)
     making = asyncio.create_task(world.sessions.create(world.project_id, SessionSpec(), "", make_caller(), NOW))
-    await asyncio.wait_for(store.reading.wait(), WAIT)
+    await held.reached()
     session = next(s for s in store._sessions.values() if s.session_id != world.session.session_id)
     await store.end_session(session, NOW)
     world.catalog.forget(ChangeKind.SESSION_END, world.project_id, session.session_id)
-    store.go_on.set()
+    held.release()
     await making
 
     known = await world.catalog.session(session.session_id)
@@ -106,15 +66,14 @@ async def test_a_session_that_is_ended_while_it_is_made_is_not_kept_as_active() 
 
 async def test_a_project_read_that_a_change_overtakes_is_not_kept() -> None:
     """A project read before its values changed is read anew."""
-    store = SlowStore()
+    store = FaultyStore()
     world = await make_world(store)
     await world.projects.update(world.project_id, {"display_name": "before"})
-    store.held = True
+    held = store.hold("get_project", answers=True, times=1)
     stale = asyncio.create_task(world.catalog.tenant(world.project_id))
-    await asyncio.wait_for(store.reading.wait(), WAIT)
-    store.held = False
+    await held.reached()
     await world.projects.update(world.project_id, {"display_name": "after"})
-    store.go_on.set()
+    held.release()
     await stale
 
     fresh = await world.catalog.tenant(world.project_id)
@@ -125,16 +84,15 @@ async def test_a_project_read_that_a_change_overtakes_is_not_kept() -> None:
 
 async def test_roles_read_that_a_change_overtakes_are_not_kept() -> None:
     """A role list read before a role was made is read anew."""
-    store = SlowStore()
+    store = FaultyStore()
     world = await make_world(store)
-    store.held = True
+    held = store.hold("list_roles", answers=True, times=1)
     stale = asyncio.create_task(world.catalog.role(world.project_id, "host"))
-    await asyncio.wait_for(store.reading.wait(), WAIT)
-    store.held = False
+    await held.reached()
     role = Role(name="host", permissions=(Permission.PUBLISH,), project_id=world.project_id)
     await store.create_role(role)
     world.catalog.forget(ChangeKind.ROLE, world.project_id, "host")
-    store.go_on.set()
+    held.release()
     overtaken = await stale
 
     fresh = await world.catalog.role(world.project_id, "host")
@@ -144,28 +102,29 @@ async def test_roles_read_that_a_change_overtakes_are_not_kept() -> None:
 
 async def test_what_was_read_once_is_not_read_again() -> None:
     """A second look costs the store nothing."""
-    store = SlowStore()
+    store = FaultyStore()
     world = await make_world(store)
     await store.create_role(Role(name="host", permissions=(Permission.PUBLISH,), project_id=world.project_id))
+    reads = []
     for _ in range(2):
         await world.catalog.tenant(world.project_id)
         await world.catalog.role(world.project_id, "host")
         await world.catalog.session(world.session.session_id)
-        reads, store.reads = store.reads, 0
+        reads.append(store.count(*READS))
 
-    assert 0 == reads
+    assert reads[0] == reads[1]
 
 
 async def test_built_in_roles_need_no_store() -> None:
     """They are the same everywhere."""
-    store = SlowStore()
+    store = FaultyStore()
     world = await make_world(store)
-    before = store.reads
+    before = store.count(*READS)
 
     found = [await world.catalog.role(world.project_id, name) for name in BUILT_IN_ROLES]
 
     assert list(BUILT_IN_ROLES.values()) == found
-    assert before == store.reads
+    assert before == store.count(*READS)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +132,7 @@ async def test_built_in_roles_need_no_store() -> None:
 )
 async def test_a_change_of_another_server_is_read_anew(kind: ChangeKind) -> None:
     """Each kind of change makes exactly its object be read again."""
-    store = SlowStore()
+    store = FaultyStore()
     world = await make_world(store)
     await store.create_role(Role(name="host", permissions=(Permission.PUBLISH,), project_id=world.project_id))
     await world.catalog.tenant(world.project_id)
@@ -181,12 +140,12 @@ async def test_a_change_of_another_server_is_read_anew(kind: ChangeKind) -> None
     await world.catalog.session(world.session.session_id)
     subject = world.session.session_id if kind is ChangeKind.SESSION_END else world.project_id
     world.catalog.apply(Change(sequence=1, mark=1, kind=kind, project_id=world.project_id, subject=subject))
-    before = store.reads
+    before = store.count(*READS)
     await world.catalog.tenant(world.project_id)
     await world.catalog.role(world.project_id, "host")
     await world.catalog.session(world.session.session_id)
 
-    assert (0 if kind is ChangeKind.KEY else 1) == store.reads - before
+    assert (0 if kind is ChangeKind.KEY else 1) == store.count(*READS) - before
 
 
 async def test_it_keeps_no_more_than_its_bounds() -> None:
@@ -282,16 +241,16 @@ async def test_what_keeps_projects_from_being_used_is_over_once_they_can_be() ->
 @pytest.mark.parametrize("kind", [ChangeKind.REVOCATION, ChangeKind.KEY])
 async def test_a_change_of_what_it_does_not_keep_overtakes_no_read(kind: ChangeKind) -> None:
     """A thousand tokens taken back in a second must not send each call for a project to the store."""
-    store = SlowStore()
+    store = FaultyStore()
     world = await make_world(store)
     world.catalog.forget(ChangeKind.PROJECT, world.project_id, world.project_id)
-    store.held = True
+    held = store.hold("get_project", answers=True)
     reading = asyncio.create_task(world.catalog.tenant(world.project_id))
-    await asyncio.wait_for(store.reading.wait(), WAIT)
+    await held.reached()
     world.catalog.forget(kind, world.project_id, "x")
-    store.go_on.set()
+    held.release()
     await reading
-    reads = store.reads
+    reads = store.count(*READS)
     await world.catalog.tenant(world.project_id)
 
-    assert reads == store.reads
+    assert reads == store.count(*READS)

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 
 from collections.abc import Sequence
-from typing import Final
 from unittest import mock
 
 import attrs
@@ -17,16 +16,17 @@ from structlog.testing import capture_logs
 from tests.authority.world import NOW, World, make_server, make_world
 from tests.storage.builders import make_project, make_revocation
 from tests.support.authority import EVERYTHING, WAIT
+from tests.support.faulty_store import FaultyStore, StoreCall
 from tests.support.memory_store import MemoryStore
 from tokenauthority.authority import store_follower as follower_module
 from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.authority.event_buffer import BufferedEvent, EventBuffer
 from tokenauthority.authority.store_follower import StoreFollower
 from tokenauthority.authority.tenant_cache import TenantCache
-from tokenauthority.domain.change import Change, Cursor
+from tokenauthority.domain.change import Cursor
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
-from tokenauthority.domain.revocation import RevokedTarget, TargetKind
+from tokenauthority.domain.revocation import TargetKind
 from tokenauthority.domain.role import Permission, Role
 from tokenauthority.domain.session import SessionState
 from tokenauthority.domain.times import Millis, Seconds
@@ -35,80 +35,6 @@ from tokenauthority.signing.sealing import MasterKey, Sealer
 
 
 HOST = Role(name="host", permissions=(Permission.PUBLISH,), create_time=NOW, update_time=NOW)
-
-
-class ChangingStore(MemoryStore):
-    """A store whose changes cannot be read while it is down."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.down = False
-        self.asked = asyncio.Event()
-
-    async def changes_after(self, cursor: Cursor, limit: int) -> Sequence[Change]:
-        """Changes, or an error while the store is down."""
-        self.asked.set()
-        if self.down:
-            raise UnavailableError.store()
-        return await super().changes_after(cursor, limit)
-
-
-class RestoredStore(MemoryStore):
-    """A store that can be put back to an earlier day, and whose revocations can be made unreadable."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.unreadable = False
-
-    async def list_revoked(self, *, after: str, limit: int, now: Millis) -> Sequence[RevokedTarget]:
-        """See `Store`."""
-        if self.unreadable:
-            raise UnavailableError.store()
-        return await super().list_revoked(after=after, limit=limit, now=now)
-
-    def put_back(self, earlier: RestoredStore) -> None:
-        """Be as *earlier* was, and go on from there."""
-        self.__dict__.update(earlier.copy().__dict__)
-
-    def copy(self) -> RestoredStore:
-        """A backup."""
-        made = RestoredStore()
-        for name, value in self.__dict__.items():
-            made.__dict__[name] = value.copy() if isinstance(value, dict | list) else value
-        return made
-
-
-class LateStore(MemoryStore):
-    """A store in which another server takes a token back right after this one has read all revocations."""
-
-    async def list_revoked(self, *, after: str, limit: int, now: Millis) -> Sequence[RevokedTarget]:
-        """See `Store`."""
-        page = await super().list_revoked(after=after, limit=limit, now=now)
-        if not page:
-            await self.revoke(make_revocation("rev_late", target="late"))
-        return page
-
-
-class SlowStore(MemoryStore):
-    """A store in which each look takes some seconds of *passed*."""
-
-    SECONDS: Final = 7
-
-    def __init__(self, passed: list[int]) -> None:
-        super().__init__()
-        self._passed = passed
-
-    async def changes_after(self, cursor: Cursor, limit: int) -> Sequence[Change]:
-        """See `Store`."""
-        page = await super().changes_after(cursor, limit)
-        self._passed.append(self._passed[-1] + self.SECONDS)
-        return page
-
-    async def list_revoked(self, *, after: str, limit: int, now: Millis) -> Sequence[RevokedTarget]:
-        """See `Store`."""
-        page = await super().list_revoked(after=after, limit=limit, now=now)
-        self._passed.append(self._passed[-1] + self.SECONDS)
-        return page
 
 
 def is_revoked(follower: StoreFollower, token_id: str) -> bool:
@@ -181,15 +107,15 @@ async def test_it_starts_at_the_newest_change() -> None:
 
 async def test_it_says_that_it_is_behind_while_the_store_is_down_and_catches_up_after() -> None:
     """A server that cannot follow says so, and misses nothing."""
-    store = ChangingStore()
+    store = FaultyStore()
     world = await make_world(store)
     catalog, follower = await second_server(world)
     await catalog.session(world.session.session_id)
     await store.end_session(world.session, NOW)
-    store.down = True
+    store.fail("changes_after")
     await follower.catch_up()
     behind = follower.fresh
-    store.down = False
+    store.recover()
     await follower.catch_up()
     known = await catalog.session(world.session.session_id)
 
@@ -234,14 +160,15 @@ async def test_a_key_that_cannot_be_opened_is_noticed_and_does_not_stop_it() -> 
 
 async def test_it_goes_on_asking_while_the_store_is_down() -> None:
     """The background task outlives errors of the store."""
-    store = ChangingStore()
+    store = FaultyStore()
     world = await make_world(store)
     _, follower = await second_server(world, interval=0.001)
-    store.down = True
+    store.fail("changes_after")
+    asked = store.observe("changes_after")
     running = asyncio.create_task(follower.run())
     for _ in range(3):
-        store.asked.clear()
-        await asyncio.wait_for(store.asked.wait(), WAIT)
+        asked.clear()
+        await asked.reached()
     alive = not running.done()
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -252,7 +179,13 @@ async def test_it_goes_on_asking_while_the_store_is_down() -> None:
 
 async def test_what_happens_while_it_starts_is_taken_in_with_the_first_look() -> None:
     """A token that is taken back right after the revocations were read is not good for ever."""
-    store = LateStore()
+    shared = MemoryStore()
+    store = FaultyStore(shared)
+
+    async def revoke_late(_: StoreCall) -> None:
+        await shared.revoke(make_revocation("rev_late", target="late"))
+
+    store.after("list_revoked", run=revoke_late)
     await store.create_project(make_project("47000000"))
     server = make_server(store, Sealer(MasterKey.generate()))
     await server.follower.start()
@@ -263,18 +196,18 @@ async def test_what_happens_while_it_starts_is_taken_in_with_the_first_look() ->
 
 async def test_a_store_that_was_put_back_is_read_anew() -> None:
     """Sessions, revocations and ring are those of the store as it is now, and who watches has to begin anew."""
-    store = RestoredStore()
+    store = FaultyStore()
     await store.create_project(make_project("47000000"))
     world = await make_world(store)
     follower, generation = world.server.follower, world.server.feed.generation
-    backup = store.copy()
+    backup = store.backup()
     await world.server.sessions.end(world.session.session_id, EVERYTHING, NOW)
     await store.revoke(make_revocation("rev_1", target="a"))
     await world.keys.prepare(None, NOW)
     await follower.catch_up()
     await world.catalog.session(world.session.session_id)
     lost = is_revoked(follower, "a"), len(world.keys.ring.entries)
-    store.put_back(backup)
+    store.restore(backup)
     await store.revoke(make_revocation("rev_2", target="b"))
     for _ in range(10):
         await world.projects.update(world.project_id, {"display_name": "x"})
@@ -295,16 +228,16 @@ async def test_a_store_that_was_put_back_is_read_anew() -> None:
 
 async def test_a_store_that_cannot_be_read_anew_is_asked_again() -> None:
     """Until then what is known stays in force, and the server says that it is behind."""
-    store = RestoredStore()
+    store = FaultyStore()
     await store.create_project(make_project("47000000"))
     await store.revoke(make_revocation("rev_1", target="a"))
     world = await make_world(store)
     follower = world.server.follower
-    store._changes = [attrs.evolve(change, mark=change.mark ^ 1) for change in store._changes]
-    store.unreadable = True
+    store.replace_history()
+    store.fail("list_revoked")
     await follower.catch_up()
     behind, still = follower.fresh, is_revoked(follower, "a")
-    store.unreadable = False
+    store.recover()
     await follower.catch_up()
 
     assert (False, True) == (behind, still)
@@ -337,10 +270,10 @@ async def test_verdicts_end_when_the_store_has_been_away_for_too_long(monkeypatc
     """What another server takes back meanwhile is not known here, so nothing is called good."""
     moments = [1000.0]
     monkeypatch.setattr(follower_module, "monotonic", lambda: moments[-1])
-    store = ChangingStore()
+    store = FaultyStore()
     world = await make_world(store)
     longest = world.verify._max_staleness
-    store.down = True
+    store.fail("changes_after")
     verdicts = []
     for seconds in (longest, longest + 0.1):
         moments.append(moments[0] + seconds)
@@ -349,7 +282,7 @@ async def test_verdicts_end_when_the_store_has_been_away_for_too_long(monkeypatc
             verdicts.append((await world.verify.check("x", EVERYTHING, NOW)).reason is not None)
         except UnavailableError:
             verdicts.append(False)
-    store.down = False
+    store.recover()
     await world.server.follower.catch_up()
     await world.verify.check("x", EVERYTHING, NOW)
 
@@ -360,7 +293,7 @@ async def test_verdicts_end_when_the_store_has_been_away_for_too_long(monkeypatc
 async def test_what_cannot_be_opened_is_the_problem_that_is_shown() -> None:
     """Not the store, while that is well."""
     ours, theirs = MasterKey.generate(), MasterKey.generate()
-    store = ChangingStore()
+    store = FaultyStore()
     server, other = make_server(store, Sealer(ours)), make_server(store, Sealer(theirs, ours))
     await server.follower.start()
     await other.follower.start()
@@ -368,7 +301,7 @@ async def test_what_cannot_be_opened_is_the_problem_that_is_shown() -> None:
     with capture_logs() as logs:
         await server.follower.catch_up()
     sealed = server.follower.problem
-    store.down = True
+    store.fail("changes_after")
     await server.follower.catch_up()
 
     assert "a signing key cannot be opened, the log says which; what is at hand is served" == sealed
@@ -393,7 +326,12 @@ async def test_what_is_known_is_as_old_as_the_look_that_found_it(monkeypatch: py
     """Here and for those who watch: what happens while a look goes on may have escaped it."""
     passed = [0]
     monkeypatch.setattr(follower_module, "monotonic", lambda: 1000.0 + passed[-1])
-    store = SlowStore(passed)
+    store = FaultyStore()
+
+    async def take_seconds(_: StoreCall) -> None:
+        passed.append(passed[-1] + 7)
+
+    store.after("changes_after", "list_revoked", run=take_seconds)
     server = make_server(
         store, Sealer(MasterKey.generate()), heartbeat=0, clock=lambda: Millis(NOW + passed[-1] * 1000)
     )

@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 
 from tests.authority.world import NOW, World, make_world, platform_session, rsa_pem
 from tests.support.authority import EVERYTHING
-from tests.support.memory_store import MemoryStore
+from tests.support.faulty_store import FaultyStore
 from tokenauthority.authority.project_spec import ProjectSpec, VonageImport
 from tokenauthority.domain.errors import InvalidRequestError, PermissionDeniedError, Reason, UnavailableError
 from tokenauthority.domain.role import BUILT_IN_ROLES
-from tokenauthority.domain.session import StoredSession
 from tokenauthority.domain.times import Seconds, whole_seconds
 from tokenauthority.domain.token import MAX_BATCH, TokenFormat, TokenSpec
 
@@ -35,22 +34,6 @@ CLASSES = st.lists(
     ),
     max_size=20,
 )
-
-
-class CountingStore(MemoryStore):
-    """Counts reads of sessions, and fails them when told to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.reads = 0
-        self.down = False
-
-    async def get_session(self, session_id: str) -> StoredSession | None:
-        """See `Store`."""
-        self.reads += 1
-        if self.down:
-            raise UnavailableError.store()
-        return await super().get_session(session_id)
 
 
 @settings(max_examples=100, deadline=None)
@@ -147,24 +130,24 @@ async def test_a_batch_lets_others_have_their_turn() -> None:
 
 async def test_a_batch_reads_each_session_once() -> None:
     """A thousand tokens of a session that nothing is known of cost one read."""
-    store = CountingStore()
+    store = FaultyStore()
     world = await make_world(store)
     source = VonageImport(application_id=APPLICATION, private_key=rsa_pem())
     await world.projects.import_vonage(ProjectSpec(), source, EVERYTHING, NOW)
-    before = store.reads
+    before = store.count("get_session")
     wanted = [TokenSpec(session_id=platform_session(APPLICATION))] * 10
 
     await world.generate.batch(wanted, EVERYTHING, NOW)
 
-    assert 1 == store.reads - before
+    assert 1 == store.count("get_session") - before
 
 
 async def test_a_store_that_fails_fails_the_batch() -> None:
     """An unreadable session is no violation of its item: the caller is to try again."""
-    store = CountingStore()
+    store = FaultyStore()
     world = await make_world(store)
     absent = platform_session(world.project_id)
-    store.down = True
+    store.fail("get_session")
 
     with pytest.raises(UnavailableError):
         await world.generate.batch([*many(world, 1), TokenSpec(session_id=absent)], EVERYTHING, NOW)

@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 
 from tests.authority.world import NOW, PERIOD, PUBLICATION, ROTATION, make_server, make_world
 from tests.support.authority import WAIT
+from tests.support.faulty_store import FaultyStore, StoreCall
 from tests.support.memory_store import MemoryStore
 from tokenauthority.authority import signing_keys as authority_keys
 from tokenauthority.authority.credential_sealer import CredentialSealer, NewKey
@@ -34,54 +35,8 @@ from tokenauthority.signing.sealing import MasterKey, SealBrokenError, Sealer
 END = Millis(NOW + PERIOD + PERIOD // 4)
 """When the key that signs at NOW has its end."""
 
-
-class AwayStore(MemoryStore):
-    """A store whose keys cannot be read or written while it is away, and that tells when they were asked for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.away = False
-        self.asked = asyncio.Event()
-        self.kept = asyncio.Event()
-
-    async def update_keys(self, change: Callable[[Sequence[StoredKey]], Sequence[StoredKey]]) -> Sequence[StoredKey]:
-        """See `Store`."""
-        self._require()
-        ring = await super().update_keys(change)
-        self.kept.set()
-        return ring
-
-    async def list_keys(self) -> Sequence[StoredKey]:
-        """See `Store`."""
-        self._require()
-        return await super().list_keys()
-
-    def _require(self) -> None:
-        self.asked.set()
-        if self.away:
-            raise UnavailableError.store()
-
-
-class HeldStore(MemoryStore):
-    """A store that keeps a ring when a test lets it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked, self.go_on, self.kept = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self.go_on.set()
-
-    def hold(self) -> None:
-        """Keep none until `go_on`."""
-        for event in (self.asked, self.go_on, self.kept):
-            event.clear()
-
-    async def update_keys(self, change: Callable[[Sequence[StoredKey]], Sequence[StoredKey]]) -> Sequence[StoredKey]:
-        """See `Store`."""
-        self.asked.set()
-        await self.go_on.wait()
-        ring = await super().update_keys(change)
-        self.kept.set()
-        return ring
+RING = ("update_keys", "list_keys")
+"""What the background task asks of the store."""
 
 
 def make_keys(store: MemoryStore, vault: CredentialSealer | None = None) -> SigningKeyManager:
@@ -181,7 +136,7 @@ async def test_servers_rotate_once_between_them() -> None:
 
 async def test_a_server_that_loses_the_race_has_made_nothing() -> None:
     """Its own key is not in the ring, and it takes the other one's."""
-    store, vault = AwayStore(), CredentialSealer(Sealer(MasterKey.generate()))
+    store, vault = MemoryStore(), CredentialSealer(Sealer(MasterKey.generate()))
     ours, theirs = make_keys(store, vault), make_keys(store, vault)
     await theirs.load(NOW)
     ours._stored = ()
@@ -194,16 +149,16 @@ async def test_a_server_that_loses_the_race_has_made_nothing() -> None:
 
 async def test_it_rotates_by_itself() -> None:
     """The background task does what is due as soon as it begins."""
-    store = AwayStore()
+    store = FaultyStore()
     keys = make_keys(store)
     await keys.load(NOW)
     first = keys.ring.active.key_id
-    store.kept.clear()
+    updates = store.observe("update_keys", answers=True)
     async with running(keys, lambda: Millis(NOW + PERIOD)):
-        await asyncio.wait_for(store.kept.wait(), WAIT)
+        await updates.reached()
         while "prepared" not in states(keys._stored):
-            store.kept.clear()
-            await asyncio.wait_for(store.kept.wait(), WAIT)
+            updates.clear()
+            await updates.reached()
 
     assert first != keys.ring.active.key_id
     assert ["active", "prepared", "retired"] == states(await store.list_keys())
@@ -211,7 +166,7 @@ async def test_it_rotates_by_itself() -> None:
 
 async def test_the_key_at_hand_is_replaced_at_once_when_it_is_revoked() -> None:
     """The background task is woken: the next rotation must not have to wait for it."""
-    store, looks, looked = AwayStore(), iter(range(2)), asyncio.Event()
+    store, looks, looked = FaultyStore(), iter(range(2)), asyncio.Event()
 
     def clock() -> Millis:
         # It looks at the clock for what is due, and twice for how long to wait.
@@ -222,23 +177,25 @@ async def test_the_key_at_hand_is_replaced_at_once_when_it_is_revoked() -> None:
     keys = make_keys(store)
     await keys.load(NOW)
     [at_hand] = [key.key_id for key in await keys.stored() if key.state is KeyState.PREPARED]
+    updates = store.observe("update_keys", answers=True)
     async with running(keys, clock):
         await asyncio.wait_for(looked.wait(), WAIT)
         await keys.revoke(at_hand, NOW)
         while "prepared" not in states(keys._stored):
-            store.kept.clear()
+            updates.clear()
             # It would look by itself after half a minute.
-            await asyncio.wait_for(store.kept.wait(), WAIT / 2)
+            await asyncio.wait_for(updates.reached(), WAIT / 2)
 
     assert ["active", "prepared", "revoked"] == states(await store.list_keys())
 
 
 async def test_without_the_store_it_signs_until_the_end_of_its_key_and_never_after() -> None:
     """A server that could not be told of the next key must not sign with this one for ever."""
-    store = AwayStore()
+    store = FaultyStore()
     keys = make_keys(store)
     await keys.load(NOW)
-    key, store.away = keys.ring.active, True
+    key = keys.ring.active
+    store.fail(*RING)
     with pytest.raises(UnavailableError):
         await keys.maintain(Millis(NOW + PERIOD))
 
@@ -248,27 +205,28 @@ async def test_without_the_store_it_signs_until_the_end_of_its_key_and_never_aft
             keys.signing(moment)
         assert Reason.SIGNING_KEY_ENDED is ended.value.reason
 
-    store.away = False
+    store.recover()
     await keys.maintain(END)
     assert key is not keys.signing(END)
 
 
 async def test_it_goes_on_looking_while_the_store_is_away_and_says_so_once() -> None:
     """And it does what was due when the store is back."""
-    store = AwayStore()
+    store = FaultyStore()
     keys = make_keys(store)
     await keys.load(NOW)
-    store.away = True
+    store.fail(*RING)
+    asked, updates = store.observe(*RING), store.observe("update_keys", answers=True)
     with capture_logs() as events:
         async with running(keys, lambda: Millis(NOW + PERIOD)) as task:
             for _ in range(3):
-                store.asked.clear()
+                asked.clear()
                 keys._look.set()
-                await asyncio.wait_for(store.asked.wait(), WAIT)
-            alive, store.away = not task.done(), False
-            store.kept.clear()
+                await asked.reached()
+            alive = not task.done()
+            store.recover()
             keys._look.set()
-            await asyncio.wait_for(store.kept.wait(), WAIT)
+            await updates.reached()
 
     assert alive
     assert ["keys.not_maintained"] == [event["event"] for event in events]
@@ -372,27 +330,19 @@ async def test_a_rotation_elsewhere_is_taken_in_with_the_next_look() -> None:
     assert theirs.keys.key_set.body == ours.keys.key_set.body
 
 
-class NoticingStore(MemoryStore):
-    """A store that tells when a ring is kept that can sign at `moment`."""
-
-    def __init__(self, moment: Millis) -> None:
-        super().__init__()
-        self.signs = asyncio.Event()
-        self._moment = moment
-
-    async def update_keys(self, change: Callable[[Sequence[StoredKey]], Sequence[StoredKey]]) -> Sequence[StoredKey]:
-        """See `Store`."""
-        kept = await super().update_keys(change)
-        good = any(key.state is KeyState.ACTIVE and (key.sign_until or 0) > self._moment for key in kept)
-        (self.signs.set if good else self.signs.clear)()
-        return kept
-
-
 async def test_a_ring_that_was_put_back_is_maintained_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A restored ring may be past its end: who reads it anew looks after it then, and not at the next turn."""
     monkeypatch.setattr(authority_keys, "_LOOK", 10 * WAIT)
     now = Millis(NOW + 2 * PERIOD)
-    store = NoticingStore(now)
+    shared, signs = MemoryStore(), asyncio.Event()
+    store = FaultyStore(shared)
+
+    async def notice(_: StoreCall) -> None:
+        ring = await shared.list_keys()
+        can_sign = any(key.state is KeyState.ACTIVE and (key.sign_until or 0) > now for key in ring)
+        (signs.set if can_sign else signs.clear)()
+
+    store.after("update_keys", run=notice)
     keys = (await make_world(store)).keys
     yesterday = await store.list_keys()
     await keys.maintain(now)
@@ -401,10 +351,10 @@ async def test_a_ring_that_was_put_back_is_maintained_at_once(monkeypatch: pytes
     await asyncio.sleep(0)
     try:
         await store.update_keys(lambda _: yesterday)
-        was_put_back = not store.signs.is_set()
+        was_put_back = not signs.is_set()
         await keys.refresh()
         async with asyncio.timeout(WAIT):
-            await store.signs.wait()
+            await signs.wait()
     finally:
         running.cancel()
 
@@ -515,19 +465,17 @@ async def test_a_key_that_does_not_open_does_not_put_off_what_is_due() -> None:
 
 async def test_a_key_that_nobody_waits_for_any_more_is_kept_all_the_same() -> None:
     """Where keys live elsewhere, it would else be left there, and no row would ever name it."""
-    store = HeldStore()
+    store = FaultyStore()
     keys = make_keys(store)
     await keys.load(NOW)
-    store.hold()
+    held, updates = store.hold("update_keys"), store.observe("update_keys", answers=True)
     waiting = asyncio.ensure_future(keys.prepare(None, NOW))
-    async with asyncio.timeout(WAIT):
-        await store.asked.wait()
+    await held.reached()
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    store.go_on.set()
-    async with asyncio.timeout(WAIT):
-        await store.kept.wait()
+    held.release()
+    await updates.reached()
 
     assert 3 == len(await keys.stored())
 

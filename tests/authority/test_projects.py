@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 
-from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -14,40 +13,25 @@ from cryptography.hazmat.primitives import serialization
 
 from tests.authority.world import NOW, make_world, rsa_pem
 from tests.support.authority import EVERYTHING
+from tests.support.faulty_store import FaultyStore, StoreCall
 from tests.support.memory_store import MemoryStore
 from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.authority.project_spec import OpenTokImport, ProjectSpec, VonageImport
 from tokenauthority.authority.projects import Projects
 from tokenauthority.domain.errors import AlreadyExistsError, Reason
-from tokenauthority.domain.project import Project
 from tokenauthority.domain.times import Millis
 from tokenauthority.signing import private_keys
-from tokenauthority.storage import refusals
 
 
 APPLICATION = "29f760f8-7ce1-46c9-ade3-f2dedee4ed5f"
-
-
-class CrowdedStore(MemoryStore):
-    """A store in which the next *taken* ids are taken."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.taken = 0
-
-    async def create_project(self, project: Project) -> None:
-        """See `Store`."""
-        if self.taken:
-            self.taken -= 1
-            raise refusals.project_taken(project, by_id=True)
-        await super().create_project(project)
+TAKEN = AlreadyExistsError(Reason.PROJECT_EXISTS, "project", "1")
 
 
 async def test_an_id_that_is_taken_is_not_picked() -> None:
     """Chance may pick an id that exists; the caller never hears of it."""
-    store = CrowdedStore()
+    store = FaultyStore()
     world = await make_world(store)
-    store.taken = 3
+    store.fail("create_project", error=TAKEN, times=3)
 
     project, _ = await world.projects.create(ProjectSpec(), EVERYTHING, NOW)
 
@@ -56,9 +40,9 @@ async def test_an_id_that_is_taken_is_not_picked() -> None:
 
 async def test_picking_an_id_ends() -> None:
     """A store in which every id seems taken is an error, and no endless loop."""
-    store = CrowdedStore()
+    store = FaultyStore()
     world = await make_world(store)
-    store.taken = 1000
+    store.fail("create_project", error=TAKEN)
 
     with pytest.raises(AlreadyExistsError):
         await world.projects.create(ProjectSpec(), EVERYTHING, NOW)
@@ -106,18 +90,16 @@ async def test_a_cached_project_does_not_undo_another_servers_change() -> None:
     assert (True, "x") == (changed.external_sessions, changed.display_name)
 
 
-class RacingStore(MemoryStore):
-    """A store in which another server renames the project just before a change is written."""
-
-    async def update_project(self, project_id: str, change: Callable[[Project], Project]) -> Project:
-        """See `Store`."""
-        await super().update_project(project_id, lambda project: attrs.evolve(project, display_name="theirs"))
-        return await super().update_project(project_id, change)
-
-
 async def test_an_update_keeps_what_another_server_wrote_in_the_meantime() -> None:
     """Only the fields that were asked for are written."""
-    world = await make_world(RacingStore())
+    shared = MemoryStore()
+    store = FaultyStore(shared)
+    world = await make_world(store)
+
+    async def rename(_: StoreCall) -> None:
+        await shared.update_project(world.project_id, lambda project: attrs.evolve(project, display_name="theirs"))
+
+    store.before("update_project", run=rename)
 
     changed = await world.projects.update(world.project_id, {"external_sessions": True})
 

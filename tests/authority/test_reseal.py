@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import attrs
 import pytest
 
 from tests.authority.world import NOW, ROTATION, rsa_pem
+from tests.support.faulty_store import FaultyStore, StoreCall
 from tests.support.memory_store import MemoryStore
 from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.authority.reseal import (
@@ -20,7 +19,7 @@ from tokenauthority.authority.reseal import (
 from tokenauthority.authority.signing_keys import SigningKeyManager
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.project import Credential, Project
-from tokenauthority.domain.sealed import SealedBlob, SealedKind
+from tokenauthority.domain.sealed import SealedKind
 from tokenauthority.domain.times import DAY, MAX_TTL
 from tokenauthority.domain.token import TokenFormat
 from tokenauthority.signing.sealing import MasterKey, Sealer, sealed_under
@@ -31,20 +30,18 @@ APPLICATION = "29f760f8-7ce1-46c9-ade3-f2dedee4ed5f"
 OLD, NEW, OTHER = (MasterKey(bytes([n] * 32)) for n in range(3))
 
 
-class BusyStore(MemoryStore):
+def busy_store(times: int) -> FaultyStore:
     """A store in which a server that seals under the old master key makes a project each time something is replaced."""
+    shared, left = MemoryStore(), iter(range(times))
+    store = FaultyStore(shared)
 
-    def __init__(self, times: int) -> None:
-        super().__init__()
-        self.times = times
-
-    async def replace_sealed(self, changes: Sequence[tuple[SealedBlob, bytes]]) -> int:
-        """See `Store`."""
-        if self.times:
-            self.times -= 1
+    async def make_one(_: StoreCall) -> None:
+        if (number := next(left, None)) is not None:
             credential = CredentialSealer(Sealer(OLD, NEW)).seal_secret(SECRET, NOW)
-            await self.create_project(make_project(str(1000 + self.times), credential))
-        return await super().replace_sealed(changes)
+            await shared.create_project(make_project(str(1000 + number), credential))
+
+    store.before("replace_sealed", run=make_one)
+    return store
 
 
 def make_project(project_id: str, *credentials: Credential, application: str | None = None) -> Project:
@@ -106,7 +103,7 @@ async def test_a_repeated_run_finds_nothing_to_do() -> None:
 
 async def test_takes_in_what_servers_seal_meanwhile() -> None:
     """What is made under the old master key while it runs, behind the place where it is, is found by the next pass."""
-    store = BusyStore(times=3)
+    store = busy_store(times=3)
     await fill(store, CredentialSealer(Sealer(OLD)))
     done = await reseal(store, CredentialSealer(Sealer(NEW, OLD)), page=2, pause=0)
 
@@ -116,7 +113,7 @@ async def test_takes_in_what_servers_seal_meanwhile() -> None:
 
 async def test_gives_up_on_servers_that_go_on_under_the_old_key() -> None:
     """It does not run for ever, and says what is wrong."""
-    store = BusyStore(times=1000)
+    store = busy_store(times=1000)
     await fill(store, CredentialSealer(Sealer(OLD)))
     with pytest.raises(ResealError, match=f"still seal under another master key than {NEW.key_id}"):
         await reseal(store, CredentialSealer(Sealer(NEW, OLD)), pause=0)

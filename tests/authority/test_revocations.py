@@ -4,35 +4,17 @@ from __future__ import annotations
 
 import asyncio
 
-from collections.abc import Sequence
-
 import pytest
 
 from tests.authority.world import NOW
 from tests.storage.builders import make_project, make_revocation
-from tests.support.authority import WAIT
+from tests.support.faulty_store import FaultyStore
 from tests.support.memory_store import MemoryStore
 from tokenauthority.authority import revocations as authority_revocations
 from tokenauthority.authority.revocations import Revocations
-from tokenauthority.domain.revocation import RETENTION, RevokedTarget, TargetKind
+from tokenauthority.domain.revocation import RETENTION, TargetKind
 from tokenauthority.domain.revoked import CLOCK_MARGIN
 from tokenauthority.domain.times import Millis, Seconds, in_millis, whole_seconds
-
-
-class PausingStore(MemoryStore):
-    """A store whose second page of revocations comes when the test says so."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked = asyncio.Event()
-        self.go_on = asyncio.Event()
-
-    async def list_revoked(self, *, after: str, limit: int, now: Millis) -> Sequence[RevokedTarget]:
-        """See `Store`."""
-        if after:
-            self.asked.set()
-            await self.go_on.wait()
-        return await super().list_revoked(after=after, limit=limit, now=now)
 
 
 def kind_of(revocations: Revocations, token_id: str) -> TargetKind | None:
@@ -55,16 +37,17 @@ async def test_reads_more_than_a_page() -> None:
 
 async def test_what_is_taken_back_while_all_is_read_anew_stays_taken_back() -> None:
     """A server that reads everything anew, at work as it is, forgets nothing that it has answered for meanwhile."""
-    store = PausingStore()
+    store = FaultyStore()
+    second_page = store.hold("list_revoked", when=lambda call: bool(call.arguments["after"]))
     await store.create_project(make_project("47000000"))
     await store.revoke(make_revocation("rev_5", project_id="47000000"))
     revocations = Revocations(store, 10_000)
     loading = asyncio.create_task(revocations.load(NOW))
-    await asyncio.wait_for(store.asked.wait(), WAIT)
+    await second_page.reached()
     passed_over = await store.revoke(make_revocation("rev_1", project_id="47000000", target="other"))
     revocations.apply([passed_over])
     during = kind_of(revocations, "other")
-    store.go_on.set()
+    second_page.release()
     await loading
 
     assert (TargetKind.TOKEN, TargetKind.TOKEN) == (during, kind_of(revocations, "other"))

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 
 from tests.authority.world import NOW, World, make_world
 from tests.support.authority import EVERYTHING
-from tests.support.memory_store import MemoryStore
+from tests.support.faulty_store import FaultyStore
 from tokenauthority.domain.errors import UnavailableError
-from tokenauthority.domain.session import StoredSession
 from tokenauthority.domain.token import InactiveReason, TokenFormat, TokenSpec
 from tokenauthority.signing.jose import encode_segment
 
@@ -36,14 +35,6 @@ HEADERS = st.sampled_from(
         {"alg": "RS256"},
     ]
 )
-
-
-class DownStore(MemoryStore):
-    """A store that cannot read sessions."""
-
-    async def get_session(self, session_id: str) -> StoredSession | None:
-        """See `Store`."""
-        raise UnavailableError.store()
 
 
 async def reason_of(token: str) -> InactiveReason | None:
@@ -124,10 +115,10 @@ async def test_a_project_outside_the_grant_is_unknown(world: World) -> None:
 
 async def test_a_store_that_fails_is_the_only_error() -> None:
     """Where the session's state cannot be read, there is no verdict."""
-    world = await make_world()
+    store = FaultyStore()
+    world = await make_world(store)
     token = await make_token(world, TokenFormat.SESSION_JWT)
-    down = DownStore()
-    world.catalog._store = down
+    store.fail("get_session")
     world.catalog._sessions.clear()
 
     with pytest.raises(UnavailableError):

@@ -7,7 +7,7 @@ import contextlib
 import gc
 import warnings
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 from unittest import mock
 
@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from tests.authority.world import NOW, Server, make_server
 from tests.storage.builders import make_project, make_revocation, make_session
 from tests.support.authority import EVERYTHING, WAIT
+from tests.support.faulty_store import FaultyStore, StoreCall
 from tests.support.memory_store import MemoryStore
 from tokenauthority.authority import watch
 from tokenauthority.authority.watch import MAX_PROJECTS, WatchEvent
 from tokenauthority.domain.caller import ANY, Grant
-from tokenauthority.domain.change import Change, Cursor
 from tokenauthority.domain.errors import (
     ExhaustedError,
     InvalidRequestError,
@@ -32,7 +32,7 @@ from tokenauthority.domain.errors import (
     Reason,
     UnavailableError,
 )
-from tokenauthority.domain.revocation import RETENTION, Event, StoredRevocation, StoredSessionEnd
+from tokenauthority.domain.revocation import RETENTION, StoredRevocation
 from tokenauthority.domain.times import DAY, Millis, Seconds, whole_seconds
 from tokenauthority.signing.sealing import MasterKey, Sealer
 
@@ -42,59 +42,25 @@ AWAY: Final = "47000002"
 ALL: Final = frozenset({ANY})
 
 
-class TurningStore(MemoryStore):
-    """A store whose reads take turns with everything else, and whose history can be lost."""
+PAGES: Final = ("list_revocations", "list_session_ends")
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.down = False
-        self.hang = asyncio.Event()
-        self.hang.set()
-        self.listed: list[Collection[str] | None] = []
 
-    async def list_revocations(
-        self, *, project_ids: Collection[str] | None = None, after: str, limit: int, now: Millis
-    ) -> Sequence[StoredRevocation]:
-        """See `Store`."""
-        self.listed.append(project_ids)
-        page = await super().list_revocations(project_ids=project_ids, after=after, limit=limit, now=now)
+def turning_store() -> FaultyStore:
+    """Return a store whose reads take turns with everything else."""
+    store = FaultyStore()
+
+    async def take_turn(_: StoreCall) -> None:
         await asyncio.sleep(0)
-        return page
 
-    async def list_session_ends(
-        self, *, project_ids: Collection[str] | None = None, since: Millis, after: tuple[Millis, str], limit: int
-    ) -> Sequence[StoredSessionEnd]:
-        """See `Store`."""
-        self.listed.append(project_ids)
-        page = await super().list_session_ends(project_ids=project_ids, since=since, after=after, limit=limit)
-        await asyncio.sleep(0)
-        return page
-
-    async def events_of(self, changes: Sequence[Change]) -> Mapping[int, Event]:
-        """See `Store`."""
-        found = await super().events_of(changes)
-        await asyncio.sleep(0)
-        return found
-
-    async def changes_after(self, cursor: Cursor, limit: int) -> Sequence[Change]:
-        """See `Store`."""
-        await self.hang.wait()
-        if self.down:
-            raise UnavailableError.store()
-        page = await super().changes_after(cursor, limit)
-        await asyncio.sleep(0)
-        return page
-
-    def lose_history(self) -> None:
-        """As a store that was put back: the same numbers, and other changes."""
-        self._changes = [attrs.evolve(change, mark=change.mark ^ 1) for change in self._changes]
+    store.after(*PAGES, "events_of", "changes_after", run=take_turn)
+    return store
 
 
 @attrs.frozen
 class Place:
     """A store with two projects, and a server of it that has started."""
 
-    store: TurningStore
+    store: FaultyStore
     server: Server
 
     async def revoke(self, name: str, project_id: str = HOME, moment: int = 0) -> StoredRevocation:
@@ -119,7 +85,7 @@ class Place:
 
 async def make_place(buffer: int = 100, heartbeat: float = WAIT) -> Place:
     """A place as of NOW, whose server tells signs of life every so many seconds."""
-    store = TurningStore()
+    store = turning_store()
     for project_id in (HOME, AWAY):
         await store.create_project(make_project(project_id, credentials=()))
     server = make_server(store, Sealer(MasterKey.generate()), buffer=buffer, heartbeat=heartbeat)
@@ -268,7 +234,7 @@ async def test_an_open_stream_ends_when_the_history_is_lost() -> None:
     stream = place.follow()
     [marker] = await take(stream, 1)
     await place.revoke("a")
-    place.store.lose_history()
+    place.store.replace_history()
     await place.server.follower.catch_up()
     with pytest.raises(UnavailableError) as ended:
         await take(stream, 1)
@@ -341,12 +307,12 @@ async def test_there_is_no_sign_of_life_while_the_server_knows_nothing() -> None
     stream = place.follow()
     await take(stream, 1)
     waiting = asyncio.ensure_future(take(stream, 1))
-    place.store.down = True
+    place.store.fail("changes_after")
     for _ in range(5):
         await place.server.follower.catch_up()
         await asyncio.sleep(0)
     silent = not waiting.done()
-    place.store.down = False
+    place.store.recover()
     await place.server.follower.catch_up()
 
     assert silent
@@ -359,13 +325,13 @@ async def test_there_is_no_sign_of_life_while_a_look_hangs() -> None:
     stream = place.follow()
     await take(stream, 1)
     waiting = asyncio.ensure_future(take(stream, 1))
-    place.store.hang.clear()
+    held = place.store.hold("changes_after")
     looking = asyncio.ensure_future(place.server.follower.catch_up())
     await place.revoke("a")
     for _ in range(20):
         await asyncio.sleep(0)
     silent = not waiting.done()
-    place.store.hang.set()
+    held.release()
     await looking
 
     assert silent
@@ -408,28 +374,30 @@ async def test_a_watcher_of_some_projects_reads_theirs_alone() -> None:
     await place.end("e")
     await place.end("y", AWAY)
     await place.server.follower.catch_up()
-    place.store.listed.clear()
+    pages = place.store.observe(*PAGES)
     projects = frozenset({HOME, *map(str, range(1, 1000))})
     messages = await take(place.follow(projects=projects), 3)
 
     assert ["a", "2_e", "MARKER"] == told(messages)
-    assert [projects, projects] == place.store.listed
+    assert [projects, projects] == pages.arguments("project_ids")
 
 
 async def test_the_end_of_what_is_in_force_has_the_moment_at_which_it_was_begun_to_be_read() -> None:
     """What happens meanwhile may have escaped it, however long it took."""
     place = await make_place()
     await place.revoke("a")
-    server = make_server(
-        place.store, Sealer(MasterKey.generate()), clock=lambda: Millis(NOW + 1000 * len(place.store.listed))
-    )
+
+    def clock() -> Millis:
+        return Millis(NOW + 1000 * place.store.count(*PAGES))
+
+    server = make_server(place.store, Sealer(MasterKey.generate()), clock=clock)
     server.feed.begin(await place.store.last_change())
-    began = NOW + 1000 * len(place.store.listed)
+    began = clock()
     messages = await take(server.watch.follow(ALL, ""), 2)
 
     assert ["a", "MARKER"] == told(messages)
     assert began == messages[-1].time
-    assert began < NOW + 1000 * len(place.store.listed)
+    assert began < clock()
 
 
 async def test_one_beat_is_one_sign_of_life() -> None:
@@ -466,34 +434,27 @@ async def test_a_sign_of_life_is_a_place_behind_all_that_has_changed() -> None:
     assert f"{last.sequence}.{last.mark}" == beat.resume_token
 
 
-class BusyStore(TurningStore):
-    """A store that tells how many of its pages were read at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.reading, self.most = 0, 0
-
-    async def list_revocations(
-        self, *, project_ids: Collection[str] | None = None, after: str, limit: int, now: Millis
-    ) -> Sequence[StoredRevocation]:
-        """See `Store`."""
-        self.reading += 1
-        self.most = max(self.most, self.reading)
-        page = await super().list_revocations(project_ids=project_ids, after=after, limit=limit, now=now)
-        self.reading -= 1
-        return page
-
-
 async def test_however_many_begin_to_watch_a_few_pages_are_read_at_once() -> None:
     """All who come back together must not keep the store from those who make and verify tokens."""
-    store = BusyStore()
+    store, reading, most = turning_store(), 0, 0
+
+    async def begin(_: StoreCall) -> None:
+        nonlocal reading, most
+        reading += 1
+        most = max(most, reading)
+
+    async def end(_: StoreCall) -> None:
+        nonlocal reading
+        reading -= 1
+
     server = make_server(store, Sealer(MasterKey.generate()))
     await server.follower.start()
-    store.most = 0
+    store.before("list_revocations", run=begin)
+    store.after("list_revocations", run=end)
     messages = await asyncio.gather(*(take(server.watch.follow(ALL, ""), 1) for _ in range(20)))
 
     assert [["MARKER"]] * 20 == [told(each) for each in messages]
-    assert watch._READING == store.most
+    assert watch._READING == most
 
 
 async def test_who_leaves_before_its_turn_leaves_nothing_behind() -> None:
@@ -626,7 +587,7 @@ async def _interleaved(  # noqa: C901 - one branch for each kind of step
             case "beat":
                 place.server.feed.beat(NOW)
             case "lose":
-                place.store.lose_history()
+                place.store.replace_history()
         for _ in range(5 if step == "turn" else 1):
             await asyncio.sleep(0)
     for _ in range(1000):

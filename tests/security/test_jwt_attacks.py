@@ -7,7 +7,7 @@ import json
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import jwt
 import pytest
@@ -18,10 +18,8 @@ from tests.callers.issuer import JwksServer, Key, jwks, jwks_server, make_book, 
 from tests.fuzzing.target import LIVE, OWN, RING, SECOND, SECRETS, STRANGER
 from tests.fuzzing.wire import VERIFY, Served, served
 from tests.support.authority import EVERYTHING
-from tests.support.memory_store import MemoryStore
+from tests.support.faulty_store import FaultyStore, Observer
 from tokenauthority.domain.key import KeyState
-from tokenauthority.domain.project import Project
-from tokenauthority.domain.session import StoredSession
 from tokenauthority.domain.token import InactiveReason
 from tokenauthority.signing.keys import SigningKey
 from tokenauthority.storage.migrate import migrate
@@ -31,6 +29,9 @@ from tokenauthority.v1 import token_pb2
 
 ADDRESSES = ("jku", "x5u", "iss", "jwks_uri", "kid", "typ", "cty", "jwk")
 """Where a token could name an address, or something that holds one."""
+
+IDS = ("project_id", "application_id", "session_id")
+"""What the store is asked for by."""
 
 
 @pytest.fixture
@@ -117,55 +118,31 @@ async def test_no_address_in_a_callers_jwt_is_asked(attacker: JwksServer, name: 
     assert {issuer.PATH} == {request["path"] for request in genuine.requests}
 
 
-class RecordingStore(MemoryStore):
-    """A store that keeps what it was asked for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked: list[str] = []
-
-    async def get_project(self, project_id: str) -> Project | None:
-        """See `Store`."""
-        self.asked.append(project_id)
-        return await super().get_project(project_id)
-
-    async def find_vonage_project(self, application_id: str) -> Project | None:
-        """See `Store`."""
-        self.asked.append(application_id)
-        return await super().find_vonage_project(application_id)
-
-    async def get_session(self, session_id: str) -> StoredSession | None:
-        """See `Store`."""
-        self.asked.append(session_id)
-        return await super().get_session(session_id)
-
-
-async def recorded() -> tuple[World, RecordingStore]:
-    """A world over such a store."""
-    store = RecordingStore()
+async def observed() -> tuple[World, Observer]:
+    """Return a world that has nothing cached, and the look-ups in its store."""
+    store = FaultyStore()
     world = await make_world(store)
     world.catalog._tenants.clear()
     world.catalog._sessions.clear()
-    store.asked.clear()
-    return world, store
+    return world, store.observe("get_project", "find_vonage_project", "get_session")
 
 
 @pytest.mark.parametrize("kid", ["../../../etc/passwd", "' OR 1=1 --", "x\0y", "k" * 255, "47000001", "*)(uid=*"])
 async def test_a_kid_never_reaches_the_store(kid: str) -> None:
     """It is looked up in the ring, which is in memory, and is no path, no SQL and no id of anything else."""
-    world, store = await recorded()
+    world, lookups = await observed()
     token = native(STRANGER, {"kid": kid}, {"aud": world.project_id})
 
     verdict = await world.verify.check(token, EVERYTHING, NOW)
 
     assert InactiveReason.KEY_UNKNOWN is verdict.reason
-    assert [world.project_id] == store.asked
+    assert [world.project_id] == lookups.arguments(*IDS)
 
 
 @pytest.mark.parametrize("text", ["' OR 1=1 --", "../x", "*", "x" * 256, "\0", "47000001' --", "%27"])
 async def test_only_the_shape_of_an_id_reaches_the_store(text: str) -> None:
     """Whose project it is must be a number or a UUID; and nothing of an unsigned token but that is looked up."""
-    world, store = await recorded()
+    world, lookups = await observed()
     unsigned = [
         jwt.encode({"iss": text, "ist": "project"}, SECRETS[OWN][0], "HS256"),
         native(STRANGER, {}, {"aud": text, "session_id": text}),
@@ -175,7 +152,7 @@ async def test_only_the_shape_of_an_id_reaches_the_store(text: str) -> None:
     for token in unsigned:
         assert (await world.verify.check(token, EVERYTHING, NOW)).reason is not None
 
-    assert {world.project_id} == set(store.asked)
+    assert {world.project_id} == set(lookups.arguments(*IDS))
 
 
 @pytest.mark.parametrize("text", ["' OR 1=1 --", "%", "_%", "x' UNION SELECT 1; --", "\\", '"'])
@@ -184,7 +161,7 @@ async def test_a_hostile_session_id_under_a_good_signature_is_a_mismatch(tmp_pat
     url = f"sqlite:///{tmp_path / 'authority.db'}"
     await asyncio.to_thread(migrate, url)
     store = open_store(url)
-    world = await make_world(cast("MemoryStore", store))
+    world = await make_world(FaultyStore(store))
     claims = {
         "iss": world.project_id,
         "ist": "project",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import stat
 
@@ -12,7 +11,7 @@ import pytest
 
 from structlog.testing import capture_logs
 
-from tests.support.memory_store import MemoryStore
+from tests.support.faulty_store import FaultyStore
 from tokenauthority.config import Settings
 from tokenauthority.server import dev, main
 
@@ -37,18 +36,12 @@ def test_a_master_key_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch
     assert ("master.key", 0o600) == (written.name, stat.S_IMODE(written.stat().st_mode))
 
 
-class StuckStore(MemoryStore):
-    """A store that never closes."""
-
-    async def close(self) -> None:
-        """See `Store`."""
-        await asyncio.Event().wait()
-
-
 async def test_a_store_that_does_not_close_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is no error of the settings."""
     monkeypatch.setattr(main, "_CLOSE_TIMEOUT", 0.01)
+    store = FaultyStore()
+    store.hold("close")
     with capture_logs() as events:
-        await main._close(StuckStore())
+        await main._close(store)
 
     assert ["store.slow_to_close"] == [event["event"] for event in events]

@@ -13,10 +13,9 @@ from tests.authority.world import platform_session
 from tests.service.conftest import AWAY, HOME, NOW, NOWHERE
 from tests.service.rpc import Api, Connect, failure, reason_of
 from tests.support.authority import Clock, RunningAuthority, StartAuthority, eventually
+from tests.support.faulty_store import FaultyStore
 from tests.support.memory_store import MemoryStore
 from tests.support.wire import V1, records
-from tokenauthority.domain.errors import UnavailableError
-from tokenauthority.domain.revocation import StoredRevocation
 from tokenauthority.domain.times import Millis
 from tokenauthority.signing.sealing import MasterKey, Sealer
 from tokenauthority.v1 import token_pb2
@@ -27,14 +26,6 @@ DAY = 86_400
 METHOD = V1 + "TokenService/RevokeTokens"
 FORMATS = [token_pb2.TOKEN_FORMAT_SESSION_JWT, token_pb2.TOKEN_FORMAT_OPENTOK_T1, token_pb2.TOKEN_FORMAT_OPENTOK_JWT]
 TARGETS = pytest.mark.parametrize("target", ["token", "token_id", "session_id", "subject"])
-
-
-class AwayStore(MemoryStore):
-    """A store that takes no revocations."""
-
-    async def revoke(self, revocation: StoredRevocation) -> StoredRevocation:
-        """See `Store`."""
-        raise UnavailableError.store()
 
 
 def revoke(api: Api, **fields: Any) -> token_pb2.Revocation:
@@ -235,7 +226,9 @@ def test_there_is_no_room_beyond_the_limit(start_authority: StartAuthority, conn
 
 def test_what_could_not_be_kept_is_not_answered(start_authority: StartAuthority, connect: Connect) -> None:
     """UNAVAILABLE with a time to wait; the token stays good, for nobody was told otherwise."""
-    authority = start_authority(store=AwayStore())
+    store = FaultyStore()
+    store.fail("revoke")
+    authority = start_authority(store=store)
     api = connect(authority=authority)
     token = api.generate(api.new_session(authority.project_id).session_id)
     refused = failure(lambda: revoke(api, token=token.token))

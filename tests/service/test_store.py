@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -14,12 +14,7 @@ import pytest
 
 from tests.service.rpc import PUBLISH, Connect, failure, reason_of, wanted
 from tests.support.authority import RunningAuthority, StartAuthority, eventually
-from tests.support.memory_store import MemoryStore
-from tokenauthority.domain.errors import UnavailableError
-from tokenauthority.domain.project import Project
-from tokenauthority.domain.role import Role
-from tokenauthority.domain.session import IdempotencyKey, StoredSession
-from tokenauthority.domain.times import Millis
+from tests.support.faulty_store import FaultyStore
 from tokenauthority.service import paging
 from tokenauthority.signing.sealing import MasterKey, Sealer
 from tokenauthority.storage.migrate import migrate
@@ -29,48 +24,8 @@ from tokenauthority.v1 import project_pb2, role_pb2, session_pb2, token_pb2
 
 
 LISTEN = {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0"}
-
-
-class FallibleStore(MemoryStore):
-    """A store that a test can take down."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.down = False
-
-    def _check(self) -> None:
-        if self.down:
-            raise UnavailableError.store()
-
-    async def get_project(self, project_id: str) -> Project | None:
-        """See `Store`."""
-        self._check()
-        return await super().get_project(project_id)
-
-    async def create_project(self, project: Project) -> None:
-        """See `Store`."""
-        self._check()
-        await super().create_project(project)
-
-    async def list_roles(self, project_id: str) -> Sequence[Role]:
-        """See `Store`."""
-        self._check()
-        return await super().list_roles(project_id)
-
-    async def get_session(self, session_id: str) -> StoredSession | None:
-        """See `Store`."""
-        self._check()
-        return await super().get_session(session_id)
-
-    async def create_session(self, session: StoredSession, repeat: IdempotencyKey | None) -> StoredSession:
-        """See `Store`."""
-        self._check()
-        return await super().create_session(session, repeat)
-
-    async def end_session(self, session: StoredSession, now: Millis) -> StoredSession:
-        """See `Store`."""
-        self._check()
-        return await super().end_session(session, now)
+NEEDED = ("get_project", "create_project", "list_roles", "get_session", "create_session", "end_session")
+"""What the calls below ask of the store."""
 
 
 @pytest.fixture
@@ -96,7 +51,7 @@ class TestDown:
         self, start_authority: StartAuthority, connect: Connect
     ) -> None:
         """UNAVAILABLE with RetryInfo, and no cause; afterwards all is as before."""
-        store = FallibleStore()
+        store = FaultyStore()
         authority = start_authority(store=store)
         api, project_id = connect(authority=authority), authority.project_id
         other = api.projects.CreateProject(project_pb2.CreateProjectRequest(project_id="7")).project.project_id
@@ -110,9 +65,9 @@ class TestDown:
             partial(api.generate, unread[:-6] + "AAAAAA"),
             partial(api.batch, [wanted(unread), wanted(unread[:-6] + "AAAAAA")]),
         ]
-        store.down = True
+        store.fail(*NEEDED)
         failures = [failure(call) for call in calls]
-        store.down = False
+        store.recover()
 
         assert [(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", 1.0)] * len(calls) == [
             (*failed.outcome, failed.retry_after) for failed in failures
@@ -124,14 +79,14 @@ class TestDown:
         self, start_authority: StartAuthority, connect: Connect
     ) -> None:
         """Tokens for known sessions do not wait for the store."""
-        store = FallibleStore()
+        store = FaultyStore()
         authority = start_authority(store=store)
         api = connect(authority=authority)
         session_id = api.new_session(authority.project_id).session_id
         # The making of the project is a change too, which would take it out of the hand again.
         authority.do(authority.app.follower.catch_up())
         api.generate(session_id)
-        store.down = True
+        store.fail(*NEEDED)
 
         token = api.generate(session_id).token
 

@@ -248,7 +248,19 @@ class MemoryStore:
         return len(old) + len(over) + len(told)
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """See `Store`."""
+
+    def backup(self) -> Mapping[str, object]:
+        """Return everything in the store as it is now."""
+        return {name: value.copy() for name, value in vars(self).items()}
+
+    def restore(self, backup: Mapping[str, object]) -> None:
+        """Put the store back to *backup*."""
+        vars(self).update(backup)
+
+    def replace_history(self) -> None:
+        """Give each change another mark: the same numbers, and other changes, as after a restore."""
+        self._changes = [attrs.evolve(change, mark=change.mark ^ 1) for change in self._changes]
 
     def _project(self, project_id: str) -> Project:
         project = self._projects.get(project_id)
