@@ -30,13 +30,14 @@ from tokenauthority.callers.identity import ApiKeyIdentity
 from tokenauthority.callers.issuer_keys import IssuerKeyCaches
 from tokenauthority.callers.jwt import JwtVerifier
 from tokenauthority.callers.registry import CallerEntry, CallerRegistry, CurrentCallers
+from tokenauthority.contract import METHODS
 from tokenauthority.domain.caller import Action, Caller, CallerKind, Grant, Rate
 from tokenauthority.interceptors.admission import AdmissionInterceptor
 from tokenauthority.interceptors.audit import AuditInterceptor
 from tokenauthority.interceptors.audit_sampler import AuditSampler
 from tokenauthority.interceptors.auth_failures import AuthFailureLimiter
 from tokenauthority.interceptors.authentication import AuthenticationInterceptor
-from tokenauthority.interceptors.authorization import PUBLIC, AuthorizationInterceptor
+from tokenauthority.interceptors.authorization import PUBLIC, AuthorizationInterceptor, required_actions
 from tokenauthority.interceptors.caller_limits import CallerLimits
 from tokenauthority.interceptors.chain import Chain
 from tokenauthority.interceptors.errors import ErrorsInterceptor
@@ -154,7 +155,7 @@ def _interceptors(key: str, log: FileAuditLog) -> dict[str, Interceptor]:
         "admission": AdmissionInterceptor(10_000, 10_000, public=(), exempt=()),
         "authentication, remembered API key": AuthenticationInterceptor(bearer, PUBLIC, failures),
         "limits, rate and quota": CallerLimits(registry, callers, system_clock, 1024),
-        "authorization": AuthorizationInterceptor(),
+        "authorization": AuthorizationInterceptor(required_actions(METHODS.values())),
     }
 
 

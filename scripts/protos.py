@@ -1,6 +1,8 @@
-"""Generates the typed gRPC stubs of `protos/` into `src/tokenauthority/v1/`."""
+"""Generate what follows from `protos/`: the typed gRPC stubs in `src/tokenauthority/v1/`, and the service config."""
 
 import importlib.metadata
+import json
+import runpy
 import shutil
 import subprocess
 import sys
@@ -12,13 +14,14 @@ ROOT = Path(__file__).resolve().parent.parent
 PROTOS = ROOT / "protos"
 SOURCE = ROOT / "src"
 STUBS = SOURCE / "tokenauthority" / "v1"
+SERVICE_CONFIG = ROOT / "docs" / "service-config.json"
 
 
 def main() -> None:
-    """Make the stubs anew, so that none outlives the file that it was made from.
+    """Generate all of it anew, so that no stub outlives the file that it was generated from.
 
     Raises:
-        SystemExit: protoc refused the files; it has said why.
+        SystemExit: protoc refused the files; it has printed why.
     """
     files = sorted(path.relative_to(PROTOS).as_posix() for path in PROTOS.rglob("*.proto"))
     if not files:
@@ -37,8 +40,19 @@ def main() -> None:
     )
     if finished.returncode:
         raise SystemExit(finished.returncode)
+    if SERVICE_CONFIG.exists():
+        _write_service_config()
     # Last of all: make takes this file for the sign that all the others are there.
     (STUBS / "__init__.py").write_text('"""Generated from `protos/`; do not edit."""\n', encoding="utf-8")
+
+
+def _write_service_config() -> None:
+    """Write the document for clients in other languages; a source distribution has none."""
+    sys.path.insert(0, str(SOURCE))
+    # By path: the package of the client needs more than an environment that only builds has.
+    client = runpy.run_path(str(SOURCE / "tokenauthority" / "client" / "service_config.py"))
+    config = json.dumps(json.loads(client["SERVICE_CONFIG"]), indent=2)
+    SERVICE_CONFIG.write_text(config + "\n", encoding="utf-8")
 
 
 def _mypy_plugins() -> list[Path]:

@@ -23,12 +23,12 @@ from tokenauthority.callers.api_keys import new_api_key
 from tokenauthority.callers.authenticator import PresentedCredentials
 from tokenauthority.client.connection import Connection
 from tokenauthority.config import MasterKeySource, Settings
+from tokenauthority.contract import METHODS
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.project import Credential, CredentialKind
 from tokenauthority.domain.sealed import SealedBlob, SealedKind
 from tokenauthority.domain.times import Millis, Seconds
 from tokenauthority.domain.token import MintedToken, TokenClaims, TokenFormat, TokenSpec
-from tokenauthority.interceptors.authorization import ACTIONS
 from tokenauthority.signing.codec import Encoded
 from tokenauthority.signing.keys import ProjectKeys, ProjectSecret, SigningKey, VonageKey
 from tokenauthority.signing.sealing import MasterKey, Sealer
@@ -77,7 +77,7 @@ def test_no_secret_gets_out_of_a_server(
     stored = b"".join(path.read_bytes() for path in (production.directory / "data").iterdir())
     kept_on_purpose = {what for what in guarded.known if what.startswith("connection data")}
 
-    assert set(ACTIONS) == driver.worked
+    assert set(METHODS) == driver.worked
     assert {"OK", "UNAUTHENTICATED", "INVALID_ARGUMENT", "ALREADY_EXISTS"} <= {
         outcome.code for outcome in driver.outcomes
     }

@@ -18,30 +18,10 @@ from tokenauthority.client import (
     Unavailable,
     translated_errors,
 )
-from tokenauthority.client.service_config import MAX_RECEIVE_BYTES, NAMED, REPEATABLE, UNREPEATABLE
+from tokenauthority.client.service_config import MAX_RECEIVE_BYTES
+from tokenauthority.contract import METHODS
 from tokenauthority.domain.token import MAX_BATCH, MAX_TOKEN
-from tokenauthority.v1 import key_pb2, project_pb2, role_pb2, session_pb2, token_pb2
-
-
-def test_every_method_of_the_contract_is_in_one_group() -> None:
-    """A method that is added must be put where it belongs."""
-    modules = (session_pb2, token_pb2, role_pb2, project_pb2, key_pb2)
-    expected = sorted(
-        f"{service.full_name}/{method.name}"
-        for module in modules
-        for service in module.DESCRIPTOR.services_by_name.values()
-        for method in service.methods
-    )
-
-    actual = sorted(
-        f"{service}/{method}"
-        for group in (REPEATABLE, NAMED, UNREPEATABLE)
-        for service, methods in group.items()
-        for method in methods
-        if service.startswith("tokenauthority.")
-    )
-
-    assert expected == actual
+from tokenauthority.v1 import key_pb2, project_pb2, session_pb2, token_pb2
 
 
 def test_other_languages_have_the_same_document() -> None:
@@ -51,16 +31,16 @@ def test_other_languages_have_the_same_document() -> None:
     assert json.loads(SERVICE_CONFIG) == json.loads(file.read_text())
 
 
-def test_no_policy_names_a_call_that_makes_something_new_each_time() -> None:
+def test_retries_every_idempotent_rpc_and_no_other() -> None:
     """A second secret or project must never come from a retry."""
-    named = {
-        (name["service"], name["method"])
+    retried = [
+        f"/{name['service']}/{name['method']}"
         for config in json.loads(SERVICE_CONFIG)["methodConfig"]
         for name in config["name"]
-    }
-    unrepeatable = {(service, method) for service, methods in UNREPEATABLE.items() for method in methods}
+    ]
+    idempotent = [path for path, method in METHODS.items() if method.is_idempotent]
 
-    assert set() == named & unrepeatable
+    assert sorted([*idempotent, "/grpc.health.v1.Health/Check"]) == sorted(retried)
 
 
 def test_receives_the_largest_legal_batch() -> None:

@@ -17,7 +17,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from tests.support.authority import WAIT, RunningAuthority, StartAuthority, make_caller
 from tests.support.wire import LIST_PROJECTS, V1, Connect, Wire, records
 from tokenauthority.callers.api_keys import new_api_key
-from tokenauthority.server.services import SERVICES
+from tokenauthority.contract import SERVICES
 from tokenauthority.service.keys import KeyServicer
 from tokenauthority.service.projects import ProjectServicer
 from tokenauthority.service.roles import RoleServicer

@@ -29,8 +29,8 @@ from tokenauthority.callers.identity import ApiKeyIdentity
 from tokenauthority.callers.registry import CallerEntry, CallerRegistry, CurrentCallers
 from tokenauthority.client import AuthorityError
 from tokenauthority.config import Settings
+from tokenauthority.contract import SERVICES
 from tokenauthority.server.lifecycle import Addresses, serving
-from tokenauthority.server.services import SERVICES
 from tokenauthority.server.wiring import App, build
 from tokenauthority.signing.sealing import MasterKey, Sealer
 from tokenauthority.v1 import project_pb2

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from tests.support.authority import WAIT, eventually
 from tests.support.wire import V1, Outcome, Wire
 from tokenauthority.callers.api_keys import new_api_key
-from tokenauthority.interceptors.authorization import ACTIONS
+from tokenauthority.contract import METHODS
 from tokenauthority.v1 import key_pb2, project_pb2, role_pb2, session_pb2, token_pb2
 
 
@@ -188,7 +188,7 @@ def drive_badly(driver: Driver) -> None:
     wrong_key = guarded.add("wrong API key", new_api_key())
     odd_key = guarded.add("odd API key", f"tak_{CANARY}-key")
     malformed = b"\xff\xff" + guarded.add("malformed bytes", f"{CANARY}-bytes").encode()
-    for method in sorted(ACTIONS):
+    for method in sorted(METHODS):
         short = method.removeprefix(V1)
         driver.call(short, b"", api_key=wrong_key)
         driver.call(short, b"", api_key=odd_key)

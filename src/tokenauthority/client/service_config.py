@@ -1,17 +1,23 @@
-"""The gRPC service config: which calls a client repeats by itself, when, and how it spreads them.
+"""The gRPC service config: which RPCs a client retries by itself, when, and how it spreads its calls.
 
-`SERVICE_CONFIG` is plain JSON (gRPC's service_config.md), so that clients in every language can use the
-same document. A server that drains answers some calls of its last moments with CANCELLED, before they
-reached it; so calls that are safe to repeat are repeated on CANCELLED too, not only on UNAVAILABLE. One
-deadline covers all attempts.
+`SERVICE_CONFIG` is plain JSON (gRPC's service_config.md), so that clients in every language can use the same document:
+`scripts/protos.py` writes it to `docs/service-config.json`. Which RPCs are idempotent is read from the contract.
+
+A server that shuts down answers some of its last calls with CANCELLED before they reached it. So idempotent RPCs are
+retried on CANCELLED too, not only on UNAVAILABLE. One deadline covers all attempts.
 """
 
 from __future__ import annotations
 
 import json
 
-from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from tokenauthority.contract import METHODS
+
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 MAX_BATCH: Final = 1000
@@ -26,39 +32,12 @@ _MAX_TOKEN_FIELDS_BYTES: Final = 1024
 MAX_RECEIVE_BYTES: Final = MAX_BATCH * (MAX_TOKEN_BYTES + _MAX_TOKEN_FIELDS_BYTES)
 """Bytes of the largest legal answer, a full batch; gRPC's default of 4 MiB would lose it."""
 
-REPEATABLE: Final = {
-    "tokenauthority.v1.SessionService": ("CreateSession", "GetSession", "ListSessions", "EndSession"),
-    "tokenauthority.v1.TokenService": (
-        "GenerateToken",
-        "BatchGenerateTokens",
-        "VerifyToken",
-        "RevokeTokens",
-        "WatchRevocations",
-    ),
-    "tokenauthority.v1.RoleService": ("ListRoles", "GetRole", "UpdateRole"),
-    "tokenauthority.v1.ProjectService": ("GetProject", "ListProjects", "UpdateProject"),
-    "tokenauthority.v1.KeyService": ("GetJsonWebKeySet", "ListSigningKeys"),
-    "grpc.health.v1.Health": ("Check",),
-}
-"""Calls that do no more when done twice; CreateSession by its `request_id`, which the client sets."""
-
-NAMED: Final = {
-    "tokenauthority.v1.RoleService": ("CreateRole", "DeleteRole"),
-    "tokenauthority.v1.ProjectService": ("ImportProject", "RetireProjectSecret"),
-    "tokenauthority.v1.KeyService": ("ActivateSigningKey", "RevokeSigningKey"),
-}
-"""Calls about an object that the request names: done twice, the second answers that it was done already."""
-
-UNREPEATABLE: Final = {
-    "tokenauthority.v1.ProjectService": ("CreateProject", "RotateProjectSecret"),
-    "tokenauthority.v1.KeyService": ("PrepareSigningKey",),
-}
-"""Calls that make something new each time; a lost answer is for the caller to look into."""
+_HEALTH_CHECK: Final = ("grpc.health.v1.Health", "Check")
 
 
-def _method_config(methods: Mapping[str, tuple[str, ...]], *statuses: str) -> dict[str, object]:
+def _method_config(methods: Iterable[tuple[str, str]], *statuses: str) -> dict[str, object]:
     return {
-        "name": [{"service": service, "method": name} for service, names in methods.items() for name in names],
+        "name": [{"service": service, "method": name} for service, name in methods],
         "retryPolicy": {
             "maxAttempts": 5,
             "initialBackoff": "0.1s",
@@ -69,12 +48,22 @@ def _method_config(methods: Mapping[str, tuple[str, ...]], *statuses: str) -> di
     }
 
 
+def _idempotent_methods(*, retry_on_unavailable_only: bool) -> list[tuple[str, str]]:
+    return [
+        (method.service, method.name)
+        for method in METHODS.values()
+        if method.is_idempotent and method.retry_on_unavailable_only is retry_on_unavailable_only
+    ]
+
+
 SERVICE_CONFIG: Final = json.dumps(
     {
         "loadBalancingConfig": [{"round_robin": {}}],
         "methodConfig": [
-            _method_config(REPEATABLE, "UNAVAILABLE", "CANCELLED"),
-            _method_config(NAMED, "UNAVAILABLE"),
+            _method_config(
+                [*_idempotent_methods(retry_on_unavailable_only=False), _HEALTH_CHECK], "UNAVAILABLE", "CANCELLED"
+            ),
+            _method_config(_idempotent_methods(retry_on_unavailable_only=True), "UNAVAILABLE"),
         ],
         "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
     }

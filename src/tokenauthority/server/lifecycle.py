@@ -14,9 +14,9 @@ import structlog
 from grpc_health.v1 import health_pb2
 
 from tokenauthority.authority.remote_signing import prove
+from tokenauthority.contract import SERVICES
 from tokenauthority.server.http import HttpServer
 from tokenauthority.server.listeners import bind
-from tokenauthority.server.services import SERVICES
 from tokenauthority.web.app import make_app
 
 

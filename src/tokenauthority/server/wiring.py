@@ -23,6 +23,7 @@ from tokenauthority.callers.bearer import BearerAuthenticator
 from tokenauthority.callers.issuer_keys import IssuerKeyCaches
 from tokenauthority.callers.jwt import JwtVerifier
 from tokenauthority.callers.registry import CurrentCallers
+from tokenauthority.contract import METHODS, SERVICES
 from tokenauthority.domain.caller import Rate
 from tokenauthority.domain.times import Millis
 from tokenauthority.interceptors.admission import AdmissionInterceptor
@@ -31,11 +32,10 @@ from tokenauthority.interceptors.audit_sampler import AuditSampler
 from tokenauthority.interceptors.auth_failures import AuthFailureLimiter
 from tokenauthority.interceptors.authentication import AuthenticationInterceptor
 from tokenauthority.interceptors.authorization import (
-    CHANGING,
     HEALTH_METHODS,
     PUBLIC,
     AuthorizationInterceptor,
-    require_complete,
+    required_actions,
 )
 from tokenauthority.interceptors.caller_limits import CallerLimits
 from tokenauthority.interceptors.chain import Chain
@@ -47,7 +47,6 @@ from tokenauthority.server.core import build_core
 from tokenauthority.server.http_certificate import HttpCertificate
 from tokenauthority.server.listeners import Listener, listeners_of
 from tokenauthority.server.readiness import Readiness
-from tokenauthority.server.services import SERVICES, methods_of
 from tokenauthority.server.state_metrics import register_state
 from tokenauthority.server.tls_credentials import CertificateMetrics
 from tokenauthority.service.keys import KeyServicer
@@ -120,7 +119,7 @@ def build(
     """Put all parts together; nothing runs yet. *callers* follow *callers_file* where there is one.
 
     Raises:
-        AuthorizationTableError: a registered method has no row.
+        AuthorizationTableError: the contract states no action, or an unknown one, for an RPC.
         ConfigError: the provider of the signing keys cannot be used with what is installed.
     """
     limits = settings.limits
@@ -129,8 +128,7 @@ def build(
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
-    methods = methods_of(SERVICES)
-    require_complete(methods)
+    actions = required_actions(METHODS.values())
     each = Rate(limits.failed_auth_rate, limits.failed_auth_burst)
     together = Rate(limits.recorded_refusals_rate, limits.recorded_refusals_burst)
     refusals = AuditSampler(audit_log, registry, clock, each=each, together=together)
@@ -140,10 +138,11 @@ def build(
         limits.max_concurrent_rpcs, limits.max_streams, public=PUBLIC, exempt=HEALTH_METHODS
     )
     health_servicer = health.aio.HealthServicer()
-    audit = AuditInterceptor(refusals, unrecorded=HEALTH_METHODS, finishing=CHANGING)
+    changing = {path for path, method in METHODS.items() if method.has_side_effects}
+    audit = AuditInterceptor(refusals, unrecorded=HEALTH_METHODS, finishing=changing)
     outer = (
         RequestInterceptor(clock, limits.max_deadline),
-        MetricsInterceptor(registry, methods | PUBLIC),
+        MetricsInterceptor(registry, METHODS.keys() | PUBLIC),
         audit,
         ErrorsInterceptor(),
         admission,
@@ -184,7 +183,7 @@ def build(
         inner = (
             AuthenticationInterceptor(listener.authenticator, PUBLIC, failures),
             caller_limits,
-            AuthorizationInterceptor(),
+            AuthorizationInterceptor(actions),
         )
         server = grpc.aio.server(
             interceptors=[Chain((*outer, *inner))],

@@ -1,0 +1,51 @@
+"""The contract says of each RPC which action it needs, and what a second call does."""
+
+from __future__ import annotations
+
+from tokenauthority.contract import METHODS, SERVICES
+
+
+def named(*, side_effects: bool, idempotent: bool) -> list[str]:
+    """Return the names of the RPCs of that kind, in the order of the contract."""
+    return [
+        method.name
+        for method in METHODS.values()
+        if (method.has_side_effects, method.is_idempotent) == (side_effects, idempotent)
+    ]
+
+
+def test_names_every_service_of_the_contract() -> None:
+    """What serves, reports health and reflects the services reads this list."""
+    expected = ("SessionService", "TokenService", "RoleService", "ProjectService", "KeyService")
+
+    assert tuple(f"tokenauthority.v1.{name}" for name in expected) == SERVICES
+    assert set(SERVICES) == {path.split("/")[1] for path in METHODS}
+
+
+def test_states_an_action_for_every_rpc() -> None:
+    """An RPC without one would be refused to everybody."""
+    assert [] == [path for path, method in METHODS.items() if not method.required_action]
+
+
+def test_an_rpc_without_side_effects_only_reads_or_signs() -> None:
+    """The server drops such a call when its caller leaves; every other one it finishes, and records as done."""
+    assert [
+        *("GetSession", "ListSessions", "GenerateToken", "BatchGenerateTokens", "VerifyToken", "WatchRevocations"),
+        *("ListRoles", "GetRole", "GetProject", "ListProjects", "GetJsonWebKeySet", "ListSigningKeys"),
+    ] == named(side_effects=False, idempotent=True)
+
+
+def test_an_rpc_that_makes_something_new_each_time_is_not_idempotent() -> None:
+    """No client may retry it: a second project, secret or key would come from a lost answer."""
+    assert ["CreateProject", "RotateProjectSecret", "PrepareSigningKey"] == named(side_effects=True, idempotent=False)
+
+
+def test_only_an_rpc_that_changes_something_has_a_rule_of_its_own_for_retries() -> None:
+    """The rule narrows the retries of IDEMPOTENT; on another level it would say nothing."""
+    narrowed = [method.name for method in METHODS.values() if method.retry_on_unavailable_only]
+
+    assert [
+        *("CreateRole", "DeleteRole", "ImportProject", "RetireProjectSecret"),
+        *("ActivateSigningKey", "RevokeSigningKey"),
+    ] == narrowed
+    assert set(narrowed) <= set(named(side_effects=True, idempotent=True))
