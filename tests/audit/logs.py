@@ -99,7 +99,12 @@ class FaultyDisk(Disk):
 
 def record(number: int, **changes: object) -> AuditRecord:
     """A record that can be told from others."""
-    return attrs.evolve(RECORD, request_id=f"call-{number}", **changes)  # type: ignore[arg-type]  # as given
+    return changed(RECORD, request_id=f"call-{number}", **changes)
+
+
+def changed(given: AuditRecord, **changes: object) -> AuditRecord:
+    """A copy of the record with these fields."""
+    return attrs.evolve(given, **changes)  # type: ignore[arg-type]  # as given
 
 
 @asynccontextmanager
