@@ -20,7 +20,7 @@ import uvloop
 
 from tokenauthority.audit.disk import Disk
 from tokenauthority.audit.log import FileAuditLog, LogOptions
-from tokenauthority.context import AuditRecord
+from tokenauthority.audit.record import AuditRecord, time_text
 from tokenauthority.domain.times import Millis
 
 
@@ -64,7 +64,7 @@ async def _measure(directory: Path, callers: int, *, durable: bool) -> str:
 
 def _record(number: int) -> AuditRecord:
     return AuditRecord(
-        time=Millis(1_700_000_000_000),
+        time=time_text(Millis(1_700_000_000_000)),
         request_id=f"{number:032x}",
         method="/tokenauthority.v1.TokenService/GenerateToken",
         peer="ipv4:127.0.0.1:40000",

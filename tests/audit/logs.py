@@ -13,29 +13,31 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
-import attrs
+import msgspec
 import pytest
 
-from tests.support.authority import WAIT, make_caller
+from tests.support.authority import WAIT
 from tokenauthority.audit.checkpoint import HeadFile
 from tokenauthority.audit.disk import Disk
 from tokenauthority.audit.keys import load_public_key
 from tokenauthority.audit.log import FileAuditLog, LogOptions
+from tokenauthority.audit.record import AuditedToken, AuditRecord
 from tokenauthority.audit.verify import Report, verify
-from tokenauthority.context import AuditedToken, AuditRecord
 from tokenauthority.domain.caller import Action
 from tokenauthority.domain.times import Millis
 from tokenauthority.server.wiring import system_clock
 
 
 RECORD = AuditRecord(
-    time=Millis(1_700_000_000_123),
+    time="2023-11-14T22:13:20.123Z",
     request_id="call-1",
     method="/tokenauthority.v1.TokenService/GenerateToken",
     peer="ipv4:127.0.0.1:4711",
     user_agent="grpc-python",
     action=Action.TOKENS_GENERATE,
-    caller=make_caller("room-service"),
+    caller="room-service",
+    caller_kind="api_key",
+    caller_identity="sha256:test",
     project_id="47000000",
     session_id="2_abc",
     role="publisher",
@@ -104,7 +106,7 @@ def record(number: int, **changes: object) -> AuditRecord:
 
 def changed(given: AuditRecord, **changes: object) -> AuditRecord:
     """A copy of the record with these fields."""
-    return attrs.evolve(given, **changes)  # type: ignore[arg-type]  # as given
+    return msgspec.structs.replace(given, **changes)
 
 
 @asynccontextmanager

@@ -15,9 +15,9 @@ from tests.audit.logs import RECORD, changed, key_path, running
 from tokenauthority.audit.checkpoint import last_checkpoint
 from tokenauthority.audit.files import lines
 from tokenauthority.audit.log import LogOptions
+from tokenauthority.audit.record import AuditedToken, AuditRecord
 from tokenauthority.audit.select import Selection, selected
 from tokenauthority.audit.verify import verify
-from tokenauthority.context import AuditedToken, AuditRecord
 from tokenauthority.domain.times import Millis
 
 
@@ -26,8 +26,8 @@ KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 
 RECORDS = (
     RECORD,
-    AuditRecord(time=Millis(1_700_000_060_000), request_id="bare", method="/x.Y/Other", peer="p", code="OK"),
-    AuditRecord(time=Millis(1_700_000_060_001), request_id="local", method="/x.Y/Other", peer="", code="OK"),
+    AuditRecord(time="2023-11-14T22:14:20.000Z", request_id="bare", method="/x.Y/Other", peer="p", code="OK"),
+    AuditRecord(time="2023-11-14T22:14:20.001Z", request_id="local", method="/x.Y/Other", peer="", code="OK"),
     changed(RECORD, request_id="odd", subject="caf\u00e9 \u2028\x85\u202e \U0001f600", comment='\x1b"\\\n\x7f'),
     changed(
         RECORD,
@@ -64,9 +64,10 @@ def test_writes_the_bytes_of_the_golden_log(path_of_known_log: Path) -> None:
 
     assert GOLDEN.read_bytes().splitlines() == path_of_known_log.read_bytes().splitlines()
     assert GOLDEN.read_bytes() == path_of_known_log.read_bytes()
-    assert GOLDEN.with_name("audit.jsonl.head").read_bytes() == path_of_known_log.with_name(
-        "audit.jsonl.head"
-    ).read_bytes()
+    assert (
+        GOLDEN.with_name("audit.jsonl.head").read_bytes()
+        == path_of_known_log.with_name("audit.jsonl.head").read_bytes()
+    )
 
 
 def test_the_golden_log_verifies() -> None:

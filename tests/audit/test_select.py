@@ -5,27 +5,25 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-import attrs
 import pytest
 
-from tests.audit.logs import RECORD, written
+from tests.audit.logs import RECORD, changed, written
 from tokenauthority.audit.files import lines
+from tokenauthority.audit.record import AuditedToken, AuditRecord
 from tokenauthority.audit.select import Selection, selected
-from tokenauthority.context import AuditedToken, AuditRecord
-from tokenauthority.domain.times import Millis
 
 
 BARE = AuditRecord(
-    time=Millis(1_700_000_060_000),
+    time="2023-11-14T22:14:20.000Z",
     request_id="bare",
     method="/x.Y/Other",
     peer="ipv4:10.0.0.1:1",
     code="UNAUTHENTICATED",
 )
-BATCH = attrs.evolve(
+BATCH = changed(
     RECORD,
     request_id="batch",
-    time=Millis(1_700_000_120_000),
+    time="2023-11-14T22:15:20.000Z",
     session_id="",
     project_id="",
     token_ids=(),

@@ -7,12 +7,11 @@ import shutil
 
 from pathlib import Path
 
-import attrs
 import pytest
 
 from structlog.testing import capture_logs
 
-from tests.audit.logs import RECORD, record, text_lines, written
+from tests.audit.logs import RECORD, changed, record, text_lines, written
 from tests.cli.conftest import Run
 from tokenauthority.audit.keys import AuditKey
 
@@ -237,7 +236,7 @@ def test_wants_files_that_are_there(run_alone: Run, tmp_path: Path) -> None:
 def test_shows_records_to_a_person(run_alone: Run, log: Path) -> None:
     """A row for each, with what matters; what others chose cannot move the cursor."""
     with capture_logs():
-        written(log, attrs.evolve(RECORD, request_id="evil", role="\x1b[31mred"))
+        written(log, changed(RECORD, request_id="evil", role="\x1b[31mred"))
     lines = run_alone("audit", "show", str(log), "--method", "GenerateToken").out.splitlines()
 
     assert ["seq", "time", "outcome", "method", "caller", "project", "session", "role", "tokens"] == lines[0].split()
@@ -307,7 +306,7 @@ def test_refuses_an_outcome_that_there_is_not(run_alone: Run, log: Path) -> None
 def test_shows_where_a_call_without_a_caller_came_from(run_alone: Run, log: Path) -> None:
     """In the caller's place."""
     with capture_logs():
-        written(log, record(4, caller=None, peer="ipv4:10.0.0.1:1"))
+        written(log, record(4, caller="", peer="ipv4:10.0.0.1:1"))
     lines = run_alone("audit", "show", str(log), "--request-id", "call-4").out.splitlines()
 
     assert 2 == len(lines)

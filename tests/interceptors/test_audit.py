@@ -16,7 +16,6 @@ from tokenauthority.context import AuditRecord
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.domain.ids import make_session_id
 from tokenauthority.domain.session import SessionSpec, StoredSession
-from tokenauthority.domain.times import Millis
 from tokenauthority.interceptors.audit import AuditInterceptor
 from tokenauthority.interceptors.chain import Call, Context
 from tokenauthority.interceptors.status import StatusError
@@ -157,7 +156,7 @@ class _Memory:
 def _call(deadline: float) -> Call:
     call = Call("/a/B", cast("AsyncIterator[object]", None), cast("Context", None), streaming=False)
     call.deadline = deadline
-    call.record = AuditRecord(time=Millis(0), request_id="r", method="/a/B", peer="p")
+    call.record = AuditRecord(time="", request_id="r", method="/a/B", peer="p")
     return call
 
 
@@ -192,7 +191,7 @@ async def test_a_stream_has_no_deadline_but_its_callers(remaining: float | None,
     """A reader that leaves after hours has left; how long a unary call may take says nothing about it."""
     log = _Memory()
     call = Call("/a/B", cast("AsyncIterator[object]", None), cast("Context", _Reader(remaining)), streaming=True)
-    call.record = AuditRecord(time=Millis(0), request_id="r", method="/a/B", peer="p")
+    call.record = AuditRecord(time="", request_id="r", method="/a/B", peer="p")
     call.deadline = asyncio.get_running_loop().time() - 60
 
     async def cancelled(call: Call) -> object:

@@ -27,7 +27,7 @@ logging.getLogger("foreign").warning("a foreign %s", "message")
 logging.getLogger("grpc._cython.cygrpc").error("ExecuteBatchError raised in core by servicer method [%s]", "/a/B",
     exc_info=(ValueError, ValueError("gone"), None))
 logging.getLogger("sqlalchemy.engine").info("SELECT %s", canary)
-context.enter(context.AuditRecord(time=0, request_id="call-3", method="m", peer="p"))
+context.enter(context.AuditRecord(time="", request_id="call-3", method="m", peer="p"))
 
 def broken(argument):
     secret = argument + "."

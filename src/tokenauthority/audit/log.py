@@ -13,7 +13,7 @@ import structlog
 
 from tokenauthority.audit.disk import Disk
 from tokenauthority.audit.errors import NotRenamedError
-from tokenauthority.audit.record import AuditLine, time_text, without_controls
+from tokenauthority.audit.record import encode_record, time_text
 from tokenauthority.audit.worker import AuditThread
 from tokenauthority.audit.writer import ChainWriter
 from tokenauthority.domain.errors import UnavailableError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
 
-    from tokenauthority.context import AuditRecord
+    from tokenauthority.audit.record import AuditRecord
     from tokenauthority.domain.times import Millis
 
 
@@ -136,7 +136,7 @@ class FileAuditLog:
 
     async def append(self, record: AuditRecord) -> None:
         """Keep *record*; see `AuditLog.append`."""
-        await self._keep("rpc", without_controls(self._encoder.encode(AuditLine.of(record))))
+        await self._keep("rpc", encode_record(record))
 
     async def note(self, kind: str, fields: Mapping[str, object]) -> None:
         """Keep a line about no single RPC; see `AuditLog.note`."""

@@ -84,11 +84,11 @@ class AuditSampler(Collector):
 
     def _has_its_own_line(self, record: AuditRecord) -> bool:
         now = self._clock()
-        if record.caller is None:
+        if not record.caller:
             kind, name = "peer", origin_of(record.peer)
             kept = self._origins.take(name, now) and self._together.take("", now)
         elif record.reason == Reason.RATE_LIMIT:
-            kind, name = "caller", record.caller.name
+            kind, name = "caller", record.caller
             kept = self._callers.take(name, now)
         else:
             return True

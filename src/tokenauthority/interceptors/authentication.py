@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from tokenauthority import context
 from tokenauthority.callers.authenticator import PresentedCredentials
 
 
@@ -45,5 +46,7 @@ class AuthenticationInterceptor:
         caller = await self._authenticator.authenticate(presented)
         if caller is None:
             raise attempt.failed()
-        call.record.caller = caller
+        call.caller = caller
+        call.record.identify(caller)
+        context.enter_caller(caller)
         return await proceed(call)

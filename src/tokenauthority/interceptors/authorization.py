@@ -63,7 +63,7 @@ class AuthorizationInterceptor:
         if action is None:
             raise UnimplementedError
         call.record.action = action
-        caller = call.record.caller
+        caller = call.caller
         if caller is None or action not in caller.grant.actions:
             raise PermissionDeniedError(
                 Reason.ACTION_NOT_GRANTED,

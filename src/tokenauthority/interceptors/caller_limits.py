@@ -64,7 +64,7 @@ class CallerLimits(Collector):
 
     async def intercept(self, call: Call, proceed: Proceed) -> object:
         """Charge the first item; public methods, which have no caller, are free."""
-        caller = call.record.caller
+        caller = call.caller
         if caller is None:
             return await proceed(call)
         if not call.streaming:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tokenauthority.context import AuditRecord
+    from tokenauthority.domain.caller import Caller
 
 
 _SEND_TIMEOUT: Final = 20.0
@@ -82,11 +83,12 @@ class Call:
     `metadata` has lower-case keys; of a repeated key it holds all values. `deadline` is on the event loop's clock;
     `capped` says that the server itself has to see to it (at its caller's own deadline gRPC cancels an RPC by itself),
     `finishing` that it goes on to its end whatever its caller does, `abandoned` that the caller has left it.
-    `opening` is awaited before the first message of a stream leaves.
+    `opening` is awaited before the first message of a stream leaves. `caller` is set once it is authenticated.
     """
 
     __slots__ = (
         "abandoned",
+        "caller",
         "capped",
         "context",
         "deadline",
@@ -110,6 +112,7 @@ class Call:
         self.abandoned = False
         self.finishing = False
         self.opening: Callable[[], Awaitable[None]] | None = None
+        self.caller: Caller | None = None
         self.record: AuditRecord
 
 

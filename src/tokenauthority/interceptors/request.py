@@ -9,6 +9,7 @@ import secrets
 from typing import TYPE_CHECKING, Final
 
 from tokenauthority import context
+from tokenauthority.audit.record import time_text
 from tokenauthority.domain.times import Millis
 from tokenauthority.interceptors.status import REQUEST_ID
 
@@ -48,7 +49,7 @@ class RequestInterceptor:
         allowed = self._max_deadline if remaining is None else min(remaining, self._max_deadline)
         call.deadline = asyncio.get_running_loop().time() + allowed
         call.record = context.AuditRecord(
-            time=self._clock(),
+            time=time_text(self._clock()),
             request_id=request_id,
             method=call.method[:_MAX_METHOD],
             peer=call.context.peer(),
