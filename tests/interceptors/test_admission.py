@@ -14,7 +14,7 @@ import pytest
 from google.rpc.error_details_pb2 import QuotaFailure, RetryInfo
 
 from tests.support.authority import WAIT, RunningAuthority, StartAuthority, eventually
-from tests.support.faults import FaultyStore
+from tests.support.faulty_store import FaultyStore
 from tests.support.wire import LIST_PROJECTS, Connect, Wire, outcome, records, wait_for_record
 from tokenauthority.interceptors.admission import MAX_PUBLIC_STREAMS_OF_A_PEER
 
@@ -44,11 +44,11 @@ def wire_of_one(one_at_a_time: RunningAuthority, connect: Connect) -> Wire:
 
 def test_refuses_a_call_above_the_limit(one_at_a_time: RunningAuthority, wire_of_one: Wire, store: FaultyStore) -> None:
     """It is told so in every way that clients understand, and it is recorded; the call inside still ends well."""
-    store.shut()
+    held = store.hold("list_projects")
     inside = wire_of_one.start(LIST_PROJECTS)
-    store.wait_until_held()
+    held.wait()
     refused = wire_of_one.call(LIST_PROJECTS)
-    store.release(one_at_a_time)
+    held.release()
 
     assert ("RESOURCE_EXHAUSTED", "CONCURRENCY_LIMIT") == (refused.code, refused.reason)
     assert ["ErrorInfo", "QuotaFailure", "RetryInfo"] == refused.detail_names
@@ -63,11 +63,11 @@ def test_refuses_before_it_looks_at_the_credential(
     one_at_a_time: RunningAuthority, wire_of_one: Wire, store: FaultyStore
 ) -> None:
     """Strangers, too, cost a full server next to nothing."""
-    store.shut()
+    held = store.hold("list_projects")
     inside = wire_of_one.start(LIST_PROJECTS)
-    store.wait_until_held()
+    held.wait()
     refused = wire_of_one.call(LIST_PROJECTS, api_key="")
-    store.release(one_at_a_time)
+    held.release()
 
     assert ("RESOURCE_EXHAUSTED", "OK") == (refused.code, outcome(inside).code)
 
@@ -76,11 +76,11 @@ def test_answers_health_checks_when_it_is_full(
     one_at_a_time: RunningAuthority, wire_of_one: Wire, store: FaultyStore
 ) -> None:
     """A busy server is not a sick one."""
-    store.shut()
+    held = store.hold("list_projects")
     inside = wire_of_one.start(LIST_PROJECTS)
-    store.wait_until_held()
+    held.wait()
     health = wire_of_one.call(HEALTH, api_key="")
-    store.release(one_at_a_time)
+    held.release()
 
     assert ("OK", b"\x08\x01", "OK") == (health.code, health.body, outcome(inside).code)
 
@@ -90,18 +90,18 @@ def test_gives_the_place_back_however_a_call_ends(
     one_at_a_time: RunningAuthority, wire_of_one: Wire, store: FaultyStore, ending: str
 ) -> None:
     """There is room again after an answer, after an error and after a client that went away."""
-    store.shut()
+    held = store.hold("list_projects")
     inside = wire_of_one.start(LIST_PROJECTS)
-    store.wait_until_held()
+    held.wait()
     if ending == "failed":
-        store.failure = RuntimeError()
+        store.fail("list_projects", error=RuntimeError())
     if ending == "cancelled":
         inside.cancel()
         wait_for_record(one_at_a_time, "CANCELLED")
-    store.release(one_at_a_time)
+    held.release()
     if ending != "cancelled":
         outcome(inside)
-    store.failure = None
+    store.recover()
 
     assert "OK" == wire_of_one.call(LIST_PROJECTS).code
 

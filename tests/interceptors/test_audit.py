@@ -10,7 +10,8 @@ from typing import cast
 import pytest
 
 from tests.support.authority import WAIT, RunningAuthority, StartAuthority
-from tests.support.faults import FaultyStore, break_audit_log
+from tests.support.faults import break_audit_log
+from tests.support.faulty_store import FaultyStore
 from tests.support.wire import GENERATE, LIST_PROJECTS, V1, Connect, Wire, outcome, records, wait_for_record
 from tokenauthority.context import AuditRecord
 from tokenauthority.domain.errors import UnavailableError
@@ -114,9 +115,9 @@ def test_records_a_call_that_its_client_cancelled(start_authority: StartAuthorit
     """A client that goes away leaves a record all the same, with what was known of it."""
     store = FaultyStore()
     authority = start_authority(store=store)
-    store.shut()
+    held = store.hold("list_projects")
     pending = connect(authority).start(LIST_PROJECTS)
-    store.wait_until_held()
+    held.wait()
     pending.cancel()
     record = wait_for_record(authority, "CANCELLED")
 
@@ -127,7 +128,7 @@ def test_records_a_deadline_that_passed(start_authority: StartAuthority, connect
     """The code of the record is the one that the client sees."""
     store = FaultyStore()
     authority = start_authority(store=store, settings={"limits": {"max_deadline": 0.05}})
-    store.shut()
+    store.hold("list_projects")
     pending = connect(authority).start(LIST_PROJECTS)
 
     assert "DEADLINE_EXCEEDED" == outcome(pending).code

@@ -8,7 +8,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from tests.support.authority import StartAuthority, eventually
-from tests.support.faults import FaultyStore
+from tests.support.faulty_store import FaultyStore
 from tests.support.wire import LIST_PROJECTS, V1, Connect, Wire, records
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.v1 import session_pb2
@@ -31,7 +31,7 @@ def test_shows_nothing_of_a_bug(start_authority: StartAuthority, connect: Connec
     authority = start_authority(store=store)
     wire = connect(authority)
     for bug in BUGS:
-        store.failure = bug
+        store.fail("list_projects", error=bug, times=1)
         outcome = wire.call(LIST_PROJECTS, metadata=[("x-request-id", "call-9")])
         record = records(authority.audit_path)[-1]
 
@@ -53,7 +53,7 @@ def test_logs_a_bug_with_its_traceback(
     store = FaultyStore()
     authority = start_authority(store=store)
     wire = connect(authority)
-    store.failure = ValueError()
+    store.fail("list_projects", error=ValueError())
     wire.call(LIST_PROJECTS)
 
     assert [("rpc.bug", LIST_PROJECTS, True)] == [
@@ -65,9 +65,8 @@ def test_serves_on_after_a_bug(start_authority: StartAuthority, connect: Connect
     """One call's bug is that call's alone."""
     store = FaultyStore()
     wire = connect(start_authority(store=store))
-    store.failure = ValueError(CANARY)
+    store.fail("list_projects", error=ValueError(CANARY), times=1)
     wire.call(LIST_PROJECTS)
-    store.failure = None
 
     assert "OK" == wire.call(LIST_PROJECTS).code
 
@@ -76,8 +75,9 @@ def test_says_that_the_store_is_away(start_authority: StartAuthority, connect: C
     """A store that cannot be reached is UNAVAILABLE, with the time after which to come back and without the cause."""
     store = FaultyStore()
     authority = start_authority(store=store)
-    store.failure = UnavailableError.store()
-    store.failure.__cause__ = OSError(111, CANARY)
+    error = UnavailableError.store()
+    error.__cause__ = OSError(111, CANARY)
+    store.fail("list_projects", error=error)
     outcome = connect(authority).call(LIST_PROJECTS)
 
     assert ("UNAVAILABLE", "STORE_UNAVAILABLE", ["ErrorInfo", "RetryInfo"]) == (
@@ -95,8 +95,9 @@ def test_what_is_unavailable_is_logged_with_its_reason_but_not_a_stop(
     store = FaultyStore()
     authority = start_authority(store=store)
     wire = connect(authority)
-    store.failure = UnavailableError.store()
-    store.failure.__cause__ = OSError(111, CANARY)
+    error = UnavailableError.store()
+    error.__cause__ = OSError(111, CANARY)
+    store.fail("list_projects", error=error)
     wire.call(LIST_PROJECTS)
     authority.loop.call_soon_threadsafe(authority.app.admission.drain)
     eventually(lambda: "DRAINING" == wire.call(LIST_PROJECTS).reason, "the server does not drain")

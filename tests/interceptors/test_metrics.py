@@ -12,7 +12,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.support.authority import RunningAuthority, StartAuthority, eventually
-from tests.support.faults import FaultyStore, break_audit_log
+from tests.support.faults import break_audit_log
+from tests.support.faulty_store import FaultyStore
 from tests.support.wire import LIST_PROJECTS, Connect, Wire, wait_for_record
 from tokenauthority.context import AuditRecord
 from tokenauthority.interceptors.chain import Call, Context
@@ -82,17 +83,15 @@ def test_counts_calls_that_were_cut_short(start_authority: StartAuthority, conne
     store = FaultyStore()
     authority = start_authority(store=store, settings={"limits": {"max_deadline": 0.5}})
     wire = connect(authority)
-    store.failure = ValueError()
+    store.fail("list_projects", error=ValueError(), times=1)
     wire.call(LIST_PROJECTS)
-    store.failure = None
-    store.shut()
+    held = store.hold("list_projects")
     wire.call(LIST_PROJECTS)
-    store.wait_until_held()
     left = wire.start(LIST_PROJECTS)
-    store.wait_until_held()
+    held.wait(2)
     left.cancel()
     wait_for_record(authority, "CANCELLED")
-    store.release(authority)
+    held.release()
     wire.call(LIST_PROJECTS)
 
     assert {
@@ -110,12 +109,12 @@ def test_shows_calls_in_flight_and_how_long_they_took(start_authority: StartAuth
     authority = start_authority(store=store)
     registry = authority.app.registry
     wire = connect(authority)
-    store.shut()
-    held = wire.start(LIST_PROJECTS)
-    store.wait_until_held()
+    held = store.hold("list_projects")
+    pending = wire.start(LIST_PROJECTS)
+    held.wait()
     during = registry.get_sample_value("tokenauthority_rpcs_in_flight")
-    store.release(authority)
-    held.result()
+    held.release()
+    pending.result()
 
     assert (1, 0) == (during, registry.get_sample_value("tokenauthority_rpcs_in_flight"))
     assert 1 == registry.get_sample_value("tokenauthority_rpc_seconds_count", {"method": LIST_PROJECTS})

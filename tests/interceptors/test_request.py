@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tests.support.authority import RunningAuthority, StartAuthority
-from tests.support.faults import FaultyStore
+from tests.support.faulty_store import FaultyStore
 from tests.support.wire import LIST_PROJECTS, Connect, Wire, records
 
 
@@ -49,7 +49,7 @@ def test_caps_the_time_of_every_unary_call(
     """A call without a deadline, or with a far one, ends at the server's."""
     store = FaultyStore()
     authority = start_authority(store=store, settings={"limits": {"max_deadline": 0.05}})
-    store.shut()
+    store.hold("list_projects")
     outcome = connect(authority).call(LIST_PROJECTS, timeout=timeout)
 
     assert ("DEADLINE_EXCEEDED", "the deadline passed") == (outcome.code, outcome.message)

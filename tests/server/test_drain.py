@@ -21,7 +21,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from tests.support.authority import WAIT, eventually, make_caller
-from tests.support.faults import FaultyStore
+from tests.support.faulty_store import FaultyStore
 from tests.support.production import Production, Server
 from tests.support.wire import GENERATE, LIST_PROJECTS, records
 from tokenauthority.callers.api_keys import digest, new_api_key
@@ -146,21 +146,21 @@ async def test_says_first_that_it_stops(tmp_path: Path) -> None:
 async def test_finishes_what_is_under_way(tmp_path: Path) -> None:
     """A call in flight is answered and recorded, while new ones are refused so that clients go elsewhere."""
     async with running(tmp_path) as server:
-        server.store.shut()
+        held = server.store.hold("list_projects")
         under_way = server.list_projects()
-        await asyncio.to_thread(server.store.wait_until_held)
+        await held.reached()
         watch = server.watch()
         before = await anext(watch)
         stopping = asyncio.ensure_future(server.stop())
         after = await anext(watch)
         await watch.aclose()
         refused = await server.list_projects().code()
-        held = not under_way.done() and not stopping.done()
-        server.store.open()
+        still_held = not under_way.done() and not stopping.done()
+        held.release()
         answer = await under_way.code()
         await asyncio.wait_for(stopping, WAIT)
 
-    assert (SERVING, NOT_SERVING, True) == (before, after, held)
+    assert (SERVING, NOT_SERVING, True) == (before, after, still_held)
     assert refused in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
     assert grpc.StatusCode.OK == answer
     assert "OK" == server.codes()[-1]
@@ -183,9 +183,9 @@ async def test_a_stream_that_stays_open_does_not_hold_the_stop(tmp_path: Path) -
 async def test_cuts_off_what_does_not_end(tmp_path: Path) -> None:
     """After drain_grace a call that hangs is cancelled, and that is recorded too, before the log is closed."""
     async with running(tmp_path, drain_grace=0.05) as server:
-        server.store.shut()
+        held = server.store.hold("list_projects")
         hanging = server.list_projects()
-        await asyncio.to_thread(server.store.wait_until_held)
+        await held.reached()
         await asyncio.wait_for(server.stop(), WAIT)
         code = await hanging.code()
 

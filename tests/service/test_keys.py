@@ -12,7 +12,7 @@ import pytest
 
 from tests.service.rpc import FORCE_MUTE, Api, Connect, failure, wanted
 from tests.support.authority import RunningAuthority, StartAuthority, eventually
-from tests.support.faults import FaultyStore
+from tests.support.faulty_store import FaultyStore
 from tokenauthority.v1 import key_pb2, role_pb2
 
 
@@ -130,11 +130,11 @@ def test_a_server_that_may_have_missed_a_revocation_shows_no_keys(
     authority = start_authority(store=store, settings={"issuance": {"max_staleness": 2}})
     api = connect(authority=authority)
     before = key_set(api).max_age.seconds
-    store.unreadable = True
+    store.fail("changes_after")
     eventually(lambda: _max_age(api) == 0, "what it shows may be kept")
     eventually(lambda: _max_age(api) is None, "it shows keys for ever")
     refused = failure(lambda: key_set(api))
-    store.unreadable = False
+    store.recover()
     eventually(lambda: bool(_max_age(api)), "it does not recover")
 
     assert before > 0

@@ -11,7 +11,7 @@ import pytest
 
 from tests.signing.builders import NOW, PROJECT, make_claims, mint
 from tests.support.authority import WAIT, StartAuthority
-from tests.support.faults import FaultyStore
+from tests.support.faulty_store import FaultyStore
 from tests.verifier.conftest import FAST, Bench, StartVerifier, becomes, soon
 from tests.verifier.scripted import (
     Asked,
@@ -247,11 +247,11 @@ def test_a_lost_store_makes_it_old(start_authority: StartAuthority, start_verifi
     store = FaultyStore()
     running = start_authority(store=store, settings=FAST)
     verifier = start_verifier(running, max_staleness=0.5)
-    store.unreadable = True
+    store.fail("changes_after")
 
     becomes(verifier, TOKEN, STALE)
 
-    store.unreadable = False
+    store.recover()
     becomes(verifier, TOKEN, "PROJECT_UNKNOWN")
 
 

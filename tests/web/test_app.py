@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.support.authority import RunningAuthority, StartAuthority, eventually
-from tests.support.faults import FaultyStore
+from tests.support.faulty_store import FaultyStore
 from tests.support.wire import LIST_PROJECTS, V1, Connect, Wire
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.v1 import key_pb2
@@ -164,14 +164,14 @@ def test_is_not_ready_while_the_store_cannot_be_read(
     """A server that does not learn of changes any more says so, serves its keys on, and recovers by itself."""
     store = FaultyStore()
     authority = start_authority(store=store)
-    store.unreadable, store.failure = failure is None, failure
+    store.fail("changes_after", error=failure)
     eventually(lambda: get(authority, "/readyz").status_code == 503, "the server still calls itself ready")
     ready = get(authority, "/readyz")
 
     assert {"store": "cannot be read; what is at hand is served"} == ready.json()["problems"]
     assert not ready.json()["ready"]
     assert (200, 200) == (get(authority, "/livez").status_code, get(authority, JWKS).status_code)
-    store.unreadable, store.failure = False, None
+    store.recover()
     eventually(lambda: get(authority, "/readyz").status_code == 200, "the server does not recover")
 
 
