@@ -7,6 +7,8 @@ PIP    := $(BIN)/pip --disable-pip-version-check --quiet install
 LOCK   := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --exclude-newer "1 week"
 STUBS  := src/tokenauthority/v1/__init__.py
+CLIENT := src/tokenauthority/client/blocking/__init__.py
+GENERATED := $(STUBS) $(CLIENT)
 # Directories too: their times tell of a file that was removed.
 PROTOS := $(shell find protos/*)
 
@@ -17,10 +19,10 @@ PROTOS := $(shell find protos/*)
 help:  ## say what each target does
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 12
 
-run: .venv/server .venv/project $(STUBS)  ## serve on this machine for development; ARGS="--dev-api-key tak_..." sets the API key (tak_ and 43 characters)
+run: .venv/server .venv/project $(GENERATED)  ## serve on this machine for development; ARGS="--dev-api-key tak_..." sets the API key (tak_ and 43 characters)
 	@exec $(BIN)/tokenauthority serve --dev $(ARGS)
 
-test: .venv/dev .venv/project $(STUBS)  ## run the tests with coverage: make test ARGS="tests/domain -k ttl"
+test: .venv/dev .venv/project $(GENERATED)  ## run the tests with coverage: make test ARGS="tests/domain -k ttl"
 	@$(BIN)/coverage erase
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/coverage run -m pytest --numprocesses auto $(ARGS)
 	@$(BIN)/coverage combine --quiet
@@ -35,10 +37,10 @@ lint: .venv/dev  ## check format and style of Python and protos
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code
 
-types: .venv/dev .venv/project $(STUBS)  ## check the types
+types: .venv/dev .venv/project $(GENERATED)  ## check the types
 	$(BIN)/mypy
 
-arch: .venv/dev .venv/project $(STUBS)  ## check that imports run downward only
+arch: .venv/dev .venv/project $(GENERATED)  ## check that imports run downward only
 	$(BIN)/lint-imports --no-logo
 
 breaking: .venv/dev  ## check that the contract still serves its present clients
@@ -49,12 +51,12 @@ format: .venv/dev  ## rewrite Python and protos in the one format
 	$(BIN)/ruff format
 	$(BIN)/buf format --write
 
-protos: $(STUBS)  ## generate the gRPC stubs
+protos: $(GENERATED)  ## generate the gRPC stubs and the blocking client
 
-bench: .venv/dev .venv/project $(STUBS)  ## measure
+bench: .venv/dev .venv/project $(GENERATED)  ## measure
 	$(BIN)/python -m benchmarks $(ARGS)
 
-fuzz: .venv/dev .venv/project $(STUBS)  ## ask VerifyToken about made-up tokens for 10 minutes: make fuzz ARGS="--seconds 60"
+fuzz: .venv/dev .venv/project $(GENERATED)  ## ask VerifyToken about made-up tokens for 10 minutes: make fuzz ARGS="--seconds 60"
 	$(BIN)/python -m benchmarks.fuzz $(ARGS)
 
 lock: .venv/dev  ## renew requirements/ from pyproject.toml: make lock ARGS=--upgrade
@@ -62,7 +64,7 @@ lock: .venv/dev  ## renew requirements/ from pyproject.toml: make lock ARGS=--up
 	$(LOCK) --extra server --constraint requirements/dev.txt --output-file requirements/server.txt
 	$(LOCK:pyproject.toml=) --group build --constraint requirements/dev.txt --output-file requirements/build.txt
 
-build: .venv/build $(STUBS)  ## build the wheel and the source distribution into dist/
+build: .venv/build $(GENERATED)  ## build the wheel and the source distribution into dist/
 	$(BIN)/hatchling build --clean --directory dist
 
 image:  ## build the container image with docker, buildah or podman
@@ -73,7 +75,7 @@ image:  ## build the container image with docker, buildah or podman
 	fi; set -x; "$$@" $(ARGS) --tag $(IMAGE) .
 
 clean:  ## remove all that make has made, but not .tokenauthority, which holds the data of `make run`
-	rm -rf .venv dist src/tokenauthority/v1 tests/sdk/node/node_modules .coverage .coverage.* .hypothesis \
+	rm -rf .venv dist $(dir $(GENERATED)) tests/sdk/node/node_modules .coverage .coverage.* .hypothesis \
 		.mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@if [ -d .tokenauthority ]; then echo "kept: .tokenauthority, the keys and data of make run"; fi
@@ -99,3 +101,6 @@ clean:  ## remove all that make has made, but not .tokenauthority, which holds t
 
 $(STUBS): $(PROTOS) scripts/protos.py requirements/build.txt | .venv/build
 	$(BIN)/python scripts/protos.py
+
+$(CLIENT): $(wildcard src/tokenauthority/client/aio/*) scripts/blocking.py requirements/build.txt | .venv/build
+	$(BIN)/python scripts/blocking.py

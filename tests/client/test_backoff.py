@@ -45,7 +45,7 @@ def test_a_message_makes_the_pause_short_again() -> None:
     for _ in range(5):
         backoff.pause_after(LOST)
 
-    backoff.worked()
+    backoff.reset()
 
     assert 0.25 == backoff.pause_after(LOST)
 

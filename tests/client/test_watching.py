@@ -195,7 +195,7 @@ def test_a_stream_that_falls_silent_is_opened_again(
     scripted_server: ScriptedServer, scripted: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that is there and says nothing knows nothing."""
-    monkeypatch.setattr("tokenauthority.client.watching.SILENCE", 0.2)
+    monkeypatch.setattr("tokenauthority.client.blocking.watch.SILENCE", 0.2)
     release = threading.Event()
     losses: list[AuthorityError] = []
     scripted_server.answers = [hanging(release), told("1.1", "bob")]
@@ -317,7 +317,7 @@ async def test_the_asyncio_watch_opens_a_silent_stream_again(
     scripted_server: ScriptedServer, async_scripted: AsyncAuthority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that is there and says nothing knows nothing."""
-    monkeypatch.setattr("tokenauthority.client.watching_aio.SILENCE", 0.2)
+    monkeypatch.setattr("tokenauthority.client.aio.watch.SILENCE", 0.2)
     release = threading.Event()
     losses: list[AuthorityError] = []
     scripted_server.answers = [hanging(release), told("1.1", "bob")]

@@ -17,7 +17,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFail
 from grpc_status import rpc_status
 
 from tests.support.authority import WAIT, RunningAuthority
-from tokenauthority.client.interceptors import Defaults
+from tokenauthority.client.interceptors import StreamDefaults, UnaryDefaults
 from tokenauthority.v1 import (
     key_pb2_grpc,
     project_pb2_grpc,
@@ -103,7 +103,8 @@ class Api:
         self.authority = authority
         channel = grpc.insecure_channel(authority.address, _OPTIONS)
         self.channel = channel
-        called = grpc.intercept_channel(channel, Defaults(WAIT, (("authorization", f"Bearer {api_key}"),)))
+        key = (("authorization", f"Bearer {api_key}"),)
+        called = grpc.intercept_channel(channel, UnaryDefaults(WAIT, key), StreamDefaults(None, key))
         self.sessions = session_pb2_grpc.SessionServiceStub(called)
         self.tokens = token_pb2_grpc.TokenServiceStub(called)
         self.roles = role_pb2_grpc.RoleServiceStub(called)

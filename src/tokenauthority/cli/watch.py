@@ -15,8 +15,7 @@ from tokenauthority.cli.options import Command, current
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tokenauthority.client import AuthorityError
-    from tokenauthority.client.watching import MessageWatch
+    from tokenauthority.client import AuthorityError, RevocationWatch
 
 
 @click.command(cls=Command)
@@ -32,15 +31,15 @@ def watch(projects: tuple[str, ...], resume_token: str, *, heartbeats: bool) -> 
     token to go on with.
     """
     from tokenauthority.cli.calls import authority
-    from tokenauthority.client.watching import MessageWatch
 
     printer = _Printer(resume_token, heartbeats=heartbeats)
-    wanted = projects or tuple(filter(None, [current().project]))
     try:
         with (
             _stoppable(),
             authority() as client,
-            MessageWatch(client.tokens, wanted, resume_token, printer.lost) as messages,
+            client.watch_revocations(
+                project_ids=projects or None, resume_token=resume_token, on_lost=printer.lost
+            ) as messages,
         ):
             printer.print_all(messages)
     except KeyboardInterrupt:
@@ -55,7 +54,7 @@ class _Printer:
         self._heartbeats = heartbeats
         self._connected = False
 
-    def print_all(self, messages: MessageWatch) -> None:
+    def print_all(self, messages: RevocationWatch) -> None:
         from tokenauthority.cli.output import event_line
 
         while True:

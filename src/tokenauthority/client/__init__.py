@@ -5,12 +5,13 @@
         token = session.generate_token(role="moderator", data="username=bob")
 
 It knows the contract and nothing of the server, and needs only grpcio, protobuf and googleapis-common-protos.
+`scripts/blocking.py` generates the blocking client from the asyncio one.
 """
 
 from __future__ import annotations
 
-from tokenauthority.client.aio import AsyncAuthority, AsyncSession
-from tokenauthority.client.blocking import Authority, Session
+from tokenauthority.client.aio.authority import AsyncAuthority, AsyncSession
+from tokenauthority.client.aio.watch import AsyncRevocationWatch
 from tokenauthority.client.errors import (
     AlreadyExists,
     AuthorityError,
@@ -29,8 +30,17 @@ from tokenauthority.client.requests import RevokeOptions, SessionOptions, TokenO
 from tokenauthority.client.revocations import Heartbeat, Revocation, RevocationEvent, SessionEnd, SnapshotEnd
 from tokenauthority.client.service_config import SERVICE_CONFIG
 from tokenauthority.client.values import Claims, Token, Verification
-from tokenauthority.client.watching import RevocationWatch
-from tokenauthority.client.watching_aio import AsyncRevocationWatch
+
+
+try:
+    from tokenauthority.client.blocking.authority import Authority, Session
+    from tokenauthority.client.blocking.watch import RevocationWatch
+except ModuleNotFoundError as error:
+    if error.name != "tokenauthority.client.blocking":
+        raise
+    raise ModuleNotFoundError(
+        "the blocking client is not generated: run scripts/blocking.py, or `make protos`", name=error.name
+    ) from error
 
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""How a client reaches the authority: address, credential, trust, deadline; and the channels that do it."""
+"""How a client reaches the authority: address, API key, trusted certificates, deadline; and open a channel to it."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Final
 
 import grpc
 
-from tokenauthority.client import interceptors
+from tokenauthority.client.interceptors import StreamDefaults, UnaryDefaults
 from tokenauthority.client.service_config import MAX_RECEIVE_BYTES, SERVICE_CONFIG
 
 
 DEFAULT_TIMEOUT: Final = 5.0
-"""Seconds that a call may take, all attempts together."""
+"""Seconds that a call may take, its retries included."""
 
 _HEADER_SAFE: Final = re.compile(r"[\x21-\x7e]+", re.ASCII)
 
 _SCHEMES: Final = frozenset({"dns", "ipv4", "ipv6", "unix", "unix-abstract", "vsock", "xds"})
-"""Of gRPC's target URIs. Any other would be taken for a host that does not exist."""
+"""Schemes of gRPC's target URIs. gRPC would look up any other as a host name."""
 
 _OPTIONS: Final = (
     ("grpc.service_config", SERVICE_CONFIG),
-    # DNS may hold another service config, but which calls are safe to repeat is for the contract to say.
+    # DNS may hold another service config, but the contract says which calls are safe to repeat.
     ("grpc.service_config_disable_resolution", 1),
     ("grpc.max_receive_message_length", MAX_RECEIVE_BYTES),
-    # Finds a peer that vanished without a word; more often than once a minute would be taken for abuse.
+    # Finds a peer that vanished; servers close a connection that pings more often than once a minute.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
 )
@@ -35,35 +35,35 @@ _OPTIONS: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class Connection:
-    """Where the authority is and how to reach it. Its `repr` does not show the key.
+    """Where the authority is and how to reach it. Its `repr` does not show the API key.
 
     Raises:
-        ValueError: a value cannot be used; the message never holds the key.
+        ValueError: a value is invalid. The message never holds the API key.
     """
 
     address: str
     """A gRPC target: `host:port`, or a URI such as `dns:///name:port`."""
 
     api_key: str = field(repr=False)
-    """`tak_...`; sent as `authorization: Bearer` with every call. Empty: none is sent."""
+    """`tak_...`; every call sends it as `authorization: Bearer`. Empty: no call sends one."""
 
     project_id: str = ""
-    """The project meant where a request names none; needed by callers that may use several."""
+    """The project of a request that names none; required if the API key may use several projects."""
 
     plaintext: bool = False
-    """No TLS: everybody on the way can read the key and the tokens."""
+    """No TLS: everybody on the network path can read the API key and the tokens."""
 
     root_certificates: bytes | None = field(default=None, repr=False)
-    """PEM of the authorities to trust; None for the system's."""
+    """PEM of the certificate authorities to trust; None for the system's."""
 
     timeout: float = DEFAULT_TIMEOUT
-    """Seconds that a call may take unless it says otherwise."""
+    """Seconds that a call may take, its retries included, unless the call sets its own; default 5."""
 
     tls_server_name: str = ""
-    """The name that the server's certificate must have, where it is not the address's."""
+    """The name that the server's certificate must have; empty for the host of the address."""
 
     def __post_init__(self) -> None:
-        """Refuse what would fail later, less clearly, or with the key in the message."""
+        """Refuse what would fail later, less clearly, or with the API key in the message."""
         problem = self._problem()
         if problem:
             raise ValueError(problem)
@@ -84,20 +84,27 @@ class Connection:
         return ""
 
     def open(self, *more_options: tuple[str, str | int]) -> grpc.Channel:
-        """A channel for blocking calls; it connects with its first call. The caller closes it."""
+        """Open a channel for blocking calls; the caller closes it.
+
+        Args:
+            *more_options: channel arguments of gRPC, beside those that every channel has.
+
+        Returns:
+            A channel that connects with its first call.
+        """
         options = [*self._options(), *more_options]
         if self.plaintext:
             channel = grpc.insecure_channel(self.address, options)
         else:
             channel = grpc.secure_channel(self.address, self._credentials(), options)
-        return grpc.intercept_channel(channel, interceptors.Defaults(self.timeout, self._metadata()))
+        return grpc.intercept_channel(channel, *self._interceptors())
 
     def open_async(self) -> grpc.aio.Channel:
-        """A channel for the running event loop; it connects with its first call. The caller closes it."""
-        added = interceptors.async_defaults(self.timeout, self._metadata())
+        """Open a channel for the running event loop; see `open`."""
+        options, interceptors = self._options(), self._interceptors()
         if self.plaintext:
-            return grpc.aio.insecure_channel(self.address, self._options(), interceptors=added)
-        return grpc.aio.secure_channel(self.address, self._credentials(), self._options(), interceptors=added)
+            return grpc.aio.insecure_channel(self.address, options, interceptors=interceptors)
+        return grpc.aio.secure_channel(self.address, self._credentials(), options, interceptors=interceptors)
 
     def _options(self) -> list[tuple[str, str | int]]:
         options: list[tuple[str, str | int]] = list(_OPTIONS)
@@ -111,8 +118,8 @@ class Connection:
             return trust
         return grpc.composite_channel_credentials(trust, grpc.access_token_call_credentials(self.api_key))
 
-    def _metadata(self) -> tuple[tuple[str, str], ...]:
-        """The key as metadata, for plaintext only: gRPC refuses call credentials there."""
-        if self.plaintext and self.api_key:
-            return (("authorization", f"Bearer {self.api_key}"),)
-        return ()
+    def _interceptors(self) -> tuple[UnaryDefaults, StreamDefaults]:
+        # gRPC refuses call credentials on a plaintext channel, so there the API key is plain metadata.
+        sends_key = self.plaintext and self.api_key
+        metadata = (("authorization", f"Bearer {self.api_key}"),) if sends_key else ()
+        return UnaryDefaults(self.timeout, metadata), StreamDefaults(None, metadata)

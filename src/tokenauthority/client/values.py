@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from tokenauthority.client.enums import to_text
 from tokenauthority.client.times import moment
@@ -89,37 +89,21 @@ class SessionData:
     end_time: datetime | None
 
 
-class SessionFields(TypedDict):
-    """The fields of SessionData, for the two clients' own Session classes."""
-
-    session_id: str
-    project_id: str
-    media_mode: str
-    archive_mode: str
-    location: str
-    e2ee: bool
-    archive_name: str
-    archive_resolution: str
-    state: str
-    create_time: datetime
-    end_time: datetime | None
-
-
-def read_session(message: session_pb2.Session) -> SessionFields:
-    """The fields of an answered session."""
-    return {
-        "session_id": message.session_id,
-        "project_id": message.project_id,
-        "media_mode": to_text(session_pb2.MediaMode, message.media_mode),
-        "archive_mode": to_text(session_pb2.ArchiveMode, message.archive_mode),
-        "location": message.location,
-        "e2ee": message.e2ee,
-        "archive_name": message.archive_name,
-        "archive_resolution": message.archive_resolution,
-        "state": to_text(session_pb2.SessionState, message.state),
-        "create_time": moment(message.create_time),
-        "end_time": moment(message.end_time) if message.HasField("end_time") else None,
-    }
+def read_session(message: session_pb2.Session) -> SessionData:
+    """Convert a session of the contract."""
+    return SessionData(
+        session_id=message.session_id,
+        project_id=message.project_id,
+        media_mode=to_text(session_pb2.MediaMode, message.media_mode),
+        archive_mode=to_text(session_pb2.ArchiveMode, message.archive_mode),
+        location=message.location,
+        e2ee=message.e2ee,
+        archive_name=message.archive_name,
+        archive_resolution=message.archive_resolution,
+        state=to_text(session_pb2.SessionState, message.state),
+        create_time=moment(message.create_time),
+        end_time=moment(message.end_time) if message.HasField("end_time") else None,
+    )
 
 
 def read_token(message: token_pb2.Token) -> Token:

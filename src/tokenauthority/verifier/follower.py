@@ -139,7 +139,7 @@ class RevocationFollower:
         self._knowledge.confirm(self._history.index, self._moment(told))
         self._knowledge.succeeded(SOURCE)
         if message.HasField("heartbeat"):
-            self._backoff.worked()
+            self._backoff.reset()
             if self._now() - self._pruned >= _PRUNE:
                 self._prune()
 

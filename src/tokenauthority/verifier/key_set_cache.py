@@ -81,7 +81,7 @@ class KeySetCache:
             asked = failure.retry_after if isinstance(failure, AuthorityError) else None
             self._due = self._monotonic() + self._backoff.pause(asked)
             return
-        self._backoff.worked()
+        self._backoff.reset()
         self._knowledge.succeeded(SOURCE)
         # Many verifiers that started together do not ask together for ever.
         early = keys.max_age * secrets.SystemRandom().uniform(0.75, 0.95)

@@ -1,4 +1,4 @@
-"""The asyncio client: the same as the blocking one, awaited. Make it in the event loop that uses it."""
+"""The methods of a client: create sessions, generate, verify and revoke tokens."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from tokenauthority.client import requests
+from tokenauthority.client.aio.watch import AsyncRevocationWatch
 from tokenauthority.client.base import AuthorityBase
 from tokenauthority.client.errors import translated_errors
 from tokenauthority.client.requests import RevokeOptions, SessionOptions, TokenOptions, TokenRequest
@@ -18,7 +19,6 @@ from tokenauthority.client.values import (
     read_token,
     read_verification,
 )
-from tokenauthority.client.watching_aio import AsyncRevocationWatch
 from tokenauthority.v1 import session_pb2
 from tokenauthority.v1.key_pb2_grpc import KeyServiceStub
 from tokenauthority.v1.project_pb2_grpc import ProjectServiceStub
@@ -45,31 +45,39 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, kw_only=True)
 class AsyncSession(SessionData):
-    """A room that people join, and the means to let them in."""
+    """A room that people join, with the methods that let them in."""
 
     authority: AsyncAuthority = field(repr=False, compare=False)
 
     async def generate_token(self, **options: Unpack[TokenOptions]) -> Token:
-        """A token for this session; see AsyncAuthority.generate_token."""
+        """Generate a token for this session; see `AsyncAuthority.generate_token`."""
         return await self.authority.generate_token(self.session_id, **options)
 
     async def revoke_tokens(self, *, issued_before: Moment | None = None, comment: str = "") -> Revocation:
-        """Take back every token of this session that is out now; see AsyncAuthority.revoke_tokens."""
+        """Revoke all tokens of this session; see `AsyncAuthority.revoke_tokens`."""
         return await self.authority.revoke_tokens(
             session_id=self.session_id, issued_before=issued_before, comment=comment
         )
 
     async def end(self) -> AsyncSession:
-        """End it for good; the answer is the ended session. See AsyncAuthority.end_session."""
+        """End this session; see `AsyncAuthority.end_session`.
+
+        Returns:
+            The ended session. This object does not change.
+        """
         return await self.authority.end_session(self.session_id)
 
 
 class AsyncAuthority(AuthorityBase):
-    """Makes sessions and tokens.
+    """A client of one authority with one API key. Its `repr` does not show the API key.
 
-    Every call may raise an AuthorityError. The stubs `sessions`, `tokens`, `roles`, `projects` and `keys`
-    have the contract's other calls, with the same credential, deadline and retries. They raise
-    `grpc.RpcError`, which `translated_errors()` turns into AuthorityErrors.
+    One client is enough for a process: threads may share a blocking client, the tasks of an event loop may share an
+    asyncio client that was made in that loop. Every call may raise an `AuthorityError`. A call that is safe to repeat
+    is retried on UNAVAILABLE and CANCELLED, within its deadline.
+
+    The stubs `sessions`, `tokens`, `roles`, `projects` and `keys` have the other RPCs of the contract, with the same
+    API key, deadline and retries. A stub raises `grpc.RpcError`; call it within `translated_errors()` to get an
+    `AuthorityError` instead.
     """
 
     def _open(self, connection: Connection) -> None:
@@ -81,22 +89,37 @@ class AsyncAuthority(AuthorityBase):
         self.keys = KeyServiceStub(self._channel)
 
     async def create_session(self, **options: Unpack[SessionOptions]) -> AsyncSession:
-        """A new session; see SessionOptions.
+        """Create a session in the client's project.
+
+        Args:
+            **options: see `SessionOptions`.
 
         Raises:
-            InvalidArgument: an option is bad, or two do not go together.
+            InvalidArgument: an option is invalid, or two options exclude each other.
             ValueError: `media_mode` or `archive_mode` is unknown.
         """
         request = requests.create_session(self.project_id, **options)
         return self._session((await _call(self.sessions.CreateSession, request)).session)
 
     async def get_session(self, session_id: str) -> AsyncSession:
-        """The session with this id. Raises NotFound."""
+        """Return the session with this id.
+
+        Raises:
+            NotFound: no session has this id.
+        """
         request = session_pb2.GetSessionRequest(session_id=session_id)
         return self._session((await _call(self.sessions.GetSession, request)).session)
 
     async def list_sessions(self, *, state: str = "", page_size: int = 0) -> AsyncIterator[AsyncSession]:
-        """The project's sessions, newest first: "active", "ended" or all. Pages are fetched on the way."""
+        """Iterate over the sessions of the client's project, newest first; fetch page after page on the way.
+
+        Args:
+            state: "active" or "ended"; empty for both.
+            page_size: sessions in one page, at most 1000; 0 for 50.
+
+        Raises:
+            ValueError: `state` is unknown.
+        """
         page_token = ""
         while True:
             request = requests.list_sessions(self.project_id, state, page_size, page_token)
@@ -108,41 +131,84 @@ class AsyncAuthority(AuthorityBase):
                 return
 
     async def end_session(self, session_id: str) -> AsyncSession:
-        """End a session for good: no more tokens, and those that exist are no longer good. Safe to repeat."""
+        """End a session for good: it gets no more tokens, and its existing tokens become invalid.
+
+        To end a session twice changes nothing.
+
+        Returns:
+            The ended session.
+
+        Raises:
+            NotFound: no session has this id.
+        """
         request = session_pb2.EndSessionRequest(session_id=session_id)
         return self._session((await _call(self.sessions.EndSession, request)).session)
 
     async def generate_token(self, session_id: str, **options: Unpack[TokenOptions]) -> Token:
-        """A token with which one person joins the session; see TokenOptions.
+        """Generate a token with which one person joins the session.
+
+        Args:
+            session_id: the session to join.
+            **options: see `TokenOptions`.
 
         Raises:
-            InvalidArgument: an option is bad; PermissionDenied: the API key's grant lacks it.
-            NotFound: no such session; FailedPrecondition: it has ended.
-            ValueError: `expire_time` has no time zone, both lifetimes are given, or `format` is unknown.
+            InvalidArgument: an option is invalid.
+            PermissionDenied: the grant of the API key does not allow the option.
+            NotFound: no session has this id.
+            FailedPrecondition: the session has ended.
+            ValueError: `expire_time` has no time zone, `expire_time` and `ttl` are both given, or `format` is unknown.
         """
         request = requests.generate_token(TokenRequest(session_id, **options))
         return read_token((await _call(self.tokens.GenerateToken, request)).token)
 
     async def generate_tokens(self, wanted: Iterable[TokenRequest]) -> list[Token]:
-        """1 to 1000 tokens in the order of *wanted*, all or none. Raises what generate_token raises."""
+        """Generate many tokens in one call: all, or none.
+
+        Args:
+            wanted: 1 to 1000 requests, also of several sessions.
+
+        Returns:
+            The tokens in the order of `wanted`.
+
+        Raises:
+            AuthorityError: as `generate_token`; the path of a violation, such as `requests[17].ttl`, names the request.
+        """
         answer = await _call(self.tokens.BatchGenerateTokens, requests.generate_tokens(wanted))
         return [read_token(token) for token in answer.tokens]
 
     async def verify_token(
         self, token: str | Token, *, session_id: str = "", required_permissions: Iterable[str] = ()
     ) -> Verification:
-        """Whether a token is good now, and if given: for this session, with these permissions ("publish")."""
+        """Check whether a token is valid now. An invalid token is an answer and raises nothing.
+
+        Args:
+            token: a token of any format.
+            session_id: the session that the token must be for; empty for any.
+            required_permissions: what the token must allow, such as "publish".
+
+        Returns:
+            A value that is true if the token is valid, and else says why it is not.
+
+        Raises:
+            ValueError: a permission is unknown.
+        """
         request = requests.verify_token(token, session_id, required_permissions)
         return read_verification(await _call(self.tokens.VerifyToken, request))
 
     async def revoke_tokens(self, **options: Unpack[RevokeOptions]) -> Revocation:
-        """Take tokens back: one, a session's, or an end user's; see RevokeOptions. Safe to repeat.
+        """Revoke one token, all tokens of a session, or all tokens of an end user.
 
-        Durable when it returns, and seen by the server that answered; by the others of its store soon after.
+        The revocation is durable when the call returns. The server that answered refuses the tokens from then on, the
+        other servers of its store soon after. To revoke twice is safe.
+
+        Args:
+            **options: see `RevokeOptions`.
 
         Raises:
-            InvalidArgument: an option is bad, or the token is none; PermissionDenied: the API key's grant lacks it.
-            NotFound: no such session or project; ResourceExhausted: too many revocations are in force.
+            InvalidArgument: an option is invalid, or the signature of `token` does not verify.
+            PermissionDenied: the grant of the API key does not allow it.
+            NotFound: the project does not exist.
+            ResourceExhausted: too many revocations are in force.
             ValueError: not exactly one of the four targets is given, or `issued_before` has no time zone.
         """
         answer = await _call(self.tokens.RevokeTokens, requests.revoke_tokens(self.project_id, **options))
@@ -155,25 +221,25 @@ class AsyncAuthority(AuthorityBase):
         resume_token: str = "",
         on_lost: Callable[[AuthorityError, float], None] | None = None,
     ) -> AsyncRevocationWatch:
-        """Every revocation and ended session: those in force, then each as it happens; see AsyncRevocationWatch.
+        """Watch revocations and ended sessions: those in force, then each as it happens.
 
         Args:
-            project_ids: whose, at most 1000; an empty list is all of the API key. Default: `project_id`, where that is
-                set, else all.
-            resume_token: go on after the event of which it was the watch's `resume_token`.
-            on_lost: called with the failure, and the seconds to the next attempt, when the stream breaks off; it may
-                raise to end the watch.
+            project_ids: the projects to watch, at most 1000; an empty list for all projects of the API key. Default:
+                the client's `project_id` if it has one, else all.
+            resume_token: the `resume_token` of an earlier watch, to go on after its last event; empty: from the start.
+            on_lost: called when the stream breaks off, with the error and the seconds until the next attempt. The
+                watch ends if `on_lost` raises.
         """
         if project_ids is None:
             project_ids = filter(None, [self.project_id])
         return AsyncRevocationWatch(self.tokens, tuple(project_ids), resume_token, on_lost)
 
     async def close(self) -> None:
-        """Close the connection; calls under way are cancelled."""
+        """Close the connection, and cancel the calls that still run."""
         await self._channel.close()
 
     async def __aenter__(self) -> Self:
-        """Nothing; the connection is made with the first call."""
+        """Return the client; the first call connects."""
         return self
 
     async def __aexit__(
@@ -183,7 +249,7 @@ class AsyncAuthority(AuthorityBase):
         await self.close()
 
     def _session(self, message: session_pb2.Session) -> AsyncSession:
-        return AsyncSession(authority=self, **read_session(message))
+        return AsyncSession(authority=self, **vars(read_session(message)))
 
 
 async def _call(method: grpc.aio.UnaryUnaryMultiCallable[Request, Answer], request: Request) -> Answer:
