@@ -14,10 +14,10 @@ PROTOS := $(shell find protos/*)
 
 # Two pips in one environment spoil it.
 .NOTPARALLEL:
-.PHONY: help run test check lint types arch breaking format protos bench fuzz lock build image clean
+.PHONY: help run test check lint types arch breaking docs docs-serve format protos bench fuzz lock build image clean
 
 help:  ## say what each target does
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 run: .venv/server .venv/project $(GENERATED)  ## serve on this machine for development; ARGS="--dev-api-key tak_..." sets the API key (tak_ and 43 characters)
 	@exec $(BIN)/tokenauthority serve --dev $(ARGS)
@@ -28,7 +28,7 @@ test: .venv/dev .venv/project $(GENERATED)  ## run the tests with coverage: make
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --fail-under=0
 
-check: lint types arch breaking test  ## everything that a change must pass
+check: lint types arch breaking docs test  ## everything that a change must pass
 	$(BIN)/coverage report --format=total
 
 lint: .venv/dev  ## check format and style of Python and protos
@@ -45,6 +45,13 @@ arch: .venv/dev .venv/project $(GENERATED)  ## check that imports run downward o
 
 breaking: .venv/dev  ## check that the contract still serves its present clients
 	BUF=$(BIN)/buf scripts/buf_breaking.sh
+
+docs: .venv/dev .venv/project $(GENERATED)  ## build the site into site/; a dead link, an undefined setting or an orphan page fails
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "site/index.html is the first page; make docs-serve shows the site while you write"
+
+docs-serve: .venv/dev .venv/project $(GENERATED)  ## show the site on http://127.0.0.1:8000 and build it again when a page changes
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve $(ARGS)
 
 format: .venv/dev  ## rewrite Python and protos in the one format
 	$(BIN)/ruff check --fix --exit-zero
@@ -75,7 +82,7 @@ image:  ## build the container image with docker, buildah or podman
 	fi; set -x; "$$@" $(ARGS) --tag $(IMAGE) .
 
 clean:  ## remove all that make has made, but not .tokenauthority, which holds the data of `make run`
-	rm -rf .venv dist $(dir $(GENERATED)) tests/sdk/node/node_modules .coverage .coverage.* .hypothesis \
+	rm -rf .venv dist site $(dir $(GENERATED)) tests/sdk/node/node_modules .coverage .coverage.* .hypothesis \
 		.mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@if [ -d .tokenauthority ]; then echo "kept: .tokenauthority, the keys and data of make run"; fi
@@ -91,7 +98,7 @@ clean:  ## remove all that make has made, but not .tokenauthority, which holds t
 	@touch $@
 
 .venv/build .venv/server .venv/dev: .venv/%: requirements/%.txt | .venv/made
-	@echo "installing requirements/$*.txt into .venv, once (about half a minute)"
+	@echo "installing requirements/$*.txt into .venv: only the first time, one to three minutes for all"
 	$(PIP) --require-hashes --requirement $<
 	@touch $@
 

@@ -1,4 +1,4 @@
-"""What docs/verifier.md shows is true: its callers file is valid, its options and defaults are those of the code."""
+"""The page about the verifier is true: its callers file is valid, its options and defaults are those of the code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tokenauthority.callers.file import load_callers
 from tokenauthority.verifier.settings import VerifierOptions, VerifierSettings
 
 
-DOCUMENT = (Path(__file__).parents[2] / "docs" / "verifier.md").read_text(encoding="utf-8")
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "how-to" / "verify-offline.md").read_text(encoding="utf-8")
 
 
 def test_the_callers_file_is_valid_and_enough(tmp_path: Path) -> None:

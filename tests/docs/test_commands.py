@@ -14,7 +14,7 @@ from tokenauthority.cli.app import root
 
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md"])
+DOCUMENTS = sorted([*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")])
 SHOWN = re.compile(r"^\s*\$ (?:S=\$\()?tokenauthority ((?:.*\\\n)*.*)$", re.MULTILINE)
 REST = re.compile(r"\s*(?:[<>|#)]| {2}#).*$", re.DOTALL)
 COMMANDS = [

@@ -1,4 +1,4 @@
-"""docs/security.md names a test for every threat, and every test that it names is there."""
+"""docs/explanation/threats.md names a test for every threat, and every test that it names is there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAMED = re.compile(r"`(tests/[a-z0-9_/]+\.py)::(test_[a-z0-9_]+)`")
 NAME = re.compile(r"^\| \*\*(.+?)\*\*")
 ROW = re.compile(r"^\| \*\*", re.MULTILINE)
 
-TEXT = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+TEXT = (ROOT / "docs" / "explanation" / "threats.md").read_text(encoding="utf-8")
 ROWS = [line for line in TEXT.splitlines() if ROW.match(line)]
 RULES = [
     *[f"3.{number}" for number in range(1, 13)],

@@ -1,4 +1,4 @@
-"""What docs/callers.md shows is true: its examples are valid, and what its commands print is what they print."""
+"""The page about callers is true: its examples are valid, and its commands print what it shows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.cli.conftest import Run, run_alone  # noqa: F401 - a fixture
 from tokenauthority.callers.file import load_callers
 
 
-DOCUMENT = (Path(__file__).parents[2] / "docs" / "callers.md").read_text()
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "how-to" / "add-a-caller.md").read_text()
 EXAMPLES = re.findall(r"```toml\n(.*?)```", DOCUMENT, re.DOTALL)
 
 

@@ -1,0 +1,76 @@
+"""Generate the reference of the metrics from what a development server answers on `/metrics`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+from urllib.request import urlopen
+
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from scripts.docs.markdown import code, page, table
+
+
+_OURS: Final = "tokenauthority_"
+_JWKS_PATH: Final = "/.well-known/jwks.json"
+
+
+def metrics_page() -> str:
+    """Return the page of all metrics, from a development server that runs for a moment."""
+    with _development_server() as url, urlopen(f"{url}/metrics", timeout=10) as answer:  # noqa: S310 - the server below
+        families = list(text_string_to_metric_families(answer.read().decode()))
+    return page(
+        "Metrics",
+        "`GET /metrics` on the port of `listen.http` answers in the Prometheus text format. "
+        "A counter counts from the start of the process.",
+        "## Token Authority",
+        _table(family for family in families if family.name.startswith(_OURS)),
+        "## Process and Python",
+        _table(family for family in families if not family.name.startswith(_OURS)),
+    )
+
+
+def _table(families: Iterator[Metric]) -> str:
+    rows = sorted(
+        (code(_name(family)), family.type, family.documentation)
+        for family in families
+        if not family.name.endswith("_created")
+    )
+    return table(("metric", "type", "meaning"), rows)
+
+
+def _name(family: Metric) -> str:
+    return f"{family.name}_total" if family.type == "counter" else family.name
+
+
+@contextmanager
+def _development_server() -> Iterator[str]:
+    """Run a development server in a directory of its own and give its HTTP URL."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TOKENAUTHORITY_")}
+    environment |= {"TOKENAUTHORITY_LISTEN__GRPC": "127.0.0.1:0", "TOKENAUTHORITY_LISTEN__HTTP": "127.0.0.1:0"}
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        subprocess.Popen(
+            [sys.executable, "-m", "tokenauthority.cli", "serve", "--dev"],
+            cwd=directory,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as server,
+    ):
+        try:
+            for line in server.stdout or ():
+                if _JWKS_PATH in line:
+                    yield line.split()[1].removesuffix(_JWKS_PATH)
+                    return
+            raise RuntimeError(f"the development server did not start: {server.stderr and server.stderr.read()}")
+        finally:
+            server.terminate()

@@ -1,0 +1,27 @@
+"""List the generated pages by their path in the site."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from scripts.docs.audit import audit_page
+from scripts.docs.authorization import authorization_page
+from scripts.docs.commands import commands_page
+from scripts.docs.contract import contract_page, errors_page
+from scripts.docs.metrics import metrics_page
+from scripts.docs.python_api import client_page, verifier_page
+from scripts.docs.settings import settings_page
+
+
+PAGES: Final[Mapping[str, Callable[[], str]]] = {
+    "reference/settings.md": settings_page,
+    "reference/command-line.md": commands_page,
+    "reference/authorization.md": authorization_page,
+    "reference/contract.md": contract_page,
+    "reference/errors.md": errors_page,
+    "reference/python-client.md": client_page,
+    "reference/verifier.md": verifier_page,
+    "reference/audit-fields.md": audit_page,
+    "reference/metrics.md": metrics_page,
+}
