@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
-import textwrap
+import re
 
-from itertools import pairwise
+from typing import Final
 
 import msgspec
 
 from scripts.docs.markdown import code, page, table
-from tokenauthority.audit.record import AuditLine
-from tokenauthority.context import AuditedToken
+from tokenauthority.audit.record import AuditedToken, AuditRecord
+
+
+_ATTRIBUTE: Final = re.compile(r"^    (\w+): (.+(?:\n {8}.+)*)", re.MULTILINE)
 
 
 def audit_page() -> str:
@@ -21,7 +22,7 @@ def audit_page() -> str:
         "Audit record fields",
         "Each RPC leaves one line of JSON in the audit log. A field without a value is left out. "
         "[The audit log](../explanation/audit-log.md) describes the chain of the lines and their other types.",
-        _fields(AuditLine),
+        _fields(AuditRecord),
         "## Items of `tokens`",
         "A batch has one item for each of its tokens.",
         _fields(AuditedToken),
@@ -29,20 +30,7 @@ def audit_page() -> str:
 
 
 def _fields(structure: type[msgspec.Struct]) -> str:
-    meanings = attribute_docstrings(structure)
+    """Return the fields of *structure*, with the meanings in the section `Attributes` of its docstring."""
+    _, _, section = inspect.cleandoc(structure.__doc__ or "").partition("Attributes:\n")
+    meanings = dict(_ATTRIBUTE.findall(section))
     return table(("field", "meaning"), [(code(name), meanings.get(name, "")) for name in structure.__struct_fields__])
-
-
-def attribute_docstrings(structure: type) -> dict[str, str]:
-    """Return the string below each attribute of a class, by the attribute's name."""
-    [found] = ast.parse(textwrap.dedent(inspect.getsource(structure))).body
-    body = found.body if isinstance(found, ast.ClassDef) else []
-    return {
-        field.target.id: inspect.cleandoc(text.value.value)
-        for field, text in pairwise(body)
-        if isinstance(field, ast.AnnAssign)
-        and isinstance(field.target, ast.Name)
-        and isinstance(text, ast.Expr)
-        and isinstance(text.value, ast.Constant)
-        and isinstance(text.value.value, str)
-    }

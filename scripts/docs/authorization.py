@@ -1,28 +1,31 @@
-"""Generate the table of the methods: the action that each needs, and whether it is safe to repeat."""
+"""Generate the table of the methods: the action that each needs, and what a second call does."""
 
 from __future__ import annotations
 
-from typing import Final
-
 from scripts.docs.markdown import code, page, table
-from tokenauthority.client.service_config import NAMED, REPEATABLE
-from tokenauthority.interceptors.authorization import ACTIONS
-
-
-_SAFE: Final = "yes"
-_NAMED: Final = "yes: a second call answers that the first one succeeded"
-_UNSAFE: Final = "no: each call makes something new"
+from tokenauthority.contract import METHODS, Method
 
 
 def authorization_page() -> str:
     """Return the page of the methods and the actions."""
-    rows = []
-    for method, action in ACTIONS.items():
-        service, name = method.removeprefix("/").split("/")
-        repeat = _SAFE if name in REPEATABLE.get(service, ()) else _NAMED if name in NAMED.get(service, ()) else _UNSAFE
-        rows.append((code(f"{service.rpartition('.')[2]}.{name}"), code(action.value), repeat))
+    rows = [
+        (code(f"{method.service.rpartition('.')[2]}.{method.name}"), code(method.required_action), second_call(method))
+        for method in METHODS.values()
+    ]
     return page(
         "Authorization",
-        "A caller needs the action of a method in its grant. [Add a caller](../how-to/add-a-caller.md) shows a grant.",
-        table(("method", "action", "safe to repeat"), rows),
+        "A caller needs the action of a method in its grant. [Add a caller](../how-to/add-a-caller.md) shows a grant. "
+        "The contract in `protos/` states both columns, and the server refuses to start if a method lacks its action.",
+        table(("method", "action", "a second call"), rows),
     )
+
+
+def second_call(method: Method) -> str:
+    """Return what a second call of *method* does."""
+    if not method.has_side_effects:
+        return "changes nothing"
+    if not method.is_idempotent:
+        return "makes something new: do not retry it"
+    if method.retry_on_unavailable_only:
+        return "changes nothing more, but can report that the first call succeeded"
+    return "changes nothing more"

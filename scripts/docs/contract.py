@@ -13,7 +13,9 @@ from typing import Final, NamedTuple
 
 from google.protobuf import descriptor_pb2
 
+from scripts.docs.authorization import second_call
 from scripts.docs.markdown import code, page, table
+from tokenauthority.contract import METHODS, Method
 
 
 PROTOS: Final = Path(__file__).resolve().parents[2] / "protos"
@@ -113,8 +115,13 @@ def _services(file: _File) -> Iterator[str]:
             yield (
                 f"#### {service.name}.{method.name}\n\n"
                 f"{_link(method.input_type)} → {stream}{_link(method.output_type)}\n\n"
-                f"{file.comment(_SERVICES, number, _METHODS, index)}"
+                f"{file.comment(_SERVICES, number, _METHODS, index)}\n\n"
+                f"{_facts(METHODS[f'/{_PACKAGE}.{service.name}/{method.name}'])}"
             )
+
+
+def _facts(method: Method) -> str:
+    return f"Action: `{method.required_action}`. A second call {second_call(method)}."
 
 
 def _messages(

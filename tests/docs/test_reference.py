@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from scripts.docs.audit import audit_page
 from scripts.docs.authorization import authorization_page
 from scripts.docs.commands import command_names, commands_page
 from scripts.docs.contract import contract_page, errors_page
 from scripts.docs.pages import PAGES
 from scripts.docs.prose import undefined_settings
 from scripts.docs.settings import all_settings, settings_page
+from tokenauthority.contract import METHODS
 from tokenauthority.domain.errors import Reason
-from tokenauthority.server.services import SERVICES, methods_of
 
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,11 +47,17 @@ def test_every_error_reason_has_a_row() -> None:
     assert {reason.value for reason in Reason} <= set(rows)
 
 
+def test_every_audit_field_has_a_meaning() -> None:
+    """A field that the docstring of the record leaves out would have an empty row."""
+    assert "| `request_id` |" in audit_page()
+    assert [] == re.findall(r"^\| `(\w+)` \|\s*\|$", audit_page(), re.MULTILINE)
+
+
 def test_every_method_has_a_row_with_its_action() -> None:
     """A method that the server registers and the table lacks is missed."""
     rows = re.findall(r"^\| `(\w+\.\w+)` \| `[a-z]+\.[a-z]+` \|", authorization_page(), re.MULTILINE)
 
-    assert sorted(rows) == sorted(method.rpartition(".")[2].replace("/", ".") for method in methods_of(SERVICES))
+    assert sorted(rows) == sorted(path.rpartition(".")[2].replace("/", ".") for path in METHODS)
 
 
 def test_every_message_is_in_the_contract_with_its_comment() -> None:

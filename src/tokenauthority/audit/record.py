@@ -24,7 +24,17 @@ _encoder: Final = msgspec.json.Encoder()
 
 
 class AuditedToken(msgspec.Struct, frozen=True):
-    """One token of a batch; `lifetime` is in seconds."""
+    """One token of a batch.
+
+    Attributes:
+        token_id: The token's id, as GenerateToken answers it.
+        project_id: The project of the token.
+        session_id: The session of the token.
+        role: The role that the token carries.
+        format: The format of the token, such as `SESSION_JWT`.
+        lifetime: Seconds from the token's creation to its expiry.
+        subject: The end user that the token names.
+    """
 
     token_id: str
     project_id: str
@@ -38,17 +48,29 @@ class AuditedToken(msgspec.Struct, frozen=True):
 class AuditRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
     """What one RPC asked for and what was decided. Never a token, a secret or a key.
 
-    The fields and their order are the file format (`docs/audit.md`). A field that has its default is left out of the
-    line, but for `code` and `duration_us`.
+    The fields and their order are the file format (`docs/explanation/audit-log.md`). A field that has its default is
+    left out of the line, but for `code` and `duration_us`.
 
     Attributes:
-        time: When the RPC began; see `time_text`.
+        time: When the RPC began, in RFC 3339, UTC, to the millisecond.
+        request_id: The id of the RPC, which the metadata `x-request-id` of the answer holds too.
+        method: The full name of the RPC, such as `/tokenauthority.v1.TokenService/GenerateToken`.
+        action: The action that the RPC needs in a grant.
         caller: The name of the authenticated caller; empty where there is none.
-        lifetime: Of the token that was asked for, in seconds.
-        object_id: Of the object that an RPC is about, if it has no field of its own: a revocation, a project secret.
-        key_id: Of a signing key.
+        caller_kind: How the caller proves itself: `api_key`, `jwt` or `spiffe`.
+        caller_identity: What the caller is known by: the start of a key's digest, a JWT's subject, a SPIFFE id.
+        peer: The address that the RPC comes from.
+        user_agent: The user agent that the caller's gRPC library sends.
+        project_id: The project that the RPC is about.
+        session_id: The session that the RPC is about.
+        role: The role that was asked for.
+        format: The token format, such as `SESSION_JWT`.
+        lifetime: Seconds from creation to expiry of the token that was asked for.
+        subject: The end user that the token or the revocation names.
+        object_id: The id of an object that has no field of its own: a revocation, a project secret.
+        key_id: The id of the signing key that was prepared, activated or revoked.
         comment: What the caller wrote about a signing key or a revocation.
-        token_ids: Of a single token, or of all tokens of a batch.
+        token_ids: The id of a single token, or the ids of all tokens of a batch.
         items: How many tokens a batch asked for.
         tokens: What a batch was given, token by token.
         changes: The new values of an update, as `field=value`.
