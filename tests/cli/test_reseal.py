@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import signal
 import sqlite3
-import subprocess
-import sys
 
 from collections import Counter
 from collections.abc import Mapping
@@ -18,6 +16,7 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.storage.builders import make_credential, make_key, make_project
+from tests.support import forkserver
 from tests.support.authority import WAIT, clean_environment
 from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.domain.sealed import SealedKind
@@ -217,11 +216,7 @@ def _killed_after_progress(store: Store, done: int) -> int:
     look = "SELECT count(*) FROM project_credentials WHERE substr(sealed, 2, 8) = ?"
     with (
         contextlib.closing(sqlite3.connect(address.path, timeout=WAIT)) as connection,
-        subprocess.Popen(
-            [sys.executable, "-m", "tokenauthority.cli", "keys", "reseal"],
-            env=clean_environment(**store.settings),
-            stdout=subprocess.DEVNULL,
-        ) as process,
+        forkserver.start(["keys", "reseal"], cwd=Path.cwd(), env=clean_environment(**store.settings)) as process,
     ):
         while process.poll() is None:
             if connection.execute(look, (store.new.id_bytes,)).fetchone()[0] > done + MANY // 3:

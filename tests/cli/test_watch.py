@@ -9,17 +9,19 @@ import queue
 import re
 import signal
 import subprocess
-import sys
 import threading
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Protocol
 
 import attrs
 import pytest
 
 from tests.cli.conftest import Run
+from tests.support import forkserver
 from tests.support.authority import WAIT, RunningAuthority, StartAuthority, clean_environment
+from tests.support.forkserver import ForkedProcess
 from tests.support.production import Production
 
 
@@ -27,7 +29,7 @@ from tests.support.production import Production
 class Watcher:
     """A running `tokens watch`, and what it prints."""
 
-    process: subprocess.Popen[str]
+    process: ForkedProcess
     lines: queue.Queue[str] = attrs.Factory(queue.Queue)
 
     def read(self) -> None:
@@ -63,12 +65,12 @@ def start_watch() -> Iterator[StartWatch]:
     with contextlib.ExitStack() as stack:
 
         def start(environment: Mapping[str, str], *options: str) -> Watcher:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tokenauthority.cli", "tokens", "watch", *options],
+            process = forkserver.start(
+                ["tokens", "watch", *options],
+                cwd=Path.cwd(),
                 env=clean_environment(**environment),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                text=True,
             )
             stack.enter_context(process)
             stack.callback(process.kill)

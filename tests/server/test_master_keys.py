@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 
 from collections import Counter
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from threading import Event
 import attrs
 import pytest
 
+from tests.support import forkserver
 from tests.support.authority import WAIT, clean_environment, eventually
 from tests.support.production import Production, Server
 from tokenauthority.client import Authority, AuthorityError
@@ -255,12 +255,9 @@ def _recorded(server: Server) -> int:
 
 
 def _reseal(directory: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tokenauthority.cli", "keys", "reseal", "--config", "authority.toml"],
+    return forkserver.run(
+        ["keys", "reseal", "--config", "authority.toml"],
         cwd=directory,
         env=clean_environment(**{f"TOKENAUTHORITY_{name}": value for name, value in variables.items()}),
-        capture_output=True,
-        text=True,
-        check=False,
         timeout=WAIT,
     )

@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import threading
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -17,6 +16,8 @@ from typing import IO, Protocol, TypeVar
 import attrs
 import pytest
 
+from tests.support import forkserver
+from tests.support.forkserver import ForkedProcess
 from tests.support.memory_store import MemoryStore
 from tokenauthority.authority.project_spec import ProjectSpec
 from tokenauthority.callers.api_keys import digest, new_api_key
@@ -191,7 +192,7 @@ def _running(
 class AuthorityProcess:
     """A real `tokenauthority serve --dev`, with what it printed on standard output until it served."""
 
-    process: subprocess.Popen[str]
+    process: ForkedProcess
     directory: Path
     environment: dict[str, str]
     http_url: str
@@ -228,13 +229,12 @@ def launch(directory: Path, *arguments: str, **variables: str) -> AuthorityProce
     """Start a development server in *directory* on free ports and wait until it serves."""
     ports = {"TOKENAUTHORITY_LISTEN__GRPC": "127.0.0.1:0", "TOKENAUTHORITY_LISTEN__HTTP": "127.0.0.1:0"}
     with (directory / "stderr.log").open("a") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tokenauthority.cli", "serve", "--dev", *arguments],
+        process = forkserver.start(
+            ["serve", "--dev", *arguments],
             cwd=directory,
             env=clean_environment(**ports, **variables),
             stdout=subprocess.PIPE,
             stderr=log,
-            text=True,
         )
     lines = _read_until(process.stdout, "tokens generate", process)
     kept = (directory / ".tokenauthority" / "dev.env").read_text()
@@ -262,7 +262,7 @@ def authority_process(tmp_path: Path) -> Iterator[AuthorityProcess]:
             authority.process.stdout.close()
 
 
-def _read_until(stream: IO[str] | None, marker: str, process: subprocess.Popen[str]) -> list[str]:
+def _read_until(stream: IO[str] | None, marker: str, process: ForkedProcess) -> list[str]:
     """Read lines up to the one with *marker*; a server that says nothing is killed, which ends the reading."""
     lines: list[str] = []
     timer = threading.Timer(WAIT, process.kill)

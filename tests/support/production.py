@@ -6,8 +6,6 @@ import contextlib
 import json
 import signal
 import ssl
-import subprocess
-import sys
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +15,9 @@ import httpx
 import pytest
 import trustme
 
+from tests.support import forkserver
 from tests.support.authority import WAIT, clean_environment, eventually
+from tests.support.forkserver import ForkedProcess
 from tests.support.wire import records
 from tokenauthority.callers.api_keys import digest, new_api_key
 from tokenauthority.client import Authority
@@ -28,7 +28,7 @@ from tokenauthority.signing.sealing import MasterKey
 class Server:
     """A process that serves, or has ended."""
 
-    process: subprocess.Popen[str]
+    process: ForkedProcess
     log_path: Path
     audit_path: Path
     trust: ssl.SSLContext
@@ -86,14 +86,12 @@ class Production:
         given = {"AUDIT__PATH": str(audit_path), **variables}
         log_path = self.directory / f"stderr-{number}.log"
         with log_path.open("w") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tokenauthority.cli", "serve", "--config", "authority.toml"],
+            process = forkserver.start(
+                ["serve", "--config", "authority.toml"],
                 cwd=self.directory,
                 env=clean_environment(**{f"TOKENAUTHORITY_{name}": value for name, value in given.items()}),
-                stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                text=True,
             )
         trust = ssl.create_default_context(cadata=self.root_certificates.decode())
         self.servers.append(Server(process=process, log_path=log_path, audit_path=audit_path, trust=trust))
