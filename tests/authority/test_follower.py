@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 from collections.abc import Sequence
 from unittest import mock
@@ -16,6 +15,7 @@ from structlog.testing import capture_logs
 from tests.authority.world import NOW, World, make_server, make_world
 from tests.storage.builders import make_project, make_revocation
 from tests.support.authority import EVERYTHING, WAIT
+from tests.support.background import supervised
 from tests.support.faulty_store import FaultyStore, StoreCall
 from tests.support.memory_store import MemoryStore
 from tokenauthority.authority import store_follower as follower_module
@@ -30,8 +30,9 @@ from tokenauthority.domain.revocation import TargetKind
 from tokenauthority.domain.role import Permission, Role
 from tokenauthority.domain.session import SessionState
 from tokenauthority.domain.times import Millis, Seconds
+from tokenauthority.server.background_tasks import follower_task
 from tokenauthority.signing.keys import SigningKey
-from tokenauthority.signing.sealing import MasterKey, Sealer
+from tokenauthority.signing.sealing import MasterKey, SealBrokenError, Sealer
 
 
 HOST = Role(name="host", permissions=(Permission.PUBLISH,), create_time=NOW, update_time=NOW)
@@ -151,7 +152,8 @@ async def test_a_key_that_cannot_be_opened_is_noticed_and_does_not_stop_it() -> 
     await store.update_keys(lambda ring: [*ring, foreign])
     seen = ours.follower._seen
 
-    await ours.follower.catch_up()
+    with pytest.raises(SealBrokenError):
+        await ours.follower.catch_up()
 
     assert not ours.follower.fresh
     assert seen == ours.follower._seen
@@ -159,22 +161,23 @@ async def test_a_key_that_cannot_be_opened_is_noticed_and_does_not_stop_it() -> 
 
 
 async def test_it_goes_on_asking_while_the_store_is_down() -> None:
-    """The background task outlives errors of the store."""
+    """The background task outlives errors of the store; the log has the begin of the outage and its end."""
     store = FaultyStore()
     world = await make_world(store)
     _, follower = await second_server(world, interval=0.001)
     store.fail("changes_after")
     asked = store.observe("changes_after")
-    running = asyncio.create_task(follower.run())
-    for _ in range(3):
-        asked.clear()
-        await asked.reached()
-    alive = not running.done()
-    running.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await running
+    with capture_logs() as logs:
+        async with supervised(follower_task(follower)):
+            for _ in range(3):
+                asked.clear()
+                await asked.reached()
+        store.recover()
+        await follower.catch_up()
 
-    assert alive
+    assert [("store.unavailable", "error"), ("store.recovered", "info")] == [
+        (line["event"], line["log_level"]) for line in logs
+    ]
 
 
 async def test_what_happens_while_it_starts_is_taken_in_with_the_first_look() -> None:
@@ -298,7 +301,7 @@ async def test_what_cannot_be_opened_is_the_problem_that_is_shown() -> None:
     await server.follower.start()
     await other.follower.start()
     foreign = await other.keys.prepare(None, NOW)
-    with capture_logs() as logs:
+    with pytest.raises(SealBrokenError):
         await server.follower.catch_up()
     sealed = server.follower.problem
     store.fail("changes_after")
@@ -306,7 +309,6 @@ async def test_what_cannot_be_opened_is_the_problem_that_is_shown() -> None:
 
     assert "a signing key cannot be opened, the log says which; what is at hand is served" == sealed
     assert "cannot be read; what is at hand is served" == server.follower.problem
-    assert ["follower.failed"] == [line["event"] for line in logs]
     assert foreign.key_id in {key.key_id for key in await store.list_keys()}
 
 
@@ -377,21 +379,31 @@ async def test_a_key_that_was_revoked_elsewhere_is_not_forgotten_because_the_rin
 async def test_a_session_that_ends_is_looked_for_at_once() -> None:
     """Those who watch are told then, and not with the next look."""
     world = await make_world()
-    world.server.follower._look.clear()
+    world.server.follower.woken.clear()
     await world.server.sessions.end(world.session.session_id, EVERYTHING, NOW)
 
-    assert world.server.follower._look.is_set()
+    assert world.server.follower.woken.is_set()
 
 
 async def test_what_it_fails_of_is_logged_once_each_time_that_it_begins() -> None:
     """It looks every second; but a failure that comes back is a new one."""
     store = MemoryStore()
-    server = make_server(store, Sealer(MasterKey.generate()))
+    server = make_server(store, Sealer(MasterKey.generate()), interval=0.001)
     await server.follower.start()
-    broken = mock.patch.object(store, "changes_after", side_effect=ZeroDivisionError("x"))
-    with capture_logs() as logs:
-        for state in (broken, broken, contextlib.nullcontext(), broken):
-            with state:
-                await server.follower.catch_up()
+    # From here on a look asks once.
+    await server.follower.catch_up()
+    looked, script = asyncio.Semaphore(0), iter([True, True, False, True])
+    changes_after = store.changes_after
 
-    assert ["follower.failed"] * 2 == [line["event"] for line in logs]
+    async def changes(cursor: Cursor, limit: int) -> Sequence[object]:
+        looked.release()
+        if next(script, False):
+            raise ZeroDivisionError("x")
+        return await changes_after(cursor, limit)
+
+    with capture_logs() as logs, mock.patch.object(store, "changes_after", changes):
+        async with supervised(follower_task(server.follower)):
+            for _ in range(6):
+                await asyncio.wait_for(looked.acquire(), WAIT)
+
+    assert ["follower.failed", "background.recovered"] * 2 == [line["event"] for line in logs]

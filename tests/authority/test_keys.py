@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from unittest import mock
 
 import attrs
@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 
 from tests.authority.world import NOW, PERIOD, PUBLICATION, ROTATION, make_server, make_world
 from tests.support.authority import WAIT
+from tests.support.background import supervised
 from tests.support.faulty_store import FaultyStore, StoreCall
 from tests.support.memory_store import MemoryStore
 from tokenauthority.authority import signing_keys as authority_keys
@@ -27,6 +28,7 @@ from tokenauthority.domain.errors import NotFoundError, PreconditionError, Reaso
 from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
 from tokenauthority.domain.rotation import next_step
 from tokenauthority.domain.times import Millis
+from tokenauthority.server.background_tasks import signing_keys_task
 from tokenauthority.signing.keys import SigningKey
 from tokenauthority.signing.providers import KeyProviderError
 from tokenauthority.signing.sealing import MasterKey, SealBrokenError, Sealer
@@ -60,16 +62,9 @@ def states(ring: Sequence[StoredKey]) -> list[str]:
     return sorted(key.state.value for key in ring)
 
 
-@contextlib.asynccontextmanager
-async def running(keys: SigningKeyManager, clock: Callable[[], Millis]) -> AsyncIterator[asyncio.Task[None]]:
-    """The background task, for as long as the block runs."""
-    task = asyncio.create_task(keys.run(clock))
-    try:
-        yield task
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+def running(keys: SigningKeyManager, clock: Callable[[], Millis]) -> AbstractAsyncContextManager[None]:
+    """Maintain the ring while the block runs."""
+    return supervised(signing_keys_task(keys, clock))
 
 
 @pytest.mark.parametrize("algorithm", Algorithm)
@@ -166,10 +161,10 @@ async def test_it_rotates_by_itself() -> None:
 
 async def test_the_key_at_hand_is_replaced_at_once_when_it_is_revoked() -> None:
     """The background task is woken: the next rotation must not have to wait for it."""
-    store, looks, looked = FaultyStore(), iter(range(2)), asyncio.Event()
+    store, looks, looked = FaultyStore(), iter(range(1)), asyncio.Event()
 
     def clock() -> Millis:
-        # It looks at the clock for what is due, and twice for how long to wait.
+        # It looks at the clock for what is due, and for how long to wait.
         if next(looks, None) is None:
             looked.set()
         return NOW
@@ -218,17 +213,15 @@ async def test_it_goes_on_looking_while_the_store_is_away_and_says_so_once() -> 
     store.fail(*RING)
     asked, updates = store.observe(*RING), store.observe("update_keys", answers=True)
     with capture_logs() as events:
-        async with running(keys, lambda: Millis(NOW + PERIOD)) as task:
+        async with running(keys, lambda: Millis(NOW + PERIOD)):
             for _ in range(3):
                 asked.clear()
-                keys._look.set()
+                keys.woken.set()
                 await asked.reached()
-            alive = not task.done()
             store.recover()
-            keys._look.set()
+            keys.woken.set()
             await updates.reached()
 
-    assert alive
     assert ["keys.not_maintained"] == [event["event"] for event in events]
 
 
@@ -346,17 +339,14 @@ async def test_a_ring_that_was_put_back_is_maintained_at_once(monkeypatch: pytes
     keys = (await make_world(store)).keys
     yesterday = await store.list_keys()
     await keys.maintain(now)
-    running = asyncio.create_task(keys.run(lambda: now))
-    # It has nothing to do now, and waits.
-    await asyncio.sleep(0)
-    try:
+    async with running(keys, lambda: now):
+        # It has nothing to do now, and waits.
+        await asyncio.sleep(0)
         await store.update_keys(lambda _: yesterday)
         was_put_back = not signs.is_set()
         await keys.refresh()
         async with asyncio.timeout(WAIT):
             await signs.wait()
-    finally:
-        running.cancel()
 
     assert was_put_back
 

@@ -154,11 +154,11 @@ async def test_another_server_knows_once_it_has_followed(world: World) -> None:
     other = make_server(world.store, world.sealer)
     await other.follower.start()
     token = await minted(world)
-    world.server.follower._look.clear()
+    world.server.follower.woken.clear()
     await revoke(world, token=token.token)
     await other.follower.catch_up()
 
-    assert world.server.follower._look.is_set()
+    assert world.server.follower.woken.is_set()
     assert InactiveReason.REVOKED is (await other.verify.check(token.token, EVERYTHING, NOW)).reason
 
 

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from tests.authority.world import NOW, Server, make_server
 from tests.storage.builders import make_project, make_revocation, make_session
 from tests.support.authority import EVERYTHING, WAIT
+from tests.support.background import supervised
 from tests.support.faulty_store import FaultyStore, StoreCall
 from tests.support.memory_store import MemoryStore
 from tokenauthority.authority import watch
@@ -34,6 +35,8 @@ from tokenauthority.domain.errors import (
 )
 from tokenauthority.domain.revocation import RETENTION, StoredRevocation
 from tokenauthority.domain.times import DAY, Millis, Seconds, whole_seconds
+from tokenauthority.server.background import BackgroundTask
+from tokenauthority.server.background_tasks import follower_task
 from tokenauthority.signing.sealing import MasterKey, Sealer
 
 
@@ -571,32 +574,29 @@ async def _interleaved(  # noqa: C901 - one branch for each kind of step
     place = await make_place(buffer)
     reader = Reader(place)
     known: dict[str, int] = {}
-    tasks = [asyncio.create_task(reader.run()), asyncio.create_task(place.server.follower.run())]
-    for number, step in enumerate(steps):
-        match step:
-            case "revoke" | "renew":
-                name = f"r{number if step == 'revoke' else 0}"
-                known[name] = (await place.revoke(name, moment=number - 1000)).issued_before
-            case "end":
-                await place.end(f"s{number}")
-                known[f"2_s{number}"] = 0
-            case "look":
-                place.server.follower.wake()
-            case "read":
-                reader.permits.release()
-            case "beat":
-                place.server.feed.beat(NOW)
-            case "lose":
-                place.store.replace_history()
-        for _ in range(5 if step == "turn" else 1):
+    async with supervised(follower_task(place.server.follower), BackgroundTask(name="reader", work=reader.run)):
+        for number, step in enumerate(steps):
+            match step:
+                case "revoke" | "renew":
+                    name = f"r{number if step == 'revoke' else 0}"
+                    known[name] = (await place.revoke(name, moment=number - 1000)).issued_before
+                case "end":
+                    await place.end(f"s{number}")
+                    known[f"2_s{number}"] = 0
+                case "look":
+                    place.server.follower.wake()
+                case "read":
+                    reader.permits.release()
+                case "beat":
+                    place.server.feed.beat(NOW)
+                case "lose":
+                    place.store.replace_history()
+            for _ in range(5 if step == "turn" else 1):
+                await asyncio.sleep(0)
+        for _ in range(1000):
+            if known == reader.seen:
+                break
+            reader.permits.release()
+            place.server.follower.wake()
             await asyncio.sleep(0)
-    for _ in range(1000):
-        if known == reader.seen:
-            break
-        reader.permits.release()
-        place.server.follower.wake()
-        await asyncio.sleep(0)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
     return known, reader.seen

@@ -13,12 +13,14 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.support.authority import WAIT, Clock, make_caller
+from tests.support.background import supervised
 from tokenauthority.context import AuditRecord
 from tokenauthority.domain.caller import Caller, Rate
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.domain.times import Millis
-from tokenauthority.interceptors import audit_sampler as module
 from tokenauthority.interceptors.audit_sampler import AuditSampler
+from tokenauthority.server import background_tasks as tasks_module
+from tokenauthority.server.background_tasks import summaries_task
 
 
 NOW = Millis(1_700_000_000_000)
@@ -176,14 +178,11 @@ async def test_what_cannot_be_written_is_counted_on(log: Log) -> None:
 
 async def test_summaries_are_written_by_themselves(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once in each interval."""
-    monkeypatch.setattr(module, "INTERVAL", 0.01)
+    monkeypatch.setattr(tasks_module, "SUMMARY_INTERVAL", 0.01)
     for _ in range(8):
         await log.refuse("unix:")
-    running = asyncio.create_task(log.refusals.run())
-    async with asyncio.timeout(WAIT):
+    async with supervised(summaries_task(log.refusals)), asyncio.timeout(WAIT):
         await log.memory.noted.wait()
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
 
     assert 3 == log.memory.counted()
 
@@ -192,17 +191,15 @@ async def test_a_stop_while_summaries_are_written_loses_and_doubles_nothing(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is under way is finished before the last ones are written."""
-    monkeypatch.setattr(module, "INTERVAL", 0.01)
+    monkeypatch.setattr(tasks_module, "SUMMARY_INTERVAL", 0.01)
     log.memory.open.clear()
     for _ in range(8):
         await log.refuse("unix:")
-    running = asyncio.create_task(log.refusals.run())
-    async with asyncio.timeout(WAIT):
-        await log.memory.noting.wait()
-    for _ in range(50):
-        await log.refuse("unix:")
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    async with supervised(summaries_task(log.refusals)):
+        async with asyncio.timeout(WAIT):
+            await log.memory.noting.wait()
+        for _ in range(50):
+            await log.refuse("unix:")
     last = asyncio.create_task(log.refusals.flush())
     log.memory.open.set()
     async with asyncio.timeout(WAIT):

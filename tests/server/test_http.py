@@ -19,6 +19,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from tests.support.authority import WAIT
+from tests.support.background import supervised
+from tokenauthority.server.background import BackgroundTask
 from tokenauthority.server.http import HttpLimits, HttpServer
 
 
@@ -35,9 +37,9 @@ async def serving(limits: HttpLimits, tls: ssl.SSLContext | None = None) -> Asyn
     """The address of a server with *limits*."""
     server = HttpServer(Starlette(routes=[Route("/livez", _livez)]), "127.0.0.1:0", tls, limits)
     address = server.bind()
-    await server.start()
-    yield address
-    await server.stop()
+    async with supervised(BackgroundTask(name="http", work=server.serve)):
+        yield address
+    server.close()
 
 
 @contextlib.contextmanager

@@ -48,11 +48,11 @@ async def test_new_connections_get_the_new_certificate(files: TlsSettings) -> No
     async with server:
         before = await shown()
         second = renew(files)
-        certificate.look()
+        await certificate.look()
         after = await shown()
         assert files.cert_file is not None
         files.cert_file.write_text("no certificate")
-        certificate.look()
+        await certificate.look()
         still = await shown()
 
     refused = {"listener": "http", "outcome": "refused"}

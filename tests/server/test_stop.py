@@ -66,3 +66,36 @@ def test_stops_cleanly_before_it_serves(starting: subprocess.Popen[str], tmp_pat
 
     assert 0 == status
     assert "server.stopped" in log
+
+
+FATAL = """
+import sys
+from tokenauthority.cli import main
+from tokenauthority.server import http
+
+async def serve(self):
+    raise ZeroDivisionError
+
+http.HttpServer.serve = serve
+sys.argv[0] = "tokenauthority"
+main()
+"""
+
+
+def test_a_server_that_cannot_go_on_ends_with_an_error(tmp_path: Path) -> None:
+    """It drains as at a signal, and its exit status has it started again by whatever looks after it."""
+    ports = {"TOKENAUTHORITY_LISTEN__GRPC": "127.0.0.1:0", "TOKENAUTHORITY_LISTEN__HTTP": "127.0.0.1:0"}
+    ended = subprocess.run(
+        [sys.executable, "-c", FATAL, "serve", "--dev"],
+        cwd=tmp_path,
+        env=clean_environment(**ports),
+        capture_output=True,
+        text=True,
+        timeout=WAIT,
+        check=False,
+    )
+
+    assert 1 == ended.returncode
+    assert "background.failed" in ended.stderr
+    assert "ZeroDivisionError" in ended.stderr
+    assert "server.draining" in ended.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -57,7 +56,7 @@ class SigningKeyManager:
         self._opened: dict[str, RingKey] = {}
         self._ring: KeyRing | None = None
         self._key_set: JsonWebKeySet | None = None
-        self._look = asyncio.Event()
+        self.woken: Final = asyncio.Event()
         self._making = OneAtATime()
         self._logger = structlog.stdlib.get_logger(__name__)
 
@@ -81,10 +80,9 @@ class SigningKeyManager:
             SealBrokenError: a key does not open; of the others the ring is what the store has.
             UnavailableError: the store cannot be read; the ring stays as it was.
         """
-        async with self._turn:
-            failure = self._take(await self._store.list_keys())
-        # One that was put back to an earlier day may be due at once.
-        self._look.set()
+        failure = await self._read_ring()
+        # A ring that was restored to an earlier day may be due at once.
+        self.woken.set()
         if failure is not None:
             raise failure
 
@@ -99,8 +97,7 @@ class SigningKeyManager:
                 return
             # Another server may have done it already, and while the store is away no key is made in vain: where keys
             # live in an HSM, that is hard to undo. That a key does not open is for the follower to say.
-            with contextlib.suppress(SealBrokenError):
-                await self.refresh()
+            await self._read_ring()
             fresh = None
             if rotation.needs_fresh(self._stored, self._algorithm, self._rotation, now):
                 fresh = await self._fresh(self._algorithm, now)
@@ -109,24 +106,10 @@ class SigningKeyManager:
             )
             await self._update(step, fresh)
 
-    async def run(self, clock: Callable[[], Millis]) -> None:
-        """Maintain the ring until cancelled. While the store is away, what is at hand signs until its end."""
-        failed = False
-        while True:
-            try:
-                await self.maintain(clock())
-                failed = False
-            except Exception:
-                if not failed:
-                    self._logger.exception("keys.not_maintained")
-                failed = True
-            self._look.clear()
-            due = rotation.next_step(self._stored, self._algorithm, self._rotation, clock()) - clock()
-            # Never at once again: what could not be done a moment ago cannot be done now.
-            pause = min(_LOOK, max(1.0, due / 1000))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._look.wait()
+    def seconds_to_next_look(self, now: Millis) -> float:
+        """Return how long `maintain` may wait unless `woken` is set: from 1 to 30 seconds."""
+        due = rotation.next_step(self._stored, self._algorithm, self._rotation, now) - now
+        return min(_LOOK, max(1.0, due / 1000))
 
     async def prepare(self, algorithm: Algorithm | None, now: Millis) -> StoredKey:
         """A new PREPARED key, published from now on.
@@ -213,6 +196,10 @@ class SigningKeyManager:
         """The ring as it is stored, newest first."""
         return await self._store.list_keys()
 
+    async def _read_ring(self) -> Exception | None:
+        async with self._turn:
+            return self._take(await self._store.list_keys())
+
     async def _fresh(self, algorithm: Algorithm, now: Millis) -> StoredKey:
         new = await self._making.run(
             partial(self._vault.make_signing_key, algorithm),
@@ -249,7 +236,7 @@ class SigningKeyManager:
         if failure is not None:
             # It is done all the same; who follows the changes meets this again, and says that it is behind.
             self._logger.error("keys.not_opened", problem=str(failure))
-        self._look.set()
+        self.woken.set()
         there = {key.key_id for key in kept}
         for key in (*known, *([] if fresh is None else [fresh])):
             if key.key_id not in there:

@@ -12,6 +12,7 @@ import structlog
 from tokenauthority.authority.event_buffer import buffered_events
 from tokenauthority.domain.change import ChangeKind, Cursor, HistoryLostError
 from tokenauthority.domain.errors import UnavailableError
+from tokenauthority.outage import Outage
 from tokenauthority.signing.sealing import SealBrokenError
 
 
@@ -57,15 +58,16 @@ class StoreFollower:
         self._revocations = revocations
         self._feed = feed
         self._clock = clock
-        self._interval = interval
+        self.interval: Final = interval
         self._heartbeat = heartbeat
         self._beaten = monotonic()
         self._cursor = Cursor()
         self._ring_changed = False
-        self._failure = self._sealed = ""
+        self._sealed = ""
         self._logger = structlog.stdlib.get_logger(__name__)
+        self._outage = Outage(self._logger, "store.unavailable", recovered="store.recovered")
         self._seen = monotonic()
-        self._look = asyncio.Event()
+        self.woken: Final = asyncio.Event()
         self.fresh = False
 
     async def start(self) -> None:
@@ -80,46 +82,40 @@ class StoreFollower:
         await self._keys.load(self._clock())
         self._followed(began)
 
-    async def run(self) -> None:
-        """Follow until cancelled; a store that cannot be read is asked again."""
-        while True:
-            self._look.clear()
-            await self.catch_up()
-            try:
-                async with asyncio.timeout(self._interval):
-                    await self._look.wait()
-            except TimeoutError:
-                continue
-
     def wake(self) -> None:
-        """Look now: this server has changed something that others wait for."""
-        self._look.set()
+        """Have the next look begin at once: this server has changed something that others wait for."""
+        self.woken.set()
 
     def age(self) -> float:
         """Seconds since the last look that worked began: how old what is at hand may be."""
         return monotonic() - self._seen
 
     async def catch_up(self) -> None:
-        """Take in every change since the last look."""
+        """Apply every change since the last look. While the store cannot be read, there is none.
+
+        Raises:
+            SealBrokenError: a signing key that another server made does not open; everything else is applied.
+        """
         began, time = monotonic(), self._clock()
         try:
             await self._take_in()
             if self._ring_changed:
                 await self._keys.refresh()
                 self._ring_changed = False
-        except UnavailableError:
+        except UnavailableError as error:
             self._sealed, self.fresh = "", False
+            # Its kind alone: a driver's text may quote the store's URL, password included.
+            cause = type(error.__cause__ or error).__name__
+            self._outage.report(cause, cause=cause)
         except Exception as error:
             # Such as a key that another server sealed under another master key: this server must not go on unnoticed
             # with what it has, and must not stop following either.
-            if str(error) != self._failure:
-                self._logger.exception("follower.failed", sequence=self._cursor.sequence)
-            self._failure, self.fresh = str(error), False
-            self._sealed = _SEALED if isinstance(error, SealBrokenError) else ""
+            self._sealed, self.fresh = _SEALED if isinstance(error, SealBrokenError) else "", False
+            raise
         else:
             self._followed(began)
             # Only here, and with the moment at which the look began: a reader takes it for the age of what it knows.
-            if began + self._interval - self._beaten > self._heartbeat:
+            if began + self.interval - self._beaten > self._heartbeat:
                 self._beaten = began
                 self._feed.beat(time)
 
@@ -155,5 +151,5 @@ class StoreFollower:
         self._feed.begin(cursor)
 
     def _followed(self, began: float) -> None:
-        self._failure, self.fresh = "", True
-        self._seen = began
+        self.fresh, self._seen = True, began
+        self._outage.recover()

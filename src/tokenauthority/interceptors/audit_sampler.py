@@ -21,6 +21,7 @@ from tokenauthority.audit.record import time_text
 from tokenauthority.domain.errors import Reason, UnavailableError
 from tokenauthority.domain.origin import origin_of
 from tokenauthority.interceptors.buckets import Buckets
+from tokenauthority.outage import Outage
 
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from tokenauthority.domain.times import Millis
 
 
-INTERVAL: Final = 60.0
+SUMMARY_INTERVAL: Final = 60.0
 """Seconds between two summaries."""
 
 _MAX_ORIGINS: Final = 32
@@ -70,7 +71,8 @@ class AuditSampler(Collector):
         self._tallies: dict[tuple[str, str], _Tally] = {}
         self._counted = 0
         self._flushing = asyncio.Lock()
-        self._logger = structlog.stdlib.get_logger(__name__)
+        logger = structlog.stdlib.get_logger(__name__)
+        self._outage = Outage(logger, "audit.summary_failed", recovered="audit.summary_recovered", level="warning")
         registry.register(self)
 
     async def append(self, record: AuditRecord) -> None:
@@ -102,23 +104,21 @@ class AuditSampler(Collector):
         self._tallies.setdefault((kind, name), _Tally(now)).codes[code] += 1
         self._counted += 1
 
-    async def run(self) -> None:
-        """Write summaries once a minute, until cancelled."""
-        while True:
-            await asyncio.sleep(INTERVAL)
-            # A stop in the middle must not lose or double what is being written.
-            await asyncio.shield(self.flush())
-
     async def flush(self) -> None:
         """Write a summary of what was counted since the last one. What cannot be written is counted on."""
         async with self._flushing:
-            tallies, self._tallies = self._tallies, {}
-            for (kind, name), tally in tallies.items():
-                try:
-                    await self._log.note("summary", self._fields(kind, name, tally))
-                except UnavailableError:
-                    self._tallies.setdefault((kind, name), _Tally(tally.since)).add(tally)
-                    self._logger.warning("audit.summary_failed")
+            unwritten, self._tallies = self._tallies, {}
+            try:
+                for key, tally in tuple(unwritten.items()):
+                    await self._log.note("summary", self._fields(*key, tally))
+                    del unwritten[key]
+            except UnavailableError as error:
+                self._outage.report(str(error))
+            else:
+                self._outage.recover()
+            finally:
+                for key, tally in unwritten.items():
+                    self._tallies.setdefault(key, _Tally(tally.since)).add(tally)
 
     def _fields(self, kind: str, name: str, tally: _Tally) -> dict[str, object]:
         return {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 from typing import TYPE_CHECKING, Final
 
@@ -24,10 +23,6 @@ if TYPE_CHECKING:
     from tokenauthority.callers.registry import CurrentCallers
 
 
-_TURN: Final = 1.0
-"""Seconds between two looks at the files."""
-
-
 class CallersReloader:
     """Puts a new version of *file* in force, where there is one; one that is not valid leaves the old in force.
 
@@ -46,7 +41,8 @@ class CallersReloader:
         self._callers = callers
         self._key_caches = key_caches
         self._replaced = replaced
-        self._asked = asyncio.Event()
+        self._asked = False
+        self.woken: Final = asyncio.Event()
         self._problems = 0
         self._reloads = Counter(
             "tokenauthority_callers_reloads", "Reloads of the callers file.", ("result",), registry=registry
@@ -56,7 +52,8 @@ class CallersReloader:
 
     def reload(self) -> None:
         """Read the file at once, changed or not. To be called on the event loop."""
-        self._asked.set()
+        self._asked = True
+        self.woken.set()
 
     def details(self) -> Mapping[str, str]:
         """What an operator should look at though the server can do its work. Names no caller."""
@@ -68,41 +65,29 @@ class CallersReloader:
             details["issuers"] = "the keys cannot be had of: " + ", ".join(failing)
         return details
 
-    async def run(self) -> None:
-        """Look after it all until cancelled."""
-        logger = structlog.stdlib.get_logger(__name__)
-        try:
-            while True:
-                try:
-                    await self.turn()
-                except Exception:
-                    logger.exception("callers.upkeep_failed")
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_TURN):
-                        await self._asked.wait()
-        finally:
-            await self._key_caches.close()
-
-    async def turn(self) -> None:
-        """Look once."""
-        asked = self._asked.is_set()
-        self._asked.clear()
+    async def look(self) -> None:
+        """Read the file if it has changed or somebody asked for it, and fetch the issuers' keys that are due."""
+        asked, self._asked = self._asked, False
         if self._file is not None and (asked or await asyncio.to_thread(self._file.changed)):
             await self._load(self._file)
         await self._key_caches.refresh_due()
 
+    async def close(self) -> None:
+        """Give up what is being fetched."""
+        await self._key_caches.close()
+
     async def _load(self, file: CallersFile) -> None:
         logger = structlog.stdlib.get_logger(__name__)
         try:
-            book = await asyncio.to_thread(file.load)
+            registry = await asyncio.to_thread(file.load)
         except CallersFileError as error:
             self._problems = len(error.problems)
             self._reloads.labels("refused").inc()
             logger.error("callers.refused", file=str(file.path), problems=[str(problem) for problem in error.problems])  # noqa: TRY400 - an operator's mistake, which a traceback of ours would bury
             return
         self._problems = 0
-        self._callers.replace(book)
+        self._callers.replace(registry)
         self._replaced()
         self._reloads.labels("applied").inc()
-        names = {entry.caller.name for entry in book.entries}
-        logger.info("callers.reloaded", file=str(file.path), callers=len(names), issuers=len(book.issuers))
+        names = {entry.caller.name for entry in registry.entries}
+        logger.info("callers.reloaded", file=str(file.path), callers=len(names), issuers=len(registry.issuers))

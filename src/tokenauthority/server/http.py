@@ -106,7 +106,6 @@ class HttpServer:
     ) -> None:
         self._address = address
         self._socket: socket.socket | None = None
-        self._task: asyncio.Task[None] | None = None
         limits = limits or HttpLimits()
         config = uvicorn.Config(
             app,
@@ -136,15 +135,19 @@ class HttpServer:
             raise OSError(f"cannot listen on {self._address}: {error.strerror}") from error
         return f"{host}:{self._socket.getsockname()[1]}"
 
-    async def start(self) -> None:
-        """Serve from now on."""
-        if self._socket is not None:
-            self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+    async def serve(self) -> None:
+        """Serve until cancelled, then finish what is being answered, for at most 5 seconds."""
+        if self._socket is None:
+            raise LookupError("the HTTP server has no address")
+        serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        try:
+            await asyncio.shield(serving)
+        except asyncio.CancelledError:
+            self._server.should_exit = True
+            await serving
+            raise
 
-    async def stop(self) -> None:
-        """Finish what is being answered, for at most 5 seconds."""
-        self._server.should_exit = True
-        if self._task is not None:
-            await self._task
+    def close(self) -> None:
+        """Give the address back."""
         if self._socket is not None:
             self._socket.close()

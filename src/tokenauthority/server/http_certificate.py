@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 
 from typing import TYPE_CHECKING, Final
@@ -17,9 +16,6 @@ if TYPE_CHECKING:
     from tokenauthority.server.tls import Certificates
     from tokenauthority.server.tls_credentials import CertificateMetrics
 
-
-_INTERVAL: Final = 1.0
-"""Seconds between two looks at the files."""
 
 _LISTENER: Final = "http"
 
@@ -44,13 +40,7 @@ class HttpCertificate:
         self.context.set_alpn_protocols(["http/1.1"])
         self._take(self._source.read())
 
-    async def run(self) -> None:
-        """Look at the files every second until cancelled."""
-        while True:
-            await asyncio.sleep(_INTERVAL)
-            self.look()
-
-    def look(self) -> None:
+    async def look(self) -> None:
         """Take a new certificate where there is one; where it cannot be served with, the old one stays."""
         try:
             found = self._source.read_if_changed()

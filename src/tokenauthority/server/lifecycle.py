@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -15,13 +15,15 @@ from grpc_health.v1 import health_pb2
 
 from tokenauthority.authority.remote_signing import prove
 from tokenauthority.contract import SERVICES
+from tokenauthority.server.background import Background
+from tokenauthority.server.background_tasks import tasks_of
 from tokenauthority.server.http import HttpServer
 from tokenauthority.server.listeners import bind
 from tokenauthority.web.app import make_app
 
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from tokenauthority.config import Settings
     from tokenauthority.server.wiring import App
@@ -29,9 +31,6 @@ if TYPE_CHECKING:
 
 _FINISH: Final = 30.0
 """Seconds that changes which outlive the drain have to be done and recorded: more than the store gives its own work."""
-
-_PRUNE_INTERVAL: Final = 600.0
-"""Seconds between two looks for what the store may forget."""
 
 
 @attrs.frozen
@@ -49,22 +48,27 @@ class Addresses:
 
 
 @asynccontextmanager
-async def serving(app: App, settings: Settings) -> AsyncIterator[Addresses]:
+async def serving(
+    app: App, settings: Settings, on_fatal: Callable[[], None] = lambda: None
+) -> AsyncIterator[Addresses]:
     """Serve while the block runs, then drain: NOT_SERVING first, no new RPCs, those in flight finish.
 
+    *on_fatal* is called when the server cannot go on: it has to end the block.
+
     Raises:
+        BackgroundError: a background task without which the server cannot go on has failed.
         OSError: an address cannot be listened on, or the audit log cannot be written.
         KeyProviderError: the active signing key cannot sign where it lives.
         SealBrokenError: the master key does not open the key ring.
         UnavailableError: the store cannot be read.
     """
     # The audit log is open before anything can be asked, and closed after the last answer.
-    async with app.audit_log.running(), _answering(app, settings) as addresses:
+    async with app.audit_log.running(), _answering(app, settings, on_fatal) as addresses:
         yield addresses
 
 
 @asynccontextmanager
-async def _answering(app: App, settings: Settings) -> AsyncIterator[Addresses]:
+async def _answering(app: App, settings: Settings, on_fatal: Callable[[], None]) -> AsyncIterator[Addresses]:
     logger = structlog.stdlib.get_logger(__name__)
     await app.follower.start()
     await prove(app.keys.ring.active)
@@ -76,19 +80,15 @@ async def _answering(app: App, settings: Settings) -> AsyncIterator[Addresses]:
         None if certificate is None else certificate.context,
     )
     addresses = Addresses(bound, _bind(web))
-    try:
+    async with AsyncExitStack() as stack:
+        stack.callback(web.close)
+        for listener, _ in app.listeners:
+            stack.callback(listener.close)
+        stack.push_async_callback(app.audit_sampler.flush)
+        stack.push_async_callback(app.callers_reloader.close)
         for _, server in app.listeners:
             await server.start()
-        await web.start()
-        background = [
-            asyncio.create_task(app.follower.run()),
-            asyncio.create_task(_prune(app)),
-            asyncio.create_task(app.keys.run(app.clock)),
-            asyncio.create_task(app.refusals.run()),
-            asyncio.create_task(app.callers_upkeep.run()),
-        ]
-        if certificate is not None:
-            background.append(asyncio.create_task(certificate.run()))
+        await stack.enter_async_context(Background(app.registry).running(tasks_of(app, web), on_fatal))
         for service in ("", *SERVICES):
             await app.health.set(service, health_pb2.HealthCheckResponse.SERVING)
         logger.info(
@@ -99,14 +99,6 @@ async def _answering(app: App, settings: Settings) -> AsyncIterator[Addresses]:
         finally:
             logger.info("server.draining")
             await _drain(app, settings)
-            for task in background:
-                task.cancel()
-            await asyncio.gather(*background, return_exceptions=True)
-            await app.refusals.flush()
-    finally:
-        for listener, _ in app.listeners:
-            listener.close()
-        await web.stop()
     logger.info("server.stopped")
 
 
@@ -123,7 +115,7 @@ def reload_at_hang_up(app: App) -> None:
     """From now on SIGHUP has the callers file read and the audit log opened again."""
 
     def hang_up() -> None:
-        app.callers_upkeep.reload()
+        app.callers_reloader.reload()
         app.audit_log.reopen()
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
@@ -143,20 +135,3 @@ async def _drain(app: App, settings: Settings) -> None:
     app.admission.drain()
     await asyncio.gather(*(server.stop(settings.limits.drain_grace) for _, server in app.listeners))
     await app.audit.finish(_FINISH)
-
-
-async def _prune(app: App) -> None:
-    logger = structlog.stdlib.get_logger(__name__)
-    failed = False
-    while True:
-        await asyncio.sleep(_PRUNE_INTERVAL)
-        try:
-            await app.revocations.prune(app.clock())
-            forgotten = await app.store.prune(app.clock())
-            logger.debug("store.pruned", rows=forgotten)
-            failed = False
-        except Exception:
-            # Told once; at the next turn it is tried again, as a store that cannot be written now may be then.
-            if not failed:
-                logger.exception("store.not_pruned")
-            failed = True

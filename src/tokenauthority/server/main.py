@@ -16,6 +16,7 @@ from tokenauthority.callers.registry import CurrentCallers
 from tokenauthority.config import ConfigError
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.server import dev, lifecycle, logging, master_keys
+from tokenauthority.server.background import BackgroundError
 from tokenauthority.server.problems import make_data_dir, os_problem, store_problem
 from tokenauthority.server.tls import CertificateError
 from tokenauthority.server.wiring import build
@@ -36,7 +37,7 @@ _CLOSE_TIMEOUT: Final = 10.0
 
 
 def run(settings: Settings) -> int:
-    """Serve until told to stop; the exit status.
+    """Serve until a signal; return the exit status: 1 where the server could not go on.
 
     Raises:
         ConfigError: something that the settings name cannot be used.
@@ -48,6 +49,9 @@ def run(settings: Settings) -> int:
         make_data_dir(settings)
         _prepare_store(settings.database_url)
         uvloop.run(_serve(settings))
+    except BackgroundError:
+        # Logged, with its cause, when it happened.
+        return 1
     except CallersFileError as error:
         raise ConfigError([f"callers file {error.path}: {problem}" for problem in error.problems]) from error
     except (SealBrokenError, CertificateError) as error:
@@ -98,7 +102,7 @@ async def _serve(settings: Settings) -> None:
     try:
         sealer = await master_keys.sealer_for(settings, store)
         app = build(settings, store=store, sealer=sealer, callers=callers, callers_file=callers_file)
-        async with lifecycle.serving(app, settings) as addresses:
+        async with lifecycle.serving(app, settings, on_fatal=stop.set) as addresses:
             lifecycle.reload_at_hang_up(app)
             if identity is not None:
                 project = await dev.project_id(app.projects, app.clock())

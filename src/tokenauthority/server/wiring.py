@@ -94,10 +94,10 @@ class App:
     admission: AdmissionInterceptor
     audit: AuditInterceptor
     readiness: Readiness
-    callers_upkeep: CallersReloader
+    callers_reloader: CallersReloader
     registry: CollectorRegistry
     audit_log: FileAuditLog
-    refusals: AuditSampler
+    audit_sampler: AuditSampler
     caller_limits: CallerLimits
     clock: Callable[[], Millis]
 
@@ -131,7 +131,7 @@ def build(
     actions = required_actions(METHODS.values())
     each = Rate(limits.failed_auth_rate, limits.failed_auth_burst)
     together = Rate(limits.recorded_refusals_rate, limits.recorded_refusals_burst)
-    refusals = AuditSampler(audit_log, registry, clock, each=each, together=together)
+    audit_sampler = AuditSampler(audit_log, registry, clock, each=each, together=together)
     failures = AuthFailureLimiter(registry, clock, each=each, suspects=Rate(limits.suspect_rate, limits.suspect_rate))
     caller_limits = CallerLimits(registry, callers, clock, limits.max_streams_per_caller)
     admission = AdmissionInterceptor(
@@ -139,7 +139,7 @@ def build(
     )
     health_servicer = health.aio.HealthServicer()
     changing = {path for path, method in METHODS.items() if method.has_side_effects}
-    audit = AuditInterceptor(refusals, unrecorded=HEALTH_METHODS, finishing=changing)
+    audit = AuditInterceptor(audit_sampler, unrecorded=HEALTH_METHODS, finishing=changing)
     outer = (
         RequestInterceptor(clock, limits.max_deadline),
         MetricsInterceptor(registry, METHODS.keys() | PUBLIC),
@@ -174,7 +174,7 @@ def build(
     key_caches = IssuerKeyCaches(
         callers, refresh=settings.callers.jwks_refresh, max_stale=settings.callers.jwks_max_stale
     )
-    callers_upkeep = CallersReloader(callers_file, callers, key_caches, registry, admission.renew_streams)
+    callers_reloader = CallersReloader(callers_file, callers, key_caches, registry, admission.renew_streams)
     bearer = BearerAuthenticator(callers, JwtVerifier(key_caches), clock)
     certificates = CertificateMetrics(registry)
     plaintext = settings.dev or settings.listen.http_plaintext
@@ -204,11 +204,11 @@ def build(
         http_certificate=None if plaintext else HttpCertificate(settings.tls, certificates),
         admission=admission,
         audit=audit,
-        readiness=Readiness(core, audit_log, callers_upkeep.details, clock),
-        callers_upkeep=callers_upkeep,
+        readiness=Readiness(core, audit_log, callers_reloader.details, clock),
+        callers_reloader=callers_reloader,
         registry=registry,
         audit_log=audit_log,
-        refusals=refusals,
+        audit_sampler=audit_sampler,
         caller_limits=caller_limits,
         clock=clock,
     )

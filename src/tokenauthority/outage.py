@@ -1,0 +1,40 @@
+"""Report an outage once when it begins and once when it ends, however often its attempts fail alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+
+if TYPE_CHECKING:
+    import structlog
+
+
+class Outage:
+    """One thing that should work, such as the store.
+
+    Each new cause logs *event*, and the first success after that logs *recovered*, if there is one. `cause` is empty
+    while the thing works.
+    """
+
+    def __init__(
+        self, logger: structlog.stdlib.BoundLogger, event: str, *, recovered: str = "", level: str = "error"
+    ) -> None:
+        self._logger = logger
+        self._event = event
+        self._recovered = recovered
+        self._level = level
+        self.cause = ""
+
+    def report(self, cause: str, /, *, error: BaseException | None = None, **fields: object) -> None:
+        """Log *fields*, and the traceback of *error*, unless the last attempt failed of the same *cause*."""
+        if cause != self.cause:
+            if error is not None:
+                fields["exc_info"] = error
+            getattr(self._logger, self._level)(self._event, **fields)
+        self.cause = cause
+
+    def recover(self, **fields: object) -> None:
+        """Log *fields* if there was an outage until now."""
+        if self.cause and self._recovered:
+            self._logger.info(self._recovered, **fields)
+        self.cause = ""
