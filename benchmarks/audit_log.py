@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Final
 import structlog
 import uvloop
 
-from tokenauthority.audit.disk import Disk
-from tokenauthority.audit.log import FileAuditLog, LogOptions
-from tokenauthority.audit.record import AuditRecord, time_text
+from tokenauthority.audit import AuditRecord, time_text
+from tokenauthority.audit.writing import Disk, FileAuditLog, LogOptions
 from tokenauthority.domain.times import Millis
 
 

@@ -22,8 +22,7 @@ from prometheus_client import CollectorRegistry
 
 from benchmarks.calls import GENERATE
 from benchmarks.measure import Spread
-from tokenauthority.audit.disk import Disk
-from tokenauthority.audit.log import FileAuditLog
+from tokenauthority.audit.writing import Disk, FileAuditLog
 from tokenauthority.callers.api_keys import digest, new_api_key
 from tokenauthority.callers.bearer import BearerAuthenticator
 from tokenauthority.callers.identity import ApiKeyIdentity

@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from tokenauthority.audit.record import AuditedToken, AuditRecord
+from tokenauthority.audit import AuditedToken, AuditRecord
 
 
 if TYPE_CHECKING:

@@ -17,12 +17,11 @@ import msgspec
 import pytest
 
 from tests.support.authority import WAIT
-from tokenauthority.audit.checkpoint import HeadFile
-from tokenauthority.audit.disk import Disk
+from tokenauthority.audit import AuditedToken, AuditRecord
+from tokenauthority.audit.checkpoint import CheckpointFile
 from tokenauthority.audit.keys import load_public_key
-from tokenauthority.audit.log import FileAuditLog, LogOptions
-from tokenauthority.audit.record import AuditedToken, AuditRecord
-from tokenauthority.audit.verify import Report, verify
+from tokenauthority.audit.reading import Report, verify_log
+from tokenauthority.audit.writing import Disk, FileAuditLog, LogOptions
 from tokenauthority.domain.caller import Action
 from tokenauthority.domain.times import Millis
 from tokenauthority.server.wiring import system_clock
@@ -197,6 +196,6 @@ def calls(path: Path) -> list[str]:
 
 def checked(*paths: Path, partial: bool = False) -> Report:
     """What the verifier says with everything that it can know; the first path is that of the log."""
-    found = HeadFile(paths[0]).read()
+    found = CheckpointFile(paths[0]).read_checkpoint()
     keys = [load_public_key(key_path(paths[0]).with_name("audit-key.pub.pem"))]
-    return verify(paths, keys=keys, anchor=found[1] if found else None, partial=partial)
+    return verify_log(paths, keys=keys, trusted=found[1] if found else None, partial=partial)

@@ -12,12 +12,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.audit.logs import RECORD, changed, key_path, running
+from tokenauthority.audit import AuditedToken, AuditRecord
 from tokenauthority.audit.checkpoint import last_checkpoint
-from tokenauthority.audit.files import lines
-from tokenauthority.audit.log import LogOptions
-from tokenauthority.audit.record import AuditedToken, AuditRecord
-from tokenauthority.audit.select import Selection, selected
-from tokenauthority.audit.verify import verify
+from tokenauthority.audit.reading import Selection, read_lines, select_records, verify_log
+from tokenauthority.audit.writing import LogOptions
 from tokenauthority.domain.times import Millis
 
 
@@ -72,14 +70,16 @@ def test_writes_the_bytes_of_the_golden_log(path_of_known_log: Path) -> None:
 
 def test_the_golden_log_verifies() -> None:
     """A log of the first server is intact to today's verifier, with its key and its last checkpoint."""
-    report = verify([GOLDEN], keys=[KEY.public_key()], anchor=last_checkpoint(GOLDEN.with_name("audit.jsonl.head")))
+    report = verify_log(
+        [GOLDEN], keys=[KEY.public_key()], trusted=last_checkpoint(GOLDEN.with_name("audit.jsonl.head"))
+    )
 
-    assert (None, True, 5, 2) == (report.bad, report.anchored, report.kinds["rpc"], report.signatures)
+    assert (None, True, 5, 2) == (report.bad, report.holds_trusted, report.kinds["rpc"], report.signatures)
 
 
 def test_the_golden_log_is_read() -> None:
     """Every record of it is found again, with its tokens."""
-    found = [entry for _, entry in selected(lines([GOLDEN]), Selection())]
+    found = [entry for _, entry in select_records(read_lines([GOLDEN]), Selection())]
 
     assert [record.request_id for record in RECORDS] == [entry.request_id for entry in found if entry.type == "rpc"]
     assert ["inside"] == [token.token_id for token in found[5].tokens]

@@ -49,7 +49,7 @@ def test_logrotate_moves_the_file_of_a_real_server(production: Production) -> No
     path.with_name("audit-key.pub.pem").write_bytes((production.directory / "data" / "audit-key.pub.pem").read_bytes())
     report = checked(path, *moved)
 
-    assert (None, True, 10) == (report.bad, report.anchored, report.kinds["rpc"])
+    assert (None, True, 10) == (report.bad, report.holds_trusted, report.kinds["rpc"])
     assert ["checkpoint"] * 5 == [types(file)[-1] for file in moved]
     assert 5 == len(server.events("audit.rotated"))
     assert [] == server.events("audit.unavailable")

@@ -17,7 +17,7 @@ from tokenauthority.audit.keys import AuditKey
 
 
 NO_KEY = "intact, signatures not checked (--public-key FILE)"
-NO_ANCHOR = "intact, but without an anchor: a tail that was cut off would not show (--anchor FILE)"
+NO_ANCHOR = "intact, but without a trusted checkpoint: a tail that was cut off would not show (--anchor FILE)"
 
 
 @pytest.fixture
@@ -117,9 +117,9 @@ def test_finds_a_file_that_was_deleted_by_the_head_file_that_was_not(run_alone: 
     outcome = run_alone("audit", "verify", str(older), "--json")
 
     assert (0, f"{log}.head") == (both.exit_code, both.json["anchor"])
-    assert f"{tmp_path / 'canary.head'}: passed over, as no checkpoint can be read from it\n" == both.err
+    assert f"{tmp_path / 'canary.head'}: skipped, as no checkpoint can be read from it\n" == both.err
     assert 5 == outcome.exit_code
-    assert "the log ends with record 7, but its anchor is record 12" in outcome.err
+    assert "the log ends with record 7, but its trusted checkpoint is record 12" in outcome.err
     assert f"{log}.head: not in these files" == outcome.json["anchor"]
 
 
@@ -132,7 +132,7 @@ def test_a_log_in_the_place_of_another_is_found(run_alone: Run, log: Path, tmp_p
     outcome = run_alone("audit", "verify", str(log))
 
     assert 5 == outcome.exit_code
-    assert "its log is another than that of the anchor" in outcome.err
+    assert "its log is another than that of the trusted checkpoint" in outcome.err
 
 
 def test_says_that_the_anchor_was_not_reached(run_alone: Run, log: Path) -> None:
@@ -154,7 +154,7 @@ def test_passes_over_what_lies_beside_a_log(run_alone: Run, log: Path, key: str)
 
     assert 3 == len(files)
     assert (0, "intact", [str(log)]) == (outcome.exit_code, outcome.json["result"], outcome.json["files"])
-    assert [f"{name}: passed over, as it is kept beside a log" for name in files[1:]] == outcome.err.splitlines()
+    assert [f"{name}: skipped, as it belongs to a log and is not one" for name in files[1:]] == outcome.err.splitlines()
     assert 2 == alone.exit_code
     assert "none of these files is an audit log" in alone.err
 
@@ -170,14 +170,14 @@ def test_a_file_of_another_kind_is_no_sign_of_tampering(
     outcome = run_alone("audit", command, str(log), str(stranger))
     log.write_bytes(b"x" + log.read_bytes())
 
-    assert (1, f"error: {stranger} is no audit log\n") == (outcome.exit_code, outcome.err)
+    assert (1, f"error: {stranger} is not an audit log\n") == (outcome.exit_code, outcome.err)
     assert 5 == run_alone("audit", "verify", str(log)).exit_code
 
 
 def test_names_the_keys_where_another_was_given(run_alone: Run, log: Path, tmp_path: Path) -> None:
     """Whether the anchor shows it or, where there is none, the log's first checkpoint."""
     own = json.loads(text_lines(log)[1])["key_id"]
-    other = AuditKey.open(tmp_path / "other.pem").key_id
+    other = AuditKey.load_or_create(tmp_path / "other.pem").key_id
     by_anchor = run_alone("audit", "verify", str(log), "--public-key", str(tmp_path / "other.pub.pem"))
     log.with_name("audit.jsonl.head").unlink()
     by_line = run_alone("audit", "verify", str(log), "--public-key", str(tmp_path / "other.pub.pem"))
@@ -203,7 +203,7 @@ def test_refuses_an_anchor_that_was_forged(run_alone: Run, log: Path, key: str) 
     outcome = run_alone("audit", "verify", str(log), "--public-key", key)
 
     assert 5 == outcome.exit_code
-    assert "the signature of the checkpoint does not hold" in outcome.err
+    assert "the signature of the checkpoint is invalid" in outcome.err
 
 
 @pytest.mark.parametrize("name", ["audit-key.pem", "audit.jsonl"])
@@ -298,7 +298,7 @@ def test_refuses_an_outcome_that_there_is_not(run_alone: Run, log: Path) -> None
     outcome = run_alone("audit", "show", str(log), "--outcome", "PERMISION_DENIED")
 
     assert 2 == outcome.exit_code
-    assert "'PERMISION_DENIED' is no gRPC status and no reason" in outcome.err
+    assert "'PERMISION_DENIED' is neither a gRPC status nor a reason" in outcome.err
     for there_is in ("role_not_granted", "REVOKED", "OPENED", "NOT_DELIVERED"):
         assert 0 == run_alone("audit", "show", str(log), "--outcome", there_is).exit_code
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.authority.world import LEEWAY, make_world
 from tests.support.authority import EVERYTHING, RunningAuthority, StartAuthority
-from tokenauthority.audit.verify import verify
+from tokenauthority.audit.reading import verify_log
 from tokenauthority.client import Authority, Token
 from tokenauthority.domain.key import KeyState
 from tokenauthority.domain.times import MAX_TTL, Millis, Seconds, in_millis
@@ -81,7 +81,7 @@ def test_an_hour_ahead_expires_and_rotates_early_and_loses_nothing(stepped: Step
         calm, calm_age = stepped.states(), stepped.max_age()
         stepped.step(HOUR + 1000)
         again = stepped.reasons(long, early, early_revoked, later)
-        report = verify([stepped.authority.audit_path])
+        report = verify_log([stepped.authority.audit_path])
 
     assert ["", "EXPIRED", "REVOKED", "SESSION_ENDED"] == ahead
     assert ["", "", "REVOKED", "SESSION_ENDED", "NOT_YET_VALID", "NOT_YET_VALID"] == back

@@ -1,7 +1,7 @@
-"""Signed checkpoints: how long a log was at a moment, and the hash of its last line.
+"""Signed checkpoints: each states how many lines a log had at a moment, and the hash of the last of them.
 
-The chain alone proves nothing against someone who can write the whole file anew; the signature does, up to the last
-checkpoint, as long as that checkpoint is known: see `HeadFile`.
+Whoever can write the whole file can also compute a new chain. They cannot sign it: up to the last checkpoint that a
+reader trusts, a changed log shows. `CheckpointFile` stores that checkpoint beside the log.
 """
 
 from __future__ import annotations
@@ -9,62 +9,59 @@ from __future__ import annotations
 import base64
 import contextlib
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from tokenauthority.audit.chain import DamagedLineError, read
+from tokenauthority.audit.chain import DamagedLineError, parse_link
 from tokenauthority.audit.disk import write_whole
 
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-
 DOMAIN: Final = b"tokenauthority audit checkpoint v1\n"
-"""What the signed bytes begin with, so that no other signature of the key can pass for one of a checkpoint."""
+"""The start of the signed bytes: no other signature by the key can pass for that of a checkpoint."""
 
-ENDS: Final = frozenset({"stop", "rotation"})
-"""Reasons of checkpoints after which nothing more is written to the same file by the same server."""
+FINAL_REASONS: Final = frozenset({"stop", "rotation"})
+"""Reasons of checkpoints after which the server writes nothing more to the file."""
 
-_MAX_HEAD: Final = 16_384
+_MAX_CHECKPOINT: Final = 16_384
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """The statement: log *log_id* had *count* lines before this one, the last of which has the hash *head*.
+    """The signed statement that a log had `count` lines before this one, the last of them with the hash `chain_hash`.
 
-    `time` is RFC 3339 in UTC; `reason` is start, interval, rotation, recovery or stop; `signature` is base64.
+    `time` is RFC 3339 in UTC. `reason` is start, interval, rotation, recovery or stop. `signature` is base64.
     """
 
     time: str
     log_id: str
     count: int
-    head: str
+    chain_hash: str = msgspec.field(name="head")
     reason: str
     key_id: str
     signature: str = ""
 
     @property
     def seq(self) -> int:
-        """The number of the line that holds it."""
+        """The number of the line that holds the checkpoint."""
         return self.count + 1
 
-    def signed(self) -> bytes:
-        """The bytes that are signed: none of the fields can hold a newline."""
-        fields = (self.log_id, self.count, self.head, self.time, self.reason, self.key_id)
+    def signed_bytes(self) -> bytes:
+        """Return the bytes that are signed."""
+        fields = (self.log_id, self.count, self.chain_hash, self.time, self.reason, self.key_id)
         return DOMAIN + "".join(f"{field}\n" for field in fields).encode()
 
     def is_signed_by(self, key: Ed25519PublicKey) -> bool:
-        """Whether *key* verifies the signature."""
-        if any("\n" in text for text in (self.log_id, self.head, self.time, self.reason, self.key_id)):
+        """Return whether *key* verifies the signature."""
+        # A newline in a field could move text from one field to the next under the same signature.
+        if any("\n" in text for text in (self.log_id, self.chain_hash, self.time, self.reason, self.key_id)):
             return False
         try:
-            key.verify(base64.b64decode(self.signature, validate=True), self.signed())
+            key.verify(base64.b64decode(self.signature, validate=True), self.signed_bytes())
         except (InvalidSignature, ValueError):
             return False
         return True
@@ -74,75 +71,75 @@ _checkpoints: Final = msgspec.json.Decoder(Checkpoint)
 
 
 def parse_checkpoint(line: bytes) -> Checkpoint:
-    """The checkpoint in a line of the log, in a head file, or in an `audit.checkpoint` event of the operational log.
+    """Return the checkpoint in a line of the log, in a checkpoint file or in an `audit.checkpoint` log event.
 
     Raises:
-        DamagedLineError: there is none.
+        DamagedLineError: The line holds no checkpoint.
     """
     try:
         return _checkpoints.decode(line)
     except (msgspec.MsgspecError, RecursionError):
-        raise DamagedLineError("it is no checkpoint") from None
+        raise DamagedLineError("it is not a checkpoint") from None
 
 
 def last_checkpoint(path: Path) -> Checkpoint | None:
-    """The last checkpoint in a head file, or in an operational log of JSON lines; None where there is none.
+    """Return the last checkpoint in a checkpoint file, an audit log or an operational log of JSON lines, if any.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: The file cannot be read.
     """
     found = None
     with path.open("rb") as file:
-        while line := file.readline(_MAX_HEAD):
+        while line := file.readline(_MAX_CHECKPOINT):
             if b'"signature"' in line:
                 with contextlib.suppress(DamagedLineError):
                     found = parse_checkpoint(line)
     return found
 
 
-def signed_by_another(checkpoint: Checkpoint, given: Iterable[str]) -> str:
-    """What to say of a checkpoint that none of the *given* keys, by their ids, can have signed."""
+def unknown_key_text(checkpoint: Checkpoint, key_ids: Iterable[str]) -> str:
+    """Return the message for a checkpoint whose key is none of those with the ids *key_ids*."""
     return (
-        f"the checkpoint is signed by key {checkpoint.key_id}, and you gave {' and '.join(given)}:"
+        f"the checkpoint is signed by key {checkpoint.key_id}, and you gave {' and '.join(key_ids)}:"
         " another key, or not the authority's log"
     )
 
 
-class HeadFile:
-    """`<log>.head`: the line of the log's last checkpoint, beside the log, so that a tail that was cut off shows."""
+class CheckpointFile:
+    """`<log>.head`: holds the line of the log's last checkpoint, so that a tail that was cut off the log shows."""
 
     def __init__(self, log: Path) -> None:
         self.path = log.with_name(f"{log.name}.head")
 
-    def read(self) -> tuple[bytes, Checkpoint] | None:
-        """The line (without newline) and what it says; None where there is no such file.
+    def read_checkpoint(self) -> tuple[bytes, Checkpoint] | None:
+        """Return the line (without newline) and its checkpoint, or None where there is no such file.
 
         Raises:
-            DamagedLineError: it holds no checkpoint.
-            OSError: it cannot be read.
+            DamagedLineError: The file holds no checkpoint.
+            OSError: The file cannot be read.
         """
         try:
             with self.path.open("rb") as file:
-                line = file.read(_MAX_HEAD).removesuffix(b"\n")
+                line = file.read(_MAX_CHECKPOINT).removesuffix(b"\n")
         except FileNotFoundError:
             return None
-        read(line)
+        parse_link(line)
         return line, parse_checkpoint(line)
 
-    def probe(self) -> None:
-        """Find out whether `write` would work, by writing what is there once more.
+    def require_writable(self) -> None:
+        """Write the present content once more.
 
         Raises:
-            OSError: it would not.
+            OSError: The file cannot be written.
         """
-        found = self.read()
+        found = self.read_checkpoint()
         if found is not None:
-            self.write(found[0])
+            self.write_checkpoint(found[0])
 
-    def write(self, line: bytes) -> None:
-        """Put *line* in its place, whole or not at all, also where the machine stops in between.
+    def write_checkpoint(self, line: bytes) -> None:
+        """Replace the content by *line* (without newline), whole or not at all, also if the machine stops meanwhile.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: The file cannot be written.
         """
         write_whole(self.path, line + b"\n")

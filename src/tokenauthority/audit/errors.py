@@ -1,15 +1,13 @@
-"""Why an audit log cannot be used."""
-
-from __future__ import annotations
+"""The errors that say why an audit log cannot be used."""
 
 
 class AuditLogError(OSError):
-    """The server must not start with this log; the text names the file and what to do."""
+    """The server must not start with this log; the message names the file and what to do."""
 
 
 class NotRenamedError(OSError):
-    """The full file could not get another name; it is as it was and can be written on."""
+    """The full file could not be renamed; the file is unchanged and can be written on."""
 
 
 class LostFileError(OSError):
-    """The open file is not, or not as it was left, the file of its name any more."""
+    """The path of the log no longer names the open file, or somebody else changed the open file."""

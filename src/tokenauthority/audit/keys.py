@@ -8,9 +8,10 @@ import hashlib
 import os
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import attrs
+import msgspec
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -23,13 +24,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from tokenauthority.audit.chain import Position
 from tokenauthority.audit.checkpoint import Checkpoint
 from tokenauthority.audit.disk import sync_directory, write_whole
 from tokenauthority.audit.errors import AuditLogError
-
-
-if TYPE_CHECKING:
-    from tokenauthority.audit.chain import Position
 
 
 _MAX_PEM: Final = 16_384
@@ -37,32 +35,32 @@ _MAX_PEM: Final = 16_384
 
 @attrs.frozen
 class AuditKey:
-    """Signs checkpoints. `key_id` is the first 16 hex digits of the SHA-256 of the 32 bytes of the public key."""
+    """A private key that signs checkpoints, and its id."""
 
     _private: Ed25519PrivateKey = attrs.field(repr=False)
     key_id: str
 
     @classmethod
-    def of(cls, private: Ed25519PrivateKey) -> AuditKey:
-        """The key with its id."""
+    def from_private(cls, private: Ed25519PrivateKey) -> AuditKey:
+        """Return the audit key of *private*."""
         return cls(private, key_id(private.public_key()))
 
     @classmethod
-    def open(cls, path: Path) -> AuditKey:
-        """The key in the PEM file (PKCS#8); made with mode 0600 where there is none, the public key beside it.
+    def load_or_create(cls, path: Path) -> AuditKey:
+        """Return the key in the PEM file (PKCS#8) at *path*, and write its public key beside it.
 
-        Servers that start at once in one directory agree on one key.
+        Where there is no file, create one with mode 0600. Servers that start at the same time in one directory end up
+        with the same key.
 
         Raises:
-            AuditLogError: the file holds another kind of key or none, or cannot be read or made.
+            AuditLogError: The file holds no Ed25519 key, or cannot be read or created.
         """
         try:
             if not path.exists():
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                made = Ed25519PrivateKey.generate()
-                _put(path, made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-            with path.open("rb") as file:
-                pem = file.read(_MAX_PEM)
+                new = Ed25519PrivateKey.generate()
+                _create_file(path, new.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+            pem = _read_pem(path)
         except OSError as error:
             raise AuditLogError(f"the audit key {path} cannot be used: {error.strerror}") from error
         try:
@@ -70,55 +68,50 @@ class AuditKey:
         except (ValueError, TypeError, UnsupportedAlgorithm):
             private = None
         if not isinstance(private, Ed25519PrivateKey):
-            raise AuditLogError(f"the audit key {path} is no unencrypted Ed25519 private key in PEM (PKCS#8)")
-        # A key that was brought along may lie where nothing can be written.
+            raise AuditLogError(f"the audit key {path} is not an unencrypted Ed25519 private key in PEM (PKCS#8)")
+        # A key that the operator supplies may lie in a directory that is read-only.
         with contextlib.suppress(OSError):
-            _publish(public_path(path), private.public_key())
-        return cls.of(private)
+            _write_public_key(public_path(path), private.public_key())
+        return cls.from_private(private)
 
     @property
     def public(self) -> Ed25519PublicKey:
-        """What verifies its checkpoints."""
+        """The key that verifies the checkpoints."""
         return self._private.public_key()
 
-    def checkpoint(self, position: Position, *, time: str, log_id: str, reason: str) -> Checkpoint:
-        """The signed statement that the log stood at *position*."""
-        plain = Checkpoint(
-            time=time, log_id=log_id, count=position.seq, head=position.head, reason=reason, key_id=self.key_id
-        )
-        signature = base64.b64encode(self._private.sign(plain.signed())).decode()
-        return Checkpoint(
+    def sign_checkpoint(self, position: Position, *, time: str, log_id: str, reason: str) -> Checkpoint:
+        """Return the signed statement that the log *log_id* ended at *position*."""
+        checkpoint = Checkpoint(
             time=time,
             log_id=log_id,
             count=position.seq,
-            head=position.head,
+            chain_hash=position.chain_hash,
             reason=reason,
             key_id=self.key_id,
-            signature=signature,
         )
+        signature = base64.b64encode(self._private.sign(checkpoint.signed_bytes())).decode()
+        return msgspec.structs.replace(checkpoint, signature=signature)
 
 
 def key_id(public: Ed25519PublicKey) -> str:
-    """How checkpoints name the key."""
+    """Return the id by which checkpoints name the key: 16 hex digits of the SHA-256 of its 32 bytes."""
     return hashlib.sha256(public.public_bytes_raw()).hexdigest()[:16]
 
 
 def public_path(path: Path) -> Path:
-    """Where the public key of the key file *path* is: `audit-key.pub.pem` beside `audit-key.pem`."""
+    """Return the path of the public key of the key file *path*: `audit-key.pub.pem` beside `audit-key.pem`."""
     return path.with_name(f"{path.name.removesuffix('.pem')}.pub.pem")
 
 
 def load_public_key(path: Path) -> Ed25519PublicKey:
-    """The public key in the PEM file.
+    """Return the public key in the PEM file.
 
     Raises:
-        ValueError: it holds none.
-        OSError: it cannot be read.
+        ValueError: The file holds no Ed25519 public key.
+        OSError: The file cannot be read.
     """
-    with path.open("rb") as file:
-        pem = file.read(_MAX_PEM)
     try:
-        public = load_pem_public_key(pem)
+        public = load_pem_public_key(_read_pem(path))
     except (ValueError, UnsupportedAlgorithm):
         public = None
     if isinstance(public, Ed25519PublicKey):
@@ -126,20 +119,21 @@ def load_public_key(path: Path) -> Ed25519PublicKey:
     raise ValueError(f"{path} holds no Ed25519 public key in PEM")
 
 
-def _publish(path: Path, public: Ed25519PublicKey) -> None:
-    """Make the public key's file, or bring it up to date."""
+def _write_public_key(path: Path, public: Ed25519PublicKey) -> None:
     pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     if not path.exists():
-        _put(path, pem)
-        return
-    with path.open("rb") as file:
-        there = file.read(_MAX_PEM)
-    if there != pem:
+        _create_file(path, pem)
+    elif _read_pem(path) != pem:
         write_whole(path, pem)
 
 
-def _put(path: Path, pem: bytes) -> None:
-    """Make the file, whole and with mode 0600, unless another server has made it by now."""
+def _read_pem(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_MAX_PEM)
+
+
+def _create_file(path: Path, pem: bytes) -> None:
+    """Create the file, whole and with mode 0600, unless another server has just created it."""
     new = path.with_name(f"{path.name}.{os.getpid()}")
     write_whole(new, pem)
     try:

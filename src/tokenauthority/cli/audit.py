@@ -1,4 +1,4 @@
-"""`tokenauthority audit`: check and read audit logs. Talks to no authority: it works on the files alone."""
+"""`tokenauthority audit`: verify and search audit logs. Needs the files alone, and no running server."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import sys
 
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,14 +22,9 @@ from tokenauthority.cli.values import MOMENT
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-    from tokenauthority.audit.anchors import Anchor
-    from tokenauthority.audit.files import Line
-    from tokenauthority.audit.select import SelectedRecord
-    from tokenauthority.audit.verify import Report
+    from tokenauthority.audit.reading import Line, LoggedRecord, Report, TrustedCheckpoint
 
 
 T = TypeVar("T")
@@ -36,8 +32,8 @@ T = TypeVar("T")
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 _COLUMNS: Final = ("seq", "time", "outcome", "method", "caller", "project", "session", "role", "tokens")
 _FEW_TOKENS: Final = 3
-_OWN_REASONS: Final = frozenset({"OPENED", "NOT_DELIVERED"})
-"""Of a stream that began to tell, and of a call that was done after its caller had left."""
+_AUDIT_REASONS: Final = frozenset({"OPENED", "NOT_DELIVERED"})
+"""Reasons that only the audit log uses: for a stream that has opened, and for an answer whose caller had left."""
 
 
 def _known_outcome(_: click.Context, __: click.Parameter, value: str) -> str:
@@ -47,15 +43,17 @@ def _known_outcome(_: click.Context, __: click.Parameter, value: str) -> str:
         from tokenauthority.domain.errors import Reason
         from tokenauthority.domain.token import InactiveReason
 
-        known = {*StatusCode.__members__, *Reason.__members__, *InactiveReason.__members__, *_OWN_REASONS}
+        known = {*StatusCode.__members__, *Reason.__members__, *InactiveReason.__members__, *_AUDIT_REASONS}
         if value.upper() not in known:
-            raise click.BadParameter(f"{value!r} is no gRPC status and no reason, such as OK or ROLE_NOT_GRANTED")
+            raise click.BadParameter(
+                f"{value!r} is neither a gRPC status nor a reason; valid are names such as OK and ROLE_NOT_GRANTED"
+            )
     return value
 
 
 @click.group(cls=Group)
 def audit() -> None:
-    """Check and read audit logs."""
+    """Verify and search audit logs."""
 
 
 @audit.command()
@@ -66,36 +64,38 @@ def audit() -> None:
     multiple=True,
     type=_FILE,
     metavar="FILE",
-    help="Checks signatures (PEM); may recur.",
+    help="Verify signatures with this key (PEM); may recur.",
 )
-@click.option("--anchor", "anchor_file", type=_FILE, metavar="FILE", help="Holds a checkpoint kept elsewhere.")
-@click.option("--partial", is_flag=True, help="The files may begin after the log's first record.")
-def verify(*, files: tuple[Path, ...], key_files: tuple[Path, ...], anchor_file: Path | None, partial: bool) -> None:
-    """Find any changed, dropped, reordered, doubled or cut-off record.
+@click.option("--anchor", "trusted_file", type=_FILE, metavar="FILE", help="File with the trusted checkpoint.")
+@click.option("--partial", is_flag=True, help="Accept files that begin after the log's first record.")
+def verify(*, files: tuple[Path, ...], key_files: tuple[Path, ...], trusted_file: Path | None, partial: bool) -> None:
+    """Find any changed, missing, reordered, doubled or cut-off record.
 
-    FILE... are the files of one log, in any order; those that end in .gz are compressed. The log must hold the
-    newest checkpoint of its head files, which are beside FILE and end in .head, or the last one in the file that
-    --anchor names: a copy of a head file, or the server's operational log, which has `audit.checkpoint` events.
+    FILE... are the files of one log, in any order. A name that ends in .gz is that of a compressed file.
 
-    Exit code 1: a file is no audit log. Exit code 5: the log is not as it was written; the first bad line is named.
+    The log must hold a trusted checkpoint. This is the newest checkpoint in the log's checkpoint files, which are in
+    the directories of FILE and end in .head. With --anchor it is the last checkpoint in another file: a copy of a
+    checkpoint file, or the server's operational log, which has `audit.checkpoint` events.
+
+    Exit code 1: a file is not an audit log. Exit code 5: the log is not as it was written; the first bad line is named.
     """
-    from tokenauthority.audit.verify import verify as run
+    from tokenauthority.audit.reading import verify_log
 
     keys = [_public_key(path) for path in key_files]
-    with _readable():
-        logs = _logs(files)
-        anchor = _anchor(logs, anchor_file, keys)
-        checkpoint = anchor.checkpoint if anchor else None
+    with _report_bad_archives():
+        logs = _only_logs(files)
+        trusted = _trusted_checkpoint(logs, trusted_file, keys)
+        checkpoint = trusted.checkpoint if trusted else None
         with _progress(logs) as progress:
-            report = run(logs, keys=keys, anchor=checkpoint, partial=partial, progress=progress)
-    show_record(_summary(report, anchor, signed=bool(keys)), as_json=current().as_json)
+            report = verify_log(logs, keys=keys, trusted=checkpoint, partial=partial, progress=progress)
+    show_record(_summary(report, trusted, signed=bool(keys)), as_json=current().as_json)
     if report.bad is not None:
         raise NotIntactFailure(str(report.bad))
 
 
 @audit.command()
 @click.argument("files", nargs=-1, required=True, type=_FILE, metavar="FILE...")
-@click.option("--caller", default="", help="The caller's name, or its identity.")
+@click.option("--caller", default="", help="The caller's name or identity.")
 @click.option("--session", default="", metavar="ID", help="A session, also one of a batch.")
 @click.option("--token-id", default="", metavar="ID", help="A token, also one of a batch.")
 @click.option("--project", default="", metavar="ID", help="A project, also one of a batch.")
@@ -121,12 +121,11 @@ def show(
     until: int | datetime | None,
     limit: int,
 ) -> None:
-    """Show records, oldest first. Checks nothing: see `verify`.
+    """Show records, oldest first. Verifies nothing: see `verify`.
 
-    A table for a person; with --json a list of the records as they stand in the log.
+    Prints a table; with --json a list of the records as they stand in the log.
     """
-    from tokenauthority.audit.files import lines
-    from tokenauthority.audit.select import Selection, selected
+    from tokenauthority.audit.reading import Selection, read_lines, select_records
 
     selection = Selection(
         caller=caller,
@@ -139,27 +138,27 @@ def show(
         since=_moment(since),
         until=_moment(until),
     )
-    with _readable():
-        counted = itertools.count()
-        found: Iterable[tuple[Line, SelectedRecord]] = _counted(
-            selected(lines(_ordered(_logs(files))), selection), counted
+    with _report_bad_archives():
+        counter = itertools.count()
+        found: Iterable[tuple[Line, LoggedRecord]] = _counted(
+            select_records(read_lines(_ordered(_only_logs(files))), selection), counter
         )
         if limit:
             found = deque(found, limit)
         if current().as_json:
             _print_json(line for line, _ in found)
         else:
-            show_list([_row(entry) for _, entry in found], _COLUMNS, as_json=False)
-    total = next(counted)
+            show_list([_row(record) for _, record in found], _COLUMNS, as_json=False)
+    total = next(counter)
     if limit and total > limit:
         _remark(f"{total - limit} older ones not shown: --limit 0")
     elif not total:
         _remark("no records")
 
 
-def _counted(found: Iterable[T], counted: Iterator[int]) -> Iterator[T]:
+def _counted(found: Iterable[T], counter: Iterator[int]) -> Iterator[T]:
     for each in found:
-        next(counted)
+        next(counter)
         yield each
 
 
@@ -172,35 +171,37 @@ def _public_key(path: Path) -> Ed25519PublicKey:
         raise Failure(str(error)) from error
 
 
-def _logs(files: Sequence[Path]) -> Sequence[Path]:
-    """Those of the files that are logs: a pattern such as audit.jsonl* also finds what lies beside them."""
-    from tokenauthority.audit.files import is_beside, is_log
+def _only_logs(files: Sequence[Path]) -> Sequence[Path]:
+    """Return the files that are logs: a pattern such as audit.jsonl* also matches the files that belong to a log."""
+    from tokenauthority.audit.reading import is_companion, is_log
 
-    logs = [path for path in files if not is_beside(path)]
+    logs = [path for path in files if not is_companion(path)]
     for path in files:
-        if is_beside(path):
-            _remark(f"{path}: passed over, as it is kept beside a log")
+        if is_companion(path):
+            _remark(f"{path}: skipped, as it belongs to a log and is not one")
         elif not is_log(path):
-            raise Failure(f"{path} is no audit log")
+            raise Failure(f"{path} is not an audit log")
     if not logs:
         raise ConfigurationFailure("none of these files is an audit log")
     return logs
 
 
-def _anchor(files: Sequence[Path], given: Path | None, keys: Sequence[Ed25519PublicKey]) -> Anchor | None:
-    """The checkpoint that the log must hold: the newest of its head files, if none is given."""
-    from tokenauthority.audit.anchors import AnchorError, find_anchor, read_anchor
+def _trusted_checkpoint(
+    files: Sequence[Path], given: Path | None, keys: Sequence[Ed25519PublicKey]
+) -> TrustedCheckpoint | None:
+    """Return the checkpoint that the log must hold: the one in *given*, else the newest in its checkpoint files."""
+    from tokenauthority.audit.reading import TrustedCheckpointError, find_trusted_checkpoint, read_trusted_checkpoint
 
-    def passed_over(path: Path) -> None:
-        _remark(f"{path}: passed over, as no checkpoint can be read from it")
+    def report_skipped(path: Path) -> None:
+        _remark(f"{path}: skipped, as no checkpoint can be read from it")
 
     try:
-        anchor = read_anchor(given) if given else find_anchor(files, passed_over)
-        if anchor is not None and keys:
-            anchor.require_signature(keys)
-    except AnchorError as error:
+        trusted = read_trusted_checkpoint(given) if given else find_trusted_checkpoint(files, report_skipped)
+        if trusted is not None and keys:
+            trusted.require_signature(keys)
+    except TrustedCheckpointError as error:
         raise NotIntactFailure(str(error)) from error
-    return anchor
+    return trusted
 
 
 def _remark(text: str) -> None:
@@ -208,8 +209,8 @@ def _remark(text: str) -> None:
 
 
 def _ordered(files: Sequence[Path]) -> Sequence[Path]:
-    """The files by their first records; as they were given, where one of them is damaged."""
-    from tokenauthority.audit.files import FirstLineError, in_order
+    """Return the files by their first records, or as they were given where a first record is damaged."""
+    from tokenauthority.audit.reading import FirstLineError, in_order
 
     try:
         return [part.path for part in in_order(files)]
@@ -217,13 +218,13 @@ def _ordered(files: Sequence[Path]) -> Sequence[Path]:
         return files
 
 
-def _summary(report: Report, anchor: Anchor | None, *, signed: bool) -> Record:
-    from tokenauthority.audit.verdict import anchor_text, result_text
+def _summary(report: Report, trusted: TrustedCheckpoint | None, *, signed: bool) -> Record:
+    from tokenauthority.audit.reading import describe_result, describe_trusted
 
     kinds = {name: report.kinds[name] for name in sorted(report.kinds)}
     checkpoint, bad = report.checkpoint, report.bad
     return {
-        "result": result_text(report, signed=signed),
+        "result": describe_result(report, signed=signed),
         "bad": None if bad is None else {"file": str(bad.file), "line": bad.line, "reason": bad.reason},
         "log_id": report.log_id,
         "files": [str(path) for path in report.files],
@@ -235,29 +236,29 @@ def _summary(report: Report, anchor: Anchor | None, *, signed: bool) -> Record:
         "last_checkpoint": checkpoint.seq if checkpoint else None,
         "last_checkpoint_time": checkpoint.time if checkpoint else None,
         "after_last_checkpoint": report.uncovered,
-        "anchor": anchor_text(report, anchor),
+        "anchor": describe_trusted(report, trusted),
         "remarks": list(report.remarks),
     }
 
 
-def _row(entry: SelectedRecord) -> Record:
-    tokens = list(entry.token_ids)
+def _row(record: LoggedRecord) -> Record:
+    tokens = list(record.token_ids)
     more = len(tokens) - _FEW_TOKENS
     return {
-        "seq": entry.seq,
-        "time": entry.time,
-        "outcome": entry.code + (f" {entry.reason}" if entry.reason else ""),
-        "method": entry.method.rpartition("/")[2] or f"({entry.type})",
-        "caller": entry.caller or entry.peer,
-        "project": entry.project_id,
-        "session": entry.session_id,
-        "role": entry.role,
+        "seq": record.seq,
+        "time": record.time,
+        "outcome": record.code + (f" {record.reason}" if record.reason else ""),
+        "method": record.method.rpartition("/")[2] or f"({record.type})",
+        "caller": record.caller or record.peer,
+        "project": record.project_id,
+        "session": record.session_id,
+        "role": record.role,
         "tokens": [*tokens[:_FEW_TOKENS], f"and {more} more"] if more > 0 else tokens,
     }
 
 
 def _print_json(lines: Iterable[Line]) -> None:
-    """A JSON list, printed as it comes, as it may be longer than the memory."""
+    """Print a JSON list line by line, as it may be larger than the memory."""
     click.echo("[", nl=False)
     for number, line in enumerate(lines):
         click.echo(",\n" if number else "\n", nl=False)
@@ -270,8 +271,8 @@ def _moment(value: int | datetime | None) -> datetime | None:
 
 
 @contextmanager
-def _readable() -> Iterator[None]:
-    """A compressed file may be cut off or damaged."""
+def _report_bad_archives() -> Iterator[None]:
+    """Report a compressed file that is cut off or damaged as a log that is not intact."""
     from zlib import error as damaged
 
     try:
@@ -282,7 +283,7 @@ def _readable() -> Iterator[None]:
 
 @contextmanager
 def _progress(files: Sequence[Path]) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error, for a person."""
+    """Show a bar on standard error, if that is a terminal."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return

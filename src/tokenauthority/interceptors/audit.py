@@ -19,7 +19,7 @@ from tokenauthority.interceptors.status import StatusError
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from tokenauthority.audit.log import AuditLog
+    from tokenauthority.audit.writing import AuditLog
     from tokenauthority.interceptors.chain import Call, Proceed
 
 

@@ -17,7 +17,7 @@ import structlog
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
-from tokenauthority.audit.record import time_text
+from tokenauthority.audit import time_text
 from tokenauthority.domain.errors import Reason, UnavailableError
 from tokenauthority.domain.origin import origin_of
 from tokenauthority.interceptors.buckets import Buckets
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.metrics_core import Metric
 
-    from tokenauthority.audit.log import AuditLog
+    from tokenauthority.audit.writing import AuditLog
     from tokenauthority.context import AuditRecord
     from tokenauthority.domain.caller import Rate
     from tokenauthority.domain.times import Millis

@@ -9,7 +9,7 @@ import secrets
 from typing import TYPE_CHECKING, Final
 
 from tokenauthority import context
-from tokenauthority.audit.record import time_text
+from tokenauthority.audit import time_text
 from tokenauthority.domain.times import Millis
 from tokenauthority.interceptors.status import REQUEST_ID
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tokenauthority.audit.errors import AuditLogError
+from tokenauthority.audit import AuditLogError
 from tokenauthority.config import ConfigError
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.storage.address import StoreAddressError, parse_address

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tokenauthority.audit.log import FileAuditLog
+    from tokenauthority.audit.writing import FileAuditLog
     from tokenauthority.domain.times import Millis
     from tokenauthority.server.core import Core
     from tokenauthority.signing.jwks import JsonWebKeySet

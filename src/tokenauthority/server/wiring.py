@@ -14,7 +14,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from tokenauthority.audit.log import FileAuditLog, LogOptions
+from tokenauthority.audit.writing import FileAuditLog, LogOptions
 from tokenauthority.authority.projects import Projects
 from tokenauthority.authority.revocations import Revocations
 from tokenauthority.authority.signing_keys import SigningKeyManager

@@ -31,8 +31,8 @@ from tests.audit.logs import (
     until,
     until_recovered,
 )
-from tokenauthority.audit.errors import AuditLogError
-from tokenauthority.audit.log import FileAuditLog, LogOptions
+from tokenauthority.audit import AuditLogError
+from tokenauthority.audit.writing import FileAuditLog, LogOptions
 from tokenauthority.domain.errors import Reason, UnavailableError
 
 
@@ -324,7 +324,7 @@ async def test_a_bug_in_the_writer_is_a_failure_like_any_other(path: Path, monke
     """Whatever is raised, nobody waits forever."""
     async with running(path, LogOptions(retry=0.01, watch=60)) as log:
         with monkeypatch.context() as patched:
-            patched.setattr("tokenauthority.audit.writer.seal", None)
+            patched.setattr("tokenauthority.audit.writing.writer.chain_line", None)
             await refused(log, 1)
             problem = log.problem
         await until_recovered(log)
@@ -345,7 +345,7 @@ async def test_a_head_file_that_cannot_be_written_is_a_failure(path: Path) -> No
         head.rmdir()
         await until_recovered(log)
 
-    assert checked(path).anchored
+    assert checked(path).holds_trusted
 
 
 async def test_a_start_on_a_full_disk_is_refused(path: Path) -> None:

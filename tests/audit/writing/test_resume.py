@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from tests.audit.logs import RECORD, FaultyDisk, calls, checked, key_path, objects, record, running, types, written
-from tokenauthority.audit.chain import Position, digest, seal
+from tokenauthority.audit import AuditLogError
+from tokenauthority.audit.chain import Position, chain_line, hash_line
 from tokenauthority.audit.checkpoint import Checkpoint
-from tokenauthority.audit.errors import AuditLogError
 from tokenauthority.audit.keys import AuditKey, load_public_key, public_path
 
 
@@ -96,7 +96,7 @@ def test_refuses_a_last_line_that_is_no_record(path: Path, line: bytes) -> None:
     text = refusal(path)
 
     assert "the last line of the audit log" in text
-    assert "audit.jsonl is no record" in text
+    assert "audit.jsonl is not a valid record" in text
     assert "canary" not in text
 
 
@@ -105,7 +105,7 @@ def test_refuses_a_last_line_that_was_changed(path: Path) -> None:
     killed(path, 1)
     path.write_bytes(path.read_bytes().replace(b"user-7", b"user-8"))
 
-    assert "its check sum does not fit" in refusal(path)
+    assert "its checksum is wrong" in refusal(path)
 
 
 def test_refuses_a_log_of_another_kind(path: Path) -> None:
@@ -172,8 +172,13 @@ def test_refuses_a_forged_head_file(path: Path) -> None:
     written(path, record(1))
     lines = path.read_bytes().splitlines()
     fields = json.loads(lines[-1])
-    body = {name: fields[name] for name in Checkpoint.__struct_fields__} | {"count": 3, "head": digest(lines[2])}
-    forged, _ = seal(Position(3, digest(lines[2])), "checkpoint", json.dumps(body, separators=(",", ":")).encode())
+    body = {name: fields[name] for name in Checkpoint.__struct_encode_fields__} | {
+        "count": 3,
+        "head": hash_line(lines[2]),
+    }
+    forged, _ = chain_line(
+        Position(3, hash_line(lines[2])), "checkpoint", json.dumps(body, separators=(",", ":")).encode()
+    )
     path.write_bytes(b"".join(line + b"\n" for line in (*lines[:3], forged)))
     head(path).write_bytes(forged + b"\n")
 
@@ -186,7 +191,7 @@ def test_refuses_a_head_file_that_is_none(path: Path, content: bytes) -> None:
     written(path, record(1))
     head(path).write_bytes(content)
 
-    assert "or its head file is damaged" in refusal(path)
+    assert "or its checkpoint file is damaged" in refusal(path)
 
 
 def test_says_so_when_the_head_file_is_gone(path: Path) -> None:
@@ -198,14 +203,14 @@ def test_says_so_when_the_head_file_is_gone(path: Path) -> None:
 
     assert "absent" == objects(path)[5]["anchor"]
     assert report.bad is None
-    assert "head file was gone" in report.remarks[0]
+    assert "checkpoint file was gone" in report.remarks[0]
 
 
 def test_goes_on_with_another_key(path: Path) -> None:
     """A key that was replaced signs from then on; each checkpoint names its own."""
     written(path, record(1))
     key_path(path).unlink()
-    another = AuditKey.open(key_path(path))
+    another = AuditKey.load_or_create(key_path(path))
     written(path, record(2))
 
     assert another.public == load_public_key(public_path(key_path(path)))
@@ -216,7 +221,7 @@ def test_goes_on_with_another_key(path: Path) -> None:
 def test_refuses_to_make_a_key_anew(path: Path, missing: str) -> None:
     """A key that was lost is missed, where the log or its head file tells that there was one."""
     written(path, record(1))
-    key = AuditKey.open(key_path(path))
+    key = AuditKey.load_or_create(key_path(path))
     key_path(path).unlink()
     if missing:
         path.with_name(missing).unlink()

@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import attrs
+import msgspec
 import pytest
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -21,22 +22,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.audit.logs import checked, key_path, record, running
-from tokenauthority.audit.chain import Position, digest, seal
-from tokenauthority.audit.checkpoint import Checkpoint, HeadFile
+from tokenauthority.audit.chain import Position, chain_line, hash_line
+from tokenauthority.audit.checkpoint import Checkpoint, CheckpointFile
 from tokenauthority.audit.keys import AuditKey, load_public_key
-from tokenauthority.audit.log import LogOptions
-from tokenauthority.audit.verify import Report, verify
+from tokenauthority.audit.reading import Report, verify_log
+from tokenauthority.audit.writing import LogOptions
 
 
 @attrs.frozen(kw_only=True)
 class Log:
-    """A log that ended in order, in two files, of which the second has the head file."""
+    """A log that ended in order, in two files, of which the second has the checkpoint file."""
 
     directory: Path
     old: tuple[bytes, ...]
     new: tuple[bytes, ...]
     key: Ed25519PublicKey
-    anchor: Checkpoint
+    trusted: Checkpoint
 
     @property
     def calls(self) -> list[int]:
@@ -54,8 +55,8 @@ class Log:
             paths = [Path(name, "audit.jsonl"), *([Path(name, "audit-1.jsonl")] if old is not None else [])]
             for path, content in zip(paths, (new, old), strict=False):
                 path.write_bytes(content or b"")
-            given: dict[str, object] = {"keys": [self.key], "anchor": self.anchor, **options}
-            return verify(paths, **given)  # type: ignore[arg-type]  # as given
+            given: dict[str, object] = {"keys": [self.key], "trusted": self.trusted, **options}
+            return verify_log(paths, **given)  # type: ignore[arg-type]  # as given
 
 
 @pytest.fixture(scope="module")
@@ -74,14 +75,14 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Log:
                     written.reopen()
 
     asyncio.run(write())
-    anchor = HeadFile(path).read()
-    assert anchor is not None
+    stored = CheckpointFile(path).read_checkpoint()
+    assert stored is not None
     return Log(
         directory=directory,
         old=tuple((directory / "audit-1.jsonl").read_bytes().splitlines(keepends=True)),
         new=tuple(path.read_bytes().splitlines(keepends=True)),
         key=load_public_key(directory / "audit-key.pub.pem"),
-        anchor=anchor[1],
+        trusted=stored[1],
     )
 
 
@@ -96,7 +97,7 @@ def test_finds_nothing_in_a_log_that_nobody_touched(log: Log) -> None:
     report = log.check(b"".join(log.old), b"".join(log.new))
     kinds = dict(report.kinds)
 
-    assert (None, True) == (report.bad, report.anchored)
+    assert (None, True) == (report.bad, report.holds_trusted)
     assert (1, len(log.old) + len(log.new)) == (report.first, report.last)
     assert (30, kinds["checkpoint"], 0) == (kinds["rpc"], report.signatures, report.uncovered)
 
@@ -161,7 +162,7 @@ def test_finds_any_line_out_of_place(
 
 @given(st.data())
 def test_finds_a_cut_tail(log: Log, data: st.DataObject) -> None:
-    """Any number of bytes cut off the end shows by the anchor: in the torn line, or after the last one."""
+    """Any number of bytes cut off the end shows by the trusted checkpoint: in the torn line, or after the last one."""
     whole = b"".join(log.new)
     left = data.draw(st.integers(0, len(whole) - 1))
     report = log.check(b"".join(log.old), whole[:left])
@@ -179,36 +180,37 @@ def test_finds_a_missing_file(log: Log, missing: str) -> None:
         reason = f"records 1 to {len(log.old)} are not in these files"
     else:
         report = log.check(None, b"".join(log.old))
-        reason = f"the log ends with record {len(log.old)}, but its anchor is record {len(log.old) + len(log.new)}"
+        last = len(log.old)
+        reason = f"the log ends with record {last}, but its trusted checkpoint is record {last + len(log.new)}"
 
     assert report.bad is not None
     assert reason in report.bad.reason
 
 
-def test_takes_the_later_files_alone_when_told_so(log: Log) -> None:
-    """Where the earlier ones are kept elsewhere."""
+def test_verifies_the_later_files_alone_with_partial(log: Log) -> None:
+    """Where the earlier ones are stored elsewhere."""
     report = log.check(None, b"".join(log.new), partial=True)
 
-    assert (None, True, len(log.old) + 1) == (report.bad, report.anchored, report.first)
+    assert (None, True, len(log.old) + 1) == (report.bad, report.holds_trusted, report.first)
 
 
 def test_finds_a_tail_that_was_cut_at_a_checkpoint(log: Log) -> None:
-    """A shorter log that is whole in itself is only told by its anchor."""
+    """A shorter log that is whole in itself only shows by its trusted checkpoint."""
     last = max(n for n, line in enumerate(log.old) if b'"checkpoint"' in line[:110])
     shorter = b"".join(log.old[: last + 1])
-    with_anchor, without = log.check(None, shorter), log.check(None, shorter, anchor=None)
+    with_trusted, without = log.check(None, shorter), log.check(None, shorter, trusted=None)
 
-    assert with_anchor.bad is not None
-    assert (None, False) == (without.bad, without.anchored)
+    assert with_trusted.bad is not None
+    assert (None, False) == (without.bad, without.holds_trusted)
 
 
 def rechained(lines: list[dict[str, object]], position: Position) -> Iterator[bytes]:
-    """The lines with numbers, hashes and check sums that fit: what anybody can make who can write to the file."""
+    """The lines with numbers, hashes and checksums that fit: what anybody can make who can write to the file."""
     for line in lines:
         body = {name: value for name, value in line.items() if name not in {"seq", "prev", "type", "crc"}}
         if line["type"] == "checkpoint":
-            body.update(count=position.seq, head=position.head)
-        sealed, position = seal(position, str(line["type"]), json.dumps(body, separators=(",", ":")).encode())
+            body.update(count=position.seq, head=position.chain_hash)
+        sealed, position = chain_line(position, str(line["type"]), json.dumps(body, separators=(",", ":")).encode())
         yield sealed + b"\n"
 
 
@@ -217,21 +219,21 @@ def test_finds_a_log_that_was_chained_anew(log: Log) -> None:
     lines = [json.loads(line) for line in log.new]
     touched = log.calls[2]
     lines[touched]["caller"] = "somebody-else"
-    position = Position(len(log.old), digest(log.old[-1].removesuffix(b"\n")))
+    position = Position(len(log.old), hash_line(log.old[-1].removesuffix(b"\n")))
     forged = list(rechained(lines, position))
     first = next(n for n in range(touched, len(lines)) if lines[n]["type"] == "checkpoint")
     report = log.check(b"".join(log.old), b"".join(forged))
-    blind = log.check(b"".join(log.old), b"".join(forged), keys=[], anchor=None)
+    blind = log.check(b"".join(log.old), b"".join(forged), keys=[], trusted=None)
 
     assert ("audit.jsonl", first + 1) == place(report)
     assert report.bad is not None
-    assert "signature does not hold" in report.bad.reason
-    # Without the key and without an anchor nobody can tell: that is what they are for.
+    assert "signature is invalid" in report.bad.reason
+    # Without the key and without a trusted checkpoint nobody can see it: that is what they are for.
     assert blind.bad is None
 
 
 def test_names_the_record_whose_neighbour_vouches_against_it(log: Log) -> None:
-    """A record that was changed with its check sum made to fit is told from the one after it, which was not."""
+    """A record that was changed with its checksum made to fit is distinguished from the one after it, which was not."""
     first, second = list(log.new), list(log.new)
     number = log.calls[3]
     prev = json.loads(log.new[number])["prev"].encode()
@@ -243,17 +245,17 @@ def test_names_the_record_whose_neighbour_vouches_against_it(log: Log) -> None:
 
 
 def summed(line: bytes) -> bytes:
-    """The line with a check sum that fits it."""
+    """The line with a checksum that fits it."""
     content = line[: -len(b',"crc":"00000000"}\n')]
     return content + b',"crc":"%08x"}\n' % zlib.crc32(content)
 
 
 @pytest.mark.parametrize("from_end", [1, 2])
 def test_names_a_changed_record_at_the_end(log: Log, from_end: int) -> None:
-    """Where no checkpoint follows yet, a damaged line is still told by its check sum."""
+    """Where no checkpoint follows yet, a damaged line still shows by its checksum."""
     lines = list(log.new[: log.calls[5]])
     lines[-from_end] = lines[-from_end].replace(b"user-7", b"user-8")
-    report = log.check(b"".join(log.old), b"".join(lines), anchor=None)
+    report = log.check(b"".join(log.old), b"".join(lines), trusted=None)
 
     assert ("audit.jsonl", len(lines) + 1 - from_end) == place(report)
 
@@ -261,24 +263,25 @@ def test_names_a_changed_record_at_the_end(log: Log, from_end: int) -> None:
 def test_a_checkpoint_must_be_signed_by_a_given_key(log: Log) -> None:
     """With another key, and with one that made up a checkpoint of its own."""
     stranger = Ed25519PrivateKey.generate()
-    unknown = log.check(b"".join(log.old), b"".join(log.new), keys=[stranger.public_key()], anchor=None)
-    position = Position(len(log.old), digest(log.old[-1].removesuffix(b"\n")))
-    forged = AuditKey.of(stranger).checkpoint(position, time="x", log_id=log.anchor.log_id, reason="stop")
-    renamed = attrs_like(forged, key_id=log.anchor.key_id)
-    line, _ = seal(position, "checkpoint", renamed)
-    report = log.check(b"".join((*log.old, line + b"\n")), b"", anchor=None)
+    unknown = log.check(b"".join(log.old), b"".join(log.new), keys=[stranger.public_key()], trusted=None)
+    position = Position(len(log.old), hash_line(log.old[-1].removesuffix(b"\n")))
+    forged = AuditKey.from_private(stranger).sign_checkpoint(
+        position, time="x", log_id=log.trusted.log_id, reason="stop"
+    )
+    renamed = body_of(forged, key_id=log.trusted.key_id)
+    line, _ = chain_line(position, "checkpoint", renamed)
+    report = log.check(b"".join((*log.old, line + b"\n")), b"", trusted=None)
 
     assert ("audit-1.jsonl", 2) == place(unknown)
     assert ("audit-1.jsonl", len(log.old) + 1) == place(report)
 
 
-def attrs_like(checkpoint: Checkpoint, **changes: str) -> bytes:
+def body_of(checkpoint: Checkpoint, **changes: str) -> bytes:
     """The checkpoint's fields with *changes*, as a line's body."""
-    fields = {name: getattr(checkpoint, name) for name in Checkpoint.__struct_fields__}
-    return json.dumps({**fields, **changes}, separators=(",", ":")).encode()
+    return msgspec.json.encode(msgspec.structs.replace(checkpoint, **changes))
 
 
-def test_files_of_two_logs_are_told_apart(log: Log, tmp_path: Path) -> None:
+def test_finds_the_file_of_another_log(log: Log, tmp_path: Path) -> None:
     """They are no chain, even where the numbers fit."""
 
     async def another() -> None:
@@ -287,24 +290,24 @@ def test_files_of_two_logs_are_told_apart(log: Log, tmp_path: Path) -> None:
 
     asyncio.run(another())
     other = (tmp_path / "audit.jsonl").read_bytes()
-    report = log.check(b"".join(log.old), other, anchor=None)
-    by_anchor = log.check(None, other)
+    report = log.check(b"".join(log.old), other, trusted=None)
+    by_trusted = log.check(None, other)
 
     assert report.bad is not None
-    assert by_anchor.bad is not None
-    assert "its log is another than that of the anchor" == by_anchor.bad.reason
+    assert by_trusted.bad is not None
+    assert "its log is another than that of the trusted checkpoint" == by_trusted.bad.reason
 
 
 def sealed(log: Log, kind: str, body: dict[str, object]) -> bytes:
     """The line that would come after the older file."""
-    position = Position(len(log.old), digest(log.old[-1].removesuffix(b"\n")))
-    line, _ = seal(position, kind, json.dumps(body, separators=(",", ":")).encode())
+    position = Position(len(log.old), hash_line(log.old[-1].removesuffix(b"\n")))
+    line, _ = chain_line(position, kind, json.dumps(body, separators=(",", ":")).encode())
     return line + b"\n"
 
 
 def test_a_file_of_another_log_does_not_go_on_this_one(log: Log) -> None:
     """However well its number and its hash fit."""
-    report = log.check(b"".join(log.old), sealed(log, "continued", {"log_id": "another"}), anchor=None)
+    report = log.check(b"".join(log.old), sealed(log, "continued", {"log_id": "another"}), trusted=None)
 
     assert ("audit.jsonl", 1) == place(report)
     assert report.bad is not None
@@ -315,19 +318,19 @@ def test_a_file_of_another_log_does_not_go_on_this_one(log: Log) -> None:
 def test_a_checkpoint_of_another_place_is_none(log: Log, changes: dict[str, object]) -> None:
     """Also without the key: what it says must be true where it stands."""
     last = json.loads(log.old[-1])
-    body = {name: last[name] for name in Checkpoint.__struct_fields__}
-    body.update(count=len(log.old), head=digest(log.old[-1].removesuffix(b"\n")))
-    good = log.check(b"".join((*log.old, sealed(log, "checkpoint", body))), b"", keys=[], anchor=None)
-    report = log.check(b"".join((*log.old, sealed(log, "checkpoint", {**body, **changes}))), b"", keys=[], anchor=None)
+    body = {name: last[name] for name in Checkpoint.__struct_encode_fields__}
+    body.update(count=len(log.old), head=hash_line(log.old[-1].removesuffix(b"\n")))
+    valid = log.check(b"".join((*log.old, sealed(log, "checkpoint", body))), b"", keys=[], trusted=None)
+    report = log.check(b"".join((*log.old, sealed(log, "checkpoint", {**body, **changes}))), b"", keys=[], trusted=None)
 
-    assert good.bad is None
+    assert valid.bad is None
     assert ("audit-1.jsonl", len(log.old) + 1) == place(report)
 
 
-def test_another_checkpoint_in_the_place_of_the_anchor_is_found(log: Log) -> None:
+def test_finds_another_checkpoint_in_the_place_of_the_trusted_one(log: Log) -> None:
     """Two logs that were one up to there are two."""
-    other = Checkpoint(**{name: getattr(log.anchor, name) for name in Checkpoint.__struct_fields__} | {"time": "x"})
-    report = log.check(b"".join(log.old), b"".join(log.new), anchor=other)
+    other = msgspec.structs.replace(log.trusted, time="x")
+    report = log.check(b"".join(log.old), b"".join(log.new), trusted=other)
 
     assert ("audit.jsonl", len(log.new)) == place(report)
 
@@ -336,7 +339,7 @@ def test_another_checkpoint_in_the_place_of_the_anchor_is_found(log: Log) -> Non
 def test_a_name_that_stands_twice_is_no_record(log: Log, name: str) -> None:
     """Two readers of JSON could find two values in the same bytes."""
     line = sealed(log, "rpc", {"time": "x", name: json.loads(log.old[0])[name] if name != "type" else "other"})
-    report = log.check(b"".join((*log.old, line)), b"", anchor=None)
+    report = log.check(b"".join((*log.old, line)), b"", trusted=None)
 
     assert ("audit-1.jsonl", len(log.old) + 1) == place(report)
 
@@ -346,16 +349,16 @@ def test_reads_compressed_files(log: Log, tmp_path: Path) -> None:
     old, new = tmp_path / "audit.jsonl.1.gz", tmp_path / "audit.jsonl"
     old.write_bytes(gzip.compress(b"".join(log.old)))
     shutil.copy(log.path, new)
-    told: list[int] = []
-    report = verify([new, old], keys=[log.key], anchor=log.anchor, progress=told.append)
+    read: list[int] = []
+    report = verify_log([new, old], keys=[log.key], trusted=log.trusted, progress=read.append)
 
-    assert (None, True) == (report.bad, report.anchored)
-    assert old.stat().st_size + new.stat().st_size == sum(told)
+    assert (None, True) == (report.bad, report.holds_trusted)
+    assert old.stat().st_size + new.stat().st_size == sum(read)
 
 
 def test_counts_what_no_checkpoint_covers_yet(log: Log) -> None:
     """Of a log whose server was killed."""
-    report = log.check(b"".join(log.old), b"".join(log.new[:8]), anchor=None)
+    report = log.check(b"".join(log.old), b"".join(log.new[:8]), trusted=None)
     covered = max(n for n in range(8) if b'"type":"checkpoint"' in log.new[n])
 
     assert (None, 7 - covered) == (report.bad, report.uncovered)
@@ -371,9 +374,9 @@ def test_refuses_what_is_no_log(log: Log, content: bytes) -> None:
     assert "canary" not in report.bad.reason
 
 
-def test_an_empty_log_is_cut_off_where_it_has_an_anchor(log: Log) -> None:
+def test_an_empty_log_is_cut_off_where_it_has_a_trusted_checkpoint(log: Log) -> None:
     """And is nothing to complain of where neither it nor a key says that something must be there."""
-    unchecked = log.check(None, b"", anchor=None, keys=[])
+    unchecked = log.check(None, b"", trusted=None, keys=[])
 
     assert (None, 0) == (unchecked.bad, unchecked.last)
     assert log.check(None, b"").bad is not None
@@ -405,15 +408,17 @@ async def test_a_log_that_is_being_written_verifies(tmp_path: Path) -> None:
 def test_a_log_that_was_written_anew_without_the_key_is_not_intact(
     log: Log, tmp_path: Path, kinds: tuple[str, ...], number: int
 ) -> None:
-    """Who has no key leaves the checkpoints out, and the head file too."""
+    """Who has no key leaves the checkpoints out, and the checkpoint file too."""
     position, written = Position(), []
     for kind in kinds:
-        body = json.dumps({"log_id": "forged", "count": position.seq, "head": position.head}, separators=(",", ":"))
-        line, position = seal(position, kind, body.encode())
+        body = json.dumps(
+            {"log_id": "forged", "count": position.seq, "head": position.chain_hash}, separators=(",", ":")
+        )
+        line, position = chain_line(position, kind, body.encode())
         written.append(line + b"\n")
     path = tmp_path / "audit.jsonl"
     path.write_bytes(b"".join(written))
-    report = verify([path], keys=[log.key])
+    report = verify_log([path], keys=[log.key])
 
     assert report.bad is not None
     assert number == report.bad.line

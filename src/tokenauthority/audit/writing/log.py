@@ -1,59 +1,57 @@
-"""The audit log of a running server: a record is durable before its answer leaves; waiting calls share one fsync."""
+"""The log of a running server: a record is durable before its answer leaves; records that wait share one fsync."""
 
 from __future__ import annotations
 
 import asyncio
 
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final, Protocol
+from pathlib import Path
+from typing import Final, Protocol
 
 import attrs
 import msgspec
 import structlog
 
-from tokenauthority.audit.disk import Disk
 from tokenauthority.audit.errors import NotRenamedError
-from tokenauthority.audit.record import encode_record, time_text
+from tokenauthority.audit.record import AuditRecord, encode_record, time_text
 from tokenauthority.audit.worker import AuditThread
-from tokenauthority.audit.writer import ChainWriter
+from tokenauthority.audit.writing.log_file import Disk
+from tokenauthority.audit.writing.writer import ChainWriter
 from tokenauthority.domain.errors import UnavailableError
+from tokenauthority.domain.times import Millis
 
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
-    from pathlib import Path
-
-    from tokenauthority.audit.record import AuditRecord
-    from tokenauthority.domain.times import Millis
-
-
-MAX_WAITING: Final = 64 * 1024 * 1024
-"""Bytes of records that wait for the disk. Beyond them, a record is refused as on a full disk."""
+MAX_PENDING: Final = 64 * 1024 * 1024
+"""Bytes of records that may wait for the disk. Further records are refused, as on a full disk."""
 
 
 class AuditLog(Protocol):
     """Where audit records go."""
 
     async def append(self, record: AuditRecord) -> None:
-        """Keep *record*; when it returns, the answer may leave.
+        """Write *record*; once this returns, the answer may leave.
 
         Raises:
-            UnavailableError: `AUDIT_UNAVAILABLE`, the record is not kept for certain.
+            UnavailableError: `AUDIT_UNAVAILABLE`, the record may not have been written.
         """
 
     async def note(self, kind: str, fields: Mapping[str, object]) -> None:
-        """Keep a line of the type *kind* that is about no single RPC; see `append`."""
+        """Write a line of the type *kind* that is about no single RPC; see `append`."""
 
 
 @attrs.frozen(kw_only=True)
 class LogOptions:
-    """How a log is kept; times are in seconds.
+    """How a log is written; times are in seconds.
 
-    `durable`: each commit is on the disk (fdatasync), not only with the operating system. `max_bytes`: the file is
-    rotated beyond that; None leaves it to others. `checkpoint_interval`: how long a line may be without a checkpoint
-    after it. `stall`: how long a disk may take before those that wait are told so. `retry`: the pause between two
-    attempts to go on after a failure. `rotation_pause`: that between two to rename a full file. `watch`: how often it
-    is looked whether the file is still there without traffic.
+    Attributes:
+        durable: Whether each commit is synced to the disk (fdatasync) before it counts.
+        max_bytes: The size of a file at which it is rotated; None leaves rotation to others.
+        checkpoint_interval: The longest time between a line and the next checkpoint.
+        stall: The longest time that a record waits for the disk before it fails.
+        retry: The pause between two attempts to recover after a failure.
+        rotation_pause: The pause between two attempts to rename a full file.
+        watch: The time between two checks, without traffic, that the file is still in its place.
     """
 
     durable: bool = True
@@ -65,14 +63,14 @@ class LogOptions:
     watch: float = 1.0
 
 
-class _Waiting(msgspec.Struct):
+class _PendingLine(msgspec.Struct):
     kind: str
     body: bytes
-    kept: asyncio.Future[None]
+    committed: asyncio.Future[None]
 
 
 class FileAuditLog:
-    """The log at *path*, its checkpoints signed with the key at *key_file*. For the event loop that starts it."""
+    """The log at *path*, its checkpoints signed by the key at *key_file*; belongs to the event loop that runs it."""
 
     def __init__(
         self,
@@ -87,7 +85,7 @@ class FileAuditLog:
         self._clock = clock
         self._worker = AuditThread("audit")
         self._writer = ChainWriter(
-            # Else a rotation would rename a link and leave its file, and go on elsewhere.
+            # A rotation would else rename a symbolic link and not its file, and continue elsewhere.
             path.resolve(),
             key_file,
             durable=self._options.durable,
@@ -96,15 +94,15 @@ class FileAuditLog:
             clock=clock,
         )
         self._encoder = msgspec.json.Encoder()
-        self._logger = structlog.stdlib.get_logger(__name__)
+        self._logger = structlog.stdlib.get_logger("tokenauthority.audit")
         self._problem = "not started"
         self._cause: Exception | None = None
-        self._waiting: list[_Waiting] = []
-        self._in_flight: list[_Waiting] = []
-        self._bytes = 0
+        self._pending: list[_PendingLine] = []
+        self._in_flight: list[_PendingLine] = []
+        self._pending_bytes = 0
         self._closing = False
-        self._moved = self._look_due = self._checkpoint_due = self._recovery_due = False
-        self._rotation_paused = False
+        self._moved = self._check_due = self._checkpoint_due = self._recovery_due = False
+        self._next_rotation = 0.0
         self._retry_timer: asyncio.TimerHandle | None = None
         self._checkpoint_timer: asyncio.TimerHandle | None = None
         self._watch_timer: asyncio.TimerHandle | None = None
@@ -113,20 +111,20 @@ class FileAuditLog:
 
     @property
     def problem(self) -> str:
-        """Why no record can be kept now; empty when one can."""
+        """Why no record can be written now; empty when one can."""
         return self._problem
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Keep records while the block runs.
+        """Accept records while the block runs.
 
         Raises:
-            AuditLogError: the log cannot be opened or written, or lines of it are missing.
+            AuditLogError: The log cannot be opened or written, or lines of it are missing.
         """
         self._wake = asyncio.Event()
         self._worker.start()
         try:
-            await self._writer.open()
+            await self._writer.open_log()
             self._problem = ""
             self._watch()
             self._task = asyncio.create_task(self._work())
@@ -135,16 +133,16 @@ class FileAuditLog:
             await self._stop()
 
     async def append(self, record: AuditRecord) -> None:
-        """Keep *record*; see `AuditLog.append`."""
-        await self._keep("rpc", encode_record(record))
+        """Write *record*; see `AuditLog.append`."""
+        await self._enqueue("rpc", encode_record(record))
 
     async def note(self, kind: str, fields: Mapping[str, object]) -> None:
-        """Keep a line about no single RPC; see `AuditLog.note`."""
-        await self._keep(kind, self._encoder.encode({"time": time_text(self._clock()), **fields}))
+        """Write a line that is about no single RPC; see `AuditLog.note`."""
+        await self._enqueue(kind, self._encoder.encode({"time": time_text(self._clock()), **fields}))
 
     def reopen(self) -> None:
-        """Go on in a new file if somebody has moved this one: what SIGHUP is for."""
-        self._look_due = True
+        """Continue in a new file if somebody has moved this one, as logrotate does before it sends SIGHUP."""
+        self._check_due = True
         if self._task is not None:
             self._wake.set()
 
@@ -152,20 +150,20 @@ class FileAuditLog:
         self.reopen()
         self._watch_timer = asyncio.get_running_loop().call_later(self._options.watch, self._watch)
 
-    async def _keep(self, kind: str, body: bytes) -> None:
-        if self._problem or self._closing or self._bytes + len(body) > MAX_WAITING:
+    async def _enqueue(self, kind: str, body: bytes) -> None:
+        if self._problem or self._closing or self._pending_bytes + len(body) > MAX_PENDING:
             raise UnavailableError.audit() from self._cause
-        self._bytes += len(body)
-        kept = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(kind, body, kept))
+        self._pending_bytes += len(body)
+        committed = asyncio.get_running_loop().create_future()
+        self._pending.append(_PendingLine(kind, body, committed))
         self._wake.set()
-        await kept
+        await committed
 
     async def _work(self) -> None:
-        while not self._closing or (self._waiting and not self._problem):
+        while not self._closing or (self._pending and not self._problem):
             await self._wake.wait()
             self._wake.clear()
-            # Whatever goes wrong here, nobody may wait forever, and the next turn tries to recover.
+            # Whatever goes wrong here, no record may wait forever, and the next turn tries to recover.
             try:
                 await self._turn()
             except Exception as error:  # noqa: BLE001 - _fail logs it and raises it to every call that waits; let out, it would end this task, and they would wait for ever
@@ -175,61 +173,62 @@ class FileAuditLog:
         timer = asyncio.get_running_loop().call_later(self._options.stall, self._fail, TimeoutError("the disk hangs"))
         try:
             if not self._problem:
-                await self._write()
+                await self._write_pending()
             elif self._recovery_due and not self._closing:
-                # Whatever else wakes the writer, such as its look at the file, does not make this more often.
+                # Only the retry timer sets this: other wake-ups must not make attempts more frequent.
                 self._recovery_due = False
                 await self._writer.recover(self._problem)
-                self._recovered()
+                self._problem, self._cause = "", None
+                self._moved = False
+                self._wake.set()
         finally:
             timer.cancel()
-        self._set_checkpoint_timer()
+        self._schedule_checkpoint()
 
-    async def _write(self) -> None:
-        if self._look_due:
-            self._look_due = False
+    async def _write_pending(self) -> None:
+        if self._check_due:
+            self._check_due = False
             self._moved = await self._writer.was_moved()
         due, self._checkpoint_due = self._checkpoint_due and self._writer.uncovered > 0, False
-        self._in_flight, self._waiting, self._bytes = self._waiting, [], 0
+        self._in_flight, self._pending, self._pending_bytes = self._pending, [], 0
         if self._in_flight or due:
             lines = [(each.kind, each.body) for each in self._in_flight]
-            self._moved |= await self._writer.write(lines, checkpoint=due, kept=self._tell_kept)
+            self._moved |= await self._writer.write_lines(lines, checkpoint=due, on_committed=self._settle_in_flight)
         if self._moved:
             await self._writer.rotate()
             self._moved = False
         limit = self._options.max_bytes
-        if limit is not None and self._writer.size >= limit and not self._rotation_paused:
+        if limit is not None and self._writer.size >= limit:
             await self._rotate_full()
 
     async def _rotate_full(self) -> None:
-        """Begin a new file; where the full one cannot get another name it is written on, and that is tried again."""
+        """Begin a new file; where the full file cannot be renamed, write on and try again after a pause."""
+        now = asyncio.get_running_loop().time()
+        if now < self._next_rotation:
+            return
         try:
             await self._writer.rotate()
         except NotRenamedError as error:
-            self._rotation_paused = True
-            asyncio.get_running_loop().call_later(self._options.rotation_pause, self._resume_rotation)
-            self._logger.warning("audit.not_rotated", cause=_text(error), errno=error.errno)
+            self._next_rotation = now + self._options.rotation_pause
+            self._logger.warning("audit.not_rotated", cause=_cause_text(error), errno=error.errno)
 
-    def _resume_rotation(self) -> None:
-        self._rotation_paused = False
-
-    def _tell_kept(self) -> None:
+    def _settle_in_flight(self) -> None:
         for each in self._in_flight:
-            if not each.kept.done():
-                each.kept.set_result(None)
+            if not each.committed.done():
+                each.committed.set_result(None)
         self._in_flight = []
 
     def _fail(self, error: Exception) -> None:
-        """Tell all that wait, and turn away who comes, until the log has recovered."""
+        """Fail all records that wait, and refuse new ones until the log has recovered."""
         first = not self._problem
-        self._problem = _text(error)
+        self._problem = _cause_text(error)
         self._cause = error
-        for each in (*self._in_flight, *self._waiting):
-            if not each.kept.done():
+        for each in (*self._in_flight, *self._pending):
+            if not each.committed.done():
                 failure = UnavailableError.audit()
                 failure.__cause__ = error
-                each.kept.set_exception(failure)
-        self._in_flight, self._waiting, self._bytes = [], [], 0
+                each.committed.set_exception(failure)
+        self._in_flight, self._pending, self._pending_bytes = [], [], 0
         if first:
             self._logger.error("audit.unavailable", cause=self._problem, errno=getattr(error, "errno", None))
         if self._retry_timer is None:
@@ -240,12 +239,7 @@ class FileAuditLog:
         self._recovery_due = True
         self._wake.set()
 
-    def _recovered(self) -> None:
-        self._problem, self._cause = "", None
-        self._moved = False
-        self._wake.set()
-
-    def _set_checkpoint_timer(self) -> None:
+    def _schedule_checkpoint(self) -> None:
         if not self._writer.uncovered:
             if self._checkpoint_timer is not None:
                 self._checkpoint_timer.cancel()
@@ -260,7 +254,7 @@ class FileAuditLog:
         self._wake.set()
 
     async def _stop(self) -> None:
-        """Keep what waits, end the log and close it, no longer than a disk may take twice."""
+        """Write what waits, end the log and close it, within twice the time that a disk may stall."""
         self._closing = True
         self._wake.set()
         for timer in (self._checkpoint_timer, self._watch_timer, self._retry_timer):
@@ -278,22 +272,22 @@ class FileAuditLog:
     async def _end(self) -> None:
         if self._task is not None:
             await self._task
-            problem = self._problem or await self._write_end()
+            problem = self._problem or await self._write_stop()
             if problem:
                 self._logger.error("audit.not_ended", cause=problem)
         await self._writer.close()
 
-    async def _write_end(self) -> str:
-        """End the log; why that could not be done, or nothing."""
+    async def _write_stop(self) -> str:
+        """Write the stop line; return why that failed, or an empty string."""
         try:
-            await self._writer.end()
+            await self._writer.write_stop()
         except OSError as error:
-            return _text(error)
+            return _cause_text(error)
         return ""
 
 
-def _text(error: BaseException) -> str:
-    """The cause in words for operators: what the operating system says, or the kind of error where it is a bug."""
+def _cause_text(error: BaseException) -> str:
+    """Return the cause for operators: the text of the operating system, or the type of the error where it is a bug."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
     return type(error).__name__

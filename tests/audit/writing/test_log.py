@@ -31,8 +31,8 @@ from tests.audit.logs import (
     until,
     written,
 )
-from tokenauthority.audit.errors import AuditLogError
-from tokenauthority.audit.log import FileAuditLog, LogOptions
+from tokenauthority.audit import AuditLogError
+from tokenauthority.audit.writing import FileAuditLog, LogOptions
 from tokenauthority.domain.errors import Reason, UnavailableError
 from tokenauthority.domain.times import Millis
 from tokenauthority.server.wiring import system_clock
@@ -185,7 +185,7 @@ async def test_refuses_a_key_that_is_none(path: Path, content: bytes) -> None:
         async with running(path):
             pass
 
-    assert f"the audit key {key_path(path)} is no unencrypted Ed25519 private key in PEM" in str(caught.value)
+    assert f"the audit key {key_path(path)} is not an unencrypted Ed25519 private key in PEM" in str(caught.value)
     assert "canary" not in str(caught.value)
     assert content == key_path(path).read_bytes()
 
@@ -250,7 +250,7 @@ async def test_a_caller_that_gives_up_leaves_its_record(path: Path) -> None:
 
 async def test_does_not_gather_without_bound(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond so many bytes that wait, records are refused at once, and those that wait are kept."""
-    monkeypatch.setattr("tokenauthority.audit.log.MAX_WAITING", 10_000)
+    monkeypatch.setattr("tokenauthority.audit.writing.log.MAX_PENDING", 10_000)
     async with running(path) as log:
         outcomes = await asyncio.gather(*(log.append(record(n)) for n in range(100)), return_exceptions=True)
         await log.append(record(100))

@@ -1,6 +1,6 @@
-"""The open file of an audit log: grows by whole commits, notices when it is not the file of its name any more.
+"""The open file of an audit log: grows by whole commits and notices when somebody else moves or changes the file.
 
-Its methods block and belong on one thread at a time.
+Its methods block; one thread at a time may call them.
 """
 
 from __future__ import annotations
@@ -11,26 +11,43 @@ import stat
 
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 import attrs
 
-from tokenauthority.audit import tail
-from tokenauthority.audit.disk import Disk, sync_directory
+from tokenauthority.audit.disk import sync_directory
 from tokenauthority.audit.errors import AuditLogError, LostFileError, NotRenamedError
-
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tokenauthority.audit.writing import tail
 
 
 _FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 _CHUNK: Final = 1_048_576
 
 
+class Disk:
+    """The two system calls of a commit. Tests replace them to count them or to let them fail."""
+
+    def write(self, descriptor: int, data: memoryview) -> int:
+        """Write as `os.write` does; return how many bytes were written, which may be fewer than all.
+
+        Raises:
+            OSError: Nothing was written.
+        """
+        return os.write(descriptor, data)
+
+    def sync(self, descriptor: int) -> None:
+        """Return once everything that was written is on the disk.
+
+        Raises:
+            OSError: Some of it may not be on the disk.
+        """
+        os.fdatasync(descriptor)
+
+
 @attrs.frozen
-class Aside:
-    """Bytes at the end of a log that are no whole line, and the file in which they are kept."""
+class Quarantined:
+    """Bytes that were cut off the end of a log because they are not a whole line, and the file that has them now."""
 
     file: str
     bytes: int
@@ -39,22 +56,25 @@ class Aside:
 
 @attrs.frozen
 class Opened:
-    """What was in the file at the start. The lines are without newline, and None where there is no line."""
+    """What the file held at the start. The lines are without newline, and None where there is no line."""
 
     first: bytes | None
     last: bytes | None
-    aside: Aside | None
+    quarantined: Quarantined | None
 
 
 @attrs.frozen
-class Salvaged:
-    """What a failed commit left: *kept* are whole lines of it, cut off, which the next commit must begin with.
+class Recovered:
+    """What a failed commit left behind.
 
-    `missing` counts bytes of earlier commits that somebody cut off.
+    Attributes:
+        lines: Whole lines of the failed commit. They were cut off again; the next commit must begin with them.
+        quarantined: Bytes that are not a whole line.
+        missing: How many bytes of earlier commits somebody cut off.
     """
 
-    kept: bytes = b""
-    aside: Aside | None = None
+    lines: bytes = b""
+    quarantined: Quarantined | None = None
     missing: int = 0
 
 
@@ -68,38 +88,40 @@ class LogFile:
         self._fd = -1
         self._attempted = b""
 
-    def open(self) -> Opened:
-        """Open the file for this process alone, made with mode 0600 where there is none; a torn end is put aside.
+    def open_locked(self) -> Opened:
+        """Open the file for this process alone, quarantine an incomplete last line, and return what is there.
+
+        Where there is no file, create one with mode 0600.
 
         Raises:
-            AuditLogError: another process has it, or it is no regular file.
-            DamagedLineError: its first or last line is longer than any record.
-            OSError: it cannot be opened, read or written.
+            AuditLogError: Another process has the file, or it is not a regular file.
+            DamagedLineError: The first or last line is longer than `MAX_LINE`.
+            OSError: The file cannot be opened, read or written.
         """
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._fd = self._open_locked()
+        self._fd = self._open_descriptor()
         size = os.fstat(self._fd).st_size
         self.size = tail.whole_length(self._fd, size)
-        aside = self._put_aside(self.size, size)
+        quarantined = self._quarantine(self.size, size)
         if not self.size:
-            return Opened(None, None, aside)
-        return Opened(tail.first_line(self._fd, self.size), tail.last_line(self._fd, self.size), aside)
+            return Opened(None, None, quarantined)
+        return Opened(tail.first_line(self._fd, self.size), tail.last_line(self._fd, self.size), quarantined)
 
-    def find(self, seq: int) -> bytes | None:
-        """The line with that number, without newline; see `tail.find_line`."""
+    def find_line(self, seq: int) -> bytes | None:
+        """Return the line with the number *seq*; see `tail.find_line`."""
         return tail.find_line(self._fd, self.size, seq)
 
     def commit(self, data: bytes, *, durable: bool) -> bool:
-        """Append whole lines; when it returns they are in the file, and on the disk if *durable*.
+        """Append *data*, whole lines; return once they are in the file, and on the disk if *durable*.
 
         Returns:
-            Whether the file has another name by now, so that the log must go on in a new one.
+            Whether the file was renamed, so that the log must continue in a new file.
 
         Raises:
-            LostFileError: the file was deleted, replaced or changed; nothing was written.
-            OSError: any part of *data* may be in the file; `salvage` must come next.
+            LostFileError: The file was deleted, replaced or changed; nothing was written.
+            OSError: Any part of *data* may be in the file; call `recover` next.
         """
-        moved = self.moved()
+        moved = self.was_moved()
         self._attempted = data
         rest = memoryview(data)
         while rest:
@@ -110,11 +132,11 @@ class LogFile:
         self._attempted = b""
         return moved
 
-    def moved(self) -> bool:
-        """Whether the file, still as it was left, has another name by now, and its old name is free or an empty file.
+    def was_moved(self) -> bool:
+        """Return whether the unchanged file was renamed, and its old name is now free or names an empty file.
 
         Raises:
-            LostFileError: it was deleted, replaced or changed by somebody else.
+            LostFileError: The file was deleted, replaced or changed by somebody else.
         """
         here = os.fstat(self._fd)
         if not here.st_nlink:
@@ -131,12 +153,12 @@ class LogFile:
             raise LostFileError("the file was replaced by another")
         return True
 
-    def go_on(self, archive: Path | None) -> None:
-        """Give the file the name *archive*, unless somebody else has moved it, and go on in a new, empty one.
+    def rotate_to(self, archive: Path | None) -> None:
+        """Rename the file to *archive*, unless somebody else has moved it (None), and continue in a new, empty file.
 
         Raises:
-            NotRenamedError: the file could not get that name and is as it was.
-            OSError: that cannot be done; `salvage` must come next.
+            NotRenamedError: The file could not be renamed and is unchanged.
+            OSError: The new file cannot be opened; call `recover` next.
         """
         if archive is not None:
             if archive.exists():
@@ -147,11 +169,11 @@ class LogFile:
                 raise NotRenamedError(*error.args) from error
         self._adopt(self._open_empty())
 
-    def salvage(self) -> Salvaged:
-        """Make the log fit to be written again after a failure, if it can be.
+    def recover(self) -> Recovered:
+        """Make the log writable again after a failure, in the same file or in a new one.
 
         Raises:
-            OSError: it cannot yet.
+            OSError: The log cannot be written yet.
         """
         try:
             there = self.path.stat()
@@ -159,52 +181,52 @@ class LogFile:
             there = None
         here = os.fstat(self._fd)
         if there is not None and os.path.samestat(here, there):
-            return self._salvage_same(here.st_size)
+            return self._recover_same(here.st_size)
         if here.st_nlink and here.st_size > self.size:
-            # Where it was moved to, it should end with its last commit.
+            # Under its new name the file should end with its last commit.
             os.ftruncate(self._fd, self.size)
         if there is not None and there.st_size:
-            # Locked, as it could be the live log of another server.
-            other = self._open_locked()
+            # The lock shows that this is not the live log of another server.
+            other = self._open_descriptor()
             try:
-                self.path.rename(self._beside("replaced"))
+                self.path.rename(self._companion("replaced"))
             finally:
                 os.close(other)
         self._adopt(self._open_empty())
-        return Salvaged()
+        return Recovered()
 
     def close(self) -> None:
-        """Close it, which lets another process have it."""
+        """Close the file, so that another process can open the log."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
-    def _salvage_same(self, size: int) -> Salvaged:
+    def _recover_same(self, size: int) -> Recovered:
         if size < self.size:
             missing, whole = self.size - size, tail.whole_length(self._fd, size)
-            aside = self._put_aside(whole, size)
+            quarantined = self._quarantine(whole, size)
             self.size, self._attempted = whole, b""
-            return Salvaged(aside=aside, missing=missing)
+            return Recovered(quarantined=quarantined, missing=missing)
         left = os.pread(self._fd, min(size - self.size, len(self._attempted) + 1), self.size)
-        kept = left[: left.rfind(b"\n") + 1] if self._attempted.startswith(left) else b""
-        aside = self._put_aside(self.size + len(kept), size)
-        # Also the whole lines are written again: after a failed fsync nobody knows whether they are on the disk.
+        lines = left[: left.rfind(b"\n") + 1] if self._attempted.startswith(left) else b""
+        quarantined = self._quarantine(self.size + len(lines), size)
+        # The whole lines are written again too: after a failed fsync nobody knows whether they are on the disk.
         os.ftruncate(self._fd, self.size)
         self._attempted = b""
-        return Salvaged(kept=kept, aside=aside)
+        return Recovered(lines, quarantined)
 
     def _adopt(self, descriptor: int) -> None:
         self.close()
         self._fd, self.size, self._attempted = descriptor, 0, b""
 
     def _open_empty(self) -> int:
-        descriptor = self._open_locked()
+        descriptor = self._open_descriptor()
         if os.fstat(descriptor).st_size:
             os.close(descriptor)
             raise LostFileError("the file was replaced by another")
         return descriptor
 
-    def _open_locked(self) -> int:
+    def _open_descriptor(self) -> int:
         descriptor = os.open(self.path, _FLAGS | os.O_CREAT, 0o600)
         try:
             self._lock(descriptor)
@@ -222,21 +244,21 @@ class LogFile:
         except BlockingIOError:
             raise AuditLogError(f"the audit log {self.path} is in use by another server") from None
         if not os.path.samestat(os.fstat(descriptor), self.path.stat()):
-            raise AuditLogError(f"the audit log {self.path} is just being moved by another server")
+            raise AuditLogError(f"another server is just moving the audit log {self.path}")
 
-    def _put_aside(self, begin: int, end: int) -> Aside | None:
-        """Keep the bytes from *begin* to *end*, where the file ends, in a file of their own, and cut them off."""
+    def _quarantine(self, begin: int, end: int) -> Quarantined | None:
+        """Move the bytes from *begin* to *end*, where the file ends, to a file of their own."""
         if begin == end:
             return None
-        path = self._beside(f"torn-{begin}")
+        path = self._companion(f"torn-{begin}")
         try:
             digest = self._copy(begin, end, path)
         except OSError:
-            # Else a full disk would gather one half copy with each attempt.
+            # Else each attempt on a full disk would leave one more incomplete copy.
             path.unlink(missing_ok=True)
             raise
         os.ftruncate(self._fd, begin)
-        return Aside(path.name, end - begin, digest)
+        return Quarantined(path.name, end - begin, digest)
 
     def _copy(self, begin: int, end: int, path: Path) -> str:
         hasher = sha256()
@@ -249,5 +271,5 @@ class LogFile:
             os.fsync(file.fileno())
         return hasher.hexdigest()
 
-    def _beside(self, what: str) -> Path:
-        return self.path.with_name(f"{self.path.name}.{what}-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
+    def _companion(self, kind: str) -> Path:
+        return self.path.with_name(f"{self.path.name}.{kind}-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")

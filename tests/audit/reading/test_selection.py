@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.audit.logs import RECORD, changed, written
-from tokenauthority.audit.files import lines
-from tokenauthority.audit.record import AuditedToken, AuditRecord
-from tokenauthority.audit.select import Selection, selected
+from tokenauthority.audit import AuditedToken, AuditRecord
+from tokenauthority.audit.reading import Selection, read_lines, select_records
 
 
 BARE = AuditRecord(
@@ -65,7 +64,9 @@ def test_picks_what_fits(path: Path, selection: Selection, wanted: list[str]) ->
     written(path, RECORD, BARE, BATCH)
     with path.open("a") as file:
         file.write("no record\n")
-    found = [line.content.decode() for line, entry in selected(lines([path]), selection) if entry.type == "rpc"]
+    found = [
+        line.content.decode() for line, entry in select_records(read_lines([path]), selection) if entry.type == "rpc"
+    ]
 
     assert wanted == [
         call for text in found for call in ("call-1", "bare", "batch") if f'"request_id":"{call}"' in text
@@ -76,4 +77,4 @@ def test_shows_the_life_of_the_log_and_no_checkpoints(path: Path) -> None:
     """Where nothing is asked for, starts and stops are there too."""
     written(path, RECORD)
 
-    assert ["start", "rpc", "stop"] == [entry.type for _, entry in selected(lines([path]), Selection())]
+    assert ["start", "rpc", "stop"] == [entry.type for _, entry in select_records(read_lines([path]), Selection())]

@@ -223,7 +223,7 @@ def vouch(lives: Lives) -> None:
     assert len(lives.tokens) > LIVES  # else nothing was put to the test
     assert set() == lives.tokens - given
     assert report.bad is None, str(report.bad)
-    assert report.anchored
+    assert report.holds_trusted
 
 
 def key_beside(lives: Lives) -> None:

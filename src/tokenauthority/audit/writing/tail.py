@@ -1,4 +1,4 @@
-"""Reads single lines of a log out of an open file, in bounded memory however long the file is."""
+"""Reads single lines at the start, at the end and in the middle of an open log file, in bounded memory."""
 
 from __future__ import annotations
 
@@ -6,48 +6,52 @@ import os
 
 from typing import Final
 
-from tokenauthority.audit.chain import MAX_LINE, DamagedLineError, read
+from tokenauthority.audit.chain import MAX_LINE, DamagedLineError, parse_link
 
 
 _CHUNK: Final = 65_536
 
 
 def whole_length(descriptor: int, size: int) -> int:
-    """How many of the first *size* bytes are whole lines."""
-    return _after_newline_before(descriptor, size)
+    """Return how many of the first *size* bytes are whole lines."""
+    return _start_of_line(descriptor, size)
 
 
 def first_line(descriptor: int, size: int) -> bytes:
-    """The line (without newline) at the beginning; *size* bytes are whole lines, at least one."""
+    """Return the first line (without newline); *size* bytes are whole lines, at least one.
+
+    Raises:
+        DamagedLineError: The line is longer than `MAX_LINE`.
+    """
     return _line_at(descriptor, 0, size)
 
 
 def last_line(descriptor: int, size: int) -> bytes:
-    """The line (without newline) at the end of the first *size* bytes, which are whole lines, at least one.
+    """Return the last line (without newline) of the first *size* bytes, which are whole lines, at least one.
 
     Raises:
-        DamagedLineError: it is longer than any line.
+        DamagedLineError: The line is longer than `MAX_LINE`.
     """
-    begin = _after_newline_before(descriptor, size - 1)
+    begin = _start_of_line(descriptor, size - 1)
     if size - begin > MAX_LINE:
         raise DamagedLineError("it is longer than a record can be")
     return os.pread(descriptor, size - 1 - begin, begin)
 
 
 def find_line(descriptor: int, size: int, seq: int) -> bytes | None:
-    """The line (without newline) with the number *seq* in the first *size* bytes, which are whole lines.
+    """Return the line (without newline) with the number *seq*, or None, by binary search in the first *size* bytes.
 
-    Found by halving, as numbers grow from line to line.
+    Those bytes are whole lines, whose numbers grow from line to line.
 
     Raises:
-        DamagedLineError: a line on the way is no record.
+        DamagedLineError: A line that the search reads is damaged.
     """
     low, high = 0, size
     while low < high:
         # The line that begins at `low`, or the one that holds the middle, is within the bounds in any case.
-        begin = max(low, _after_newline_before(descriptor, (low + high) // 2))
+        begin = max(low, _start_of_line(descriptor, (low + high) // 2))
         line = _line_at(descriptor, begin, size)
-        found = read(line).seq
+        found = parse_link(line).seq
         if found == seq:
             return line
         low, high = (begin + len(line) + 1, high) if found < seq else (low, begin)
@@ -65,8 +69,8 @@ def _line_at(descriptor: int, begin: int, size: int) -> bytes:
     raise DamagedLineError("it is longer than a record can be")
 
 
-def _after_newline_before(descriptor: int, end: int) -> int:
-    """Where the line begins that *end* lies in or at the end of."""
+def _start_of_line(descriptor: int, end: int) -> int:
+    """Return the offset of the start of the line that the offset *end* lies in, or ends."""
     for upper in range(end, 0, -_CHUNK):
         lower = max(0, upper - _CHUNK)
         newline = os.pread(descriptor, upper - lower, lower).rfind(b"\n")

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenauthority.audit import tail
-from tokenauthority.audit.chain import DamagedLineError, Position, seal
+from tokenauthority.audit.chain import DamagedLineError, Position, chain_line
+from tokenauthority.audit.writing import tail
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def test_finds_every_line_by_its_number(lengths: list[int], first: int, torn: by
     torn = torn.replace(b"\n", b"")
     position, lines = Position(first - 1), []
     for length in lengths:
-        line, position = seal(position, "rpc", b'{"x":"%b"}' % (b"a" * length))
+        line, position = chain_line(position, "rpc", b'{"x":"%b"}' % (b"a" * length))
         lines.append(line)
     content = b"".join(line + b"\n" for line in lines)
     with opened(content + torn) as (descriptor, size):

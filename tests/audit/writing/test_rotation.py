@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.audit.logs import RECORD, calls, checked, objects, record, running, types, until, written
-from tokenauthority.audit.log import LogOptions
+from tokenauthority.audit.writing import LogOptions
 
 
 SMALL = LogOptions(max_bytes=5_000, watch=60)
@@ -35,7 +35,7 @@ async def test_a_full_file_gets_another_name(path: Path) -> None:
     assert {"rotation", "stop"} == {str(objects(file)[-1]["reason"]) for file in every}
     assert {"start", "continued"} == {types(file)[0] for file in every}
     assert all(file.stat().st_size < 8_000 for file in every)
-    assert (None, 1, True, 0) == (report.bad, report.first, report.anchored, report.uncovered)
+    assert (None, 1, True, 0) == (report.bad, report.first, report.holds_trusted, report.uncovered)
 
 
 async def test_the_first_line_of_a_file_says_where_it_stands(path: Path) -> None:
