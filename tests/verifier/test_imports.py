@@ -18,7 +18,7 @@ INSTALLED = {
 FOUND = {"grpc_health", "grpc_reflection", "grpc_tools"}
 """What grpc itself loads where it is installed."""
 
-OURS = {"client", "domain", "signing", "v1", "verifier"}
+OURS = {"client", "contract", "domain", "signing", "v1", "verifier"}
 
 
 def test_the_verifier_needs_nothing_of_the_server() -> None:

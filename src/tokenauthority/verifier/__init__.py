@@ -1,11 +1,11 @@
-"""The offline verifier: says whether a SESSION_JWT is good without asking the authority for each (docs/verifier.md).
+"""The offline verifier: checks a SESSION_JWT without a call to the authority for each (docs/verifier.md).
 
     with Verifier.from_environment(project_ids=["47000000"], max_staleness=30) as verifier:
         verdict = verifier.verify(token, session_id=session_id, required_permissions=["publish"])
         if not verdict:
             refuse(verdict.reason)
 
-Two threads keep the authority's public keys and everything that was taken back at hand; `verify` is plain CPU work of a
+Background threads cache the authority's public keys and all revocations in force; `verify` is plain CPU work of a
 fraction of a millisecond. It needs the extra `verifier` of the package.
 """
 

@@ -1,4 +1,4 @@
-"""Says whether a SESSION_JWT is good, by what is known: the rules of VerifyToken in the order of the contract. Pure."""
+"""Check a SESSION_JWT: the rules of VerifyToken, in the order of the contract. Pure."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ _PERMISSIONS: Final = {permission.value: permission for permission in Permission
 
 
 @attrs.frozen(kw_only=True)
-class Wanted:
-    """What is asked of a token: for *session_id* if given, with the *permissions*."""
+class TokenRequirements:
+    """What a program requires of a token: that it is for *session_id*, unless empty, and has the *permissions*."""
 
     session_id: str
     permissions: Collection[Permission]
 
 
 @attrs.frozen(kw_only=True)
-class Known:
-    """What is known at *now*; *find* answers the key of a `kid`."""
+class CheckContext:
+    """What tokens are checked against at *now*; *find_key* returns the key of a `kid`."""
 
     project_ids: frozenset[str]
     issuer: str
-    find: Callable[[str], JwksKey | None]
+    find_key: Callable[[str], JwksKey | None]
     index: RevokedIndex
     now: Seconds
     leeway: Seconds
 
 
-def read(token: str, known: Known) -> Unverified:
-    """What *token* says, whose signature holds; whether it is in force is not asked.
+def require_signed_token(token: str, context: CheckContext) -> Unverified:
+    """Parse *token* and require that its signature verifies, whether or not it is valid now.
 
     Raises:
         TokenRejectedError: `MALFORMED`, `PROJECT_UNKNOWN`, `KEY_UNKNOWN` or `SIGNATURE_INVALID`.
@@ -55,39 +55,39 @@ def read(token: str, known: Known) -> Unverified:
     unverified = formats.parse(token)
     if unverified.format is not TokenFormat.SESSION_JWT:
         raise key_unknown(f"an {unverified.format} is signed with its project's own key: only VerifyToken can tell")
-    if unverified.claims.project_id not in known.project_ids:
+    if unverified.claims.project_id not in context.project_ids:
         raise TokenRejectedError(InactiveReason.PROJECT_UNKNOWN, "the token's project is not one of the verifier's")
-    key = known.find(unverified.key_hint)
+    key = context.find_key(unverified.key_hint)
     if key is None:
         raise key_unknown("the authority shows no such signing key")
-    session_jwt.require_signed(unverified, key.verifier, known.issuer)
+    session_jwt.require_signed(unverified, key.verifier, context.issuer)
     return unverified
 
 
-def require_good(claims: TokenClaims, wanted: Wanted, known: Known) -> None:
-    """Require that a token is in force now and what is wanted.
+def require_valid_claims(claims: TokenClaims, required: TokenRequirements, context: CheckContext) -> None:
+    """Require that a token is in force now and meets the requirements.
 
     Raises:
         TokenRejectedError: `NOT_YET_VALID`, `EXPIRED`, `REVOKED`, `SESSION_ENDED`, `SESSION_MISMATCH` or
             `PERMISSION_MISSING`.
     """
-    require_time(claims, known.now, known.leeway)
-    require_in_force(known.index, claims.project_id, claims)
-    if known.index.ended(claims.project_id, claims.session_id):
+    require_time(claims, context.now, context.leeway)
+    require_in_force(context.index, claims.project_id, claims)
+    if context.index.ended(claims.project_id, claims.session_id):
         raise TokenRejectedError(InactiveReason.SESSION_ENDED, "the session has ended")
-    if wanted.session_id and wanted.session_id != claims.session_id:
+    if required.session_id and required.session_id != claims.session_id:
         raise TokenRejectedError(InactiveReason.SESSION_MISMATCH, "the token is for another session")
-    require_permissions(claims.permissions, wanted.permissions)
+    require_permissions(claims.permissions, required.permissions)
 
 
-def permissions(names: Iterable[str]) -> tuple[Permission, ...]:
-    """The permissions called *names*, in either case.
+def parse_permissions(names: Iterable[str]) -> tuple[Permission, ...]:
+    """Return the permissions with these names, in either case.
 
     Raises:
-        ValueError: there is none of that name; the message names those that there are.
+        ValueError: a name is unknown; the message lists the known ones.
     """
     if isinstance(names, str):
-        raise ValueError('required_permissions is a list such as ["publish"]')  # noqa: TRY004 - as any bad name
+        raise ValueError('required_permissions is a list such as ["publish"]')  # noqa: TRY004 - as any invalid name
     try:
         return tuple([_PERMISSIONS[str(name).lower()] for name in names])
     except KeyError:

@@ -1,18 +1,16 @@
-"""Follows WatchRevocations: reads the stream for as long as it lives, and resumes it where it broke off."""
+"""Follow WatchRevocations: apply each message to the replica, and say how current the replica is."""
 
 from __future__ import annotations
 
 import logging
-import threading
 
 from typing import TYPE_CHECKING, Final
 
-import grpc
-
 from tokenauthority.client.backoff import Backoff
-from tokenauthority.client.errors import AuthorityError, InvalidArgument, from_rpc_error
+from tokenauthority.client.blocking.watch import MessageWatch
+from tokenauthority.client.errors import InvalidArgument
+from tokenauthority.client.streams import Stream
 from tokenauthority.domain.times import DAY, Millis
-from tokenauthority.v1 import token_pb2
 from tokenauthority.verifier.replica import ReplicaError, RevocationReplica
 from tokenauthority.verifier.settings import LONGEST_PAUSE
 
@@ -20,6 +18,8 @@ from tokenauthority.verifier.settings import LONGEST_PAUSE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tokenauthority.client.errors import AuthorityError
+    from tokenauthority.v1 import token_pb2
     from tokenauthority.v1.token_pb2_grpc import TokenServiceStub
     from tokenauthority.verifier.settings import VerifierSettings
     from tokenauthority.verifier.state import VerifierState
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 SOURCE: Final = "WatchRevocations"
 
-_PRUNE: Final = DAY * 1000 // 24
-"""Milliseconds between two looks for what may be forgotten."""
+_PRUNE_INTERVAL: Final = DAY * 1000 // 24
+"""Milliseconds between two searches for events that cover no valid token any more."""
 
-_LOOK: Final = 60_000
-"""Milliseconds before a stream was opened in which a look at the store can have begun that it tells of."""
+_MAX_LOOK: Final = 60_000
+"""Milliseconds before a stream was opened in which the store look that its first heartbeat reports may have begun."""
 
-_APART: Final = 1.0
-_DRIFT: Final = 0.001
-"""By how much the authority's clock may run ahead of this machine's without having been set: seconds, and a part."""
+_CLOCK_TOLERANCE: Final = 1.0
+_CLOCK_DRIFT: Final = 0.001
+"""How far the authority's clock may run ahead of this machine's without having been set: seconds, and a fraction."""
 
 _TOO_MANY: Final = 2
 
@@ -43,19 +43,20 @@ _logger: Final = logging.getLogger(__name__)
 
 
 class RevocationFollower:
-    """`run` is for a thread of its own; the others are for any. *clock* counts UTC milliseconds."""
+    """Keeps a replica of the revocations in force. `follow` is for a thread of its own, `close` for any thread."""
 
     def __init__(
         self,
         stub: TokenServiceStub,
-        knowledge: VerifierState,
+        state: VerifierState,
         settings: VerifierSettings,
         *,
         clock: Callable[[], int],
         monotonic: Callable[[], float],
     ) -> None:
+        """Make a follower that reports to *state*; *clock* counts UTC milliseconds, *monotonic* seconds."""
         self._stub = stub
-        self._knowledge = knowledge
+        self._state = state
         self._project_ids = sorted(settings.project_ids)
         self._max_silence = settings.max_silence
         self._max_staleness = settings.max_staleness
@@ -63,122 +64,95 @@ class RevocationFollower:
         self._warned = False
         self._clock = clock
         self._monotonic = monotonic
-        self._history = RevocationReplica(settings.max_revocations)
-        self._backoff = Backoff(longest=LONGEST_PAUSE)
-        self._stopping = threading.Event()
-        self._call: grpc.Call | None = None
+        self._replica = RevocationReplica(settings.max_revocations)
+        self._watch = MessageWatch(
+            self._open_stream, on_lost=self._report_loss, backoff=Backoff(longest=LONGEST_PAUSE, is_endless=True)
+        )
         self._asked = self._heard = 0.0
-        self._silent = False
-        # By the authority's clock: when it began to answer, and the last moment that it told.
+        # By the authority's clock: when it began to answer, and the last moment that it sent.
         self._opened: Millis | None = None
-        self._told = Millis(0)
+        self._authority_time = Millis(0)
         self._pruned = Millis(0)
 
-    def run(self) -> None:
-        """Read until stopped; whatever breaks off is begun again after a pause."""
-        while not self._stopping.is_set():
-            error = self._ended()
-            if self._stopping.is_set():
+    def follow(self) -> None:
+        """Apply messages until closed; reconnect after any error."""
+        while True:
+            try:
+                self._apply_message(self._watch.next_message())
+            except StopIteration:
                 return
-            self._knowledge.failed(SOURCE, error)
-            if isinstance(error, InvalidArgument):
-                # It may be the place to resume at: that of another authority, which this address once was.
-                self._history.resume_token = ""
-            self._stopping.wait(self._backoff.pause(error.retry_after if isinstance(error, AuthorityError) else None))
+            except Exception as error:  # noqa: BLE001 - status() and the log show it, and the stream is read anew
+                if not self._watch.closed:
+                    self._state.report_failure(SOURCE, error)
+                self._watch.reopen()
 
-    def require_sign_of_life(self) -> None:
-        """Break off a stream that has been silent for too long; to be called about every second."""
-        call = self._call
-        if call is not None and self._monotonic() - self._heard > self._max_silence:
-            self._silent = True
-            call.cancel()
+    def close(self) -> None:
+        """End `follow`."""
+        self._watch.close()
 
-    def stop(self) -> None:
-        """Let `run` end."""
-        self._stopping.set()
-        call = self._call
-        if call is not None:
-            call.cancel()
-
-    def _ended(self) -> Exception:
-        """Read one stream to its end; why it ended."""
-        self._heard, self._silent = self._monotonic(), False
-        try:
-            self._read()
-        except grpc.RpcError as error:
-            silence = ReplicaError(f"nothing was heard for {self._max_silence:g} seconds")
-            return silence if self._silent else from_rpc_error(error)
-        except Exception as error:  # noqa: BLE001 - run() keeps it as the failure that status() shows and the log has, and reads anew
-            return error
-        return ReplicaError("the authority ended the stream")
-
-    def _read(self) -> None:
-        self._history.begin()
-        if self._history.is_full:
+    def _open_stream(self, _: str) -> Stream:
+        # The replica says where to resume: what is in force must be read again if it was not read to its end.
+        self._replica.begin_stream()
+        if self._replica.is_full:
             self._prune()
-        request = token_pb2.WatchRevocationsRequest(
-            project_ids=self._project_ids, resume_token=self._history.resume_token
-        )
         self._asked, self._opened, self._long_pauses = self._monotonic(), None, 0
-        call = self._stub.WatchRevocations(request)
-        self._call = call
-        try:
-            # A stop that came before the call was there has not cancelled it.
-            if not self._stopping.is_set():
-                for message in call:
-                    self._take(message)
-        finally:
-            self._call = None
-            call.cancel()
+        return Stream(self._stub, self._project_ids, self._replica.resume_token, self._max_silence, self._monotonic)
 
-    def _take(self, message: token_pb2.WatchRevocationsResponse) -> None:
+    def _report_loss(self, error: AuthorityError, _: float) -> None:
+        self._state.report_failure(SOURCE, error)
+        if isinstance(error, InvalidArgument):
+            # The resume token may be from another authority, which this address once was.
+            self._replica.resume_token = ""
+
+    def _apply_message(self, message: token_pb2.WatchRevocationsResponse) -> None:
         self._heard = self._monotonic()
-        told = self._history.take(message)
-        if told is None or self._history.index is None:
+        complete_to = self._replica.apply_message(message)
+        if complete_to is None or self._replica.index is None:
             return
-        self._knowledge.confirm(self._history.index, self._moment(told))
-        self._knowledge.succeeded(SOURCE)
-        if message.HasField("heartbeat"):
-            self._backoff.reset()
-            if self._now() - self._pruned >= _PRUNE:
-                self._prune()
+        self._state.confirm_index(self._replica.index, self._to_monotonic(complete_to))
+        self._state.report_success(SOURCE)
+        if message.HasField("heartbeat") and self._prune_time() - self._pruned >= _PRUNE_INTERVAL:
+            self._prune()
 
-    def _moment(self, told: Millis) -> float:
-        """When it was *told* by the authority's clock: by the monotonic one here, and at the earliest.
+    def _to_monotonic(self, authority_time: Millis) -> float:
+        """Convert a time of the authority's clock to this machine's monotonic clock; to the earliest it can be.
 
-        A message may have been long on its way, and clocks differ. But the authority began to answer after it was
-        asked, and its clock says how much later it was *told*. Where that clock was set meanwhile, it says nothing.
+        A message may have been delayed, and clocks differ. But the authority began to answer after it was asked, and
+        its clock says how much later *authority_time* is. This does not hold if that clock was set meanwhile.
+
+        Raises:
+            ReplicaError: the authority's clock was set.
         """
         if self._opened is None:
-            self._opened, self._told = told, Millis(told - _LOOK)
+            self._opened, self._authority_time = authority_time, Millis(authority_time - _MAX_LOOK)
             return self._asked
-        if told < self._told:
+        if authority_time < self._authority_time:
             raise ReplicaError("the authority's clock was set back")
-        moment = self._asked + (told - self._opened) / 1000
-        if moment > self._heard + _APART + (self._heard - self._asked) * _DRIFT:
+        moment = self._asked + (authority_time - self._opened) / 1000
+        if moment > self._heard + _CLOCK_TOLERANCE + (self._heard - self._asked) * _CLOCK_DRIFT:
             raise ReplicaError("the authority's clock was set forward")
         # The first heartbeat of a stream has none before it, and says nothing of how often they come.
-        self._compare((told - max(self._told, self._opened)) / 1000)
-        self._told = max(told, self._opened)
+        self._check_heartbeat_interval((authority_time - max(self._authority_time, self._opened)) / 1000)
+        self._authority_time = max(authority_time, self._opened)
         return min(self._heard, moment)
 
-    def _compare(self, pause: float) -> None:
-        """Tell, once, that heartbeats come too seldom for `max_staleness`: two such pauses in a row are no outage."""
+    def _check_heartbeat_interval(self, seconds: float) -> None:
+        """Warn once if heartbeats come too seldom for `max_staleness`; two such pauses in a row are no outage."""
         limit = self._max_staleness
-        self._long_pauses = self._long_pauses + 1 if limit is not None and pause > limit else 0
+        self._long_pauses = self._long_pauses + 1 if limit is not None and seconds > limit else 0
         if self._long_pauses == _TOO_MANY and not self._warned:
             self._warned = True
             _logger.warning(
-                "the authority's heartbeats come %.0f seconds apart: with a max_staleness of %g good tokens are STALE"
+                "the authority's heartbeats come %.0f seconds apart: with a max_staleness of %g valid tokens are STALE"
                 " in between",
-                pause,
+                seconds,
                 limit,
             )
 
-    def _now(self) -> Millis:
-        # Only what is over by both clocks: one that is set far ahead must not cost what still counts.
-        return Millis(min(self._told, self._clock()))
+    def _prune_time(self) -> Millis:
+        # Both clocks must agree that an event has expired: one clock that is set far ahead must not delete what counts.
+        return Millis(min(self._authority_time, self._clock()))
 
     def _prune(self) -> None:
-        self._pruned = self._now()
-        self._history.prune(self._pruned)
+        self._pruned = self._prune_time()
+        self._replica.delete_expired(self._pruned)

@@ -1,4 +1,4 @@
-"""Keeps the authority's public keys at hand: fetched before they grow old, and soon when an unknown one is met."""
+"""Cache the authority's public keys: fetch them before they expire, and soon when a token names an unknown key."""
 
 from __future__ import annotations
 
@@ -29,22 +29,25 @@ if TYPE_CHECKING:
 
 SOURCE: Final = "GetJsonWebKeySet"
 MIN_AGE: Final = 1.0
-"""Seconds for which a key set is kept however short its `max_age` is."""
+"""Seconds for which a key set is cached, however short its `max_age` is."""
 
 MISS_PAUSE: Final = 5.0
-"""Seconds between two fetches for unknown keys, whatever tokens are made up."""
+"""Seconds between two fetches for unknown keys, whatever keys forged tokens name."""
 
 _ALGORITHMS: Final = tuple(Algorithm)
 
 
 class KeySetCache:
-    """Fetches into *knowledge*; `upkeep` is for one thread. *issuer*: what the authority has to be, or empty."""
+    """Fetches the key set into *state*; `refresh_if_due` is for one thread, `find_key` for any.
+
+    The authority must say that it is *issuer*, unless that is empty.
+    """
 
     def __init__(
-        self, stub: KeyServiceStub, knowledge: VerifierState, *, issuer: str, monotonic: Callable[[], float]
+        self, stub: KeyServiceStub, state: VerifierState, *, issuer: str, monotonic: Callable[[], float]
     ) -> None:
         self._stub = stub
-        self._knowledge = knowledge
+        self._state = state
         self._issuer = issuer
         self._monotonic = monotonic
         self._backoff = Backoff(longest=LONGEST_PAUSE)
@@ -52,44 +55,44 @@ class KeySetCache:
         self._asked = -math.inf
         self._missed = False
         self.wake = threading.Event()
-        """Set when `upkeep` should be called at once."""
+        """Set when `refresh_if_due` should be called at once."""
 
-    def find(self, key_id: str) -> JwksKey | None:
-        """The key, if it is known. Never waits; for an unknown one the authority is asked soon, in the background."""
-        key = self._knowledge.keys.keys.get(key_id)
+    def find_key(self, key_id: str) -> JwksKey | None:
+        """Return the key, or None and let the authority be asked soon, in the background. It never waits."""
+        key = self._state.keys.keys.get(key_id)
         if key is None and not self._missed:
             self._missed = True
             self.wake.set()
         return key
 
-    def upkeep(self) -> float:
-        """Fetch if it is time to; the seconds until it is next."""
-        if self._monotonic() >= self._next():
+    def refresh_if_due(self) -> float:
+        """Fetch the keys if it is time; return the seconds until the next time."""
+        if self._monotonic() >= self._next_fetch():
             self._asked, self._missed = self._monotonic(), False
-            self._attempt()
-        return max(0.0, self._next() - self._monotonic())
+            self._refresh()
+        return max(0.0, self._next_fetch() - self._monotonic())
 
-    def _next(self) -> float:
+    def _next_fetch(self) -> float:
         return min(self._due, self._asked + MISS_PAUSE) if self._missed else self._due
 
-    def _attempt(self) -> None:
+    def _refresh(self) -> None:
         try:
-            keys = self._fetch()
-        except Exception as error:  # noqa: BLE001 - it is kept as the failure that status() shows and the log has, and the fetch is tried again
+            keys = self._fetch_keys()
+        except Exception as error:  # noqa: BLE001 - status() and the log show it, and the fetch is retried
             failure = from_rpc_error(error) if isinstance(error, grpc.RpcError) else error
-            self._knowledge.failed(SOURCE, failure)
+            self._state.report_failure(SOURCE, failure)
             asked = failure.retry_after if isinstance(failure, AuthorityError) else None
             self._due = self._monotonic() + self._backoff.pause(asked)
             return
         self._backoff.reset()
-        self._knowledge.succeeded(SOURCE)
-        # Many verifiers that started together do not ask together for ever.
+        self._state.report_success(SOURCE)
+        # Verifiers that started together must not fetch together for ever.
         early = keys.max_age * secrets.SystemRandom().uniform(0.75, 0.95)
         self._due = keys.fetched + max(MIN_AGE, early)
-        self._knowledge.take_keys(keys)
+        self._state.set_keys(keys)
 
-    def _fetch(self) -> KeySet:
-        # The keys are at least as old as the question.
+    def _fetch_keys(self) -> KeySet:
+        # The keys are at least as old as the request.
         asked = self._monotonic()
         answer = self._stub.GetJsonWebKeySet(key_pb2.GetJsonWebKeySetRequest())
         data = answer.json.encode()

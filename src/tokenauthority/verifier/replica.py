@@ -1,4 +1,4 @@
-"""What WatchRevocations has told so far: everything in force, kept true message by message, and where to resume."""
+"""Replicate the revocations in force, message by message, and remember where to resume the stream."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ if TYPE_CHECKING:
 
 
 _KEY_BYTES: Final = 16
+_KINDS: Final = {"token_id": TargetKind.TOKEN, "session_id": TargetKind.SESSION, "subject": TargetKind.SUBJECT}
 
 
 class ReplicaError(Exception):
-    """A message cannot be taken in, so that nothing after it may be trusted; the message says what to do."""
+    """A message cannot be applied, so nothing after it may be trusted; the text says what to do."""
 
 
 class RevocationReplica:
-    """Belongs to the thread that reads the stream. *limit* bounds how many events are kept.
+    """The revocations and ended sessions in force, at most *limit*; for the thread that reads the stream.
 
-    `index` is what decisions use: None until everything in force was read once. Where the authority has lost the place
-    to resume at, it sends everything anew; `index` stays the old one until the new one is complete.
+    `index` is what checks use; it is None until everything in force was read once. If the authority cannot resume, it
+    sends everything anew, and `index` stays the old one until the new one is complete.
     """
 
     def __init__(self, limit: int) -> None:
@@ -39,25 +40,27 @@ class RevocationReplica:
         self.index: RevokedIndex | None = None
         self.resume_token = ""
 
-    def begin(self) -> None:
-        """A new stream is asked for, with `resume_token`."""
+    def begin_stream(self) -> None:
+        """Expect the messages of a new stream, which resumes after `resume_token`."""
         self._caught_up = False
-        self._building = None if self.resume_token else _empty()
+        self._building = None if self.resume_token else _new_index()
 
-    def take(self, message: token_pb2.WatchRevocationsResponse) -> Millis | None:
-        """Take in a message: the moment, by the authority's clock, up to which nothing is missing after it, if known.
+    def apply_message(self, message: token_pb2.WatchRevocationsResponse) -> Millis | None:
+        """Apply a message.
 
-        An event says nothing of that: others may wait behind it.
+        Returns:
+            The moment, by the authority's clock, up to which the replica is complete after it; None if unknown. A
+            revocation says nothing of that: others may wait behind it.
 
         Raises:
-            ReplicaError: it says something that this version does not know, or too much.
+            ReplicaError: the event is unknown, or the replica is full.
         """
         complete_to: Timestamp | None = None
         match message.WhichOneof("event"):
             case "revocation":
-                self._add(_revocation(message.revocation), message.resume_token)
+                self._add_event(_to_revocation(message.revocation), message.resume_token)
             case "session_end":
-                self._add(_session_end(message.session_end), message.resume_token)
+                self._add_event(_to_session_end(message.session_end), message.resume_token)
             case "snapshot_end":
                 if self._building is not None:
                     self.index, self._building = self._building, None
@@ -65,25 +68,26 @@ class RevocationReplica:
                 complete_to = message.snapshot_end.time
             case "heartbeat":
                 complete_to = message.heartbeat.time if self._caught_up else None
-            case _:
-                raise ReplicaError("the authority tells something that this version does not know: update it")
-        # Within what was in force a place to resume at is worth nothing: the rest of it would be missed.
+            case unknown:
+                raise ReplicaError(f"the authority sent an unknown event ({unknown}): update this version")
+        # A resume token within what is in force is not used: the rest of that would be missed.
         if self._building is None and message.resume_token:
             self.resume_token = message.resume_token
         return None if complete_to is None else Millis(complete_to.ToMilliseconds())
 
     @property
     def is_full(self) -> bool:
-        """Whether it has as many events as it may, some of which may be over."""
+        """Whether it holds as many events as it may, expired ones included."""
         return self.index is not None and len(self.index) >= self._limit
 
-    def prune(self, now: Millis) -> int:
-        """Forget what can cover no token any more; how many went."""
-        return 0 if self.index is None else self.index.prune(now)
+    def delete_expired(self, now: Millis) -> None:
+        """Delete the events that cover no valid token any more."""
+        if self.index is not None:
+            self.index.prune(now)
 
-    def _add(self, event: Event, resume_token: str) -> None:
+    def _add_event(self, event: Event, resume_token: str) -> None:
         if self._building is None and not resume_token:
-            self._building = _empty()
+            self._building = _new_index()
         index = self.index if self._building is None else self._building
         if index is None:
             raise ReplicaError("the authority resumed a stream that never began")
@@ -92,32 +96,24 @@ class RevocationReplica:
             raise ReplicaError(f"more than {self._limit} revocations are in force: raise max_revocations")
 
 
-def _empty() -> RevokedIndex:
+def _new_index() -> RevokedIndex:
     return RevokedIndex(secrets.token_bytes(_KEY_BYTES))
 
 
-def _revocation(message: token_pb2.Revocation) -> StoredRevocation:
-    match message.WhichOneof("target"):
-        case "token_id":
-            kind, target = TargetKind.TOKEN, message.token_id
-        case "session_id":
-            kind, target = TargetKind.SESSION, message.session_id
-        case "subject":
-            kind, target = TargetKind.SUBJECT, message.subject
-        case _:
-            raise ReplicaError("the authority takes back something that this version does not know: update it")
+def _to_revocation(message: token_pb2.Revocation) -> StoredRevocation:
+    target = message.WhichOneof("target") or ""
     return StoredRevocation(
         revocation_id=message.revocation_id,
         project_id=message.project_id,
-        kind=kind,
-        target=target,
+        kind=_KINDS[target],
+        target=getattr(message, target),
         issued_before=Seconds(message.issued_before.seconds),
         comment="",
         create_time=Millis(message.create_time.ToMilliseconds()),
     )
 
 
-def _session_end(message: token_pb2.SessionEnd) -> StoredSessionEnd:
+def _to_session_end(message: token_pb2.SessionEnd) -> StoredSessionEnd:
     return StoredSessionEnd(
         session_id=message.session_id,
         project_id=message.project_id,

@@ -1,4 +1,4 @@
-"""How a verifier decides and how long it waits, checked once."""
+"""Define the options of a verifier, and check them once."""
 
 from __future__ import annotations
 
@@ -20,40 +20,42 @@ MAX_PROJECTS: Final = 1000
 """Of one WatchRevocations, by the contract."""
 
 LONGEST_PAUSE: Final = 5.0
-"""Seconds between two attempts to reach an authority that is away: what it takes back meanwhile is not known here."""
+"""Seconds between two attempts to reach an authority, at most: what it revokes meanwhile is unknown here."""
 
 
 class VerifierOptions(TypedDict, total=False):
-    """How a verifier shall be; what is left out has its default. Times are in seconds."""
+    """The options of a verifier; an option that is left out has its default. Times are in seconds."""
 
     project_ids: Iterable[str]
-    """1 to 1000 projects whose tokens it judges; default: the connection's. All others' are PROJECT_UNKNOWN: what it
-    does not watch, it could not know to be taken back."""
+    """The 1 to 1000 projects whose tokens it checks; default: the project of the connection. A token of another project
+    is PROJECT_UNKNOWN, as the verifier does not watch its revocations."""
 
     issuer: str
-    """`iss` of the tokens, to the letter; default: what the authority says. Where it says another, that is an error."""
+    """The exact `iss` of the tokens; default: the issuer that the authority names. It is an error if the authority
+    names another."""
 
     max_staleness: float | None
-    """For how long it judges with knowledge that could not be renewed (default 60); then it fails closed: every token
-    is STALE. None: for ever, it fails open. Less than the authority's `limits.watch_heartbeat`, and it would be stale
-    between two of them."""
+    """How old the keys and revocations may be, default 60. If they are older, it fails closed: every token is STALE.
+    None: no limit, it fails open. With less than the authority's `limits.watch_heartbeat` it is STALE between two
+    heartbeats."""
 
     leeway: int
-    """By how much its clock and the authority's may differ: 0 to 300, default 30."""
+    """How far its clock and the authority's clock may differ: 0 to 300, default 30."""
 
     max_silence: float
-    """How long the authority may say nothing before it is asked anew: default 20, some of its heartbeats."""
+    """How long the authority may send nothing before the stream is opened again: default 20, several heartbeats."""
 
     sync_timeout: float
-    """How long `start` waits until everything is there: default 15."""
+    """How long `start` waits for the keys and revocations: default 15."""
 
     max_revocations: int
-    """How many it keeps, about 110 bytes each: default 10,000,000. With more it cannot judge and becomes stale."""
+    """The number of revocations and ended sessions that it stores, about 110 bytes each: default 10,000,000. If more
+    are in force, it cannot check tokens and becomes stale."""
 
 
-def _known(ids: Iterable[str]) -> frozenset[str]:
+def _to_project_ids(ids: Iterable[str]) -> frozenset[str]:
     if isinstance(ids, str):
-        raise ValueError('project_ids is a list such as ["47000000"]')  # noqa: TRY004 - a bad value like the others
+        raise ValueError('project_ids is a list such as ["47000000"]')  # noqa: TRY004 - as any invalid value
     return frozenset(ids)
 
 
@@ -62,10 +64,10 @@ class VerifierSettings:
     """The options with their defaults; see VerifierOptions.
 
     Raises:
-        ValueError: one is missing or out of its bounds; the message names it.
+        ValueError: an option is missing or out of its bounds; the message names it.
     """
 
-    project_ids: frozenset[str] = attrs.field(converter=_known)
+    project_ids: frozenset[str] = attrs.field(converter=_to_project_ids)
     issuer: str = ""
     max_staleness: float | None = 60.0
     leeway: Seconds = attrs.field(default=Seconds(30), converter=Seconds)
@@ -96,10 +98,10 @@ class VerifierSettings:
                 continue
             if seconds is None or not _is((int, float), seconds) or not math.isfinite(seconds) or seconds <= 0:
                 return f"{name} must be a number of seconds, more than 0"
-        good = _is(int, self.max_revocations) and self.max_revocations >= 1
-        return "" if good else "max_revocations must be a whole number, at least 1"
+        is_valid = _is(int, self.max_revocations) and self.max_revocations >= 1
+        return "" if is_valid else "max_revocations must be a whole number, at least 1"
 
 
 def _is(kind: type | tuple[type, ...], value: object) -> bool:
-    """Whether *value* is one: values from a program's own configuration are strings, or true, before one knows."""
+    """Check the type: a value from a program's own configuration may be a string or a bool."""
     return isinstance(value, kind) and not isinstance(value, bool)

@@ -1,4 +1,4 @@
-"""What a verifier knows, how old that is, and what went wrong last; shared by its threads and all who ask it."""
+"""Share the keys and revocations between a verifier's threads: how old they are, and what failed last."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from tokenauthority.signing.jwk import JwksKey
 
 
-_FINAL: Final = (InvalidArgument, PermissionDenied, Unauthenticated)
-"""What waiting does not mend."""
+_PERMANENT: Final = (InvalidArgument, PermissionDenied, Unauthenticated)
+"""Errors that waiting does not end."""
 
 _logger: Final = logging.getLogger(__name__)
 
 
 class NotSyncedError(Exception):
-    """A verifier could not get the keys and everything in force; the message says why, and holds nothing secret."""
+    """A verifier could not get the keys and the revocations; the text says why and holds nothing secret."""
 
 
 @attrs.frozen(kw_only=True)
 class KeySet:
-    """The authority's public keys by `kid`, asked for at the moment *fetched* and good for *max_age* seconds."""
+    """The authority's public keys by `kid`, requested at *fetched* (monotonic), valid for *max_age* seconds."""
 
     issuer: str = ""
     keys: Mapping[str, JwksKey] = attrs.field(factory=lambda: MappingProxyType({}))
@@ -42,88 +42,88 @@ class KeySet:
 
 
 class VerifierState:
-    """What is known. Each part is replaced whole, so that who reads needs no lock. *monotonic* counts seconds."""
+    """The keys and the revocation index. Each is replaced whole: readers need no lock. *monotonic* counts seconds."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._changed = threading.Condition()
         self._failures: dict[str, Exception] = {}
-        self._current = -math.inf
+        self._complete_to = -math.inf
         self._closed = False
         self.keys = KeySet()
         self.index: RevokedIndex | None = None
 
     def age(self) -> float:
-        """How old it is, in seconds; infinite before it is complete. See `Verifier.age`."""
+        """Return its age in seconds, infinite before it is complete; see `Verifier.age`."""
         now, keys = self._monotonic(), self.keys
-        return max(0.0, now - self._current, now - keys.fetched - keys.max_age)
+        return max(0.0, now - self._complete_to, now - keys.fetched - keys.max_age)
 
     @property
     def synced(self) -> bool:
-        """Whether the keys and everything in force are there."""
+        """Whether the keys and everything in force were read at least once."""
         return self.index is not None and self.keys.fetched > -math.inf
 
     @property
     def last_error(self) -> str:
-        """Of the sources that failed when they were last asked; empty where none did."""
+        """The errors of the sources whose last attempt failed; empty if none did."""
         with self._changed:
-            return "; ".join(f"{source}: {_text(error)}" for source, error in self._failures.items())
+            return "; ".join(f"{source}: {_describe(error)}" for source, error in self._failures.items())
 
-    def take_keys(self, keys: KeySet) -> None:
-        """Go on with *keys*."""
+    def set_keys(self, keys: KeySet) -> None:
+        """Use *keys* from now on."""
         if keys.keys.keys() != self.keys.keys.keys():
             _logger.info("the authority shows the keys %s", ", ".join(sorted(keys.keys)) or "none")
         with self._changed:
             self.keys = keys
             self._changed.notify_all()
 
-    def confirm(self, index: RevokedIndex, complete_to: float) -> None:
-        """Go on with *index*, which holds everything up to the monotonic moment *complete_to*."""
+    def confirm_index(self, index: RevokedIndex, complete_to: float) -> None:
+        """Use *index* from now on, which is complete up to the monotonic moment *complete_to*."""
         with self._changed:
-            self.index, self._current = index, max(self._current, complete_to)
+            self.index, self._complete_to = index, max(self._complete_to, complete_to)
             self._changed.notify_all()
 
-    def succeeded(self, source: str) -> None:
-        """*source* works."""
+    def report_success(self, source: str) -> None:
+        """Note that *source* answered; log it after a failure."""
         with self._changed:
             failed = self._failures.pop(source, None)
         if failed is not None:
             _logger.info("%s works again", source)
 
-    def failed(self, source: str, error: Exception) -> None:
-        """*source* does not work. It is logged once, not at each of many attempts that fail alike."""
+    def report_failure(self, source: str, error: Exception) -> None:
+        """Note that *source* failed; log it once, not at each of many attempts that fail alike."""
         with self._changed:
             before = self._failures.get(source)
             self._failures[source] = error
             self._changed.notify_all()
-        if before is None or _text(before) != _text(error):
-            _logger.warning("%s failed: %s", source, _text(error))
+        if before is None or _describe(before) != _describe(error):
+            _logger.warning("%s failed: %s", source, _describe(error))
 
     def wait_until_synced(self, timeout: float, max_age: float) -> None:
         """Return once everything is there, and no older than *max_age* seconds.
 
         Raises:
-            NotSyncedError: it was not in *timeout* seconds, or will never be: the API key is wrong, it was closed.
+            NotSyncedError: it was not within *timeout* seconds, or will never be: the API key is wrong, it was closed.
         """
         with self._changed:
             self._changed.wait_for(
-                lambda: self.age() <= max_age or self._closed or self._hopeless() is not None, timeout
+                lambda: self.age() <= max_age or self._closed or self._permanent_failure() is not None, timeout
             )
             if self.age() <= max_age and not self._closed:
                 return
-            cause = self._hopeless() or next(iter(self._failures.values()), None)
-        said = "it was closed" if self._closed else self.last_error or f"no answer within {timeout:g} seconds"
-        raise NotSyncedError(f"the verifier could not begin: {said}") from cause
+            cause = self._permanent_failure() or next(iter(self._failures.values()), None)
+        reason = "it was closed" if self._closed else self.last_error or f"no answer within {timeout:g} seconds"
+        raise NotSyncedError(f"the verifier could not start: {reason}") from cause
 
     def close(self) -> None:
-        """Nobody shall wait for it any more."""
+        """End `wait_until_synced`."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
-    def _hopeless(self) -> Exception | None:
-        return next((error for error in self._failures.values() if isinstance(error, _FINAL)), None)
+    def _permanent_failure(self) -> Exception | None:
+        return next((error for error in self._failures.values() if isinstance(error, _PERMANENT)), None)
 
 
-def _text(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return f"{error.code.name}: {error}" if isinstance(error, AuthorityError) else str(error)

@@ -1,4 +1,4 @@
-"""What a verifier answers, as frozen values."""
+"""Define what a verifier returns, as frozen values."""
 
 from __future__ import annotations
 
@@ -15,58 +15,60 @@ if TYPE_CHECKING:
 
 
 STALE: Final = "STALE"
-"""The one reason that VerifyToken does not have: the verifier's knowledge is too old to judge any token."""
+"""The one reason that VerifyToken does not have: the keys or revocations are too old to check any token."""
 
 _FORMAT: Final = "session_jwt"
 
 
 @attrs.frozen(kw_only=True)
 class Verdict:
-    """Whether a token is good; true where it is, so that `if verifier.verify(token):` is right."""
+    """Whether a token is valid. It is true if the token is valid, so `if verifier.verify(token):` is correct."""
 
     active: bool
+    """Whether the token is valid."""
+
     reason: str = ""
-    """Why it is not good: "STALE", or one of the contract's `InactiveReason`, such as "EXPIRED"; empty where it is."""
+    """Why the token is invalid: "STALE", or an `InactiveReason` of the contract, such as "EXPIRED"; empty if valid."""
 
     detail: str = ""
-    """The same for a person; not to be parsed."""
+    """The reason in words for a person; not to be parsed."""
 
     claims: Claims | None = None
-    """What the token says, as the client's `verify_token` answers it; None where its signature does not hold."""
+    """What the token says, as the client's `verify_token` returns it; None if its signature does not verify."""
 
     age: float
-    """How old the knowledge is on which this was decided, in seconds; see `Verifier.age`."""
+    """The age in seconds of the keys and revocations that decided; see `Verifier.age`."""
 
     def __bool__(self) -> bool:
-        """Whether the token is good."""
+        """Return `active`."""
         return self.active
 
 
 @attrs.frozen(kw_only=True)
 class Status:
-    """How a verifier is."""
+    """The state of a verifier, for health checks and metrics."""
 
     synced: bool
-    """Whether it has had the keys and everything in force at least once."""
+    """Whether it has read the keys and everything in force at least once."""
 
     stale: bool
-    """Whether it calls every token STALE now."""
+    """Whether every token is STALE now."""
 
     age: float
-    """How old its knowledge is, in seconds; infinite before it is synced."""
+    """The age in seconds of its keys and revocations; infinite before it is synced."""
 
     keys: tuple[str, ...]
-    """The `kid` of each key that it knows."""
+    """The `kid` of each cached key."""
 
     revocations: int
-    """How many revocations and ended sessions it keeps."""
+    """The number of revocations and ended sessions that it stores."""
 
     last_error: str
-    """What went wrong, where the last attempt at the keys or at the revocations did; else empty."""
+    """The error of the last attempt to read the keys or the revocations; empty if it succeeded."""
 
 
-def claims_of(claims: TokenClaims, key_id: str) -> Claims:
-    """What a token says, as the client shows it."""
+def to_client_claims(claims: TokenClaims, key_id: str) -> Claims:
+    """Convert what a token says to the client's type."""
     return Claims(
         token_id=claims.token_id,
         session_id=claims.session_id,

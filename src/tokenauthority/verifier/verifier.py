@@ -1,4 +1,4 @@
-"""The verifier: what a program calls. Its threads keep the knowledge; `verify` only reads it."""
+"""Check tokens offline: threads follow the authority, and `verify` only reads what they cached."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tokenauthority.verifier.follower import RevocationFollower
 from tokenauthority.verifier.key_set_cache import KeySetCache
 from tokenauthority.verifier.settings import VerifierSettings
 from tokenauthority.verifier.state import VerifierState
-from tokenauthority.verifier.values import STALE, Status, Verdict, claims_of
+from tokenauthority.verifier.values import STALE, Status, Verdict, to_client_claims
 
 
 if TYPE_CHECKING:
@@ -35,17 +35,17 @@ if TYPE_CHECKING:
 
 
 _TICK: Final = 1.0
-"""Seconds between two looks at whether the stream still lives."""
+"""Seconds between two checks whether the verifier is stale, at most."""
 
 _JOIN: Final = 10.0
-"""Seconds that a thread has to end; each ends at once but where it waits for an answer, which `close` cancels."""
+"""Seconds that a thread has to end; `close` cancels the calls that it may wait for."""
 
 _CHANNEL: Final = (
-    # gRPC's own is two minutes, and would leave a verifier behind for as long after the authority is back.
+    # gRPC waits up to two minutes: the verifier would be stale for as long after the authority is back.
     ("grpc.initial_reconnect_backoff_ms", 500),
     ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.max_reconnect_backoff_ms", 5_000),
-    # Else it would share the connection, and its pace, of the process's other clients.
+    # Else it would share the connection of the process's other clients, and their reconnect interval.
     ("grpc.use_local_subchannel_pool", 1),
 )
 
@@ -56,19 +56,20 @@ _logger: Final = logging.getLogger(__name__)
 
 
 def system_clock() -> int:
-    """UTC milliseconds."""
+    """Return UTC milliseconds."""
     return time.time_ns() // 1_000_000
 
 
 def system_monotonic() -> float:
-    """Seconds that never run backwards; on Linux those count that the machine slept, when nothing could be heard."""
+    """Return seconds that never run backwards; on Linux they include the time that the machine slept."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 class Verifier:
-    """Judges SESSION_JWTs of some projects without asking the authority for each. Safe to share between threads.
+    """Checks the SESSION_JWTs of some projects without a call to the authority for each.
 
-    One is enough for a process. `start` it in the process that uses it: threads do not survive a fork.
+    One verifier is enough for a process; threads may share it. `start` it in the process that uses it, as its threads
+    do not survive a fork. Use `with`, or in an asyncio program `async with`, to start and close it.
     """
 
     def __init__(
@@ -79,13 +80,14 @@ class Verifier:
         monotonic: Callable[[], float] = system_monotonic,
         **options: Unpack[VerifierOptions],
     ) -> None:
-        """Make a verifier; `start`, or `with`, begins.
+        """Make a verifier; `start` starts it.
 
         Args:
-            connection: how the authority is reached.
-            clock: UTC milliseconds.
-            monotonic: seconds that never run backwards.
-            options: see VerifierOptions.
+            connection: how to reach the authority. The grant of its API key needs the actions `keys.read` and
+                `tokens.watch`.
+            clock: returns UTC milliseconds.
+            monotonic: returns seconds that never run backwards.
+            **options: see `VerifierOptions`.
 
         Raises:
             ValueError: an option is missing or out of its bounds.
@@ -96,41 +98,41 @@ class Verifier:
         self._address = connection.address
         self._clock = clock
         self._channel = connection.open(*_CHANNEL)
-        self._knowledge = VerifierState(monotonic)
+        self._state = VerifierState(monotonic)
         self._keys = KeySetCache(
-            KeyServiceStub(self._channel), self._knowledge, issuer=self._settings.issuer, monotonic=monotonic
+            KeyServiceStub(self._channel), self._state, issuer=self._settings.issuer, monotonic=monotonic
         )
-        self._following = RevocationFollower(
-            TokenServiceStub(self._channel), self._knowledge, self._settings, clock=clock, monotonic=monotonic
+        self._follower = RevocationFollower(
+            TokenServiceStub(self._channel), self._state, self._settings, clock=clock, monotonic=monotonic
         )
         self._stopping = threading.Event()
-        self._told_stale = False
+        self._was_stale = False
         self._process = os.getpid()
         self._threads = [
             threading.Thread(target=target, name=f"tokenauthority-{name}", daemon=True)
-            for name, target in (("revocations", self._following.run), ("keys", self._keep))
+            for name, target in (("revocations", self._follower.follow), ("keys", self._maintain))
         ]
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ, **options: Unpack[VerifierOptions]) -> Self:
-        """A verifier that reaches the authority as `Authority.from_environment` does; the variables are the same.
+        """Make a verifier from the environment variables that `Authority.from_environment` reads.
 
-        TOKENAUTHORITY_PROJECT_ID is the project where no `project_ids` are given.
+        Args:
+            environ: the variables.
+            **options: see `VerifierOptions`. The default of `project_ids` is TOKENAUTHORITY_PROJECT_ID.
 
         Raises:
-            ValueError: a required variable or option is missing, or one has a bad value.
-            OSError: the file of the API key or of root certificates cannot be read.
+            ValueError: a required variable or option is missing, or a value is invalid.
+            OSError: the file of the API key or of the root certificates cannot be read.
         """
         return cls(connection_from(environ), **options)
 
     def start(self) -> None:
-        """Begin, and wait until the keys and everything in force are there.
-
-        It blocks for up to `sync_timeout` seconds; an asyncio program uses `async with`.
+        """Start the threads, and wait up to `sync_timeout` seconds for the keys and everything in force.
 
         Raises:
-            NotSyncedError: they are not, and the verifier is closed, or it was closed meanwhile; the message says why.
-            RuntimeError: it was started or closed before.
+            NotSyncedError: they did not come in time or the verifier was closed; it is closed now. The text says why.
+            RuntimeError: the verifier was started or closed before.
         """
         if self._stopping.is_set():
             raise RuntimeError(_CLOSED)
@@ -139,76 +141,82 @@ class Verifier:
             thread.start()
         try:
             limit = self._settings.max_staleness
-            # Complete it is at any finite age.
+            # Without a limit any finite age will do: everything is there.
             oldest = sys.float_info.max if limit is None else limit
-            self._knowledge.wait_until_synced(self._settings.sync_timeout, oldest)
+            self._state.wait_until_synced(self._settings.sync_timeout, oldest)
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
-        """Stop following: every token is STALE from now on."""
+        """End the threads. Every token is STALE from now on."""
         self._stopping.set()
-        self._knowledge.close()
+        self._state.close()
         self._keys.wake.set()
-        self._following.stop()
+        self._follower.close()
         self._channel.close()
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(_JOIN)
 
     def verify(self, token: str | Token, *, session_id: str = "", required_permissions: Iterable[str] = ()) -> Verdict:
-        """Whether a token is good now, and if given: for this session, with these permissions ("publish").
+        """Check whether a token is valid now. It never waits, and no token makes it raise.
 
-        It never waits, and never fails because of a token, whatever that is.
+        Args:
+            token: a SESSION_JWT; a token of another format is KEY_UNKNOWN.
+            session_id: the session that the token must be for; empty for any.
+            required_permissions: what the token must allow, such as "publish".
+
+        Returns:
+            A value that is true if the token is valid, and else says why it is not.
 
         Raises:
-            ValueError: there is no such permission.
+            ValueError: a permission is unknown.
         """
-        wanted = checks.Wanted(session_id=session_id, permissions=checks.permissions(required_permissions))
-        age, keys, index = self._knowledge.age(), self._knowledge.keys, self._knowledge.index
+        permissions = checks.parse_permissions(required_permissions)
+        age, keys, index = self._state.age(), self._state.keys, self._state.index
         if index is None or self._is_stale(age):
             return Verdict(active=False, reason=STALE, detail=self._stale_detail(age), age=age)
-        known = checks.Known(
+        context = checks.CheckContext(
             project_ids=self._settings.project_ids,
             issuer=keys.issuer,
-            find=self._keys.find,
+            find_key=self._keys.find_key,
             index=index,
             now=whole_seconds(Millis(self._clock())),
             leeway=self._settings.leeway,
         )
         try:
-            read = checks.read(str(token), known)
+            signed = checks.require_signed_token(str(token), context)
         except TokenRejectedError as rejected:
             return Verdict(active=False, reason=rejected.reason.value, detail=rejected.detail, age=age)
-        claims = claims_of(read.claims, read.key_hint)
+        claims = to_client_claims(signed.claims, signed.key_hint)
+        required = checks.TokenRequirements(session_id=session_id, permissions=permissions)
         try:
-            checks.require_good(read.claims, wanted, known)
+            checks.require_valid_claims(signed.claims, required, context)
         except TokenRejectedError as rejected:
             return Verdict(active=False, reason=rejected.reason.value, detail=rejected.detail, claims=claims, age=age)
         return Verdict(active=True, claims=claims, age=age)
 
     def age(self) -> float:
-        """How old the knowledge is that verdicts rest on, in seconds by a clock that cannot be set; infinite at first.
+        """Return the age in seconds of the keys and revocations, by a clock that cannot be set; infinite at first.
 
-        It is the greater of two: the time since the moment up to which the authority last showed that nothing taken
-        back was missing (by a heartbeat, or the end of what was in force; never less than it was, however long that was
-        on its way), and the time for which the keys are kept beyond the `max_age` that came with them. Within their
-        `max_age` the keys do not count: for so long the authority itself lets them be kept, and publishes each new one
-        early enough.
+        It is the greater of two ages. The age of the revocations: the time since the moment up to which the authority
+        confirmed that none is missing (by a heartbeat, or the end of what was in force); a delayed message does not
+        make it less. And the age of the keys beyond the `max_age` that came with them: the authority publishes a new
+        key at least that long before it signs with it.
         """
-        return self._knowledge.age()
+        return self._state.age()
 
     def status(self) -> Status:
-        """How it is, for health checks and metrics."""
-        age, index = self._knowledge.age(), self._knowledge.index
+        """Return its state, for health checks and metrics."""
+        age, index = self._state.age(), self._state.index
         return Status(
-            synced=self._knowledge.synced,
+            synced=self._state.synced,
             stale=self._is_stale(age),
             age=age,
-            keys=tuple(sorted(self._knowledge.keys.keys)),
+            keys=tuple(sorted(self._state.keys.keys)),
             revocations=0 if index is None else len(index),
-            last_error=self._why_not_following() or self._knowledge.last_error,
+            last_error=self._why_inactive() or self._state.last_error,
         )
 
     def __enter__(self) -> Self:
@@ -223,11 +231,11 @@ class Verifier:
         self.close()
 
     async def __aenter__(self) -> Self:
-        """Start, without holding up the event loop."""
+        """Start, without blocking the event loop."""
         try:
             await asyncio.to_thread(self.start)
         except asyncio.CancelledError:
-            # The thread goes on, and nobody will leave what was never entered.
+            # The thread goes on, and nobody calls `__aexit__` of what was never entered.
             await asyncio.shield(asyncio.to_thread(self.close))
             raise
         return self
@@ -235,45 +243,44 @@ class Verifier:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close, without holding up the event loop."""
+        """Close, without blocking the event loop."""
         await asyncio.to_thread(self.close)
 
     def __repr__(self) -> str:
-        """Where the authority is and how it is, without the key."""
+        """Show the address and the status, without the API key."""
         return f"Verifier({self._address!r}, {self.status()!r})"
 
-    def _keep(self) -> None:
+    def _maintain(self) -> None:
         while not self._stopping.is_set():
             self._keys.wake.clear()
-            due = self._keys.upkeep()
-            self._following.require_sign_of_life()
-            self._tell_stale()
+            due = self._keys.refresh_if_due()
+            self._log_staleness()
             self._keys.wake.wait(min(_TICK, due))
 
     def _is_stale(self, age: float) -> bool:
         limit = self._settings.max_staleness
         outdated = limit is not None and age > limit
-        return outdated or not self._knowledge.synced or bool(self._why_not_following())
+        return outdated or not self._state.synced or bool(self._why_inactive())
 
-    def _why_not_following(self) -> str:
+    def _why_inactive(self) -> str:
         if self._stopping.is_set():
             return _CLOSED
         # Its threads are in the process that was forked, and nothing will ever change here.
         return _FORKED if os.getpid() != self._process else ""
 
     def _stale_detail(self, age: float) -> str:
-        if not self._knowledge.synced:
-            return "the verifier has not had the keys and revocations yet"
-        silence = f"the verifier has not heard of the authority's keys or revocations for {age:.0f}s"
-        return self._why_not_following() or silence
+        if not self._state.synced:
+            return "the verifier has not received the keys and revocations yet"
+        outdated = f"the verifier's keys or revocations are {age:.0f}s old"
+        return self._why_inactive() or outdated
 
-    def _tell_stale(self) -> None:
+    def _log_staleness(self) -> None:
         if self._stopping.is_set():
             return
-        age = self._knowledge.age()
-        stale = self._knowledge.synced and self._is_stale(age)
-        if stale and not self._told_stale:
-            _logger.error("knowledge is %.0f seconds old: every token is refused as STALE", age)
-        elif self._told_stale and not stale:
-            _logger.info("knowledge is current again")
-        self._told_stale = stale
+        age = self._state.age()
+        stale = self._state.synced and self._is_stale(age)
+        if stale and not self._was_stale:
+            _logger.error("the keys or revocations are %.0f seconds old: every token is refused as STALE", age)
+        elif self._was_stale and not stale:
+            _logger.info("the keys and revocations are current again")
+        self._was_stale = stale

@@ -82,6 +82,11 @@ class AsyncMessageWatch:
         self._close_stream()
         await wait_async(self._closed, self._backoff.pause())
 
+    @property
+    def closed(self) -> bool:
+        """Whether the watch was closed."""
+        return self._closed.is_set()
+
     async def close(self) -> None:
         """End the watch; another thread or task may call it."""
         self._closed.set()

@@ -195,7 +195,7 @@ def test_keys_are_as_old_as_the_question(scripted: ScriptedAuthority) -> None:
     with grpc.insecure_channel(scripted.address) as channel:
         stub = LateStub(channel, hours)
         stub.seconds = 200
-        pause = key_set_cache.KeySetCache(stub, VerifierState(hours), issuer="", monotonic=hours).upkeep()  # type: ignore[arg-type]  # the one call that it makes
+        pause = key_set_cache.KeySetCache(stub, VerifierState(hours), issuer="", monotonic=hours).refresh_if_due()  # type: ignore[arg-type]  # the one call that it makes
 
     assert 300 * 0.75 - 200 <= pause <= 300 * 0.95 - 200
 
@@ -208,7 +208,7 @@ def test_a_fetch_that_works_makes_the_next_pause_short_again(scripted: ScriptedA
         kept._backoff = asked = Asked()
         for failure in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAVAILABLE, None, grpc.StatusCode.UNAVAILABLE):
             scripted.failure = failure
-            kept.upkeep()
+            kept.refresh_if_due()
             hours.passed += 300
         in_a_row = [asked.pauses.get_nowait()[0] for _ in range(3)]
 
@@ -218,6 +218,6 @@ def test_a_fetch_that_works_makes_the_next_pause_short_again(scripted: ScriptedA
 def test_no_pause_is_longer_than_what_a_verifier_may_miss(scripted: ScriptedAuthority) -> None:
     """Of the keys and of what was taken back: clients that need not know so soon wait for longer."""
     with following(scripted) as verifier:
-        backoffs = verifier._keys._backoff, verifier._following._backoff
+        backoffs = verifier._keys._backoff, verifier._follower._watch._backoff
 
     assert LONGEST_PAUSE >= max(backoff.pause() for backoff in backoffs for _ in range(100))

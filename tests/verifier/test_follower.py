@@ -231,7 +231,7 @@ def test_a_full_verifier_forgets_what_is_over_before_it_gives_up(scripted: Scrip
         stream = scripted.next_stream()
         hours.passed = 700
         stream.tell(heartbeat("1.2", second=began + 1), heartbeat("1.3", second=began + 600))
-        soon(lambda: "1.3" == verifier._following._history.resume_token, verifier)
+        soon(lambda: "1.3" == verifier._follower._replica.resume_token, verifier)
         kept = verifier.status().revocations
         scripted.greeting = [snapshot_end("1.3", second=began + 600)]
         stream.tell(revocation("1.4", token_id="a1b2c3"))
@@ -261,7 +261,7 @@ def test_a_silent_stream_is_begun_anew(scripted: ScriptedAuthority) -> None:
     with following(scripted, monotonic=hours, max_silence=20) as verifier:
         first = scripted.next_stream()
         first.tell(heartbeat("1.7"))
-        soon(lambda: "1.7" == verifier._following._history.resume_token, verifier)
+        soon(lambda: "1.7" == verifier._follower._replica.resume_token, verifier)
         hours.passed = 21
         second = scripted.next_stream()
 
@@ -308,7 +308,7 @@ def test_decisions_use_the_old_index_until_the_new_one_is_complete(scripted: Scr
 def test_it_stays_away_for_as_long_as_the_authority_asks(scripted: ScriptedAuthority) -> None:
     """One that is full is not made fuller by those it has sent away; where it asks for nothing, as ever."""
     with following(scripted) as verifier:
-        verifier._following._backoff = asked = Asked()
+        verifier._follower._watch._backoff = asked = Asked()
         scripted.asks_for = 7
         scripted.next_stream().end(grpc.StatusCode.RESOURCE_EXHAUSTED)
         first = asked.pauses.get(timeout=WAIT)
@@ -322,7 +322,7 @@ def test_it_stays_away_for_as_long_as_the_authority_asks(scripted: ScriptedAutho
 def test_pauses_grow_until_the_next_sign_of_life(scripted: ScriptedAuthority) -> None:
     """Not only until all is told: an authority that breaks off right after that would be asked all the time."""
     with following(scripted) as verifier:
-        verifier._following._backoff = asked = Asked()
+        verifier._follower._watch._backoff = asked = Asked()
         for _ in range(2):
             scripted.next_stream().end(grpc.StatusCode.UNAVAILABLE)
         stream = scripted.next_stream()
@@ -349,7 +349,7 @@ def test_what_it_does_not_understand_is_not_passed_over(scripted: ScriptedAuthor
         error = verifier.status().last_error
 
     assert "1.1" == stream.request.resume_token
-    assert "this version does not know: update it" in error
+    assert "does not know: update it" in error
 
 
 def test_more_than_it_may_keep_makes_it_old(scripted: ScriptedAuthority) -> None:
@@ -380,8 +380,8 @@ def test_what_is_over_by_both_clocks_is_forgotten(scripted: ScriptedAuthority) -
             here.append(Seconds(mine))
             place = f"1.{len(here)}"
             stream.tell(heartbeat(place, second=second))
-            soon(lambda place=place: place == verifier._following._history.resume_token, verifier)  # type: ignore[misc]  # mypy knows no default here
-            kept.append(len(verifier._following._history.index or ()))
+            soon(lambda place=place: place == verifier._follower._replica.resume_token, verifier)  # type: ignore[misc]  # mypy knows no default here
+            kept.append(len(verifier._follower._replica.index or ()))
         soon(lambda: 1 == verifier.status().revocations, verifier)
         of_alice = mint(TokenFormat.SESSION_JWT, make_claims(TokenFormat.SESSION_JWT, subject="alice")).token
         still = verifier.verify(of_alice).reason

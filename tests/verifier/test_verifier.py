@@ -151,7 +151,7 @@ def test_says_that_the_authority_cannot_be_reached() -> None:
     """After `sync_timeout`; until then it tries."""
     connection = Connection(address=unused_address(), api_key="tak_x", project_id="1", plaintext=True)
 
-    with pytest.raises(NotSyncedError, match=r"the verifier could not begin: .*UNAVAILABLE") as caught:
+    with pytest.raises(NotSyncedError, match=r"the verifier could not start: .*UNAVAILABLE") as caught:
         Verifier(connection, sync_timeout=2).start()
 
     assert isinstance(caught.value.__cause__, Unavailable)
@@ -184,7 +184,7 @@ def test_what_never_began_calls_nothing_good(scripted: ScriptedAuthority, max_st
 
     after = verifier.verify(TOKEN)
     assert (STALE, STALE) == (before.reason, after.reason)
-    assert "the verifier has not had the keys and revocations yet" == after.detail
+    assert "the verifier has not received the keys and revocations yet" == after.detail
     assert (False, True) == (verifier.status().synced, verifier.status().stale)
 
 
@@ -222,7 +222,7 @@ def test_refuses_options_that_cannot_be_meant(options: dict[str, Any], problem: 
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
     """What verifiers log. Import-linter, where it ran in this process, has switched off every logger that there was."""
-    for name in ("following", "knowledge", "verifier"):
+    for name in ("follower", "state", "verifier"):
         monkeypatch.setattr(logging.getLogger(f"tokenauthority.verifier.{name}"), "disabled", False)
     caplog.set_level(logging.INFO, "tokenauthority.verifier")
     return caplog
@@ -238,7 +238,7 @@ def test_what_goes_wrong_is_logged_once(scripted: ScriptedAuthority, log: pytest
         soon(lambda: not verifier.status().last_error, verifier)
 
     told = [record.getMessage() for record in log.records if "WatchRevocations" in record.getMessage()]
-    assert ["WatchRevocations failed: the authority ended the stream", "WatchRevocations works again"] == told
+    assert ["WatchRevocations failed: UNAVAILABLE: the stream was closed", "WatchRevocations works again"] == told
     assert "tak_scripted" not in log.text
 
 
@@ -250,9 +250,9 @@ def test_a_stale_verifier_says_so_in_the_log(scripted: ScriptedAuthority, log: p
         hours.passed = 61
         eventually(lambda: "every token is refused as STALE" in log.text, "it says nothing")
         stream.tell(heartbeat(second=NOW + 61))
-        eventually(lambda: "knowledge is current again" in log.text, repr(verifier))
+        eventually(lambda: "the keys and revocations are current again" in log.text, repr(verifier))
 
-    assert 1 == log.text.count("knowledge is 61 seconds old")
+    assert 1 == log.text.count("the keys or revocations are 61 seconds old")
 
 
 def test_a_closed_verifier_calls_nothing_good(scripted: ScriptedAuthority) -> None:
@@ -309,33 +309,33 @@ def test_a_start_ends_when_it_is_closed_meanwhile(scripted: ScriptedAuthority) -
         # Nothing else will wake it.
         soon(lambda: bool(verifier.status().keys), verifier)
         verifier.close()
-        with pytest.raises(NotSyncedError, match="the verifier could not begin: it was closed"):
+        with pytest.raises(NotSyncedError, match="the verifier could not start: it was closed"):
             starting.result(WAIT)
 
 
 def test_what_was_closed_has_not_begun_though_all_is_there() -> None:
     """Else whoever started it would go on with what knows nothing more."""
-    knowledge = VerifierState(lambda: 0.0)
-    knowledge.take_keys(KeySet(fetched=0.0, max_age=300))
-    knowledge.confirm(RevokedIndex(b"k" * 16), 0.0)
-    knowledge.wait_until_synced(WAIT, 60)
-    knowledge.close()
+    state = VerifierState(lambda: 0.0)
+    state.set_keys(KeySet(fetched=0.0, max_age=300))
+    state.confirm_index(RevokedIndex(b"k" * 16), 0.0)
+    state.wait_until_synced(WAIT, 60)
+    state.close()
 
     with pytest.raises(NotSyncedError, match="it was closed"):
-        knowledge.wait_until_synced(WAIT, 60)
+        state.wait_until_synced(WAIT, 60)
 
 
 def test_what_is_too_old_has_not_begun() -> None:
     """A start that returned with it would be followed by nothing but STALE."""
     hours = Hours()
-    knowledge = VerifierState(hours)
-    knowledge.confirm(RevokedIndex(b"k" * 16), hours())
+    state = VerifierState(hours)
+    state.confirm_index(RevokedIndex(b"k" * 16), hours())
     hours.passed = 40
-    knowledge.take_keys(KeySet(fetched=hours(), max_age=300))
+    state.set_keys(KeySet(fetched=hours(), max_age=300))
 
     with pytest.raises(NotSyncedError, match="no answer within 0 seconds"):
-        knowledge.wait_until_synced(0, 30)
-    knowledge.wait_until_synced(0, 40)
+        state.wait_until_synced(0, 30)
+    state.wait_until_synced(0, 40)
 
 
 async def test_a_start_that_is_given_up_leaves_nothing_behind(scripted: ScriptedAuthority) -> None:
@@ -368,14 +368,14 @@ def test_a_staleness_below_the_heartbeat_is_told(scripted: ScriptedAuthority, lo
         # One long pause alone may be an outage.
         stream.tell(*(heartbeat(second=NOW + second) for second in (1, 12, 13)))
         stream.tell(heartbeat("1.8", second=NOW + 14))
-        eventually(lambda: "1.8" == verifier._following._history.resume_token, repr(verifier))
+        eventually(lambda: "1.8" == verifier._follower._replica.resume_token, repr(verifier))
         outage = log.text.count("seconds apart")
         stream.tell(*(heartbeat(second=NOW + second) for second in (19, 24, 29, 30, 35, 40)))
         stream.tell(heartbeat("1.9", second=NOW + 45))
-        eventually(lambda: "1.9" == verifier._following._history.resume_token, repr(verifier))
+        eventually(lambda: "1.9" == verifier._follower._replica.resume_token, repr(verifier))
 
     assert (0, 1) == (outage, log.text.count("seconds apart"))
-    assert "5 seconds apart: with a max_staleness of 2 good tokens are STALE" in log.text
+    assert "5 seconds apart: with a max_staleness of 2 valid tokens are STALE" in log.text
 
 
 def test_long_pauses_of_two_streams_are_no_two_in_a_row(
@@ -389,7 +389,7 @@ def test_long_pauses_of_two_streams_are_no_two_in_a_row(
         stream.tell(*(heartbeat(second=NOW + second) for second in (1, 2, 12)))
         stream.end(grpc.StatusCode.UNAVAILABLE)
         scripted.next_stream().tell(heartbeat("1.8", second=NOW + 1))
-        eventually(lambda: "1.8" == verifier._following._history.resume_token, repr(verifier))
+        eventually(lambda: "1.8" == verifier._follower._replica.resume_token, repr(verifier))
         soon(lambda: not verifier.status().last_error, verifier)
 
     assert "seconds apart" not in log.text
@@ -416,6 +416,6 @@ def test_an_orderly_end_is_no_error(scripted: ScriptedAuthority, log: pytest.Log
     """Nobody should look into it."""
     with following(scripted) as verifier:
         verifier.close()
-        verifier._tell_stale()
+        verifier._log_staleness()
 
     assert [] == [record for record in log.records if record.levelno >= logging.WARNING]
