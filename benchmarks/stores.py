@@ -21,7 +21,7 @@ from tokenauthority.domain.project import Project
 from tokenauthority.domain.revocation import TargetKind
 from tokenauthority.domain.session import ArchiveMode, MediaMode, SessionState
 from tokenauthority.domain.times import DEFAULT_TTL, MAX_TTL, Millis, whole_seconds
-from tokenauthority.domain.token import TokenFormat
+from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.server import dev
 from tokenauthority.server.wiring import system_clock
 from tokenauthority.signing.sealing import Sealer

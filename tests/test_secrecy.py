@@ -28,10 +28,12 @@ from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.project import Credential, CredentialKind
 from tokenauthority.domain.sealed import SealedBlob, SealedKind
 from tokenauthority.domain.times import Millis, Seconds
-from tokenauthority.domain.token import MintedToken, TokenClaims, TokenFormat, TokenSpec
-from tokenauthority.signing.codec import Encoded
-from tokenauthority.signing.keys import ProjectKeys, ProjectSecret, SigningKey, VonageKey
+from tokenauthority.domain.token import MintedToken, TokenClaims, TokenSpec
+from tokenauthority.domain.token_format import TokenFormat
+from tokenauthority.signing.project_keys import ProjectKeys, ProjectSecret, VonageKey
+from tokenauthority.signing.results import Encoded
 from tokenauthority.signing.sealing import MasterKey, Sealer
+from tokenauthority.signing.signing_key import SigningKey
 
 
 @pytest.fixture

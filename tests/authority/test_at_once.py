@@ -34,7 +34,7 @@ async def test_a_project_is_what_it_was_just_changed_to() -> None:
     second = await world.projects.rotate_secret(world.project_id, NOW)
     rotated = await world.catalog.tenant(world.project_id)
     assert rotated is not None
-    first = rotated.keys.secrets[-1].secret_id
+    first = rotated.keys.secrets[-1].key_id
     await world.projects.retire_secret(world.project_id, first)
     retired = await world.catalog.tenant(world.project_id)
 

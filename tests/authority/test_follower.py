@@ -31,8 +31,8 @@ from tokenauthority.domain.role import Permission, Role
 from tokenauthority.domain.session import SessionState
 from tokenauthority.domain.times import Millis, Seconds
 from tokenauthority.server.background_tasks import follower_task
-from tokenauthority.signing.keys import SigningKey
 from tokenauthority.signing.sealing import MasterKey, SealBrokenError, Sealer
+from tokenauthority.signing.signing_key import SigningKey
 
 
 HOST = Role(name="host", permissions=(Permission.PUBLISH,), create_time=NOW, update_time=NOW)

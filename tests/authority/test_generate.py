@@ -20,7 +20,8 @@ from tokenauthority.authority.project_spec import ProjectSpec, VonageImport
 from tokenauthority.domain.errors import InvalidRequestError, PermissionDeniedError, Reason, UnavailableError
 from tokenauthority.domain.role import BUILT_IN_ROLES
 from tokenauthority.domain.times import Seconds, whole_seconds
-from tokenauthority.domain.token import MAX_BATCH, TokenFormat, TokenSpec
+from tokenauthority.domain.token import MAX_BATCH, TokenSpec
+from tokenauthority.domain.token_format import TokenFormat
 
 
 APPLICATION = "29f760f8-7ce1-46c9-ade3-f2dedee4ed5f"

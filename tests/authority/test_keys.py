@@ -29,9 +29,9 @@ from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
 from tokenauthority.domain.rotation import next_step
 from tokenauthority.domain.times import Millis
 from tokenauthority.server.background_tasks import signing_keys_task
-from tokenauthority.signing.keys import SigningKey
-from tokenauthority.signing.providers import KeyProviderError
+from tokenauthority.signing.key_provider import KeyProviderError
 from tokenauthority.signing.sealing import MasterKey, SealBrokenError, Sealer
+from tokenauthority.signing.signing_key import SigningKey
 
 
 END = Millis(NOW + PERIOD + PERIOD // 4)

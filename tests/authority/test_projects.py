@@ -20,7 +20,7 @@ from tokenauthority.authority.project_spec import OpenTokImport, ProjectSpec, Vo
 from tokenauthority.authority.projects import Projects
 from tokenauthority.domain.errors import AlreadyExistsError, Reason
 from tokenauthority.domain.times import Millis
-from tokenauthority.signing import private_keys
+from tokenauthority.signing import key_serialization
 
 
 APPLICATION = "29f760f8-7ce1-46c9-ade3-f2dedee4ed5f"
@@ -116,7 +116,7 @@ async def test_a_private_key_is_checked_off_the_loop(monkeypatch: pytest.MonkeyP
         threads.append(threading.current_thread())
         return load(*given, **more)
 
-    monkeypatch.setattr(private_keys, "load_pem_private_key", noted)
+    monkeypatch.setattr(key_serialization, "load_pem_private_key", noted)
     source = VonageImport(application_id=APPLICATION, private_key=rsa_pem())
     await world.projects.import_vonage(ProjectSpec(), source, EVERYTHING, NOW)
 

@@ -23,12 +23,13 @@ from tokenauthority.authority.remote_signing import OneAtATime, RemoteSigning, i
 from tokenauthority.authority.signing_keys import SigningKeyManager
 from tokenauthority.domain.errors import Reason, UnavailableError
 from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
-from tokenauthority.domain.token import MintedToken, TokenFormat, TokenSpec
+from tokenauthority.domain.token import MintedToken, TokenSpec
+from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.signing.jose import LocalSigner
+from tokenauthority.signing.key_provider import KeyProviderError
 from tokenauthority.signing.keyring import KeyRing, RingKey
-from tokenauthority.signing.keys import SigningKey
-from tokenauthority.signing.providers import KeyProviderError
 from tokenauthority.signing.sealing import MasterKey, SealBrokenError, Sealer
+from tokenauthority.signing.signing_key import SigningKey
 
 
 class FarSigner:

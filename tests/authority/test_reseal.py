@@ -21,7 +21,7 @@ from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.project import Credential, Project
 from tokenauthority.domain.sealed import SealedKind
 from tokenauthority.domain.times import DAY, MAX_TTL
-from tokenauthority.domain.token import TokenFormat
+from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.signing.sealing import MasterKey, Sealer, sealed_under
 
 

@@ -22,7 +22,8 @@ from tokenauthority.domain.errors import (
 from tokenauthority.domain.revocation import RETENTION, StoredRevocation, TargetKind
 from tokenauthority.domain.session import SessionSpec
 from tokenauthority.domain.times import MAX_LEEWAY, Millis, Seconds, whole_seconds
-from tokenauthority.domain.token import InactiveReason, MintedToken, TokenFormat, TokenSpec
+from tokenauthority.domain.token import InactiveReason, MintedToken, TokenSpec
+from tokenauthority.domain.token_format import TokenFormat
 
 
 SECOND: Final = whole_seconds(NOW)

@@ -10,9 +10,9 @@ from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
 from tokenauthority.domain.project import Credential, Project
 from tokenauthority.domain.times import DAY, MAX_TTL
-from tokenauthority.domain.token import TokenFormat
-from tokenauthority.signing.keys import SigningKey
+from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.signing.sealing import MasterKey, SealBrokenError, Sealer
+from tokenauthority.signing.signing_key import SigningKey
 
 
 SECRET = "0123456789abcdef0123456789abcdef01234567"
@@ -46,7 +46,7 @@ def test_a_sealed_secret_opens_to_what_it_was(vault: CredentialSealer) -> None:
 
     keys = vault.project_keys(make_project(credential))
 
-    assert [(credential.credential_id, SECRET)] == [(secret.secret_id, secret.value) for secret in keys.secrets]
+    assert [(credential.credential_id, SECRET)] == [(secret.key_id, secret.value) for secret in keys.secrets]
     assert SECRET.encode() not in credential.sealed
     assert SECRET not in repr(keys)
 

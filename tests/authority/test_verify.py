@@ -16,7 +16,8 @@ from tests.authority.world import NOW, World, make_world
 from tests.support.authority import EVERYTHING
 from tests.support.faulty_store import FaultyStore
 from tokenauthority.domain.errors import UnavailableError
-from tokenauthority.domain.token import InactiveReason, TokenFormat, TokenSpec
+from tokenauthority.domain.token import InactiveReason, TokenSpec
+from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.signing.jose import encode_segment
 
 

@@ -14,7 +14,7 @@ from tokenauthority.callers.identity import ApiKeyIdentity, Identity, Issuer, Jw
 from tokenauthority.callers.registry import CallerRegistry
 from tokenauthority.domain.caller import ANY, Action, Caller, CallerKind, Grant, Rate
 from tokenauthority.domain.times import Seconds
-from tokenauthority.domain.token import TokenFormat
+from tokenauthority.domain.token_format import TokenFormat
 
 
 KEY = new_api_key()

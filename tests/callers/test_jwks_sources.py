@@ -15,7 +15,7 @@ import trustme
 from tests.callers.issuer import PATH, JwksServer, Key, jwks, jwks_server, make_issuer, write_jwks
 from tests.support.authority import WAIT
 from tokenauthority.callers.jwks_sources import JwksFileSource, JwksUrlSource
-from tokenauthority.signing.jwk import MAX_JWKS, JwksError
+from tokenauthority.signing.jwks_reader import MAX_JWKS, JwksError
 
 
 EC = Key("ec-1")

@@ -36,8 +36,8 @@ from tokenauthority.callers.identity import ALGORITHMS, JwtIdentity
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.times import Seconds
 from tokenauthority.domain.token import TokenClaims
-from tokenauthority.signing import session_jwt
-from tokenauthority.signing.keys import SigningKey
+from tokenauthority.signing.formats.session_jwt import encode_session_jwt
+from tokenauthority.signing.signing_key import SigningKey
 
 
 EC = Key("ec-1")
@@ -290,7 +290,7 @@ async def test_a_session_token_is_no_credential_whatever_the_callers_file_says(t
     said = TokenClaims(session_id="2_x", role="publisher", issue_time=Seconds(NOW), expire_time=Seconds(NOW + 600),
                        project_id="47", token_id="t", subject=SUBJECT, issuer=NAME)  # fmt: skip
     world = World(make_book(make_issuer(jwks_file=path, audience="47")))
-    payload = jwt.decode(token := session_jwt.encode(said, signing).token, options={"verify_signature": False})
+    payload = jwt.decode(token := encode_session_jwt(said, signing).token, options={"verify_signature": False})
     retyped = jwt.encode(payload, signing.private_key, "ES256", {"kid": signing.key_id, "typ": "JWT"})
 
     assert (None, "room-service") == (await world.knows(token), await world.knows(retyped))

@@ -15,7 +15,7 @@ from tests.support.wycheproof import KEYS, SIGNATURES, Case
 from tokenauthority.callers.identity import ALGORITHMS
 from tokenauthority.domain.token import TokenRejectedError
 from tokenauthority.signing.jose import parse_raw
-from tokenauthority.signing.jwk import JwksError, parse_jwks
+from tokenauthority.signing.jwks_reader import JwksError, parse_jwks
 
 
 SHARED_KEY = "has a shared key, which a JWKS cannot give here: who verifies with it could sign"

@@ -8,7 +8,7 @@ import pytest
 
 from tokenauthority.domain.caller import ANY, Grant
 from tokenauthority.domain.errors import InvalidRequestError, PermissionDeniedError, Reason
-from tokenauthority.domain.token import TokenFormat
+from tokenauthority.domain.token_format import TokenFormat
 
 
 def make_grant(*projects: str, **values: Any) -> Grant:

@@ -24,7 +24,8 @@ from tokenauthority.domain.project import Project
 from tokenauthority.domain.role import BUILT_IN_ROLES, Permission, Role
 from tokenauthority.domain.session import SessionSpec, SessionState, StoredSession
 from tokenauthority.domain.times import DAY, MAX_TTL, Millis, Seconds, whole_seconds
-from tokenauthority.domain.token import TokenFormat, TokenSpec, request_violations
+from tokenauthority.domain.token import TokenSpec, request_violations
+from tokenauthority.domain.token_format import TokenFormat
 
 
 NOW = Millis(1_800_000_000_999)

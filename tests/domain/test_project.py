@@ -8,7 +8,7 @@ import pytest
 
 from tokenauthority.domain.project import Credential, CredentialKind, Project, is_secret, project_violations
 from tokenauthority.domain.times import MAX_TTL, Millis, Seconds
-from tokenauthority.domain.token import TokenFormat
+from tokenauthority.domain.token_format import TokenFormat
 
 
 NOW = Millis(1_800_000_000_123)

@@ -8,7 +8,8 @@ import pytest
 
 from tokenauthority.domain.errors import FieldViolation
 from tokenauthority.domain.times import MAX_TTL, Millis, Seconds
-from tokenauthority.domain.token import MintedToken, TokenClaims, TokenFormat, TokenSpec, request_violations
+from tokenauthority.domain.token import MintedToken, TokenClaims, TokenSpec, request_violations
+from tokenauthority.domain.token_format import TokenFormat
 
 
 NOW = Millis(1_800_000_000_999)

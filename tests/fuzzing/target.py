@@ -28,8 +28,8 @@ from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
 from tokenauthority.domain.revocation import StoredRevocation, TargetKind
 from tokenauthority.domain.session import SessionSpec, StoredSession
 from tokenauthority.domain.times import Millis, Seconds
-from tokenauthority.signing.keys import SigningKey
 from tokenauthority.signing.sealing import MasterKey, Sealer
+from tokenauthority.signing.signing_key import SigningKey
 
 
 VECTORS: Final[Mapping[str, Any]] = json.loads(
@@ -79,11 +79,11 @@ ELSEWHERE: Final = {
 
 _EC: Final = {state: derive_private_key(7_000_001 + n, SECP256R1()) for n, state in enumerate(KeyState)}
 RING: Final = {
-    KeyState.ACTIVE: SigningKey.of(Algorithm.ES256, _EC[KeyState.ACTIVE]),
-    KeyState.RETIRED: SigningKey.of(Algorithm.EDDSA, Ed25519PrivateKey.from_private_bytes(bytes(range(32)))),
-    KeyState.REVOKED: SigningKey.of(Algorithm.ES256, _EC[KeyState.REVOKED]),
+    KeyState.ACTIVE: SigningKey.local(Algorithm.ES256, _EC[KeyState.ACTIVE]),
+    KeyState.RETIRED: SigningKey.local(Algorithm.EDDSA, Ed25519PrivateKey.from_private_bytes(bytes(range(32)))),
+    KeyState.REVOKED: SigningKey.local(Algorithm.ES256, _EC[KeyState.REVOKED]),
 }
-STRANGER: Final = SigningKey.of(Algorithm.ES256, _EC[KeyState.PREPARED])
+STRANGER: Final = SigningKey.local(Algorithm.ES256, _EC[KeyState.PREPARED])
 """A key that the ring has never had."""
 
 _ES256: Final = ECDSA(SHA256(), deterministic_signing=True)

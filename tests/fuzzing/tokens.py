@@ -30,8 +30,8 @@ from tests.fuzzing.target import (
 )
 from tokenauthority.domain.key import KeyState
 from tokenauthority.domain.role import BUILT_IN_ROLES
-from tokenauthority.domain.token import TokenFormat
-from tokenauthority.signing.keys import SigningKey
+from tokenauthority.domain.token_format import TokenFormat
+from tokenauthority.signing.signing_key import SigningKey
 
 
 Member: TypeAlias = tuple[bytes, bytes]

@@ -26,7 +26,7 @@ from tests.support.authority import RunningAuthority, StartAuthority
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.times import Millis
 from tokenauthority.server.wiring import system_clock
-from tokenauthority.signing.keys import SESSION_JWT_TYPE, SigningKey
+from tokenauthority.signing.signing_key import SESSION_JWT_TYPE, SigningKey
 from tokenauthority.v1 import project_pb2
 
 

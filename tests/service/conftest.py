@@ -15,7 +15,7 @@ from tokenauthority.callers.api_keys import digest, new_api_key
 from tokenauthority.config import Settings
 from tokenauthority.domain.caller import ANY, Grant
 from tokenauthority.domain.times import Millis, Seconds
-from tokenauthority.domain.token import TokenFormat
+from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.signing.sealing import MasterKey, Sealer
 from tokenauthority.v1 import project_pb2
 

@@ -24,7 +24,7 @@ from tokenauthority.signing.claims import (
     text,
     text_list,
 )
-from tokenauthority.signing.codec import LAST_SECOND
+from tokenauthority.signing.results import LAST_SECOND
 
 
 plain_text = st.text(st.characters(exclude_categories=["Cs"]))

@@ -21,8 +21,8 @@ from tokenauthority.signing import hsm_token
 from tokenauthority.signing.hsm import HsmProvider
 from tokenauthority.signing.hsm_uri import TokenUri
 from tokenauthority.signing.jose import parse_raw
-from tokenauthority.signing.keys import SigningKey
-from tokenauthority.signing.providers import KeyProviderError
+from tokenauthority.signing.key_provider import KeyProviderError
+from tokenauthority.signing.signing_key import SigningKey
 
 
 def private_keys(hsm: SoftHsm) -> list[dict[Attribute, object]]:

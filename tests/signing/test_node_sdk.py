@@ -11,8 +11,8 @@ from tests.signing.builders import KEYS, PROJECT, SECRET, verify
 from tokenauthority.domain.ids import make_session_id
 from tokenauthority.domain.role import BUILT_IN_ROLES
 from tokenauthority.domain.times import Millis
-from tokenauthority.domain.token import TokenFormat
-from tokenauthority.signing import formats
+from tokenauthority.domain.token_format import TokenFormat
+from tokenauthority.signing.formats.registry import read_token
 
 
 DATA = (
@@ -47,7 +47,7 @@ def test_nodes_tokens_for_our_sessions_are_read(node_sdk: NodeSdk, session_id: s
 
     verified = [verify(token, KEYS).claims for token in tokens]
     assert {TokenFormat.OPENTOK_T1 if legacy else TokenFormat.OPENTOK_JWT} == {
-        formats.parse(token).format for token in tokens
+        read_token(token).format for token in tokens
     }
     assert [(each["role"], each["data"]) for each in options] == [(said.role, said.data) for said in verified]
     assert {(PROJECT, session_id, expire_time, ("focus", "a+b"))} == {

@@ -10,7 +10,7 @@ from tokenauthority.domain.revocation import StoredRevocation, TargetKind
 from tokenauthority.domain.role import Permission, Role
 from tokenauthority.domain.session import IdempotencyKey, SessionSpec, StoredSession
 from tokenauthority.domain.times import Millis, Seconds
-from tokenauthority.domain.token import TokenFormat
+from tokenauthority.domain.token_format import TokenFormat
 
 
 NOW = Millis(1_800_000_000_123)

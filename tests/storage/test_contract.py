@@ -41,7 +41,7 @@ from tokenauthority.domain.revoked import CLOCK_MARGIN, oldest_kept
 from tokenauthority.domain.role import Permission, Role
 from tokenauthority.domain.session import ArchiveMode, MediaMode, SessionSpec, SessionState, StoredSession
 from tokenauthority.domain.times import Millis, Seconds
-from tokenauthority.domain.token import TokenFormat
+from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.storage.store import Store
 
 

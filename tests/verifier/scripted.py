@@ -22,7 +22,7 @@ from tests.signing.builders import ISSUER, NOW, PROJECT, ring
 from tests.support.authority import WAIT
 from tokenauthority.client.backoff import Backoff
 from tokenauthority.client.connection import Connection
-from tokenauthority.signing.jwks import JsonWebKeySet
+from tokenauthority.signing.jwks_document import JsonWebKeySet
 from tokenauthority.v1 import key_pb2, token_pb2
 from tokenauthority.verifier import Verifier
 

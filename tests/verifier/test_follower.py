@@ -26,7 +26,7 @@ from tests.verifier.scripted import (
 from tokenauthority.domain.revocation import RETENTION
 from tokenauthority.domain.revoked import CLOCK_MARGIN
 from tokenauthority.domain.times import DAY, Seconds
-from tokenauthority.domain.token import TokenFormat
+from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.v1 import token_pb2
 from tokenauthority.verifier import STALE, Verifier
 

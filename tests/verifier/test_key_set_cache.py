@@ -15,8 +15,8 @@ from tests.verifier.conftest import StartVerifier, becomes, soon
 from tests.verifier.scripted import Asked, Hours, ScriptedAuthority, following, heartbeat
 from tokenauthority.client import Authority, FailedPrecondition, translated_errors
 from tokenauthority.domain.key import Algorithm
-from tokenauthority.domain.token import TokenFormat
-from tokenauthority.signing import session_jwt
+from tokenauthority.domain.token_format import TokenFormat
+from tokenauthority.signing.formats.session_jwt import encode_session_jwt
 from tokenauthority.v1 import key_pb2, key_pb2_grpc
 from tokenauthority.verifier import STALE, key_set_cache
 from tokenauthority.verifier.settings import LONGEST_PAUSE
@@ -24,7 +24,7 @@ from tokenauthority.verifier.state import VerifierState
 
 
 TOKEN = mint(TokenFormat.SESSION_JWT).token
-UNKNOWN = session_jwt.encode(make_claims(TokenFormat.SESSION_JWT), signing_key(Algorithm.ES256, 7)).token
+UNKNOWN = encode_session_jwt(make_claims(TokenFormat.SESSION_JWT), signing_key(Algorithm.ES256, 7)).token
 
 
 def test_rotation_is_followed_and_a_revoked_key_disappears(
@@ -145,7 +145,7 @@ def test_the_keys_are_not_asked_for_before_the_authority_wants_it(scripted: Scri
 
 def test_another_issuers_token_is_not_good(scripted: ScriptedAuthority) -> None:
     """Though the key is known and the signature holds, `iss` counts to the letter."""
-    foreign = session_jwt.encode(make_claims(TokenFormat.SESSION_JWT, issuer=f"{ISSUER}/"), ring().active).token
+    foreign = encode_session_jwt(make_claims(TokenFormat.SESSION_JWT, issuer=f"{ISSUER}/"), ring().active).token
     with following(scripted, issuer=ISSUER) as verifier:
         reasons = verifier.verify(TOKEN).reason, verifier.verify(foreign).reason
 

@@ -25,7 +25,7 @@ from tokenauthority.client import Authority, PermissionDenied, Unauthenticated, 
 from tokenauthority.client.connection import Connection
 from tokenauthority.domain.caller import Action, Grant
 from tokenauthority.domain.revoked import RevokedIndex
-from tokenauthority.domain.token import TokenFormat
+from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.verifier import STALE, NotSyncedError, Verifier
 from tokenauthority.verifier.state import KeySet, VerifierState
 

@@ -12,11 +12,12 @@ import attrs
 from tokenauthority.domain.key import KeyState, StoredKey
 from tokenauthority.domain.project import Credential, CredentialKind
 from tokenauthority.domain.sealed import SealedKind
+from tokenauthority.signing.key_provider import AbsentSigner, KeyProviderError
+from tokenauthority.signing.key_serialization import load_public_der, public_der
 from tokenauthority.signing.keyring import RingKey
-from tokenauthority.signing.keys import ProjectKeys, ProjectSecret, SigningKey, VonageKey
-from tokenauthority.signing.private_keys import load_public_der, to_public_der
-from tokenauthority.signing.providers import AbsentSigner, KeyProviderError
+from tokenauthority.signing.project_keys import ProjectKeys, ProjectSecret, VonageKey
 from tokenauthority.signing.sealing import SealBrokenError, SealProblem
+from tokenauthority.signing.signing_key import SigningKey
 
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from tokenauthority.domain.project import Project
     from tokenauthority.domain.sealed import SealedBlob
     from tokenauthority.domain.times import Millis
-    from tokenauthority.signing.providers import KeyProvider
+    from tokenauthority.signing.key_provider import KeyProvider
     from tokenauthority.signing.sealing import Sealer
 
 
@@ -121,7 +122,7 @@ class CredentialSealer:
 
     def seal_signing_key(self, key: SigningKey) -> bytes:
         """The private half of a signing key, or the public one where that is remote, sealed under its `kid`."""
-        der = to_public_der(key.public_key) if key.remote else key.to_der()
+        der = public_der(key.public_key) if key.remote else key.to_der()
         return self._sealer.seal(der, purpose=_SIGNING_KEY, object_id=key.key_id)
 
     def open_signing_key(self, stored: StoredKey) -> RingKey:

@@ -1,4 +1,4 @@
-"""Makes tokens: one, or a batch of which all or none are made."""
+"""Make tokens: one, or a batch of which all or none are made."""
 
 from __future__ import annotations
 
@@ -27,12 +27,11 @@ from tokenauthority.domain.token import (
     MAX_BATCH,
     MintedToken,
     TokenClaims,
-    TokenFormat,
     request_violations,
     terms_violations,
     text_violations,
 )
-from tokenauthority.signing import opentok_jwt, opentok_t1, session_jwt, vonage_jwt
+from tokenauthority.signing.formats.registry import codec_of
 
 
 if TYPE_CHECKING:
@@ -43,40 +42,49 @@ if TYPE_CHECKING:
     from tokenauthority.domain.caller import Grant
     from tokenauthority.domain.times import Millis
     from tokenauthority.domain.token import TokenSpec
-    from tokenauthority.signing.codec import Encoded
-    from tokenauthority.signing.keys import SigningKey
+    from tokenauthority.domain.token_format import FormatTraits
+    from tokenauthority.signing.formats.codec import Codec, TokenKey
+    from tokenauthority.signing.project_keys import ProjectSecret, VonageKey
+    from tokenauthority.signing.results import Encoded
+    from tokenauthority.signing.signing_key import SigningKey
 
 
-_TURN: Final = 0.005
-"""Seconds that a batch may hold the event loop before it lets others have their turn."""
+_SLICE: Final = 0.005
+"""Seconds that a batch may hold the event loop before other tasks may run."""
 
 _NONCES: Final = 2**53
-"""What every JSON parser reads exactly. The official SDKs draw less; but the audit log names a token by its signature,
-and whoever reads that must not find the nonce that is missing to the token by trying."""
+"""What every JSON parser reads exactly. The official SDKs draw smaller nonces, but the audit log names a token by its
+signature: whoever reads the log must not be able to find the token's nonce by trying all of them."""
 
 
 @attrs.frozen
 class _Plan:
-    """What is decided about a request, and about every other one of a batch on the same terms."""
+    """What is decided about a request, and about every other one of a batch on the same terms.
+
+    `key` is the project's key that signs; None where the authority's own does.
+    """
 
     tenant: Tenant
     granted: Granted
+    traits: FormatTraits
+    codec: Codec
+    key: ProjectSecret | VonageKey | None
 
 
 class Generate:
-    """The use cases GenerateToken and BatchGenerateTokens; *issuer* is the `iss` of the native format."""
+    """The use cases GenerateToken and BatchGenerateTokens; *issuer* is the `iss` of the tokens that it signs itself."""
 
     def __init__(
-        self, catalog: TenantCache, keys: SigningKeyManager, issuer: str, remote: RemoteSigning | None = None
+        self, tenants: TenantCache, keys: SigningKeyManager, issuer: str, remote: RemoteSigning | None = None
     ) -> None:
-        self._catalog = catalog
+        self._tenants = tenants
         self._keys = keys
         self._issuer = issuer
         self._remote = remote or RemoteSigning()
         self._random = Randomness()
 
     async def one(self, request: TokenSpec, grant: Grant, now: Millis) -> MintedToken:
-        """One token.
+        """Make one token.
 
         Raises:
             InvalidRequestError, PermissionDeniedError, NotFoundError, PreconditionError, UnavailableError.
@@ -85,24 +93,24 @@ class Generate:
         if violations:
             raise InvalidRequestError(violations)
         plan = await self._plan(request, grant, now)
-        key = self._keys.signing(now) if _is_native(plan) else None
-        if key is not None and key.remote:
-            return (await self._mint_remotely([(request, plan)], key))[0]
-        return self._mint(request, plan, key)
+        signing_key = self._keys.signing(now) if plan.key is None else None
+        if signing_key is not None and signing_key.remote:
+            return (await self._mint_remotely([(request, plan)], signing_key))[0]
+        return self._mint(request, plan, signing_key)
 
     async def batch(self, requests: Sequence[TokenSpec], grant: Grant, now: Millis) -> list[MintedToken]:
-        """All tokens in the order asked for, or none.
+        """Make all tokens in the order of *requests*, or none.
 
         Raises:
             PermissionDeniedError: the first item that the grant does not allow.
-            InvalidRequestError: every item that is bad for any other cause, as `requests[17].role`.
+            InvalidRequestError: every item that is invalid for any other cause, as `requests[17].role`.
             UnavailableError: the store cannot be read, or the signing key not reached.
         """
         if not 1 <= len(requests) <= MAX_BATCH:
             raise InvalidRequestError(
                 [FieldViolation("requests", f"must have 1 to {MAX_BATCH} items, has {len(requests)}")]
             )
-        turn = _Turn()
+        time_slice = _TimeSlice()
         plans: dict[Hashable, _Plan | Sequence[FieldViolation]] = {}
         planned: list[tuple[TokenSpec, _Plan]] = []
         violations: list[FieldViolation] = []
@@ -118,16 +126,16 @@ class Generate:
                 found = [*plan, *found]
             if found:
                 violations.extend(v.under(f"requests[{index}]") for v in found)
-            await turn.taken()
+            await time_slice.checkpoint()
         if violations:
             raise InvalidRequestError(violations)
-        key = self._keys.signing(now) if any(_is_native(plan) for _, plan in planned) else None
-        if key is not None and key.remote:
-            return await self._mint_remotely(planned, key)
+        signing_key = self._keys.signing(now) if any(plan.key is None for _, plan in planned) else None
+        if signing_key is not None and signing_key.remote:
+            return await self._mint_remotely(planned, signing_key)
         minted = []
         for request, plan in planned:
-            minted.append(self._mint(request, plan, key))
-            await turn.taken()
+            minted.append(self._mint(request, plan, signing_key))
+            await time_slice.checkpoint()
         return minted
 
     async def _plan_of_item(
@@ -142,52 +150,49 @@ class Generate:
             return _as_violations(error, item)
 
     async def _plan(self, request: TokenSpec, grant: Grant, now: Millis) -> _Plan:
-        tenant = await authorized_tenant(request.session_id, self._catalog, grant)
+        tenant = await authorized_tenant(request.session_id, self._tenants, grant)
         project = tenant.project
-        session = await self._catalog.session(request.session_id)
+        session = await self._tenants.session(request.session_id)
         if session is None and not project.external_sessions:
             raise NotFoundError.session(request.session_id)
-        role = await self._catalog.role(project.project_id, request.role)
+        role = await self._tenants.role(project.project_id, request.role)
         decision = decide(request, project=project, session=session, role=role, grant=grant, now=now)
         if isinstance(decision, Refused):
             raise decision.error
-        _require_key(decision.format, tenant)
-        return _Plan(tenant, decision)
+        traits = decision.format.traits
+        key = None if traits.signed_by is None else tenant.keys.current(traits.signed_by)
+        if key is None and not traits.signed_by_authority:
+            raise PreconditionError(
+                Reason.FORMAT_UNAVAILABLE,
+                project.project_id,
+                f"the project has no key that signs {decision.format}",
+            )
+        return _Plan(tenant, decision, traits, codec_of(decision.format), key)
 
     async def _mint_remotely(self, planned: Sequence[tuple[TokenSpec, _Plan]], key: SigningKey) -> list[MintedToken]:
-        """As `_mint`, in one thread for all that the remote *key* signs."""
-        turn = _Turn()
-        drafts: list[TokenClaims | MintedToken] = []
+        """As `_mint`, in one thread for all tokens that the remote *key* signs."""
+        time_slice = _TimeSlice()
+        drafts: list[tuple[_Plan, TokenClaims] | MintedToken] = []
         for request, plan in planned:
-            drafts.append(self._claims(request, plan) if _is_native(plan) else self._mint(request, plan, key))
-            await turn.taken()
-        native = [draft for draft in drafts if isinstance(draft, TokenClaims)]
-        signed = iter(await self._remote.run([partial(session_jwt.encode, claims, key) for claims in native]))
+            drafts.append((plan, self._claims(request, plan)) if plan.key is None else self._mint(request, plan, None))
+            await time_slice.checkpoint()
+        unsigned = [draft for draft in drafts if not isinstance(draft, MintedToken)]
+        signed = iter(await self._remote.run([partial(plan.codec.encode, claims, key) for plan, claims in unsigned]))
         return [
-            _minted(next(signed), TokenFormat.SESSION_JWT, key.key_id, draft)
-            if isinstance(draft, TokenClaims)
-            else draft
+            draft if isinstance(draft, MintedToken) else _minted(next(signed), draft[0], key, draft[1])
             for draft in drafts
         ]
 
     def _mint(self, request: TokenSpec, plan: _Plan, signing_key: SigningKey | None) -> MintedToken:
-        token_format, keys = plan.granted.format, plan.tenant.keys
+        key = plan.key or signing_key
+        if key is None:
+            raise LookupError(f"no key was chosen for {plan.granted.format}")
         claims = self._claims(request, plan)
-        if signing_key is not None and token_format is TokenFormat.SESSION_JWT:
-            encoded, key_id = session_jwt.encode(claims, signing_key), signing_key.key_id
-        elif token_format is TokenFormat.VONAGE_JWT and keys.vonage is not None:
-            encoded, key_id = vonage_jwt.encode(claims, keys.vonage), keys.vonage.key_id
-        else:
-            secret = keys.secrets[0]
-            codec = opentok_t1 if token_format is TokenFormat.OPENTOK_T1 else opentok_jwt
-            nonce = int.from_bytes(self._random.take(8)) % _NONCES
-            encoded, key_id = codec.encode(claims, secret, nonce), secret.secret_id
-        return _minted(encoded, token_format, key_id, claims)
+        return _minted(plan.codec.encode(claims, key), plan, key, claims)
 
     def _claims(self, request: TokenSpec, plan: _Plan) -> TokenClaims:
-        granted, project = plan.granted, plan.tenant.project
-        native = granted.format is TokenFormat.SESSION_JWT
-        has_id = native or granted.format is TokenFormat.VONAGE_JWT
+        granted, project, traits = plan.granted, plan.tenant.project, plan.traits
+        has_token_id = traits.has_token_id
         return TokenClaims(
             session_id=request.session_id,
             role=request.role,
@@ -195,39 +200,37 @@ class Generate:
             expire_time=granted.expire_time,
             project_id=project.project_id,
             application_id=project.vonage_application_id or "",
-            token_id=self._random.take(16).hex() if has_id else "",
-            permissions=granted.role.permissions if native else (),
+            token_id=self._random.draw(16).hex() if has_token_id else "",
+            permissions=granted.role.permissions if traits.carries_permissions else (),
             data=request.data,
             initial_layout_class_list=request.initial_layout_class_list,
             subject=request.subject,
             issuer=self._issuer,
+            nonce=0 if has_token_id else int.from_bytes(self._random.draw(8)) % _NONCES,
         )
 
 
-class _Turn:
-    """Gives the event loop to others once this task has had it for a few milliseconds."""
+class _TimeSlice:
+    """A share of the event loop, of a few milliseconds, after which other tasks run."""
 
     def __init__(self) -> None:
         self._since = perf_counter()
 
-    async def taken(self) -> None:
-        if perf_counter() - self._since > _TURN:
+    async def checkpoint(self) -> None:
+        """Let other tasks run, if the share is used up."""
+        if perf_counter() - self._since > _SLICE:
             await asyncio.sleep(0)
             self._since = perf_counter()
 
 
-def _is_native(plan: _Plan) -> bool:
-    return plan.granted.format is TokenFormat.SESSION_JWT
-
-
-def _minted(encoded: Encoded, token_format: TokenFormat, key_id: str, claims: TokenClaims) -> MintedToken:
+def _minted(encoded: Encoded, plan: _Plan, key: TokenKey, claims: TokenClaims) -> MintedToken:
     return MintedToken(
-        token=encoded.token, token_id=encoded.token_id, format=token_format, key_id=key_id, claims=claims
+        token=encoded.token, token_id=encoded.token_id, format=plan.granted.format, key_id=key.key_id, claims=claims
     )
 
 
 def _terms(request: TokenSpec) -> Hashable:
-    """Everything that decides about a request, but for the length of its texts."""
+    """Return everything that decides about a request, but for the length of its texts."""
     return (
         request.session_id,
         request.role,
@@ -240,21 +243,8 @@ def _terms(request: TokenSpec) -> Hashable:
     )
 
 
-def _require_key(token_format: TokenFormat, tenant: Tenant) -> None:
-    missing = (
-        (token_format is TokenFormat.VONAGE_JWT and tenant.keys.vonage is None)
-        or (token_format in {TokenFormat.OPENTOK_T1, TokenFormat.OPENTOK_JWT} and not tenant.keys.secrets)
-    )  # fmt: skip
-    if missing:
-        raise PreconditionError(
-            Reason.FORMAT_UNAVAILABLE,
-            tenant.project.project_id,
-            f"the project has no key that signs {token_format}",
-        )
-
-
 def _as_violations(error: TokenAuthorityError, item: str) -> Sequence[FieldViolation]:
-    """What an item's error says about its fields; a refusal by the grant ends the whole batch."""
+    """Return what an item's error says about its fields; a refusal by the grant ends the whole batch."""
     if isinstance(error, PermissionDeniedError):
         raise error.under(item) from error
     if isinstance(error, InvalidRequestError):

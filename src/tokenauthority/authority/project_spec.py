@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Final, TypedDict
 
 import attrs
 
 from tokenauthority.domain.errors import FieldViolation
 from tokenauthority.domain.ids import MAX_PROJECT_ID, is_project_id
-from tokenauthority.domain.project import Project, project_violations
+from tokenauthority.domain.project import CredentialKind, Project, project_violations
 from tokenauthority.domain.times import DEFAULT_TTL, MAX_TTL, Seconds
-from tokenauthority.domain.token import TokenFormat
+from tokenauthority.domain.token_format import TokenFormat
 
 
 if TYPE_CHECKING:
@@ -98,9 +98,15 @@ def spec_violations(spec: ProjectSpec, project: Project) -> list[FieldViolation]
 
 
 def format_violations(project: Project, *, has_secret: bool) -> list[FieldViolation]:
-    """What is wrong with its default format, which the project must have the credential for."""
-    if project.default_format is TokenFormat.VONAGE_JWT and not project.vonage_application_id:
-        return [FieldViolation("default_format", "VONAGE_JWT needs an imported application")]
-    if project.default_format in {TokenFormat.OPENTOK_T1, TokenFormat.OPENTOK_JWT} and not has_secret:
-        return [FieldViolation("default_format", "needs a project secret, which this has not")]
-    return []
+    """Return what is wrong with its default format, which the project must have the credential for."""
+    needed = project.default_format.traits.signed_by
+    has = {CredentialKind.SECRET: has_secret, CredentialKind.VONAGE_KEY: bool(project.vonage_application_id)}
+    if needed is None or has[needed]:
+        return []
+    return [FieldViolation("default_format", f"{project.default_format} needs {_CREDENTIALS[needed]}")]
+
+
+_CREDENTIALS: Final = {
+    CredentialKind.SECRET: "a project secret",
+    CredentialKind.VONAGE_KEY: "an imported application",
+}

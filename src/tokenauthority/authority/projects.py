@@ -27,7 +27,7 @@ from tokenauthority.domain.errors import (
 )
 from tokenauthority.domain.ids import MAX_PROJECT_ID, is_project_id, is_uuid
 from tokenauthority.domain.project import MAX_LIVE_SECRETS, is_secret, project_violations
-from tokenauthority.domain.token import TokenFormat
+from tokenauthority.domain.token_format import TokenFormat
 
 
 if TYPE_CHECKING:

@@ -11,17 +11,17 @@ _PAGE: Final = 4096
 
 
 class Randomness:
-    """The system's generator, asked once for many tokens: a system call for each would cost as much as its MAC.
+    """The system's generator, called once for many tokens: a system call for each would cost as much as its MAC.
 
-    What it holds back has not been given out yet and names tokens, so it is for ids alone, never for keys.
+    It holds bytes in memory before they are used, so they are for token ids and nonces, never for keys.
     """
 
     def __init__(self) -> None:
         self._page = b""
         self._used = 0
 
-    def take(self, count: int) -> bytes:
-        """*count* fresh bytes, at most 4096."""
+    def draw(self, count: int) -> bytes:
+        """Return *count* fresh bytes, at most 4096."""
         start, end = self._used, self._used + count
         if end > len(self._page):
             self._page = os.urandom(_PAGE)

@@ -14,14 +14,14 @@ import structlog
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.domain.token import TokenRejectedError
 from tokenauthority.signing.jose import parse_raw
-from tokenauthority.signing.providers import KeyProviderError
+from tokenauthority.signing.key_provider import KeyProviderError
 from tokenauthority.threads import attempted
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tokenauthority.signing.keys import SigningKey
+    from tokenauthority.signing.signing_key import SigningKey
 
 
 T = TypeVar("T")

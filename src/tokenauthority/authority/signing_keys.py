@@ -15,9 +15,9 @@ from tokenauthority.domain import rotation
 from tokenauthority.domain.errors import Reason, UnavailableError
 from tokenauthority.domain.key import KeyState
 from tokenauthority.domain.times import Seconds, in_millis
-from tokenauthority.signing.jwks import JsonWebKeySet
+from tokenauthority.signing.jwks_document import JsonWebKeySet
+from tokenauthority.signing.key_provider import KeyProviderError
 from tokenauthority.signing.keyring import KeyRing
-from tokenauthority.signing.providers import KeyProviderError
 from tokenauthority.signing.sealing import SealBrokenError
 
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tokenauthority.domain.rotation import Rotation
     from tokenauthority.domain.times import Millis
     from tokenauthority.signing.keyring import RingKey
-    from tokenauthority.signing.keys import SigningKey
+    from tokenauthority.signing.signing_key import SigningKey
     from tokenauthority.storage.store import Store
 
 

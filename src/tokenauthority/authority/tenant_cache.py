@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tokenauthority.domain.project import Project
     from tokenauthority.domain.role import Role
     from tokenauthority.domain.session import StoredSession
-    from tokenauthority.signing.keys import ProjectKeys
+    from tokenauthority.signing.project_keys import ProjectKeys
     from tokenauthority.storage.store import Store
 
 

@@ -10,9 +10,11 @@ from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.domain.role import BUILT_IN_ROLES, Permission
 from tokenauthority.domain.session import SessionState
 from tokenauthority.domain.times import Millis, Seconds, whole_seconds
-from tokenauthority.domain.token import InactiveReason, TokenFormat, TokenRejectedError
+from tokenauthority.domain.token import InactiveReason, TokenRejectedError
+from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.domain.validity import require_in_force, require_permissions, require_time
-from tokenauthority.signing import formats, opentok_jwt, opentok_t1, session_jwt, vonage_jwt
+from tokenauthority.signing.formats.codec import TrustedKeys
+from tokenauthority.signing.formats.registry import read_token, verify_token
 
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from tokenauthority.authority.tenant_cache import Tenant, TenantCache
     from tokenauthority.domain.caller import Grant
     from tokenauthority.domain.token import TokenClaims
-    from tokenauthority.signing.codec import Unverified, Verified
+    from tokenauthority.signing.results import Unverified, Verified
 
 
 @attrs.frozen(kw_only=True)
@@ -120,7 +122,7 @@ class Verify:
         return (await self._read(token, grant))[0]
 
     async def _read(self, token: str, grant: Grant) -> tuple[Signed, Tenant]:
-        unverified = formats.parse(token)
+        unverified = read_token(token)
         tenant = await self._tenant(unverified, grant)
         verified = await self._verified(unverified, tenant)
         return _signed(unverified.format, verified, tenant), tenant
@@ -136,7 +138,7 @@ class Verify:
         try:
             return self._check_signature(unverified, tenant)
         except TokenRejectedError:
-            if unverified.format is TokenFormat.SESSION_JWT:
+            if unverified.format.traits.signed_by_authority:
                 raise
             # No token is refused for a secret that another server made a moment ago.
             renewed = await self._catalog.renewed(tenant)
@@ -145,15 +147,7 @@ class Verify:
             return self._check_signature(unverified, renewed)
 
     def _check_signature(self, unverified: Unverified, tenant: Tenant) -> Verified:
-        match unverified.format:
-            case TokenFormat.SESSION_JWT:
-                return session_jwt.verify(unverified, self._keys.ring, self._issuer)
-            case TokenFormat.VONAGE_JWT:
-                return vonage_jwt.verify(unverified, tenant.keys)
-            case TokenFormat.OPENTOK_T1:
-                return opentok_t1.verify(unverified, tenant.keys)
-            case TokenFormat.OPENTOK_JWT:
-                return opentok_jwt.verify(unverified, tenant.keys)
+        return verify_token(unverified, TrustedKeys(ring=self._keys.ring, issuer=self._issuer, project=tenant.keys))
 
     async def _require_session(self, claims: TokenClaims, tenant: Tenant, session_id: str) -> None:
         known = await self._catalog.session(claims.session_id)
@@ -170,11 +164,12 @@ class Verify:
 
 def _signed(token_format: TokenFormat, verified: Verified, tenant: Tenant) -> Signed:
     claims = verified.claims
-    native = token_format is TokenFormat.SESSION_JWT
     return Signed(
         format=token_format,
         key_id=verified.key_id,
         project_id=tenant.project.project_id,
-        permissions=claims.permissions if native else BUILT_IN_ROLES[claims.role].permissions,
+        permissions=(
+            claims.permissions if token_format.traits.carries_permissions else BUILT_IN_ROLES[claims.role].permissions
+        ),
         claims=claims,
     )

@@ -8,7 +8,8 @@ import attrs
 
 from tokenauthority.domain.caller import Action
 from tokenauthority.domain.times import MAX_TTL, Seconds
-from tokenauthority.domain.token import MAX_BATCH, TokenFormat
+from tokenauthority.domain.token import MAX_BATCH
+from tokenauthority.domain.token_format import TokenFormat
 
 
 if TYPE_CHECKING:

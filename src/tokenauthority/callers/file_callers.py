@@ -18,7 +18,7 @@ from tokenauthority.callers.registry import CallerEntry
 from tokenauthority.domain.caller import ANY, Action, Caller, CallerKind, Grant, Rate
 from tokenauthority.domain.ids import is_project_id, is_role_name
 from tokenauthority.domain.times import MAX_TTL, Seconds
-from tokenauthority.domain.token import TokenFormat
+from tokenauthority.domain.token_format import TokenFormat
 
 
 if TYPE_CHECKING:

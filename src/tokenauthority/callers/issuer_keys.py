@@ -12,7 +12,7 @@ import attrs
 import structlog
 
 from tokenauthority.callers.jwks_sources import FETCH_TIMEOUT, JwksFileSource, JwksUrlSource
-from tokenauthority.signing.jwk import Jwks, JwksError
+from tokenauthority.signing.jwks_reader import Jwks, JwksError
 
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tokenauthority.callers.identity import Issuer
     from tokenauthority.callers.registry import CurrentCallers
-    from tokenauthority.signing.jwk import JwksKey
+    from tokenauthority.signing.jwks_reader import JwksKey
 
 
 MAX_WAITING: Final = 64

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from tokenauthority.callers.regular_file import open_regular
-from tokenauthority.signing.jwk import MAX_JWKS, Jwks, JwksError, parse_jwks
+from tokenauthority.signing.jwks_reader import MAX_JWKS, Jwks, JwksError, parse_jwks
 
 
 if TYPE_CHECKING:

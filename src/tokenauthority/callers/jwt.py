@@ -10,9 +10,9 @@ from tokenauthority.callers.identity import MAX_SUBJECT, JwtIdentity
 from tokenauthority.domain.times import DAY, Seconds
 from tokenauthority.domain.token import TokenRejectedError
 from tokenauthority.signing.claims import numeric_date, short_text, text_list
-from tokenauthority.signing.codec import malformed
 from tokenauthority.signing.jose import parse_compact
-from tokenauthority.signing.jwk import MAX_KEY_ID
+from tokenauthority.signing.jwks_reader import MAX_KEY_ID
+from tokenauthority.signing.results import malformed
 
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tokenauthority.callers.issuer_keys import IssuerKeyCaches
     from tokenauthority.signing.claims import Json
     from tokenauthority.signing.jose import CompactJws
-    from tokenauthority.signing.jwk import JwksKey
+    from tokenauthority.signing.jwks_reader import JwksKey
 
 
 _DOTS: Final = 2

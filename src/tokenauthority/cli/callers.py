@@ -110,7 +110,7 @@ def check(
     """
     from tokenauthority.callers.explain import AccessRequest, explain_access
     from tokenauthority.domain.times import Seconds
-    from tokenauthority.domain.token import TokenFormat
+    from tokenauthority.domain.token_format import TokenFormat
 
     request = AccessRequest(
         action=_action(action),

@@ -19,7 +19,7 @@ from tokenauthority.cli.watch import watch
 
 if TYPE_CHECKING:
     from tokenauthority.cli.output import Record
-    from tokenauthority.signing.codec import Unverified
+    from tokenauthority.signing.results import Unverified
 
 
 @click.group(cls=Group)
@@ -155,10 +155,10 @@ def inspect(token: str) -> None:
     Without TOKEN, or for -, standard input is read. A token on the command line can be seen in the process list.
     """
     from tokenauthority.domain.token import TokenRejectedError
-    from tokenauthority.signing.formats import parse
+    from tokenauthority.signing.formats.registry import read_token
 
     try:
-        seen = _seen(parse(_given(token)))
+        seen = _seen(read_token(_given(token)))
     except TokenRejectedError as error:
         raise Failure(f"{error.detail} ({error.reason})") from error
     show_record(seen, as_json=current().as_json)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from tokenauthority.domain.token_format import TokenFormat
+
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +28,7 @@ _LIFETIME: Final = re.compile(r"(?:[0-9]{1,9}[smhd]?|(?:[0-9]{1,9}[smhd]){2,4})"
 MEDIA_MODES: Final = click.Choice(["relayed", "routed"], case_sensitive=False)
 ARCHIVE_MODES: Final = click.Choice(["manual", "always"], case_sensitive=False)
 SESSION_STATES: Final = click.Choice(["active", "ended"], case_sensitive=False)
-FORMATS: Final = click.Choice(["session_jwt", "opentok_t1", "opentok_jwt", "vonage_jwt"], case_sensitive=False)
+FORMATS: Final = click.Choice([each.lower() for each in TokenFormat], case_sensitive=False)
 ALGORITHMS: Final = click.Choice(["es256", "eddsa", "rs256"], case_sensitive=False)
 PERMISSIONS: Final = click.Choice(
     ["subscribe", "publish", "signal", "force_disconnect", "force_unpublish", "force_mute"],

@@ -13,7 +13,7 @@ from tokenauthority.domain.times import MAX_TTL, Seconds
 
 
 if TYPE_CHECKING:
-    from tokenauthority.domain.token import TokenFormat
+    from tokenauthority.domain.token_format import TokenFormat
 
 
 ANY: Final = "*"

@@ -16,7 +16,7 @@ from tokenauthority.domain.errors import (
 )
 from tokenauthority.domain.session import SessionState
 from tokenauthority.domain.times import Millis, Seconds, whole_seconds
-from tokenauthority.domain.token import TokenFormat
+from tokenauthority.domain.token_format import TokenFormat
 
 
 if TYPE_CHECKING:
@@ -118,14 +118,14 @@ def _session_over(request: TokenSpec, session: StoredSession | None) -> Precondi
 
 
 def _beyond_format(request: TokenSpec, token_format: TokenFormat, role: Role | None) -> InvalidRequestError | None:
-    """Only the native format carries a project's own roles and a subject."""
-    if token_format is TokenFormat.SESSION_JWT:
-        return None
+    traits = token_format.traits
     violations = []
-    if role is not None and not role.built_in:
+    if role is not None and not role.built_in and not traits.carries_permissions:
         violations.append(FieldViolation("role", f"is one of the project's own, which {token_format} cannot carry"))
-    if request.subject:
+    if request.subject and not traits.carries_subject:
         violations.append(FieldViolation("subject", f"cannot be carried by {token_format}"))
+    if request.initial_layout_class_list and not traits.carries_layout:
+        violations.append(FieldViolation("initial_layout_class_list", f"cannot be carried by {token_format}"))
     return InvalidRequestError(violations) if violations else None
 
 

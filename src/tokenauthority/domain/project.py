@@ -15,7 +15,7 @@ from tokenauthority.domain.times import MAX_TTL, Millis, Seconds
 
 
 if TYPE_CHECKING:
-    from tokenauthority.domain.token import TokenFormat
+    from tokenauthority.domain.token_format import TokenFormat
 
 
 MAX_DISPLAY_NAME: Final = 128

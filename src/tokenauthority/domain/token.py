@@ -22,6 +22,7 @@ from tokenauthority.domain.times import MAX_TTL, Millis, Seconds, as_text, whole
 
 if TYPE_CHECKING:
     from tokenauthority.domain.role import Permission
+    from tokenauthority.domain.token_format import TokenFormat
 
 
 MAX_DATA: Final = 1000
@@ -39,15 +40,6 @@ MAX_TOKEN: Final = 40_960
 """Bytes of a token that is looked at. The longest legal one, a T1 with 1000 emoji of data and of layout, has 33,000."""
 
 _BAD_CLASS: Final = re.compile(r"[\s&=]")
-
-
-class TokenFormat(StrEnum):
-    """The shape of a token; the names are those of `TokenFormat` in the contract."""
-
-    SESSION_JWT = "SESSION_JWT"
-    OPENTOK_T1 = "OPENTOK_T1"
-    OPENTOK_JWT = "OPENTOK_JWT"
-    VONAGE_JWT = "VONAGE_JWT"
 
 
 class InactiveReason(StrEnum):
@@ -99,7 +91,8 @@ class TokenClaims(msgspec.Struct, frozen=True, kw_only=True):
 
     `project_id` is empty in a VONAGE_JWT, which names its `application_id` instead. `token_id` is `jti` where the
     format has one, else the signature in hex, known once it is signed. `permissions` is empty in the OpenTok formats,
-    where the role's name implies them. `not_before` is 0 where the token does not say it, as none of ours does.
+    where the role's name implies them. `nonce` is from 0 to 2**53, written where the format has no token id, and not
+    read. `not_before` is 0 where the token does not say it, as none of ours does.
     """
 
     session_id: str
@@ -114,6 +107,7 @@ class TokenClaims(msgspec.Struct, frozen=True, kw_only=True):
     initial_layout_class_list: tuple[str, ...] = ()
     subject: str = ""
     issuer: str = ""
+    nonce: int = 0
     not_before: Seconds = Seconds(0)
 
     def __repr__(self) -> str:

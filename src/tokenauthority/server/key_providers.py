@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from tokenauthority.config import ConfigError
 from tokenauthority.signing.hsm_uri import TokenUri
-from tokenauthority.signing.providers import KeyProviderError
+from tokenauthority.signing.key_provider import KeyProviderError
 
 
 if TYPE_CHECKING:
     from tokenauthority.config import Settings
-    from tokenauthority.signing.providers import KeyProvider
+    from tokenauthority.signing.key_provider import KeyProvider
 
 
 def provider_of(settings: Settings) -> KeyProvider | None:

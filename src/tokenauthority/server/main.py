@@ -20,7 +20,7 @@ from tokenauthority.server.background import BackgroundError
 from tokenauthority.server.problems import make_data_dir, os_problem, store_problem
 from tokenauthority.server.tls import CertificateError
 from tokenauthority.server.wiring import build
-from tokenauthority.signing.providers import KeyProviderError
+from tokenauthority.signing.key_provider import KeyProviderError
 from tokenauthority.signing.sealing import SealBrokenError
 from tokenauthority.storage.address import SqliteAddress, StoreAddressError, parse_address
 from tokenauthority.storage.migrate import SchemaError, check_schema, migrate

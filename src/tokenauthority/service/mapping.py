@@ -11,7 +11,8 @@ from tokenauthority.domain.key import Algorithm, KeyState
 from tokenauthority.domain.role import DEFAULT_ROLE, Permission, in_order
 from tokenauthority.domain.session import ArchiveMode, MediaMode, SessionSpec, SessionState, spec_violations
 from tokenauthority.domain.times import Seconds
-from tokenauthority.domain.token import InactiveReason, TokenFormat, TokenSpec
+from tokenauthority.domain.token import InactiveReason, TokenSpec
+from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.v1 import key_pb2, project_pb2, role_pb2, session_pb2, token_pb2
 
 
@@ -49,19 +50,18 @@ _STATES: Final = {
     session_pb2.SESSION_STATE_ACTIVE: SessionState.ACTIVE,
     session_pb2.SESSION_STATE_ENDED: SessionState.ENDED,
 }
-_FORMATS: Final = {
-    token_pb2.TOKEN_FORMAT_UNSPECIFIED: None,
-    token_pb2.TOKEN_FORMAT_SESSION_JWT: TokenFormat.SESSION_JWT,
-    token_pb2.TOKEN_FORMAT_OPENTOK_T1: TokenFormat.OPENTOK_T1,
-    token_pb2.TOKEN_FORMAT_OPENTOK_JWT: TokenFormat.OPENTOK_JWT,
-    token_pb2.TOKEN_FORMAT_VONAGE_JWT: TokenFormat.VONAGE_JWT,
-}
 _PERMISSIONS: Final = {
     role_pb2.Permission.Value(f"PERMISSION_{permission.name}"): permission for permission in Permission
 }
 _FORMATS_OUT: Final = {
     token_format: token_pb2.TokenFormat.Value(f"TOKEN_FORMAT_{token_format.name}") for token_format in TokenFormat
 }
+_FORMATS: Final = {
+    token_pb2.TOKEN_FORMAT_UNSPECIFIED: None,
+    **{value: token_format for token_format, value in _FORMATS_OUT.items()},
+}
+if _FORMATS.keys() != set(token_pb2.TokenFormat.values()):
+    raise ImportError("the contract names a token format that the authority does not have")
 _PERMISSIONS_OUT: Final = {permission: value for value, permission in _PERMISSIONS.items()}
 _REASONS_OUT: Final = {
     reason: token_pb2.InactiveReason.Value(f"INACTIVE_REASON_{reason.name}") for reason in InactiveReason

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tokenauthority.authority.projects import Projects
     from tokenauthority.domain.times import Millis
-    from tokenauthority.domain.token import TokenFormat
+    from tokenauthority.domain.token_format import TokenFormat
     from tokenauthority.v1 import token_pb2
 
 

@@ -11,7 +11,7 @@ from typing import Final, NoReturn, TypeAlias
 
 from tokenauthority.domain.ids import NUL
 from tokenauthority.domain.times import Seconds
-from tokenauthority.signing.codec import LAST_SECOND, malformed
+from tokenauthority.signing.results import LAST_SECOND, malformed
 
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"

@@ -19,9 +19,9 @@ from pkcs11.util.ec import encode_named_curve_parameters
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.signing.hsm_token import HsmToken
 from tokenauthority.signing.jose import encode_segment
-from tokenauthority.signing.keys import SigningKey
-from tokenauthority.signing.private_keys import MIN_RSA_BITS, PublicKey
-from tokenauthority.signing.providers import AbsentSigner, KeyProviderError
+from tokenauthority.signing.key_provider import AbsentSigner, KeyProviderError
+from tokenauthority.signing.key_serialization import MIN_RSA_BITS, PublicKey
+from tokenauthority.signing.signing_key import SigningKey
 
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import pkcs11
 import pkcs11.exceptions as errors
 
-from tokenauthority.signing.providers import KeyProviderError
+from tokenauthority.signing.key_provider import KeyProviderError
 
 
 if TYPE_CHECKING:

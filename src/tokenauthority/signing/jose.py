@@ -26,10 +26,11 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from jwt import PyJWTError, get_algorithm_by_name
 from jwt.algorithms import Algorithm, ECAlgorithm
 
-from tokenauthority.domain.token import MAX_TOKEN, TokenClaims, TokenFormat
+from tokenauthority.domain.token import MAX_TOKEN, TokenClaims
+from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.signing.claims import Json, json_object, text
-from tokenauthority.signing.codec import Unverified, malformed, signature_invalid
-from tokenauthority.signing.private_keys import PrivateKey, PublicKey
+from tokenauthority.signing.key_serialization import PrivateKey, PublicKey
+from tokenauthority.signing.results import Unverified, malformed, signature_invalid
 
 
 _SEGMENTS: Final = 3

@@ -8,7 +8,7 @@ import attrs
 
 from tokenauthority.domain.key import KeyState, StoredKey
 from tokenauthority.domain.times import Millis
-from tokenauthority.signing.keys import SigningKey, VerifyingKey
+from tokenauthority.signing.signing_key import SigningKey, VerifyingKey
 
 
 @attrs.frozen

@@ -11,7 +11,7 @@ from tokenauthority.domain.change import ChangeKind
 from tokenauthority.domain.errors import NotFoundError
 from tokenauthority.domain.ids import is_project_id
 from tokenauthority.domain.project import Credential, CredentialKind, Project
-from tokenauthority.domain.token import TokenFormat
+from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.storage import refusals
 from tokenauthority.storage.database import Query, insert_or
 from tokenauthority.storage.schema import project_credentials as credentials

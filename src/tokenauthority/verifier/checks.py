@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from tokenauthority.domain.role import Permission
-from tokenauthority.domain.token import InactiveReason, TokenFormat, TokenRejectedError
+from tokenauthority.domain.token import InactiveReason, TokenRejectedError
 from tokenauthority.domain.validity import require_in_force, require_permissions, require_time
-from tokenauthority.signing import formats, session_jwt
-from tokenauthority.signing.codec import key_unknown
+from tokenauthority.signing.formats.codec import require_authority_signature
+from tokenauthority.signing.formats.registry import read_token
+from tokenauthority.signing.results import key_unknown
 
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from tokenauthority.domain.revoked import RevokedIndex
     from tokenauthority.domain.times import Seconds
     from tokenauthority.domain.token import TokenClaims
-    from tokenauthority.signing.codec import Unverified
-    from tokenauthority.signing.jwk import JwksKey
+    from tokenauthority.signing.jwks_reader import JwksKey
+    from tokenauthority.signing.results import Unverified
 
 
 _PERMISSIONS: Final = {permission.value: permission for permission in Permission}
@@ -52,15 +53,15 @@ def require_signed_token(token: str, context: CheckContext) -> Unverified:
     Raises:
         TokenRejectedError: `MALFORMED`, `PROJECT_UNKNOWN`, `KEY_UNKNOWN` or `SIGNATURE_INVALID`.
     """
-    unverified = formats.parse(token)
-    if unverified.format is not TokenFormat.SESSION_JWT:
+    unverified = read_token(token)
+    if not unverified.format.traits.signed_by_authority:
         raise key_unknown(f"an {unverified.format} is signed with its project's own key: only VerifyToken can tell")
     if unverified.claims.project_id not in context.project_ids:
         raise TokenRejectedError(InactiveReason.PROJECT_UNKNOWN, "the token's project is not one of the verifier's")
     key = context.find_key(unverified.key_hint)
     if key is None:
         raise key_unknown("the authority shows no such signing key")
-    session_jwt.require_signed(unverified, key.verifier, context.issuer)
+    require_authority_signature(unverified, key.verifier, context.issuer)
     return unverified
 
 

@@ -13,7 +13,7 @@ import grpc
 from tokenauthority.client.backoff import Backoff
 from tokenauthority.client.errors import AuthorityError, from_rpc_error
 from tokenauthority.domain.key import Algorithm
-from tokenauthority.signing.jwk import MAX_JWKS, JwksError, parse_jwks
+from tokenauthority.signing.jwks_reader import MAX_JWKS, JwksError, parse_jwks
 from tokenauthority.v1 import key_pb2
 from tokenauthority.verifier.settings import LONGEST_PAUSE
 from tokenauthority.verifier.state import KeySet
@@ -22,7 +22,7 @@ from tokenauthority.verifier.state import KeySet
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tokenauthority.signing.jwk import JwksKey
+    from tokenauthority.signing.jwks_reader import JwksKey
     from tokenauthority.v1.key_pb2_grpc import KeyServiceStub
     from tokenauthority.verifier.state import VerifierState
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tokenauthority.domain.revoked import RevokedIndex
-    from tokenauthority.signing.jwk import JwksKey
+    from tokenauthority.signing.jwks_reader import JwksKey
 
 
 _PERMANENT: Final = (InvalidArgument, PermissionDenied, Unauthenticated)

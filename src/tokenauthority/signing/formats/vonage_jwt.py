@@ -12,22 +12,21 @@ import msgspec
 
 from tokenauthority.domain.ids import is_uuid
 from tokenauthority.domain.role import DEFAULT_ROLE
-from tokenauthority.domain.token import TokenClaims, TokenFormat
+from tokenauthority.domain.token import TokenClaims
+from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.signing.claims import Json, not_before, numeric_date, optional_text, require, revocable_text, text
-from tokenauthority.signing.codec import (
+from tokenauthority.signing.formats.codec import (
     CONNECT_SCOPE,
     MAX_TOKEN_ID,
-    Encoded,
-    Unverified,
-    Verified,
-    built_in_role,
-    checked_session_id,
-    key_unknown,
-    malformed,
+    JwsCodec,
+    TrustedKeys,
+    require_session_id,
+    signed_with,
 )
-from tokenauthority.signing.jose import CompactJws, parse_compact
-from tokenauthority.signing.keys import ProjectKeys, VonageKey
-from tokenauthority.signing.opentok_jwt import layout_classes
+from tokenauthority.signing.formats.opentok import layout_classes, require_built_in_role
+from tokenauthority.signing.jose import CompactJws
+from tokenauthority.signing.project_keys import VonageKey
+from tokenauthority.signing.results import Encoded, Unverified, Verified, key_unknown, malformed
 
 
 SUBJECT: Final = "video"
@@ -37,8 +36,8 @@ _ACL: Final[dict[str, dict[str, dict[str, str]]]] = {"paths": {_SESSION_PATHS: {
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-def encode(claims: TokenClaims, key: VonageKey) -> Encoded:
-    """A token of *key*'s application that says *claims*; its id is their `token_id`.
+def encode_vonage_jwt(claims: TokenClaims, key: VonageKey) -> Encoded:
+    """Return a token of *key*'s application that says *claims*; its id is their `token_id`.
 
     The format carries the session, role, times, data, layout classes and token id.
     """
@@ -59,24 +58,12 @@ def encode(claims: TokenClaims, key: VonageKey) -> Encoded:
     return Encoded(key.signer.sign_claims(_ENCODER.encode(payload)), claims.token_id)
 
 
-def parse(token: str) -> Unverified:
-    """Read *token* without verifying it.
-
-    Raises:
-        TokenRejectedError: `MALFORMED`.
-    """
-    return read(parse_compact(token))
+def _recognises(jws: CompactJws) -> bool:
+    return jws.header.get("typ", "JWT") == "JWT" and "application_id" in jws.payload
 
 
-def read(jws: CompactJws) -> Unverified:
-    """Read *jws* without verifying it; unknown further claims are ignored.
-
-    Raises:
-        TokenRejectedError: `MALFORMED`.
-    """
+def _read_vonage_jwt(jws: CompactJws) -> Unverified:
     payload = jws.payload
-    if jws.header.get("typ", "JWT") != "JWT":
-        raise malformed("the token is of another kind")
     require(payload, "scope", CONNECT_SCOPE)
     # Python's SDKs write `subject` for `sub`, and Java's neither.
     for name in ("sub", "subject"):
@@ -85,8 +72,8 @@ def read(jws: CompactJws) -> Unverified:
     if "acl" in payload:
         _check_acl(payload["acl"])
     claims = TokenClaims(
-        session_id=checked_session_id(text(payload, "session_id")),
-        role=built_in_role(text(payload, "role")) if "role" in payload else DEFAULT_ROLE,
+        session_id=require_session_id(text(payload, "session_id")),
+        role=require_built_in_role(text(payload, "role")) if "role" in payload else DEFAULT_ROLE,
         issue_time=numeric_date(payload, "iat"),
         expire_time=numeric_date(payload, "exp"),
         application_id=_application_id(payload),
@@ -99,19 +86,9 @@ def read(jws: CompactJws) -> Unverified:
     return jws.unverified(TokenFormat.VONAGE_JWT, claims)
 
 
-def verify(unverified: Unverified, keys: ProjectKeys) -> Verified:
-    """What the token says, once the project's Vonage key has signed it.
-
-    Raises:
-        TokenRejectedError: `SIGNATURE_INVALID`, or `KEY_UNKNOWN` if *keys* lacks the key of the token's
-            application.
-    """
-    key = keys.vonage
-    if (
-        unverified.format is not TokenFormat.VONAGE_JWT
-        or key is None
-        or unverified.claims.application_id != key.application_id
-    ):
+def _verify_vonage_jwt(unverified: Unverified, trusted: TrustedKeys) -> Verified:
+    key = trusted.project.vonage
+    if key is None or unverified.claims.application_id != key.application_id:
         raise key_unknown("the project has no key of the token's Vonage application")
     key.verifier.verify(unverified)
     return Verified(claims=unverified.claims, key_id=key.key_id)
@@ -128,3 +105,12 @@ def _check_acl(acl: Json) -> None:
     paths = acl.get("paths") if isinstance(acl, dict) else None
     if not isinstance(paths, dict) or _SESSION_PATHS not in paths:
         raise malformed(f"acl does not allow {_SESSION_PATHS}")
+
+
+CODEC: Final = JwsCodec(
+    token_format=TokenFormat.VONAGE_JWT,
+    recognises=_recognises,
+    read=_read_vonage_jwt,
+    encode=signed_with(VonageKey, encode_vonage_jwt),
+    verify=_verify_vonage_jwt,
+)

@@ -18,7 +18,7 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from tests.callers.issuer import Key, jwks, segment
 from tests.fuzzing import hostile
 from tokenauthority.callers.identity import ALGORITHMS
-from tokenauthority.signing.jwk import MAX_KEYS, JwksError, parse_jwks
+from tokenauthority.signing.jwks_reader import MAX_KEYS, JwksError, parse_jwks
 
 
 EC = Key("ec-1")

@@ -7,9 +7,10 @@ import pytest
 
 from tests.signing.builders import APPLICATION, KEYS, VONAGE_PEM, forge, mint, payload_of, rejection, verify
 from tokenauthority.domain.key import Algorithm
-from tokenauthority.domain.token import InactiveReason, TokenFormat
-from tokenauthority.signing import private_keys
-from tokenauthority.signing.keys import VonageKey
+from tokenauthority.domain.token import InactiveReason
+from tokenauthority.domain.token_format import TokenFormat
+from tokenauthority.signing.key_serialization import generate_private_key
+from tokenauthority.signing.project_keys import VonageKey
 
 
 FORMAT = TokenFormat.VONAGE_JWT
@@ -77,7 +78,7 @@ def test_a_claim_with_a_value_of_nobodys_is_refused(changes: dict[str, object]) 
 
 def test_another_key_of_the_application_is_refused() -> None:
     """The key that was imported decides, not the application's name; another application's is unknown."""
-    other_key = VonageKey("k", APPLICATION, private_keys.generate(Algorithm.RS256))
+    other_key = VonageKey("k", APPLICATION, generate_private_key(Algorithm.RS256))
     other_application = VonageKey.from_pem("k", "00000000-0000-4000-8000-000000000000", VONAGE_PEM)
     answers = [
         rejection(verify, mint(FORMAT).token, attrs.evolve(KEYS, vonage=key)) for key in (other_key, other_application)

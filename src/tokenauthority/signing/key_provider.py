@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 
 if TYPE_CHECKING:
     from tokenauthority.domain.key import Algorithm, StoredKey
-    from tokenauthority.signing.keys import SigningKey
+    from tokenauthority.signing.signing_key import SigningKey
 
 
 class KeyProviderError(Exception):

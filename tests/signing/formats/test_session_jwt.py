@@ -24,8 +24,8 @@ from tests.signing.builders import (
 )
 from tokenauthority.domain.key import Algorithm, KeyState
 from tokenauthority.domain.role import Permission
-from tokenauthority.domain.token import InactiveReason, TokenFormat, TokenRejectedError
-from tokenauthority.signing import session_jwt
+from tokenauthority.domain.token import InactiveReason, TokenRejectedError
+from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.signing.keyring import KeyRing
 
 
@@ -45,15 +45,15 @@ def test_the_header_names_algorithm_type_and_key(algorithm: Algorithm) -> None:
     """And nothing else."""
     key = ring(algorithm).active
 
-    token = session_jwt.encode(FULL, key).token
+    token = mint(FORMAT, FULL, key=key).token
 
     assert {"alg": algorithm.value, "typ": "session+jwt", "kid": key.key_id} == jwt.get_unverified_header(token)
-    assert key.key_id == session_jwt.verify(session_jwt.parse(token), ring(algorithm), ISSUER).key_id
+    assert key.key_id == verify(token, ring_=ring(algorithm)).key_id
 
 
 def test_the_claims_are_those_of_the_design() -> None:
     """All of them, with their names and types."""
-    payload = jwt.decode(session_jwt.encode(FULL, ring().active).token, options={"verify_signature": False})
+    payload = jwt.decode(mint(FORMAT, FULL).token, options={"verify_signature": False})
 
     expected = {
         "iss": ISSUER,
@@ -130,9 +130,9 @@ def test_null_is_no_way_to_leave_a_claim_out(name: str) -> None:
     assert rejection(verify, forge(FORMAT, payload=payload)) is InactiveReason.MALFORMED
 
 
-def test_text_is_kept_as_it_is_and_not_escaped_in_transit() -> None:
+def test_text_is_unchanged_and_not_escaped_in_transit() -> None:
     """The payload is UTF-8, not escapes, which keeps tokens short."""
-    token = session_jwt.encode(make_claims(FORMAT, data="é😀\u2028"), ring().active).token
+    token = mint(FORMAT, make_claims(FORMAT, data="é😀\u2028")).token
     body = jwt.utils.base64url_decode(token.split(".")[1])
 
     assert "é😀\u2028".encode() in body
@@ -143,11 +143,11 @@ def test_a_revoked_key_is_told_from_an_unknown_one_in_words() -> None:
     """Both are KEY_UNKNOWN; an operator reads which."""
     other = ring_key(signing_key(Algorithm.ES256, 5))
     revoked = KeyRing([other, ring_key(ring().active, KeyState.REVOKED)])
-    unverified = session_jwt.parse(mint(FORMAT).token)
+    token = mint(FORMAT).token
     details = []
     for keys in (revoked, KeyRing([other])):
         with pytest.raises(TokenRejectedError) as caught:
-            session_jwt.verify(unverified, keys, ISSUER)
+            verify(token, ring_=keys)
         details.append((caught.value.reason, "revoked" in caught.value.detail))
 
     assert [(InactiveReason.KEY_UNKNOWN, True), (InactiveReason.KEY_UNKNOWN, False)] == details

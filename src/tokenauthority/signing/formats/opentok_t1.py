@@ -13,28 +13,26 @@ import binascii
 import hmac
 import re
 
+from functools import partial
 from typing import Final
 from urllib.parse import quote_plus, unquote_to_bytes
 
 from tokenauthority.domain.ids import is_project_id
 from tokenauthority.domain.times import Seconds
-from tokenauthority.domain.token import TokenClaims, TokenFormat
+from tokenauthority.domain.token import TokenClaims
+from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.signing.claims import MAX_MOMENT
-from tokenauthority.signing.codec import (
+from tokenauthority.signing.formats.codec import (
     CONNECT_SCOPE,
-    LAST_SECOND,
-    Encoded,
-    Unverified,
-    Verified,
-    built_in_role,
-    checked_session_id,
-    day_after,
-    malformed,
-    signature_invalid,
-    split_classes,
+    TextCodec,
+    require_session_id,
+    signed_with,
+    verify_with_secrets,
 )
+from tokenauthority.signing.formats.opentok import LAYOUT, day_after, require_built_in_role, split_classes
 from tokenauthority.signing.jose import token_bytes
-from tokenauthority.signing.keys import ProjectKeys, ProjectSecret
+from tokenauthority.signing.project_keys import ProjectSecret
+from tokenauthority.signing.results import LAST_SECOND, Encoded, Unverified, malformed
 
 
 PREFIX: Final = "T1=="
@@ -43,29 +41,27 @@ ALGORITHM: Final = "HMAC-SHA1"
 MAX_FIELDS: Final = 32
 """Of the part before the first `:`, and of the one after it. The most that an official SDK writes are 8."""
 
-_LAYOUT: Final = "initial_layout_class_list"
 _UNRESERVED: Final = re.compile(r"[A-Za-z0-9_.~-]+", re.ASCII)
 _SIGNATURE: Final = re.compile(r"[0-9a-f]{40}", re.ASCII)
 _MOMENT: Final = re.compile(r"([0-9]{1,16})(?:\.[0-9]{1,20})?", re.ASCII)
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9a-fA-F]{2})", re.ASCII)
 _FROM_URL: Final = bytes.maketrans(b"-_", b"+/")
 
-
 _QUOTED: Final = tuple(quote_plus(bytes([byte])) for byte in range(256))
-"""What `quote_plus` makes of each byte; it is the slowest part of a token when it is asked anew."""
+"""What `quote_plus` makes of each byte: calling it for each token would be the slowest part of the token."""
 
 
-def encode(claims: TokenClaims, key: ProjectSecret, nonce: int) -> Encoded:
-    """A token that says *claims*, as the Python SDK would write it; *nonce* is from 0 to 2**53 (its own: 999999).
+def encode_t1(claims: TokenClaims, key: ProjectSecret) -> Encoded:
+    """Return a token that says *claims*, as the Python SDK would write it (its nonces are below 1000000).
 
-    The format carries the session, project, role, times, data and layout classes. Its id is the signature.
+    The format carries session, project, role, times, data, layout classes and nonce. Its id is the signature.
     """
     session_id = claims.session_id
     if _UNRESERVED.fullmatch(session_id) is None:
         session_id = quote_plus(session_id)
     data = (
         f"session_id={session_id}&create_time={claims.issue_time}&expire_time={claims.expire_time}"
-        f"&role={claims.role}&nonce={nonce}&{_LAYOUT}="
+        f"&role={claims.role}&nonce={claims.nonce}&{LAYOUT}="
     )
     if claims.initial_layout_class_list:
         data += quote_plus(" ".join(claims.initial_layout_class_list))
@@ -76,12 +72,7 @@ def encode(claims: TokenClaims, key: ProjectSecret, nonce: int) -> Encoded:
     return Encoded(PREFIX + binascii.b2a_base64(inner.encode(), newline=False).decode(), signature)
 
 
-def parse(token: str) -> Unverified:
-    """Read *token* without verifying it.
-
-    Raises:
-        TokenRejectedError: `MALFORMED`.
-    """
+def _read_t1(token: str) -> Unverified:
     raw = token_bytes(token)
     if not raw.startswith(PREFIX.encode()):
         raise malformed("a T1 token starts with T1==")
@@ -102,22 +93,12 @@ def parse(token: str) -> Unverified:
     )
 
 
-def verify(unverified: Unverified, keys: ProjectKeys) -> Verified:
-    """What the token says, once it is signed by one of the project's live secrets, all of which are tried.
+def _recognises(token: str) -> bool:
+    return token.startswith(PREFIX)
 
-    Raises:
-        TokenRejectedError: `SIGNATURE_INVALID`, or `KEY_UNKNOWN` if *keys* has no secret or is another
-            project's.
-    """
-    secrets = keys.live_secrets(unverified, TokenFormat.OPENTOK_T1)
-    fitting = [
-        secret.secret_id
-        for secret in secrets
-        if hmac.compare_digest(_hmac(secret, unverified.signing_input), unverified.signature)
-    ]
-    if not fitting:
-        raise signature_invalid()
-    return Verified(claims=unverified.claims, key_id=fitting[0])
+
+def _bears(secret: ProjectSecret, unverified: Unverified) -> bool:
+    return hmac.compare_digest(_hmac(secret, unverified.signing_input), unverified.signature)
 
 
 def _hmac(key: ProjectSecret, data: bytes) -> bytes:
@@ -131,14 +112,14 @@ def _claims(project_id: str, signature: str, fields: dict[str, str]) -> TokenCla
         raise malformed(f"scope must be {CONNECT_SCOPE!r}")
     issue_time = _moment(fields, "create_time")
     return TokenClaims(
-        session_id=checked_session_id(_field(fields, "session_id")),
-        role=built_in_role(_field(fields, "role")),
+        session_id=require_session_id(_field(fields, "session_id")),
+        role=require_built_in_role(_field(fields, "role")),
         issue_time=issue_time,
         expire_time=_moment(fields, "expire_time") if "expire_time" in fields else day_after(issue_time),
         project_id=project_id,
         token_id=signature,
         data=fields.get("connection_data", ""),
-        initial_layout_class_list=split_classes(fields.get(_LAYOUT, "")),
+        initial_layout_class_list=split_classes(fields.get(LAYOUT, "")),
     )
 
 
@@ -168,7 +149,7 @@ def _fields(query: bytes) -> dict[str, str]:
         for part in parts:
             name, equals, value = part.partition("=")
             # Java and .NET write layout classes raw, in which a % may stand for itself.
-            if not equals or (name != _LAYOUT and _BAD_ESCAPE.search(part)):
+            if not equals or (name != LAYOUT and _BAD_ESCAPE.search(part)):
                 raise malformed("the T1 token has a part that is no name=value")
             name = _unescape(name)
             if name in fields:
@@ -194,3 +175,12 @@ def _moment(fields: dict[str, str], name: str) -> Seconds:
     if match is None or int(match[1]) > MAX_MOMENT:
         raise malformed(f"{name} is no moment")
     return min(Seconds(int(match[1])), LAST_SECOND)
+
+
+CODEC: Final = TextCodec(
+    token_format=TokenFormat.OPENTOK_T1,
+    recognises=_recognises,
+    read=_read_t1,
+    encode=signed_with(ProjectSecret, encode_t1),
+    verify=partial(verify_with_secrets, bears=_bears),
+)

@@ -1,4 +1,4 @@
-"""SESSION_JWT, the native format: a JWT with `typ: session+jwt` that anyone verifies with the JWKS."""
+"""SESSION_JWT, the authority's own format: a JWT with `typ: session+jwt` that anyone verifies with the JWKS."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import msgspec
 
 from tokenauthority.domain.ids import is_project_id, is_role_name
 from tokenauthority.domain.role import Permission
-from tokenauthority.domain.token import MAX_SUBJECT, TokenClaims, TokenFormat
+from tokenauthority.domain.token import MAX_SUBJECT, TokenClaims
+from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.signing.claims import (
     Json,
     not_before,
@@ -20,19 +21,17 @@ from tokenauthority.signing.claims import (
     text,
     text_list,
 )
-from tokenauthority.signing.codec import (
+from tokenauthority.signing.formats.codec import (
     CONNECT_SCOPE,
     MAX_TOKEN_ID,
-    Encoded,
-    Unverified,
-    Verified,
-    checked_session_id,
-    key_unknown,
-    malformed,
+    JwsCodec,
+    require_session_id,
+    signed_with,
+    verify_with_ring,
 )
-from tokenauthority.signing.jose import CompactJws, SignatureVerifier, parse_compact
-from tokenauthority.signing.keyring import KeyRing
-from tokenauthority.signing.keys import SESSION_JWT_TYPE, SigningKey
+from tokenauthority.signing.jose import CompactJws
+from tokenauthority.signing.results import Encoded, Unverified, malformed
+from tokenauthority.signing.signing_key import SESSION_JWT_TYPE, SigningKey
 
 
 MAX_ISSUER: Final = 2048
@@ -42,8 +41,8 @@ _ENCODER: Final = msgspec.json.Encoder()
 _PERMISSIONS: Final = frozenset(Permission)
 
 
-def encode(claims: TokenClaims, key: SigningKey) -> Encoded:
-    """A token that says *claims*, all but `application_id`, signed with *key*; its id is their `token_id`."""
+def encode_session_jwt(claims: TokenClaims, key: SigningKey) -> Encoded:
+    """Return a token that says *claims*, all but `application_id` and `nonce`; its id is their `token_id`."""
     payload: dict[str, object] = {"iss": claims.issuer, "aud": claims.project_id}
     if claims.subject:
         payload["sub"] = claims.subject
@@ -61,22 +60,11 @@ def encode(claims: TokenClaims, key: SigningKey) -> Encoded:
     return Encoded(key.signer.sign_claims(_ENCODER.encode(payload)), claims.token_id)
 
 
-def parse(token: str) -> Unverified:
-    """Read *token* without verifying it.
-
-    Raises:
-        TokenRejectedError: `MALFORMED`.
-    """
-    return read(parse_compact(token))
+def _recognises(jws: CompactJws) -> bool:
+    return jws.header.get("typ") == SESSION_JWT_TYPE
 
 
-def read(jws: CompactJws) -> Unverified:
-    """Read *jws* without verifying it; unknown further claims are ignored.
-
-    Raises:
-        TokenRejectedError: `MALFORMED`.
-    """
-    require(jws.header, "typ", SESSION_JWT_TYPE)
+def _read_session_jwt(jws: CompactJws) -> Unverified:
     payload = jws.payload
     require(payload, "scope", CONNECT_SCOPE)
     claims = TokenClaims(
@@ -86,7 +74,7 @@ def read(jws: CompactJws) -> Unverified:
         token_id=revocable_text(payload, "jti", MAX_TOKEN_ID),
         issue_time=numeric_date(payload, "iat"),
         expire_time=numeric_date(payload, "exp"),
-        session_id=checked_session_id(text(payload, "session_id")),
+        session_id=require_session_id(text(payload, "session_id")),
         role=_role(payload),
         permissions=_permissions(payload),
         data=optional_text(payload, "connection_data"),
@@ -96,32 +84,6 @@ def read(jws: CompactJws) -> Unverified:
         not_before=not_before(payload),
     )
     return jws.unverified(TokenFormat.SESSION_JWT, claims, short_text(jws.header, "kid", MAX_KEY_ID))
-
-
-def verify(unverified: Unverified, ring: KeyRing, issuer: str) -> Verified:
-    """What the token says, once it is *issuer*'s and signed by the key of *ring* that it names.
-
-    Raises:
-        TokenRejectedError: `KEY_UNKNOWN` (no such key, a revoked one, or another issuer's token), or
-            `SIGNATURE_INVALID`.
-    """
-    key = ring.verifying(unverified.key_hint)
-    if unverified.format is not TokenFormat.SESSION_JWT or key is None:
-        revoked = ring.is_revoked(unverified.key_hint)
-        raise key_unknown("the signing key is revoked" if revoked else "the authority has no such signing key")
-    require_signed(unverified, key.verifier, issuer)
-    return Verified(claims=unverified.claims, key_id=key.key_id)
-
-
-def require_signed(unverified: Unverified, verifier: SignatureVerifier, issuer: str) -> None:
-    """Require that the token is *issuer*'s and bears the signature of the key of *verifier*.
-
-    Raises:
-        TokenRejectedError: `SIGNATURE_INVALID`, or `KEY_UNKNOWN` for another issuer's token.
-    """
-    verifier.verify(unverified)
-    if unverified.claims.issuer != issuer:
-        raise key_unknown("the token is another issuer's")
 
 
 def _project_id(payload: dict[str, Json]) -> str:
@@ -143,3 +105,12 @@ def _permissions(payload: dict[str, Json]) -> tuple[Permission, ...]:
     if not _PERMISSIONS.issuperset(names) or len(set(names)) != len(names):
         raise malformed("permissions names an unknown one, or one twice")
     return tuple(map(Permission, names))
+
+
+CODEC: Final = JwsCodec(
+    token_format=TokenFormat.SESSION_JWT,
+    recognises=_recognises,
+    read=_read_session_jwt,
+    encode=signed_with(SigningKey, encode_session_jwt),
+    verify=verify_with_ring,
+)

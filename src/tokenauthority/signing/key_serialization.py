@@ -1,4 +1,4 @@
-"""Private keys as bytes: read, checked and written, with errors that never hold key material."""
+"""Keys as PEM and DER: read, checked and written, with errors that never hold key material."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class UnusableKeyError(ValueError):
     """A private key that is well-formed, but not one to sign with here."""
 
 
-def generate(algorithm: Algorithm) -> PrivateKey:
-    """A new key for *algorithm*: P-256, Ed25519, or RSA of 2048 bits."""
+def generate_private_key(algorithm: Algorithm) -> PrivateKey:
+    """Make a new key for *algorithm*: P-256, Ed25519, or RSA of 2048 bits."""
     match algorithm:
         case Algorithm.ES256:
             return ec.generate_private_key(ec.SECP256R1())
@@ -46,12 +46,12 @@ def generate(algorithm: Algorithm) -> PrivateKey:
 
 
 def load_rsa_pem(pem: str) -> rsa.RSAPrivateKey:
-    """The RSA key in *pem* (PKCS#1 or PKCS#8), in which everything is checked that makes it one.
+    """Parse the RSA key in *pem* (PKCS#1 or PKCS#8) and check all its numbers.
 
-    That takes a tenth of a second for 2048 bits and half a second for 4096, so the size is looked at first.
+    The check takes a tenth of a second for 2048 bits and half a second for 4096, so the size is checked first.
 
     Raises:
-        ValueError: there is none, it is encrypted, damaged, longer than 4096 characters, or refused by `checked_rsa`.
+        ValueError: there is none; it is encrypted, damaged, too long, or one that `require_rsa_key` refuses.
     """
     if len(pem) > MAX_PEM:
         raise ValueError(f"the private key must have at most {MAX_PEM} characters")
@@ -60,16 +60,16 @@ def load_rsa_pem(pem: str) -> rsa.RSAPrivateKey:
     if "PRIVATE KEY-----" not in pem:
         raise ValueError("there is no PEM private key (-----BEGIN PRIVATE KEY-----)")
     try:
-        checked_rsa(load_pem_private_key(pem.encode(), password=None, unsafe_skip_rsa_key_validation=True))
-        return checked_rsa(load_pem_private_key(pem.encode(), password=None))
+        require_rsa_key(load_pem_private_key(pem.encode(), password=None, unsafe_skip_rsa_key_validation=True))
+        return require_rsa_key(load_pem_private_key(pem.encode(), password=None))
     except UnusableKeyError:
         raise
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise ValueError("the private key is damaged, cut off, or of an unknown kind") from None
 
 
-def load_der(der: bytes) -> object:
-    """The private key that `to_der` wrote and that has been sealed since, which is proof that it is still the same.
+def load_private_der(der: bytes) -> object:
+    """Parse the private key that `private_der` wrote. It was sealed, which proves it unchanged: nothing is checked.
 
     Raises:
         ValueError: *der* is none.
@@ -80,13 +80,13 @@ def load_der(der: bytes) -> object:
         raise ValueError("the stored private key cannot be read") from None
 
 
-def to_der(key: PrivateKey) -> bytes:
-    """*key* as unencrypted PKCS#8 DER, to be sealed."""
+def private_der(key: PrivateKey) -> bytes:
+    """Return *key* as unencrypted PKCS#8 DER, to be sealed."""
     return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 
 def load_public_der(der: bytes) -> object:
-    """The public key that `to_public_der` wrote.
+    """Parse the public key that `public_der` wrote.
 
     Raises:
         ValueError: *der* is none.
@@ -97,13 +97,13 @@ def load_public_der(der: bytes) -> object:
         raise ValueError("the stored public key cannot be read") from None
 
 
-def to_public_der(key: PublicKey) -> bytes:
-    """*key* as SubjectPublicKeyInfo in DER."""
+def public_der(key: PublicKey) -> bytes:
+    """Return *key* as SubjectPublicKeyInfo in DER."""
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def checked_public(algorithm: Algorithm, key: object) -> PublicKey:
-    """*key*, which must be the public half of one for *algorithm*.
+def require_public_key(algorithm: Algorithm, key: object) -> PublicKey:
+    """Return *key*, which must be the public half of one for *algorithm*.
 
     Raises:
         ValueError: it is not.
@@ -119,8 +119,8 @@ def checked_public(algorithm: Algorithm, key: object) -> PublicKey:
     raise ValueError(f"the public key is not one for {algorithm}")
 
 
-def checked(algorithm: Algorithm, key: object) -> PrivateKey:
-    """*key*, which must be one for *algorithm*.
+def require_private_key(algorithm: Algorithm, key: object) -> PrivateKey:
+    """Return *key*, which must be one for *algorithm*.
 
     Raises:
         ValueError: it is not.
@@ -131,12 +131,12 @@ def checked(algorithm: Algorithm, key: object) -> PrivateKey:
         case Algorithm.EDDSA, ed25519.Ed25519PrivateKey():
             return key
         case Algorithm.RS256, rsa.RSAPrivateKey():
-            return checked_rsa(key)
+            return require_rsa_key(key)
     raise ValueError(f"the key is not one for {algorithm}")
 
 
-def checked_rsa(key: object) -> rsa.RSAPrivateKey:
-    """*key*, which must be an RSA key of 2048 to 4096 bits with a public exponent of at least 65537.
+def require_rsa_key(key: object) -> rsa.RSAPrivateKey:
+    """Return *key*, which must be an RSA key of 2048 to 4096 bits with a public exponent of at least 65537.
 
     Raises:
         UnusableKeyError: it is not.

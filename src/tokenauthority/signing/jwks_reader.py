@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from tokenauthority.signing.claims import Json
-    from tokenauthority.signing.private_keys import PublicKey
+    from tokenauthority.signing.key_serialization import PublicKey
 
 
 MAX_JWKS: Final = 262_144

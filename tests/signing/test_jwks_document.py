@@ -9,8 +9,8 @@ import jwt
 
 from tests.signing.builders import mint, ring, ring_key, signing_key
 from tokenauthority.domain.key import Algorithm, KeyState
-from tokenauthority.domain.token import TokenFormat
-from tokenauthority.signing.jwks import JsonWebKeySet
+from tokenauthority.domain.token_format import TokenFormat
+from tokenauthority.signing.jwks_document import JsonWebKeySet
 from tokenauthority.signing.keyring import KeyRing
 
 

@@ -23,9 +23,11 @@ from tests.signing.builders import (
     verify,
 )
 from tokenauthority.domain.times import DAY
-from tokenauthority.domain.token import InactiveReason, TokenClaims, TokenFormat
-from tokenauthority.signing import opentok_t1
-from tokenauthority.signing.codec import LAST_SECOND
+from tokenauthority.domain.token import InactiveReason, TokenClaims
+from tokenauthority.domain.token_format import TokenFormat
+from tokenauthority.signing.formats.opentok_t1 import MAX_FIELDS
+from tokenauthority.signing.formats.registry import read_token
+from tokenauthority.signing.results import LAST_SECOND
 
 
 MALFORMED = InactiveReason.MALFORMED
@@ -172,8 +174,8 @@ def test_a_field_that_stands_twice_or_is_none_is_refused(extra: str) -> None:
 
 def test_more_than_32_fields_are_refused() -> None:
     """Reading thousands of them took 6 ms. Some that nobody knows are ignored, before the `:` and after it."""
-    spare = opentok_t1.MAX_FIELDS - len(t1_data().split("&"))
-    more = [f"x{n}=" for n in range(opentok_t1.MAX_FIELDS)]
+    spare = MAX_FIELDS - len(t1_data().split("&"))
+    more = [f"x{n}=" for n in range(MAX_FIELDS)]
     within = t1("&".join([t1_data(), *more[:spare]]), "&".join([f"partner_id={PROJECT}", *more[:-2]]))
 
     assert SESSION == verify(within).claims.session_id
@@ -215,7 +217,7 @@ def test_the_outer_fields_are_not_signed_and_give_no_right() -> None:
     theirs = _outer(ours.replace(PROJECT.encode(), b"123456", 1))
 
     assert rejection(verify, theirs) is InactiveReason.KEY_UNKNOWN
-    assert "123456" == opentok_t1.parse(theirs).claims.project_id
+    assert "123456" == read_token(theirs).claims.project_id
 
 
 @pytest.mark.parametrize(
@@ -277,7 +279,7 @@ def test_strange_characters_are_refused(change: str) -> None:
     """A lax decoder would skip them, and give one signature many tokens."""
     token = mint(TokenFormat.OPENTOK_T1).token.rstrip("=")
 
-    answer = rejection(opentok_t1.parse, "T1==" + change.format(token[4:]))
+    answer = rejection(read_token, "T1==" + change.format(token[4:]))
 
     assert MALFORMED is answer
 
@@ -285,7 +287,7 @@ def test_strange_characters_are_refused(change: str) -> None:
 @pytest.mark.parametrize("prefix", ["", "T1=", "t1==", "T2==", " T1==", "T1== "])
 def test_a_token_starts_with_its_sentinel(prefix: str) -> None:
     """`T1==` and nothing else, not even cut off as users do when they copy one."""
-    assert MALFORMED is rejection(opentok_t1.parse, prefix + mint(TokenFormat.OPENTOK_T1).token[4:])
+    assert MALFORMED is rejection(read_token, prefix + mint(TokenFormat.OPENTOK_T1).token[4:])
 
 
 @given(st.binary(max_size=100))
@@ -305,7 +307,6 @@ def test_all_secrets_are_tried_and_the_newest_that_fits_is_told() -> None:
     """The order of the secrets decides nothing but the name."""
     token = mint(TokenFormat.OPENTOK_T1, make_claims(TokenFormat.OPENTOK_T1)).token
 
-    assert [KEYS.secrets[0].secret_id] * 2 == [
-        opentok_t1.verify(opentok_t1.parse(token), keys).key_id
-        for keys in (KEYS, type(KEYS)(PROJECT, KEYS.secrets[::-1]))
+    assert [KEYS.secrets[0].key_id] * 2 == [
+        verify(token, keys).key_id for keys in (KEYS, type(KEYS)(PROJECT, KEYS.secrets[::-1]))
     ]

@@ -1,0 +1,173 @@
+"""What a codec is: how to recognise, read, make and verify the tokens of one format."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+
+import attrs
+
+from tokenauthority.domain.ids import MAX_SESSION_ID, NUL
+from tokenauthority.signing.project_keys import ProjectKeys, ProjectSecret, VonageKey
+from tokenauthority.signing.results import Encoded, Unverified, Verified, key_unknown, malformed, signature_invalid
+from tokenauthority.signing.signing_key import SigningKey
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tokenauthority.domain.token import TokenClaims
+    from tokenauthority.domain.token_format import TokenFormat
+    from tokenauthority.signing.jose import CompactJws, SignatureVerifier
+    from tokenauthority.signing.keyring import KeyRing
+
+
+CONNECT_SCOPE: Final = "session.connect"
+MAX_TOKEN_ID: Final = 255
+
+TokenKey: TypeAlias = SigningKey | ProjectSecret | VonageKey
+"""What signs a token; the row of its format (`FormatTraits.signed_by`) says which of them."""
+
+KeyT = TypeVar("KeyT", SigningKey, ProjectSecret, VonageKey)
+
+
+@attrs.frozen(kw_only=True)
+class TrustedKeys:
+    """Every key that may have signed a token of one project: the authority's, as *issuer*, and the project's own."""
+
+    ring: KeyRing
+    issuer: str
+    project: ProjectKeys
+
+
+@attrs.frozen(kw_only=True)
+class Codec:
+    """How to make and verify the tokens of one format: either a `JwsCodec` or a `TextCodec`, which also read them.
+
+    Attributes:
+        encode: return a token that says the claims, signed with the key; TypeError where that is of the wrong kind.
+    """
+
+    token_format: TokenFormat
+    encode: Callable[[TokenClaims, TokenKey], Encoded]
+    _verify: Callable[[Unverified, TrustedKeys], Verified]
+
+    def verify(self, unverified: Unverified, trusted: TrustedKeys) -> Verified:
+        """Return what the token says, once one of the *trusted* keys has signed it.
+
+        Raises:
+            TokenRejectedError: `SIGNATURE_INVALID`, or `KEY_UNKNOWN` where none of them can have.
+        """
+        if unverified.format is not self.token_format:
+            raise key_unknown(f"the token is no {self.token_format}")
+        return self._verify(unverified, trusted)
+
+
+@attrs.frozen(kw_only=True)
+class JwsCodec(Codec):
+    """The codec of a format that is a compact JWS.
+
+    Attributes:
+        recognises: whether a JWS is of this format; it must be of one format at most.
+    """
+
+    recognises: Callable[[CompactJws], bool]
+    _read: Callable[[CompactJws], Unverified]
+
+    def read(self, jws: CompactJws) -> Unverified:
+        """Read *jws* without verifying it; unknown further claims are ignored.
+
+        Raises:
+            TokenRejectedError: `MALFORMED`.
+        """
+        if not self.recognises(jws):
+            raise malformed("the token is of another format")
+        return self._read(jws)
+
+
+@attrs.frozen(kw_only=True)
+class TextCodec(Codec):
+    """The codec of a format that is no JWS.
+
+    Attributes:
+        recognises: whether a text is meant to be of this format; it must not hold for a compact JWS.
+        read: read a text without verifying it; TokenRejectedError, `MALFORMED`, where it is no such token.
+    """
+
+    recognises: Callable[[str], bool]
+    read: Callable[[str], Unverified]
+
+
+def signed_with(
+    key_type: type[KeyT], encode: Callable[[TokenClaims, KeyT], Encoded]
+) -> Callable[[TokenClaims, TokenKey], Encoded]:
+    """Return *encode* for keys of any type: those that are not of *key_type* are a TypeError."""
+
+    def encode_checked(claims: TokenClaims, key: TokenKey) -> Encoded:
+        if not isinstance(key, key_type):
+            raise TypeError(f"{encode.__name__} does not sign with a {type(key).__name__}")
+        return encode(claims, key)
+
+    return encode_checked
+
+
+def verify_with_ring(unverified: Unverified, trusted: TrustedKeys) -> Verified:
+    """Return what the token says, once the key of the authority that its `kid` names has signed it.
+
+    Raises:
+        TokenRejectedError: `KEY_UNKNOWN` (no such key, a revoked one, or another issuer's token), or
+            `SIGNATURE_INVALID`.
+    """
+    key = trusted.ring.verifying(unverified.key_hint)
+    if key is None:
+        revoked = trusted.ring.is_revoked(unverified.key_hint)
+        raise key_unknown("the signing key is revoked" if revoked else "the authority has no such signing key")
+    require_authority_signature(unverified, key.verifier, trusted.issuer)
+    return Verified(claims=unverified.claims, key_id=key.key_id)
+
+
+def require_authority_signature(unverified: Unverified, verifier: SignatureVerifier, issuer: str) -> None:
+    """Require that the token is *issuer*'s and bears the signature of the key of *verifier*.
+
+    Raises:
+        TokenRejectedError: `SIGNATURE_INVALID`, or `KEY_UNKNOWN` for another issuer's token.
+    """
+    verifier.verify(unverified)
+    if unverified.claims.issuer != issuer:
+        raise key_unknown("the token is another issuer's")
+
+
+def _jws_bears(secret: ProjectSecret, unverified: Unverified) -> bool:
+    return secret.verifier.holds(unverified)
+
+
+def verify_with_secrets(
+    unverified: Unverified, trusted: TrustedKeys, bears: Callable[[ProjectSecret, Unverified], bool] = _jws_bears
+) -> Verified:
+    """Return what the token says, once one of its project's live secrets has signed it. Every secret is tried.
+
+    Args:
+        unverified: the token.
+        trusted: the keys of its project.
+        bears: whether the token bears the signature of a secret; the default is for a JWS.
+
+    Raises:
+        TokenRejectedError: `SIGNATURE_INVALID`, or `KEY_UNKNOWN` where the project has no secret or is not the token's.
+    """
+    keys = trusted.project
+    if unverified.claims.project_id != keys.project_id:
+        raise key_unknown("the keys are not those of the token's project")
+    if not keys.secrets:
+        raise key_unknown("the project has no secret")
+    fitting = [secret.key_id for secret in keys.secrets if bears(secret, unverified)]
+    if not fitting:
+        raise signature_invalid()
+    return Verified(claims=unverified.claims, key_id=fitting[0])
+
+
+def require_session_id(session_id: str) -> str:
+    """Return *session_id*, which must have 1 to 255 characters, none of them U+0000: no store can look for that."""
+    if not 1 <= len(session_id) <= MAX_SESSION_ID:
+        raise malformed(f"session_id must have 1 to {MAX_SESSION_ID} characters")
+    if NUL in session_id:
+        raise malformed("session_id has U+0000")
+    return session_id

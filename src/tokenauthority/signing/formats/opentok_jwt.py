@@ -1,0 +1,94 @@
+"""OPENTOK_JWT: a JWT under HS256 with a project secret, `ist: project` (docs/formats.md).
+
+Written with the claims of the official Python SDK, in its order. Read as Ruby's, Python's, Node's, Java's,
+PHP's and .NET's write it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from tokenauthority.domain.ids import is_project_id
+from tokenauthority.domain.token import TokenClaims
+from tokenauthority.domain.token_format import TokenFormat
+from tokenauthority.signing.claims import Json, not_before, numeric_date, optional_text, require, text
+from tokenauthority.signing.formats.codec import (
+    CONNECT_SCOPE,
+    JwsCodec,
+    require_session_id,
+    signed_with,
+    verify_with_secrets,
+)
+from tokenauthority.signing.formats.opentok import LAYOUT, day_after, layout_classes, require_built_in_role
+from tokenauthority.signing.jose import CompactJws
+from tokenauthority.signing.project_keys import ProjectSecret
+from tokenauthority.signing.results import Encoded, Unverified, malformed
+
+
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+def encode_opentok_jwt(claims: TokenClaims, key: ProjectSecret) -> Encoded:
+    """Return a token that says *claims*, with the claims of the Python SDK (whose nonces are below 1000000).
+
+    The format carries session, project, role, times, data, layout classes and nonce. Its id is the signature in hex.
+    """
+    payload: dict[str, object] = {
+        "session_id": claims.session_id,
+        "role": claims.role,
+        "iat": claims.issue_time,
+        "exp": claims.expire_time,
+        "scope": CONNECT_SCOPE,
+    }
+    if claims.initial_layout_class_list:
+        payload[LAYOUT] = " ".join(claims.initial_layout_class_list)
+    if claims.data:
+        payload["connection_data"] = claims.data
+    payload["iss"] = claims.project_id
+    payload["ist"] = "project"
+    payload["nonce"] = claims.nonce
+    token, signature = key.signer.sign(_ENCODER.encode(payload))
+    return Encoded(token, signature.hex())
+
+
+def _recognises(jws: CompactJws) -> bool:
+    return jws.header.get("typ", "JWT") == "JWT" and "ist" in jws.payload and "application_id" not in jws.payload
+
+
+def _read_opentok_jwt(jws: CompactJws) -> Unverified:
+    payload = jws.payload
+    require(payload, "ist", "project")
+    require(payload, "scope", CONNECT_SCOPE)
+    issue_time = numeric_date(payload, "iat")
+    claims = TokenClaims(
+        session_id=require_session_id(text(payload, "session_id")),
+        role=require_built_in_role(text(payload, "role")),
+        issue_time=issue_time,
+        expire_time=numeric_date(payload, "exp") if "exp" in payload else day_after(issue_time),
+        project_id=_project_id(payload),
+        token_id=jws.signature.hex(),
+        data=optional_text(payload, "connection_data"),
+        initial_layout_class_list=layout_classes(payload),
+        not_before=not_before(payload),
+    )
+    return jws.unverified(TokenFormat.OPENTOK_JWT, claims)
+
+
+def _project_id(payload: dict[str, Json]) -> str:
+    issuer = payload.get("iss")
+    # PHP's SDK takes the key as a number too, and writes what it was given.
+    project_id = str(issuer) if isinstance(issuer, int) else text(payload, "iss")
+    if not is_project_id(project_id):
+        raise malformed("iss is no project id")
+    return project_id
+
+
+CODEC: Final = JwsCodec(
+    token_format=TokenFormat.OPENTOK_JWT,
+    recognises=_recognises,
+    read=_read_opentok_jwt,
+    encode=signed_with(ProjectSecret, encode_opentok_jwt),
+    verify=verify_with_secrets,
+)
