@@ -14,7 +14,8 @@ RUN /opt/build/bin/hatchling build --target wheel --directory /tmp/wheel \
 
 
 FROM python:3.11-slim-bookworm
-ARG VERSION=0.1.0
+# Given by `make image`, from the one place where it stands.
+ARG VERSION
 LABEL org.opencontainers.image.title="Token Authority" \
       org.opencontainers.image.description="Signs and verifies the tokens of real-time sessions" \
       org.opencontainers.image.licenses="Apache-2.0" \

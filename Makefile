@@ -2,6 +2,7 @@ PYTHON ?= python3
 IMAGE  ?= tokenauthority
 ARGS   ?=
 
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/tokenauthority/__init__.py)
 BIN    := .venv/bin
 PIP    := $(BIN)/pip --disable-pip-version-check --quiet install
 LOCK   := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
@@ -79,7 +80,7 @@ image:  ## build the container image with docker, buildah or podman
 	elif command -v buildah >/dev/null; then set -- buildah build --format docker; \
 	elif command -v podman >/dev/null; then set -- podman build --format docker; \
 	else echo "make image needs a running docker, or buildah or podman (Debian: apt-get install buildah)" >&2; exit 1; \
-	fi; set -x; "$$@" $(ARGS) --tag $(IMAGE) .
+	fi; set -x; "$$@" $(ARGS) --build-arg VERSION=$(VERSION) --tag $(IMAGE) .
 
 clean:  ## remove all that make has made, but not .tokenauthority, which holds the data of `make run`
 	rm -rf .venv dist site $(dir $(GENERATED)) tests/sdk/node/node_modules .coverage .coverage.* .hypothesis \

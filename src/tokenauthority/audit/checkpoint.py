@@ -18,8 +18,8 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from tokenauthority.atomic_file import replace_file
 from tokenauthority.audit.chain import DamagedLineError, parse_link
-from tokenauthority.audit.disk import write_whole
 
 
 DOMAIN: Final = b"tokenauthority audit checkpoint v1\n"
@@ -142,4 +142,4 @@ class CheckpointFile:
         Raises:
             OSError: The file cannot be written.
         """
-        write_whole(self.path, line + b"\n")
+        replace_file(self.path, line + b"\n")

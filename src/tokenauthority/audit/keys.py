@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-import os
 
 from pathlib import Path
 from typing import Final
@@ -24,9 +23,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from tokenauthority.atomic_file import create_file, replace_file
 from tokenauthority.audit.chain import Position
 from tokenauthority.audit.checkpoint import Checkpoint
-from tokenauthority.audit.disk import sync_directory, write_whole
 from tokenauthority.audit.errors import AuditLogError
 
 
@@ -57,9 +56,8 @@ class AuditKey:
         """
         try:
             if not path.exists():
-                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 new = Ed25519PrivateKey.generate()
-                _create_file(path, new.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+                create_file(path, new.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
             pem = _read_pem(path)
         except OSError as error:
             raise AuditLogError(f"the audit key {path} cannot be used: {error.strerror}") from error
@@ -122,23 +120,11 @@ def load_public_key(path: Path) -> Ed25519PublicKey:
 def _write_public_key(path: Path, public: Ed25519PublicKey) -> None:
     pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     if not path.exists():
-        _create_file(path, pem)
+        create_file(path, pem)
     elif _read_pem(path) != pem:
-        write_whole(path, pem)
+        replace_file(path, pem)
 
 
 def _read_pem(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(_MAX_PEM)
-
-
-def _create_file(path: Path, pem: bytes) -> None:
-    """Create the file, whole and with mode 0600, unless another server has just created it."""
-    new = path.with_name(f"{path.name}.{os.getpid()}")
-    write_whole(new, pem)
-    try:
-        with contextlib.suppress(FileExistsError):
-            path.hardlink_to(new)
-    finally:
-        new.unlink()
-    sync_directory(path.parent)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import sys
-import tempfile
 
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from tokenauthority.atomic_file import create_file, replace_file
 from tokenauthority.authority.project_spec import ProjectSpec
 from tokenauthority.callers.api_keys import digest, is_api_key, new_api_key
 from tokenauthority.callers.identity import ApiKeyIdentity
@@ -93,7 +92,8 @@ def welcomed(settings: Settings, grpc_address: str, http_address: str, api_key: 
     }
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
     path = settings.data_dir / "dev.env"
-    _write(path, exports)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    replace_file(path, exports.encode("ascii"))
     try:
         yield _text(settings, environment, http_address, path)
     finally:
@@ -125,20 +125,5 @@ In another terminal:
 
 def _kept(path: Path, make: Callable[[], str]) -> str:
     if not path.exists():
-        _write(path, make() + "\n")
+        create_file(path, (make() + "\n").encode("ascii"))
     return path.read_text(encoding="ascii", errors="replace").strip()
-
-
-def _write(path: Path, text: str) -> None:
-    """Write *text* whole or not at all: half a master key would look like a damaged one for ever."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # The file of NamedTemporaryFile has mode 0600.
-    with tempfile.NamedTemporaryFile("w", encoding="ascii", dir=path.parent, prefix=".new-", delete=False) as file:
-        try:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise

@@ -16,7 +16,7 @@ from typing import Final
 
 import attrs
 
-from tokenauthority.audit.disk import sync_directory
+from tokenauthority.atomic_file import sync_directory
 from tokenauthority.audit.errors import AuditLogError, LostFileError, NotRenamedError
 from tokenauthority.audit.writing import tail
 
