@@ -55,12 +55,9 @@ _starts: Final = msgspec.json.Decoder(FileStart)
 
 
 def chain_line(position: Position, kind: str, body: bytes) -> tuple[bytes, Position]:
-    """Return the line that comes after *position*, without newline, and the position after that line.
+    """Return the line of the type *kind* that comes after *position*, without newline, and the position after it.
 
-    Args:
-        position: The end of the chain.
-        kind: The `type` of the line.
-        body: A JSON object without white space around it and without the names seq, prev, type and crc.
+    *body* is a JSON object without white space around it and without the names seq, prev, type and crc.
     """
     start = _line_start(position.seq + 1, position.chain_hash, kind)
     line = b"%b,%b" % (start, body[1:-1]) if len(body) > len(b"{}") else start

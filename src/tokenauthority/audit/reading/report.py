@@ -25,20 +25,16 @@ class BadLine:
 
 @attrs.define(kw_only=True)
 class Report:
-    """What was found up to `bad`, or up to the end where `bad` is None.
+    """What was found up to the line `bad`, or up to the end where `bad` is None.
 
     Attributes:
-        log_id: The id of the log.
-        files: Its files, in order.
         first: The number of the first line.
         last: The number of the last line that is valid.
         kinds: How many lines there are of each type.
         signatures: How many signatures were verified.
-        checkpoint: The last checkpoint.
         holds_trusted: Whether the log holds the trusted checkpoint.
         ended: Whether every line was read.
         remarks: What the log says of failures and recoveries: no sign of tampering, but worth knowing.
-        bad: The first line that is not as it was written.
     """
 
     log_id: str = ""
@@ -60,11 +56,9 @@ class Report:
 
 
 def describe_result(report: Report, *, signed: bool) -> str:
-    """Return whether the log is intact, and what could not be checked without a trusted checkpoint or a key.
+    """Return whether the log is intact, and what was not checked for want of a trusted checkpoint or a public key.
 
-    Args:
-        report: The report.
-        signed: Whether a public key was given.
+    *signed* says that a public key was given.
     """
     if report.bad is not None:
         return "not intact"

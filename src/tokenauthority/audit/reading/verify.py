@@ -57,14 +57,10 @@ def verify_log(
     partial: bool = False,
     progress: Progress = lambda _: None,
 ) -> Report:
-    """Verify the files of one log and return what was found.
+    """Verify the files of one log, in any order, and return what was found.
 
-    Args:
-        paths: The files, in any order.
-        keys: If any, one of them must have signed each checkpoint.
-        trusted: If given, the log must hold this checkpoint.
-        partial: Whether the files may begin after the log's first line.
-        progress: Receives how many more bytes have been read.
+    With *keys*, one of them must have signed each checkpoint. With *trusted*, the log must hold that checkpoint. Unless
+    *partial*, the files must begin with the log's first line.
 
     Raises:
         OSError: A file cannot be read.
@@ -81,13 +77,9 @@ def verify_log(
 
 
 class _BadLineError(Exception):
-    def __init__(self, path: Path, number: int, reason: str) -> None:
+    def __init__(self, line: Line, reason: str, *, after: int = 0) -> None:
         super().__init__()
-        self.bad = BadLine(path, number, reason)
-
-    @classmethod
-    def at(cls, line: Line, reason: str) -> _BadLineError:
-        return cls(line.path, line.number, reason)
+        self.bad = BadLine(line.path, line.number + after, reason)
 
 
 class _Verification:
@@ -111,16 +103,16 @@ class _Verification:
                 # The hash of the line before is unknown where only later files are given.
                 prev = link.prev if self._partial and seq > 1 else GENESIS
             elif link.seq != seq:
-                raise _BadLineError.at(line, _misplaced(seq, link.seq))
+                raise _BadLineError(line, _misplaced(seq, link.seq))
             own = hash_line(line.content)
             if link.prev != prev:
                 raise self._unchained(before, line, own, rest)
             if kind in _OPENING and link.type not in {"checkpoint", *_OPENING}:
-                raise _BadLineError.at(line, f"it stands where the checkpoint of the {kind} line before it must stand")
+                raise _BadLineError(line, f"it stands where the checkpoint of the {kind} line before it must stand")
             if link.type == "checkpoint":
                 self._check_checkpoint(line, link)
             elif self._trusted is not None and seq == self._trusted.seq:
-                raise _BadLineError.at(line, "it stands in the place of the trusted checkpoint")
+                raise _BadLineError(line, "it stands in the place of the trusted checkpoint")
             self._add_remark(line, link)
             report.kinds[link.type] += 1
             report.last = seq
@@ -133,26 +125,26 @@ class _Verification:
 
     def _parse(self, line: Line) -> Link:
         if not line.whole:
-            raise _BadLineError.at(line, _TORN)
+            raise _BadLineError(line, _TORN)
         try:
             return parse_link(line.content)
         except DamagedLineError as error:
-            raise _BadLineError.at(line, str(error)) from error
+            raise _BadLineError(line, str(error)) from error
 
     def _check_file(self, line: Line, parts: Sequence[LogFilePart], *, first: bool) -> None:
         part = next(part for part in parts if part.path == line.path)
         if first:
             self.report.log_id = part.log_id
             if part.first > 1 and not self._partial:
-                raise _BadLineError.at(
+                raise _BadLineError(
                     line,
                     f"it is record {part.first}, and {_records(1, part.first - 1)} not in these files"
                     " (give their files too, or --partial)",
                 )
             if self._trusted is not None and self._trusted.log_id != part.log_id:
-                raise _BadLineError.at(line, "its log is another than that of the trusted checkpoint")
+                raise _BadLineError(line, "its log is another than that of the trusted checkpoint")
         elif part.log_id != self.report.log_id:
-            raise _BadLineError.at(line, "its file belongs to another log than the files before")
+            raise _BadLineError(line, "its file belongs to another log than the files before")
 
     def _add_remark(self, line: Line, link: Link) -> None:
         if link.type not in _OPENING or len(self.report.remarks) >= _MAX_REMARKS:
@@ -160,7 +152,7 @@ class _Verification:
         try:
             incident = msgspec.json.decode(line.content, type=_Incident)
         except (msgspec.MsgspecError, RecursionError):
-            raise _BadLineError.at(line, "it is not a record of an audit log") from None
+            raise _BadLineError(line, "it is not a record of an audit log") from None
         parts = []
         if incident.cause:
             parts.append(f"the log could not be written ({incident.cause})")
@@ -176,33 +168,33 @@ class _Verification:
     def _unchained(self, before: Line | None, line: Line, own: str, rest: Iterator[Line]) -> _BadLineError:
         """Return the error for the changed one of two neighbours, by the hash in the line after them."""
         if before is None:
-            return _BadLineError.at(line, "it is the first record of a log, but names one before it")
+            return _BadLineError(line, "it is the first record of a log, but names one before it")
         after = next(rest, None)
         try:
-            vouched = after is not None and after.whole and parse_link(after.content).prev == own
+            confirmed = after is not None and after.whole and parse_link(after.content).prev == own
         except DamagedLineError:
-            vouched = False
-        if vouched or after is None:
-            return _BadLineError.at(before, "it was changed: the record after it holds the hash of what it was")
-        return _BadLineError.at(line, "it was changed: it does not hold the hash of the record before it")
+            confirmed = False
+        if confirmed or after is None:
+            return _BadLineError(before, "it was changed: the record after it holds the hash of what it was")
+        return _BadLineError(line, "it was changed: it does not hold the hash of the record before it")
 
     def _check_checkpoint(self, line: Line, link: Link) -> None:
         try:
             checkpoint = parse_checkpoint(line.content)
         except DamagedLineError as error:
-            raise _BadLineError.at(line, str(error)) from error
+            raise _BadLineError(line, str(error)) from error
         if (checkpoint.log_id, checkpoint.seq, checkpoint.chain_hash) != (self.report.log_id, link.seq, link.prev):
-            raise _BadLineError.at(line, "it is a checkpoint of another place")
+            raise _BadLineError(line, "it is a checkpoint of another place")
         if self._keys:
             key = self._keys.get(checkpoint.key_id)
             if key is None:
-                raise _BadLineError.at(line, unknown_key_text(checkpoint, self._keys))
+                raise _BadLineError(line, unknown_key_text(checkpoint, self._keys))
             if not checkpoint.is_signed_by(key):
-                raise _BadLineError.at(line, self._forged_text())
+                raise _BadLineError(line, self._forged_text())
             self.report.signatures += 1
         if self._trusted is not None and checkpoint.seq == self._trusted.seq:
             if checkpoint != self._trusted:
-                raise _BadLineError.at(line, "it is another checkpoint than the trusted one for this place")
+                raise _BadLineError(line, "it is another checkpoint than the trusted one for this place")
             self.report.holds_trusted = True
         self.report.checkpoint = checkpoint
 
@@ -220,10 +212,10 @@ class _Verification:
             self.report.bad = BadLine(None, 1, f"the log is empty, but its trusted checkpoint is record {trusted.seq}")
             return
         raise _BadLineError(
-            last.path,
-            last.number + 1,
+            last,
             f"the log ends with record {self.report.last}, but its trusted checkpoint is record {trusted.seq}:"
             f" {_records(self.report.last + 1, trusted.seq)} cut off, and maybe more, or in a file that was not given",
+            after=1,
         )
 
 

@@ -93,7 +93,6 @@ class FileAuditLog:
             worker=self._worker,
             clock=clock,
         )
-        self._encoder = msgspec.json.Encoder()
         self._logger = structlog.stdlib.get_logger("tokenauthority.audit")
         self._problem = "not started"
         self._cause: Exception | None = None
@@ -138,7 +137,7 @@ class FileAuditLog:
 
     async def note(self, kind: str, fields: Mapping[str, object]) -> None:
         """Write a line that is about no single RPC; see `AuditLog.note`."""
-        await self._enqueue(kind, self._encoder.encode({"time": time_text(self._clock()), **fields}))
+        await self._enqueue(kind, msgspec.json.encode({"time": time_text(self._clock()), **fields}))
 
     def reopen(self) -> None:
         """Continue in a new file if somebody has moved this one, as logrotate does before it sends SIGHUP."""
@@ -197,20 +196,14 @@ class FileAuditLog:
         if self._moved:
             await self._writer.rotate()
             self._moved = False
-        limit = self._options.max_bytes
-        if limit is not None and self._writer.size >= limit:
-            await self._rotate_full()
-
-    async def _rotate_full(self) -> None:
-        """Begin a new file; where the full file cannot be renamed, write on and try again after a pause."""
-        now = asyncio.get_running_loop().time()
-        if now < self._next_rotation:
-            return
-        try:
-            await self._writer.rotate()
-        except NotRenamedError as error:
-            self._next_rotation = now + self._options.rotation_pause
-            self._logger.warning("audit.not_rotated", cause=_cause_text(error), errno=error.errno)
+        limit, now = self._options.max_bytes, asyncio.get_running_loop().time()
+        if limit is not None and self._writer.size >= limit and now >= self._next_rotation:
+            try:
+                await self._writer.rotate()
+            except NotRenamedError as error:
+                # The full file is written on, and the rotation is tried again after a pause.
+                self._next_rotation = now + self._options.rotation_pause
+                self._logger.warning("audit.not_rotated", cause=_cause_text(error), errno=error.errno)
 
     def _settle_in_flight(self) -> None:
         for each in self._in_flight:
@@ -240,11 +233,7 @@ class FileAuditLog:
         self._wake.set()
 
     def _schedule_checkpoint(self) -> None:
-        if not self._writer.uncovered:
-            if self._checkpoint_timer is not None:
-                self._checkpoint_timer.cancel()
-                self._checkpoint_timer = None
-        elif self._checkpoint_timer is None:
+        if self._writer.uncovered and self._checkpoint_timer is None:
             loop = asyncio.get_running_loop()
             self._checkpoint_timer = loop.call_later(self._options.checkpoint_interval, self._on_checkpoint_due)
 
@@ -272,18 +261,15 @@ class FileAuditLog:
     async def _end(self) -> None:
         if self._task is not None:
             await self._task
-            problem = self._problem or await self._write_stop()
+            problem = self._problem
+            if not problem:
+                try:
+                    await self._writer.write_stop()
+                except OSError as error:
+                    problem = _cause_text(error)
             if problem:
                 self._logger.error("audit.not_ended", cause=problem)
         await self._writer.close()
-
-    async def _write_stop(self) -> str:
-        """Write the stop line; return why that failed, or an empty string."""
-        try:
-            await self._writer.write_stop()
-        except OSError as error:
-            return _cause_text(error)
-        return ""
 
 
 def _cause_text(error: BaseException) -> str:

@@ -14,7 +14,7 @@ from tokenauthority.audit.chain import DamagedLineError, Position, hash_line, pa
 from tokenauthority.audit.checkpoint import FINAL_REASONS, Checkpoint, CheckpointFile, last_checkpoint
 from tokenauthority.audit.errors import AuditLogError
 from tokenauthority.audit.keys import AuditKey
-from tokenauthority.audit.writing.log_file import Opened
+from tokenauthority.audit.writing.log_file import LogFile, Opened
 
 
 T = TypeVar("T")
@@ -58,25 +58,15 @@ def require_key(path: Path, key_file: Path) -> None:
         )
 
 
-def resume(
-    path: Path,
-    opened: Opened,
-    stored: tuple[bytes, Checkpoint] | None,
-    key: AuditKey,
-    find_line: Callable[[int], bytes | None],
-) -> Resumption:
-    """Return where the log *path* continues.
-
-    Args:
-        path: The log.
-        opened: What its file holds.
-        stored: The line and the checkpoint in its checkpoint file.
-        key: The server's audit key.
-        find_line: Returns the line of the file with a number, or None.
+def resume(file: LogFile, opened: Opened, key: AuditKey) -> Resumption:
+    """Return where the log in *file* continues, which held *opened* and whose checkpoints *key* signs.
 
     Raises:
         AuditLogError: Lines are missing or damaged; a log that continued would hide that.
+        DamagedLineError: The checkpoint file holds no checkpoint.
+        OSError: A file cannot be read.
     """
+    path, stored = file.path, CheckpointFile(file.path).read_checkpoint()
     if stored is not None and stored[1].key_id == key.key_id and not stored[1].is_signed_by(key.public):
         raise AuditLogError(f"the signature in {path}.head is invalid")
     if opened.first is None or opened.last is None:
@@ -90,7 +80,7 @@ def resume(
         raise AuditLogError(f"{path.name}.head belongs to another log than the audit log {path}")
     # A server that was killed after it began this file has not written a checkpoint for it yet.
     if checkpoint.seq >= start.seq:
-        _require_checkpoint(path, line, checkpoint, last.seq, find_line)
+        _require_checkpoint(file, line, checkpoint, last.seq)
     return Resumption(start.log_id, position, "matched")
 
 
@@ -116,21 +106,20 @@ def _parse(path: Path, which: str, line: bytes, parse: Callable[[bytes], T]) -> 
         ) from error
 
 
-def _require_checkpoint(
-    path: Path, line: bytes, checkpoint: Checkpoint, last: int, find_line: Callable[[int], bytes | None]
-) -> None:
+def _require_checkpoint(file: LogFile, line: bytes, checkpoint: Checkpoint, last: int) -> None:
     """Refuse a file that lacks the line of its last checkpoint: its end was cut off or rewritten."""
+    head = f"{file.path.name}.head"
     if checkpoint.seq > last:
         raise AuditLogError(
-            f"the audit log {path} ends with record {last}, but by {path.name}.head it has at least"
+            f"the audit log {file.path} ends with record {last}, but by {head} it has at least"
             f" {checkpoint.seq}: its end was cut off. Put the records back; or, to begin a new log, move both away"
         )
     try:
-        found = find_line(checkpoint.seq)
+        found = file.find_line(checkpoint.seq)
     except DamagedLineError:
         found = None
     if found != line:
         raise AuditLogError(
-            f"record {checkpoint.seq} of the audit log {path} is not the checkpoint in {path.name}.head: the log was"
+            f"record {checkpoint.seq} of the audit log {file.path} is not the checkpoint in {head}: the log was"
             " changed. See `tokenauthority audit verify`; or, to begin a new log, move both away"
         )

@@ -6,11 +6,11 @@ a commit that failed, the chain continues from the position before that commit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import attrs
 import msgspec
@@ -28,10 +28,6 @@ from tokenauthority.domain.times import Millis
 
 
 T = TypeVar("T")
-
-Fields = Mapping[str, object]
-
-_json: Final = msgspec.json.Encoder()
 
 
 class ChainWriter:
@@ -73,13 +69,13 @@ class ChainWriter:
             await self._in_worker(partial(require_key, self._path, self._key_file))
             self._key = await self._in_worker(partial(AuditKey.load_or_create, self._key_file))
             opened = await self._in_worker(self._file.open_locked)
-            found = await self._in_worker(partial(self._resume, opened))
+            found = await self._in_worker(partial(resume, self._file, opened, self._key))
             self._log_id, self._position = found.log_id, found.position
             self._warn_of_absences(opened, found)
             # Where all lines of the log are in other files, the first line of this one must name the log.
             kind = "start" if opened.first is not None or not found.position.seq else "continued"
             fields = {**self._fields_at(self._position), "anchor": found.anchor, **_torn(opened.quarantined)}
-            await self._commit([(kind, _json.encode(fields))], checkpoint="start", durable=True)
+            await self._commit([(kind, msgspec.json.encode(fields))], checkpoint="start", durable=True)
         except AuditLogError:
             raise
         except DamagedLineError as error:
@@ -94,15 +90,12 @@ class ChainWriter:
         checkpoint: bool,
         on_committed: Callable[[], None] = lambda: None,
     ) -> bool:
-        """Commit *lines* (type and JSON object), and a checkpoint after them where *checkpoint* asks for one.
+        """Commit *lines* (type and JSON object of each), and after them a *checkpoint* if asked for.
 
-        Args:
-            lines: The type and the JSON object of each line.
-            checkpoint: Whether a checkpoint follows the lines.
-            on_committed: Called once the lines are committed, before the checkpoint file is written.
+        *on_committed* is called once the lines are committed, before the checkpoint file is written.
 
         Returns:
-            Whether the file was moved; call `rotate` next.
+            Whether the file was moved; if so, call `rotate` next.
 
         Raises:
             OSError: The lines are not committed, unless *on_committed* was called; call `recover` next.
@@ -127,7 +120,7 @@ class ChainWriter:
         count = self._position.seq
         name = f"{self._path.stem}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{count}{self._path.suffix}"
         await self._in_worker(partial(self._file.rotate_to, None if moved else self._path.with_name(name)))
-        start = _json.encode(self._fields_at(self._position))
+        start = msgspec.json.encode(self._fields_at(self._position))
         await self._commit([("continued", start)], checkpoint="start", durable=True)
         self._logger.info("audit.rotated", to="" if moved else name, count=count)
 
@@ -146,7 +139,7 @@ class ChainWriter:
         missing = {"missing_bytes": recovered.missing} if recovered.missing else {}
         fields = {**self._fields_at(position), "cause": cause, **missing, **_torn(recovered.quarantined)}
         await self._commit(
-            [("recovered", _json.encode(fields))],
+            [("recovered", msgspec.json.encode(fields))],
             checkpoint="recovery",
             durable=True,
             after=(recovered.lines, position),
@@ -159,7 +152,7 @@ class ChainWriter:
         Raises:
             OSError: The line cannot be written.
         """
-        await self._commit([("stop", _json.encode({"time": self._now()}))], checkpoint="stop", durable=True)
+        await self._commit([("stop", msgspec.json.encode({"time": self._now()}))], checkpoint="stop", durable=True)
 
     async def close(self) -> None:
         """Close the file."""
@@ -183,7 +176,7 @@ class ChainWriter:
         signed = None
         if checkpoint is not None:
             signed = self._key.sign_checkpoint(position, time=self._now(), log_id=self._log_id, reason=checkpoint)
-            line, position = chain_line(position, "checkpoint", _json.encode(signed))
+            line, position = chain_line(position, "checkpoint", msgspec.json.encode(signed))
             parts.append(line)
         # A checkpoint is on the disk before the checkpoint file names it, whatever the durability of the rest.
         sync = self._durable or durable or signed is not None
@@ -196,10 +189,6 @@ class ChainWriter:
             self._logger.info("audit.checkpoint", **msgspec.to_builtins(signed))
             await self._in_worker(partial(self._checkpoint_file.write_checkpoint, line))
         return moved
-
-    def _resume(self, opened: Opened) -> Resumption:
-        stored = self._checkpoint_file.read_checkpoint()
-        return resume(self._path, opened, stored, self._key, self._file.find_line)
 
     def _warn_of_absences(self, opened: Opened, found: Resumption) -> None:
         """Log what may be in order and may also be tampering."""
@@ -220,5 +209,5 @@ class ChainWriter:
         return await self._worker.run(work)
 
 
-def _torn(quarantined: Quarantined | None) -> Fields:
+def _torn(quarantined: Quarantined | None) -> dict[str, object]:
     return {} if quarantined is None else {"torn": attrs.asdict(quarantined)}
