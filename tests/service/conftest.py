@@ -13,7 +13,7 @@ from tests.support.authority import EVERYTHING, Clock, RunningAuthority, _runnin
 from tests.support.memory_store import MemoryStore
 from tokenauthority.callers.api_keys import digest, new_api_key
 from tokenauthority.config import Settings
-from tokenauthority.domain.caller import ANY, Grant
+from tokenauthority.domain.caller import ANY, Grant, Rate
 from tokenauthority.domain.times import Millis, Seconds
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.signing.sealing import MasterKey, Sealer
@@ -59,6 +59,12 @@ GRANTS = {
         formats=frozenset({TokenFormat.SESSION_JWT}),
     ),
     "founder": Grant(projects=frozenset({FOUNDED}), actions=EVERYTHING.actions, roles=frozenset({ANY})),
+    "slow": Grant(
+        projects=frozenset({ANY}),
+        actions=EVERYTHING.actions,
+        roles=frozenset({ANY}),
+        rate=Rate(per_second=1000, burst=2),
+    ),
     "idle": Grant(projects=frozenset({ANY}), actions=frozenset(), roles=frozenset({ANY})),
 }
 
