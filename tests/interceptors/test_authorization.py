@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from tests.support.authority import EVERYTHING, RunningAuthority, StartAuthority, make_caller
 from tests.support.wire import GENERATE, LIST_PROJECTS, Connect, Wire, records
+from tokenauthority.audit import AuditRecord
 from tokenauthority.audit.writing import AuditLog
 from tokenauthority.callers.api_keys import digest, new_api_key
 from tokenauthority.callers.bearer import BearerAuthenticator
@@ -21,7 +22,6 @@ from tokenauthority.callers.identity import ApiKeyIdentity
 from tokenauthority.callers.issuer_keys import IssuerKeyCaches
 from tokenauthority.callers.jwt import JwtVerifier
 from tokenauthority.callers.registry import CallerEntry, CallerRegistry, CurrentCallers
-from tokenauthority.context import AuditRecord
 from tokenauthority.contract import METHODS
 from tokenauthority.domain.caller import Action, Rate
 from tokenauthority.interceptors.audit import AuditInterceptor

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import threading
 
 from typing import cast
@@ -10,7 +9,6 @@ from typing import cast
 import grpc
 import pytest
 
-from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
@@ -18,40 +16,10 @@ from tests.support.authority import WAIT, RunningAuthority, StartAuthority, make
 from tests.support.wire import LIST_PROJECTS, V1, Connect, Wire, records
 from tokenauthority.callers.api_keys import new_api_key
 from tokenauthority.contract import SERVICES
-from tokenauthority.service.keys import KeyServicer
-from tokenauthority.service.projects import ProjectServicer
-from tokenauthority.service.roles import RoleServicer
-from tokenauthority.service.sessions import SessionServicer
-from tokenauthority.service.tokens import TokenServicer
-from tokenauthority.v1 import key_pb2, project_pb2, role_pb2, session_pb2, token_pb2, token_pb2_grpc
+from tokenauthority.v1 import token_pb2, token_pb2_grpc
 
 
 WATCH = V1 + "TokenService/WatchRevocations"
-
-SERVICERS: dict[type, ServiceDescriptor] = {
-    SessionServicer: session_pb2.DESCRIPTOR.services_by_name["SessionService"],
-    TokenServicer: token_pb2.DESCRIPTOR.services_by_name["TokenService"],
-    RoleServicer: role_pb2.DESCRIPTOR.services_by_name["RoleService"],
-    ProjectServicer: project_pb2.DESCRIPTOR.services_by_name["ProjectService"],
-    KeyServicer: key_pb2.DESCRIPTOR.services_by_name["KeyService"],
-}
-
-
-def test_every_handler_is_async() -> None:
-    """A plain function would run on another thread, where the caller of the RPC cannot be read (grpc issue 37881)."""
-    plain = [
-        f"{service.full_name}/{method.name}"
-        for servicer, service in SERVICERS.items()
-        for method in service.methods
-        if not _is_async(getattr(servicer, method.name, None))
-    ]
-
-    assert set(SERVICES) == {service.full_name for service in SERVICERS.values()}
-    assert [] == plain
-
-
-def _is_async(handler: object) -> bool:
-    return inspect.iscoroutinefunction(handler) or inspect.isasyncgenfunction(handler)
 
 
 def test_has_no_method_that_a_servicer_lacks(running_authority: RunningAuthority, wire: Wire) -> None:

@@ -14,7 +14,7 @@ CANARY = "canary-58e1"
 PROGRAM = """
 import logging, sys
 import structlog
-from tokenauthority import context
+from tokenauthority.interceptors.request import current_request_id
 from tokenauthority.config import LoggingSettings
 from tokenauthority.server import logging as ours
 
@@ -27,7 +27,7 @@ logging.getLogger("foreign").warning("a foreign %s", "message")
 logging.getLogger("grpc._cython.cygrpc").error("ExecuteBatchError raised in core by servicer method [%s]", "/a/B",
     exc_info=(ValueError, ValueError("gone"), None))
 logging.getLogger("sqlalchemy.engine").info("SELECT %s", canary)
-context.enter(context.AuditRecord(time="", request_id="call-3", method="m", peer="p"))
+current_request_id.set("call-3")
 
 def broken(argument):
     secret = argument + "."

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.metrics_core import Metric
 
+    from tokenauthority.audit import AuditRecord
     from tokenauthority.audit.writing import AuditLog
-    from tokenauthority.context import AuditRecord
     from tokenauthority.domain.caller import Rate
     from tokenauthority.domain.times import Millis
 

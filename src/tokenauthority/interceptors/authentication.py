@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tokenauthority import context
 from tokenauthority.callers.authenticator import PresentedCredentials
 
 
@@ -48,5 +47,4 @@ class AuthenticationInterceptor:
             raise attempt.failed()
         call.caller = caller
         call.record.identify(caller)
-        context.enter_caller(caller)
         return await proceed(call)

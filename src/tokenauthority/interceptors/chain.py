@@ -27,8 +27,11 @@ from tokenauthority.interceptors.status import StatusError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tokenauthority.context import AuditRecord
+    from google.protobuf.message import Message
+
+    from tokenauthority.audit import AuditRecord
     from tokenauthority.domain.caller import Caller
+    from tokenauthority.service.registration import ServedMethod
 
 
 _SEND_TIMEOUT: Final = 20.0
@@ -127,18 +130,22 @@ class Interceptor(Protocol):
 
 
 class Chain(grpc.aio.ServerInterceptor):
-    """Runs *interceptors*, outermost first, around every RPC of the server."""
+    """Runs *interceptors*, outermost first, around every RPC of the server.
 
-    def __init__(self, interceptors: Sequence[Interceptor]) -> None:
+    The methods of *served* are answered from here, by path; those of other services, such as health, by what is
+    registered on the server.
+    """
+
+    def __init__(self, interceptors: Sequence[Interceptor], served: Mapping[str, ServedMethod] | None = None) -> None:
         self._interceptors = tuple(interceptors)
-        self._handlers: dict[str, Handler] = {}
+        self._handlers = {path: self._serve(path, method) for path, method in (served or {}).items()}
 
     async def intercept_service(  # type: ignore[override]  # typed for handlers of any message; the stubs are generic over one
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler:
-        """The handler of the method, wrapped; composed at its first RPC."""
+        """Return the handler of the method, wrapped; one of another service is composed at its first RPC."""
         method = handler_call_details.method
         wrapped = self._handlers.get(method)
         if wrapped is None:
@@ -148,6 +155,13 @@ class Chain(grpc.aio.ServerInterceptor):
             wrapped = self._handlers[method] = self._wrap(method, handler)
         return wrapped
 
+    def _serve(self, path: str, method: ServedMethod) -> Handler:
+        if not method.streaming:
+            return self._unary(path, partial(_answer_served, method))
+        innermost = partial(_answer_stream, partial(_stream_served, method), method.decode)
+        run = self._compose(path, innermost, streaming=True)
+        return cast("Handler", grpc.stream_stream_rpc_method_handler(run, None, method.encode))
+
     def _wrap(self, method: str, handler: Handler) -> Handler:
         if handler.unary_unary is not None:
             return self._unary(method, partial(_answer, handler, handler.unary_unary))
@@ -156,7 +170,7 @@ class Chain(grpc.aio.ServerInterceptor):
     def _unary(self, method: str, innermost: Proceed) -> Handler:
         # As a stream of requests, of which the innermost step reads one: gRPC would else wait for the message before it
         # calls anything of ours, for as long as a stranger likes.
-        run = self._runner(method, innermost, streaming=False)
+        run = self._compose(method, innermost, streaming=False)
         return cast("Handler", grpc.stream_unary_rpc_method_handler(run))
 
     def _stream(self, method: str, handler: Handler) -> Handler:
@@ -165,7 +179,7 @@ class Chain(grpc.aio.ServerInterceptor):
             raise LookupError(f"{method} has no behavior")
         decode = None if handler.request_streaming else handler.request_deserializer
         by_grpc = handler.request_deserializer if handler.request_streaming else None
-        run = self._runner(method, partial(_answer_stream, behavior, decode), streaming=True)
+        run = self._compose(method, partial(_answer_stream, partial(_with_context, behavior), decode), streaming=True)
         make = (
             grpc.stream_stream_rpc_method_handler
             if handler.response_streaming
@@ -173,7 +187,7 @@ class Chain(grpc.aio.ServerInterceptor):
         )
         return cast("Handler", make(run, by_grpc, handler.response_serializer))
 
-    def _runner(
+    def _compose(
         self, method: str, innermost: Proceed, *, streaming: bool
     ) -> Callable[[AsyncIterator[object], Context], Awaitable[object]]:
         proceed = innermost
@@ -202,13 +216,24 @@ async def _answer(handler: Handler, behavior: Callable[[object, Context], Awaita
     return handler.response_serializer(await answer)
 
 
+async def _answer_served(method: ServedMethod, call: Call) -> object:
+    receive = _received_in_time if call.finishing else _received
+    request = await receive(method.decode, call)
+    return await method.answer(cast("Message", request), call.caller, call.record)
+
+
+def _stream_served(method: ServedMethod, request: object, call: Call) -> object:
+    return method.stream(cast("Message", request), call.caller, call.record)
+
+
+def _with_context(behavior: Callable[[object, Context], object], request: object, call: Call) -> object:
+    return behavior(request, call.context)
+
+
 async def _answer_stream(
-    behavior: Callable[[object, Context], object], decode: Callable[[bytes], object] | None, call: Call
+    behavior: Callable[[object, Call], object], decode: Callable[[bytes], object] | None, call: Call
 ) -> object:
-    if decode is None:
-        result = behavior(call.requests, call.context)
-    else:
-        result = behavior(await _received_in_time(decode, call), call.context)
+    result = behavior(call.requests if decode is None else await _received_in_time(decode, call), call)
     if inspect.isawaitable(result):
         return await result
     messages = cast("AsyncGenerator[object]", result)

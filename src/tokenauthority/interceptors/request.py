@@ -6,10 +6,10 @@ import asyncio
 import re
 import secrets
 
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
-from tokenauthority import context
-from tokenauthority.audit import time_text
+from tokenauthority.audit import AuditRecord, time_text
 from tokenauthority.domain.times import Millis
 from tokenauthority.interceptors.status import REQUEST_ID
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from tokenauthority.interceptors.chain import Call, Proceed
 
+
+current_request_id: Final[ContextVar[str]] = ContextVar("tokenauthority.request_id", default="")
+"""The id of the RPC that the current task answers, for its log lines; empty outside of one."""
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _MAX_USER_AGENT: Final = 200
@@ -48,14 +51,14 @@ class RequestInterceptor:
         call.capped = remaining is None or remaining > self._max_deadline
         allowed = self._max_deadline if remaining is None else min(remaining, self._max_deadline)
         call.deadline = asyncio.get_running_loop().time() + allowed
-        call.record = context.AuditRecord(
+        call.record = AuditRecord(
             time=time_text(self._clock()),
             request_id=request_id,
             method=call.method[:_MAX_METHOD],
             peer=call.context.peer(),
             user_agent=_ODD.sub("?", str(metadata.get("user-agent", ("",))[0])[:_MAX_USER_AGENT]),
         )
-        context.enter(call.record)
+        current_request_id.set(request_id)
         call.context.set_trailing_metadata(((REQUEST_ID, request_id),))
         return await proceed(call)
 

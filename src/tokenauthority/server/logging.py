@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from tokenauthority.context import current_request_id
+from tokenauthority.interceptors.request import current_request_id
 
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _without_gone_clients(record: logging.LogRecord) -> bool:
 
 
 def _add_request_id(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    request_id = current_request_id()
+    request_id = current_request_id.get()
     if request_id:
         event["request_id"] = request_id
     return event

@@ -43,7 +43,7 @@ from tokenauthority.interceptors.errors import ErrorsInterceptor
 from tokenauthority.interceptors.metrics import MetricsInterceptor
 from tokenauthority.interceptors.request import RequestInterceptor
 from tokenauthority.server.callers_reloader import CallersReloader
-from tokenauthority.server.core import build_core
+from tokenauthority.server.core import Core, build_core
 from tokenauthority.server.http_certificate import HttpCertificate
 from tokenauthority.server.listeners import Listener, listeners_of
 from tokenauthority.server.readiness import Readiness
@@ -51,20 +51,14 @@ from tokenauthority.server.state_metrics import register_state
 from tokenauthority.server.tls_credentials import CertificateMetrics
 from tokenauthority.service.keys import KeyServicer
 from tokenauthority.service.projects import ProjectServicer
+from tokenauthority.service.registration import bind_servicers
 from tokenauthority.service.roles import RoleServicer
 from tokenauthority.service.sessions import SessionServicer
-from tokenauthority.service.tokens import TokenServicer
-from tokenauthority.v1 import (
-    key_pb2_grpc,
-    project_pb2_grpc,
-    role_pb2_grpc,
-    session_pb2_grpc,
-    token_pb2_grpc,
-)
+from tokenauthority.service.tokens import Meter, TokenServicer
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from tokenauthority.callers.file import CallersFile
     from tokenauthority.config import Settings
@@ -120,6 +114,7 @@ def build(
 
     Raises:
         AuthorizationTableError: the contract states no action, or an unknown one, for an RPC.
+        ServicerTableError: an RPC of the contract has no servicer method.
         ConfigError: the provider of the signing keys cannot be used with what is installed.
     """
     limits = settings.limits
@@ -149,26 +144,11 @@ def build(
     )
 
     def add_services(server: grpc.aio.Server) -> None:
-        session_pb2_grpc.add_SessionServiceServicer_to_server(sessions, server)
-        token_pb2_grpc.add_TokenServiceServicer_to_server(tokens, server)
-        role_pb2_grpc.add_RoleServiceServicer_to_server(roles, server)
-        project_pb2_grpc.add_ProjectServiceServicer_to_server(project_servicer, server)
-        key_pb2_grpc.add_KeyServiceServicer_to_server(key_servicer, server)
         health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
         if settings.listen.reflection:
             reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
 
-    sessions = SessionServicer(core.sessions, clock)
-    tokens = TokenServicer(core.generate, core.verify, core.revoke, core.watch, meter=caller_limits, clock=clock)
-    roles = RoleServicer(core.roles, clock)
-    project_servicer = ProjectServicer(core.projects, clock)
-    key_servicer = KeyServicer(
-        core.keys,
-        settings.issuance.issuer,
-        jwks_max_age=core.jwks_max_age,
-        require_current=core.verify.require_current,
-        clock=clock,
-    )
+    served = bind_servicers(_servicers(core, settings, caller_limits), clock)
     register_state(registry, core)
 
     key_caches = IssuerKeyCaches(
@@ -186,7 +166,7 @@ def build(
             AuthorizationInterceptor(actions),
         )
         server = grpc.aio.server(
-            interceptors=[Chain((*outer, *inner))],
+            interceptors=[Chain((*outer, *inner), served)],
             options=_options(settings, listener),
             # A last bound, far above what the admission step lets in: gRPC's own refusal has no details and no record.
             maximum_concurrent_rpcs=4 * (limits.max_concurrent_rpcs + limits.max_streams),
@@ -212,6 +192,24 @@ def build(
         caller_limits=caller_limits,
         clock=clock,
     )
+
+
+def _servicers(core: Core, settings: Settings, meter: Meter) -> Mapping[str, object]:
+    """Return the servicers, each under the service that it answers."""
+    keys = KeyServicer(
+        core.keys,
+        settings.issuance.issuer,
+        jwks_max_age=core.jwks_max_age,
+        require_current=core.verify.require_current,
+    )
+    servicers = {
+        "SessionService": SessionServicer(core.sessions),
+        "TokenService": TokenServicer(core.generate, core.verify, core.revoke, core.watch, meter=meter),
+        "RoleService": RoleServicer(core.roles),
+        "ProjectService": ProjectServicer(core.projects),
+        "KeyService": keys,
+    }
+    return {f"tokenauthority.v1.{name}": servicer for name, servicer in servicers.items()}
 
 
 def _audit_log(settings: Settings, clock: Callable[[], Millis]) -> FileAuditLog:

@@ -1,4 +1,4 @@
-"""KeyService: maps to and from the use cases of signing keys."""
+"""KeyService: map its requests to the use cases of signing keys, and their results to its answers."""
 
 from __future__ import annotations
 
@@ -9,27 +9,25 @@ from typing import TYPE_CHECKING, Final
 
 from google.protobuf.duration_pb2 import Duration
 
-from tokenauthority.context import audit_record
 from tokenauthority.domain.errors import FieldViolation, InvalidRequestError
 from tokenauthority.domain.revocation import comment_violations
 from tokenauthority.service import mapping, paging
-from tokenauthority.service.context import Context
 from tokenauthority.service.problems import Problems
-from tokenauthority.v1 import key_pb2, key_pb2_grpc
+from tokenauthority.v1 import key_pb2
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tokenauthority.authority.signing_keys import SigningKeyManager
-    from tokenauthority.domain.times import Millis
+    from tokenauthority.service.rpc import Rpc
 
 
 _KEY_ID: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 
 
-class KeyServicer(key_pb2_grpc.KeyServiceServicer):
-    """Signing keys over gRPC."""
+class KeyServicer:
+    """The RPCs of KeyService."""
 
     def __init__(
         self,
@@ -38,18 +36,16 @@ class KeyServicer(key_pb2_grpc.KeyServiceServicer):
         *,
         jwks_max_age: Callable[[], int],
         require_current: Callable[[], None],
-        clock: Callable[[], Millis],
     ) -> None:
         self._keys = keys
         self._require_current = require_current
         self._issuer = issuer
         self._jwks_max_age = jwks_max_age
-        self._clock = clock
 
-    async def GetJsonWebKeySet(
-        self, request: key_pb2.GetJsonWebKeySetRequest, context: Context
+    async def get_json_web_key_set(
+        self, _request: key_pb2.GetJsonWebKeySetRequest, _rpc: Rpc
     ) -> key_pb2.GetJsonWebKeySetResponse:
-        """See the contract."""
+        """Answer GetJsonWebKeySet."""
         self._require_current()
         key_set = self._keys.key_set
         return key_pb2.GetJsonWebKeySetResponse(
@@ -59,14 +55,14 @@ class KeyServicer(key_pb2_grpc.KeyServiceServicer):
             issuer=self._issuer,
         )
 
-    async def ListSigningKeys(
-        self, request: key_pb2.ListSigningKeysRequest, context: Context
+    async def list_signing_keys(
+        self, request: key_pb2.ListSigningKeysRequest, _rpc: Rpc
     ) -> key_pb2.ListSigningKeysResponse:
-        """See the contract."""
+        """Answer ListSigningKeys."""
         problems = Problems()
-        size = problems.read(partial(paging.page_size, request.page_size), 0)
-        start = problems.read(partial(paging.position, request.page_token, "keys", int), None) or 0
-        problems.refuse()
+        size = problems.value_or(partial(paging.page_size, request.page_size), 0)
+        start = problems.value_or(partial(paging.position, request.page_token, "keys", int), None) or 0
+        problems.raise_if_any()
         keys = await self._keys.stored()
         page, last = paging.cut(keys[max(start, 0) :][: size + 1], size)
         return key_pb2.ListSigningKeysResponse(
@@ -74,47 +70,36 @@ class KeyServicer(key_pb2_grpc.KeyServiceServicer):
             next_page_token=paging.next_token("keys", start + size) if last else "",
         )
 
-    async def PrepareSigningKey(
-        self, request: key_pb2.PrepareSigningKeyRequest, context: Context
+    async def prepare_signing_key(
+        self, request: key_pb2.PrepareSigningKeyRequest, rpc: Rpc
     ) -> key_pb2.PrepareSigningKeyResponse:
-        """See the contract."""
-        key = await self._keys.prepare(mapping.algorithm(request.algorithm), self._clock())
-        audit_record().key_id = key.key_id
+        """Answer PrepareSigningKey."""
+        key = await self._keys.prepare(mapping.algorithm(request.algorithm), rpc.now)
         return key_pb2.PrepareSigningKeyResponse(key=mapping.key_message(key))
 
-    async def ActivateSigningKey(
-        self, request: key_pb2.ActivateSigningKeyRequest, context: Context
+    async def activate_signing_key(
+        self, request: key_pb2.ActivateSigningKeyRequest, rpc: Rpc
     ) -> key_pb2.ActivateSigningKeyResponse:
-        """See the contract."""
-        problems = Problems()
-        key_id = problems.read(partial(_key_id, request.key_id), "")
-        problems.refuse()
-        audit_record().key_id = key_id
-        key = await self._keys.activate(key_id, self._clock())
+        """Answer ActivateSigningKey."""
+        key_id = _recorded_key_id(request.key_id, "", rpc)
+        key = await self._keys.activate(key_id, rpc.now)
         return key_pb2.ActivateSigningKeyResponse(key=mapping.key_message(key))
 
-    async def RevokeSigningKey(
-        self, request: key_pb2.RevokeSigningKeyRequest, context: Context
+    async def revoke_signing_key(
+        self, request: key_pb2.RevokeSigningKeyRequest, rpc: Rpc
     ) -> key_pb2.RevokeSigningKeyResponse:
-        """See the contract."""
-        problems = Problems()
-        key_id = problems.read(partial(_key_id, request.key_id), "")
-        comment = problems.read(partial(_comment, request.comment), "")
-        problems.refuse()
-        record = audit_record()
-        record.key_id, record.comment = key_id, comment
-        key = await self._keys.revoke(key_id, self._clock())
+        """Answer RevokeSigningKey."""
+        key_id = _recorded_key_id(request.key_id, request.comment, rpc)
+        key = await self._keys.revoke(key_id, rpc.now)
         return key_pb2.RevokeSigningKeyResponse(key=mapping.key_message(key))
 
 
-def _key_id(text: str) -> str:
-    if _KEY_ID.fullmatch(text) is None:
-        raise InvalidRequestError([FieldViolation("key_id", "must be the 43 characters of a kid")])
-    return text
-
-
-def _comment(text: str) -> str:
-    violations = comment_violations(text)
+def _recorded_key_id(key_id: str, comment: str, rpc: Rpc) -> str:
+    """Return *key_id*; record it and *comment* once both are valid, as anything else could be a secret."""
+    violations = comment_violations(comment)
+    if _KEY_ID.fullmatch(key_id) is None:
+        violations = [FieldViolation("key_id", "must be the 43 characters of a kid"), *violations]
     if violations:
         raise InvalidRequestError(violations)
-    return text
+    rpc.record.key_id, rpc.record.comment = key_id, comment
+    return key_id

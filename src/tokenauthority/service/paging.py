@@ -53,15 +53,15 @@ def position(token: str, query: str | None, shape: type[_Position]) -> _Position
     if not token:
         return None
     if len(token) > _MAX_TOKEN:
-        _refuse()
+        _raise_invalid_token()
     try:
         raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
         made_for, encoded = msgspec.json.decode(raw, type=tuple[str, msgspec.Raw])
         found = msgspec.json.decode(encoded, type=shape)
     except (binascii.Error, msgspec.DecodeError, ValueError):
-        _refuse()
-    if query not in {made_for, None} or not all(map(_kept, found if isinstance(found, tuple) else (found,))):
-        _refuse()
+        _raise_invalid_token()
+    if query not in {made_for, None} or not all(map(_is_storable, found if isinstance(found, tuple) else (found,))):
+        _raise_invalid_token()
     return found
 
 
@@ -72,10 +72,10 @@ def cut(items: Sequence[_Item], size: int) -> tuple[Sequence[_Item], _Item | Non
     return items[:size], items[size - 1]
 
 
-def _kept(part: object) -> bool:
+def _is_storable(part: object) -> bool:
     """Whether a store can look for *part*: it would fail at a number beyond 64 bits or a text with U+0000."""
     return NUL not in part if isinstance(part, str) else isinstance(part, int) and 0 <= part <= _MAX_NUMBER
 
 
-def _refuse() -> NoReturn:
+def _raise_invalid_token() -> NoReturn:
     raise InvalidRequestError([FieldViolation("page_token", "is not a token of this list")])

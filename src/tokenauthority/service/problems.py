@@ -21,7 +21,7 @@ class Problems:
     def __init__(self) -> None:
         self.found: list[FieldViolation] = []
 
-    def read(self, part: Callable[[], T], otherwise: U) -> T | U:
+    def value_or(self, part: Callable[[], T], otherwise: U) -> T | U:
         """What *part* answers; *otherwise* where it finds something wrong. Errors of another kind pass at once."""
         try:
             return part()
@@ -33,7 +33,7 @@ class Problems:
         """One more."""
         self.found.append(FieldViolation(field, problem))
 
-    def refuse(self) -> None:
+    def raise_if_any(self) -> None:
         """End the call if there is any.
 
         Raises:

@@ -1,4 +1,4 @@
-"""ProjectService: maps to and from the use cases of projects."""
+"""ProjectService: map its requests to the use cases of projects, and their results to its answers."""
 
 from __future__ import annotations
 
@@ -6,21 +6,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from tokenauthority.authority.project_spec import OpenTokImport, ProjectChanges, ProjectSpec, VonageImport
-from tokenauthority.context import audit_record, current_caller
 from tokenauthority.domain.errors import FieldViolation, InvalidRequestError
 from tokenauthority.domain.times import Seconds
 from tokenauthority.service import mapping, paging
-from tokenauthority.service.context import Context
 from tokenauthority.service.problems import Problems
-from tokenauthority.v1 import project_pb2, project_pb2_grpc
+from tokenauthority.v1 import project_pb2
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tokenauthority.authority.projects import Projects
-    from tokenauthority.domain.times import Millis
     from tokenauthority.domain.token_format import TokenFormat
+    from tokenauthority.service.rpc import Rpc
     from tokenauthority.v1 import token_pb2
 
 
@@ -32,34 +28,28 @@ _CHANGEABLE: Final = ("display_name", "default_format", "default_ttl", "max_ttl"
 _NewProject: TypeAlias = "project_pb2.CreateProjectRequest | project_pb2.ImportProjectRequest"
 
 
-class ProjectServicer(project_pb2_grpc.ProjectServiceServicer):
-    """Projects over gRPC."""
+class ProjectServicer:
+    """The RPCs of ProjectService."""
 
-    def __init__(self, projects: Projects, clock: Callable[[], Millis]) -> None:
+    def __init__(self, projects: Projects) -> None:
         self._projects = projects
-        self._clock = clock
 
-    async def CreateProject(
-        self, request: project_pb2.CreateProjectRequest, context: Context
+    async def create_project(
+        self, request: project_pb2.CreateProjectRequest, rpc: Rpc
     ) -> project_pb2.CreateProjectResponse:
-        """See the contract."""
-        record = audit_record()
-        record.ask(project_id=request.project_id)
+        """Answer CreateProject."""
         spec = _spec(request, external=request.external_sessions)
-        project, secret = await self._projects.create(spec, current_caller().grant, self._clock())
-        record.project_id, record.object_id = project.project_id, secret.credential.credential_id
+        project, secret = await self._projects.create(spec, rpc.grant, rpc.now)
         return project_pb2.CreateProjectResponse(
             project=mapping.project_message(project), secret=mapping.new_secret_message(secret)
         )
 
-    async def ImportProject(
-        self, request: project_pb2.ImportProjectRequest, context: Context
+    async def import_project(
+        self, request: project_pb2.ImportProjectRequest, rpc: Rpc
     ) -> project_pb2.ImportProjectResponse:
-        """See the contract."""
-        record = audit_record()
-        record.ask(project_id=request.project_id or request.opentok.api_key, object_id=request.vonage.application_id)
+        """Answer ImportProject."""
         spec = _spec(request, external=request.external_sessions if request.HasField("external_sessions") else None)
-        grant, now = current_caller().grant, self._clock()
+        grant, now = rpc.grant, rpc.now
         match request.WhichOneof("credential"):
             case "opentok":
                 opentok = OpenTokImport(api_key=request.opentok.api_key, api_secret=request.opentok.api_secret)
@@ -72,71 +62,59 @@ class ProjectServicer(project_pb2_grpc.ProjectServiceServicer):
             case _:
                 missing = FieldViolation("credential", "is required: opentok or vonage")
                 self._projects.refuse_import(spec, grant, now, missing)
-        record.project_id = project.project_id
         return project_pb2.ImportProjectResponse(project=mapping.project_message(project))
 
-    async def GetProject(
-        self, request: project_pb2.GetProjectRequest, context: Context
-    ) -> project_pb2.GetProjectResponse:
-        """See the contract."""
-        project = await self._projects.get(_chosen(request.project_id))
+    async def get_project(self, request: project_pb2.GetProjectRequest, rpc: Rpc) -> project_pb2.GetProjectResponse:
+        """Answer GetProject."""
+        project = await self._projects.get(rpc.chosen_project(request.project_id))
         return project_pb2.GetProjectResponse(project=mapping.project_message(project))
 
-    async def ListProjects(
-        self, request: project_pb2.ListProjectsRequest, context: Context
+    async def list_projects(
+        self, request: project_pb2.ListProjectsRequest, rpc: Rpc
     ) -> project_pb2.ListProjectsResponse:
-        """See the contract."""
+        """Answer ListProjects."""
         problems = Problems()
-        size = problems.read(partial(paging.page_size, request.page_size), 0)
-        after = problems.read(partial(paging.position, request.page_token, "projects", int), None)
-        problems.refuse()
-        found = await self._projects.list_page(current_caller().grant, after=after or 0, limit=size + 1)
+        size = problems.value_or(partial(paging.page_size, request.page_size), 0)
+        after = problems.value_or(partial(paging.position, request.page_token, "projects", int), None)
+        problems.raise_if_any()
+        found = await self._projects.list_page(rpc.grant, after=after or 0, limit=size + 1)
         page, last = paging.cut(found, size)
         return project_pb2.ListProjectsResponse(
             projects=[mapping.project_message(project) for project in page],
             next_page_token=paging.next_token("projects", int(last.project_id)) if last else "",
         )
 
-    async def UpdateProject(
-        self, request: project_pb2.UpdateProjectRequest, context: Context
+    async def update_project(
+        self, request: project_pb2.UpdateProjectRequest, rpc: Rpc
     ) -> project_pb2.UpdateProjectResponse:
-        """See the contract."""
+        """Answer UpdateProject."""
         problems = Problems()
-        project_id = problems.read(partial(_chosen, request.project.project_id), "")
+        project_id = problems.value_or(partial(rpc.chosen_project, request.project.project_id), "")
         changes = _changes(request, problems)
-        audit_record().changes = tuple(f"{field}={value}"[:_MAX_CHANGE] for field, value in changes.items())
+        rpc.record.changes = tuple(f"{field}={value}"[:_MAX_CHANGE] for field, value in changes.items())
         if not project_id:
-            problems.refuse()
+            problems.raise_if_any()
         project = await self._projects.update(project_id, changes, problems.found)
         return project_pb2.UpdateProjectResponse(project=mapping.project_message(project))
 
-    async def RotateProjectSecret(
-        self, request: project_pb2.RotateProjectSecretRequest, context: Context
+    async def rotate_project_secret(
+        self, request: project_pb2.RotateProjectSecretRequest, rpc: Rpc
     ) -> project_pb2.RotateProjectSecretResponse:
-        """See the contract."""
-        secret = await self._projects.rotate_secret(_chosen(request.project_id), self._clock())
-        audit_record().object_id = secret.credential.credential_id
+        """Answer RotateProjectSecret."""
+        secret = await self._projects.rotate_secret(rpc.chosen_project(request.project_id), rpc.now)
         return project_pb2.RotateProjectSecretResponse(secret=mapping.new_secret_message(secret))
 
-    async def RetireProjectSecret(
-        self, request: project_pb2.RetireProjectSecretRequest, context: Context
+    async def retire_project_secret(
+        self, request: project_pb2.RetireProjectSecretRequest, rpc: Rpc
     ) -> project_pb2.RetireProjectSecretResponse:
-        """See the contract."""
-        audit_record().ask(object_id=request.secret_id)
-        project = await self._projects.retire_secret(_chosen(request.project_id), request.secret_id)
+        """Answer RetireProjectSecret."""
+        project = await self._projects.retire_secret(rpc.chosen_project(request.project_id), request.secret_id)
         return project_pb2.RetireProjectSecretResponse(project=mapping.project_message(project))
-
-
-def _chosen(asked: str) -> str:
-    record = audit_record()
-    record.ask(project_id=asked)
-    record.project_id = current_caller().grant.chosen_project(asked)
-    return record.project_id
 
 
 def _spec(request: _NewProject, *, external: bool | None) -> ProjectSpec:
     problems = Problems()
-    token_format = problems.read(partial(mapping.token_format, request.default_format, "default_format"), None)
+    token_format = problems.value_or(partial(mapping.token_format, request.default_format, "default_format"), None)
     return ProjectSpec(
         project_id=request.project_id,
         display_name=request.display_name,
@@ -156,7 +134,7 @@ def _changes(request: project_pb2.UpdateProjectRequest, problems: Problems) -> P
     if "display_name" in paths:
         changes["display_name"] = project.display_name
     if "default_format" in paths:
-        token_format = problems.read(partial(_set_format, project.default_format), None)
+        token_format = problems.value_or(partial(_set_format, project.default_format), None)
         if token_format is not None:
             changes["default_format"] = token_format
     if "default_ttl" in paths:

@@ -1,4 +1,4 @@
-"""Revocations and what watchers are told: protobuf to domain and back."""
+"""Map revocations, and what is sent to watchers, from protobuf to the domain and back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def revoke_request(message: token_pb2.RevokeTokensRequest) -> RevokeRequest:
-    """What a RevokeTokens request asks for."""
+    """Return what a RevokeTokens request asks for."""
     return RevokeRequest(
         token=message.token,
         token_id=message.token_id,
@@ -31,7 +31,7 @@ def revoke_request(message: token_pb2.RevokeTokensRequest) -> RevokeRequest:
 
 
 def revocation_message(revocation: StoredRevocation) -> token_pb2.Revocation:
-    """A revocation as it is answered."""
+    """Return a revocation as an answer has it."""
     message = token_pb2.Revocation(
         revocation_id=revocation.revocation_id,
         project_id=revocation.project_id,
@@ -50,17 +50,17 @@ def revocation_message(revocation: StoredRevocation) -> token_pb2.Revocation:
     return message
 
 
-def news_message(news: WatchEvent) -> token_pb2.WatchRevocationsResponse:
-    """One message of WatchRevocations."""
-    message = token_pb2.WatchRevocationsResponse(resume_token=news.resume_token)
-    if isinstance(news.event, StoredRevocation):
-        message.revocation.CopyFrom(revocation_message(news.event))
-    elif news.event is not None:
-        end = news.event
+def watch_message(watched: WatchEvent) -> token_pb2.WatchRevocationsResponse:
+    """Return one message of WatchRevocations."""
+    message = token_pb2.WatchRevocationsResponse(resume_token=watched.resume_token)
+    if isinstance(watched.event, StoredRevocation):
+        message.revocation.CopyFrom(revocation_message(watched.event))
+    elif watched.event is not None:
+        end = watched.event
         message.session_end.session_id, message.session_end.project_id = end.session_id, end.project_id
         message.session_end.end_time.FromMilliseconds(end.end_time)
-    elif news.caught_up:
-        message.snapshot_end.time.FromMilliseconds(news.time)
+    elif watched.caught_up:
+        message.snapshot_end.time.FromMilliseconds(watched.time)
     else:
-        message.heartbeat.time.FromMilliseconds(news.time)
+        message.heartbeat.time.FromMilliseconds(watched.time)
     return message

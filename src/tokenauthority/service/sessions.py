@@ -1,72 +1,57 @@
-"""SessionService: maps to and from the use cases of sessions."""
+"""SessionService: map its requests to the use cases of sessions, and their results to its answers."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tokenauthority.context import audit_record, current_caller
 from tokenauthority.domain.times import Millis
 from tokenauthority.service import mapping, paging
-from tokenauthority.service.context import Context
 from tokenauthority.service.problems import Problems
-from tokenauthority.v1 import session_pb2, session_pb2_grpc
+from tokenauthority.v1 import session_pb2
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tokenauthority.authority.sessions import Sessions
+    from tokenauthority.service.rpc import Rpc
 
 
-class SessionServicer(session_pb2_grpc.SessionServiceServicer):
-    """Sessions over gRPC."""
+class SessionServicer:
+    """The RPCs of SessionService."""
 
-    def __init__(self, sessions: Sessions, clock: Callable[[], Millis]) -> None:
+    def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._clock = clock
 
-    async def CreateSession(
-        self, request: session_pb2.CreateSessionRequest, context: Context
+    async def create_session(
+        self, request: session_pb2.CreateSessionRequest, rpc: Rpc
     ) -> session_pb2.CreateSessionResponse:
-        """See the contract."""
-        record = audit_record()
-        record.ask(project_id=request.project_id)
+        """Answer CreateSession."""
         session = await self._sessions.create(
             request.project_id,
             mapping.session_spec(request),
             request.request_id,
-            current_caller(),
-            self._clock(),
+            rpc.caller,
+            rpc.now,
         )
-        record.project_id, record.session_id = session.project_id, session.session_id
         return session_pb2.CreateSessionResponse(session=mapping.session_message(session))
 
-    async def GetSession(
-        self, request: session_pb2.GetSessionRequest, context: Context
-    ) -> session_pb2.GetSessionResponse:
-        """See the contract."""
-        record = audit_record()
-        record.ask(session_id=request.session_id)
-        session = await self._sessions.get(request.session_id, current_caller().grant)
-        record.project_id = session.project_id
+    async def get_session(self, request: session_pb2.GetSessionRequest, rpc: Rpc) -> session_pb2.GetSessionResponse:
+        """Answer GetSession."""
+        session = await self._sessions.get(request.session_id, rpc.grant)
         return session_pb2.GetSessionResponse(session=mapping.session_message(session))
 
-    async def ListSessions(
-        self, request: session_pb2.ListSessionsRequest, context: Context
+    async def list_sessions(
+        self, request: session_pb2.ListSessionsRequest, rpc: Rpc
     ) -> session_pb2.ListSessionsResponse:
-        """See the contract."""
-        record = audit_record()
-        record.ask(project_id=request.project_id)
+        """Answer ListSessions."""
         problems = Problems()
-        chosen = partial(current_caller().grant.chosen_project, request.project_id)
-        project_id = record.project_id = problems.read(chosen, "")
+        project_id = problems.value_or(partial(rpc.chosen_project, request.project_id), "")
         query = f"sessions/{project_id}/{request.state}"
-        size = problems.read(partial(paging.page_size, request.page_size), 0)
+        size = problems.value_or(partial(paging.page_size, request.page_size), 0)
         made_for = query if project_id else None
-        before = problems.read(partial(paging.position, request.page_token, made_for, tuple[int, str]), None)
-        state = problems.read(partial(mapping.session_state, request.state), None)
-        problems.refuse()
+        before = problems.value_or(partial(paging.position, request.page_token, made_for, tuple[int, str]), None)
+        state = problems.value_or(partial(mapping.session_state, request.state), None)
+        problems.raise_if_any()
         found = await self._sessions.list_page(
             project_id,
             before=None if before is None else (Millis(before[0]), before[1]),
@@ -79,12 +64,7 @@ class SessionServicer(session_pb2_grpc.SessionServiceServicer):
             next_page_token=paging.next_token(query, (last.create_time, last.session_id)) if last else "",
         )
 
-    async def EndSession(
-        self, request: session_pb2.EndSessionRequest, context: Context
-    ) -> session_pb2.EndSessionResponse:
-        """See the contract."""
-        record = audit_record()
-        record.ask(session_id=request.session_id)
-        session = await self._sessions.end(request.session_id, current_caller().grant, self._clock())
-        record.project_id = session.project_id
+    async def end_session(self, request: session_pb2.EndSessionRequest, rpc: Rpc) -> session_pb2.EndSessionResponse:
+        """Answer EndSession."""
+        session = await self._sessions.end(request.session_id, rpc.grant, rpc.now)
         return session_pb2.EndSessionResponse(session=mapping.session_message(session))

@@ -1,31 +1,28 @@
-"""TokenService: maps to and from the use cases of tokens."""
+"""TokenService: map its requests to the use cases of tokens, and their results to its answers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from tokenauthority.context import AuditedToken, audit_record, current_caller
+from tokenauthority.audit import AuditedToken
 from tokenauthority.domain.errors import FieldViolation, InvalidRequestError, PermissionDeniedError
 from tokenauthority.domain.ids import MAX_SESSION_ID
-from tokenauthority.domain.revocation import TargetKind
 from tokenauthority.domain.token import MAX_BATCH, MAX_SUBJECT
 from tokenauthority.service import mapping, revocation_mapping
-from tokenauthority.service.context import Context
-from tokenauthority.v1 import token_pb2, token_pb2_grpc
+from tokenauthority.v1 import token_pb2
 
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Iterable
 
     from tokenauthority.authority.generate import Generate
     from tokenauthority.authority.revoke import Revoke
     from tokenauthority.authority.verify import Verify
     from tokenauthority.authority.watch import Watch
     from tokenauthority.domain.caller import Caller
-    from tokenauthority.domain.revocation import StoredRevocation
     from tokenauthority.domain.role import Permission
-    from tokenauthority.domain.times import Millis
-    from tokenauthority.domain.token import MintedToken, TokenSpec
+    from tokenauthority.domain.token import MintedToken
+    from tokenauthority.service.rpc import Rpc
 
 
 class Meter(Protocol):
@@ -35,68 +32,56 @@ class Meter(Protocol):
         """Charge all but the first of *items*, which every RPC has paid before; all or none.
 
         Raises:
-            RateLimitError: the caller may not have them.
+            RateLimitError: The caller's rate or quota does not allow them.
         """
 
 
-class TokenServicer(token_pb2_grpc.TokenServiceServicer):
-    """Tokens over gRPC."""
+class TokenServicer:
+    """The RPCs of TokenService."""
 
-    def __init__(
-        self,
-        generate: Generate,
-        verify: Verify,
-        revoke: Revoke,
-        watch: Watch,
-        *,
-        meter: Meter,
-        clock: Callable[[], Millis],
-    ) -> None:
+    def __init__(self, generate: Generate, verify: Verify, revoke: Revoke, watch: Watch, *, meter: Meter) -> None:
         self._generate = generate
         self._verify = verify
         self._revoke = revoke
         self._watch = watch
         self._meter = meter
-        self._clock = clock
 
-    async def GenerateToken(
-        self, request: token_pb2.GenerateTokenRequest, context: Context
+    async def generate_token(
+        self, request: token_pb2.GenerateTokenRequest, rpc: Rpc
     ) -> token_pb2.GenerateTokenResponse:
-        """See the contract."""
+        """Answer GenerateToken."""
         try:
             wanted = mapping.token_request(request.request)
-            _note_wanted(wanted)
-            minted = await self._generate.one(wanted, current_caller().grant, self._clock())
+            record, subject = rpc.record, wanted.subject[:MAX_SUBJECT]
+            record.ask(session_id=wanted.session_id, role=wanted.role)
+            record.format, record.subject, record.lifetime = wanted.format or "", subject, wanted.ttl
+            minted = await self._generate.one(wanted, rpc.grant, rpc.now)
         except (InvalidRequestError, PermissionDeniedError) as error:
             raise error.under("request") from error
-        _note_minted(minted)
         return token_pb2.GenerateTokenResponse(token=mapping.token_message(minted))
 
-    async def BatchGenerateTokens(
-        self, request: token_pb2.BatchGenerateTokensRequest, context: Context
+    async def batch_generate_tokens(
+        self, request: token_pb2.BatchGenerateTokensRequest, rpc: Rpc
     ) -> token_pb2.BatchGenerateTokensResponse:
-        """See the contract."""
+        """Answer BatchGenerateTokens."""
         if len(request.requests) > MAX_BATCH:
             raise InvalidRequestError(
                 [FieldViolation("requests", f"must have 1 to {MAX_BATCH} items, has {len(request.requests)}")]
             )
-        caller = current_caller()
-        self._meter.charge(caller, len(request.requests))
+        self._meter.charge(rpc.caller, len(request.requests))
         wanted = [mapping.token_request(message) for message in request.requests]
-        _note_batch(wanted)
-        minted = await self._generate.batch(wanted, caller.grant, self._clock())
-        record = audit_record()
-        record.token_ids = tuple(token.token_id for token in minted)
-        record.tokens = tuple(map(_audited, minted))
+        record = rpc.record
+        record.items = len(wanted)
+        record.ask(session_id=_common(item.session_id for item in wanted), role=_common(item.role for item in wanted))
+        minted = await self._generate.batch(wanted, rpc.grant, rpc.now)
+        record.token_ids, record.tokens = tuple(m.token_id for m in minted), tuple(map(_audited, minted))
         response = token_pb2.BatchGenerateTokensResponse()
         for token in minted:
             mapping.fill_token(response.tokens.add(), token)
         return response
 
-    async def VerifyToken(
-        self, request: token_pb2.VerifyTokenRequest, context: Context
-    ) -> token_pb2.VerifyTokenResponse:
-        """See the contract."""
+    async def verify_token(self, request: token_pb2.VerifyTokenRequest, rpc: Rpc) -> token_pb2.VerifyTokenResponse:
+        """Answer VerifyToken."""
         violations = []
         if not request.token:
             violations.append(FieldViolation("token", "is required"))
@@ -110,79 +95,30 @@ class TokenServicer(token_pb2_grpc.TokenServiceServicer):
         if violations:
             raise InvalidRequestError(violations)
         verdict = await self._verify.check(
-            request.token,
-            current_caller().grant,
-            self._clock(),
-            session_id=request.session_id,
-            required=required,
+            request.token, rpc.grant, rpc.now, session_id=request.session_id, required=required
         )
-        record = audit_record()
-        record.reason = "" if verdict.reason is None else verdict.reason.value
-        if verdict.signed is not None:
-            claims = verdict.signed.claims
-            record.project_id, record.session_id = verdict.signed.project_id, claims.session_id
-            record.role, record.format, record.subject = claims.role, verdict.signed.format, claims.subject
-            record.token_ids = (claims.token_id,)
         return mapping.verdict_message(verdict)
 
-    async def RevokeTokens(
-        self, request: token_pb2.RevokeTokensRequest, context: Context
-    ) -> token_pb2.RevokeTokensResponse:
-        """See the contract."""
-        record, grant, now = audit_record(), current_caller().grant, self._clock()
-        record.ask(project_id=request.project_id, session_id=request.session_id)
-        revocation = await self._revoke.revoke(revocation_mapping.revoke_request(request), grant, now)
-        record.project_id, record.object_id = revocation.project_id, revocation.revocation_id
-        record.comment = request.comment
-        _note_target(revocation)
+    async def revoke_tokens(self, request: token_pb2.RevokeTokensRequest, rpc: Rpc) -> token_pb2.RevokeTokensResponse:
+        """Answer RevokeTokens."""
+        revocation = await self._revoke.revoke(revocation_mapping.revoke_request(request), rpc.grant, rpc.now)
         return token_pb2.RevokeTokensResponse(revocation=revocation_mapping.revocation_message(revocation))
 
-    async def WatchRevocations(
-        self, request: token_pb2.WatchRevocationsRequest, context: Context
-    ) -> AsyncIterator[token_pb2.WatchRevocationsResponse]:
-        """See the contract."""
-        projects = self._watch.projects(request.project_ids, current_caller().grant)
+    async def watch_revocations(
+        self, request: token_pb2.WatchRevocationsRequest, rpc: Rpc
+    ) -> AsyncGenerator[token_pb2.WatchRevocationsResponse]:
+        """Answer WatchRevocations."""
+        projects = self._watch.projects(request.project_ids, rpc.grant)
         if len(request.project_ids) == 1:
-            audit_record().project_id = request.project_ids[0]
-        async for news in self._watch.follow(projects, request.resume_token):
-            yield revocation_mapping.news_message(news)
+            rpc.record.project_id = request.project_ids[0]
+        async for event in self._watch.follow(projects, request.resume_token):
+            yield revocation_mapping.watch_message(event)
 
 
-def _note_wanted(wanted: TokenSpec) -> None:
-    record = audit_record()
-    record.ask(session_id=wanted.session_id, role=wanted.role)
-    record.format = wanted.format or ""
-    record.subject = wanted.subject[:MAX_SUBJECT]
-    record.lifetime = wanted.ttl
-
-
-def _note_batch(wanted: Sequence[TokenSpec]) -> None:
-    """What all items agree on; each is recorded for itself once it is made."""
-    record = audit_record()
-    record.items = len(wanted)
-    sessions, roles = {item.session_id for item in wanted}, {item.role for item in wanted}
-    record.ask(session_id=sessions.pop() if len(sessions) == 1 else "", role=roles.pop() if len(roles) == 1 else "")
-
-
-def _note_target(revocation: StoredRevocation) -> None:
-    """Whom it hits, and up to when: enough to make it once more after a backup had to be restored."""
-    record = audit_record()
-    record.changes = (f"issued_before={revocation.issued_before}",)
-    match revocation.kind:
-        case TargetKind.TOKEN:
-            record.token_ids = (revocation.target,)
-        case TargetKind.SESSION:
-            record.session_id = revocation.target
-        case TargetKind.SUBJECT:
-            record.subject = revocation.target
-
-
-def _note_minted(minted: MintedToken) -> None:
-    record = audit_record()
-    record.project_id = minted.claims.project_id
-    record.format = minted.format
-    record.lifetime = minted.claims.expire_time - minted.claims.issue_time
-    record.token_ids = (minted.token_id,)
+def _common(names: Iterable[str]) -> str:
+    """Return what all items of a batch name, else nothing; each token is recorded once it is made."""
+    distinct = set(names)
+    return distinct.pop() if len(distinct) == 1 else ""
 
 
 def _audited(minted: MintedToken) -> AuditedToken:
