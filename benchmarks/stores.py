@@ -25,10 +25,10 @@ from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.server import dev
 from tokenauthority.server.wiring import system_clock
 from tokenauthority.signing.sealing import Sealer
-from tokenauthority.storage import sql_projects
-from tokenauthority.storage.migrate import migrate
-from tokenauthority.storage.schema import revocations as revocation_table
-from tokenauthority.storage.schema import sessions as session_table
+from tokenauthority.storage import migrate
+from tokenauthority.storage.sql_projects import insert_project
+from tokenauthority.storage.sql_revocations import revocations as revocation_table
+from tokenauthority.storage.sql_sessions import sessions as session_table
 from tokenauthority.storage.sqlite import writing_engine
 
 
@@ -64,7 +64,7 @@ def fill(directory: Path, *, projects: int, sessions: int, revocations: int = 0)
     try:
         with engine.begin() as connection:
             for project_id in project_ids:
-                sql_projects.create_project(connection, _project(project_id, vault, secret, now))
+                insert_project(connection, _project(project_id, vault, secret, now))
             session_ids = _add_sessions(connection, project_ids, sessions, now)
             _add_revocations(connection, project_ids[0], revocations, now)
     finally:

@@ -99,9 +99,9 @@ async def test_only_revocations_and_ends_are_events_and_those_forgotten_are_left
     """In the order of the changes, each at its own place."""
     store = MemoryStore()
     await store.create_project(make_project())
-    await store.revoke(make_revocation("rev_1", target="a"))
+    await store.create_revocation(make_revocation("rev_1", target="a"))
     await store.end_session(make_session("2_s", project_id=PROJECT), NOW)
-    await store.revoke(make_revocation("rev_2", target="b"))
+    await store.create_revocation(make_revocation("rev_2", target="b"))
     del store._revocations["rev_1"]
     changes = await store.changes_after(Cursor(), 100)
 

@@ -186,7 +186,7 @@ async def test_what_happens_while_it_starts_is_taken_in_with_the_first_look() ->
     store = FaultyStore(shared)
 
     async def revoke_late(_: StoreCall) -> None:
-        await shared.revoke(make_revocation("rev_late", target="late"))
+        await shared.create_revocation(make_revocation("rev_late", target="late"))
 
     store.after("list_revoked", run=revoke_late)
     await store.create_project(make_project("47000000"))
@@ -205,13 +205,13 @@ async def test_a_store_that_was_put_back_is_read_anew() -> None:
     follower, generation = world.server.follower, world.server.feed.generation
     backup = store.backup()
     await world.server.sessions.end(world.session.session_id, EVERYTHING, NOW)
-    await store.revoke(make_revocation("rev_1", target="a"))
+    await store.create_revocation(make_revocation("rev_1", target="a"))
     await world.keys.prepare(None, NOW)
     await follower.catch_up()
     await world.catalog.session(world.session.session_id)
     lost = is_revoked(follower, "a"), len(world.keys.ring.entries)
     store.restore(backup)
-    await store.revoke(make_revocation("rev_2", target="b"))
+    await store.create_revocation(make_revocation("rev_2", target="b"))
     for _ in range(10):
         await world.projects.update(world.project_id, {"display_name": "x"})
     with capture_logs() as events:
@@ -233,7 +233,7 @@ async def test_a_store_that_cannot_be_read_anew_is_asked_again() -> None:
     """Until then what is known stays in force, and the server says that it is behind."""
     store = FaultyStore()
     await store.create_project(make_project("47000000"))
-    await store.revoke(make_revocation("rev_1", target="a"))
+    await store.create_revocation(make_revocation("rev_1", target="a"))
     world = await make_world(store)
     follower = world.server.follower
     store.replace_history()
@@ -263,7 +263,7 @@ async def test_what_is_told_to_those_who_watch_is_in_force_here_already(monkeypa
         publish(feed, entries, cursor)
 
     monkeypatch.setattr(EventBuffer, "publish", spying)
-    await store.revoke(make_revocation("rev_1", target="a"))
+    await store.create_revocation(make_revocation("rev_1", target="a"))
     await server.follower.catch_up()
 
     assert [True] == in_force

@@ -40,11 +40,11 @@ async def test_what_is_taken_back_while_all_is_read_anew_stays_taken_back() -> N
     store = FaultyStore()
     second_page = store.hold("list_revoked", when=lambda call: bool(call.arguments["after"]))
     await store.create_project(make_project("47000000"))
-    await store.revoke(make_revocation("rev_5", project_id="47000000"))
+    await store.create_revocation(make_revocation("rev_5", project_id="47000000"))
     revocations = Revocations(store, 10_000)
     loading = asyncio.create_task(revocations.load(NOW))
     await second_page.reached()
-    passed_over = await store.revoke(make_revocation("rev_1", project_id="47000000", target="other"))
+    passed_over = await store.create_revocation(make_revocation("rev_1", project_id="47000000", target="other"))
     revocations.apply([passed_over])
     during = kind_of(revocations, "other")
     second_page.release()
@@ -59,11 +59,11 @@ async def test_forgets_a_day_after_nothing_can_be_covered() -> None:
     store = MemoryStore()
     await store.create_project(make_project("47000000"))
     revocations = Revocations(store, 10_000)
-    kept = await store.revoke(make_revocation(project_id="47000000", issued_before=whole_seconds(NOW)))
+    kept = await store.create_revocation(make_revocation(project_id="47000000", issued_before=whole_seconds(NOW)))
     revocations.apply([kept])
     last = Millis(in_millis(whole_seconds(NOW)) + in_millis(Seconds(RETENTION + CLOCK_MARGIN)))
     went = [
-        (await revocations.prune(moment), await store.prune(moment), len(revocations.index))
+        (await revocations.prune(moment), await store.delete_expired(moment), len(revocations.index))
         for moment in (Millis(last - in_millis(Seconds(CLOCK_MARGIN))), last, Millis(last + 1000))
     ]
 

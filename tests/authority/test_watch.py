@@ -68,7 +68,7 @@ class Place:
 
     async def revoke(self, name: str, project_id: str = HOME, moment: int = 0) -> StoredRevocation:
         """Take tokens back, as any server of the store might."""
-        return await self.store.revoke(
+        return await self.store.create_revocation(
             make_revocation(
                 f"rev_{project_id}_{name}",
                 project_id=project_id,

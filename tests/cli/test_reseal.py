@@ -21,12 +21,8 @@ from tests.support.authority import WAIT, clean_environment
 from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.domain.sealed import SealedKind
 from tokenauthority.signing.sealing import MasterKey, Sealer, sealed_under
-from tokenauthority.storage.address import SqliteAddress, parse_address
-from tokenauthority.storage.limits import StoreLimits
-from tokenauthority.storage.migrate import migrate
-from tokenauthority.storage.open import open_store
-from tokenauthority.storage.sql_keys import update_keys
-from tokenauthority.storage.sql_projects import create_project
+from tokenauthority.storage import SqliteAddress, StoreLimits, migrate, open_store, parse_address
+from tokenauthority.storage.sql_projects import insert_project
 from tokenauthority.storage.sqlite import writing_engine
 
 
@@ -67,17 +63,16 @@ class Store:
         await store.close()
 
     def fill_at_once(self, projects: int) -> None:
-        """Fill a SQLite store in one transaction."""
+        """Fill a SQLite store, with all its projects in one transaction."""
+        asyncio.run(self.fill(0))
         vault = CredentialSealer(Sealer(self.old))
         address = parse_address(self.url)
         assert isinstance(address, SqliteAddress)
         engine = writing_engine(address.path, StoreLimits().busy_timeout)
         with engine.begin() as connection:
-            sealed = Sealer(self.old).seal(b"x", purpose="signing-key", object_id="key-1")
-            update_keys(connection, lambda _: [make_key(sealed=sealed)])
             for n in range(projects):
                 credential = vault.seal_secret("0" * 40, make_credential().create_time)
-                create_project(connection, make_project(str(n + 1), credentials=(credential,)))
+                insert_project(connection, make_project(str(n + 1), credentials=(credential,)))
         engine.dispose()
 
     async def _under(self) -> Counter[MasterKey]:

@@ -125,7 +125,7 @@ async def make_target() -> World:
             comment="",
             create_time=NOW,
         )
-        world.server.revocations.apply([await store.revoke(revocation)])
+        world.server.revocations.apply([await store.create_revocation(revocation)])
     return world
 
 

@@ -150,7 +150,7 @@ def test_a_reader_that_falls_behind_is_told_and_resumes(start_authority: StartAu
     marker = next(stream)
 
     async def burst() -> list[StoredRevocation]:
-        return [await store.revoke(made(authority.project_id, number)) for number in range(10)]
+        return [await store.create_revocation(made(authority.project_id, number)) for number in range(10)]
 
     kept = authority.do(burst())
     with pytest.raises(grpc.RpcError) as caught:
@@ -170,7 +170,7 @@ def test_a_reader_that_takes_nothing_keeps_nothing_of_the_server(
     store = MemoryStore()
     authority = start_authority(store=store)
     for number in range(2000):
-        authority.do(store.revoke(made(authority.project_id, number, comment="x" * MAX_COMMENT)))
+        authority.do(store.create_revocation(made(authority.project_id, number, comment="x" * MAX_COMMENT)))
     # Without probing, a reader's window stays at the 64 KiB of HTTP/2.
     stream = watch(connect(authority, **{"grpc.http2.bdp_probe": 0}))
     first = next(stream)

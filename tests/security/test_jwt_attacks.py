@@ -22,8 +22,7 @@ from tests.support.faulty_store import FaultyStore, Observer
 from tokenauthority.domain.key import KeyState
 from tokenauthority.domain.token import InactiveReason
 from tokenauthority.signing.signing_key import SigningKey
-from tokenauthority.storage.migrate import migrate
-from tokenauthority.storage.open import open_store
+from tokenauthority.storage import migrate, open_store
 from tokenauthority.v1 import token_pb2
 
 

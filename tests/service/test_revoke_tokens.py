@@ -227,7 +227,7 @@ def test_there_is_no_room_beyond_the_limit(start_authority: StartAuthority, conn
 def test_what_could_not_be_kept_is_not_answered(start_authority: StartAuthority, connect: Connect) -> None:
     """UNAVAILABLE with a time to wait; the token stays good, for nobody was told otherwise."""
     store = FaultyStore()
-    store.fail("revoke")
+    store.fail("create_revocation")
     authority = start_authority(store=store)
     api = connect(authority=authority)
     token = api.generate(api.new_session(authority.project_id).session_id)

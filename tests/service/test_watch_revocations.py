@@ -201,7 +201,7 @@ def test_a_reader_that_falls_behind_is_dropped_and_can_resume(
 async def _many(store: MemoryStore, authority: RunningAuthority, count: int) -> None:
     """So many at once, as far as those who watch can tell."""
     for number in range(count):
-        await store.revoke(
+        await store.create_revocation(
             make_revocation(
                 f"rev_{number}",
                 project_id=authority.project_id,

@@ -61,7 +61,7 @@ def make_session(session_id: str = "2_session", **overrides: Any) -> StoredSessi
     return StoredSession(session_id=session_id, **{**values, **overrides})
 
 
-def make_repeat(**overrides: Any) -> IdempotencyKey:
+def make_idempotency_key(**overrides: Any) -> IdempotencyKey:
     """A key that makes CreateSession repeatable."""
     values = {"caller": "room-service", "request_id": "6f1c0a52-0000-4000-8000-000000000001", "body_digest": "d1"}
     return IdempotencyKey(**{**values, **overrides})

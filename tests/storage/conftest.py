@@ -10,8 +10,8 @@ import pytest
 
 from tests.support.memory_store import MemoryStore
 from tests.support.postgres import PostgresServer
+from tokenauthority.storage import open_store
 from tokenauthority.storage.migrate import migrate
-from tokenauthority.storage.open import open_store
 from tokenauthority.storage.store import Store
 
 

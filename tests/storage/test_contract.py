@@ -17,9 +17,9 @@ from tests.storage.builders import (
     PROJECT,
     later,
     make_credential,
+    make_idempotency_key,
     make_key,
     make_project,
-    make_repeat,
     make_revocation,
     make_role,
     make_session,
@@ -471,7 +471,7 @@ class TestSessions:
         orphan = make_session(project_id="3")
         refusals = [
             await _refusal(store.create_session(orphan, None), NotFoundError),
-            await _refusal(store.create_session(orphan, make_repeat()), NotFoundError),
+            await _refusal(store.create_session(orphan, make_idempotency_key()), NotFoundError),
             await _refusal(store.end_session(orphan, NOW), NotFoundError),
         ]
 
@@ -480,10 +480,10 @@ class TestSessions:
 
     async def test_repeated_request_answers_the_first_session(self, store: Store) -> None:
         """The same key gives the same session, as it is by then, and keeps no second one."""
-        first = await store.create_session(make_session("2_a"), make_repeat())
-        again = await store.create_session(make_session("2_b", create_time=later(DAY)), make_repeat())
+        first = await store.create_session(make_session("2_a"), make_idempotency_key())
+        again = await store.create_session(make_session("2_b", create_time=later(DAY)), make_idempotency_key())
         ended = await store.end_session(first, later(1))
-        at_last = await store.create_session(make_session("2_c"), make_repeat())
+        at_last = await store.create_session(make_session("2_c"), make_idempotency_key())
 
         assert make_session("2_a") == again
         assert ended == at_last
@@ -492,22 +492,22 @@ class TestSessions:
 
     async def test_request_id_lasts_a_day(self, store: Store) -> None:
         """A key older than 24 hours makes a new session, with any body, and lasts from there."""
-        await store.create_session(make_session("2_a"), make_repeat())
+        await store.create_session(make_session("2_a"), make_idempotency_key())
         new = make_session("2_b", create_time=later(DAY + 1))
 
-        made = await store.create_session(new, make_repeat(body_digest="d2"))
+        made = await store.create_session(new, make_idempotency_key(body_digest="d2"))
         again = await store.create_session(
-            make_session("2_c", create_time=later(2 * DAY)), make_repeat(body_digest="d2")
+            make_session("2_c", create_time=later(2 * DAY)), make_idempotency_key(body_digest="d2")
         )
 
         assert new == made == again
 
     async def test_request_id_with_another_body_is_refused(self, store: Store) -> None:
         """A key stands for one body, and the refused session is not kept."""
-        await store.create_session(make_session("2_a"), make_repeat())
+        await store.create_session(make_session("2_a"), make_idempotency_key())
 
         reason = await _refusal(
-            store.create_session(make_session("2_b"), make_repeat(body_digest="d2")), AlreadyExistsError
+            store.create_session(make_session("2_b"), make_idempotency_key(body_digest="d2")), AlreadyExistsError
         )
 
         assert Reason.REQUEST_ID_REUSED == reason
@@ -516,10 +516,10 @@ class TestSessions:
     async def test_request_ids_are_those_of_their_caller(self, store: Store) -> None:
         """The same request id of another caller is another key, and case matters in both."""
         keys = [
-            make_repeat(caller="one", request_id="a"),
-            make_repeat(caller="two", request_id="a"),
-            make_repeat(caller="One", request_id="a"),
-            make_repeat(caller="one", request_id="A"),
+            make_idempotency_key(caller="one", request_id="a"),
+            make_idempotency_key(caller="two", request_id="a"),
+            make_idempotency_key(caller="One", request_id="a"),
+            make_idempotency_key(caller="one", request_id="A"),
         ]
         sessions = [make_session(f"2_{n}") for n in range(4)]
 
@@ -530,7 +530,10 @@ class TestSessions:
     async def test_concurrent_repeats_make_one_session(self, store: Store, second_store: Store) -> None:
         """Many calls at once with one key make one session, which all of them answer."""
         answers = await asyncio.gather(
-            *((store, second_store)[n % 2].create_session(make_session(f"2_{n}"), make_repeat()) for n in range(40))
+            *(
+                (store, second_store)[n % 2].create_session(make_session(f"2_{n}"), make_idempotency_key())
+                for n in range(40)
+            )
         )
         kept = await store.list_sessions(PROJECT, before=None, limit=100, state=None)
 
@@ -539,12 +542,12 @@ class TestSessions:
 
     async def test_concurrent_calls_take_over_an_old_key_once(self, store: Store, second_store: Store) -> None:
         """Many calls at once with one key that is too old make one new session."""
-        await store.create_session(make_session("2_old"), make_repeat())
+        await store.create_session(make_session("2_old"), make_idempotency_key())
 
         answers = await asyncio.gather(
             *(
                 (store, second_store)[n % 2].create_session(
-                    make_session(f"2_{n}", create_time=later(2 * DAY)), make_repeat()
+                    make_session(f"2_{n}", create_time=later(2 * DAY)), make_idempotency_key()
                 )
                 for n in range(40)
             )
@@ -624,21 +627,21 @@ class TestSessions:
     async def test_prunes_request_ids_older_than_a_day(self, store: Store) -> None:
         """Old keys go, in any number; sessions and younger keys stay."""
         for n in range(3):
-            await store.create_session(make_session(f"2_old{n}"), make_repeat(request_id=f"old{n}"))
-        young = await store.create_session(make_session("2_y", create_time=later(1)), make_repeat())
+            await store.create_session(make_session(f"2_old{n}"), make_idempotency_key(request_id=f"old{n}"))
+        young = await store.create_session(make_session("2_y", create_time=later(1)), make_idempotency_key())
 
-        gone = await store.prune(later(DAY + 1))
+        gone = await store.delete_expired(later(DAY + 1))
 
         assert 3 == gone
-        assert 0 == await store.prune(later(DAY + 1))
+        assert 0 == await store.delete_expired(later(DAY + 1))
         assert make_session("2_old0") == await store.get_session("2_old0")
-        assert young == await store.create_session(make_session("2_z", create_time=later(2)), make_repeat())
+        assert young == await store.create_session(make_session("2_z", create_time=later(2)), make_idempotency_key())
 
     async def test_prunes_nothing_within_a_day(self, store: Store) -> None:
         """A key of exactly 24 hours is still good."""
-        await store.create_session(make_session(), make_repeat())
+        await store.create_session(make_session(), make_idempotency_key())
 
-        assert 0 == await store.prune(later(DAY))
+        assert 0 == await store.delete_expired(later(DAY))
 
 
 class TestKeys:
@@ -702,12 +705,12 @@ class TestRevocations:
     async def test_keeps_one_revocation_of_each_target(self, store: Store) -> None:
         """A later moment takes the place of an earlier one under the same id; an earlier one changes nothing."""
         await store.create_project(make_project())
-        first = await store.revoke(make_revocation())
+        first = await store.create_revocation(make_revocation())
         later_moment = make_revocation("rev_2", issued_before=Seconds(first.issued_before + 5), comment="again")
-        second = await store.revoke(later_moment)
+        second = await store.create_revocation(later_moment)
         told = await store.last_change()
-        third = await store.revoke(make_revocation("rev_3"))
-        other = await store.revoke(make_revocation("rev_4", kind=TargetKind.SUBJECT))
+        third = await store.create_revocation(make_revocation("rev_3"))
+        other = await store.create_revocation(make_revocation("rev_4", kind=TargetKind.SUBJECT))
 
         kept = msgspec.structs.replace(later_moment, revocation_id="rev_1")
         assert [make_revocation(), kept, kept] == [first, second, third]
@@ -716,14 +719,14 @@ class TestRevocations:
 
     async def test_refuses_a_revocation_in_an_absent_project(self, store: Store) -> None:
         """Only a project that exists has tokens to take back."""
-        assert Reason.PROJECT_NOT_FOUND == await _refusal(store.revoke(make_revocation()), NotFoundError)
+        assert Reason.PROJECT_NOT_FOUND == await _refusal(store.create_revocation(make_revocation()), NotFoundError)
 
     async def test_concurrent_revocations_of_one_target_are_one(self, store: Store, second_store: Store) -> None:
         """The latest moment stays, whoever comes last."""
         await store.create_project(make_project())
         await asyncio.gather(
             *(
-                (store, second_store)[n % 2].revoke(
+                (store, second_store)[n % 2].create_revocation(
                     make_revocation(f"rev_{n}", issued_before=Seconds(1_800_000_000 + n))
                 )
                 for n in range(20)
@@ -740,7 +743,7 @@ class TestRevocations:
         oldest = oldest_kept(NOW)
         for n in range(5):
             moment = Seconds(oldest - 1) if n == 2 else oldest
-            await store.revoke(make_revocation(f"rev_{n}", target=str(n), issued_before=moment))
+            await store.create_revocation(make_revocation(f"rev_{n}", target=str(n), issued_before=moment))
 
         first = await store.list_revocations(after="", limit=3, now=NOW)
         second = await store.list_revocations(after=first[-1].revocation_id, limit=3, now=NOW)
@@ -752,7 +755,9 @@ class TestRevocations:
         for project_id in (PROJECT, "3"):
             await store.create_project(make_project(project_id))
             for n in range(3):
-                await store.revoke(make_revocation(f"rev_{project_id}_{n}", project_id=project_id, target=str(n)))
+                await store.create_revocation(
+                    make_revocation(f"rev_{project_id}_{n}", project_id=project_id, target=str(n))
+                )
                 await store.end_session(make_session(f"2_{project_id}_{n}", project_id=project_id), later(n))
 
         first = await store.list_revocations(project_ids={"3", "9"}, after="", limit=2, now=NOW)
@@ -768,7 +773,7 @@ class TestRevocations:
         oldest = oldest_kept(NOW)
         for n in range(5):
             moment = Seconds(oldest - 1) if n == 2 else oldest
-            await store.revoke(make_revocation(f"rev_{n}", target=str(n), issued_before=moment))
+            await store.create_revocation(make_revocation(f"rev_{n}", target=str(n), issued_before=moment))
 
         first = await store.list_revoked(after="", limit=3, now=NOW)
         second = await store.list_revoked(after=first[-1][0], limit=3, now=NOW)
@@ -781,11 +786,11 @@ class TestRevocations:
     async def test_prunes_revocations_that_are_over(self, store: Store) -> None:
         """What can cover no token any more goes, a day after that, and not before."""
         await store.create_project(make_project())
-        kept = await store.revoke(make_revocation())
+        kept = await store.create_revocation(make_revocation())
         margin = 1000 * CLOCK_MARGIN
 
-        before = await store.prune(Millis(kept.expire_time + margin))
-        after = await store.prune(Millis(kept.expire_time + margin + 1000))
+        before = await store.delete_expired(Millis(kept.expire_time + margin))
+        after = await store.delete_expired(Millis(kept.expire_time + margin + 1000))
 
         assert (0, 1) == (before, after)
 
@@ -808,7 +813,7 @@ class TestRevocations:
         """Revocations and ended sessions come by the number of their change, as they are now; others do not."""
         await store.create_project(make_project())
         await store.end_session(make_session(), later(5))
-        await store.revoke(make_revocation())
+        await store.create_revocation(make_revocation())
         changes = await store.changes_after(Cursor(), 100)
 
         events = await store.events_of(changes)
@@ -849,11 +854,11 @@ class TestChanges:
         await store.create_role(make_role())
         await store.update_role(PROJECT, "host", lambda role: role)
         await store.delete_role(PROJECT, "host")
-        session = await store.create_session(make_session(), make_repeat())
+        session = await store.create_session(make_session(), make_idempotency_key())
         await store.end_session(session, NOW)
         await store.update_keys(lambda _: [make_key()])
-        await store.revoke(make_revocation())
-        await store.prune(later(2 * DAY))
+        await store.create_revocation(make_revocation())
+        await store.delete_expired(later(2 * DAY))
 
         told = await _changes(store)
 

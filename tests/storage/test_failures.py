@@ -24,10 +24,9 @@ from tests.storage.conftest import ClosedLater
 from tests.support.postgres import PostgresServer, running_postgres
 from tokenauthority.domain.errors import Reason, UnavailableError
 from tokenauthority.domain.project import Project
+from tokenauthority.storage import StoreLimits, open_store
 from tokenauthority.storage.address import PostgresAddress, SqliteAddress, parse_address
-from tokenauthority.storage.limits import StoreLimits
 from tokenauthority.storage.migrate import check_schema, migrate
-from tokenauthority.storage.open import open_store
 from tokenauthority.storage.postgres import PostgresDatabase
 from tokenauthority.storage.sql import SqlStore
 from tokenauthority.storage.store import Store

@@ -17,9 +17,9 @@ from tests.storage.builders import (
     NOW,
     PROJECT,
     later,
+    make_idempotency_key,
     make_key,
     make_project,
-    make_repeat,
     make_role,
     make_session,
 )
@@ -27,10 +27,9 @@ from tests.storage.conftest import ClosedLater
 from tokenauthority.domain.change import ChangeKind
 from tokenauthority.domain.session import SessionState
 from tokenauthority.domain.times import Millis
+from tokenauthority.storage import StoreLimits, open_store
 from tokenauthority.storage.address import PostgresAddress, SqliteAddress, parse_address
 from tokenauthority.storage.database import Query
-from tokenauthority.storage.limits import StoreLimits
-from tokenauthority.storage.open import open_store
 from tokenauthority.storage.postgres import PostgresDatabase, postgres_engine
 from tokenauthority.storage.sql_changes import ChangeLog
 from tokenauthority.storage.sql_sessions import page_of_sessions
@@ -70,7 +69,7 @@ async def test_everything_outlives_the_process(sql_url: str, closed_later: Close
     first = closed_later(open_store(sql_url))
     await first.create_project(make_project())
     await first.create_role(make_role())
-    session = await first.create_session(make_session(), make_repeat())
+    session = await first.create_session(make_session(), make_idempotency_key())
     ended = await first.end_session(session, later(1))
     [key] = await first.update_keys(lambda _: [make_key()])
     last = await first.last_change()
@@ -80,7 +79,7 @@ async def test_everything_outlives_the_process(sql_url: str, closed_later: Close
     kept = (
         await second.get_project(PROJECT),
         await second.list_roles(PROJECT),
-        await second.create_session(make_session("2_other"), make_repeat()),
+        await second.create_session(make_session("2_other"), make_idempotency_key()),
         await second.list_keys(),
         await second.last_change(),
     )

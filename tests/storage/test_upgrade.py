@@ -17,9 +17,9 @@ from tests.storage.builders import (
     NOW,
     PROJECT,
     make_credential,
+    make_idempotency_key,
     make_key,
     make_project,
-    make_repeat,
     make_revocation,
     make_role,
     make_session,
@@ -31,9 +31,9 @@ from tokenauthority.domain.project import CredentialKind
 from tokenauthority.domain.session import SessionState
 from tokenauthority.domain.times import Millis
 from tokenauthority.server.wiring import system_clock
+from tokenauthority.storage import open_store
 from tokenauthority.storage.address import SqliteAddress, parse_address
 from tokenauthority.storage.migrate import _config, _connected, _make_file, check_schema, migrate
-from tokenauthority.storage.open import open_store
 
 
 APPLICATION: Final = "78d335fa-323d-0114-9c3d-d6f0d48968cf"
@@ -88,7 +88,7 @@ ROWS: Final[Mapping[str, tuple[Mapping[str, object], ...]]] = {
     "session_requests": (
         {
             "caller": "room-service",
-            "request_id": make_repeat().request_id,
+            "request_id": make_idempotency_key().request_id,
             "body_digest": "d1",
             "session_id": "2_active",
             "create_time": NOW,
@@ -153,7 +153,7 @@ async def test_an_upgraded_store_has_all_that_it_had(first_url: str, closed_late
     check_schema(first_url)
     store = closed_later(open_store(first_url))
     keys = {key.key_id: key for key in await store.list_keys()}
-    repeated = await store.create_session(make_session("2_other"), make_repeat())
+    repeated = await store.create_session(make_session("2_other"), make_idempotency_key())
 
     assert not new
     credentials = (make_credential(), make_credential("vkey-1", kind=CredentialKind.VONAGE_KEY, sealed=b"\x01"))
@@ -184,7 +184,7 @@ async def test_an_upgraded_store_tells_its_changes_anew(first_url: str, closed_l
     migrate(first_url)
     store = closed_later(open_store(first_url))
     changes = await store.changes_after(Cursor(), 10)
-    await store.revoke(make_revocation())
+    await store.create_revocation(make_revocation())
     [revoked] = await store.changes_after(changes[-1].cursor, 10)
 
     assert [ChangeKind.ORIGIN] == [change.kind for change in changes]

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tokenauthority.domain.errors import Reason, UnavailableError
-from tokenauthority.storage.limits import StoreLimits
+from tokenauthority.storage import StoreLimits
 from tokenauthority.storage.worker import StoreThreads
 
 

@@ -16,8 +16,8 @@ from tokenauthority.domain.revocation import StoredRevocation, StoredSessionEnd
 from tokenauthority.domain.revoked import oldest_kept
 from tokenauthority.domain.role import MAX_ROLES, Role
 from tokenauthority.domain.sealed import SealedBlob, SealedCount, SealedKind
-from tokenauthority.storage import refusals
-from tokenauthority.storage.store import KEPT_CHANGES, REPEAT_PERIOD
+from tokenauthority.storage import errors
+from tokenauthority.storage.store import IDEMPOTENCY_PERIOD, MAX_CHANGES
 
 
 if TYPE_CHECKING:
@@ -43,100 +43,100 @@ class MemoryStore:
         self._append(ChangeKind.ORIGIN, "", "")
 
     async def create_project(self, project: Project) -> None:
-        """Keep a new project with its credentials."""
+        """See `Store`."""
         if project.project_id in self._projects:
-            raise refusals.project_taken(project, by_id=True)
+            raise errors.project_exists(project, by_id=True)
         application = project.vonage_application_id
         if application is not None and await self.find_vonage_project(application) is not None:
-            raise refusals.project_taken(project, by_id=False)
+            raise errors.project_exists(project, by_id=False)
         self._keep_project(project)
 
     async def get_project(self, project_id: str) -> Project | None:
-        """The project with its credentials, or None."""
+        """See `Store`."""
         return self._projects.get(project_id)
 
     async def find_vonage_project(self, application_id: str) -> Project | None:
-        """The project of a Vonage application, or None."""
+        """See `Store`."""
         return next((p for p in self._projects.values() if p.vonage_application_id == application_id), None)
 
     async def list_projects(self, *, after: int, limit: int, only: Collection[str] | None) -> Sequence[Project]:
-        """A page of projects by number."""
+        """See `Store`."""
         chosen = (p for p in self._projects.values() if only is None or p.project_id in only)
         ordered = sorted(chosen, key=lambda p: int(p.project_id))
         return [p for p in ordered if int(p.project_id) > after][:limit]
 
     async def update_project(self, project_id: str, change: Callable[[Project], Project]) -> Project:
-        """Replace the values of a project by those that *change* makes of it."""
+        """See `Store`."""
         present = self._project(project_id)
         kept = present.with_values_of(change(present))
         self._keep_project(kept)
         return kept
 
     async def add_secret(self, project_id: str, credential: Credential) -> None:
-        """Give a project its second live secret."""
+        """See `Store`."""
         project = self._project(project_id)
         if len(project.secrets) != 1:
-            raise refusals.too_many_secrets(project_id, len(project.secrets))
+            raise errors.not_one_secret(project_id, len(project.secrets))
         self._keep_project(attrs.evolve(project, credentials=(*project.credentials, credential)))
 
     async def remove_secret(self, project_id: str, secret_id: str) -> None:
-        """Forget one of two live secrets."""
+        """See `Store`."""
         project = self._project(project_id)
         if all(secret.credential_id != secret_id for secret in project.secrets):
             raise NotFoundError.secret(secret_id)
         if len(project.secrets) == 1:
-            raise refusals.only_secret(project_id)
+            raise errors.only_secret(project_id)
         kept = tuple(c for c in project.credentials if c.credential_id != secret_id)
         self._keep_project(attrs.evolve(project, credentials=kept))
 
     async def create_role(self, role: Role) -> None:
-        """Keep a new role of a project."""
+        """See `Store`."""
         self._project(role.project_id)
         if (role.project_id, role.name) in self._roles:
-            raise refusals.role_taken(role)
+            raise errors.role_exists(role)
         if len(await self.list_roles(role.project_id)) >= MAX_ROLES:
-            raise refusals.role_limit(role.project_id)
+            raise errors.role_limit(role.project_id)
         self._keep_role(role)
 
     async def list_roles(self, project_id: str) -> Sequence[Role]:
-        """The project's own roles by name."""
+        """See `Store`."""
         return sorted((r for r in self._roles.values() if r.project_id == project_id), key=lambda r: r.name)
 
     async def update_role(self, project_id: str, name: str, change: Callable[[Role], Role]) -> Role:
-        """Replace the permissions, description and update time of a role by those that *change* makes of it."""
+        """See `Store`."""
         present = self._role(project_id, name)
         kept = present.with_values_of(change(present))
         self._keep_role(kept)
         return kept
 
     async def delete_role(self, project_id: str, name: str) -> None:
-        """Forget a role."""
+        """See `Store`."""
         self._role(project_id, name)
         del self._roles[project_id, name]
         self._append(ChangeKind.ROLE, project_id, name)
 
-    async def create_session(self, session: StoredSession, repeat: IdempotencyKey | None) -> StoredSession:
-        """Keep a new session, or answer the one that *repeat* made."""
+    async def create_session(self, session: StoredSession, idempotency_key: IdempotencyKey | None) -> StoredSession:
+        """See `Store`."""
         self._project(session.project_id)
-        if repeat is not None:
-            known = self._requests.get((repeat.caller, repeat.request_id))
-            if known is not None and known[2] >= session.create_time - REPEAT_PERIOD:
-                if known[0] != repeat.body_digest:
-                    raise refusals.request_reused(repeat.request_id)
+        if idempotency_key is not None:
+            key = (idempotency_key.caller, idempotency_key.request_id)
+            known = self._requests.get(key)
+            if known is not None and known[2] >= session.create_time - IDEMPOTENCY_PERIOD:
+                if known[0] != idempotency_key.body_digest:
+                    raise errors.request_id_reused(idempotency_key.request_id)
                 return self._sessions[known[1]]
-            made = (repeat.body_digest, session.session_id, session.create_time)
-            self._requests[repeat.caller, repeat.request_id] = made
+            self._requests[key] = (idempotency_key.body_digest, session.session_id, session.create_time)
         self._sessions[session.session_id] = session
         return session
 
     async def get_session(self, session_id: str) -> StoredSession | None:
-        """The session, or None."""
+        """See `Store`."""
         return self._sessions.get(session_id)
 
     async def list_sessions(
         self, project_id: str, *, before: tuple[Millis, str] | None, limit: int, state: SessionState | None
     ) -> Sequence[StoredSession]:
-        """A page of a project's sessions, newest first."""
+        """See `Store`."""
         chosen = (
             s for s in self._sessions.values() if s.project_id == project_id and (state is None or s.state is state)
         )
@@ -144,7 +144,7 @@ class MemoryStore:
         return [s for s in ordered if before is None or (s.create_time, s.session_id) < before][:limit]
 
     async def end_session(self, session: StoredSession, now: Millis) -> StoredSession:
-        """End a session as of *now* and answer it."""
+        """See `Store`."""
         self._project(session.project_id)
         known = self._sessions.get(session.session_id)
         ended = (known or session).ended(now)
@@ -154,7 +154,7 @@ class MemoryStore:
         return ended
 
     async def update_keys(self, change: Callable[[Sequence[StoredKey]], Sequence[StoredKey]]) -> Sequence[StoredKey]:
-        """Replace the ring by what *change* makes of it."""
+        """See `Store`."""
         present = self._keys
         self._keys = {key.key_id: key for key in change(await self.list_keys())}
         for key_id in dict.fromkeys((*present, *self._keys)):
@@ -163,11 +163,11 @@ class MemoryStore:
         return await self.list_keys()
 
     async def list_keys(self) -> Sequence[StoredKey]:
-        """All signing keys, newest first."""
+        """See `Store`."""
         return sorted(self._keys.values(), key=lambda k: (k.create_time, k.key_id), reverse=True)
 
-    async def revoke(self, revocation: StoredRevocation) -> StoredRevocation:
-        """Keep a revocation, or answer the one that covers as much."""
+    async def create_revocation(self, revocation: StoredRevocation) -> StoredRevocation:
+        """See `Store`."""
         self._project(revocation.project_id)
         target = (revocation.project_id, revocation.kind, revocation.target)
         for known in self._revocations.values():
@@ -183,27 +183,27 @@ class MemoryStore:
     async def list_revocations(
         self, *, project_ids: Collection[str] | None = None, after: str, limit: int, now: Millis
     ) -> Sequence[StoredRevocation]:
-        """A page of the revocations in force."""
+        """See `Store`."""
         chosen = (r for r in self._revocations.values() if project_ids is None or r.project_id in project_ids)
         live = (r for r in chosen if not _is_over(r, now) and r.revocation_id > after)
         return sorted(live, key=lambda r: r.revocation_id)[:limit]
 
     async def list_revoked(self, *, after: str, limit: int, now: Millis) -> Sequence[RevokedTarget]:
-        """The same as plain tuples."""
+        """See `Store`."""
         page = await self.list_revocations(after=after, limit=limit, now=now)
         return [(r.revocation_id, r.project_id, r.kind.value, r.target, r.issued_before) for r in page]
 
     async def list_session_ends(
         self, *, project_ids: Collection[str] | None = None, since: Millis, after: tuple[Millis, str], limit: int
     ) -> Sequence[StoredSessionEnd]:
-        """A page of ended sessions."""
+        """See `Store`."""
         chosen = (s for s in self._sessions.values() if project_ids is None or s.project_id in project_ids)
         ends = [StoredSessionEnd.of(s) for s in chosen if s.end_time is not None and s.end_time >= since]
         ordered = sorted(ends, key=lambda e: (e.end_time, e.session_id))
         return [e for e in ordered if (e.end_time, e.session_id) > after][:limit]
 
     async def events_of(self, changes: Sequence[Change]) -> Mapping[int, Event]:
-        """The revocations and ended sessions among *changes*."""
+        """See `Store`."""
         found: dict[int, Event] = {}
         for change in changes:
             if change.kind is ChangeKind.SESSION_END:
@@ -213,38 +213,38 @@ class MemoryStore:
         return found
 
     async def last_change(self) -> Cursor:
-        """The place after the newest change."""
+        """See `Store`."""
         return self._changes[-1].cursor
 
     async def changes_after(self, cursor: Cursor, limit: int) -> Sequence[Change]:
-        """A page of changes in order."""
+        """See `Store`."""
         if cursor != Cursor() and cursor not in (change.cursor for change in self._changes):
             raise HistoryLostError
         return [change for change in self._changes if change.sequence > cursor.sequence][:limit]
 
     async def count_sealed(self, length: int) -> Sequence[SealedCount]:
-        """How many owners have envelopes with which first bytes."""
+        """See `Store`."""
         return _count_owners(_sealed_in(self._keys, self._projects, SealedKind), length)
 
     async def list_sealed(self, kind: SealedKind, *, after: tuple[str, str], limit: int) -> Sequence[SealedBlob]:
-        """A page of envelopes by owner and id."""
+        """See `Store`."""
         found = _sealed_in(self._keys, self._projects, (kind,))
         return [blob for blob in found if (blob.owner, blob.object_id) > after][:limit]
 
     async def replace_sealed(self, changes: Sequence[tuple[SealedBlob, bytes]]) -> int:
-        """Put new envelopes in the place of those that are as they were."""
+        """See `Store`."""
         return sum(_replace_envelope(self._keys, self._projects, blob, new) for blob, new in changes)
 
-    async def prune(self, now: Millis) -> int:
-        """Forget what has no use any more."""
-        old = [key for key, (_, _, made) in self._requests.items() if made < now - REPEAT_PERIOD]
+    async def delete_expired(self, now: Millis) -> int:
+        """See `Store`."""
+        old = [key for key, (_, _, made) in self._requests.items() if made < now - IDEMPOTENCY_PERIOD]
         for key in old:
             del self._requests[key]
         over = [revocation for revocation in self._revocations.values() if _is_over(revocation, now)]
         for revocation in over:
             del self._revocations[revocation.revocation_id]
-        told = self._changes[:-KEPT_CHANGES]
-        del self._changes[:-KEPT_CHANGES]
+        told = self._changes[:-MAX_CHANGES]
+        del self._changes[:-MAX_CHANGES]
         return len(old) + len(over) + len(told)
 
     async def close(self) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tokenauthority.domain.change import Change, Cursor
     from tokenauthority.domain.revocation import Event
-    from tokenauthority.storage.store import Store
+    from tokenauthority.storage import RevocationStore
 
 
 _TOLD: Final = frozenset({ChangeKind.REVOCATION, ChangeKind.SESSION_END})
@@ -127,7 +127,7 @@ class EventBuffer:
         self._news = asyncio.Event()
 
 
-async def buffered_events(store: Store, changes: Sequence[Change]) -> list[BufferedEvent]:
+async def buffered_events(store: RevocationStore, changes: Sequence[Change]) -> list[BufferedEvent]:
     """The events among *changes* (at most 1000), in order; those that are forgotten since are left out.
 
     Raises:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from tokenauthority.domain.caller import Grant
     from tokenauthority.domain.project import Credential, Project
     from tokenauthority.domain.times import Millis
-    from tokenauthority.storage.store import Store
+    from tokenauthority.storage import ProjectStore
 
 
 _LOWEST_PICKED: Final = 1_000_000_000
@@ -56,7 +56,7 @@ _MAX_SECRET_ID: Final = 64
 class Projects:
     """The use cases of ProjectService."""
 
-    def __init__(self, store: Store, catalog: TenantCache, vault: CredentialSealer) -> None:
+    def __init__(self, store: ProjectStore, catalog: TenantCache, vault: CredentialSealer) -> None:
         self._store = store
         self._catalog = catalog
         self._vault = vault

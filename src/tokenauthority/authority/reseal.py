@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tokenauthority.authority.credential_sealer import CredentialSealer
     from tokenauthority.domain.sealed import SealedBlob, SealedCount
-    from tokenauthority.storage.store import Store
+    from tokenauthority.storage import SealedStore
 
 
 _PAGE: Final = 100
@@ -63,7 +63,7 @@ class _Pass:
     broken: list[str] = attrs.Factory(list)
 
 
-async def require_master_keys(store: Store, vault: CredentialSealer) -> None:
+async def require_master_keys(store: SealedStore, vault: CredentialSealer) -> None:
     """Return if everything in the store names one of the master keys. It opens nothing, so it costs one scan.
 
     Raises:
@@ -81,7 +81,7 @@ async def require_master_keys(store: Store, vault: CredentialSealer) -> None:
         raise MasterKeyMissingError(shown)
 
 
-async def reseal(store: Store, vault: CredentialSealer, *, page: int = _PAGE, pause: float = _PAUSE) -> Resealed:
+async def reseal(store: SealedStore, vault: CredentialSealer, *, page: int = _PAGE, pause: float = _PAUSE) -> Resealed:
     """Seal everything in the store under the first master key, and look at all of it again until nothing is left.
 
     Servers may run, and a run that was cut off may be repeated: each envelope is replaced as long as it is as it was
@@ -117,14 +117,14 @@ async def reseal(store: Store, vault: CredentialSealer, *, page: int = _PAGE, pa
     )
 
 
-async def _pages(store: Store, kind: SealedKind, limit: int) -> AsyncIterator[Sequence[SealedBlob]]:
+async def _pages(store: SealedStore, kind: SealedKind, limit: int) -> AsyncIterator[Sequence[SealedBlob]]:
     after = ("", "")
     while page := await store.list_sealed(kind, after=after, limit=limit):
         yield page
         after = (page[-1].owner, page[-1].object_id)
 
 
-async def _reseal_page(store: Store, vault: CredentialSealer, blobs: Sequence[SealedBlob], found: _Pass) -> None:
+async def _reseal_page(store: SealedStore, vault: CredentialSealer, blobs: Sequence[SealedBlob], found: _Pass) -> None:
     changes = []
     for blob in blobs:
         try:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tokenauthority.domain.revocation import Event
     from tokenauthority.domain.times import Millis
-    from tokenauthority.storage.store import Store
+    from tokenauthority.storage import RevocationStore
 
 
 _PAGE: Final = 2_000
@@ -32,7 +32,7 @@ _KEY_BYTES: Final = 16
 class Revocations:
     """What VerifyToken asks. *limit* bounds how many are kept in memory."""
 
-    def __init__(self, store: Store, limit: int) -> None:
+    def __init__(self, store: RevocationStore, limit: int) -> None:
         self._store = store
         self._limit = limit
         self.index = _new_index()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tokenauthority.authority.verify import Verify
     from tokenauthority.domain.caller import Grant
     from tokenauthority.domain.times import Millis
-    from tokenauthority.storage.store import Store
+    from tokenauthority.storage import RevocationStore
 
 
 _UNKNOWN: Final = Seconds(0)
@@ -47,7 +47,12 @@ class Revoke:
     """The use case RevokeTokens. *wake* is called when there is something that others should see soon."""
 
     def __init__(
-        self, store: Store, catalog: TenantCache, verify: Verify, revocations: Revocations, wake: Callable[[], None]
+        self,
+        store: RevocationStore,
+        catalog: TenantCache,
+        verify: Verify,
+        revocations: Revocations,
+        wake: Callable[[], None],
     ) -> None:
         self._store = store
         self._catalog = catalog
@@ -83,7 +88,7 @@ class Revoke:
             create_time=now,
         )
         self._revocations.require_room(wanted)
-        revocation = await self._store.revoke(wanted)
+        revocation = await self._store.create_revocation(wanted)
         self._revocations.apply([revocation])
         self._wake()
         return revocation

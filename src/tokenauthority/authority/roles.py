@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tokenauthority.authority.tenant_cache import TenantCache
     from tokenauthority.domain.times import Millis
-    from tokenauthority.storage.store import Store
+    from tokenauthority.storage import RoleStore
 
 
 class Roles:
@@ -33,7 +33,7 @@ class Roles:
     The project ids are those that the caller's grant has already chosen.
     """
 
-    def __init__(self, store: Store, catalog: TenantCache, named_in_a_grant: Callable[[str, str], bool]) -> None:
+    def __init__(self, store: RoleStore, catalog: TenantCache, named_in_a_grant: Callable[[str, str], bool]) -> None:
         self._store = store
         self._catalog = catalog
         self._named_in_a_grant = named_in_a_grant

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tokenauthority.domain.caller import Caller, Grant
     from tokenauthority.domain.session import SessionState
     from tokenauthority.domain.times import Millis
-    from tokenauthority.storage.store import Store
+    from tokenauthority.storage import SessionStore
 
 
 NO_SESSION_ID: Final = FieldViolation("session_id", "is not a session id")
@@ -62,7 +62,7 @@ async def authorized_tenant(session_id: str, catalog: TenantCache, grant: Grant)
 class Sessions:
     """The use cases of SessionService. *wake* is called when there is something that others should see soon."""
 
-    def __init__(self, store: Store, catalog: TenantCache, wake: Callable[[], None]) -> None:
+    def __init__(self, store: SessionStore, catalog: TenantCache, wake: Callable[[], None]) -> None:
         self._store = store
         self._catalog = catalog
         self._wake = wake

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tokenauthority.domain.times import Millis
     from tokenauthority.signing.keyring import RingKey
     from tokenauthority.signing.signing_key import SigningKey
-    from tokenauthority.storage.store import Store
+    from tokenauthority.storage import SigningKeyStore
 
 
 _LOOK: Final = 30.0
@@ -46,7 +46,9 @@ _STEPS: Final = 4
 class SigningKeyManager:
     """The ring as this server knows it. `load` comes first."""
 
-    def __init__(self, store: Store, vault: CredentialSealer, algorithm: Algorithm, rotation: Rotation) -> None:
+    def __init__(
+        self, store: SigningKeyStore, vault: CredentialSealer, algorithm: Algorithm, rotation: Rotation
+    ) -> None:
         self._store = store
         self._vault = vault
         self._algorithm = algorithm

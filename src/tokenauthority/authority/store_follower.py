@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tokenauthority.authority.tenant_cache import TenantCache
     from tokenauthority.domain.change import Change
     from tokenauthority.domain.times import Millis
-    from tokenauthority.storage.store import Store
+    from tokenauthority.storage import Store
 
 
 _BATCH: Final = 1000

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tokenauthority.domain.role import Role
     from tokenauthority.domain.session import StoredSession
     from tokenauthority.signing.project_keys import ProjectKeys
-    from tokenauthority.storage.store import Store
+    from tokenauthority.storage import Store
 
 
 MAX_SESSIONS: Final = 100_000

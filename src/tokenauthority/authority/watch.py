@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tokenauthority.domain.caller import Grant
     from tokenauthority.domain.change import Change
     from tokenauthority.domain.revocation import Event
-    from tokenauthority.storage.store import Store
+    from tokenauthority.storage import Store
 
 
 MAX_PROJECTS: Final = 1000

@@ -95,5 +95,5 @@ def summaries_task(sampler: AuditSampler) -> BackgroundTask:
 
 async def _prune(app: App) -> None:
     await app.revocations.prune(app.clock())
-    rows = await app.store.prune(app.clock())
+    rows = await app.store.delete_expired(app.clock())
     structlog.stdlib.get_logger(__name__).debug("store.pruned", rows=rows)

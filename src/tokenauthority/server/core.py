@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tokenauthority.config import Settings
     from tokenauthority.signing.sealing import Sealer
-    from tokenauthority.storage.store import Store
+    from tokenauthority.storage import Store
 
 
 @attrs.frozen(kw_only=True)

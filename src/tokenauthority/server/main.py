@@ -22,14 +22,20 @@ from tokenauthority.server.tls import CertificateError
 from tokenauthority.server.wiring import build
 from tokenauthority.signing.key_provider import KeyProviderError
 from tokenauthority.signing.sealing import SealBrokenError
-from tokenauthority.storage.address import SqliteAddress, StoreAddressError, parse_address
-from tokenauthority.storage.migrate import SchemaError, check_schema, migrate
-from tokenauthority.storage.open import open_store
+from tokenauthority.storage import (
+    SchemaError,
+    SqliteAddress,
+    StoreAddressError,
+    check_schema,
+    migrate,
+    open_store,
+    parse_address,
+)
 
 
 if TYPE_CHECKING:
     from tokenauthority.config import Settings
-    from tokenauthority.storage.store import Store
+    from tokenauthority.storage import Store
 
 
 _CLOSE_TIMEOUT: Final = 10.0

@@ -21,14 +21,12 @@ from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.server import dev
 from tokenauthority.server.problems import store_problem
 from tokenauthority.signing.sealing import MasterKey, Sealer
-from tokenauthority.storage.address import StoreAddressError, parse_address
-from tokenauthority.storage.migrate import SchemaError, check_schema
-from tokenauthority.storage.open import open_store
+from tokenauthority.storage import SchemaError, StoreAddressError, check_schema, open_store, parse_address
 
 
 if TYPE_CHECKING:
     from tokenauthority.config import MasterKeySource, Settings
-    from tokenauthority.storage.store import Store
+    from tokenauthority.storage import Store
 
 
 def read_master_keys(settings: Settings) -> tuple[MasterKey, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from tokenauthority.audit import AuditLogError
 from tokenauthority.config import ConfigError
 from tokenauthority.domain.errors import UnavailableError
-from tokenauthority.storage.address import StoreAddressError, parse_address
+from tokenauthority.storage import StoreAddressError, parse_address
 
 
 if TYPE_CHECKING:

@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from tokenauthority.callers.file import CallersFile
     from tokenauthority.config import Settings
     from tokenauthority.signing.sealing import Sealer
-    from tokenauthority.storage.store import Store
+    from tokenauthority.storage import Store
 
 
 MAX_REQUEST: Final = 12 * 1024 * 1024

@@ -1,12 +1,14 @@
-"""How the store reaches a database: units of work over a Connection, on the right thread, with one kind of error."""
+"""Run units of work on a database: on the right thread, in a transaction or without, with one kind of error."""
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar
 
+import attrs
 import sqlalchemy as sa
 
 from sqlalchemy.dialects import postgresql, sqlite
@@ -15,49 +17,117 @@ from tokenauthority.domain.errors import UnavailableError
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
 
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 Query: TypeAlias = sa.Select[*tuple[object, ...]]
 """A SELECT of any columns."""
 
 
+@attrs.frozen(kw_only=True)
+class StoreLimits:
+    """The bounds of a store: every wait ends. Times are in seconds; what a bound cuts off is an `UnavailableError`."""
+
+    pool_size: int = 10
+    """Connections to PostgreSQL of one process, and threads that use them. SQLite has one writer whatever this says."""
+
+    connect_timeout: float = 5.0
+    """To reach PostgreSQL. libpq rounds it up to at least 2 seconds and counts it for each address of the host."""
+
+    statement_timeout: float = 5.0
+    """For one statement on PostgreSQL, waits for locks included; carried out by the server."""
+
+    busy_timeout: float = 5.0
+    """For SQLite's write lock while another process holds it."""
+
+    unit_timeout: float = 15.0
+    """For one unit of work as its caller sees it, time in the queue included. It may still be committed afterwards."""
+
+    max_waiting: int = 1000
+    """Units of work that run or wait at once; more are refused at once, so that a slow disk cannot fill the memory."""
+
+
 class Database(Protocol):
     """A database behind its threads. Each method costs at most one hop to a thread and back."""
 
     async def write(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run *work* in one transaction that is durable when this returns; *work* may run more than once.
+        """Run *work* in one transaction that is durable when this returns. *work* may run more than once.
 
         Raises:
-            UnavailableError: the database cannot be reached or written; the driver's error is its cause.
+            UnavailableError: The database cannot be reached or written; the driver's error is its cause.
         """
 
     async def read(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run *work*, which only reads; each of its statements sees everything that was committed before it.
+        """Run *work*, which only reads. Each of its statements sees everything that was committed before it.
 
         Raises:
-            UnavailableError: as `write`.
+            UnavailableError: As `write`.
         """
 
     async def read_point(self, work: Callable[[sa.Connection], T]) -> T:
-        """The same for work of a few microseconds, which may run without any hop.
+        """Run *work*, which only reads and takes some microseconds, perhaps without a hop to a thread.
 
         Raises:
-            UnavailableError: as `write`.
+            UnavailableError: As `write`.
         """
 
     async def close(self) -> None:
-        """Finish what is under way, then let go of files and connections."""
+        """Finish the work that has begun, then close files and connections."""
+
+
+class SqlOperations:
+    """Operations of a store. Each is written as work over a connection, which a decorator below runs on a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+
+S = TypeVar("S", bound=SqlOperations)
+
+
+def transaction(
+    work: Callable[Concatenate[S, sa.Connection, P], T],
+) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
+    """Make *work* an operation that runs by `Database.write`."""
+
+    @functools.wraps(work)
+    def operation(self: S, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
+        return self._database.write(lambda connection: work(self, connection, *args, **kwargs))
+
+    return operation
+
+
+def query(work: Callable[Concatenate[S, sa.Connection, P], T]) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
+    """Make *work* an operation that runs by `Database.read`."""
+
+    @functools.wraps(work)
+    def operation(self: S, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
+        return self._database.read(lambda connection: work(self, connection, *args, **kwargs))
+
+    return operation
+
+
+def point_query(
+    work: Callable[Concatenate[S, sa.Connection, P], T],
+) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
+    """Make *work* an operation that runs by `Database.read_point`."""
+
+    @functools.wraps(work)
+    def operation(self: S, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
+        return self._database.read_point(lambda connection: work(self, connection, *args, **kwargs))
+
+    return operation
 
 
 @contextmanager
 def unavailable_on_failure() -> Iterator[None]:
     """Turn a driver's error into `UnavailableError`, with the error as its cause.
 
-    Errors in the data alone pass: a broken key or a value out of range is a bug of the caller, and trying again is
-    no help. sqlite3's own class is named too, because SQLAlchemy wraps no error of its connect hooks.
+    Errors in the data pass unchanged: a broken key or a value out of range is a bug of the caller, and a retry is no
+    help. sqlite3's own class is named too, because SQLAlchemy wraps no error of its connect hooks.
     """
     try:
         yield
@@ -68,7 +138,7 @@ def unavailable_on_failure() -> Iterator[None]:
 
 
 def insert_or(connection: sa.Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
-    """An INSERT that can say what happens on a conflict; both dialects have it, each as its own class."""
+    """Return an INSERT that has `on_conflict_...`; both dialects have it, each as its own class."""
     if connection.dialect.name == "postgresql":
         return postgresql.insert(table)
     return sqlite.insert(table)

@@ -16,8 +16,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from tokenauthority.storage.address import SqliteAddress, parse_address
-from tokenauthority.storage.database import unavailable_on_failure
-from tokenauthority.storage.limits import StoreLimits
+from tokenauthority.storage.database import StoreLimits, unavailable_on_failure
 from tokenauthority.storage.postgres import postgres_engine
 from tokenauthority.storage.sqlite import writing_engine
 

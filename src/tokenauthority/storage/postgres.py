@@ -19,7 +19,7 @@ from tokenauthority.storage.worker import StoreThreads
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tokenauthority.storage.limits import StoreLimits
+    from tokenauthority.storage.database import StoreLimits
 
 
 T = TypeVar("T")

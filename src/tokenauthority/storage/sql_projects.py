@@ -1,10 +1,11 @@
-"""Projects and their credentials in SQL: functions over a Connection, each a whole unit of work."""
+"""Store projects and their credentials in SQL."""
 
 from __future__ import annotations
 
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
+import attrs
 import sqlalchemy as sa
 
 from tokenauthority.domain.change import ChangeKind
@@ -12,10 +13,9 @@ from tokenauthority.domain.errors import NotFoundError
 from tokenauthority.domain.ids import is_project_id
 from tokenauthority.domain.project import Credential, CredentialKind, Project
 from tokenauthority.domain.token_format import TokenFormat
-from tokenauthority.storage import refusals
-from tokenauthority.storage.database import Query, insert_or
-from tokenauthority.storage.schema import project_credentials as credentials
-from tokenauthority.storage.schema import projects
+from tokenauthority.storage import errors
+from tokenauthority.storage.database import Query, SqlOperations, insert_or, point_query, query, transaction
+from tokenauthority.storage.schema import PAGE, Id, metadata
 from tokenauthority.storage.sql_changes import ChangeLog
 
 
@@ -23,12 +23,38 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
 
+projects: Final = sa.Table(
+    "projects",
+    metadata,
+    sa.Column("project_id", Id, primary_key=True),
+    # The id as a number: what pages of projects are ordered by.
+    sa.Column("number", sa.BigInteger, nullable=False, unique=True),
+    sa.Column("display_name", sa.Text, nullable=False),
+    sa.Column("default_format", Id, nullable=False),
+    sa.Column("default_ttl", sa.BigInteger, nullable=False),
+    sa.Column("max_ttl", sa.BigInteger, nullable=False),
+    sa.Column("external_sessions", sa.Boolean, nullable=False),
+    sa.Column("create_time", sa.BigInteger, nullable=False),
+    sa.Column("vonage_application_id", Id, nullable=True, unique=True),
+)
+
+project_credentials: Final = sa.Table(
+    "project_credentials",
+    metadata,
+    sa.Column("project_id", Id, sa.ForeignKey(projects.c.project_id), primary_key=True),
+    sa.Column("credential_id", Id, primary_key=True),
+    sa.Column("kind", Id, nullable=False),
+    sa.Column("create_time", sa.BigInteger, nullable=False),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+)
+
 _CHUNK: Final = 500
 """Ids in one statement: far below what either engine takes, and one shape of statement for all sizes of grant."""
 
 
 def _with_credentials(page: sa.FromClause) -> Query:
     # One statement, so that a project is never seen with half of a change to its credentials.
+    credentials = project_credentials
     columns: list[sa.ColumnElement[object]] = [
         *page.c,
         credentials.c.credential_id,
@@ -50,126 +76,134 @@ _PAGE: Final = _with_credentials(
     sa.select(projects)
     .where(projects.c.number > sa.bindparam("after", type_=sa.BigInteger))
     .order_by(projects.c.number)
-    .limit(sa.bindparam("page", type_=sa.BigInteger))
+    .limit(PAGE)
     .subquery()
 )
 _CHOSEN: Final = _with_credentials(
     sa.select(projects)
     .where(projects.c.number.in_(sa.bindparam("chosen", expanding=True)))
     .order_by(projects.c.number)
-    .limit(sa.bindparam("page", type_=sa.BigInteger))
+    .limit(PAGE)
     .subquery()
 )
 
 
-def create_project(connection: sa.Connection, project: Project) -> None:
-    """Keep a new project with its credentials, or raise `AlreadyExistsError`."""
-    log = ChangeLog(connection)
+class SqlProjectStore(SqlOperations):
+    """Implements `ProjectStore`."""
+
+    @transaction
+    def create_project(self, connection: sa.Connection, project: Project) -> None:
+        """See `ProjectStore`."""
+        log = ChangeLog(connection)
+        if not insert_project(connection, project):
+            raise errors.project_exists(project, by_id=_project_exists(connection, project.project_id))
+        log.append(ChangeKind.PROJECT, project.project_id, project.project_id)
+
+    @point_query
+    def get_project(self, connection: sa.Connection, project_id: str) -> Project | None:
+        """See `ProjectStore`."""
+        return next(_select_projects(connection, _BY_ID, {"wanted": project_id}), None)
+
+    @point_query
+    def find_vonage_project(self, connection: sa.Connection, application_id: str) -> Project | None:
+        """See `ProjectStore`."""
+        return next(_select_projects(connection, _BY_VONAGE, {"wanted": application_id}), None)
+
+    @query
+    def list_projects(
+        self, connection: sa.Connection, *, after: int, limit: int, only: Collection[str] | None
+    ) -> Sequence[Project]:
+        """See `ProjectStore`."""
+        if only is None:
+            return list(_select_projects(connection, _PAGE, {"after": after, "page": limit}))
+        wanted = sorted(number for number in map(int, filter(is_project_id, only)) if number > after)
+        found: list[Project] = []
+        for start in range(0, len(wanted), _CHUNK):
+            if len(found) >= limit:
+                break
+            chosen = {"chosen": wanted[start : start + _CHUNK], "page": limit - len(found)}
+            found += _select_projects(connection, _CHOSEN, chosen)
+        return found
+
+    @transaction
+    def update_project(
+        self, connection: sa.Connection, project_id: str, change: Callable[[Project], Project]
+    ) -> Project:
+        """See `ProjectStore`."""
+        # Its lock keeps all other writers away, so the row needs no lock of its own.
+        log = ChangeLog(connection)
+        present = _require_whole_project(connection, project_id)
+        project = present.with_values_of(change(present))
+        is_project = projects.c.project_id == project_id
+        connection.execute(sa.update(projects).where(is_project).values(_updatable_columns(project)))
+        log.append(ChangeKind.PROJECT, project_id, project_id)
+        return project
+
+    @transaction
+    def add_secret(self, connection: sa.Connection, project_id: str, credential: Credential) -> None:
+        """See `ProjectStore`."""
+        log = ChangeLog(connection)
+        secrets = _require_whole_project(connection, project_id).secrets
+        if len(secrets) != 1:
+            raise errors.not_one_secret(project_id, len(secrets))
+        _insert_credential(connection, project_id, credential)
+        log.append(ChangeKind.PROJECT, project_id, project_id)
+
+    @transaction
+    def remove_secret(self, connection: sa.Connection, project_id: str, secret_id: str) -> None:
+        """See `ProjectStore`."""
+        log = ChangeLog(connection)
+        secret_ids = [secret.credential_id for secret in _require_whole_project(connection, project_id).secrets]
+        if secret_id not in secret_ids:
+            raise NotFoundError.secret(secret_id)
+        if len(secret_ids) == 1:
+            raise errors.only_secret(project_id)
+        columns = project_credentials.c
+        is_secret = (columns.project_id == project_id, columns.credential_id == secret_id)
+        connection.execute(sa.delete(project_credentials).where(*is_secret))
+        log.append(ChangeKind.PROJECT, project_id, project_id)
+
+
+def insert_project(connection: sa.Connection, project: Project) -> bool:
+    """Insert a project with its credentials, or return False if its id or Vonage application is taken."""
     row = {
         "project_id": project.project_id,
         "number": int(project.project_id),
         "create_time": project.create_time,
         "vonage_application_id": project.vonage_application_id,
-        **_values(project),
+        **_updatable_columns(project),
     }
     insert = insert_or(connection, projects).on_conflict_do_nothing().returning(projects.c.project_id)
     if connection.execute(insert, row).first() is None:
-        raise refusals.project_taken(project, by_id=_exists(connection, project.project_id))
+        return False
     for credential in project.credentials:
-        _add_credential(connection, project.project_id, credential)
-    log.append(ChangeKind.PROJECT, project.project_id, project.project_id)
-
-
-def get_project(connection: sa.Connection, project_id: str) -> Project | None:
-    """The project with its credentials, or None."""
-    return next(_read(connection, _BY_ID, {"wanted": project_id}), None)
-
-
-def find_vonage_project(connection: sa.Connection, application_id: str) -> Project | None:
-    """The project of a Vonage application, or None."""
-    return next(_read(connection, _BY_VONAGE, {"wanted": application_id}), None)
-
-
-def list_projects(connection: sa.Connection, after: int, limit: int, only: Collection[str] | None) -> Sequence[Project]:
-    """A page of projects by number."""
-    if only is None:
-        return list(_read(connection, _PAGE, {"after": after, "page": limit}))
-    wanted = sorted(number for number in map(int, filter(is_project_id, only)) if number > after)
-    found: list[Project] = []
-    for start in range(0, len(wanted), _CHUNK):
-        if len(found) >= limit:
-            break
-        chosen = {"chosen": wanted[start : start + _CHUNK], "page": limit - len(found)}
-        found += _read(connection, _CHOSEN, chosen)
-    return found
-
-
-def update_project(connection: sa.Connection, project_id: str, change: Callable[[Project], Project]) -> Project:
-    """Replace the values of a project by those that *change* makes of it, or raise `NotFoundError`."""
-    log = ChangeLog(connection)
-    # Nobody else writes from here on: the log holds the turn, so the row needs no lock of its own.
-    present = get_project(connection, project_id)
-    if present is None:
-        raise NotFoundError.project(project_id)
-    kept = present.with_values_of(change(present))
-    connection.execute(sa.update(projects).where(projects.c.project_id == project_id).values(_values(kept)))
-    log.append(ChangeKind.PROJECT, project_id, project_id)
-    return kept
-
-
-def add_secret(connection: sa.Connection, project_id: str, credential: Credential) -> None:
-    """Give a project its second live secret."""
-    log = ChangeLog(connection)
-    secrets = _secrets(connection, project_id)
-    if len(secrets) != 1:
-        raise refusals.too_many_secrets(project_id, len(secrets))
-    _add_credential(connection, project_id, credential)
-    log.append(ChangeKind.PROJECT, project_id, project_id)
-
-
-def remove_secret(connection: sa.Connection, project_id: str, secret_id: str) -> None:
-    """Forget one of two live secrets."""
-    log = ChangeLog(connection)
-    secrets = _secrets(connection, project_id)
-    if secret_id not in secrets:
-        raise NotFoundError.secret(secret_id)
-    if len(secrets) == 1:
-        raise refusals.only_secret(project_id)
-    connection.execute(
-        sa.delete(credentials).where(credentials.c.project_id == project_id, credentials.c.credential_id == secret_id)
-    )
-    log.append(ChangeKind.PROJECT, project_id, project_id)
+        _insert_credential(connection, project.project_id, credential)
+    return True
 
 
 def require_project(connection: sa.Connection, project_id: str) -> None:
-    """Raise `NotFoundError` for a project that does not exist. Projects are never deleted, so a yes stays true."""
-    if not _exists(connection, project_id):
+    """Raise `NotFoundError` for a project that does not exist. Projects are never deleted, so one that does stays."""
+    if not _project_exists(connection, project_id):
         raise NotFoundError.project(project_id)
 
 
-def _exists(connection: sa.Connection, project_id: str) -> bool:
+def _project_exists(connection: sa.Connection, project_id: str) -> bool:
     return connection.execute(_IDS, {"wanted": project_id}).first() is not None
 
 
-def _secrets(connection: sa.Connection, project_id: str) -> set[str]:
-    project = get_project(connection, project_id)
+def _require_whole_project(connection: sa.Connection, project_id: str) -> Project:
+    project = next(_select_projects(connection, _BY_ID, {"wanted": project_id}), None)
     if project is None:
         raise NotFoundError.project(project_id)
-    return {secret.credential_id for secret in project.secrets}
+    return project
 
 
-def _add_credential(connection: sa.Connection, project_id: str, credential: Credential) -> None:
-    row = {
-        "project_id": project_id,
-        "credential_id": credential.credential_id,
-        "kind": credential.kind.value,
-        "create_time": credential.create_time,
-        "sealed": credential.sealed,
-    }
-    connection.execute(sa.insert(credentials), row)
+def _insert_credential(connection: sa.Connection, project_id: str, credential: Credential) -> None:
+    row = {"project_id": project_id, **attrs.asdict(credential), "kind": credential.kind.value}
+    connection.execute(sa.insert(project_credentials), row)
 
 
-def _values(project: Project) -> dict[str, str | int | bool]:
+def _updatable_columns(project: Project) -> dict[str, str | int | bool]:
     return {
         "display_name": project.display_name,
         "default_format": project.default_format.value,
@@ -179,13 +213,13 @@ def _values(project: Project) -> dict[str, str | int | bool]:
     }
 
 
-def _read(connection: sa.Connection, statement: Query, values: dict[str, object]) -> Iterator[Project]:
+def _select_projects(connection: sa.Connection, statement: Query, values: dict[str, object]) -> Iterator[Project]:
     rows = connection.execute(statement, values).mappings().all()
-    for _, of_one in groupby(rows, key=lambda row: row["project_id"]):
-        yield _project(list(of_one))
+    for _, rows_of_one in groupby(rows, key=lambda row: row["project_id"]):
+        yield _project_from_rows(list(rows_of_one))
 
 
-def _project(rows: Sequence[sa.RowMapping]) -> Project:
+def _project_from_rows(rows: Sequence[sa.RowMapping]) -> Project:
     first = rows[0]
     return Project(
         project_id=first["project_id"],

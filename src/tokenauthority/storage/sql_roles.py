@@ -1,4 +1,4 @@
-"""Roles in SQL: functions over a Connection, each a whole unit of work."""
+"""Store the roles of projects in SQL."""
 
 from __future__ import annotations
 
@@ -9,80 +9,95 @@ import sqlalchemy as sa
 from tokenauthority.domain.change import ChangeKind
 from tokenauthority.domain.errors import NotFoundError
 from tokenauthority.domain.role import MAX_ROLES, Permission, Role
-from tokenauthority.storage import refusals
-from tokenauthority.storage.schema import roles
+from tokenauthority.storage import errors
+from tokenauthority.storage.database import SqlOperations, query, transaction
+from tokenauthority.storage.schema import Id, metadata
 from tokenauthority.storage.sql_changes import ChangeLog
-from tokenauthority.storage.sql_projects import require_project
+from tokenauthority.storage.sql_projects import projects, require_project
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
+roles: Final = sa.Table(
+    "roles",
+    metadata,
+    sa.Column("project_id", Id, sa.ForeignKey(projects.c.project_id), primary_key=True),
+    sa.Column("name", Id, primary_key=True),
+    # Names in the order of the enum, with single spaces between.
+    sa.Column("permissions", Id, nullable=False),
+    sa.Column("description", sa.Text, nullable=False),
+    sa.Column("create_time", sa.BigInteger, nullable=False),
+    sa.Column("update_time", sa.BigInteger, nullable=False),
+)
+
 _OF_PROJECT: Final = sa.select(roles).where(roles.c.project_id == sa.bindparam("wanted")).order_by(roles.c.name)
 
 
-def create_role(connection: sa.Connection, role: Role) -> None:
-    """Keep a new role of a project."""
-    log = ChangeLog(connection)
-    require_project(connection, role.project_id)
-    names = {known.name for known in list_roles(connection, role.project_id)}
-    if role.name in names:
-        raise refusals.role_taken(role)
-    if len(names) >= MAX_ROLES:
-        raise refusals.role_limit(role.project_id)
-    row = {
-        "project_id": role.project_id,
-        "name": role.name,
-        "create_time": role.create_time,
-        **_values(role),
-    }
-    connection.execute(sa.insert(roles), row)
-    log.append(ChangeKind.ROLE, role.project_id, role.name)
+class SqlRoleStore(SqlOperations):
+    """Implements `RoleStore`."""
+
+    @transaction
+    def create_role(self, connection: sa.Connection, role: Role) -> None:
+        """See `RoleStore`."""
+        log = ChangeLog(connection)
+        require_project(connection, role.project_id)
+        names = {known.name for known in _select_roles(connection, role.project_id)}
+        if role.name in names:
+            raise errors.role_exists(role)
+        if len(names) >= MAX_ROLES:
+            raise errors.role_limit(role.project_id)
+        row = {
+            "project_id": role.project_id,
+            "name": role.name,
+            "create_time": role.create_time,
+            **_updatable_columns(role),
+        }
+        connection.execute(sa.insert(roles), row)
+        log.append(ChangeKind.ROLE, role.project_id, role.name)
+
+    @query
+    def list_roles(self, connection: sa.Connection, project_id: str) -> Sequence[Role]:
+        """See `RoleStore`."""
+        return _select_roles(connection, project_id)
+
+    @transaction
+    def update_role(
+        self, connection: sa.Connection, project_id: str, name: str, change: Callable[[Role], Role]
+    ) -> Role:
+        """See `RoleStore`."""
+        # Its lock keeps all other writers away, so the row needs no lock of its own.
+        log = ChangeLog(connection)
+        present = next((role for role in _select_roles(connection, project_id) if role.name == name), None)
+        if present is None:
+            raise NotFoundError.role(name)
+        role = present.with_values_of(change(present))
+        connection.execute(sa.update(roles).where(_is_role(project_id, name)).values(_updatable_columns(role)))
+        log.append(ChangeKind.ROLE, project_id, name)
+        return role
+
+    @transaction
+    def delete_role(self, connection: sa.Connection, project_id: str, name: str) -> None:
+        """See `RoleStore`."""
+        log = ChangeLog(connection)
+        if connection.execute(sa.delete(roles).where(_is_role(project_id, name))).rowcount == 0:
+            raise NotFoundError.role(name)
+        log.append(ChangeKind.ROLE, project_id, name)
 
 
-def list_roles(connection: sa.Connection, project_id: str) -> Sequence[Role]:
-    """The project's own roles by name."""
-    rows = connection.execute(_OF_PROJECT, {"wanted": project_id}).mappings().all()
+def _select_roles(connection: sa.Connection, project_id: str) -> list[Role]:
     return [
-        Role(
-            name=row["name"],
-            permissions=tuple(map(Permission, row["permissions"].split())),
-            project_id=row["project_id"],
-            description=row["description"],
-            create_time=row["create_time"],
-            update_time=row["update_time"],
-        )
-        for row in rows
+        Role(**{**row, "permissions": tuple(map(Permission, row["permissions"].split()))})
+        for row in connection.execute(_OF_PROJECT, {"wanted": project_id}).mappings()
     ]
 
 
-def update_role(connection: sa.Connection, project_id: str, name: str, change: Callable[[Role], Role]) -> Role:
-    """Replace the permissions, description and update time of a role by those that *change* makes of it."""
-    log = ChangeLog(connection)
-    # Nobody else writes from here on: the log holds the turn, so the row needs no lock of its own.
-    present = next((role for role in list_roles(connection, project_id) if role.name == name), None)
-    if present is None:
-        raise NotFoundError.role(name)
-    kept = present.with_values_of(change(present))
-    connection.execute(sa.update(roles).where(_is(project_id, name)).values(_values(kept)))
-    log.append(ChangeKind.ROLE, project_id, name)
-    return kept
-
-
-def delete_role(connection: sa.Connection, project_id: str, name: str) -> None:
-    """Forget a role."""
-    log = ChangeLog(connection)
-    if connection.execute(sa.delete(roles).where(_is(project_id, name))).rowcount == 0:
-        raise NotFoundError.role(name)
-    log.append(ChangeKind.ROLE, project_id, name)
-
-
-def _is(project_id: str, name: str) -> sa.ColumnElement[bool]:
+def _is_role(project_id: str, name: str) -> sa.ColumnElement[bool]:
     return sa.and_(roles.c.project_id == project_id, roles.c.name == name)
 
 
-def _values(role: Role) -> dict[str, str | int | None]:
+def _updatable_columns(role: Role) -> dict[str, str | int | None]:
     return {
         "permissions": " ".join(role.permissions),
         "description": role.description,

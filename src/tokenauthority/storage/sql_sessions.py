@@ -1,9 +1,10 @@
-"""Sessions and the request ids that make creating one repeatable, in SQL: functions over a Connection."""
+"""Store sessions in SQL, and the request ids that make it safe to repeat their creation."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import attrs
 import sqlalchemy as sa
 
 from tokenauthority.domain.change import ChangeKind
@@ -15,13 +16,12 @@ from tokenauthority.domain.session import (
     SessionState,
     StoredSession,
 )
-from tokenauthority.storage import refusals
-from tokenauthority.storage.database import Query, insert_or
-from tokenauthority.storage.schema import session_requests as requests
-from tokenauthority.storage.schema import sessions
+from tokenauthority.storage import errors
+from tokenauthority.storage.database import Query, SqlOperations, insert_or, point_query, query, transaction
+from tokenauthority.storage.schema import Id, metadata, partial_index
 from tokenauthority.storage.sql_changes import ChangeLog
-from tokenauthority.storage.sql_projects import require_project
-from tokenauthority.storage.store import REPEAT_PERIOD
+from tokenauthority.storage.sql_projects import projects, require_project
+from tokenauthority.storage.store import IDEMPOTENCY_PERIOD
 
 
 if TYPE_CHECKING:
@@ -29,6 +29,45 @@ if TYPE_CHECKING:
 
     from tokenauthority.domain.times import Millis
 
+
+sessions: Final = sa.Table(
+    "sessions",
+    metadata,
+    sa.Column("session_id", Id, primary_key=True),
+    sa.Column("project_id", Id, sa.ForeignKey(projects.c.project_id), nullable=False),
+    sa.Column("media_mode", Id, nullable=False),
+    sa.Column("archive_mode", Id, nullable=False),
+    sa.Column("location", Id, nullable=False),
+    sa.Column("e2ee", sa.Boolean, nullable=False),
+    sa.Column("archive_name", sa.Text, nullable=False),
+    sa.Column("archive_resolution", Id, nullable=False),
+    sa.Column("state", Id, nullable=False),
+    sa.Column("create_time", sa.BigInteger, nullable=False),
+    sa.Column("end_time", sa.BigInteger, nullable=True),
+    # One for each way to page: without the second, the ended sessions among a million active ones would cost a scan.
+    sa.Index("ix_sessions_newest", "project_id", "create_time", "session_id"),
+    sa.Index("ix_sessions_state_newest", "project_id", "state", "create_time", "session_id"),
+)
+_END: Final = (sessions.c.end_time, sessions.c.session_id)
+partial_index("ix_sessions_end", "end_time IS NOT NULL", *_END)
+partial_index("ix_sessions_project_end", "end_time IS NOT NULL", sessions.c.project_id, *_END)
+
+requests: Final = sa.Table(
+    "session_requests",
+    metadata,
+    sa.Column("caller", Id, primary_key=True),
+    sa.Column("request_id", Id, primary_key=True),
+    sa.Column("body_digest", Id, nullable=False),
+    # Deferred, because the key is claimed before its session is written: whoever loses the claim then writes nothing.
+    sa.Column(
+        "session_id",
+        Id,
+        sa.ForeignKey(sessions.c.session_id, deferrable=True, initially="DEFERRED"),
+        nullable=False,
+    ),
+    sa.Column("create_time", sa.BigInteger, nullable=False),
+    sa.Index("ix_session_requests_create_time", "create_time"),
+)
 
 _BY_ID: Final = sa.select(sessions).where(sessions.c.session_id == sa.bindparam("wanted"))
 _BY_REQUEST: Final = (
@@ -38,37 +77,71 @@ _BY_REQUEST: Final = (
 )
 
 
-def create_session(connection: sa.Connection, session: StoredSession, repeat: IdempotencyKey | None) -> StoredSession:
-    """Keep a new session, or answer the one that *repeat* made."""
-    require_project(connection, session.project_id)
-    if repeat is not None and not _claim(connection, session, repeat):
-        return _repeated(connection, repeat)
-    connection.execute(sa.insert(sessions), _row(session))
-    return session
+class SqlSessionStore(SqlOperations):
+    """Implements `SessionStore`."""
 
+    @transaction
+    def create_session(
+        self, connection: sa.Connection, session: StoredSession, idempotency_key: IdempotencyKey | None
+    ) -> StoredSession:
+        """See `SessionStore`."""
+        require_project(connection, session.project_id)
+        if idempotency_key is not None and not _claim_key(connection, session, idempotency_key):
+            return _select_repeated(connection, idempotency_key)
+        connection.execute(sa.insert(sessions), _row_of_session(session))
+        return session
 
-def get_session(connection: sa.Connection, session_id: str) -> StoredSession | None:
-    """The session, or None."""
-    row = connection.execute(_BY_ID, {"wanted": session_id}).mappings().first()
-    return None if row is None else _session(row)
+    @point_query
+    def get_session(self, connection: sa.Connection, session_id: str) -> StoredSession | None:
+        """See `SessionStore`."""
+        return _select_session(connection, session_id)
 
+    @query
+    def list_sessions(
+        self,
+        connection: sa.Connection,
+        project_id: str,
+        *,
+        before: tuple[Millis, str] | None,
+        limit: int,
+        state: SessionState | None,
+    ) -> Sequence[StoredSession]:
+        """See `SessionStore`."""
+        rows = connection.execute(page_of_sessions(project_id, before, limit, state)).mappings().all()
+        return [_session_from_row(row) for row in rows]
 
-def list_sessions(
-    connection: sa.Connection,
-    project_id: str,
-    before: tuple[Millis, str] | None,
-    limit: int,
-    state: SessionState | None,
-) -> Sequence[StoredSession]:
-    """A page of a project's sessions, newest first."""
-    rows = connection.execute(page_of_sessions(project_id, before, limit, state)).mappings().all()
-    return [_session(row) for row in rows]
+    @transaction
+    def end_session(self, connection: sa.Connection, session: StoredSession, now: Millis) -> StoredSession:
+        """See `SessionStore`."""
+        log = ChangeLog(connection)
+        require_project(connection, session.project_id)
+        known = _select_session(connection, session.session_id)
+        ended = (known or session).ended(now)
+        if known is None:
+            connection.execute(sa.insert(sessions), _row_of_session(ended))
+        elif known.state is SessionState.ENDED:
+            return known
+        else:
+            is_session = sessions.c.session_id == ended.session_id
+            values = {"state": ended.state.value, "end_time": ended.end_time}
+            connection.execute(sa.update(sessions).where(is_session).values(values))
+        log.append(ChangeKind.SESSION_END, ended.project_id, ended.session_id)
+        return ended
+
+    @transaction
+    def delete_old_requests(self, connection: sa.Connection, now: Millis, limit: int) -> int:
+        """Delete at most *limit* request ids older than 24 hours, and return how many."""
+        is_old = requests.c.create_time < now - IDEMPOTENCY_PERIOD
+        key = (requests.c.caller, requests.c.request_id)
+        page = sa.select(*key).where(is_old).order_by(requests.c.create_time).limit(limit)
+        # The age is asked twice: a row that was claimed anew while this statement waited for it must stay.
+        return connection.execute(sa.delete(requests).where(sa.tuple_(*key).in_(page), is_old)).rowcount
 
 
 def page_of_sessions(
     project_id: str, before: tuple[Millis, str] | None, limit: int, state: SessionState | None
 ) -> Query:
-    """The statement of `list_sessions`; its conditions and order are those of an index, read backwards."""
+    """Return the statement of `list_sessions`; its conditions and order are those of an index, read backwards."""
     newest_first = (sessions.c.create_time, sessions.c.session_id)
     statement = sa.select(sessions).where(sessions.c.project_id == project_id)
     if state is not None:
@@ -78,66 +151,36 @@ def page_of_sessions(
     return statement.order_by(*(column.desc() for column in newest_first)).limit(limit)
 
 
-def end_session(connection: sa.Connection, session: StoredSession, now: Millis) -> StoredSession:
-    """End a session as of *now*; one that is not known yet is kept, ended."""
-    log = ChangeLog(connection)
-    require_project(connection, session.project_id)
-    known = get_session(connection, session.session_id)
-    ended = (known or session).ended(now)
-    if known is None:
-        connection.execute(sa.insert(sessions), _row(ended))
-    elif known.state is SessionState.ENDED:
-        return known
-    else:
-        connection.execute(
-            sa.update(sessions)
-            .where(sessions.c.session_id == ended.session_id)
-            .values(state=ended.state.value, end_time=ended.end_time)
-        )
-    log.append(ChangeKind.SESSION_END, ended.project_id, ended.session_id)
-    return ended
+def _claim_key(connection: sa.Connection, session: StoredSession, key: IdempotencyKey) -> bool:
+    """Give the key to *session* if it is new or older than 24 hours, and return whether it was.
 
-
-def prune_requests(connection: sa.Connection, now: Millis, limit: int) -> int:
-    """Forget at most *limit* request ids older than 24 hours; how many rows went."""
-    old = requests.c.create_time < now - REPEAT_PERIOD
-    key = (requests.c.caller, requests.c.request_id)
-    some = sa.select(*key).where(old).order_by(requests.c.create_time).limit(limit)
-    # The age is asked twice: a row that was claimed anew while this statement waited for it must stay.
-    return connection.execute(sa.delete(requests).where(sa.tuple_(*key).in_(some), old)).rowcount
-
-
-def _claim(connection: sa.Connection, session: StoredSession, repeat: IdempotencyKey) -> bool:
-    """Take the key for *session* if it is new or older than 24 hours; whether it was.
-
-    Of callers that overlap, one inserts and the others wait here for its commit; then they find the row, too young to
-    take, and locked by this statement so that it cannot go away before `_repeated` reads it.
+    Of callers that overlap, one inserts and the others wait here for its commit. Then they find the row, too young to
+    claim, and locked by this statement so that it cannot be deleted before `_select_repeated` reads it.
     """
     insert = insert_or(connection, requests)
     claim = insert.on_conflict_do_update(
         index_elements=[requests.c.caller, requests.c.request_id],
         set_={name: insert.excluded[name] for name in ("body_digest", "session_id", "create_time")},
-        where=requests.c.create_time < insert.excluded.create_time - REPEAT_PERIOD,
+        where=requests.c.create_time < insert.excluded.create_time - IDEMPOTENCY_PERIOD,
     ).returning(requests.c.session_id)
-    row = {
-        "caller": repeat.caller,
-        "request_id": repeat.request_id,
-        "body_digest": repeat.body_digest,
-        "session_id": session.session_id,
-        "create_time": session.create_time,
-    }
+    row = {**attrs.asdict(key), "session_id": session.session_id, "create_time": session.create_time}
     return connection.execute(claim, row).first() is not None
 
 
-def _repeated(connection: sa.Connection, repeat: IdempotencyKey) -> StoredSession:
-    key = {"caller": repeat.caller, "request_id": repeat.request_id}
-    row = connection.execute(_BY_REQUEST, key).mappings().one()
-    if row["body_digest"] != repeat.body_digest:
-        raise refusals.request_reused(repeat.request_id)
-    return _session(row)
+def _select_repeated(connection: sa.Connection, key: IdempotencyKey) -> StoredSession:
+    values = {"caller": key.caller, "request_id": key.request_id}
+    row = connection.execute(_BY_REQUEST, values).mappings().one()
+    if row["body_digest"] != key.body_digest:
+        raise errors.request_id_reused(key.request_id)
+    return _session_from_row(row)
 
 
-def _row(session: StoredSession) -> dict[str, str | int | bool | None]:
+def _select_session(connection: sa.Connection, session_id: str) -> StoredSession | None:
+    row = connection.execute(_BY_ID, {"wanted": session_id}).mappings().first()
+    return None if row is None else _session_from_row(row)
+
+
+def _row_of_session(session: StoredSession) -> dict[str, str | int | bool | None]:
     return {
         "session_id": session.session_id,
         "project_id": session.project_id,
@@ -153,7 +196,7 @@ def _row(session: StoredSession) -> dict[str, str | int | bool | None]:
     }
 
 
-def _session(row: sa.RowMapping) -> StoredSession:
+def _session_from_row(row: sa.RowMapping) -> StoredSession:
     return StoredSession(
         session_id=row["session_id"],
         project_id=row["project_id"],

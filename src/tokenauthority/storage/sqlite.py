@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tokenauthority.storage.limits import StoreLimits
+    from tokenauthority.storage.database import StoreLimits
 
 
 T = TypeVar("T")

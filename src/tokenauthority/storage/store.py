@@ -1,9 +1,10 @@
-"""The store: what the authority keeps, as an async protocol in domain types.
+"""State what a store does: one protocol for each subject, and `Store`, which is all of them.
 
-Every method is one unit of work: it happens whole or not at all, and when it returns it is durable. Ids are
-case-sensitive. A method that ends a session, takes tokens back, or makes, changes or forgets a project, role or key
-also appends to the `changes` sequence, in the same transaction; creating a session does not (nothing that any cache
-holds becomes untrue by it). Text holds no U+0000, which PostgreSQL cannot keep.
+Each method is one unit of work: it happens whole or not at all, and it is durable when it returns. Ids are
+case-sensitive. Text holds no U+0000, which PostgreSQL cannot store.
+
+A method that ends a session, revokes tokens, or creates, changes or deletes a project, role or key appends to the
+`changes` sequence in the same transaction. Creating a session appends nothing: no cache becomes stale by it.
 
 Any method raises `UnavailableError` when the database cannot be reached or written, never a driver's own error.
 """
@@ -27,38 +28,44 @@ if TYPE_CHECKING:
     from tokenauthority.domain.session import IdempotencyKey, SessionState, StoredSession
 
 
-REPEAT_PERIOD: Final[Millis] = in_millis(DAY)
+IDEMPOTENCY_PERIOD: Final[Millis] = in_millis(DAY)
 """How long a request id makes CreateSession safe to repeat."""
 
-KEPT_CHANGES: Final = 100_000
-"""How many changes are told to whoever was away; beyond that a follower has to read everything anew."""
+MAX_CHANGES: Final = 100_000
+"""How many changes are stored. A follower that is further behind has to read everything anew."""
 
 
-class Store(Protocol):
-    """What the authority keeps. The contract suite in `tests/storage` holds every implementation to this text."""
+class ProjectStore(Protocol):
+    """Projects and their credentials. Projects are never deleted."""
 
     async def create_project(self, project: Project) -> None:
-        """Keep a new project with its credentials.
+        """Store a new project with its credentials.
 
         Raises:
             AlreadyExistsError: `PROJECT_EXISTS`, the id or the Vonage application id is taken.
         """
 
     async def get_project(self, project_id: str) -> Project | None:
-        """The project with its credentials (oldest first, ties by id), or None."""
+        """Return the project with its credentials (oldest first, ties by id), or None."""
 
     async def find_vonage_project(self, application_id: str) -> Project | None:
-        """The project of a Vonage application (a UUID in lower case) with its credentials, or None."""
+        """Return the project of a Vonage application (a UUID in lower case) with its credentials, or None."""
 
     async def list_projects(self, *, after: int, limit: int, only: Collection[str] | None) -> Sequence[Project]:
-        """At most *limit* projects with an id (as a number) above *after*, in that order; of *only* those, if given."""
+        """Return at most *limit* projects whose id, as a number, is above *after*, in that order.
+
+        If *only* is given, the others are left out.
+        """
 
     async def update_project(self, project_id: str, change: Callable[[Project], Project]) -> Project:
-        """Replace the values of a project by those that *change* makes of it, and answer what was kept.
+        """Replace the values of a project by those that *change* returns, and return what is stored then.
 
-        Its id, create time, Vonage application and credentials stay. *change* is pure: it runs within the transaction,
-        perhaps more than once, on the project as it is then, so that of concurrent changes none is lost. What it raises
-        passes, and nothing is written.
+        Its id, create time, Vonage application and credentials stay.
+
+        Args:
+            project_id: The project to change.
+            change: A pure function. It runs within the transaction, perhaps more than once, on the project as it is
+                then, so that no concurrent change is lost. What it raises is raised here, and nothing is written.
 
         Raises:
             NotFoundError: `PROJECT_NOT_FOUND`.
@@ -69,19 +76,23 @@ class Store(Protocol):
 
         Raises:
             NotFoundError: `PROJECT_NOT_FOUND`.
-            PreconditionError: `SECRET_COUNT`, the project has another number of them.
+            PreconditionError: `SECRET_COUNT`, the project has another number of live secrets.
         """
 
     async def remove_secret(self, project_id: str, secret_id: str) -> None:
-        """Forget one of a project's two live secrets.
+        """Delete one of a project's two live secrets.
 
         Raises:
             NotFoundError: `PROJECT_NOT_FOUND` or `SECRET_NOT_FOUND`.
             PreconditionError: `SECRET_COUNT`, it is the only one.
         """
 
+
+class RoleStore(Protocol):
+    """The roles that projects define themselves."""
+
     async def create_role(self, role: Role) -> None:
-        """Keep a new role of a project.
+        """Store a new role of a project.
 
         Raises:
             NotFoundError: `PROJECT_NOT_FOUND`.
@@ -90,28 +101,32 @@ class Store(Protocol):
         """
 
     async def list_roles(self, project_id: str) -> Sequence[Role]:
-        """The project's own roles by name; empty for a project that does not exist."""
+        """Return the project's own roles by name; none for a project that does not exist."""
 
     async def update_role(self, project_id: str, name: str, change: Callable[[Role], Role]) -> Role:
-        """Replace the permissions, description and update time of a role by those that *change* makes of it.
+        """Replace a role's permissions, description and update time by those that *change* returns.
 
-        *change* runs as that of `update_project` does. Answers what was kept.
+        *change* runs as that of `update_project` does. Return what is stored then.
 
         Raises:
             NotFoundError: `ROLE_NOT_FOUND`.
         """
 
     async def delete_role(self, project_id: str, name: str) -> None:
-        """Forget a role.
+        """Delete a role.
 
         Raises:
             NotFoundError: `ROLE_NOT_FOUND`.
         """
 
-    async def create_session(self, session: StoredSession, repeat: IdempotencyKey | None) -> StoredSession:
-        """Keep a new session, or answer the one that *repeat* made within the last 24 hours of `session.create_time`.
 
-        Concurrent calls with one *repeat* key make one session.
+class SessionStore(Protocol):
+    """Sessions, and the request ids that make it safe to repeat their creation. Sessions are never deleted."""
+
+    async def create_session(self, session: StoredSession, idempotency_key: IdempotencyKey | None) -> StoredSession:
+        """Store a new session, or return the one that the same key made in the 24 hours before its create time.
+
+        Concurrent calls with one key make one session.
 
         Raises:
             NotFoundError: `PROJECT_NOT_FOUND`.
@@ -119,34 +134,48 @@ class Store(Protocol):
         """
 
     async def get_session(self, session_id: str) -> StoredSession | None:
-        """The session, or None."""
+        """Return the session, or None."""
 
     async def list_sessions(
         self, project_id: str, *, before: tuple[Millis, str] | None, limit: int, state: SessionState | None
     ) -> Sequence[StoredSession]:
-        """At most *limit* sessions, newest first, ties by descending id, that follow *before* (create time and id)."""
+        """Return at most *limit* sessions, newest first, ties by descending id.
+
+        The page begins right after *before*, the create time and id of a session.
+        """
 
     async def end_session(self, session: StoredSession, now: Millis) -> StoredSession:
-        """End a session as of *now* and answer it; one that is over already is answered unchanged.
+        """End a session as of *now* and return it; return one that has ended already unchanged.
 
-        A *session* that the store has never seen (one that the platform made) is kept as given, ended as of *now*.
+        A *session* that is not in the store (one that the platform made) is stored as given, ended as of *now*.
 
         Raises:
             NotFoundError: `PROJECT_NOT_FOUND`.
         """
 
-    async def update_keys(self, change: Callable[[Sequence[StoredKey]], Sequence[StoredKey]]) -> Sequence[StoredKey]:
-        """Replace the ring of signing keys (at most one ACTIVE) by what *change* makes of it, and answer what was kept.
 
-        *change* runs as that of `update_project` does, on the keys newest first: of several servers that rotate at
-        once, the first does and the others find it done. Each key made, changed or left out is one change.
-        """
+class SigningKeyStore(Protocol):
+    """The ring of the authority's signing keys, of which at most one is ACTIVE."""
 
     async def list_keys(self) -> Sequence[StoredKey]:
-        """All signing keys, newest first."""
+        """Return all signing keys, newest first."""
 
-    async def revoke(self, revocation: StoredRevocation) -> StoredRevocation:
-        """Keep a revocation, or, where its target has one that covers as much, answer that; one target has one.
+    async def update_keys(self, change: Callable[[Sequence[StoredKey]], Sequence[StoredKey]]) -> Sequence[StoredKey]:
+        """Replace the ring by what *change* returns, and return what is stored then.
+
+        *change* runs as that of `update_project` does, on the keys newest first. So of several servers that rotate at
+        once, the first one rotates and the others find it done. Each key that is made, changed or left out is one
+        change.
+        """
+
+
+class RevocationStore(Protocol):
+    """What makes tokens invalid before they expire: revocations, and the ends of sessions."""
+
+    async def create_revocation(self, revocation: StoredRevocation) -> StoredRevocation:
+        """Store a revocation and return it, or return the stored one of the same target if that covers as much.
+
+        A target has one revocation: a later moment replaces an earlier one under the same id.
 
         Raises:
             NotFoundError: `PROJECT_NOT_FOUND`.
@@ -155,53 +184,67 @@ class Store(Protocol):
     async def list_revocations(
         self, *, project_ids: Collection[str] | None = None, after: str, limit: int, now: Millis
     ) -> Sequence[StoredRevocation]:
-        """At most *limit* revocations that can still cover a token, with an id above *after*, in that order.
+        """Return at most *limit* revocations that can still cover a token, with an id above *after*, in that order.
 
-        Of these projects, or (None) of all.
+        They are those of *project_ids*, or (None) of all projects.
         """
 
     async def list_revoked(self, *, after: str, limit: int, now: Millis) -> Sequence[RevokedTarget]:
-        """The same as plain tuples without comments, for who reads them all."""
+        """Return the page of `list_revocations` as plain tuples without comments, for whoever reads them all."""
 
     async def list_session_ends(
         self, *, project_ids: Collection[str] | None = None, since: Millis, after: tuple[Millis, str], limit: int
     ) -> Sequence[StoredSessionEnd]:
-        """At most *limit* sessions that ended at *since* or later and follow *after*, by end time and id.
+        """Return at most *limit* sessions that ended at *since* or later, by end time and id, right after *after*.
 
-        Of these projects, or (None) of all.
+        They are those of *project_ids*, or (None) of all projects.
         """
 
     async def events_of(self, changes: Sequence[Change]) -> Mapping[int, Event]:
-        """The revocations and ended sessions among *changes* (at most 1000), by sequence, as they are now."""
+        """Return the revocations and ended sessions among *changes* (at most 1000), by sequence, as they are now."""
+
+
+class ChangeStore(Protocol):
+    """The sequence that every server follows, so that its caches stay true."""
 
     async def last_change(self) -> Cursor:
-        """The place after the newest change. Every store has a first one."""
+        """Return the position after the newest change. Every store has a first one."""
 
     async def changes_after(self, cursor: Cursor, limit: int) -> Sequence[Change]:
-        """At most *limit* changes after *cursor*, in order. None is ever passed over, however writers overlap.
+        """Return at most *limit* changes after *cursor*, in order. None is ever skipped, however writers overlap.
 
         Raises:
-            HistoryLostError: the change before *cursor* is not there any more, or is another one.
+            HistoryLostError: The change before *cursor* is not there any more, or is another one.
         """
+
+
+class SealedStore(Protocol):
+    """What is stored sealed, apart from what it is, so that the master key can be changed."""
 
     async def count_sealed(self, length: int) -> Sequence[SealedCount]:
-        """The different first *length* bytes of all envelopes by kind, each with its signing keys or projects."""
+        """Count the owners of envelopes for each kind and each different prefix of *length* bytes."""
 
     async def list_sealed(self, kind: SealedKind, *, after: tuple[str, str], limit: int) -> Sequence[SealedBlob]:
-        """At most *limit* envelopes of a kind above *after* (owner and id; empty at first), in the order of both."""
+        """Return at most *limit* envelopes of a kind, by owner and id, right after *after* (two empty ids at first)."""
 
     async def replace_sealed(self, changes: Sequence[tuple[SealedBlob, bytes]]) -> int:
-        """Put a new envelope in the place of each one that is still there as it was; how many were.
+        """Replace each envelope that is still as given by a new one, and return how many were replaced.
 
-        It holds the same, so no cache becomes untrue by it and no change is appended.
+        The new one holds the same, so no cache becomes stale and no change is appended.
         """
 
-    async def prune(self, now: Millis) -> int:
-        """Forget what has no use any more; how many rows went.
 
-        Request ids older than 24 hours, revocations a day after the last token that they cover, all but the newest
-        100,000 changes.
+class Store(
+    ProjectStore, RoleStore, SessionStore, SigningKeyStore, RevocationStore, ChangeStore, SealedStore, Protocol
+):
+    """All that the authority stores. The contract suite in `tests/storage` holds every implementation to this text."""
+
+    async def delete_expired(self, now: Millis) -> int:
+        """Delete what has no use any more, and return the number of rows.
+
+        These are request ids older than 24 hours, revocations a day after the last token that they cover, and all but
+        the newest 100,000 changes.
         """
 
     async def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""

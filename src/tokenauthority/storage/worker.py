@@ -16,7 +16,7 @@ from tokenauthority.domain.errors import UnavailableError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tokenauthority.storage.limits import StoreLimits
+    from tokenauthority.storage.database import StoreLimits
 
 
 T = TypeVar("T")

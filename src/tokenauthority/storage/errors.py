@@ -1,4 +1,4 @@
-"""The refusals that every store must word alike, so that no caller can tell one engine from another."""
+"""Word the errors that every store raises alike, so that no caller can tell one engine from another."""
 
 from __future__ import annotations
 
@@ -14,30 +14,27 @@ if TYPE_CHECKING:
     from tokenauthority.domain.role import Role
 
 
-def project_taken(project: Project, *, by_id: bool) -> AlreadyExistsError:
-    """The id is taken, or (not *by_id*) the Vonage application; which project has it is not told."""
+def project_exists(project: Project, *, by_id: bool) -> AlreadyExistsError:
+    """Say that the id is taken, or (not *by_id*) the Vonage application, without naming the project that has it."""
+    resource = (Reason.PROJECT_EXISTS, "project", project.project_id)
     if by_id:
-        return AlreadyExistsError(Reason.PROJECT_EXISTS, "project", project.project_id)
-    return AlreadyExistsError(
-        Reason.PROJECT_EXISTS,
-        "project",
-        project.project_id,
-        f"a project of the Vonage application {project.vonage_application_id} exists already",
-    )
+        return AlreadyExistsError(*resource)
+    application_id = project.vonage_application_id
+    return AlreadyExistsError(*resource, f"a project of the Vonage application {application_id} exists already")
 
 
-def role_taken(role: Role) -> AlreadyExistsError:
-    """The project has a role of that name."""
+def role_exists(role: Role) -> AlreadyExistsError:
+    """Say that the project has a role of that name."""
     return AlreadyExistsError(Reason.ROLE_EXISTS, "role", role.name)
 
 
 def role_limit(project_id: str) -> PreconditionError:
-    """The project has as many roles as one may have."""
+    """Say that the project has as many roles as a project may have."""
     return PreconditionError(Reason.ROLE_LIMIT, project_id, f"project {project_id} has {MAX_ROLES} roles already")
 
 
-def too_many_secrets(project_id: str, count: int) -> PreconditionError:
-    """A second secret needs exactly one first."""
+def not_one_secret(project_id: str, count: int) -> PreconditionError:
+    """Say that the project has another number of live secrets than one."""
     return PreconditionError(
         Reason.SECRET_COUNT,
         project_id,
@@ -47,14 +44,14 @@ def too_many_secrets(project_id: str, count: int) -> PreconditionError:
 
 
 def only_secret(project_id: str) -> PreconditionError:
-    """The last live secret stays."""
+    """Say that the project has one live secret, which has to stay."""
     return PreconditionError(
         Reason.SECRET_COUNT, project_id, f"project {project_id} has no other live secret; add one first"
     )
 
 
-def request_reused(request_id: str) -> AlreadyExistsError:
-    """The request id was used with another body."""
+def request_id_reused(request_id: str) -> AlreadyExistsError:
+    """Say that the request id was used with another body."""
     return AlreadyExistsError(
         Reason.REQUEST_ID_REUSED,
         "request",
