@@ -53,10 +53,6 @@ class FarSigner:
             raise KeyProviderError("the HSM is away")
         return self._signer.sign(payload_json)
 
-    def sign_claims(self, payload_json: bytes) -> str:
-        """As `sign`."""
-        return self.sign(payload_json)[0]
-
 
 @attrs.frozen
 class Far:
@@ -296,7 +292,7 @@ def test_a_key_verifies_where_its_provider_is_not(softhsm: SoftHsm) -> None:
 
     assert made.key.public.jwk == away.public.jwk == unset.public.jwk
     with pytest.raises(KeyProviderError, match=f"{made.key.key_id} is at pkcs11:.* no such provider"):
-        unset.signer.sign_claims(b"{}")
+        unset.signer.sign(b"{}")[0]
     with pytest.raises(KeyProviderError, match="no such provider"):
         CredentialSealer(sealer).destroy_signing_key(stored)
 

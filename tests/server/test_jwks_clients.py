@@ -116,7 +116,7 @@ class World:
         stranger = SigningKey.generate(self.active.algorithm)
         foreign = json.dumps({**claims, "iss": "https://elsewhere.example"}).encode()
         more = encoded(json.dumps({**claims, "role": "moderator"}).encode())
-        forged = stranger.signer.sign_claims(decoded(payload))
+        forged = stranger.signer.sign(decoded(payload))[0]
         impostor = signed_as(stranger, self.active.key_id, decoded(payload))
         unsigned = encoded(json.dumps({**json.loads(decoded(header)), "alg": "none"}).encode())
         return {
@@ -124,7 +124,7 @@ class World:
             "impostor": impostor,
             "stranger": forged,
             "unsigned": f"{unsigned}.{payload}.{signature}",
-            "issuer": self.active.signer.sign_claims(foreign),
+            "issuer": self.active.signer.sign(foreign)[0],
             "audience": self.token(other),
             "expired": self.old_token(),
         }

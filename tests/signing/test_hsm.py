@@ -101,7 +101,7 @@ def test_another_server_finds_the_key(softhsm: SoftHsm) -> None:
 
     found = softhsm.provider().open(stored_key(key, location), key.public_key)
 
-    key.public.verifier.verify(parse_raw(found.signer.sign_claims(b"{}")))
+    key.public.verifier.verify(parse_raw(found.signer.sign(b"{}")[0]))
     assert f"pkcs11:token=signing%20keys;object=tokenauthority-{key.key_id};id={key.key_id};type=private" == location
 
 
@@ -127,8 +127,8 @@ def test_a_key_of_another_token_is_not_touched(softhsm: SoftHsm) -> None:
 
     opened = provider.open(moved, key.public_key)
 
-    opened.public.verifier.verify(parse_raw(key.signer.sign_claims(b"{}")))
-    for attempt in (lambda: opened.signer.sign_claims(b"{}"), lambda: provider.destroy(moved)):
+    opened.public.verifier.verify(parse_raw(key.signer.sign(b"{}")[0]))
+    for attempt in (lambda: opened.signer.sign(b"{}")[0], lambda: provider.destroy(moved)):
         with pytest.raises(KeyProviderError, match=r"token=elsewhere.* is not in the token pkcs11:token=signing"):
             attempt()
 
@@ -158,7 +158,7 @@ def test_a_token_that_was_away_signs_again(softhsm: SoftHsm) -> None:
 
     softhsm.come_back()
 
-    key.public.verifier.verify(parse_raw(key.signer.sign_claims(b"{}")))
+    key.public.verifier.verify(parse_raw(key.signer.sign(b"{}")[0]))
 
 
 def test_a_session_that_broke_costs_no_signature(softhsm: SoftHsm) -> None:
@@ -170,7 +170,7 @@ def test_a_session_that_broke_costs_no_signature(softhsm: SoftHsm) -> None:
         # As a module does whose connection was lost; nobody told the token's sessions.
         pkcs11.lib(str(softhsm.module_path)).reinitialize()
 
-    key.public.verifier.verify(parse_raw(key.signer.sign_claims(b"{}")))
+    key.public.verifier.verify(parse_raw(key.signer.sign(b"{}")[0]))
 
 
 def test_threads_may_sign_at_once(softhsm: SoftHsm) -> None:
@@ -181,7 +181,7 @@ def test_threads_may_sign_at_once(softhsm: SoftHsm) -> None:
     def sign(number: int) -> bool:
         key = keys[number % 2]
         start.wait(10)
-        return all(key.public.verifier.holds(parse_raw(key.signer.sign_claims(b"{}"))) for _ in range(25))
+        return all(key.public.verifier.holds(parse_raw(key.signer.sign(b"{}")[0])) for _ in range(25))
 
     with ThreadPoolExecutor(8) as threads:
         assert [True] * 8 == list(threads.map(sign, range(8)))

@@ -145,7 +145,7 @@ async def prove(key: SigningKey) -> None:
     """
     if not key.remote:
         return
-    token = await in_thread(lambda: key.signer.sign_claims(b"{}"), 2 * _PATIENCE)
+    token = await in_thread(lambda: key.signer.sign(b"{}")[0], 2 * _PATIENCE)
     try:
         key.public.verifier.verify(parse_raw(token))
     except TokenRejectedError as error:

@@ -165,10 +165,6 @@ class _HsmSigner:
         signature = self._token.run(lambda session: self._key(session).sign(prepared, mechanism=self._kind.sign))
         return (signing_input + b"." + encode_segment(signature)).decode("ascii"), signature
 
-    def sign_claims(self, payload_json: bytes) -> str:
-        """The compact token that claims *payload_json*; raises as `sign`."""
-        return self.sign(payload_json)[0]
-
     def _key(self, session: pkcs11.Session) -> pkcs11.SignMixin:
         if self._found is not None and self._found[0] is session:
             return self._found[1]

@@ -94,9 +94,6 @@ class Signer(Protocol):
     def sign(self, payload_json: bytes) -> tuple[str, bytes]:
         """The compact token that claims *payload_json*, and its signature."""
 
-    def sign_claims(self, payload_json: bytes) -> str:
-        """The compact token that claims *payload_json*."""
-
 
 class LocalSigner:
     """A private or shared key with its JOSE header, prepared once: a token costs little but its signature.
@@ -117,10 +114,6 @@ class LocalSigner:
         signing_input = self._head + encode_segment(payload_json)
         signature = self._algorithm.sign(signing_input, self._key)
         return (signing_input + b"." + encode_segment(signature)).decode("ascii"), signature
-
-    def sign_claims(self, payload_json: bytes) -> str:
-        """The compact token that claims *payload_json*."""
-        return self.sign(payload_json)[0]
 
 
 class SignatureVerifier:

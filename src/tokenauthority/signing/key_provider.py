@@ -56,7 +56,3 @@ class AbsentSigner:
     def sign(self, payload_json: bytes) -> NoReturn:  # noqa: ARG002 - the protocol's parameter
         """Refuse."""
         raise KeyProviderError(self._why)
-
-    def sign_claims(self, payload_json: bytes) -> NoReturn:
-        """Refuse."""
-        self.sign(payload_json)

@@ -57,7 +57,7 @@ def encode_session_jwt(claims: TokenClaims, key: SigningKey) -> Encoded:
         payload["connection_data"] = claims.data
     if claims.initial_layout_class_list:
         payload["initial_layout_class_list"] = claims.initial_layout_class_list
-    return Encoded(key.signer.sign_claims(_ENCODER.encode(payload)), claims.token_id)
+    return Encoded(key.signer.sign(_ENCODER.encode(payload))[0], claims.token_id)
 
 
 def _recognises(jws: CompactJws) -> bool:

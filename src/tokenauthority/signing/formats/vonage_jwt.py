@@ -55,7 +55,7 @@ def encode_vonage_jwt(claims: TokenClaims, key: VonageKey) -> Encoded:
     payload["jti"] = claims.token_id
     payload["iat"] = claims.issue_time
     payload["application_id"] = key.application_id
-    return Encoded(key.signer.sign_claims(_ENCODER.encode(payload)), claims.token_id)
+    return Encoded(key.signer.sign(_ENCODER.encode(payload))[0], claims.token_id)
 
 
 def _recognises(jws: CompactJws) -> bool:
