@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import threading
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from typing import cast
 
 import grpc
 import pytest
@@ -16,7 +17,9 @@ from google.rpc.error_details_pb2 import QuotaFailure, RetryInfo
 from tests.support.authority import WAIT, RunningAuthority, StartAuthority, eventually
 from tests.support.faulty_store import FaultyStore
 from tests.support.wire import LIST_PROJECTS, Connect, Wire, outcome, records, wait_for_record
-from tokenauthority.interceptors.admission import MAX_PUBLIC_STREAMS_OF_A_PEER
+from tokenauthority.domain.errors import OverloadedError
+from tokenauthority.interceptors.admission import MAX_PUBLIC_STREAMS_OF_AN_ORIGIN, AdmissionInterceptor
+from tokenauthority.interceptors.chain import Call, Context
 
 
 HEALTH = "/grpc.health.v1.Health/Check"
@@ -125,7 +128,7 @@ def test_streams_of_one_stranger_are_bounded(running_authority: RunningAuthority
     """Health can be watched without a credential, but not so often that nobody else gets in."""
     wire = connect(running_authority)
     watch: grpc.UnaryStreamMultiCallable[bytes, bytes] = wire.channel.unary_stream(WATCH)
-    streams = [watch(b"") for _ in range(MAX_PUBLIC_STREAMS_OF_A_PEER)]
+    streams = [watch(b"") for _ in range(MAX_PUBLIC_STREAMS_OF_AN_ORIGIN)]
     for stream in streams:
         next(stream)
     refused = watch(b"")
@@ -136,6 +139,49 @@ def test_streams_of_one_stranger_are_bounded(running_authority: RunningAuthority
         stream.cancel()
 
     assert (grpc.StatusCode.RESOURCE_EXHAUSTED, "OK") == (refused.code(), served.code)
+
+
+class _Peer:
+    """What gRPC says of the other end of a connection."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def peer(self) -> str:
+        """See grpc.aio."""
+        return self._address
+
+
+@pytest.mark.parametrize(
+    ("same", "other"),
+    [
+        ("ipv6:%5B2001:db8::{}%5D:50000", "ipv6:%5B2001:db8:0:1::1%5D:50000"),
+        ("ipv4:192.0.2.7:{}", "ipv4:192.0.2.8:1"),
+    ],
+)
+async def test_streams_of_one_ipv6_network_are_those_of_one_stranger(same: str, other: str) -> None:
+    """One host has all addresses of a /64, and all ports: with a bound for each, it could hold every public stream."""
+    admission = AdmissionInterceptor(10, 1000, public={WATCH}, exempt=())
+    ended = asyncio.Event()
+
+    async def stay_open(call: Call) -> object:
+        await ended.wait()
+        return None
+
+    def watch(peer: str) -> asyncio.Task[object]:
+        call = Call(WATCH, cast("AsyncIterator[object]", None), cast("Context", _Peer(peer)), streaming=True)
+        return asyncio.ensure_future(admission.intercept(call, stay_open))
+
+    streams = [watch(same.format(number)) for number in range(1, MAX_PUBLIC_STREAMS_OF_AN_ORIGIN + 1)]
+    await asyncio.sleep(0)
+    refused, served = watch(same.format(99)), watch(other)
+    await asyncio.sleep(0)
+    ended.set()
+
+    assert [None] * len(streams) == await asyncio.gather(*streams)
+    assert await served is None
+    with pytest.raises(OverloadedError):
+        await refused
 
 
 def test_a_stranger_has_nothing_to_show_again(running_authority: RunningAuthority, connect: Connect) -> None:
@@ -161,11 +207,11 @@ def test_nothing_is_kept_of_a_stranger_that_has_left(running_authority: RunningA
     watch: grpc.UnaryStreamMultiCallable[bytes, bytes] = wire.channel.unary_stream(WATCH)
     stream = watch(b"")
     next(stream)
-    during = len(admission._of_strangers)
+    during = len(admission._without_caller)
     stream.cancel()
     eventually(lambda: not admission._streams, "the stream does not end")
 
-    assert (1, 0) == (during, len(admission._of_strangers))
+    assert (1, 0) == (during, len(admission._without_caller))
 
 
 def test_a_call_without_a_message_waits_for_nothing(running_authority: RunningAuthority, wire: Wire) -> None:

@@ -1,4 +1,4 @@
-"""Bounds how many RPCs are answered at once, and takes none any more once the server drains."""
+"""Bound how many RPCs are answered at once, and refuse new ones once the server drains."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from tokenauthority.domain.errors import OverloadedError, Reason, UnavailableError
+from tokenauthority.domain.origin import origin_of
 
 
 if TYPE_CHECKING:
@@ -16,22 +17,21 @@ if TYPE_CHECKING:
     from tokenauthority.interceptors.chain import Call, Proceed
 
 
-_LAST_WORD: Final = 1.0
-"""Seconds in which a stream can still be told, by a health Watch for one, that the server stops."""
-
+_LAST_MESSAGE: Final = 1.0
+"""Seconds in which an open stream, such as a health Watch, can still send that the server stops."""
 
 MAX_PUBLIC_STREAMS: Final = 128
 """Streams that need no caller (health Watch, reflection) and are open at once."""
 
-MAX_PUBLIC_STREAMS_OF_A_PEER: Final = 16
-"""Of one address, so that one stranger cannot hold them all."""
+MAX_PUBLIC_STREAMS_OF_AN_ORIGIN: Final = 16
+"""Of one origin (see `domain.origin`), so that one stranger cannot hold them all."""
 
 
 class AdmissionInterceptor:
-    """At most *max_concurrent* unary RPCs and *max_streams* streams at once, and far fewer streams of strangers.
+    """At most *max_concurrent* unary RPCs and *max_streams* streams at once, and far fewer public streams.
 
-    Single health checks (*exempt*) do not count. Streams stay open for hours, so a drain ends them; unary RPCs in
-    flight finish. The methods of *public* need no caller.
+    The methods of *public* need no caller. Those of *exempt*, single health checks, do not count. A drain ends open
+    streams, which may stay open for hours, and lets unary RPCs finish.
     """
 
     def __init__(
@@ -44,18 +44,18 @@ class AdmissionInterceptor:
         self._running = 0
         self._draining = False
         self._streams: set[asyncio.Task[object]] = set()
-        self._of_strangers: set[asyncio.Task[object]] = set()
+        self._without_caller: set[asyncio.Task[object]] = set()
         self._renewed: set[asyncio.Task[object]] = set()
         self._public_streams: Counter[str] = Counter()
 
     def drain(self) -> None:
-        """Refuse what comes from now on, and end the streams that are open once they could say their last word."""
+        """Refuse new RPCs from now on, and end open streams once they had time to send a last message."""
         self._draining = True
-        asyncio.get_running_loop().call_later(_LAST_WORD, self._end_streams)
+        asyncio.get_running_loop().call_later(_LAST_MESSAGE, self._end_streams)
 
     def renew_streams(self) -> None:
-        """End the streams of callers: who may call has changed, and each has to show again that it still may."""
-        for stream in self._streams - self._of_strangers:
+        """End the streams of all callers: the callers have changed, and each stream must authenticate again."""
+        for stream in self._streams - self._without_caller:
             self._renewed.add(stream)
             stream.cancel()
 
@@ -64,7 +64,7 @@ class AdmissionInterceptor:
             stream.cancel()
 
     async def intercept(self, call: Call, proceed: Proceed) -> object:
-        """Proceed where there is room."""
+        """Proceed if there is room."""
         if call.streaming:
             return (
                 await self._stream(call, proceed)
@@ -84,18 +84,18 @@ class AdmissionInterceptor:
             self._running -= 1
 
     async def _public_stream(self, call: Call, proceed: Proceed) -> object:
-        peer = call.context.peer().rpartition(":")[0]
+        origin = origin_of(call.context.peer())
         if self._public_streams.total() >= MAX_PUBLIC_STREAMS:
             raise OverloadedError(MAX_PUBLIC_STREAMS)
-        if self._public_streams[peer] >= MAX_PUBLIC_STREAMS_OF_A_PEER:
-            raise OverloadedError(MAX_PUBLIC_STREAMS_OF_A_PEER)
-        self._public_streams[peer] += 1
+        if self._public_streams[origin] >= MAX_PUBLIC_STREAMS_OF_AN_ORIGIN:
+            raise OverloadedError(MAX_PUBLIC_STREAMS_OF_AN_ORIGIN)
+        self._public_streams[origin] += 1
         try:
             return await self._stream(call, proceed)
         finally:
-            self._public_streams[peer] -= 1
-            if not self._public_streams[peer]:
-                del self._public_streams[peer]
+            self._public_streams[origin] -= 1
+            if not self._public_streams[origin]:
+                del self._public_streams[origin]
 
     async def _stream(self, call: Call, proceed: Proceed) -> object:
         if self._draining:
@@ -105,7 +105,7 @@ class AdmissionInterceptor:
         stream = asyncio.ensure_future(proceed(call))
         self._streams.add(stream)
         if call.method in self._public:
-            self._of_strangers.add(stream)
+            self._without_caller.add(stream)
         try:
             return await stream
         except asyncio.CancelledError:
@@ -118,7 +118,7 @@ class AdmissionInterceptor:
             stream.cancel()
             raise
         finally:
-            for streams in (self._streams, self._of_strangers, self._renewed):
+            for streams in (self._streams, self._without_caller, self._renewed):
                 streams.discard(stream)
 
 
