@@ -246,7 +246,10 @@ def test_a_file_without_a_key_is_named(tmp_path: Path, content: bytes) -> None:
     ("environ", "message"),
     [
         ({"TOKENAUTHORITY_API_KEY": KEY}, "TOKENAUTHORITY_ADDRESS is not set"),
-        ({"TOKENAUTHORITY_ADDRESS": "localhost:1"}, "neither TOKENAUTHORITY_API_KEY nor TOKENAUTHORITY_API_KEY_FILE"),
+        (
+            {"TOKENAUTHORITY_ADDRESS": "localhost:1"},
+            "no API key: set TOKENAUTHORITY_API_KEY or TOKENAUTHORITY_API_KEY_FILE",
+        ),
         (
             {
                 "TOKENAUTHORITY_ADDRESS": "localhost:1",

@@ -28,28 +28,28 @@ def test_every_value_of_an_enum_has_a_short_name(enum: type[session_pb2.MediaMod
     names = choices(enum)
 
     assert len(enum.values()) - 1 == len(names)
-    assert names == [to_text(enum, to_value(enum, "field", name.upper())) for name in names]
-    assert "" == to_text(enum, to_value(enum, "field", ""))
+    assert names == [to_text(enum.DESCRIPTOR, to_value(enum, "field", name.upper())) for name in names]
+    assert "" == to_text(enum.DESCRIPTOR, to_value(enum, "field", ""))
 
 
 def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
     """The message is all that one needs."""
     with pytest.raises(ValueError, match="media_mode must be one of relayed, routed"):
-        requests.create_session("", media_mode="p2p")
+        requests.create_session_request("", media_mode="p2p")
 
 
 def test_a_value_of_a_newer_contract_is_its_number() -> None:
     """An older client does not fail on it."""
-    assert "99" == to_text(session_pb2.MediaMode, session_pb2.MediaMode.ValueType(99))
+    assert "99" == to_text(session_pb2.MediaMode.DESCRIPTOR, 99)
 
 
 def test_each_session_has_its_own_request_id() -> None:
     """A fresh UUID for each call, unless one is given."""
-    ids = {requests.create_session("47").request_id for _ in range(10)}
+    ids = {requests.create_session_request("47").request_id for _ in range(10)}
 
     assert 10 == len(ids)
     assert all(str(uuid.UUID(text)) == text for text in ids)
-    assert "mine" == requests.create_session("47", request_id="mine").request_id
+    assert "mine" == requests.create_session_request("47", request_id="mine").request_id
 
 
 def test_refuses_two_lifetimes() -> None:

@@ -104,11 +104,11 @@ def test_what_cannot_be_taken_back_is_an_error(authority: Authority) -> None:
 
 def test_the_project_goes_only_with_what_does_not_name_it() -> None:
     """The client's, unless another one is given."""
-    assert "47" == requests.revoke_tokens("47", token_id="a").project_id
-    assert "47" == requests.revoke_tokens("47", subject="a").project_id
-    assert "48" == requests.revoke_tokens("47", subject="a", project_id="48").project_id
-    assert "" == requests.revoke_tokens("47", token="a").project_id
-    assert "" == requests.revoke_tokens("47", session_id="a").project_id
+    assert "47" == requests.revoke_tokens_request("47", token_id="a").project_id
+    assert "47" == requests.revoke_tokens_request("47", subject="a").project_id
+    assert "48" == requests.revoke_tokens_request("47", subject="a", project_id="48").project_id
+    assert "" == requests.revoke_tokens_request("47", token="a").project_id
+    assert "" == requests.revoke_tokens_request("47", session_id="a").project_id
 
 
 def test_refuses_no_target_and_two() -> None:
@@ -116,9 +116,9 @@ def test_refuses_no_target_and_two() -> None:
     wanted: list[RevokeOptions] = [{}, {"token": "a", "subject": "b"}, {"token": ""}]
     for options in wanted:
         with pytest.raises(ValueError, match="exactly one of token, token_id, session_id and subject"):
-            requests.revoke_tokens("47", **options)
+            requests.revoke_tokens_request("47", **options)
     with pytest.raises(ValueError, match="issued_before has no time zone"):
-        requests.revoke_tokens("47", subject="a", issued_before=datetime(2026, 1, 1))  # noqa: DTZ001 - what is refused
+        requests.revoke_tokens_request("47", subject="a", issued_before=datetime(2026, 1, 1))  # noqa: DTZ001 - what is refused
 
 
 def test_a_session_can_end_itself(authority: Authority) -> None:

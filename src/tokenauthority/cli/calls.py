@@ -1,4 +1,4 @@
-"""The way of commands to a running authority."""
+"""Call a running authority from a command."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ AnyPage = TypeVar("AnyPage", bound=Page)
 
 @contextmanager
 def authority() -> Iterator[Authority]:
-    """A client of the authority that the shared options name; its stubs' errors become AuthorityErrors."""
+    """Open a client of the authority that the shared options name; a stub raises AuthorityErrors within it."""
     with Authority.from_connection(current().connection()) as client, translated_errors():
         yield client
 
@@ -42,7 +42,7 @@ def authority() -> Iterator[Authority]:
 def read_list(
     fetch: Callable[[int, str], AnyPage], items: Callable[[AnyPage], Sequence[Message]], limit: int
 ) -> list[Record]:
-    """The first *limit* items of a list, page by page; all for 0. *fetch* takes a page's size and token."""
+    """Return the first *limit* items of a list, all for 0. *fetch* returns a page by its size and token."""
     records: list[Record] = []
     page_token = ""
     while True:
@@ -58,5 +58,5 @@ limit_option = click.option(
     type=click.IntRange(min=0),
     default=100,
     show_default=True,
-    help="How many at the most; 0 for all.",
+    help="How many at most; 0 for all.",
 )

@@ -1,8 +1,9 @@
-"""The options that all commands share, wherever they stand on the line, and what they say in the end."""
+"""Define the options that all commands share, and combine them with the environment variables."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
+
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -10,8 +11,7 @@ import click
 
 from click.core import ParameterSource
 
-from tokenauthority.cli.failures import ConfigurationFailure, read_bytes, reported_failures
-from tokenauthority.cli.values import read_text
+from tokenauthority.cli.failures import ConfigurationFailure, reported_failures
 
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @attrs.define(kw_only=True)
 class Globals:
-    """What the shared options and their environment variables say; the command line wins."""
+    """The values of the shared options and their environment variables; the command line wins."""
 
     address: str = ""
     api_key: str = attrs.field(default="", repr=False)
@@ -31,15 +31,15 @@ class Globals:
     timeout: float | None = None
     as_json: bool = False
     on_line: set[str] = attrs.field(factory=set)
-    """Which of them the command line names itself."""
+    """The options that stand on the command line."""
 
     def connection(self, *, with_key: bool = True) -> Connection:
-        """How to reach the authority.
+        """Return how to reach the authority; without an API key unless *with_key*.
 
         Raises:
-            ConfigurationFailure: the address or the API key is missing, a file cannot be read, a value cannot be used.
+            ConfigurationFailure: the address or the API key is missing, a file cannot be read, or a value is invalid.
         """
-        from tokenauthority.client.connection import DEFAULT_TIMEOUT, Connection
+        from tokenauthority.client.environment import connection_from
 
         if not self.address:
             raise ConfigurationFailure(
@@ -47,66 +47,61 @@ class Globals:
                 "(after `make run`: source .tokenauthority/dev.env)"
             )
         try:
-            return Connection(
-                address=self.address,
-                api_key=self._key() if with_key else "",
-                project_id=self.project,
-                plaintext=self.plaintext,
-                root_certificates=self._root_certificates(),
-                timeout=DEFAULT_TIMEOUT if self.timeout is None else self.timeout,
-            )
+            return connection_from(self._variables(), with_key=with_key, read_file=_read_file)
         except ValueError as error:
-            raise ConfigurationFailure(str(error)) from error
+            raise ConfigurationFailure(_name_options(str(error))) from error
 
-    def _key(self) -> str:
-        given = {name for name in ("api_key", "api_key_file") if getattr(self, name)}
-        given = given & self.on_line or given
-        if len(given) > 1:
-            raise ConfigurationFailure(
-                "give the API key (TOKENAUTHORITY_API_KEY) or a file with it (TOKENAUTHORITY_API_KEY_FILE), not both"
-            )
-        if not given:
-            raise ConfigurationFailure("no API key: give --api-key-file or set TOKENAUTHORITY_API_KEY")
-        if "api_key" in given:
-            return self.api_key
-        try:
-            return read_text(self.api_key_file, "API key")
-        except OSError as error:
-            raise ConfigurationFailure(f"--api-key-file {self.api_key_file}: {error.strerror}") from error
+    def _variables(self) -> dict[str, str]:
+        """Return the options as the environment variables that they stand for."""
+        values = {
+            "address": self.address,
+            "api_key": self.api_key,
+            "api_key_file": self.api_key_file,
+            "ca_file": self.ca_file,
+            "plaintext": "1" if self.plaintext else "",
+            "project": self.project,
+            "timeout": "" if self.timeout is None else str(self.timeout),
+        }
+        # A key on the command line beats a key file in the environment, and the other way round.
+        if len({"api_key", "api_key_file"} & self.on_line) == 1:
+            del values[({"api_key", "api_key_file"} - self.on_line).pop()]
+        return {_VARIABLES[name]: value for name, value in values.items()}
 
-    def _root_certificates(self) -> bytes | None:
-        if not self.ca_file:
-            return None
-        if self.plaintext:
-            message = "--plaintext (TOKENAUTHORITY_PLAINTEXT) does not go with --ca-file (TOKENAUTHORITY_CA_FILE)"
-            raise ConfigurationFailure(message)
-        pem = read_bytes(Path(self.ca_file), "--ca-file")
-        if b"-----BEGIN CERTIFICATE-----" not in pem:
-            raise ConfigurationFailure(f"--ca-file {self.ca_file}: holds no certificate in PEM")
-        return pem
+
+def _read_file(variable: str, path: str) -> bytes:
+    try:
+        with click.open_file(path, "rb") as file:
+            return bytes(file.read())
+    except OSError as error:
+        raise ConfigurationFailure(f"{_OPTIONS[variable]} {path}: {error.strerror}") from error
+
+
+def _name_options(message: str) -> str:
+    """Name the option beside each variable of *message*."""
+    return _VARIABLE.sub(lambda found: f"{_OPTIONS[found[0]]} ({found[0]})", message)
 
 
 def current() -> Globals:
-    """What the shared options of the running command say."""
+    """Return the values of the shared options of the running command."""
     return _globals(click.get_current_context())
 
 
 class Command(click.Command):
-    """A command that takes the shared options too, and reports failures in one line."""
+    """A command that accepts the shared options too, and reports failures in one line."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """Its own options, and the shared ones but for those whose names it uses itself."""
+        """Return its own options, and the shared options whose names it does not use itself."""
         own = super().get_params(ctx)
         taken = {name for parameter in own for name in parameter.opts}
         return own + [option for option in _HIDDEN if taken.isdisjoint(option.opts)]
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run it."""
+        """Run the command."""
         with reported_failures(_globals(ctx)):
             return super().invoke(ctx)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """End with where the shared options are explained."""
+        """Add a line that says where the shared options are explained."""
         super().format_epilog(ctx, formatter)
         _name_shared_options(formatter)
 
@@ -117,7 +112,7 @@ class Group(click.Group):
     command_class = Command
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """End with where the shared options are explained."""
+        """Add a line that says where the shared options are explained."""
         super().format_epilog(ctx, formatter)
         _name_shared_options(formatter)
 
@@ -133,12 +128,12 @@ def _name_shared_options(formatter: click.HelpFormatter) -> None:
 def _globals(context: click.Context) -> Globals:
     found = context.meta.setdefault("tokenauthority.cli.options", Globals())
     if not isinstance(found, Globals):
-        raise TypeError("another extension of click keeps something under this name")
+        raise TypeError("another extension of click stores something under this name")
     return found
 
 
-def _remember(context: click.Context, parameter: click.Parameter, value: object) -> None:
-    """Keep what was given. The root command, which knows the environment, is read before the others."""
+def _store_value(context: click.Context, parameter: click.Parameter, value: object) -> None:
+    """Store a value that was given. The root command, which reads the environment, is parsed before the others."""
     name = parameter.name or ""
     source = context.get_parameter_source(name)
     if source not in {ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT}:
@@ -149,85 +144,66 @@ def _remember(context: click.Context, parameter: click.Parameter, value: object)
         given.on_line.add(name)
 
 
-def _option(
-    *names: str,
-    variable: str,
-    text: str,
-    hidden: bool,
-    metavar: str | None = None,
-    kind: click.ParamType[object] | None = None,
-) -> click.Option:
-    return click.Option(
-        names,
-        envvar=None if hidden else variable,
-        show_envvar=not hidden,
-        help=text,
-        hidden=hidden,
-        metavar=metavar,
-        type=kind,
-        is_flag=metavar is None,
-        expose_value=False,
-        callback=_remember,
-    )
+@attrs.frozen
+class _SharedOption:
+    """One option; *metavar* is empty for a flag."""
+
+    flag: str
+    variable: str
+    text: str
+    metavar: str = ""
+    kind: click.ParamType[object] | None = None
+
+    @property
+    def name(self) -> str:
+        """The attribute of `Globals`."""
+        return "as_json" if self.flag == "--json" else self.flag.removeprefix("--").replace("-", "_")
+
+
+_FILE: Final = click.Path(dir_okay=False, allow_dash=True)
+_SHARED: Final = (
+    _SharedOption("--address", "TOKENAUTHORITY_ADDRESS", "Where the authority is.", "HOST:PORT"),
+    _SharedOption(
+        "--api-key-file", "TOKENAUTHORITY_API_KEY_FILE", "Holds the API key; - is standard input.", "FILE", _FILE
+    ),
+    _SharedOption(
+        "--api-key",
+        "TOKENAUTHORITY_API_KEY",
+        "The API key itself. As an option, others can see it in the process list.",
+        "KEY",
+    ),
+    _SharedOption(
+        "--ca-file", "TOKENAUTHORITY_CA_FILE", "PEM of the authorities to trust; default: the system's.", "FILE", _FILE
+    ),
+    _SharedOption("--plaintext", "TOKENAUTHORITY_PLAINTEXT", "No TLS: only where nobody else is on the way."),
+    _SharedOption("--project", "TOKENAUTHORITY_PROJECT_ID", "The project, where the API key may use several.", "ID"),
+    _SharedOption(
+        "--timeout", "TOKENAUTHORITY_TIMEOUT", "How long a call may take; default: 5.", "SECONDS", click.FLOAT
+    ),
+    _SharedOption("--json", "TOKENAUTHORITY_JSON", "Print JSON."),
+)
+_VARIABLES: Final = {option.name: option.variable for option in _SHARED}
+_OPTIONS: Final = {option.variable: option.flag for option in _SHARED}
 
 
 def shared_options(*, hidden: bool) -> list[click.Parameter]:
-    """The shared options: for the root command with help and environment variables, hidden for the others."""
-    file = click.Path(dir_okay=False, allow_dash=True)
+    """Return the shared options: visible and with variables for the root command, hidden for the other commands."""
     return [
-        _option(
-            "--address",
-            metavar="HOST:PORT",
-            variable="TOKENAUTHORITY_ADDRESS",
-            text="Where the authority is.",
+        click.Option(
+            [option.flag, option.name],
+            envvar=None if hidden else option.variable,
+            show_envvar=not hidden,
+            help=option.text,
             hidden=hidden,
-        ),
-        _option(
-            "--api-key-file",
-            metavar="FILE",
-            kind=file,
-            variable="TOKENAUTHORITY_API_KEY_FILE",
-            text="Holds the API key; - is standard input.",
-            hidden=hidden,
-        ),
-        _option(
-            "--api-key",
-            metavar="KEY",
-            variable="TOKENAUTHORITY_API_KEY",
-            text="The API key itself. As an option, others can see it in the process list.",
-            hidden=hidden,
-        ),
-        _option(
-            "--ca-file",
-            metavar="FILE",
-            kind=file,
-            variable="TOKENAUTHORITY_CA_FILE",
-            text="PEM of the authorities to trust; default: the system's.",
-            hidden=hidden,
-        ),
-        _option(
-            "--plaintext",
-            variable="TOKENAUTHORITY_PLAINTEXT",
-            text="No TLS: only where nobody else is on the way.",
-            hidden=hidden,
-        ),
-        _option(
-            "--project",
-            metavar="ID",
-            variable="TOKENAUTHORITY_PROJECT_ID",
-            text="The project, where the API key may use several.",
-            hidden=hidden,
-        ),
-        _option(
-            "--timeout",
-            metavar="SECONDS",
-            kind=click.FLOAT,
-            variable="TOKENAUTHORITY_TIMEOUT",
-            text="How long a call may take; default: 5.",
-            hidden=hidden,
-        ),
-        _option("--json", "as_json", variable="TOKENAUTHORITY_JSON", text="Print JSON.", hidden=hidden),
+            metavar=option.metavar or None,
+            type=option.kind,
+            is_flag=not option.metavar,
+            expose_value=False,
+            callback=_store_value,
+        )
+        for option in _SHARED
     ]
 
 
 _HIDDEN: Final = shared_options(hidden=True)
+_VARIABLE: Final = re.compile("|".join(sorted(_OPTIONS, key=len, reverse=True)))

@@ -38,7 +38,7 @@ def create(
     quiet: bool,
 ) -> None:
     """Make a session."""
-    request = requests.create_session(
+    request = requests.create_session_request(
         current().project,
         media_mode=media_mode,
         archive_mode=archive_mode,
@@ -64,7 +64,7 @@ def list_(state: str | None, limit: int) -> None:
     with authority() as client:
         records = read_list(
             lambda size, token: client.sessions.ListSessions(
-                requests.list_sessions(client.project_id, state or "", size, token)
+                requests.list_sessions_request(client.project_id, state or "", size, token)
             ),
             lambda page: page.sessions,
             limit,

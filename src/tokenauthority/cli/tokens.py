@@ -53,7 +53,7 @@ def generate(
 
     wanted = TokenRequest(session_id, role, data, expire_time, ttl, token_format or "", layout_class, subject)
     try:
-        request = requests.generate_token(wanted)
+        request = requests.generate_token_request(wanted)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     with authority() as client:
@@ -77,7 +77,7 @@ def verify(token: str, session_id: str, permission: tuple[str, ...]) -> None:
     from tokenauthority.cli.calls import authority
     from tokenauthority.client import requests
 
-    request = requests.verify_token(_given(token), session_id, permission)
+    request = requests.verify_token_request(_given(token), session_id, permission)
     with authority() as client:
         answer = record(client.tokens.VerifyToken(request))
     if current().as_json:
@@ -126,7 +126,7 @@ def revoke(
         # As an unset variable of the shell is.
         raise click.UsageError(f"{next(iter(given))} is empty")
     try:
-        request = requests.revoke_tokens(
+        request = requests.revoke_tokens_request(
             current().project,
             token=_given(token or ""),
             token_id=token_id or "",

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.option("--project", "projects", multiple=True, metavar="ID", help="Only this one; may be repeated.")
-@click.option("--resume-token", default="", metavar="TOKEN", help="Go on where an earlier watch ended.")
-@click.option("--heartbeats", is_flag=True, help="Print the signs of life too.")
+@click.option("--resume-token", default="", metavar="TOKEN", help="Resume where an earlier watch ended.")
+@click.option("--heartbeats", is_flag=True, help="Print heartbeats too.")
 def watch(projects: tuple[str, ...], resume_token: str, *, heartbeats: bool) -> None:
     """Print what is in force, a mark, then each revocation and ended session as it happens.
 
-    One line each; with --json one object, the message of the contract. Without --project, it watches that of
-    TOKENAUTHORITY_PROJECT_ID, else all of the API key. Where the connection is lost it goes on by itself, missing
-    nothing; a line may then come twice. SIGINT (Ctrl-C) or SIGTERM ends it, with status 0, and standard error has the
-    token to go on with.
+    It prints one line each; with --json one object, the message of the contract. Without --project it watches the
+    project of TOKENAUTHORITY_PROJECT_ID, else all projects of the API key. If the connection is lost, it reconnects and
+    misses nothing, but may repeat a line. SIGINT (Ctrl-C) or SIGTERM ends it, with status 0; standard error then has
+    the token to resume with.
     """
     from tokenauthority.cli.calls import authority
 
@@ -38,16 +38,16 @@ def watch(projects: tuple[str, ...], resume_token: str, *, heartbeats: bool) -> 
             _stoppable(),
             authority() as client,
             client.watch_revocations(
-                project_ids=projects or None, resume_token=resume_token, on_lost=printer.lost
+                project_ids=projects or None, resume_token=resume_token, on_lost=printer.report_loss
             ) as messages,
         ):
             printer.print_all(messages)
     except KeyboardInterrupt:
-        click.echo(f"to go on: {printer.place()}", err=True)
+        click.echo(f"to go on: {printer.resume_hint()}", err=True)
 
 
 class _Printer:
-    """Prints messages, and tells of lost connections; where there never was one, the command fails as others do."""
+    """Prints messages and reports lost connections. Before the first message a loss fails the command."""
 
     def __init__(self, resume_token: str, *, heartbeats: bool) -> None:
         self._resume_token = resume_token
@@ -64,12 +64,12 @@ class _Printer:
                 click.echo(event_line(message, as_json=current().as_json))
             self._resume_token = message.resume_token
 
-    def lost(self, error: AuthorityError, pause: float) -> None:
+    def report_loss(self, error: AuthorityError, pause: float) -> None:
         if not self._connected:
             raise error
         click.echo(f"connection lost: {error}; trying again in {pause:.1f} seconds", err=True)
 
-    def place(self) -> str:
+    def resume_hint(self) -> str:
         if self._resume_token:
             return f"--resume-token {self._resume_token}"
         return "from the start, for what is in force was not read to its end"
@@ -77,7 +77,7 @@ class _Printer:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """Let SIGTERM be what SIGINT is, and let what follows it end in peace."""
+    """Handle SIGTERM like SIGINT, and ignore both while the command ends."""
 
     def stop(*_: object) -> NoReturn:
         for each in before:

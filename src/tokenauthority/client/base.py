@@ -1,4 +1,4 @@
-"""What the blocking and the asyncio client share: how they are made and what they show of themselves."""
+"""Make a client: from arguments, from the environment or from a connection."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class AuthorityBase(ABC):
-    """A client of one authority with one API key. Its `repr` does not show the key."""
+    """A client of one authority with one API key; see `Authority` and `AsyncAuthority`."""
 
     def __init__(
         self,
@@ -33,16 +33,16 @@ class AuthorityBase(ABC):
         """Make a client; it connects with its first call.
 
         Args:
-            address: `host:port`, or a gRPC target URI.
-            api_key: `tak_...`; sent with every call.
-            project_id: the project meant where a call names none; needed where the key may use several.
-            plaintext: no TLS. Everybody on the way can read the key and the tokens: for loopback only.
-            root_certificates: PEM of the authorities to trust; None for the system's.
-            timeout: seconds that each call may take, its retries included.
-            tls_server_name: the name that the server's certificate must have, where it is not the address's.
+            address: `host:port`, or a gRPC target URI such as `dns:///name:port`.
+            api_key: `tak_...`; every call sends it.
+            project_id: the project of a call that names none; required if the API key may use several projects.
+            plaintext: no TLS, for loopback only: everybody on the network path can read the API key and the tokens.
+            root_certificates: PEM of the certificate authorities to trust; None for the system's.
+            timeout: seconds that a call may take, its retries included; default 5. It does not limit a watch.
+            tls_server_name: the name that the server's certificate must have; empty for the host of the address.
 
         Raises:
-            ValueError: a value cannot be used; the message never holds the key.
+            ValueError: a value is invalid. The message never holds the API key.
         """
         if not api_key:
             raise ValueError("api_key is required")
@@ -59,43 +59,42 @@ class AuthorityBase(ABC):
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """A client of the authority that the environment names.
+        """Make a client from environment variables.
 
-        TOKENAUTHORITY_ADDRESS is required, and one of TOKENAUTHORITY_API_KEY and TOKENAUTHORITY_API_KEY_FILE;
+        Required: TOKENAUTHORITY_ADDRESS, and either TOKENAUTHORITY_API_KEY or TOKENAUTHORITY_API_KEY_FILE. Optional:
         TOKENAUTHORITY_PROJECT_ID, TOKENAUTHORITY_CA_FILE (PEM), TOKENAUTHORITY_PLAINTEXT ("1") and
-        TOKENAUTHORITY_TIMEOUT (seconds; default 5) are read where they are set.
+        TOKENAUTHORITY_TIMEOUT (seconds; default 5).
+
+        Args:
+            environ: the variables.
 
         Raises:
-            ValueError: a required variable is missing or one has a bad value.
-            OSError: the file of the API key or of root certificates cannot be read.
+            ValueError: a required variable is missing, or a value is invalid.
+            OSError: the file of the API key or of the root certificates cannot be read.
         """
         return cls.from_connection(connection_from(environ))
 
     @classmethod
     def from_connection(cls, connection: Connection) -> Self:
-        """A client over *connection*. Raises ValueError where that has no API key."""
-        return cls(
-            connection.address,
-            api_key=connection.api_key,
-            project_id=connection.project_id,
-            plaintext=connection.plaintext,
-            root_certificates=connection.root_certificates,
-            timeout=connection.timeout,
-            tls_server_name=connection.tls_server_name,
-        )
+        """Make a client from a `Connection`.
+
+        Raises:
+            ValueError: the connection has no API key.
+        """
+        return cls(**vars(connection))
 
     @property
     def address(self) -> str:
-        """Where the authority is."""
+        """The address of the authority."""
         return self._connection.address
 
     @property
     def project_id(self) -> str:
-        """The project meant where a call names none; empty where the API key has only one."""
+        """The project of a call that names none; empty for the only project of the API key."""
         return self._connection.project_id
 
     def __repr__(self) -> str:
-        """Where the authority is, without the key."""
+        """Show the address and the project, without the API key."""
         return f"{type(self).__name__}({self.address!r}, project_id={self.project_id!r})"
 
     @abstractmethod

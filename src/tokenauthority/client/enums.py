@@ -1,4 +1,4 @@
-"""The contract's enums as a Python caller writes them: `MEDIA_MODE_ROUTED` is "routed"."""
+"""Convert the contract's enums to the short names that Python callers write: `MEDIA_MODE_ROUTED` is "routed"."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from google.protobuf.descriptor import EnumDescriptor
 
 
 Value = TypeVar("Value", bound=int)
@@ -17,14 +19,14 @@ class ProtoEnum(Protocol[Value_co]):
     """A generated enum."""
 
     def items(self) -> Sequence[tuple[str, Value_co]]:
-        """Names and numbers, in the order of the contract; the first name is `..._UNSPECIFIED`."""
+        """Return names and numbers in the order of the contract; the first name is `..._UNSPECIFIED`."""
 
 
 def to_value(enum: ProtoEnum[Value], field: str, text: str) -> Value:
-    """The enum's value that *text* names in either case; an empty one is UNSPECIFIED, the default.
+    """Return the enum's value that *text* names in either case; an empty text is UNSPECIFIED, the default.
 
     Raises:
-        ValueError: there is no such value; the message names *field* and those that there are.
+        ValueError: the name is unknown; the message names *field* and lists the known names.
     """
     value = dict(enum.items()).get(_prefix(enum) + (text.upper() or "UNSPECIFIED"))
     if value is None:
@@ -32,21 +34,21 @@ def to_value(enum: ProtoEnum[Value], field: str, text: str) -> Value:
     return value
 
 
-def to_text(enum: ProtoEnum[Value], value: Value) -> str:
-    """The short lower-case name of *value*; empty for UNSPECIFIED, a number for one that is new."""
-    name = next((name for name, number in enum.items() if number == value), None)
-    if name is None:
-        return str(int(value))
-    prefix = _prefix(enum)
-    return "" if name == f"{prefix}UNSPECIFIED" else name.removeprefix(prefix).lower()
+def to_text(enum: EnumDescriptor, number: int) -> str:
+    """Return the short lower-case name of a value; empty for UNSPECIFIED, the number for an unknown value."""
+    known = enum.values_by_number.get(number)
+    if known is None:
+        return str(number)
+    name = known.name.removeprefix(enum.values[0].name.removesuffix("UNSPECIFIED")).lower()
+    return "" if known.index == 0 else name
 
 
 def choices(enum: ProtoEnum[int]) -> list[str]:
-    """The short names of all values but UNSPECIFIED."""
+    """Return the short names of all values but UNSPECIFIED."""
     prefix = _prefix(enum)
     return [name.removeprefix(prefix).lower() for name, _ in enum.items()[1:]]
 
 
 def _prefix(enum: ProtoEnum[int]) -> str:
-    """The contract's lint rules make every first value `PREFIX_UNSPECIFIED`."""
+    # The contract's lint rules make every first value `PREFIX_UNSPECIFIED`.
     return enum.items()[0][0].removesuffix("UNSPECIFIED")

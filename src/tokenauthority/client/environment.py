@@ -1,4 +1,4 @@
-"""The environment variables of clients: the command line reads all, the library all but the last."""
+"""Read the environment variables that describe a connection, for the library and the command line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tokenauthority.client.connection import DEFAULT_TIMEOUT, Connection
 
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 ADDRESS: Final = "TOKENAUTHORITY_ADDRESS"
@@ -21,54 +21,74 @@ PROJECT_ID: Final = "TOKENAUTHORITY_PROJECT_ID"
 TIMEOUT: Final = "TOKENAUTHORITY_TIMEOUT"
 
 JSON: Final = "TOKENAUTHORITY_JSON"
+"""Read by the command line only."""
 
 CLIENT_VARIABLES: Final = frozenset(
     {ADDRESS, API_KEY, CA_FILE, PLAINTEXT, PROJECT_ID, API_KEY_FILE, TIMEOUT, JSON},
 )
-"""All of them, so that the server's settings, which share the prefix, can tell them from misspelt ones."""
+"""All variables of clients. The server's settings share the prefix and must not take them for misspelt settings."""
 
 _YES: Final = frozenset({"1", "true", "yes", "on", "t", "y"})
 _NO: Final = frozenset({"", "0", "false", "no", "off", "f", "n"})
-"""What the command line takes for a flag too."""
+"""The values that click accepts for a flag."""
 
 
-def connection_from(environ: Mapping[str, str]) -> Connection:
-    """The connection that *environ* describes.
+def read_disk_file(_: str, path: str) -> bytes:
+    """Return the content of the file at *path*."""
+    return Path(path).read_bytes()
+
+
+def connection_from(
+    environ: Mapping[str, str], *, with_key: bool = True, read_file: Callable[[str, str], bytes] = read_disk_file
+) -> Connection:
+    """Return the connection that variables describe.
+
+    Args:
+        environ: the variables; an empty one counts as not set.
+        with_key: whether an API key is required; else none is read or sent.
+        read_file: returns the content of a file, called with the variable and its value.
 
     Raises:
-        ValueError: a required variable is missing or has a bad value; the message never holds the key.
-        OSError: the file of the API key or of root certificates cannot be read.
+        ValueError: a required variable is missing, or a value is invalid. The message never holds the API key.
+        OSError: the file of the API key or of the root certificates cannot be read.
     """
-    ca_file = environ.get(CA_FILE, "")
+    if not environ.get(ADDRESS):
+        raise ValueError(f"{ADDRESS} is not set")
+    plaintext, ca_file = _parse_flag(environ, PLAINTEXT), environ.get(CA_FILE, "")
+    if plaintext and ca_file:
+        raise ValueError(f"{PLAINTEXT} does not go with {CA_FILE}")
+    root_certificates = read_file(CA_FILE, ca_file) if ca_file else None
+    if root_certificates is not None and b"-----BEGIN CERTIFICATE-----" not in root_certificates:
+        raise ValueError(f"{CA_FILE} {ca_file}: holds no certificate in PEM")
     return Connection(
-        address=_required(environ, ADDRESS),
-        api_key=_api_key(environ),
+        address=environ[ADDRESS],
+        api_key=_find_api_key(environ, read_file) if with_key else "",
         project_id=environ.get(PROJECT_ID, ""),
-        plaintext=_flag(environ, PLAINTEXT),
-        root_certificates=Path(ca_file).read_bytes() if ca_file else None,
-        timeout=_timeout(environ),
+        plaintext=plaintext,
+        root_certificates=root_certificates,
+        timeout=_parse_timeout(environ),
     )
 
 
-def _api_key(environ: Mapping[str, str]) -> str:
+def _find_api_key(environ: Mapping[str, str], read_file: Callable[[str, str], bytes]) -> str:
     key, file = environ.get(API_KEY, ""), environ.get(API_KEY_FILE, "")
     if key and file:
-        raise ValueError(f"{API_KEY} and {API_KEY_FILE} are both set: which one is meant?")
+        raise ValueError(f"{API_KEY} and {API_KEY_FILE} are both set: set one, not both")
     if not (key or file):
-        raise ValueError(f"neither {API_KEY} nor {API_KEY_FILE} is set")
+        raise ValueError(f"no API key: set {API_KEY} or {API_KEY_FILE}")
     if key:
         return key
     try:
-        kept = Path(file).read_text(encoding="ascii").strip()
+        content = read_file(API_KEY_FILE, file).decode("ascii").strip()
     except UnicodeDecodeError:
         # Without the cause, which quotes the file.
         raise ValueError(f"{API_KEY_FILE}: the file holds no API key") from None
-    if not kept:
+    if not content:
         raise ValueError(f"{API_KEY_FILE}: the file is empty")
-    return kept
+    return content
 
 
-def _timeout(environ: Mapping[str, str]) -> float:
+def _parse_timeout(environ: Mapping[str, str]) -> float:
     text = environ.get(TIMEOUT, "")
     if not text:
         return DEFAULT_TIMEOUT
@@ -78,14 +98,7 @@ def _timeout(environ: Mapping[str, str]) -> float:
         raise ValueError(f"{TIMEOUT} must be a number of seconds") from None
 
 
-def _required(environ: Mapping[str, str], name: str) -> str:
-    value = environ.get(name, "")
-    if not value:
-        raise ValueError(f"{name} is not set")
-    return value
-
-
-def _flag(environ: Mapping[str, str], name: str) -> bool:
+def _parse_flag(environ: Mapping[str, str], name: str) -> bool:
     value = environ.get(name, "").strip().lower()
     if value not in _YES | _NO:
         raise ValueError(f"{name} must be one of 1, true, yes, on, 0, false, no, off")

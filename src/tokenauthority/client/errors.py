@@ -1,15 +1,4 @@
-"""What a call raises when the authority refuses it or cannot be reached: a class for each gRPC status.
-
-AuthorityError
-    InvalidArgument       a field is bad; `violations` names each
-    Unauthenticated       no API key, or one that is not good
-    PermissionDenied      the key's grant lacks it; `metadata` names the limit
-    NotFound              no such project, session, role or key
-    AlreadyExists         it exists, or a request id was used with another body
-    FailedPrecondition    the session has ended, the project has no key for the format, ...
-    ResourceExhausted     too much at once; `retry_after` says when to come back
-    Unavailable           the authority cannot be reached, or cannot write; it was retried where that is safe
-    DeadlineExceeded      no answer in time
+"""Raise an exception of one class for each gRPC status that a call can fail with.
 
 Any other status is an AuthorityError itself. Messages hold neither a token nor an API key.
 """
@@ -37,14 +26,14 @@ Detail = TypeVar("Detail", BadRequest, ErrorInfo, RetryInfo)
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One bad field of a request: its path, such as `requests[17].role`, and what is wrong with it."""
+    """One invalid field of a request: its path, such as `requests[17].role`, and what is wrong with it."""
 
     field: str
     problem: str
 
 
 class AuthorityError(Exception):
-    """A call failed. `str(error)` is for a person, `code` and `reason` are for programs."""
+    """A failed call. `str(error)` is for a person, `code` and `reason` are for programs."""
 
     def __init__(
         self,
@@ -59,14 +48,17 @@ class AuthorityError(Exception):
     ) -> None:
         super().__init__(message)
         self.code: Final = code
+        """The gRPC status."""
         self.reason: Final = reason
-        """The contract's `ErrorReason`, such as "ROLE_NOT_GRANTED"; empty where no authority answered."""
+        """The contract's `ErrorReason`, such as "ROLE_NOT_GRANTED"; empty if no authority answered."""
         self.violations: Final = violations
+        """The invalid fields of the request."""
         self.retry_after: Final = retry_after
-        """Seconds after which another try makes sense; None where the authority did not say."""
+        """Seconds to wait before a retry; None if the authority did not say."""
         self.request_id: Final = request_id
-        """What to name to those who run the authority."""
+        """The id of the call in the authority's logs; name it in a report to its operators."""
         self.metadata: Final = MappingProxyType(dict(metadata or {}))
+        """Facts beside the reason, such as the limit that the call is beyond."""
 
 
 class InvalidArgument(AuthorityError):
@@ -74,11 +66,11 @@ class InvalidArgument(AuthorityError):
 
 
 class Unauthenticated(AuthorityError):
-    """There is no API key, or it is not good."""
+    """The API key is missing or invalid."""
 
 
 class PermissionDenied(AuthorityError):
-    """The API key's grant lacks what the call needs."""
+    """The grant of the API key does not allow the call."""
 
 
 class NotFound(AuthorityError):
@@ -94,20 +86,20 @@ class FailedPrecondition(AuthorityError):
 
 
 class ResourceExhausted(AuthorityError):
-    """Too many calls at once, or in a time."""
+    """Too many calls at once, or within some time."""
 
 
 class Unavailable(AuthorityError):
-    """The authority cannot be reached, or cannot do its duty now."""
+    """The authority cannot be reached, or cannot serve the call now."""
 
 
 class DeadlineExceeded(AuthorityError):
-    """There was no answer in time; whether the call was done is not known."""
+    """No answer came in time. The call may have taken effect."""
 
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """Turn gRPC's errors into AuthorityErrors: for calls on the stubs themselves, blocking or awaited."""
+    """Raise AuthorityErrors for gRPC's errors within it: for calls of the stubs, blocking or awaited."""
     try:
         yield
     except grpc.RpcError as error:
@@ -115,18 +107,18 @@ def translated_errors() -> Iterator[None]:
 
 
 def from_rpc_error(error: grpc.RpcError) -> AuthorityError:
-    """The AuthorityError that says what *error* says."""
+    """Return the AuthorityError that says what *error* says."""
     call = cast("_FailedCall", error)
     trailers = dict(call.trailing_metadata() or ())
-    details = _details(trailers.get("grpc-status-details-bin"))
-    info = _detail(details, ErrorInfo)
+    details = _read_status(trailers.get("grpc-status-details-bin"))
+    info = _find_detail(details, ErrorInfo)
     return _CLASSES.get(call.code(), AuthorityError)(
         call.details() or call.code().name,
         code=call.code(),
         reason=info.reason,
-        violations=tuple(Violation(v.field, v.description) for v in _detail(details, BadRequest).field_violations),
+        violations=tuple(Violation(v.field, v.description) for v in _find_detail(details, BadRequest).field_violations),
         retry_after=_retry_after(details),
-        request_id=_text(trailers.get("x-request-id")) or info.metadata.get("request_id", ""),
+        request_id=_decode_text(trailers.get("x-request-id")) or info.metadata.get("request_id", ""),
         metadata=info.metadata,
     )
 
@@ -145,15 +137,15 @@ _CLASSES: Final[Mapping[grpc.StatusCode, type[AuthorityError]]] = {
 
 
 class _FailedCall(Protocol):
-    """What the errors of blocking and of asyncio calls have in common; gRPC has no name for it."""
+    """The common methods of the errors of blocking and asyncio calls; gRPC has no name for them."""
 
     def code(self) -> grpc.StatusCode: ...
     def details(self) -> str | None: ...
     def trailing_metadata(self) -> Iterable[tuple[str, str | bytes]] | None: ...
 
 
-def _details(trailer: str | bytes | None) -> Status:
-    """The `google.rpc.Status` of a failed call; empty where there is none, or a proxy garbled it."""
+def _read_status(trailer: str | bytes | None) -> Status:
+    """Return the `google.rpc.Status` of a failed call; empty if it has none, or a proxy garbled it."""
     if not isinstance(trailer, bytes):
         return Status()
     try:
@@ -162,8 +154,8 @@ def _details(trailer: str | bytes | None) -> Status:
         return Status()
 
 
-def _detail(status: Status, kind: type[Detail]) -> Detail:
-    """The first detail of *kind*; an empty one where there is none."""
+def _find_detail(status: Status, kind: type[Detail]) -> Detail:
+    """Return the first detail of *kind*; an empty one if there is none."""
     found = kind()
     try:
         any(packed.Unpack(found) for packed in status.details)
@@ -173,9 +165,9 @@ def _detail(status: Status, kind: type[Detail]) -> Detail:
 
 
 def _retry_after(status: Status) -> float | None:
-    info = _detail(status, RetryInfo)
+    info = _find_detail(status, RetryInfo)
     return info.retry_delay.ToTimedelta().total_seconds() if info.HasField("retry_delay") else None
 
 
-def _text(value: str | bytes | None) -> str:
+def _decode_text(value: str | bytes | None) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value or ""

@@ -1,4 +1,4 @@
-"""What a caller asks for, and the one place that puts it into the contract's messages."""
+"""Define the options of calls, and build the contract's requests from them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class SessionOptions(TypedDict, total=False):
-    """How a session shall be; what is left out has the authority's default."""
+    """The options of a session; an option that is left out has the authority's default."""
 
     media_mode: str
     """ "relayed" (default) or "routed"."""
@@ -28,74 +28,76 @@ class SessionOptions(TypedDict, total=False):
     """ "manual" (default) or "always", which needs a routed session."""
 
     location: str
-    """A hint where the first person connects from: an IPv4 address."""
+    """An IPv4 address: a hint where the first person connects from."""
 
     e2ee: bool
-    """Media encrypted end to end; needs a routed session and manual archiving."""
+    """Whether media is encrypted end to end, default False; needs a routed session and manual archiving."""
 
     archive_name: str
-    """1 to 80 characters; needs archive_mode "always"."""
+    """The name of the archive, 1 to 80 characters; needs archive_mode "always"."""
 
     archive_resolution: str
-    """Such as "1280x720"; needs archive_mode "always"."""
+    """Such as "1280x720", default "640x480"; needs archive_mode "always"."""
 
     request_id: str | None
-    """A UUID that makes this very call safe to repeat for 24 hours; a fresh one by default."""
+    """A UUID that makes the call safe to repeat for 24 hours; default: a fresh one."""
 
 
 class TokenOptions(TypedDict, total=False):
-    """How a token shall be; what is left out has the authority's default."""
+    """The options of a token; an option that is left out has the authority's default."""
 
     role: str
     """ "publisher" (default), "subscriber", "publisheronly", "moderator" or one of the project's own."""
 
     data: str
-    """Connection data that everyone in the session can read: at most 1000 characters, no personal data."""
+    """Connection data, at most 1000 characters. Everyone in the session can read it: no personal data."""
 
     expire_time: Moment | None
-    """When the token expires: seconds since 1970 or an aware datetime, within 30 days; default 24 hours."""
+    """When the token expires: seconds since 1970 or an aware datetime, within 30 days. Default: in 24 hours, unless the
+    project or the API key sets another lifetime."""
 
     ttl: Lifetime | None
-    """How long it lives instead: seconds or a timedelta, 1 second to 30 days."""
+    """The lifetime in place of `expire_time`: seconds or a timedelta, 1 second to 30 days."""
 
     format: str
     """ "session_jwt", "opentok_t1", "opentok_jwt" or "vonage_jwt"; default: the project's."""
 
     initial_layout_class_list: Sequence[str]
-    """The layout classes that the person's streams start with."""
+    """The layout classes that the person's streams start with: without white space, "&" or "=", at most 1000 characters
+    in all."""
 
     subject: str
-    """The end user's id, at most 255 characters; in "session_jwt" only."""
+    """The end user's id, at most 255 characters, by which tokens can be revoked; in "session_jwt" only."""
 
 
 class RevokeOptions(TypedDict, total=False):
-    """Which tokens shall be taken back: exactly one of the first four, and what goes with it."""
+    """Which tokens to revoke: exactly one of the first four options, and what goes with it."""
 
     token: str | Token
     """This token."""
 
     token_id: str
-    """The token with this id, of the project below."""
+    """The token with this id, in the project below."""
 
     session_id: str
-    """Every token of this session; the session stays open, and new tokens are good."""
+    """All tokens of this session. The session stays open, and new tokens are valid."""
 
     subject: str
-    """Every token of this end user, of the project below."""
+    """All tokens of this end user, in the project below."""
 
     project_id: str
     """The project of `token_id` and `subject`; default: the client's."""
 
     issued_before: Moment | None
-    """Only tokens issued in this second or earlier, not in the future. Default: now; for one token, any moment."""
+    """Only tokens issued in this second or earlier; not in the future. Default: now; for one token, any moment."""
 
     comment: str
-    """For the audit log and those who watch; at most 256 characters."""
+    """A text for the audit log and for watchers, at most 256 characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """One wanted token of a batch. The fields are those of TokenOptions."""
+    """One token of a batch; the fields are those of `TokenOptions`."""
 
     session_id: str
     role: str = ""
@@ -107,7 +109,7 @@ class TokenRequest:
     subject: str = ""
 
     def message(self) -> token_pb2.TokenRequest:
-        """The same as the contract has it.
+        """Convert it to the contract's message.
 
         Raises:
             ValueError: both lifetimes are given, a moment has no time zone, or the format is unknown.
@@ -129,7 +131,7 @@ class TokenRequest:
         )
 
 
-def create_session(
+def create_session_request(
     project_id: str,
     *,
     media_mode: str = "",
@@ -140,7 +142,7 @@ def create_session(
     archive_resolution: str = "",
     request_id: str | None = None,
 ) -> session_pb2.CreateSessionRequest:
-    """CreateSession's request, with a fresh request id unless one is given, so that a retry is safe."""
+    """Build a CreateSessionRequest, with a fresh request id unless one is given, so that a retry is safe."""
     return session_pb2.CreateSessionRequest(
         project_id=project_id,
         media_mode=to_value(session_pb2.MediaMode, "media_mode", media_mode),
@@ -153,8 +155,10 @@ def create_session(
     )
 
 
-def list_sessions(project_id: str, state: str, page_size: int, page_token: str) -> session_pb2.ListSessionsRequest:
-    """ListSessions' request for one page."""
+def list_sessions_request(
+    project_id: str, state: str, page_size: int, page_token: str
+) -> session_pb2.ListSessionsRequest:
+    """Build a ListSessionsRequest for one page."""
     return session_pb2.ListSessionsRequest(
         project_id=project_id,
         state=to_value(session_pb2.SessionState, "state", state),
@@ -163,20 +167,20 @@ def list_sessions(project_id: str, state: str, page_size: int, page_token: str) 
     )
 
 
-def generate_token(request: TokenRequest) -> token_pb2.GenerateTokenRequest:
-    """GenerateToken's request."""
+def generate_token_request(request: TokenRequest) -> token_pb2.GenerateTokenRequest:
+    """Build a GenerateTokenRequest."""
     return token_pb2.GenerateTokenRequest(request=request.message())
 
 
-def generate_tokens(requests: Iterable[TokenRequest]) -> token_pb2.BatchGenerateTokensRequest:
-    """BatchGenerateTokens' request."""
+def generate_tokens_request(requests: Iterable[TokenRequest]) -> token_pb2.BatchGenerateTokensRequest:
+    """Build a BatchGenerateTokensRequest."""
     return token_pb2.BatchGenerateTokensRequest(requests=[request.message() for request in requests])
 
 
-def verify_token(
+def verify_token_request(
     token: str | Token, session_id: str = "", required_permissions: Iterable[str] = ()
 ) -> token_pb2.VerifyTokenRequest:
-    """VerifyToken's request."""
+    """Build a VerifyTokenRequest."""
     return token_pb2.VerifyTokenRequest(
         token=str(token),
         session_id=session_id,
@@ -186,7 +190,7 @@ def verify_token(
     )
 
 
-def revoke_tokens(
+def revoke_tokens_request(
     default_project: str,
     *,
     token: str | Token = "",
@@ -197,7 +201,7 @@ def revoke_tokens(
     issued_before: Moment | None = None,
     comment: str = "",
 ) -> token_pb2.RevokeTokensRequest:
-    """RevokeTokens' request; *default_project* is meant where the target does not name its project itself.
+    """Build a RevokeTokensRequest; *default_project* is the project of a `token_id` or `subject` without one.
 
     Raises:
         ValueError: not exactly one target is given, or *issued_before* has no time zone.

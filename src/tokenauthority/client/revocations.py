@@ -1,4 +1,4 @@
-"""What WatchRevocations and RevokeTokens answer, as frozen values."""
+"""Convert the answers of WatchRevocations and RevokeTokens to frozen values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import grpc
 
 from tokenauthority.client.errors import AuthorityError
-from tokenauthority.client.times import moment
+from tokenauthority.client.values import convert_message
 
 
 if TYPE_CHECKING:
@@ -19,33 +19,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revocation:
-    """Tokens of a project that are no longer good: those issued up to a moment that one of three names picks."""
+    """A revocation: the tokens of one target that were issued up to a moment are invalid."""
 
     revocation_id: str
     project_id: str
     token_id: str
-    """The one token; empty where it is not about one."""
+    """The target, if it is one token; else empty."""
 
     session_id: str
-    """Every token of this session, if set."""
+    """The target, if it is all tokens of a session; else empty."""
 
     subject: str
-    """Every token of this end user, if set."""
+    """The target, if it is all tokens of an end user; else empty."""
 
     issued_before: datetime
-    """Tokens issued in this second or earlier; later ones are good."""
+    """Tokens issued in this second or earlier are revoked; later ones are not."""
 
     comment: str = field(repr=False)
-    """What the one who revoked wrote; not in the repr, for it may be about a person."""
+    """The comment of the one who revoked. The repr does not show it, as it may be personal."""
 
     create_time: datetime
     expire_time: datetime
-    """From when on nothing that it covers can still be good."""
+    """When every token that it covers has expired."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionEnd:
-    """A session was ended: none of its tokens is good."""
+    """A session has ended: all its tokens are invalid."""
 
     session_id: str
     project_id: str
@@ -54,18 +54,18 @@ class SessionEnd:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotEnd:
-    """All that was in force, or that was missed, has been told: from here on the reader knows everything."""
+    """The end of what was in force, or was missed: the reader is complete from here on."""
 
     time: datetime
-    """When the server began to read that, by its clock."""
+    """When the server began to read what is in force, by its clock, in UTC."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
-    """Nothing was missed up to its time."""
+    """A sign of life: the reader is complete up to its time."""
 
     time: datetime
-    """When the server began its last look at the store, by its clock."""
+    """When the server began its last look at the store, by its clock, in UTC."""
 
 
 RevocationEvent: TypeAlias = Revocation | SessionEnd | SnapshotEnd | Heartbeat
@@ -73,43 +73,32 @@ RevocationEvent: TypeAlias = Revocation | SessionEnd | SnapshotEnd | Heartbeat
 
 
 def read_revocation(message: token_pb2.Revocation) -> Revocation:
-    """An answered revocation."""
-    return Revocation(
-        revocation_id=message.revocation_id,
-        project_id=message.project_id,
-        token_id=message.token_id,
-        session_id=message.session_id,
-        subject=message.subject,
-        issued_before=moment(message.issued_before),
-        comment=message.comment,
-        create_time=moment(message.create_time),
-        expire_time=moment(message.expire_time),
-    )
+    """Convert a revocation of the contract."""
+    return convert_message(message, Revocation)
 
 
 def require_known(message: token_pb2.WatchRevocationsResponse) -> None:
-    """Refuse a message of a newer contract: passed over, what it takes back would be missed for good.
+    """Refuse a message of a newer contract: to skip it would miss what it revokes.
 
     Raises:
-        AuthorityError: UNIMPLEMENTED.
+        AuthorityError: the event is unknown (UNIMPLEMENTED).
     """
     event = message.WhichOneof("event")
     if event is None or (event == "revocation" and message.revocation.WhichOneof("target") is None):
         raise AuthorityError(
-            "the authority tells something that this version of the client does not know: update it",
+            "the authority sent an event that this version of the client does not know: update it",
             code=grpc.StatusCode.UNIMPLEMENTED,
         )
 
 
 def read_event(message: token_pb2.WatchRevocationsResponse) -> RevocationEvent:
-    """One message of the stream, of those that `require_known` lets pass."""
+    """Convert one message of the stream that `require_known` accepts."""
     match message.WhichOneof("event"):
         case "revocation":
             return read_revocation(message.revocation)
         case "session_end":
-            end = message.session_end
-            return SessionEnd(session_id=end.session_id, project_id=end.project_id, end_time=moment(end.end_time))
+            return convert_message(message.session_end, SessionEnd)
         case "snapshot_end":
-            return SnapshotEnd(time=moment(message.snapshot_end.time))
+            return convert_message(message.snapshot_end, SnapshotEnd)
         case _:
-            return Heartbeat(time=moment(message.heartbeat.time))
+            return convert_message(message.heartbeat, Heartbeat)

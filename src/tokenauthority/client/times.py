@@ -1,4 +1,4 @@
-"""Moments and lifetimes as Python callers write them, to and from the contract's. Whole seconds, UTC."""
+"""Convert moments and lifetimes between Python and the contract, in whole seconds and UTC."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _MAX_DURATION: Final = 315_576_000_000
 
 
 def timestamp(field: str, at: Moment) -> Timestamp:
-    """*at* in the contract's form.
+    """Convert a moment to the contract's type.
 
     Raises:
-        ValueError: a datetime without a time zone, or no moment of the years 1 to 9999.
+        ValueError: a datetime has no time zone, or the moment is outside the years 1 to 9999. It names *field*.
     """
     if isinstance(at, datetime):
         if at.utcoffset() is None:
             raise ValueError(f"{field} has no time zone: use datetime.now(UTC) or datetime(..., tzinfo=...)")
-        # Not by its timestamp(), a float that rounds far moments up into the next second.
+        # timestamp() returns a float, which rounds far moments up into the next second.
         at = (at - _EPOCH) // timedelta(seconds=1)
     try:
         seconds = math.floor(at)
@@ -43,10 +43,10 @@ def timestamp(field: str, at: Moment) -> Timestamp:
 
 
 def duration(field: str, lifetime: Lifetime) -> Duration:
-    """*lifetime* in the contract's form.
+    """Convert a lifetime to the contract's type.
 
     Raises:
-        ValueError: longer than the contract can say (about 10,000 years).
+        ValueError: it is longer than the type can hold (about 10,000 years). It names *field*.
     """
     seconds = math.floor(lifetime.total_seconds()) if isinstance(lifetime, timedelta) else lifetime
     if abs(seconds) > _MAX_DURATION:
@@ -55,5 +55,5 @@ def duration(field: str, lifetime: Lifetime) -> Duration:
 
 
 def moment(timestamp: Timestamp) -> datetime:
-    """*timestamp* as an aware datetime in UTC."""
+    """Convert *timestamp* to an aware datetime in UTC."""
     return timestamp.ToDatetime(tzinfo=UTC)

@@ -1,47 +1,69 @@
-"""What the authority answers, as frozen values: tokens, what tokens say, verdicts, sessions."""
+"""Convert the authority's answers to frozen values: tokens, claims, verifications, sessions."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from tokenauthority.client.enums import to_text
 from tokenauthority.client.times import moment
-from tokenauthority.v1 import role_pb2, session_pb2, token_pb2
+from tokenauthority.v1 import token_pb2
 
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
+
+    from google.protobuf.descriptor import FieldDescriptor
+    from google.protobuf.message import Message
+
+    from tokenauthority.v1 import session_pb2
+
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """A token just made. `str(token)` is the token itself; its `repr` does not show it."""
+    """A generated token. `str(token)` is the token itself; its `repr` does not show it."""
 
     token: str = field(repr=False)
+    """The token with which a person's client connects. A secret of that person: never log it."""
+
     token_id: str
+    """Names the token in the audit log and for `revoke_tokens`."""
+
     session_id: str
     project_id: str
     role: str
     format: str
+    """Such as "session_jwt"; see `TokenOptions`."""
+
     key_id: str
+    """The `kid` of the signing key, or the id of the project's secret or key."""
+
     issue_time: datetime
+    """In UTC, to the second."""
+
     expire_time: datetime
+    """In UTC, to the second; the token is invalid from then on."""
 
     def __str__(self) -> str:
-        """The token itself: what the person's client connects with."""
+        """Return the token itself."""
         return self.token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
-    """What a token says. `data` is not in its `repr`, for it may be about a person."""
+    """What a token says; see `Token` and `TokenOptions`. Its `repr` does not show `data`, which may be personal."""
 
     token_id: str
     session_id: str
     project_id: str
     role: str
     permissions: tuple[str, ...]
+    """Such as "publish"."""
+
     data: str = field(repr=False)
     initial_layout_class_list: tuple[str, ...]
     subject: str
@@ -53,26 +75,28 @@ class Claims:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """The verdict on a token; true where it is good, so that `if authority.verify_token(token):` is right."""
+    """Whether a token is valid. It is true if the token is valid, so `if authority.verify_token(token):` is correct."""
 
     active: bool
+    """Whether the token is valid now."""
+
     reason: str
-    """Why it is not good, as the contract's `InactiveReason` has it, such as "EXPIRED"; empty where it is."""
+    """Why the token is invalid: an `InactiveReason` of the contract, such as "EXPIRED"; empty if it is valid."""
 
     reason_detail: str
-    """The same for a person; not to be parsed."""
+    """The reason in words for a person; not to be parsed."""
 
     claims: Claims | None
-    """What the token says; None where its signature does not hold."""
+    """What the token says; None if its signature does not verify."""
 
     def __bool__(self) -> bool:
-        """Whether the token is good."""
+        """Return `active`."""
         return self.active
 
 
 @dataclass(frozen=True, kw_only=True)
 class SessionData:
-    """A room that people join."""
+    """A room that people join; see `SessionOptions`."""
 
     session_id: str
     project_id: str
@@ -86,63 +110,45 @@ class SessionData:
     """ "active" or "ended"."""
 
     create_time: datetime
+    """In UTC, to the millisecond."""
+
     end_time: datetime | None
+    """In UTC, to the millisecond; None while the session is active."""
 
 
 def read_session(message: session_pb2.Session) -> SessionData:
     """Convert a session of the contract."""
-    return SessionData(
-        session_id=message.session_id,
-        project_id=message.project_id,
-        media_mode=to_text(session_pb2.MediaMode, message.media_mode),
-        archive_mode=to_text(session_pb2.ArchiveMode, message.archive_mode),
-        location=message.location,
-        e2ee=message.e2ee,
-        archive_name=message.archive_name,
-        archive_resolution=message.archive_resolution,
-        state=to_text(session_pb2.SessionState, message.state),
-        create_time=moment(message.create_time),
-        end_time=moment(message.end_time) if message.HasField("end_time") else None,
-    )
+    return convert_message(message, SessionData)
 
 
 def read_token(message: token_pb2.Token) -> Token:
-    """An answered token."""
-    return Token(
-        token=message.token,
-        token_id=message.token_id,
-        session_id=message.session_id,
-        project_id=message.project_id,
-        role=message.role,
-        format=to_text(token_pb2.TokenFormat, message.format),
-        key_id=message.key_id,
-        issue_time=moment(message.issue_time),
-        expire_time=moment(message.expire_time),
-    )
+    """Convert a token of the contract."""
+    return convert_message(message, Token)
 
 
 def read_verification(message: token_pb2.VerifyTokenResponse) -> Verification:
-    """An answered verdict."""
+    """Convert the answer of VerifyToken."""
     return Verification(
         active=message.active,
-        reason=to_text(token_pb2.InactiveReason, message.reason).upper(),
+        reason=to_text(token_pb2.InactiveReason.DESCRIPTOR, message.reason).upper(),
         reason_detail=message.reason_detail,
-        claims=_read_claims(message.claims) if message.HasField("claims") else None,
+        claims=convert_message(message.claims, Claims) if message.HasField("claims") else None,
     )
 
 
-def _read_claims(message: token_pb2.TokenClaims) -> Claims:
-    return Claims(
-        token_id=message.token_id,
-        session_id=message.session_id,
-        project_id=message.project_id,
-        role=message.role,
-        permissions=tuple(to_text(role_pb2.Permission, permission) for permission in message.permissions),
-        data=message.data,
-        initial_layout_class_list=tuple(message.initial_layout_class_list),
-        subject=message.subject,
-        format=to_text(token_pb2.TokenFormat, message.format),
-        key_id=message.key_id,
-        issue_time=moment(message.issue_time),
-        expire_time=moment(message.expire_time),
-    )
+def convert_message(message: Message, kind: Callable[..., Value]) -> Value:
+    """Convert a message to the dataclass *kind*, whose fields have the names of the message's fields."""
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # mypy has no type for "a class of dataclasses"
+    return kind(**{name: _convert_field(message, name) for name in names})
+
+
+def _convert_field(message: Message, name: str) -> object:
+    field = cast("FieldDescriptor", message.DESCRIPTOR.fields_by_name[name])
+    value = getattr(message, name)
+    if field.enum_type is not None:
+        if field.is_repeated:
+            return tuple(to_text(field.enum_type, number) for number in value)
+        return to_text(field.enum_type, value)
+    if field.message_type is not None:
+        return moment(value) if message.HasField(name) else None
+    return tuple(value) if field.is_repeated else value

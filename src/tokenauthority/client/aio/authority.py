@@ -98,7 +98,7 @@ class AsyncAuthority(AuthorityBase):
             InvalidArgument: an option is invalid, or two options exclude each other.
             ValueError: `media_mode` or `archive_mode` is unknown.
         """
-        request = requests.create_session(self.project_id, **options)
+        request = requests.create_session_request(self.project_id, **options)
         return self._session((await _call(self.sessions.CreateSession, request)).session)
 
     async def get_session(self, session_id: str) -> AsyncSession:
@@ -122,7 +122,7 @@ class AsyncAuthority(AuthorityBase):
         """
         page_token = ""
         while True:
-            request = requests.list_sessions(self.project_id, state, page_size, page_token)
+            request = requests.list_sessions_request(self.project_id, state, page_size, page_token)
             page = await _call(self.sessions.ListSessions, request)
             for message in page.sessions:
                 yield self._session(message)
@@ -158,7 +158,7 @@ class AsyncAuthority(AuthorityBase):
             FailedPrecondition: the session has ended.
             ValueError: `expire_time` has no time zone, `expire_time` and `ttl` are both given, or `format` is unknown.
         """
-        request = requests.generate_token(TokenRequest(session_id, **options))
+        request = requests.generate_token_request(TokenRequest(session_id, **options))
         return read_token((await _call(self.tokens.GenerateToken, request)).token)
 
     async def generate_tokens(self, wanted: Iterable[TokenRequest]) -> list[Token]:
@@ -173,7 +173,7 @@ class AsyncAuthority(AuthorityBase):
         Raises:
             AuthorityError: as `generate_token`; the path of a violation, such as `requests[17].ttl`, names the request.
         """
-        answer = await _call(self.tokens.BatchGenerateTokens, requests.generate_tokens(wanted))
+        answer = await _call(self.tokens.BatchGenerateTokens, requests.generate_tokens_request(wanted))
         return [read_token(token) for token in answer.tokens]
 
     async def verify_token(
@@ -192,7 +192,7 @@ class AsyncAuthority(AuthorityBase):
         Raises:
             ValueError: a permission is unknown.
         """
-        request = requests.verify_token(token, session_id, required_permissions)
+        request = requests.verify_token_request(token, session_id, required_permissions)
         return read_verification(await _call(self.tokens.VerifyToken, request))
 
     async def revoke_tokens(self, **options: Unpack[RevokeOptions]) -> Revocation:
@@ -211,7 +211,7 @@ class AsyncAuthority(AuthorityBase):
             ResourceExhausted: too many revocations are in force.
             ValueError: not exactly one of the four targets is given, or `issued_before` has no time zone.
         """
-        answer = await _call(self.tokens.RevokeTokens, requests.revoke_tokens(self.project_id, **options))
+        answer = await _call(self.tokens.RevokeTokens, requests.revoke_tokens_request(self.project_id, **options))
         return read_revocation(answer.revocation)
 
     def watch_revocations(
