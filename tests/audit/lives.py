@@ -1,4 +1,4 @@
-"""Servers that live for a moment: forked from one process that has imported everything, so that fifty take seconds.
+"""Short-lived servers: forked from one process that has imported everything, so that fifty start in seconds.
 
     python -m tests.audit.lives
 
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def _serve(settings: dict[str, object], log: Path) -> None:
-    # With the pipes of the parent, a server that lives on would keep its reader waiting.
+    # With the pipes of the parent, a server that still runs would let its reader wait.
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(descriptor, 1)

@@ -1,4 +1,4 @@
-"""Audit logs for tests: records, a log on the test's own event loop, a disk that fails when told to, whole logs."""
+"""Builders of the audit tests: records, logs on the test's own event loop, a disk that fails, whole logs."""
 
 from __future__ import annotations
 
@@ -93,13 +93,13 @@ class FaultyDisk(Disk):
         """Be full from now on, after *takes* more bytes."""
         self.write_failure, self.takes = errno.ENOSPC, takes
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         """Work again."""
         self.write_failure = self.sync_failure = self.takes = 0
 
 
 def record(number: int, **changes: object) -> AuditRecord:
-    """A record that can be told from others."""
+    """A record with an id of its own."""
     return changed(RECORD, request_id=f"call-{number}", **changes)
 
 
@@ -128,13 +128,13 @@ async def until(condition: Callable[[], bool], reason: str) -> None:
 
 
 async def until_recovered(log: FileAuditLog) -> None:
-    """Wait until records can be kept again."""
+    """Wait until records can be written again."""
     await until(lambda: not log.problem, f"the log did not recover: {log.problem}")
 
 
 @contextmanager
 def small_disk(directory: Path, size: str) -> Iterator[None]:
-    """Mount a file system of that *size* at *directory*; where nobody may, the test is skipped."""
+    """Mount a file system of that *size* at *directory*; without the right to mount, skip the test."""
     directory.mkdir()
     mount, umount = shutil.which("mount"), shutil.which("umount")
     if mount is None or umount is None or os.geteuid() != 0:
@@ -195,7 +195,7 @@ def calls(path: Path) -> list[str]:
 
 
 def checked(*paths: Path, partial: bool = False) -> Report:
-    """What the verifier says with everything that it can know; the first path is that of the log."""
+    """Verify a log with its key and its checkpoint file; the first path is that of the log."""
     found = CheckpointFile(paths[0]).read_checkpoint()
     keys = [load_public_key(key_path(paths[0]).with_name("audit-key.pub.pem"))]
     return verify_log(paths, keys=keys, trusted=found[1] if found else None, partial=partial)

@@ -1,4 +1,4 @@
-"""The file format is one for good: what today's server writes is, byte for byte, what the first one wrote."""
+"""The file format never changes: a server writes, byte for byte, what the first version wrote."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ RECORDS = (
 
 @pytest.fixture
 def path_of_known_log(path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A log whose id and key are known beforehand, so that nothing in it is random."""
+    """A log with a fixed id and key, so that nothing in it is random."""
     monkeypatch.setattr("secrets.token_hex", lambda count: "5e" * count)
     key_path(path).write_bytes(KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     return path
@@ -69,7 +69,7 @@ def test_writes_the_bytes_of_the_golden_log(path_of_known_log: Path) -> None:
 
 
 def test_the_golden_log_verifies() -> None:
-    """A log of the first server is intact to today's verifier, with its key and its last checkpoint."""
+    """A log of the first version is intact, with its key and its last checkpoint."""
     report = verify_log(
         [GOLDEN], keys=[KEY.public_key()], trusted=last_checkpoint(GOLDEN.with_name("audit.jsonl.head"))
     )
@@ -78,7 +78,7 @@ def test_the_golden_log_verifies() -> None:
 
 
 def test_the_golden_log_is_read() -> None:
-    """Every record of it is found again, with its tokens."""
+    """Reading finds every record of it, with its tokens."""
     found = [entry for _, entry in select_records(read_lines([GOLDEN]), Selection())]
 
     assert [record.request_id for record in RECORDS] == [entry.request_id for entry in found if entry.type == "rpc"]

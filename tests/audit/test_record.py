@@ -1,4 +1,4 @@
-"""A record's line has all that is known of the RPC, and nothing in it breaks out of the line."""
+"""A record's line holds everything known about the RPC, and no value breaks out of the line."""
 
 from __future__ import annotations
 
@@ -65,15 +65,15 @@ def test_a_time_is_utc_to_the_millisecond(moment: int, text: str) -> None:
     assert text == time_text(Millis(moment))
 
 
-def test_leaves_out_what_there_is_not() -> None:
-    """A stranger's call has a time, an id, a method, a peer, a code and a duration."""
+def test_leaves_out_empty_fields() -> None:
+    """A call without a caller has a time, an id, a method, a peer, a code and a duration."""
     bare = AuditRecord(time=time_text(Millis(0)), request_id="r", method="/m", peer="p", code="UNAUTHENTICATED")
 
     assert {"time", "request_id", "method", "peer", "code", "duration_us"} == set(msgspec.to_builtins(bare))
 
 
-def test_keeps_every_field_of_the_record() -> None:
-    """A field that the record gains cannot be forgotten here: all of them make it into the line."""
+def test_writes_every_field_of_the_record() -> None:
+    """A new field of the record is in the line without a further change."""
     assert set(AuditRecord.__struct_fields__) == set(msgspec.to_builtins(RECORD))
 
 
@@ -82,7 +82,7 @@ def test_keeps_every_field_of_the_record() -> None:
     ["a\nb", 'a"b', "a\u2028b", "a\x00b", "\U0001f600", '","crc":"00000000"}\n{"seq":9,"type":"rpc"}\n', "\x1b[31m"],
 )
 def test_no_text_breaks_out_of_its_line(path: Path, text: str) -> None:
-    """What callers choose cannot forge a record, and is kept exactly."""
+    """Text that callers choose cannot forge a record, and is stored exactly."""
     hostile = changed(RECORD, subject=text, user_agent=text, session_id=text)
     lines = written(path, hostile, RECORD)
 
@@ -91,8 +91,8 @@ def test_no_text_breaks_out_of_its_line(path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("odd", ["\u2028", "\u2029", "\x85", "\x9b", "\u202e", "\x7f\u00e9"])
-def test_no_reader_takes_a_subject_for_two_lines(path: Path, odd: str) -> None:
-    """What ends a line or turns a terminal around is escaped; the subject is kept all the same."""
+def test_no_reader_sees_two_lines_in_a_subject(path: Path, odd: str) -> None:
+    """Characters that end a line or reverse a terminal are escaped; the subject stays the same."""
     subject = f"alice{odd}mallory"
     written(path, changed(RECORD, subject=subject))
     text = path.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The audit log of a real server: SIGHUP, readiness, and what keeps it from starting."""
+"""The audit log of a real server: SIGHUP, readiness, and refused starts."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.support.wire import LIST_PROJECTS, Connect
 from tokenauthority.v1 import project_pb2
 
 
-def test_readiness_turns_red_while_nothing_can_be_recorded(start_authority: StartAuthority, connect: Connect) -> None:
-    """And names the part and the cause; it turns green again by itself, and calls are answered again."""
+def test_is_not_ready_while_nothing_can_be_recorded(start_authority: StartAuthority, connect: Connect) -> None:
+    """Readiness names the part and the cause; it recovers by itself, and calls are answered again."""
     authority = start_authority()
     wire = connect(authority)
     url = authority.http_url + "/readyz"
@@ -24,7 +24,7 @@ def test_readiness_turns_red_while_nothing_can_be_recorded(start_authority: Star
     refused = wire.call(LIST_PROJECTS)
     red = httpx.get(url)
     authority.audit_path.rmdir()
-    eventually(lambda: httpx.get(url).status_code == 200, "it stays red")
+    eventually(lambda: httpx.get(url).status_code == 200, "it does not get ready again")
 
     assert (200, 503) == (before.status_code, red.status_code)
     assert ["audit"] == list(red.json()["problems"])
@@ -67,8 +67,8 @@ def test_two_servers_do_not_share_a_log(production: Production) -> None:
         client.projects.ListProjects(project_pb2.ListProjectsRequest())
 
 
-def test_a_log_that_was_cut_keeps_a_server_from_starting(production: Production) -> None:
-    """In one line that says what is missing and what to do."""
+def test_a_server_does_not_start_on_a_log_that_was_cut_off(production: Production) -> None:
+    """One line says what is missing and what to do."""
     first = production.start()
     assert 0 == first.stop()
     path = first.audit_path

@@ -17,7 +17,7 @@ from tokenauthority.audit.keys import AuditKey
 
 
 NO_KEY = "intact, signatures not checked (--public-key FILE)"
-NO_ANCHOR = "intact, but without a trusted checkpoint: a tail that was cut off would not show (--anchor FILE)"
+NO_TRUSTED = "intact, but without a trusted checkpoint: a tail that was cut off would not show (--anchor FILE)"
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def log(tmp_path: Path) -> Path:
     """A log of three records that ended in order."""
     path = tmp_path / "audit.jsonl"
     with capture_logs():
-        written(path, record(1), record(2, code="OK", reason="", token_ids=("good",)), record(3))
+        written(path, record(1), record(2, code="OK", reason="", token_ids=("wanted",)), record(3))
     return path
 
 
@@ -68,10 +68,10 @@ def test_names_the_first_bad_line(run_alone: Run, log: Path) -> None:
     assert ("not intact", 4) == (outcome.json["result"], outcome.json["bad"]["line"])  # type: ignore[index]  # an object
 
 
-def test_finds_a_cut_tail_by_the_head_file_or_another_anchor(run_alone: Run, log: Path, tmp_path: Path) -> None:
-    """A copy that is kept elsewhere does as well, and so does the operational log."""
+def test_finds_a_cut_tail_by_any_trusted_checkpoint(run_alone: Run, log: Path, tmp_path: Path) -> None:
+    """The checkpoint file, a copy of it elsewhere and the operational log each show it."""
     head = log.with_name("audit.jsonl.head")
-    kept = shutil.copy(head, tmp_path / "kept")
+    copy = shutil.copy(head, tmp_path / "copy")
     event = {"event": "audit.checkpoint", "level": "info", **json.loads(head.read_text())}
     operational = tmp_path / "operational.log"
     operational.write_text('{"event":"server.started"}\n' + json.dumps(event) + "\nno json\n")
@@ -79,17 +79,17 @@ def test_finds_a_cut_tail_by_the_head_file_or_another_anchor(run_alone: Run, log
     log.write_text("".join(f"{line}\n" for line in lines[:2]))
     by_head = run_alone("audit", "verify", str(log))
     head.unlink()
-    outcomes = [run_alone("audit", "verify", str(log), "--anchor", str(file)) for file in (kept, operational)]
+    outcomes = [run_alone("audit", "verify", str(log), "--anchor", str(file)) for file in (copy, operational)]
     without = run_alone("audit", "verify", str(log), "--json")
 
     assert [5, 5, 5] == [outcome.exit_code for outcome in (by_head, *outcomes)]
     assert all("records 3 to 7 are cut off" in outcome.err for outcome in (by_head, *outcomes))
     assert (0, "none: a tail that was cut off would not show") == (without.exit_code, without.json["anchor"])
-    assert NO_ANCHOR + "; " + NO_KEY.removeprefix("intact, ") == without.json["result"]
+    assert NO_TRUSTED + "; " + NO_KEY.removeprefix("intact, ") == without.json["result"]
 
 
 def rotated(path: Path) -> tuple[Path, Path]:
-    """A log that goes on: its older file, and the one that is written."""
+    """Rotate a log; return its older file, and the one that is written."""
     older = path.rename(path.with_name("audit-1.jsonl"))
     with capture_logs():
         written(path, record(4))
@@ -97,17 +97,17 @@ def rotated(path: Path) -> tuple[Path, Path]:
 
 
 def test_says_no_more_than_was_checked(run_alone: Run, log: Path, key: str) -> None:
-    """Without an anchor, or without the key, a log is not simply intact."""
+    """Without a trusted checkpoint, or without the key, a log is not simply intact."""
     unsigned = run_alone("audit", "verify", str(log), "--json")
     log.with_name("audit.jsonl.head").unlink()
-    unanchored = run_alone("audit", "verify", str(log), "--public-key", key, "--json")
+    untrusted = run_alone("audit", "verify", str(log), "--public-key", key, "--json")
 
     assert (0, NO_KEY) == (unsigned.exit_code, unsigned.json["result"])
-    assert (0, NO_ANCHOR) == (unanchored.exit_code, unanchored.json["result"])
+    assert (0, NO_TRUSTED) == (untrusted.exit_code, untrusted.json["result"])
 
 
-def test_finds_a_file_that_was_deleted_by_the_head_file_that_was_not(run_alone: Run, log: Path, tmp_path: Path) -> None:
-    """Every head file of the log counts, whatever files are named; those of other logs beside it do not."""
+def test_finds_a_deleted_file_by_its_checkpoint_file(run_alone: Run, log: Path, tmp_path: Path) -> None:
+    """Every checkpoint file of the log counts, whatever files are named; those of other logs beside it do not."""
     older, newer = rotated(log)
     with capture_logs():
         written(tmp_path / "other.jsonl", *map(record, range(20)))
@@ -124,7 +124,7 @@ def test_finds_a_file_that_was_deleted_by_the_head_file_that_was_not(run_alone: 
 
 
 def test_a_log_in_the_place_of_another_is_found(run_alone: Run, log: Path, tmp_path: Path) -> None:
-    """The head file of its name counts, although one of its own lies beside it."""
+    """The checkpoint file of its name counts, although its own is there too."""
     other = tmp_path / "other.jsonl"
     with capture_logs():
         written(other, *map(record, range(20)))
@@ -135,15 +135,15 @@ def test_a_log_in_the_place_of_another_is_found(run_alone: Run, log: Path, tmp_p
     assert "its log is another than that of the trusted checkpoint" in outcome.err
 
 
-def test_says_that_the_anchor_was_not_reached(run_alone: Run, log: Path) -> None:
-    """Where the check stopped before it, nobody knows whether it is there."""
+def test_says_that_the_trusted_checkpoint_was_not_reached(run_alone: Run, log: Path) -> None:
+    """Where verification stopped before it, nobody knows whether it is there."""
     log.write_bytes(log.read_bytes().replace(b'"call-2"', b'"call-9"'))
 
     assert f"{log}.head: not reached" == run_alone("audit", "verify", str(log), "--json").json["anchor"]
 
 
-def test_passes_over_what_lies_beside_a_log(run_alone: Run, log: Path, key: str) -> None:
-    """A pattern such as audit.jsonl* finds its head file and what was put aside, and is no false alarm."""
+def test_skips_the_files_that_belong_to_a_log(run_alone: Run, log: Path, key: str) -> None:
+    """A pattern such as audit.jsonl* matches its checkpoint file and quarantined bytes; that is no false alarm."""
     with log.open("a") as file:
         file.write('{"seq":8,"pre')
     with capture_logs():
@@ -164,7 +164,7 @@ def test_passes_over_what_lies_beside_a_log(run_alone: Run, log: Path, key: str)
 def test_a_file_of_another_kind_is_no_sign_of_tampering(
     run_alone: Run, log: Path, tmp_path: Path, command: str, content: str
 ) -> None:
-    """It was named by mistake; a log whose first line was damaged is still told as one."""
+    """It was named by mistake; a log whose first line is damaged is still recognized as one."""
     stranger = tmp_path / "stranger"
     stranger.write_text(content)
     outcome = run_alone("audit", command, str(log), str(stranger))
@@ -175,29 +175,29 @@ def test_a_file_of_another_kind_is_no_sign_of_tampering(
 
 
 def test_names_the_keys_where_another_was_given(run_alone: Run, log: Path, tmp_path: Path) -> None:
-    """Whether the anchor shows it or, where there is none, the log's first checkpoint."""
+    """Whether the trusted checkpoint shows it or, where there is none, the log's first checkpoint."""
     own = json.loads(text_lines(log)[1])["key_id"]
     other = AuditKey.load_or_create(tmp_path / "other.pem").key_id
-    by_anchor = run_alone("audit", "verify", str(log), "--public-key", str(tmp_path / "other.pub.pem"))
+    by_trusted = run_alone("audit", "verify", str(log), "--public-key", str(tmp_path / "other.pub.pem"))
     log.with_name("audit.jsonl.head").unlink()
     by_line = run_alone("audit", "verify", str(log), "--public-key", str(tmp_path / "other.pub.pem"))
     text = f"the checkpoint is signed by key {own}, and you gave {other}: another key, or not the authority's log"
 
-    assert (5, f"error: {log}.head: {text}\n") == (by_anchor.exit_code, by_anchor.err)
+    assert (5, f"error: {log}.head: {text}\n") == (by_trusted.exit_code, by_trusted.err)
     assert (5, f"error: {log}:2: {text}\n") == (by_line.exit_code, by_line.err)
 
 
 @pytest.mark.parametrize("content", ["", "canary", "{}"])
-def test_refuses_an_anchor_that_is_none(run_alone: Run, log: Path, content: str) -> None:
-    """Else a log without its anchor would pass for one with it."""
+def test_refuses_an_invalid_trusted_checkpoint(run_alone: Run, log: Path, content: str) -> None:
+    """Else a log without its trusted checkpoint would pass for one with it."""
     log.with_name("audit.jsonl.head").write_text(content)
     outcome = run_alone("audit", "verify", str(log))
 
     assert (5, f"error: {log}.head: it holds no checkpoint\n") == (outcome.exit_code, outcome.err)
 
 
-def test_refuses_an_anchor_that_was_forged(run_alone: Run, log: Path, key: str) -> None:
-    """With the key at hand its signature is checked first."""
+def test_refuses_a_forged_trusted_checkpoint(run_alone: Run, log: Path, key: str) -> None:
+    """Where a key is given, the signature is verified first."""
     head = log.with_name("audit.jsonl.head")
     head.write_text(head.read_text().replace('"count":6', '"count":1'))
     outcome = run_alone("audit", "verify", str(log), "--public-key", key)
@@ -207,7 +207,7 @@ def test_refuses_an_anchor_that_was_forged(run_alone: Run, log: Path, key: str) 
 
 
 @pytest.mark.parametrize("name", ["audit-key.pem", "audit.jsonl"])
-def test_refuses_a_key_that_is_none(run_alone: Run, log: Path, name: str) -> None:
+def test_refuses_an_invalid_key(run_alone: Run, log: Path, name: str) -> None:
     """Also the private key, which auditors must not have."""
     outcome = run_alone("audit", "verify", str(log), "--public-key", str(log.with_name(name)))
 
@@ -227,7 +227,7 @@ def test_refuses_a_cut_off_archive(run_alone: Run, log: Path, tmp_path: Path) ->
     assert "a compressed file is cut off or damaged" in outcome.err
 
 
-def test_wants_files_that_are_there(run_alone: Run, tmp_path: Path) -> None:
+def test_requires_existing_files(run_alone: Run, tmp_path: Path) -> None:
     """The command line is wrong otherwise."""
     assert 2 == run_alone("audit", "verify").exit_code
     assert 2 == run_alone("audit", "verify", str(tmp_path / "none")).exit_code
@@ -242,13 +242,13 @@ def test_shows_records_to_a_person(run_alone: Run, log: Path) -> None:
     assert ["seq", "time", "outcome", "method", "caller", "project", "session", "role", "tokens"] == lines[0].split()
     assert 5 == len(lines)
     assert "PERMISSION_DENIED ROLE_NOT_GRANTED" in lines[1]
-    assert "good" in lines[2]
+    assert "wanted" in lines[2]
     assert "\\x1b[31mred" in lines[4]
 
 
 def test_shows_records_to_a_program(run_alone: Run, log: Path) -> None:
     """As they stand in the log."""
-    rows = run_alone("audit", "show", str(log), "--token-id", "good", "--json").rows
+    rows = run_alone("audit", "show", str(log), "--token-id", "wanted", "--json").rows
 
     assert [json.loads(text_lines(log)[3])] == rows
 
@@ -282,7 +282,7 @@ def test_shows_several_files_in_their_order(run_alone: Run, log: Path, tmp_path:
     assert ["call-1", "call-2", "call-3", "call-4"] == [row["request_id"] for row in rows]
 
 
-def test_says_what_it_does_not_show(run_alone: Run, log: Path) -> None:
+def test_reports_records_that_it_leaves_out(run_alone: Run, log: Path) -> None:
     """On standard error: that older records were left out, or that there are none."""
     cut = run_alone("audit", "show", str(log), "--limit", "2", "--json")
     whole = run_alone("audit", "show", str(log), "--limit", "5")
@@ -293,8 +293,8 @@ def test_says_what_it_does_not_show(run_alone: Run, log: Path) -> None:
     assert ([], "no records\n") == (none.rows, none.err)
 
 
-def test_refuses_an_outcome_that_there_is_not(run_alone: Run, log: Path) -> None:
-    """Else a slip of the pen would look like a quiet day."""
+def test_refuses_an_unknown_outcome(run_alone: Run, log: Path) -> None:
+    """Else a typing error would look as if nothing had happened."""
     outcome = run_alone("audit", "show", str(log), "--outcome", "PERMISION_DENIED")
 
     assert 2 == outcome.exit_code
@@ -304,7 +304,7 @@ def test_refuses_an_outcome_that_there_is_not(run_alone: Run, log: Path) -> None
 
 
 def test_shows_where_a_call_without_a_caller_came_from(run_alone: Run, log: Path) -> None:
-    """In the caller's place."""
+    """The address stands in the place of the caller."""
     with capture_logs():
         written(log, record(4, caller="", peer="ipv4:10.0.0.1:1"))
     lines = run_alone("audit", "show", str(log), "--request-id", "call-4").out.splitlines()

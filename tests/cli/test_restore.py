@@ -1,8 +1,7 @@
-"""Yesterday's database is put back: what docs/revocation.md says takes back once more what was taken back since."""
+"""After a backup is restored, the audit log and the replay program revoke again what was revoked since the backup."""
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import subprocess
 import sys
@@ -18,11 +17,17 @@ from tokenauthority.v1 import key_pb2, project_pb2
 
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENT = (ROOT / "docs" / "revocation.md").read_text(encoding="utf-8")
+SCRIPT = f"""
+tokenauthority() {{ {sys.executable} -m tokenauthority.cli "$@"; }}
+tokenauthority audit verify --public-key data/audit-key.pub.pem audit.jsonl
+tokenauthority audit show audit.jsonl --json --limit 0 --outcome OK --since "$SINCE" > since.json
+{sys.executable} {ROOT}/examples/operations/replay_revocations.py < since.json
+"""
+"""The commands of docs/how-to/back-up-and-restore.md, in the directory of the server."""
 
 
-def test_replays_what_a_restored_backup_has_forgotten(production: Production) -> None:
-    """Every way to take tokens back, and no token more; the session that is lost takes its tokens with it."""
+def test_replays_the_revocations_that_a_restored_backup_lacks(production: Production) -> None:
+    """Every way to revoke tokens is replayed and no other token is revoked, also where the session is lost."""
     audit = str(production.directory / "audit.jsonl")
     server = production.start(AUDIT__PATH=audit)
     with production.client(server.address) as authority:
@@ -34,12 +39,12 @@ def test_replays_what_a_restored_backup_has_forgotten(production: Production) ->
         since = datetime.now(UTC) - timedelta(seconds=1)
         for name in ("lost session", "lost and ended"):
             tokens[name] = authority.create_session().generate_token(format="opentok_jwt")
-        take_back(authority, tokens, made.secret.secret_id)
+        revoke(authority, tokens, made.secret.secret_id)
         before = reasons(authority, tokens)
     server = restored(production, server, audit)
 
     with production.client(server.address, project) as authority:
-        forgotten = reasons(authority, tokens)
+        restored_reasons = reasons(authority, tokens)
         printed = replay(production, server, since)
         after = reasons(authority, tokens)
 
@@ -53,14 +58,14 @@ def test_replays_what_a_restored_backup_has_forgotten(production: Production) ->
     }
     lost = {"lost session": "REVOKED", "lost and ended": "SESSION_ENDED"}
     assert {**expected, **lost} == before
-    assert {**dict.fromkeys(expected, ""), **dict.fromkeys(lost, "SESSION_MISMATCH")} == forgotten
-    # Also for those who watch, and do not know which sessions there are.
+    assert {**dict.fromkeys(expected, ""), **dict.fromkeys(lost, "SESSION_MISMATCH")} == restored_reasons
+    # Watchers do not know the sessions, so that the tokens of a lost session must be revoked too.
     assert {**expected, **dict.fromkeys(lost, "REVOKED")} == after
     assert 9 == printed.count(" done\n")
 
 
 def make_tokens(authority: Authority) -> dict[str, Token]:
-    """One for each way in which it is going to be taken back, and one that stays good."""
+    """Generate a token for each way to revoke it, and one that stays valid."""
     first = authority.create_session().generate_token(format="opentok_jwt")
     authority.projects.RotateProjectSecret(project_pb2.RotateProjectSecretRequest(project_id=authority.project_id))
     formats = dict.fromkeys(("token", "session", "ended", "later"), "opentok_jwt")
@@ -72,8 +77,8 @@ def make_tokens(authority: Authority) -> dict[str, Token]:
     }
 
 
-def take_back(authority: Authority, tokens: dict[str, Token], secret_id: str) -> None:
-    """All but one, which was issued a second too late."""
+def revoke(authority: Authority, tokens: dict[str, Token], secret_id: str) -> None:
+    """Revoke all but one, which was issued a second too late."""
     authority.revoke_tokens(token=tokens["token"], comment="lost phone")
     authority.revoke_tokens(session_id=tokens["session"].session_id)
     authority.revoke_tokens(subject="it's bob")
@@ -89,12 +94,12 @@ def take_back(authority: Authority, tokens: dict[str, Token], secret_id: str) ->
 
 
 def reasons(authority: Authority, tokens: dict[str, Token]) -> dict[str, str]:
-    """Why each is no longer good; empty where it is."""
+    """Return why each token is not valid; empty where it is."""
     return {name: authority.verify_token(token).reason for name, token in tokens.items()}
 
 
 def back_up(production: Production) -> None:
-    """As SQLite does it under a server that serves."""
+    """Copy the database while the server runs, as SQLite does it."""
     with (
         closing(sqlite3.connect(production.directory / "data" / "tokenauthority.db")) as source,
         closing(sqlite3.connect(production.directory / "backup.db")) as backup,
@@ -103,7 +108,7 @@ def back_up(production: Production) -> None:
 
 
 def restored(production: Production, server: Server, audit: str) -> Server:
-    """Stop the server, put the backup in the store's place, and start another one."""
+    """Stop the server, put the backup in the place of the store, and start another one."""
     assert 0 == server.stop()
     store = production.directory / "data" / "tokenauthority.db"
     for path in store.parent.glob(f"{store.name}*"):
@@ -113,27 +118,17 @@ def restored(production: Production, server: Server, audit: str) -> Server:
 
 
 def replay(production: Production, server: Server, since: datetime) -> str:
-    """Run the commands of the document in the directory of the server; what they print."""
-    (block,) = re.findall(r"```console\n(\$ tokenauthority audit verify .*?)```", DOCUMENT, re.DOTALL)
-    script = "\n".join(line.removeprefix("$ ") for line in block.splitlines())
-    for shown, actual in {
-        "2026-11-23T02:00:00Z": since.isoformat(),
-        "audit-key.pub.pem": "data/audit-key.pub.pem",
-        "examples/": f"{ROOT}/examples/",
-        "python ": f"{sys.executable} ",
-        "tokenauthority audit": f"{sys.executable} -m tokenauthority.cli audit",
-    }.items():
-        assert shown in script
-        script = script.replace(shown, actual)
+    """Run the commands in the directory of the server; return what they print."""
     (production.directory / "ca.pem").write_bytes(production.root_certificates)
     done = subprocess.run(
-        ["/bin/bash", "-euc", script],
+        ["/bin/bash", "-euc", SCRIPT],
         cwd=production.directory,
         capture_output=True,
         text=True,
         timeout=2 * WAIT,
         check=False,
         env=clean_environment(
+            SINCE=since.isoformat(),
             TOKENAUTHORITY_ADDRESS=server.address,
             TOKENAUTHORITY_API_KEY=production.api_key,
             TOKENAUTHORITY_CA_FILE=str(production.directory / "ca.pem"),

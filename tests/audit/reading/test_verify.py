@@ -87,12 +87,12 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Log:
 
 
 def place(report: Report) -> tuple[str, int] | None:
-    """The file and line of what is bad."""
+    """Return the file and the line number of the bad line."""
     bad = report.bad
     return None if bad is None else (bad.file.name if bad.file else "", bad.line)
 
 
-def test_finds_nothing_in_a_log_that_nobody_touched(log: Log) -> None:
+def test_an_unchanged_log_is_intact(log: Log) -> None:
     """Whatever order the files come in; everything is counted."""
     report = log.check(b"".join(log.old), b"".join(log.new))
     kinds = dict(report.kinds)
@@ -154,7 +154,7 @@ def test_finds_any_line_out_of_place(
     if unchanged:
         assert report.bad is None
     elif bad == 0:
-        # The first line tells where the file belongs, so that the other file's place may be the first that is wrong.
+        # The first line says where the file belongs, so that the other file may be the first in a wrong place.
         assert report.bad is not None
     else:
         assert ("audit.jsonl", bad + 1) == place(report)
@@ -205,7 +205,7 @@ def test_finds_a_tail_that_was_cut_at_a_checkpoint(log: Log) -> None:
 
 
 def rechained(lines: list[dict[str, object]], position: Position) -> Iterator[bytes]:
-    """The lines with numbers, hashes and checksums that fit: what anybody can make who can write to the file."""
+    """The lines with numbers, hashes and checksums that fit: what anybody can compute who can write to the file."""
     for line in lines:
         body = {name: value for name, value in line.items() if name not in {"seq", "prev", "type", "crc"}}
         if line["type"] == "checkpoint":
@@ -214,8 +214,8 @@ def rechained(lines: list[dict[str, object]], position: Position) -> Iterator[by
         yield sealed + b"\n"
 
 
-def test_finds_a_log_that_was_chained_anew(log: Log) -> None:
-    """With a record changed and every hash after it made to fit, the next checkpoint's signature does not hold."""
+def test_finds_a_log_that_was_rechained(log: Log) -> None:
+    """With a record changed and every hash after it made to fit, the signature of the next checkpoint is invalid."""
     lines = [json.loads(line) for line in log.new]
     touched = log.calls[2]
     lines[touched]["caller"] = "somebody-else"
@@ -232,7 +232,7 @@ def test_finds_a_log_that_was_chained_anew(log: Log) -> None:
     assert blind.bad is None
 
 
-def test_names_the_record_whose_neighbour_vouches_against_it(log: Log) -> None:
+def test_names_the_changed_one_of_two_neighbours(log: Log) -> None:
     """A record that was changed with its checksum made to fit is distinguished from the one after it, which was not."""
     first, second = list(log.new), list(log.new)
     number = log.calls[3]
@@ -261,7 +261,7 @@ def test_names_a_changed_record_at_the_end(log: Log, from_end: int) -> None:
 
 
 def test_a_checkpoint_must_be_signed_by_a_given_key(log: Log) -> None:
-    """With another key, and with one that made up a checkpoint of its own."""
+    """Neither another key nor a checkpoint that another key signed is accepted."""
     stranger = Ed25519PrivateKey.generate()
     unknown = log.check(b"".join(log.old), b"".join(log.new), keys=[stranger.public_key()], trusted=None)
     position = Position(len(log.old), hash_line(log.old[-1].removesuffix(b"\n")))
@@ -282,7 +282,7 @@ def body_of(checkpoint: Checkpoint, **changes: str) -> bytes:
 
 
 def test_finds_the_file_of_another_log(log: Log, tmp_path: Path) -> None:
-    """They are no chain, even where the numbers fit."""
+    """Two logs are not one chain, even where the numbers fit."""
 
     async def another() -> None:
         async with running(tmp_path / "audit.jsonl"):
@@ -305,8 +305,8 @@ def sealed(log: Log, kind: str, body: dict[str, object]) -> bytes:
     return line + b"\n"
 
 
-def test_a_file_of_another_log_does_not_go_on_this_one(log: Log) -> None:
-    """However well its number and its hash fit."""
+def test_finds_a_file_of_another_log_that_fits_the_chain(log: Log) -> None:
+    """The id of the log counts, also where number and hash fit."""
     report = log.check(b"".join(log.old), sealed(log, "continued", {"log_id": "another"}), trusted=None)
 
     assert ("audit.jsonl", 1) == place(report)
@@ -315,7 +315,7 @@ def test_a_file_of_another_log_does_not_go_on_this_one(log: Log) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"count": 3}, {"head": "0" * 64}, {"log_id": "another"}])
-def test_a_checkpoint_of_another_place_is_none(log: Log, changes: dict[str, object]) -> None:
+def test_finds_a_checkpoint_of_another_place(log: Log, changes: dict[str, object]) -> None:
     """Also without the key: what it says must be true where it stands."""
     last = json.loads(log.old[-1])
     body = {name: last[name] for name in Checkpoint.__struct_encode_fields__}
@@ -336,7 +336,7 @@ def test_finds_another_checkpoint_in_the_place_of_the_trusted_one(log: Log) -> N
 
 
 @pytest.mark.parametrize("name", ["seq", "prev", "type"])
-def test_a_name_that_stands_twice_is_no_record(log: Log, name: str) -> None:
+def test_finds_a_repeated_name(log: Log, name: str) -> None:
     """Two readers of JSON could find two values in the same bytes."""
     line = sealed(log, "rpc", {"time": "x", name: json.loads(log.old[0])[name] if name != "type" else "other"})
     report = log.check(b"".join((*log.old, line)), b"", trusted=None)
@@ -365,7 +365,7 @@ def test_counts_what_no_checkpoint_covers_yet(log: Log) -> None:
 
 
 @pytest.mark.parametrize("content", [b"\n", b"canary\n", b"canary", b"{}\n", b"\x00" * 1000, b"[" * 100_000 + b"\n"])
-def test_refuses_what_is_no_log(log: Log, content: bytes) -> None:
+def test_finds_that_a_file_is_not_a_log(log: Log, content: bytes) -> None:
     """Its first line is named."""
     report = log.check(None, content)
 
@@ -375,7 +375,7 @@ def test_refuses_what_is_no_log(log: Log, content: bytes) -> None:
 
 
 def test_an_empty_log_is_cut_off_where_it_has_a_trusted_checkpoint(log: Log) -> None:
-    """And is nothing to complain of where neither it nor a key says that something must be there."""
+    """It is intact where neither that nor a key says that there must be lines."""
     unchecked = log.check(None, b"", trusted=None, keys=[])
 
     assert (None, 0) == (unchecked.bad, unchecked.last)
@@ -405,7 +405,7 @@ async def test_a_log_that_is_being_written_verifies(tmp_path: Path) -> None:
     [(("start", *["rpc"] * 5, "stop"), 2), (("start", "start"), 3), ((), 1)],
     ids=["without checkpoints", "of starts alone", "empty"],
 )
-def test_a_log_that_was_written_anew_without_the_key_is_not_intact(
+def test_finds_a_log_that_was_rewritten_without_the_key(
     log: Log, tmp_path: Path, kinds: tuple[str, ...], number: int
 ) -> None:
     """Who has no key leaves the checkpoints out, and the checkpoint file too."""

@@ -1,4 +1,4 @@
-"""A log that cannot be written says so to all at once, loses nothing that it vouched for, and goes on by itself."""
+"""A log that cannot be written fails every call at once, loses no committed record, and recovers by itself."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tokenauthority.domain.errors import Reason, UnavailableError
 
 
 async def refused(log: FileAuditLog, number: int) -> UnavailableError:
-    """Append a record that cannot be kept."""
+    """Append a record that cannot be written."""
     with pytest.raises(UnavailableError) as caught:
         await log.append(record(number))
     assert Reason.AUDIT_UNAVAILABLE == caught.value.reason
@@ -47,14 +47,14 @@ async def refused(log: FileAuditLog, number: int) -> UnavailableError:
 async def test_a_full_disk_fails_all_that_wait_and_all_that_come(
     path: Path, events: list[MutableMapping[str, Any]]
 ) -> None:
-    """At once, with the cause for the operator, who is told once; then it goes on by itself."""
+    """They fail at once; the cause is logged once; the log recovers by itself."""
     disk = FaultyDisk()
     async with running(path, disk=disk) as log:
         await log.append(record(1))
         disk.fill()
         outcomes = await asyncio.gather(*(log.append(record(n)) for n in range(2, 52)), return_exceptions=True)
         problem, later = log.problem, await refused(log, 52)
-        disk.mend()
+        disk.repair()
         await until_recovered(log)
         await log.append(record(53))
 
@@ -70,7 +70,7 @@ async def test_a_full_disk_fails_all_that_wait_and_all_that_come(
 
 @pytest.mark.parametrize("whole", [0, 1, 2])
 async def test_a_torn_batch_leaves_whole_lines_only(path: Path, whole: int) -> None:
-    """Of a commit that the disk took in part, whole lines stay; the rest is kept aside, and the log says so."""
+    """Of a commit that the disk took in part, whole lines stay; the rest is quarantined, and the log says so."""
     disk = FaultyDisk()
     async with running(path, disk=disk) as log:
         await log.append(record(1))
@@ -79,34 +79,34 @@ async def test_a_torn_batch_leaves_whole_lines_only(path: Path, whole: int) -> N
         batch = await asyncio.gather(*(log.append(record(number)) for number in (2, 3, 4)), return_exceptions=True)
         with pytest.raises(UnavailableError):
             await log.append(record(5))
-        disk.mend()
+        disk.repair()
         await until_recovered(log)
         await log.append(record(6))
-    (aside,) = path.parent.glob("audit.jsonl.torn-*")
+    (quarantined,) = path.parent.glob("audit.jsonl.torn-*")
     line = next(line for line in objects(path) if line["type"] == "recovered")
 
     assert [UnavailableError] * 3 == [type(outcome) for outcome in batch]
     assert ["call-1", *(f"call-{number}" for number in range(2, 2 + whole)), "call-6"] == calls(path)
     assert {
-        "file": aside.name,
+        "file": quarantined.name,
         "bytes": 100,
-        "sha256": hashlib.sha256(aside.read_bytes()).hexdigest(),
+        "sha256": hashlib.sha256(quarantined.read_bytes()).hexdigest(),
     } == line["torn"]
-    assert aside.read_text().startswith(f'{{"seq":{4 + whole},')
-    assert 0o600 == aside.stat().st_mode & 0o777
+    assert quarantined.read_text().startswith(f'{{"seq":{4 + whole},')
+    assert 0o600 == quarantined.stat().st_mode & 0o777
     report = checked(path)
     assert (None, 1) == (report.bad, len(report.remarks))
 
 
-async def test_a_failed_sync_is_no_promise(path: Path) -> None:
-    """What was written and maybe not kept is written again, so that the chain holds for whoever has read it."""
+async def test_no_record_counts_after_a_failed_sync(path: Path) -> None:
+    """Lines that may not be on the disk are written again, so that the chain is valid for every reader."""
     disk = FaultyDisk()
     async with running(path, disk=disk) as log:
         await log.append(record(1))
         disk.sync_failure = errno.EIO
         await refused(log, 2)
         seen = text_lines(path)
-        disk.mend()
+        disk.repair()
         await until_recovered(log)
         await log.append(record(3))
 
@@ -127,7 +127,7 @@ async def test_fails_again_while_it_recovers(path: Path) -> None:
             writes = disk.writes
             disk.takes = takes // 2
             await until(lambda: disk.writes > writes, "nothing was attempted")  # noqa: B023 - awaited here
-            disk.mend()
+            disk.repair()
             await until_recovered(log)
             await log.append(record(takes))
 
@@ -169,15 +169,15 @@ def _write_into(path: Path) -> None:
         file.write("canary")
 
 
-TOUCHES = [_delete, _replace_by_copy, _replace_by_other, _put_another_beside, _truncate, _cut, _write_into]
+CHANGES = [_delete, _replace_by_copy, _replace_by_other, _put_another_beside, _truncate, _cut, _write_into]
 
 
-@pytest.mark.parametrize("touch", TOUCHES)
-async def test_a_file_that_was_touched_is_noticed_by_the_next_call(path: Path, touch: Callable[[Path], None]) -> None:
-    """Deleted, replaced, cut or written to by others: no answer leaves on it, and the log goes on at its old name."""
+@pytest.mark.parametrize("change", CHANGES)
+async def test_the_next_call_notices_a_changed_file(path: Path, change: Callable[[Path], None]) -> None:
+    """Deleted, replaced, cut or written to by others: no answer leaves, and the log continues under its old name."""
     async with running(path, LogOptions(retry=0.01, watch=60)) as log:
         await log.append(record(1))
-        touch(path)
+        change(path)
         await refused(log, 2)
         await until_recovered(log)
         await log.append(record(3))
@@ -189,12 +189,12 @@ async def test_a_file_that_was_touched_is_noticed_by_the_next_call(path: Path, t
     assert b"canary" not in path.read_bytes()
 
 
-@pytest.mark.parametrize("touch", TOUCHES)
-async def test_a_file_that_was_touched_is_noticed_without_calls(path: Path, touch: Callable[[Path], None]) -> None:
-    """Within the second, so that the next call finds a log that goes on."""
+@pytest.mark.parametrize("change", CHANGES)
+async def test_a_changed_file_is_noticed_without_calls(path: Path, change: Callable[[Path], None]) -> None:
+    """Within a second, so that the next call finds a log that works."""
     async with running(path) as log:
         await log.append(record(1))
-        touch(path)
+        change(path)
         await until(lambda: path.exists() and b"recovered" in path.read_bytes(), "nobody noticed")
         await until_recovered(log)
         await log.append(record(2))
@@ -202,12 +202,12 @@ async def test_a_file_that_was_touched_is_noticed_without_calls(path: Path, touc
         assert "call-2" == calls(path)[-1]
 
 
-@pytest.mark.parametrize("touch", [_delete, _replace_by_copy, _replace_by_other, _truncate, _cut])
-async def test_what_was_taken_away_shows(path: Path, touch: Callable[[Path], None]) -> None:
-    """The verifier names the place, however well the log goes on after it."""
+@pytest.mark.parametrize("change", [_delete, _replace_by_copy, _replace_by_other, _truncate, _cut])
+async def test_verification_finds_what_was_removed(path: Path, change: Callable[[Path], None]) -> None:
+    """The verifier names the place, although the log continues after it."""
     async with running(path) as log:
         await log.append(record(1))
-        touch(path)
+        change(path)
         await until(lambda: path.exists() and b"recovered" in path.read_bytes(), "nobody noticed")
         await until_recovered(log)
     bad = checked(path).bad
@@ -216,31 +216,31 @@ async def test_what_was_taken_away_shows(path: Path, touch: Callable[[Path], Non
     assert "missing" in bad.reason or "not in these files" in bad.reason
 
 
-async def test_what_others_wrote_is_kept_aside(path: Path) -> None:
-    """As evidence, and out of the log."""
+async def test_quarantines_what_others_wrote(path: Path) -> None:
+    """The bytes are stored as evidence, outside of the log."""
     async with running(path) as log:
         await log.append(record(1))
         _write_into(path)
         await until(lambda: b"recovered" in path.read_bytes(), "nobody noticed")
-    (aside,) = path.parent.glob("audit.jsonl.torn-*")
+    (quarantined,) = path.parent.glob("audit.jsonl.torn-*")
 
-    assert "canary" == aside.read_text()
+    assert "canary" == quarantined.read_text()
     assert checked(path).bad is None
 
 
-async def test_a_file_in_its_place_is_kept_aside(path: Path) -> None:
-    """The stranger's file gets another name."""
+async def test_moves_a_file_in_its_place_away(path: Path) -> None:
+    """The other file gets another name."""
     async with running(path) as log:
         _replace_by_other(path)
         await until(lambda: b"recovered" in path.read_bytes(), "nobody noticed")
         await until_recovered(log)
-    (aside,) = path.parent.glob("audit.jsonl.replaced-*")
+    (quarantined,) = path.parent.glob("audit.jsonl.replaced-*")
 
-    assert "canary\n" == aside.read_text()
+    assert "canary\n" == quarantined.read_text()
 
 
-async def test_a_file_that_was_moved_in_a_bad_moment_ends_with_a_whole_line(path: Path) -> None:
-    """Half a line that a full disk took is cut off there too, whatever has taken the file's name."""
+async def test_a_file_that_was_moved_during_a_failure_ends_with_a_whole_line(path: Path) -> None:
+    """An incomplete line is cut off there too, whatever has the file's name now."""
     disk = FaultyDisk()
     async with running(path, disk=disk) as log:
         await log.append(record(1))
@@ -248,7 +248,7 @@ async def test_a_file_that_was_moved_in_a_bad_moment_ends_with_a_whole_line(path
         await refused(log, 2)
         moved = path.rename(path.with_name("moved"))
         path.write_text("canary\n")
-        disk.mend()
+        disk.repair()
         await until_recovered(log)
         await log.append(record(3))
 
@@ -256,8 +256,8 @@ async def test_a_file_that_was_moved_in_a_bad_moment_ends_with_a_whole_line(path
     assert checked(path, moved).bad is None
 
 
-async def test_it_stays_red_as_long_as_it_must(path: Path) -> None:
-    """Where no file can be made, nothing is kept and nothing hangs; then it recovers."""
+async def test_fails_until_it_can_recover(path: Path) -> None:
+    """Where no file can be created, no record is written and no call hangs; then the log recovers."""
     async with running(path) as log:
         path.unlink()
         path.mkdir()
@@ -272,7 +272,7 @@ async def test_it_stays_red_as_long_as_it_must(path: Path) -> None:
 
 
 class _HangingDisk(FaultyDisk):
-    """Hangs in sync until it is let go."""
+    """Hangs in sync until `go` is set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -286,8 +286,8 @@ class _HangingDisk(FaultyDisk):
         super().sync(descriptor)
 
 
-async def test_a_disk_that_hangs_holds_up_nobody_for_long(path: Path) -> None:
-    """Those that wait are told after the limit, those that come at once; what the disk kept after all stays."""
+async def test_bounds_how_long_a_call_waits_for_the_disk(path: Path) -> None:
+    """Waiting calls fail after the limit and new ones at once; a record that reaches the disk later stays."""
     disk = _HangingDisk()
     options = LogOptions(stall=0.05, retry=0.01, watch=60)
     async with running(path, options, disk) as log:
@@ -309,8 +309,8 @@ async def test_a_disk_that_hangs_holds_up_nobody_for_long(path: Path) -> None:
     assert checked(path).bad is None
 
 
-async def test_a_disk_that_hangs_does_not_keep_the_server(path: Path, events: list[MutableMapping[str, Any]]) -> None:
-    """The stop is bounded, and says that the log has no end."""
+async def test_stops_although_the_disk_hangs(path: Path, events: list[MutableMapping[str, Any]]) -> None:
+    """The stop is bounded, and an event says that the log has no stop line."""
     disk = _HangingDisk()
     async with running(path, LogOptions(stall=0.05, retry=0.01, watch=60), disk) as log:
         disk.hang = True
@@ -321,7 +321,7 @@ async def test_a_disk_that_hangs_does_not_keep_the_server(path: Path, events: li
 
 
 async def test_a_bug_in_the_writer_is_a_failure_like_any_other(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is raised, nobody waits forever."""
+    """Whatever is raised, no call waits forever."""
     async with running(path, LogOptions(retry=0.01, watch=60)) as log:
         with monkeypatch.context() as patched:
             patched.setattr("tokenauthority.audit.writing.writer.chain_line", None)
@@ -334,22 +334,22 @@ async def test_a_bug_in_the_writer_is_a_failure_like_any_other(path: Path, monke
     assert checked(path).bad is None
 
 
-async def test_a_head_file_that_cannot_be_written_is_a_failure(path: Path) -> None:
-    """Without it a cut tail would not show."""
+async def test_a_checkpoint_file_that_cannot_be_written_is_a_failure(path: Path) -> None:
+    """Without that file a tail that was cut off would not show."""
     async with running(path, LogOptions(retry=0.01, watch=60, checkpoint_interval=0.01)) as log:
-        head = path.with_name("audit.jsonl.head")
-        head.unlink()
-        head.mkdir()
+        checkpoint_file = path.with_name("audit.jsonl.head")
+        checkpoint_file.unlink()
+        checkpoint_file.mkdir()
         await log.append(record(1))
         await until(lambda: bool(log.problem), "nobody noticed")
-        head.rmdir()
+        checkpoint_file.rmdir()
         await until_recovered(log)
 
     assert checked(path).holds_trusted
 
 
 async def test_a_start_on_a_full_disk_is_refused(path: Path) -> None:
-    """With the file and the cause; the next start puts aside what was left and goes on."""
+    """The error names the file and the cause; the next start quarantines what was left and continues."""
     disk = FaultyDisk()
     disk.fill(takes=50)
     with pytest.raises(AuditLogError, match=r"audit.jsonl cannot be written: No space left on device"):
@@ -376,7 +376,7 @@ async def main():
         for number in (2, 3):
             try:
                 await log.append(record(number))
-                print("kept")
+                print("committed")
             except UnavailableError as error:
                 print(error.reason)
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
@@ -393,46 +393,48 @@ def test_a_file_that_may_not_grow_is_a_full_disk(path: Path) -> None:
         [sys.executable, "-c", FILE_SIZE, path], check=True, capture_output=True, text=True, timeout=60
     )
 
-    assert ["AUDIT_UNAVAILABLE"] * 2 == [line for line in done.stdout.split() if line in {"AUDIT_UNAVAILABLE", "kept"}]
+    assert ["AUDIT_UNAVAILABLE"] * 2 == [
+        line for line in done.stdout.split() if line in {"AUDIT_UNAVAILABLE", "committed"}
+    ]
     assert ["call-1", "call-4"] == calls(path)
     assert checked(path).bad is None
 
 
 async def test_a_real_disk_fills_up_and_is_freed_again(tmp_path: Path) -> None:
-    """Over and over: what was kept is there, what was refused may be, and the chain holds."""
+    """Over and over: committed records are there, refused ones may be, and the chain is valid."""
     disk = tmp_path / "disk"
     path, filler = disk / "audit.jsonl", disk / "filler"
-    kept: set[str] = set()
+    committed: set[str] = set()
     with small_disk(disk, "256k"):
         async with running(path) as log:
             for turn in range(8):
                 fill(filler)
-                kept |= await until_full(log, turn)
+                committed |= await until_full(log, turn)
                 filler.unlink()
                 await until_recovered(log)
                 await log.append(record(turn))
-                kept.add(f"call-{turn}")
+                committed.add(f"call-{turn}")
 
-        assert kept <= set(calls(path))
+        assert committed <= set(calls(path))
         assert checked(path).bad is None
 
 
 async def until_full(log: FileAuditLog, turn: int) -> set[str]:
-    """Append records, three at a time, until one is refused; the ids of those that were kept."""
-    kept = set()
+    """Append records, three at a time, until one is refused; the ids of those that were committed."""
+    committed = set()
     for begin in range(1000 * (turn + 1), 1000 * (turn + 2), 3):
         numbers = range(begin, begin + 3)
         outcomes = await asyncio.gather(*(log.append(record(number)) for number in numbers), return_exceptions=True)
-        kept |= {f"call-{number}" for number, outcome in zip(numbers, outcomes, strict=True) if outcome is None}
+        committed |= {f"call-{number}" for number, outcome in zip(numbers, outcomes, strict=True) if outcome is None}
         if any(outcomes):
-            return kept
+            return committed
     raise AssertionError("the disk does not fill up")
 
 
 async def test_attempts_to_recover_add_nothing_to_the_log(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A head file that cannot be written fails them all, and none leaves a line, however many there are."""
+    """A checkpoint file that cannot be written fails every attempt, and no attempt leaves a line."""
     attempts = 0
-    head = path.with_name("audit.jsonl.head")
+    checkpoint_file = path.with_name("audit.jsonl.head")
     async with running(path, LogOptions(retry=0.001, watch=0.001)) as log:
         await log.append(record(1))
         recover = log._writer.recover
@@ -443,14 +445,14 @@ async def test_attempts_to_recover_add_nothing_to_the_log(path: Path, monkeypatc
             await recover(cause)
 
         monkeypatch.setattr(log._writer, "recover", counted)
-        head.unlink()
-        head.mkdir()
+        checkpoint_file.unlink()
+        checkpoint_file.mkdir()
         log._on_checkpoint_due()
         await until(lambda: attempts > 0, "nothing failed")
         before, size = attempts, path.stat().st_size
         await until(lambda: attempts > before + 5, "it is not tried again")
         grown = path.stat().st_size - size
-        head.rmdir()
+        checkpoint_file.rmdir()
         await until_recovered(log)
         await log.append(record(2))
 
@@ -462,7 +464,7 @@ async def test_attempts_to_recover_add_nothing_to_the_log(path: Path, monkeypatc
 async def test_a_full_file_that_cannot_be_renamed_is_written_on(
     path: Path, monkeypatch: pytest.MonkeyPatch, events: list[MutableMapping[str, Any]]
 ) -> None:
-    """Such as one that is mounted: that is told, and no call fails for it."""
+    """Such as a mounted one: that is logged, and no call fails for it."""
     rename = Path.rename
 
     def busy(self: Path, target: Path) -> Path:

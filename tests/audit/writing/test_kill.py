@@ -142,7 +142,7 @@ def _lives(tmp_path: Path, audit_path: Path) -> Iterator[Lives]:
 
 
 def ask(wire: Wire, lives: Lives, stop: Event, answered: list[str], refused: list[str]) -> None:
-    """Ask for tokens, one and three at a time, until told to stop."""
+    """Request tokens, one and three at a time, until *stop* is set."""
     wanted = token_pb2.TokenRequest(session_id=lives.session_id)
     while not stop.is_set():
         one = wire.call(GENERATE, token_pb2.GenerateTokenRequest(request=wanted), timeout=5)
@@ -160,7 +160,7 @@ def ask(wire: Wire, lives: Lives, stop: Event, answered: list[str], refused: lis
 
 
 def under_load(lives: Lives, pid: int, *, full: bool = False) -> list[str]:
-    """Let a server live under load for a random moment and kill it; why calls were refused."""
+    """Put a server under load for a random time and kill it; return why calls were refused."""
     stop, answered, refused = Event(), list[str](), list[str]()
     channel = grpc.insecure_channel(
         lives.wait_for_address(), [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
@@ -209,8 +209,8 @@ def filler(lives: Lives) -> Path:
     return lives.audit_path.with_name("filler")
 
 
-def vouch(lives: Lives) -> None:
-    """Every token that a client holds is in the log as given out, and nothing in the log is amiss."""
+def verify_tokens(lives: Lives) -> None:
+    """Require that every token that a client holds is in the log as issued, and that the log is intact."""
     given = {
         token_id
         for file in lives.files
@@ -226,14 +226,14 @@ def vouch(lives: Lives) -> None:
     assert report.holds_trusted
 
 
-def key_beside(lives: Lives) -> None:
-    """The verifier of the tests looks for the public key beside the log."""
+def copy_public_key(lives: Lives) -> None:
+    """Copy the public key beside the log, where `checked` expects it."""
     shutil.copy(lives.directory / "audit-key.pub.pem", lives.audit_path.with_name("audit-key.pub.pem"))
 
 
 @pytest.mark.timeout(300)
 def test_whoever_holds_a_token_finds_it_in_the_log(lives: Lives) -> None:
-    """SIGKILL under load and while it starts, over and over in one directory; then a life that ends in order."""
+    """SIGKILL under load and while it starts, over and over in one directory; then a life that ends with SIGTERM."""
     for _ in range(LIVES):
         pid = lives.start()
         if random.random() < 0.2:
@@ -246,12 +246,12 @@ def test_whoever_holds_a_token_finds_it_in_the_log(lives: Lives) -> None:
     os.kill(pid, signal.SIGTERM)
 
     assert 0 == lives.ended()
-    vouch(lives)
+    verify_tokens(lives)
     assert ("stop", "checkpoint") == tuple(line["type"] for line in objects(lives.audit_path)[-2:])
 
 
 @pytest.mark.timeout(300)
-def test_also_on_a_disk_that_is_full_at_times(lives_on_a_small_disk: Lives) -> None:
+def test_whoever_holds_a_token_finds_it_also_after_a_full_disk(lives_on_a_small_disk: Lives) -> None:
     """Filled under load, freed again or not, killed, and sometimes started while it is full, which is refused."""
     lives = lives_on_a_small_disk
     refused = []
@@ -271,6 +271,6 @@ def test_also_on_a_disk_that_is_full_at_times(lives_on_a_small_disk: Lives) -> N
     os.kill(pid, signal.SIGTERM)
 
     assert 0 == lives.ended()
-    key_beside(lives)
-    vouch(lives)
+    copy_public_key(lives)
+    verify_tokens(lives)
     assert "AUDIT_UNAVAILABLE" in refused

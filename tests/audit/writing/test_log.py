@@ -1,4 +1,4 @@
-"""A record is on the disk before its call is answered, calls that wait share a sync, and the chain goes on."""
+"""A record is on the disk before its call is answered, calls that wait share a sync, and the chain continues."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def test_a_record_is_on_the_disk_before_append_returns(path: Path) -> None
 
 
 async def test_waiting_calls_share_a_sync(path: Path) -> None:
-    """A thousand calls at once need a handful of syncs, and all are kept, in the order in which they came."""
+    """A thousand calls at once need a handful of syncs, and all are written, in their order."""
     disk = FaultyDisk()
     async with running(path, disk=disk) as log:
         before = disk.syncs
@@ -106,15 +106,15 @@ def test_checkpoints_are_signed_over_what_they_say(path: Path) -> None:
 def test_the_last_checkpoint_is_beside_the_log_and_in_the_operational_log(
     path: Path, events: list[MutableMapping[str, Any]]
 ) -> None:
-    """The head file has its very line, and the event all of its fields."""
+    """The checkpoint file holds its very line, and the event all of its fields."""
     written(path, RECORD)
     point = objects(path)[-1]
-    told = [event for event in events if event["event"] == "audit.checkpoint"]
+    logged = [event for event in events if event["event"] == "audit.checkpoint"]
 
     assert text_lines(path)[-1:] == text_lines(path.with_name("audit.jsonl.head"))
-    assert ["start", "stop"] == [event["reason"] for event in told]
+    assert ["start", "stop"] == [event["reason"] for event in logged]
     assert {name: point[name] for name in ("log_id", "count", "head", "time", "reason", "key_id", "signature")} == {
-        name: value for name, value in told[-1].items() if name not in {"event", "log_level"}
+        name: value for name, value in logged[-1].items() if name not in {"event", "log_level"}
     }
 
 
@@ -131,8 +131,8 @@ async def test_a_checkpoint_follows_within_the_interval(path: Path) -> None:
         assert 0 == checked(path).uncovered
 
 
-async def test_under_traffic_too(path: Path) -> None:
-    """Calls that never cease do not put it off."""
+async def test_a_checkpoint_follows_also_under_traffic(path: Path) -> None:
+    """Calls that never end do not delay it."""
     async with running(path, LogOptions(checkpoint_interval=0.01)) as log:
         for number in range(10_000):
             await log.append(record(number))
@@ -142,7 +142,7 @@ async def test_under_traffic_too(path: Path) -> None:
     assert {"start", "interval", "stop"} == {line["reason"] for line in objects(path) if line["type"] == "checkpoint"}
 
 
-async def test_keeps_notes_of_other_kinds(path: Path) -> None:
+async def test_writes_lines_of_other_types(path: Path) -> None:
     """A summary of refusals is a line like any other."""
     async with running(path, clock=lambda: Millis(1_700_000_000_123)) as log:
         await log.note("summary", {"peer": "10.0.0.1", "reason": "CREDENTIAL_INVALID", "count": 4711})
@@ -155,7 +155,7 @@ async def test_keeps_notes_of_other_kinds(path: Path) -> None:
 
 
 def test_only_its_owner_can_read_its_files(path: Path) -> None:
-    """Mode 0600 for log, head file and keys, and 0700 for a directory that it makes."""
+    """Mode 0600 for log, checkpoint file and keys, and 0700 for a new directory."""
     made = path.parent / "made" / "audit.jsonl"
     written(made, RECORD)
 
@@ -165,8 +165,8 @@ def test_only_its_owner_can_read_its_files(path: Path) -> None:
     }
 
 
-def test_makes_its_key_once(path: Path) -> None:
-    """A restart signs with the key of before."""
+def test_creates_its_key_once(path: Path) -> None:
+    """A restart signs with the same key."""
     written(path, RECORD)
     key = key_path(path).read_bytes()
     written(path, RECORD)
@@ -178,8 +178,8 @@ def test_makes_its_key_once(path: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"canary", b"-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----\n"]
 )
-async def test_refuses_a_key_that_is_none(path: Path, content: bytes) -> None:
-    """It names the file and shows nothing of it; no other key is made in its place."""
+async def test_refuses_an_invalid_key(path: Path, content: bytes) -> None:
+    """It names the file and shows nothing of it; no other key is created in its place."""
     key_path(path).write_bytes(content)
     with pytest.raises(AuditLogError) as caught:
         async with running(path):
@@ -191,7 +191,7 @@ async def test_refuses_a_key_that_is_none(path: Path, content: bytes) -> None:
 
 
 async def test_two_servers_cannot_share_a_file(path: Path) -> None:
-    """The second is told which file it is, and the first goes on; after its end the file is free."""
+    """The second gets an error that names the file, and the first continues; after its end the file is free."""
     async with running(path) as log:
         with pytest.raises(AuditLogError, match=r"audit\.jsonl is in use by another server"):
             async with running(path):
@@ -204,7 +204,7 @@ async def test_two_servers_cannot_share_a_file(path: Path) -> None:
 
 
 @pytest.mark.parametrize("target", ["/dev/null", "/dev/full"])
-async def test_refuses_what_is_no_file(path: Path, target: str) -> None:
+async def test_refuses_what_is_not_a_regular_file(path: Path, target: str) -> None:
     """What cannot be read back cannot be chained."""
     log = FileAuditLog(Path(target), key_path(path), clock=system_clock)
     with pytest.raises(AuditLogError, match="is not a regular file"):
@@ -212,7 +212,7 @@ async def test_refuses_what_is_no_file(path: Path, target: str) -> None:
             pass
 
 
-async def test_keeps_nothing_before_and_after_it_runs(path: Path) -> None:
+async def test_refuses_records_before_and_after_it_runs(path: Path) -> None:
     """No answer leaves then, and none waits."""
     log = FileAuditLog(path, key_path(path), clock=system_clock, options=FAST)
     with pytest.raises(UnavailableError):
@@ -226,7 +226,7 @@ async def test_keeps_nothing_before_and_after_it_runs(path: Path) -> None:
     assert "closed" == log.problem
 
 
-async def test_what_waits_at_the_stop_is_kept(path: Path) -> None:
+async def test_writes_what_waits_at_the_stop(path: Path) -> None:
     """Records that came before the end are written before the line that says so."""
     async with running(path) as log:
         waiting = [asyncio.ensure_future(log.append(record(number))) for number in range(50)]
@@ -248,14 +248,14 @@ async def test_a_caller_that_gives_up_leaves_its_record(path: Path) -> None:
         assert ["call-1", "call-2"] == calls(path)
 
 
-async def test_does_not_gather_without_bound(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond so many bytes that wait, records are refused at once, and those that wait are kept."""
+async def test_bounds_the_bytes_that_wait(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond so many bytes that wait, records are refused at once, and those that wait are written."""
     monkeypatch.setattr("tokenauthority.audit.writing.log.MAX_PENDING", 10_000)
     async with running(path) as log:
         outcomes = await asyncio.gather(*(log.append(record(n)) for n in range(100)), return_exceptions=True)
         await log.append(record(100))
-    kept = [number for number, outcome in enumerate(outcomes) if outcome is None]
+    accepted = [number for number, outcome in enumerate(outcomes) if outcome is None]
 
-    assert 0 < len(kept) < 20
-    assert [f"call-{number}" for number in (*kept, 100)] == calls(path)
+    assert 0 < len(accepted) < 20
+    assert [f"call-{number}" for number in (*accepted, 100)] == calls(path)
     assert {UnavailableError} == {type(outcome) for outcome in outcomes if outcome is not None}

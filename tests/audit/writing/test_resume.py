@@ -1,4 +1,4 @@
-"""A server goes on where the log ends, and refuses to where lines are missing or are none."""
+"""A server continues where the log ends, and refuses a log with missing or damaged lines."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tokenauthority.audit.checkpoint import Checkpoint
 from tokenauthority.audit.keys import AuditKey, load_public_key, public_path
 
 
-def head(path: Path) -> Path:
-    """The head file."""
+def checkpoint_file(path: Path) -> Path:
+    """Return the path of the checkpoint file."""
     return path.with_name("audit.jsonl.head")
 
 
@@ -35,20 +35,20 @@ def refusal(path: Path) -> str:
 
 
 def killed(path: Path, *numbers: int) -> None:
-    """A log whose server was killed after it had kept these records."""
+    """Write a log whose server was killed after these records."""
 
     async def run() -> None:
         async with running(path) as log:
             for number in numbers:
                 await log.append(record(number))
-            content, beside = path.read_bytes(), head(path).read_bytes()
+            content, beside = path.read_bytes(), checkpoint_file(path).read_bytes()
         path.write_bytes(content)
-        head(path).write_bytes(beside)
+        checkpoint_file(path).write_bytes(beside)
 
     asyncio.run(run())
 
 
-def test_goes_on_after_a_kill(path: Path) -> None:
+def test_continues_after_a_kill(path: Path) -> None:
     """The chain is unbroken and nothing is lost."""
     killed(path, 1, 2)
     written(path, record(3))
@@ -60,24 +60,24 @@ def test_goes_on_after_a_kill(path: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 2, 10, 300, 500])
-def test_a_torn_last_line_is_kept_aside(path: Path, cut: int) -> None:
+def test_quarantines_an_incomplete_last_line(path: Path, cut: int) -> None:
     """And the start says how long it was and what its hash is."""
     killed(path, 1, 2)
     os.truncate(path, path.stat().st_size - cut)
     torn = path.read_bytes().rpartition(b"\n")[2]
     written(path, record(3))
-    (aside,) = path.parent.glob("audit.jsonl.torn-*")
+    (quarantined,) = path.parent.glob("audit.jsonl.torn-*")
 
     assert ["call-1", "call-3"] == calls(path)
-    assert torn == aside.read_bytes()
-    assert {"file": aside.name, "bytes": len(torn), "sha256": hashlib.sha256(torn).hexdigest()} == objects(path)[3][
-        "torn"
-    ]
+    assert torn == quarantined.read_bytes()
+    assert {"file": quarantined.name, "bytes": len(torn), "sha256": hashlib.sha256(torn).hexdigest()} == objects(path)[
+        3
+    ]["torn"]
     assert checked(path).bad is None
 
 
-def test_a_torn_first_line_too(path: Path) -> None:
-    """A server that was killed in its first moment leaves no log that cannot be opened."""
+def test_quarantines_an_incomplete_first_line(path: Path) -> None:
+    """A log can be opened after a server was killed while it wrote the first line."""
     path.write_bytes(b'{"seq":1,"prev":"000')
     written(path, RECORD)
 
@@ -88,7 +88,7 @@ def test_a_torn_first_line_too(path: Path) -> None:
 @pytest.mark.parametrize(
     "line", [b"canary", b"{}", b'{"seq":3}', b"\x00" * 200, b'{"seq":"x","prev":7,"type":"rpc","crc":"00000000"}', b""]
 )
-def test_refuses_a_last_line_that_is_no_record(path: Path, line: bytes) -> None:
+def test_refuses_an_invalid_last_line(path: Path, line: bytes) -> None:
     """What follows it would be chained to nothing; the message shows none of it."""
     killed(path, 1)
     with path.open("ab") as file:
@@ -101,7 +101,7 @@ def test_refuses_a_last_line_that_is_no_record(path: Path, line: bytes) -> None:
 
 
 def test_refuses_a_last_line_that_was_changed(path: Path) -> None:
-    """A damaged last line is told from a whole one though no other line vouches for it yet."""
+    """Its checksum shows the damage, though no other line holds its hash yet."""
     killed(path, 1)
     path.write_bytes(path.read_bytes().replace(b"user-7", b"user-8"))
 
@@ -116,7 +116,7 @@ def test_refuses_a_log_of_another_kind(path: Path) -> None:
 
 
 def test_refuses_a_log_whose_end_was_cut_off(path: Path) -> None:
-    """Going on would hide it: the head file would be written over."""
+    """Continuing would hide it: the checkpoint file would be overwritten."""
     written(path, record(1), record(2))
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:-3]))
@@ -135,24 +135,24 @@ def test_refuses_a_log_that_is_gone(path: Path, content: bytes | None) -> None:
     assert "is gone or empty, but by audit.jsonl.head it has at least 2 records" in refusal(path)
 
 
-def test_refuses_a_log_that_was_written_anew(path: Path) -> None:
+def test_refuses_a_log_that_was_rewritten(path: Path) -> None:
     """As long as the one before, and without its last checkpoint."""
     written(path, record(1))
-    beside = head(path).read_bytes()
+    beside = checkpoint_file(path).read_bytes()
     path.unlink()
-    head(path).unlink()
+    checkpoint_file(path).unlink()
     written(path, record(2))
-    head(path).write_bytes(beside)
+    checkpoint_file(path).write_bytes(beside)
 
     assert "belongs to another log" in refusal(path)
 
 
 def test_refuses_a_checkpoint_that_is_another(path: Path) -> None:
-    """The line in the place of the anchored checkpoint must be that very line."""
+    """The line in the place of the stored checkpoint must be that very line."""
     killed(path, 1)
     lines = path.read_bytes().splitlines(keepends=True)
     written(path, record(2))
-    newer = head(path).read_bytes()
+    newer = checkpoint_file(path).read_bytes()
     path.write_bytes(b"".join(lines))
 
     async def longer() -> None:
@@ -160,15 +160,15 @@ def test_refuses_a_checkpoint_that_is_another(path: Path) -> None:
             for number in range(9):
                 await log.append(record(number))
 
-    head(path).unlink()
+    checkpoint_file(path).unlink()
     asyncio.run(longer())
-    head(path).write_bytes(newer)
+    checkpoint_file(path).write_bytes(newer)
 
     assert "is not the checkpoint in audit.jsonl.head" in refusal(path)
 
 
-def test_refuses_a_forged_head_file(path: Path) -> None:
-    """A shorter log with a head file to match takes the audit key."""
+def test_refuses_a_forged_checkpoint_file(path: Path) -> None:
+    """Nobody without the audit key can forge a shorter log with a checkpoint file to match."""
     written(path, record(1))
     lines = path.read_bytes().splitlines()
     fields = json.loads(lines[-1])
@@ -180,24 +180,24 @@ def test_refuses_a_forged_head_file(path: Path) -> None:
         Position(3, hash_line(lines[2])), "checkpoint", json.dumps(body, separators=(",", ":")).encode()
     )
     path.write_bytes(b"".join(line + b"\n" for line in (*lines[:3], forged)))
-    head(path).write_bytes(forged + b"\n")
+    checkpoint_file(path).write_bytes(forged + b"\n")
 
     assert "the signature in" in refusal(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"canary\n", b"{}\n"])
-def test_refuses_a_head_file_that_is_none(path: Path, content: bytes) -> None:
-    """It is written whole or not at all: somebody else was there."""
+def test_refuses_an_invalid_checkpoint_file(path: Path, content: bytes) -> None:
+    """A server writes that file whole or not at all: somebody else changed it."""
     written(path, record(1))
-    head(path).write_bytes(content)
+    checkpoint_file(path).write_bytes(content)
 
     assert "or its checkpoint file is damaged" in refusal(path)
 
 
-def test_says_so_when_the_head_file_is_gone(path: Path) -> None:
-    """It goes on, and the log and its verifier tell that a cut would not have shown."""
+def test_says_that_the_checkpoint_file_is_gone(path: Path) -> None:
+    """It continues, and the log and its verifier say that a cut would not have shown."""
     written(path, record(1))
-    head(path).unlink()
+    checkpoint_file(path).unlink()
     written(path, record(2))
     report = checked(path)
 
@@ -206,7 +206,7 @@ def test_says_so_when_the_head_file_is_gone(path: Path) -> None:
     assert "checkpoint file was gone" in report.remarks[0]
 
 
-def test_goes_on_with_another_key(path: Path) -> None:
+def test_continues_with_another_key(path: Path) -> None:
     """A key that was replaced signs from then on; each checkpoint names its own."""
     written(path, record(1))
     key_path(path).unlink()
@@ -218,8 +218,8 @@ def test_goes_on_with_another_key(path: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["", "audit.jsonl", "audit.jsonl.head"])
-def test_refuses_to_make_a_key_anew(path: Path, missing: str) -> None:
-    """A key that was lost is missed, where the log or its head file tells that there was one."""
+def test_refuses_to_create_a_second_key(path: Path, missing: str) -> None:
+    """A lost key is reported where the log or its checkpoint file shows that there was one."""
     written(path, record(1))
     key = AuditKey.load_or_create(key_path(path))
     key_path(path).unlink()
@@ -247,10 +247,10 @@ def test_the_public_key_beside_the_key_is_its_own(path: Path, content: bytes) ->
     ("missing", "event"),
     [("audit.jsonl.head", "audit.head_file_absent"), ("audit.jsonl", "audit.earlier_records_elsewhere")],
 )
-def test_warns_of_what_may_be_somebodys_doing(
+def test_warns_of_possible_tampering(
     path: Path, events: list[MutableMapping[str, Any]], missing: str, event: str
 ) -> None:
-    """In the operational log, once: a head file that is gone, and a log that is though its head file is there."""
+    """Once, in the operational log: a checkpoint file that is gone, or a log that is gone without it."""
     written(path, record(1))
     path.with_name(missing).unlink()
     written(path, record(2))
@@ -261,8 +261,8 @@ def test_warns_of_what_may_be_somebodys_doing(
     ]
 
 
-def test_goes_on_where_a_rotation_was_cut_short(path: Path) -> None:
-    """Killed after the file had got its other name and before a new one was begun."""
+def test_continues_where_a_rotation_was_cut_short(path: Path) -> None:
+    """Killed after the file was renamed and before a new one was begun."""
     written(path, record(1))
     moved = path.rename(path.with_name("audit-x.jsonl"))
     path.write_bytes(b'{"seq":7,"prev":"ab')

@@ -1,4 +1,4 @@
-"""A log goes on over many files as one chain, whoever moves them and whenever."""
+"""A log continues over many files as one chain, whoever moves them and whenever."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ async def test_a_full_file_gets_another_name(path: Path) -> None:
             await log.append(record(number))
     every = files(path)
     report = checked(*every)
-    kept = {call for file in every for call in calls(file)}
+    recorded = {call for file in every for call in calls(file)}
 
     assert len(every) > 3
-    assert {f"call-{number}" for number in range(30)} == kept
+    assert {f"call-{number}" for number in range(30)} == recorded
     assert ["checkpoint"] * len(every) == [types(file)[-1] for file in every]
     assert {"rotation", "stop"} == {str(objects(file)[-1]["reason"]) for file in every}
     assert {"start", "continued"} == {types(file)[0] for file in every}
@@ -39,7 +39,7 @@ async def test_a_full_file_gets_another_name(path: Path) -> None:
 
 
 async def test_the_first_line_of_a_file_says_where_it_stands(path: Path) -> None:
-    """Count and head of what came before, and the log's id."""
+    """Number and hash of the line before, and the log's id."""
     async with running(path, SMALL) as log:
         for number in range(8):
             await log.append(record(number))
@@ -84,7 +84,7 @@ async def test_after_logrotate_moved_the_file(path: Path, events: list[MutableMa
 
 
 async def test_a_move_is_noticed_without_sighup(path: Path) -> None:
-    """By the next call, which is kept: the file has another name, and is whole."""
+    """The next call notices it and is recorded: the file has another name, and is whole."""
     async with running(path, LogOptions(watch=60)) as log:
         await log.append(record(1))
         moved = path.rename(path.with_name("audit.jsonl.1"))
@@ -95,8 +95,8 @@ async def test_a_move_is_noticed_without_sighup(path: Path) -> None:
     assert checked(path, moved).bad is None
 
 
-async def test_an_empty_file_in_its_place_is_taken(path: Path) -> None:
-    """As logrotate makes it with `create`, with the mode that it was given."""
+async def test_continues_in_an_empty_file_in_its_place(path: Path) -> None:
+    """The tool logrotate creates one with `create`, with its own mode."""
     async with running(path, LogOptions(watch=60)) as log:
         moved = path.rename(path.with_name("audit.jsonl.1"))
         path.touch(mode=0o640)
@@ -119,7 +119,7 @@ async def test_sighup_alone_changes_nothing(path: Path) -> None:
 
 
 def test_a_file_that_was_moved_while_no_server_ran(path: Path) -> None:
-    """After an orderly end the head file has all that it takes to go on in a new file."""
+    """After an orderly stop the checkpoint file is enough to continue in a new file."""
     written(path, record(1))
     moved = path.rename(path.with_name("audit.jsonl.1"))
     written(path, record(2))
