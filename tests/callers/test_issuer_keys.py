@@ -227,7 +227,7 @@ async def test_a_reload_keeps_the_keys_of_issuers_that_stay(world: World, server
     """Else every edit of the callers file would ask every issuer."""
     assert "room-service" == await world.knows(token(OLD, world))
     (issuer,) = world.callers.registry.issuers
-    world.callers.replace(make_book(make_issuer(jwks_url=issuer.jwks_url, ca_file=issuer.ca_file, line=7)))
+    world.callers.replace(make_book(make_issuer(jwks_url=issuer.jwks_url, ca_file=issuer.ca_file)))
     await refresh_keys(world)
 
     assert "room-service" == await world.knows(token(OLD, world))

@@ -127,6 +127,11 @@ projects = ["*"]
 actions = ["keys.read"]
 """
 
+RATE = (
+    "rate is invalid. Items on average, such as `200/s`, `50/m`, `1000/h` or `5000/d`; a batch of 9 is 9 items; "
+    "default: no limit."
+)
+
 
 @pytest.fixture
 def file(tmp_path: Path) -> str:
@@ -250,8 +255,8 @@ def test_validates_a_file(run_alone: Run, file: str) -> None:
     assert {"valid": True, "callers": 2, "issuers": 1, "problems": []} == as_json.json
     assert (1, f"error: {file} is not valid: 2 problems\n") == (bad.exit_code, bad.err)
     assert [
-        f"{file}:4: issuer https://issuer.example: algorithms has an unknown entry: 'HS256'",
-        f"{file}:15: caller room-service: rate must be such as '200/s', '50/m', '1000/h' or '5000/d'",
+        f"{file}:4: issuer https://issuer.example: algorithms has an invalid item: 'HS256'",
+        f"{file}:15: caller room-service: {RATE}",
     ] == bad.out.splitlines()
     assert (1, False, [4, 15]) == (
         bad_json.exit_code,

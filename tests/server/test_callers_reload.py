@@ -134,7 +134,7 @@ def test_an_invalid_file_leaves_the_old_in_force(production: Production, server:
     repaired = server.get("/readyz")
 
     assert [
-        "line 4: caller backend: projects has an unknown entry: '-'",
+        "line 4: caller backend: projects has an invalid item: '-'",
         "line 7: caller backend: 'x' is not a field",
     ] == refused["problems"]
     assert "error" == refused["level"]
@@ -176,9 +176,9 @@ def test_an_invalid_file_at_the_start_is_no_start(production: Production) -> Non
 
     assert 2 == status
     for problem in (
-        "line 4: caller backend: projects has an unknown entry: '-'",
+        "line 4: caller backend: projects has an invalid item: '-'",
         "line 5: caller backend: 'x' is not a field",
-        "line 1: caller backend: actions must be a list of at least one name",
+        "line 1: caller backend: actions is missing. Actions that the caller may take: at least one",
     ):
         assert f"callers.toml: {problem}" in log
 

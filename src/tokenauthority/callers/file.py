@@ -1,4 +1,4 @@
-"""Reads `callers.toml`: who may call and what each may do. All errors at once, each with its line, or all callers."""
+"""Read the callers file: all of its callers, or all of its problems."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import tomllib
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from tokenauthority.callers.file_callers import read_callers
-from tokenauthority.callers.file_issuers import read_issuers
-from tokenauthority.callers.registry import CallerRegistry
+from tokenauthority.callers.file_checks import IDENTITIES, Problem, check_document, identities_of, tables_of
+from tokenauthority.callers.registry import CallerEntry, CallerRegistry
 from tokenauthority.callers.regular_file import open_regular
-from tokenauthority.callers.toml_fields import Problem, Table
 from tokenauthority.callers.toml_lines import locate
+from tokenauthority.domain.caller import Caller
 
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from tokenauthority.callers.file_checks import Table
     from tokenauthority.callers.toml_lines import Path as TomlPath
 
 
 MAX_FILE: Final = 1_048_576
-"""Bytes of a callers file."""
+"""Bytes of a callers file: 1 MiB."""
 
 _QUOTED: Final = re.compile(r"'[^' ]{9,}'")
 
@@ -32,7 +32,7 @@ _Signature: TypeAlias = tuple[int, ...]
 
 
 class CallersFileError(Exception):
-    """The file is not valid; `problems` names every one, by line, and never a secret."""
+    """The file is invalid; `problems` has every problem by line, and never a secret."""
 
     def __init__(self, path: Path, problems: Iterable[Problem]) -> None:
         self.path = path
@@ -41,14 +41,14 @@ class CallersFileError(Exception):
 
 
 def load_callers(path: Path, own_issuer: str = "") -> CallerRegistry:
-    """The callers of the file, once; see `CallersFile.load`."""
+    """Return the callers of the file, read once; see `CallersFile.load`."""
     return CallersFile(path, own_issuer).load()
 
 
 class CallersFile:
-    """The callers file, which tells whether it has changed since it was last read.
+    """The callers file, which notices changes since it was last read.
 
-    *own_issuer* is the authority's own, whose tokens are never a caller's credential.
+    *own_issuer* is the authority's own issuer, whose tokens are never a caller's credential.
     """
 
     def __init__(self, path: Path, own_issuer: str) -> None:
@@ -57,7 +57,7 @@ class CallersFile:
         self._seen: _Signature | None = None
 
     def changed(self) -> bool:
-        """Whether its time, size or inode are other than when it was last read; also if it has gone or come."""
+        """Return whether time, size or inode differ from those when the file was last read, or it came or went."""
         try:
             signature = _signature(self.path.stat())
         except OSError:
@@ -65,10 +65,10 @@ class CallersFile:
         return signature != self._seen
 
     def load(self) -> CallerRegistry:
-        """The callers that it holds now.
+        """Return the callers that the file has now.
 
         Raises:
-            CallersFileError: it cannot be read, is not TOML, or any entry is wrong.
+            CallersFileError: the file cannot be read, is not TOML, or any entry is invalid.
         """
         self._seen = None
         try:
@@ -87,40 +87,25 @@ class CallersFile:
             raise self._error([Problem(0, "is nested too deep")]) from None
         except ValueError as error:
             # The parser quotes keys, and one of them may be an API key in the wrong place.
-            said = _QUOTED.sub("'…'", str(error))
-            raise self._error([Problem(0, f"is not valid TOML: {said}")]) from None
-        return self._book(document, lines)
+            detail = _QUOTED.sub("'…'", str(error))
+            raise self._error([Problem(0, f"is not valid TOML: {detail}")]) from None
+        return self._build_registry(document, lines)
 
-    def _book(self, document: Mapping[str, object], lines: Mapping[TomlPath, int]) -> CallerRegistry:
-        problems: list[Problem] = []
-        root = Table("", document, (), lines, problems)
-        root.refuse_unknown(("callers", "issuers"))
-        issuer_tables = _tables("issuer", document.get("issuers", []), lines, problems)
-        issuers = read_issuers(issuer_tables, self.path.parent, self._own_issuer)
-        caller_tables = _tables("caller", document.get("callers", []), lines, problems)
-        # An issuer that is itself wrong is one problem, not one more for each of its callers.
-        named = {issuer for table in issuer_tables if isinstance(issuer := table.value("issuer"), str)}
-        entries = read_callers(caller_tables, named)
-        if not document.get("callers"):
-            problems.append(Problem(0, "has no [[callers]]"))
-        if problems:
+    def _build_registry(self, document: Table, lines: Mapping[TomlPath, int]) -> CallerRegistry:
+        found, problems = check_document(document, lines, self._own_issuer)
+        if found is None or problems:
             raise self._error(problems)
-        return CallerRegistry(entries, issuers)
+        entries = []
+        for model, (path, table) in zip(found.callers, tables_of(document, "callers"), strict=True):
+            grant = model.to_grant()
+            field_lines = {field: lines[(*path, field)] for field in table}
+            for field, identity in identities_of(table):
+                caller = Caller(name=model.name, kind=IDENTITIES[field][0], identity=str(identity), grant=grant)
+                entries.append(CallerEntry(caller, identity, lines[path], field_lines))
+        return CallerRegistry(entries, (model.to_issuer(self.path.parent) for model in found.issuers))
 
     def _error(self, problems: Iterable[Problem]) -> CallersFileError:
         return CallersFileError(self.path, problems)
-
-
-def _tables(kind: str, value: object, lines: Mapping[TomlPath, int], problems: list[Problem]) -> list[Table]:
-    name = f"{kind}s"
-    found = []
-    for index, values in enumerate(value if isinstance(value, list) else [value]):
-        if isinstance(value, list) and isinstance(values, dict):
-            found.append(Table(f"{kind} {index + 1}", values, (name, index), lines, problems))
-        else:
-            line = lines.get((name, index), lines.get((name,), 0))
-            problems.append(Problem(line, f"{kind} {index + 1}: must be a table under [[{name}]]"))
-    return found
 
 
 def _signature(status: os.stat_result) -> _Signature:

@@ -71,7 +71,6 @@ class Issuer:
     jwks_file: Path | None = None
     ca_file: Path | None = None
     token_file: Path | None = None
-    line: int = attrs.field(default=0, eq=False)
 
 
 def is_spiffe_id(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Finds the lines on which the keys and tables of a valid TOML document stand, which `tomllib` does not tell."""
+"""Find the lines of the tables, keys and array items of a valid TOML document, which `tomllib` does not report."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 
 Path: TypeAlias = tuple[str | int, ...]
 """The way to a value: keys of tables, and indexes of arrays from 0."""
 
-_SPACE: Final = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
-_BLANK: Final = re.compile(r"[ \t]*")
+_GAP: Final = re.compile(r"(?:[ \t\r\n,]+|#[^\n]*)*")
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]+|\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'")
+_HEADER_OR_KEY: Final = re.compile(
+    rf"(\[\[?)?[ \t]*((?:{_KEY.pattern})(?:[ \t]*\.[ \t]*(?:{_KEY.pattern}))*)[ \t]*(?:\]\]?|=[ \t]*)"
+)
 _SCALAR: Final = re.compile(
     r'"""(?:\\.|[^\\])*?"""(?:"{0,2})'
     r"|'''.*?'''(?:'{0,2})"
@@ -30,113 +32,83 @@ _SCALAR: Final = re.compile(
 
 
 def locate(text: str) -> Mapping[Path, int]:
-    """The line, from 1, of each key, table and array item of *text*, which `tomllib` must have accepted.
+    """Return the line, from 1, of each key, table and array item of *text*, which `tomllib` must have accepted.
 
     A table that several headers or dotted keys open has the line of the first.
     """
-    return _Scanner(text).scan()
+    return _Locator(text).locate_all()
 
 
-class _Scanner:
+class _Locator:
     def __init__(self, text: str) -> None:
         self._text = text
         self._position = 0
-        self._ends = [match.start() for match in re.finditer("\n", text)]
+        self._line_ends = [match.start() for match in re.finditer("\n", text)]
         self._lines: dict[Path, int] = {}
-        self._lengths: dict[Path, int] = {}
-        """Of arrays of tables: how many tables each has so far."""
+        self._last: dict[Path, int] = {}
+        """The index of the last table of each array of tables."""
 
-    def scan(self) -> Mapping[Path, int]:
+    def locate_all(self) -> Mapping[Path, int]:
         table: Path = ()
-        self._skip(_SPACE)
+        self._read(_GAP)
         while self._position < len(self._text):
-            if self._take("[["):
-                table = self._header(array=True)
-            elif self._take("["):
-                table = self._header(array=False)
-            else:
-                self._pair(table)
-            self._skip(_SPACE)
+            table = self._locate_header_or_key(table)
+            self._read(_GAP)
         return self._lines
 
-    def _header(self, *, array: bool) -> Path:
+    def _locate_header_or_key(self, table: Path) -> Path:
+        """Return the table that the next keys belong to: that of the header, else *table*."""
         line = self._line()
-        *outer, last = self._keys()
-        path: Path = ()
-        for key in outer:
-            path = self._enter((*path, key))
-            self._lines.setdefault(path, line)
-        path = (*path, last)
-        self._lines.setdefault(path, line)
-        if array:
-            self._lengths[path] = self._lengths.get(path, 0) + 1
-        path = self._enter(path)
-        self._lines.setdefault(path, line)
-        self._take("]]" if array else "]")
-        return path
-
-    def _enter(self, path: Path) -> Path:
-        """What a header means by *path*: of an array of tables, its last one."""
-        return (*path, self._lengths[path] - 1) if path in self._lengths else path
-
-    def _pair(self, table: Path) -> None:
-        line = self._line()
-        path = table
-        for key in self._keys():
+        match = self._read(_HEADER_OR_KEY)
+        opening, keys = match[1], [*_unquoted(match[2])]
+        path = () if opening else table
+        for depth, key in enumerate(keys, start=1):
             path = (*path, key)
             self._lines.setdefault(path, line)
-        self._take("=")
-        self._skip(_BLANK)
-        self._value(path)
+            if opening == "[[" and depth == len(keys):
+                self._last[path] = self._last.get(path, -1) + 1
+            if opening and path in self._last:
+                path = (*path, self._last[path])
+                self._lines.setdefault(path, line)
+        if opening:
+            return path
+        self._locate_value(path)
+        return table
 
-    def _keys(self) -> list[str]:
-        keys = []
-        while True:
-            self._skip(_BLANK)
-            written = self._match(_KEY)
-            keys.append(next(iter(tomllib.loads(f"{written} = 0"))) if written[0] in "\"'" else written)
-            self._skip(_BLANK)
-            if not self._take("."):
-                return keys
-
-    def _value(self, path: Path) -> None:
-        if self._take("["):
-            self._skip(_SPACE)
+    def _locate_value(self, path: Path) -> None:
+        if self._text.startswith("[", self._position):
+            self._position += 1
             index = 0
-            while not self._take("]"):
+            while not self._skip_gap_and("]"):
                 self._lines[(*path, index)] = self._line()
-                self._value((*path, index))
-                self._next_item()
+                self._locate_value((*path, index))
                 index += 1
-        elif self._take("{"):
-            self._skip(_SPACE)
-            while not self._take("}"):
-                self._pair(path)
-                self._next_item()
+        elif self._text.startswith("{", self._position):
+            self._position += 1
+            while not self._skip_gap_and("}"):
+                self._locate_header_or_key(path)
         else:
-            self._match(_SCALAR)
+            self._read(_SCALAR)
 
-    def _next_item(self) -> None:
-        self._skip(_SPACE)
-        self._take(",")
-        self._skip(_SPACE)
+    def _skip_gap_and(self, end: str) -> bool:
+        """Skip blanks, comments and commas, and also *end* if it follows; return whether it did."""
+        self._read(_GAP)
+        found = self._text.startswith(end, self._position)
+        self._position += len(end) if found else 0
+        return found
 
     def _line(self) -> int:
-        return bisect_left(self._ends, self._position) + 1
+        return bisect_left(self._line_ends, self._position) + 1
 
-    def _take(self, literal: str) -> bool:
-        if not self._text.startswith(literal, self._position):
-            return False
-        self._position += len(literal)
-        return True
-
-    def _skip(self, pattern: re.Pattern[str]) -> None:
-        match = pattern.match(self._text, self._position)
-        self._position = self._position if match is None else match.end()
-
-    def _match(self, pattern: re.Pattern[str]) -> str:
+    def _read(self, pattern: re.Pattern[str]) -> re.Match[str]:
         match = pattern.match(self._text, self._position)
         if match is None:
-            raise ValueError(f"line {self._line()} is no TOML that this reader knows")
+            raise ValueError(f"line {self._line()} holds TOML that this server cannot read")
         self._position = match.end()
-        return match[0]
+        return match
+
+
+def _unquoted(keys: str) -> Iterator[str]:
+    for match in _KEY.finditer(keys):
+        key = match[0]
+        yield next(iter(tomllib.loads(f"{key} = 0"))) if key[0] in "\"'" else key
