@@ -33,7 +33,7 @@ from tokenauthority.domain.times import Millis
 from tokenauthority.server.wiring import system_clock
 from tokenauthority.storage import open_store
 from tokenauthority.storage.address import SqliteAddress, parse_address
-from tokenauthority.storage.migrate import _config, _connected, _make_file, check_schema, migrate
+from tokenauthority.storage.migrate import _alembic_config, _connect, _create_file, check_schema, migrate
 
 
 APPLICATION: Final = "78d335fa-323d-0114-9c3d-d6f0d48968cf"
@@ -117,7 +117,7 @@ def make_first(url: str, activate_time: Millis) -> None:
     """Make a store as the first version had it, whose key began to sign at *activate_time*."""
     address = parse_address(url)
     if isinstance(address, SqliteAddress):
-        _make_file(address.path)
+        _create_file(address.path)
     signs = {
         "key_id": "signs",
         "algorithm": "ES256",
@@ -126,8 +126,8 @@ def make_first(url: str, activate_time: Millis) -> None:
         "activate_time": activate_time,
         "sealed": b"\x00sealed key\xff",
     }
-    with _connected(url) as connection:
-        config = _config()
+    with _connect(url) as connection:
+        config = _alembic_config()
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
         tables = sa.MetaData()

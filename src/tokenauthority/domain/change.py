@@ -1,4 +1,4 @@
-"""Changes: what the servers of one store tell each other, so that their caches stay true."""
+"""Define changes: what the servers of one store read from each other, so that their caches stay true."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class ChangeKind(StrEnum):
 
 
 class HistoryLostError(Exception):
-    """The changes after a cursor cannot be told: they are forgotten, or the store was put back to an earlier day."""
+    """The changes after a cursor cannot be listed: they were deleted, or the store was restored from a backup."""
 
 
 @attrs.frozen
 class Cursor:
-    """A place in the changes of a store: right after the change with this `sequence`.
+    """A position in the changes of a store: right after the change with this `sequence`.
 
-    `mark` is that change's random number: a store that was restored from a backup counts on from an earlier sequence,
-    and only the mark tells its change 17 from the other one. Without arguments it is the place before all changes.
+    `mark` is that change's random number. A store that was restored from a backup counts on from an earlier sequence,
+    and only the mark tells its change 17 from the other one. Without arguments it is the position before all changes.
     """
 
     sequence: int = 0
@@ -49,5 +49,5 @@ class Change:
 
     @property
     def cursor(self) -> Cursor:
-        """The place right after this change."""
+        """The position right after this change."""
         return Cursor(self.sequence, self.mark)

@@ -1,4 +1,4 @@
-"""What a store holds sealed, seen apart from what it is: so that the master key can be changed."""
+"""Define what a store holds sealed, apart from what it is, so that the master key can be changed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import attrs
 
 
 class SealedKind(StrEnum):
-    """What is sealed."""
+    """The kind of a sealed object."""
 
     SIGNING_KEY = "signing_key"
     PROJECT_CREDENTIAL = "project_credential"

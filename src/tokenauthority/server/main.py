@@ -84,7 +84,7 @@ def upgrade_database(settings: Settings) -> tuple[str, bool]:
         raise ConfigError([store_problem(settings, error)]) from error
     except OSError as error:
         raise ConfigError([os_problem(settings, error)]) from error
-    return parse_address(settings.database_url).place, made
+    return parse_address(settings.database_url).description, made
 
 
 def _prepare_store(url: str) -> None:

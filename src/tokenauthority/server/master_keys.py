@@ -83,7 +83,7 @@ def reseal_store(settings: Settings) -> tuple[str, Resealed]:
         raise _other_master_key(settings, error) from error
     except (StoreAddressError, SchemaError, UnavailableError) as error:
         raise ConfigError([store_problem(settings, error)]) from error
-    return parse_address(settings.database_url).place, resealed
+    return parse_address(settings.database_url).description, resealed
 
 
 async def _reseal(settings: Settings) -> Resealed:

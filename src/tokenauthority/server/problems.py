@@ -55,7 +55,7 @@ def store_problem(settings: Settings, error: Exception) -> str:
     variable = "TOKENAUTHORITY_DATABASE__URL" if settings.database.url is not None else "TOKENAUTHORITY_DATA_DIR"
     if isinstance(error, StoreAddressError) or not isinstance(error, UnavailableError):
         return f"{variable}: {error}"
-    return f"{variable}: {parse_address(settings.database_url).place} cannot be reached or written{_why(error)}"
+    return f"{variable}: {parse_address(settings.database_url).description} cannot be reached or written{_why(error)}"
 
 
 def os_problem(settings: Settings, error: OSError) -> str:

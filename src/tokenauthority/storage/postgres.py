@@ -1,4 +1,4 @@
-"""PostgreSQL behind the Database protocol: a thread for each connection of the pool, and timeouts on every wait."""
+"""Run units of work on PostgreSQL: a thread for each connection of the pool, and a timeout on every wait."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ROLLED_BACK: Final = frozenset({"40001", "40P01"})
 
 
 class PostgresDatabase:
-    """A database on a server, which need not be up yet: connections are made when they are wanted."""
+    """A `Database` on a server, which need not be up yet: connections are made when they are needed."""
 
     def __init__(self, url: sa.URL, limits: StoreLimits) -> None:
         self._engine = postgres_engine(url, limits)
@@ -40,31 +40,31 @@ class PostgresDatabase:
         self._connections = WeakSet[psycopg.Connection]()
         sa.event.listen(self._engine, "connect", lambda connection, _: self._connections.add(connection))
         # Never the URL itself: a password can stand in its query too.
-        self._place = f"{url.host}/{url.database}"
+        self._label = f"{url.host}/{url.database}"
 
     def __repr__(self) -> str:
-        return f"PostgresDatabase({self._place!r})"
+        return f"PostgresDatabase({self._label!r})"
 
     async def write(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run *work* in one transaction; again, a bounded number of times, where it certainly was not committed."""
-        return await self._worker.run(lambda: self._transact(work))
+        """See `Database`. It retries *work*, at most twice, where it certainly was not committed."""
+        return await self._worker.run(lambda: self._run_transaction(work))
 
     async def read(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run *work* without a transaction around it, which saves two round trips."""
-        return await self._worker.run(lambda: self._look(work))
+        """See `Database`. No transaction is around *work*, which saves two round trips."""
+        return await self._worker.run(lambda: self._run_read(work))
 
     async def read_point(self, work: Callable[[sa.Connection], T]) -> T:
-        """The same: every statement crosses the network."""
+        """See `Database`. It is as `read`: every statement crosses the network."""
         return await self.read(work)
 
     async def close(self) -> None:
-        """Finish what is under way if the server lets it, then close the connections."""
+        """See `Database`. It waits no longer than callers do for a server that does not answer."""
         if not await self._worker.close():
-            # A server that keeps the connection and answers nothing would keep the threads, and the process, for ever.
+            # Else the threads, and so the process, would wait for ever for a server that holds the connection open.
             self._cut_off()
         self._engine.dispose()
 
-    def _transact(self, work: Callable[[sa.Connection], T]) -> T:
+    def _run_transaction(self, work: Callable[[sa.Connection], T]) -> T:
         with unavailable_on_failure():
             for _ in range(_ATTEMPTS - 1):
                 committing = False
@@ -75,12 +75,12 @@ class PostgresDatabase:
                         transaction.commit()
                         return answer
                 except sa.exc.DBAPIError as error:
-                    if self._cut or not _undone(error, committing=committing):
+                    if self._cut or not _is_rolled_back(error, committing=committing):
                         raise
             with self._engine.begin() as connection:
                 return work(connection)
 
-    def _look(self, work: Callable[[sa.Connection], T]) -> T:
+    def _run_read(self, work: Callable[[sa.Connection], T]) -> T:
         with unavailable_on_failure():
             try:
                 with self._autocommit.connect() as connection:
@@ -88,29 +88,29 @@ class PostgresDatabase:
             except sa.exc.DBAPIError as error:
                 if self._cut or not error.connection_invalidated:
                     raise
-            # Once more, over a new connection: the pool has thrown away all that were as old as the broken one.
+            # Once more, over a new connection: the pool has closed all that were as old as the broken one.
             with self._autocommit.connect() as connection:
                 return work(connection)
 
     def _cut_off(self) -> None:
         self._cut = True
         for connection in tuple(self._connections):
-            # The wait of its thread ends as if the server had hung up. The descriptor stays its own to close.
+            # The wait of its thread ends as if the server had closed the connection, which stays to be closed there.
             with suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(connection.fileno())) as line:
                 line.shutdown(socket.SHUT_RDWR)
 
 
 def postgres_engine(url: sa.URL, limits: StoreLimits) -> sa.Engine:
-    """An engine with the timeouts of *limits*; what *url* sets for the connection itself goes before ours.
+    """Return an engine with the timeouts of *limits*; a connection parameter in *url* overrides ours.
 
-    READ COMMITTED is set whatever the server's default is: writers take turns by a lock (`ChangeLog`), and only there
-    does the statement after the lock see what the holder before committed.
+    READ COMMITTED is set whatever the server's default is. Writers hold a lock (`ChangeLog`), and only at this level
+    does the statement after the lock see what its last holder committed.
     """
     milliseconds = round(limits.statement_timeout * 1000)
     own: dict[str, str | int] = {
         "connect_timeout": max(2, round(limits.connect_timeout)),
         "application_name": "tokenauthority",
-        # A server that is gone without a word is found out in some ten seconds instead of hours.
+        # A server that disappears without closing its connections is noticed in some ten seconds instead of hours.
         "keepalives_idle": 5,
         "keepalives_interval": 2,
         "keepalives_count": 3,
@@ -125,7 +125,7 @@ def postgres_engine(url: sa.URL, limits: StoreLimits) -> sa.Engine:
         pool_timeout=limits.connect_timeout,
         pool_use_lifo=True,
         isolation_level="READ COMMITTED",
-        # Its look-up would cost every new connection a round trip.
+        # The look-up of hstore would cost every new connection a round trip.
         use_native_hstore=False,
         connect_args={
             **{name: value for name, value in own.items() if name not in url.query},
@@ -136,11 +136,11 @@ def postgres_engine(url: sa.URL, limits: StoreLimits) -> sa.Engine:
     )
 
 
-def _undone(error: sa.exc.DBAPIError, *, committing: bool) -> bool:
-    """Whether the transaction of *error* was certainly not committed and may succeed when it is run again.
+def _is_rolled_back(error: sa.exc.DBAPIError, *, committing: bool) -> bool:
+    """Return whether the transaction of *error* was certainly not committed and may succeed when it is run again.
 
-    A connection that broke, such as one that a restarted server dropped while it was idle, takes a transaction with it;
-    but if it broke during COMMIT nobody can say.
+    A connection that broke, such as one that a restarted server dropped while it was idle, ends its transaction. But if
+    it broke during COMMIT, the transaction may have been committed.
     """
     if getattr(error.orig, "sqlstate", None) in _ROLLED_BACK:
         return True

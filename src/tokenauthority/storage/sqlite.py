@@ -1,8 +1,8 @@
-"""SQLite behind the Database protocol: WAL, FULL, one writer thread, and point reads on the event loop's own thread.
+"""Run units of work on SQLite: WAL, FULL, one writer thread, and point reads on the event loop's own thread.
 
-A point read of an embedded database takes some ten microseconds, a hop to a thread several hundred; so those reads are
-made where they are asked for, over a connection of their own. It is never in a transaction: each statement sees the
-newest commit, and none keeps the log of the database from being folded in.
+A point read of an embedded database takes some ten microseconds, a hop to a thread several hundred. So point reads run
+on the caller's thread, over a connection of their own. That connection is never in a transaction: each statement sees
+the newest commit, and none prevents a checkpoint of the write-ahead log.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _POINT_BUSY: Final = 0.1
-"""Seconds. A reader waits only while another process recovers the log after a crash, but then it holds up the loop."""
+"""Seconds. A reader waits only while another process recovers the log after a crash, but then it blocks the loop."""
 
 
 class SqliteDatabase:
-    """A database in one file, which must exist (`migrate` makes it)."""
+    """A `Database` in one file, which must exist (`migrate` makes it)."""
 
     def __init__(self, path: Path, limits: StoreLimits) -> None:
         self._path = path
@@ -47,15 +47,15 @@ class SqliteDatabase:
         return f"SqliteDatabase({str(self._path)!r})"
 
     async def write(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run *work* in one transaction on the writer's thread."""
-        return await self._writer.run(lambda: self._transact(work))
+        """See `Database`. *work* runs on the writer's thread."""
+        return await self._writer.run(lambda: self._run_transaction(work))
 
     async def read(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run *work* on the reader's thread, so that a long page holds up neither the loop nor a writer."""
-        return await self._reader.run(lambda: self._look(work))
+        """See `Database`. *work* runs on the reader's thread, so that a long page blocks no writer and not the loop."""
+        return await self._reader.run(lambda: self._run_read(work))
 
     async def read_point(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run *work* here and now."""
+        """See `Database`. *work* runs on the caller's thread."""
         with unavailable_on_failure():
             if self._point is None:
                 self._point = self._point_engine.connect()
@@ -68,7 +68,7 @@ class SqliteDatabase:
                 raise
 
     async def close(self) -> None:
-        """Finish what is under way, then close the file."""
+        """See `Database`."""
         await self._writer.close()
         await self._reader.close()
         if self._point is not None:
@@ -77,20 +77,20 @@ class SqliteDatabase:
         for engine in (self._point_engine, self._read_engine, self._write_engine):
             engine.dispose()
 
-    def _transact(self, work: Callable[[sa.Connection], T]) -> T:
+    def _run_transaction(self, work: Callable[[sa.Connection], T]) -> T:
         with unavailable_on_failure(), self._write_engine.begin() as connection:
             return work(connection)
 
-    def _look(self, work: Callable[[sa.Connection], T]) -> T:
+    def _run_read(self, work: Callable[[sa.Connection], T]) -> T:
         with unavailable_on_failure(), self._read_engine.connect() as connection:
             return work(connection)
 
 
 def writing_engine(path: Path, busy_timeout: float) -> sa.Engine:
-    """An engine whose transactions take the write lock when they begin, waiting at most *busy_timeout* seconds.
+    """Return an engine whose transactions acquire the write lock when they begin.
 
-    Taken later, after a read, the lock could be refused at once: a snapshot that another process has since written past
-    cannot be upgraded, however long one waits.
+    They wait for it at most *busy_timeout* seconds. Later, after a read, SQLite could refuse the lock at once: a
+    snapshot cannot be upgraded once another process has written, however long one waits.
     """
     pragmas = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
     engine = _engine(path, busy_timeout, pragmas)

@@ -1,1 +1,1 @@
-"""The steps from each version of the schema to the next, for alembic alone to load (`storage/migrate.py`)."""
+"""Change the schema from each version to the next; only alembic loads these modules (`storage/migrate.py`)."""

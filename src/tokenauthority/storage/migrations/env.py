@@ -1,4 +1,4 @@
-"""What alembic runs to find a database: the connection, and the transaction, of whoever called it. It logs nothing."""
+"""Give alembic the connection and the transaction of its caller (`storage/migrate.py`). It logs nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first schema: projects, roles, sessions, signing keys and changes."""
+"""Create the first schema: projects, roles, sessions, signing keys and changes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SEQUENCE: Final = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
-    """Make every table in an empty database."""
+    """Create every table in an empty database."""
     _projects()
     _roles()
     _sessions()

@@ -1,4 +1,4 @@
-"""Signing keys that rotate, tokens that can be taken back, and changes that tell one history from another."""
+"""Add the rotation of signing keys, revocations, and marks that tell two histories of changes apart."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _ID: Final = sa.Text().with_variant(postgresql.TEXT(collation="C"), "postgresql"
 _SEQUENCE: Final = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _DAY: Final = 24 * 60 * 60 * 1000
 _KEY_LIFE: Final = 37 * _DAY
-"""Milliseconds. What keys of the first schema signed without an end get as one."""
+"""Milliseconds. How long keys of the first schema, which signed without an end, sign from now on."""
 
 _GRACE: Final = 7 * _DAY
-"""Milliseconds. How long one that is older than that goes on: the next has to be published before it signs."""
+"""Milliseconds. How long an older key still signs: the next one has to be published before it signs."""
 
 
 def upgrade() -> None:
-    """Add what rotation and revocation need."""
+    """Add the columns, table and indexes, and number the changes anew."""
     op.add_column("signing_keys", sa.Column("sign_until", sa.BigInteger(), nullable=True))
     op.add_column("signing_keys", sa.Column("location", _ID, nullable=False, server_default=""))
     _end_keys()
@@ -66,7 +66,7 @@ def _end_keys() -> None:
 
 
 def _number_changes_anew() -> None:
-    """Changes matter to servers that run, and none runs across a change of the schema: the table begins anew."""
+    """Create the table of changes anew: only servers that run need them, and none runs during a migration."""
     op.drop_table("changes")
     op.create_table(
         "changes",

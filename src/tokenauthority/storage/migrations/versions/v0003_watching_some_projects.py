@@ -1,4 +1,4 @@
-"""Indexes for those who watch some projects among many."""
+"""Add indexes for clients that watch some projects among many."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ down_revision: Final = "0002"
 
 
 def upgrade() -> None:
-    """Add them."""
+    """Add the indexes."""
     has_ended = sa.text("end_time IS NOT NULL")
     op.create_index(
         "ix_sessions_project_end",
