@@ -34,15 +34,9 @@ _MAX_PEM: Final = 16_384
 
 @attrs.frozen
 class AuditKey:
-    """A private key that signs checkpoints, and its id."""
+    """A private key that signs checkpoints."""
 
     _private: Ed25519PrivateKey = attrs.field(repr=False)
-    key_id: str
-
-    @classmethod
-    def from_private(cls, private: Ed25519PrivateKey) -> AuditKey:
-        """Return the audit key of *private*."""
-        return cls(private, key_id(private.public_key()))
 
     @classmethod
     def load_or_create(cls, path: Path) -> AuditKey:
@@ -70,12 +64,17 @@ class AuditKey:
         # A key that the operator supplies may lie in a directory that is read-only.
         with contextlib.suppress(OSError):
             _write_public_key(public_path(path), private.public_key())
-        return cls.from_private(private)
+        return cls(private)
 
     @property
     def public(self) -> Ed25519PublicKey:
         """The key that verifies the checkpoints."""
         return self._private.public_key()
+
+    @property
+    def key_id(self) -> str:
+        """The id by which checkpoints name the key."""
+        return key_id(self.public)
 
     def sign_checkpoint(self, position: Position, *, time: str, log_id: str, reason: str) -> Checkpoint:
         """Return the signed statement that the log *log_id* ended at *position*."""

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 import stat
 
-from collections.abc import MutableMapping
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from tests.audit.logs import (
     FAST,
@@ -26,7 +19,6 @@ from tests.audit.logs import (
     objects,
     record,
     running,
-    text_lines,
     types,
     until,
     written,
@@ -74,50 +66,6 @@ async def test_durability_write_does_not_wait_for_the_disk(path: Path) -> None:
         assert [f"call-{number}" for number in range(10)] == calls(path)
 
 
-def test_every_line_holds_the_hash_of_the_one_before(path: Path) -> None:
-    """Numbers grow by one from 1, and `prev` is the SHA-256 of the bytes before the newline, also over a restart."""
-    written(path, RECORD, RECORD)
-    lines = written(path, RECORD)
-    parsed = [json.loads(line) for line in lines]
-
-    assert list(range(1, len(lines) + 1)) == [line["seq"] for line in parsed]
-    assert ["0" * 64, *(sha256(line.encode()).hexdigest() for line in lines[:-1])] == [line["prev"] for line in parsed]
-    assert ["start", "checkpoint", "rpc", "rpc", "stop", "checkpoint", "start", "checkpoint", "rpc", "stop"] == [
-        line["type"] for line in parsed[:-1]
-    ]
-    assert 1 == len({line["log_id"] for line in parsed if "log_id" in line})
-
-
-def test_checkpoints_are_signed_over_what_they_say(path: Path) -> None:
-    """Count, head, time, log and key, under a prefix of their own, by a key that OpenSSL's tools can read."""
-    written(path, RECORD)
-    point = objects(path)[-1]
-    fields = "".join(f"{point[name]}\n" for name in ("log_id", "count", "head", "time", "reason", "key_id"))
-    public = load_pem_public_key(path.with_name("audit-key.pub.pem").read_bytes())
-    private = load_pem_private_key(key_path(path).read_bytes(), None)
-
-    public.verify(base64.b64decode(str(point["signature"])), b"tokenauthority audit checkpoint v1\n" + fields.encode())  # type: ignore[union-attr,call-arg]  # an Ed25519 key
-
-    assert public == private.public_key()
-    assert (point["seq"], point["prev"]) == (int(str(point["count"])) + 1, point["head"])
-    assert sha256(public.public_bytes_raw()).hexdigest()[:16] == point["key_id"]  # type: ignore[union-attr]  # likewise
-
-
-def test_the_last_checkpoint_is_beside_the_log_and_in_the_operational_log(
-    path: Path, events: list[MutableMapping[str, Any]]
-) -> None:
-    """The checkpoint file holds its very line, and the event all of its fields."""
-    written(path, RECORD)
-    point = objects(path)[-1]
-    logged = [event for event in events if event["event"] == "audit.checkpoint"]
-
-    assert text_lines(path)[-1:] == text_lines(path.with_name("audit.jsonl.head"))
-    assert ["start", "stop"] == [event["reason"] for event in logged]
-    assert {name: point[name] for name in ("log_id", "count", "head", "time", "reason", "key_id", "signature")} == {
-        name: value for name, value in logged[-1].items() if name not in {"event", "log_level"}
-    }
-
-
 async def test_a_checkpoint_follows_within_the_interval(path: Path) -> None:
     """Also where no more calls come; without a record there is none."""
     options = LogOptions(checkpoint_interval=0.01)
@@ -163,31 +111,6 @@ def test_only_its_owner_can_read_its_files(path: Path) -> None:
     assert {"audit.jsonl": 0o600, "audit.jsonl.head": 0o600, "audit-key.pem": 0o600, "audit-key.pub.pem": 0o600} == {
         file.name: stat.S_IMODE(file.stat().st_mode) for file in made.parent.iterdir()
     }
-
-
-def test_creates_its_key_once(path: Path) -> None:
-    """A restart signs with the same key."""
-    written(path, RECORD)
-    key = key_path(path).read_bytes()
-    written(path, RECORD)
-
-    assert key == key_path(path).read_bytes()
-    assert 1 == len({line["key_id"] for line in objects(path) if line["type"] == "checkpoint"})
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"canary", b"-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----\n"]
-)
-async def test_refuses_an_invalid_key(path: Path, content: bytes) -> None:
-    """It names the file and shows nothing of it; no other key is created in its place."""
-    key_path(path).write_bytes(content)
-    with pytest.raises(AuditLogError) as caught:
-        async with running(path):
-            pass
-
-    assert f"the audit key {key_path(path)} is not an unencrypted Ed25519 private key in PEM" in str(caught.value)
-    assert "canary" not in str(caught.value)
-    assert content == key_path(path).read_bytes()
 
 
 async def test_two_servers_cannot_share_a_file(path: Path) -> None:

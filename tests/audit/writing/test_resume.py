@@ -231,18 +231,6 @@ def test_refuses_to_create_a_second_key(path: Path, missing: str) -> None:
     assert not key_path(path).exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"canary"])
-def test_the_public_key_beside_the_key_is_its_own(path: Path, content: bytes) -> None:
-    """Auditors are never given a stale one."""
-    written(path, record(1))
-    public = public_path(key_path(path))
-    before = public.read_bytes()
-    public.write_bytes(content)
-    written(path, record(2))
-
-    assert before == public.read_bytes()
-
-
 @pytest.mark.parametrize(
     ("missing", "event"),
     [("audit.jsonl.head", "audit.head_file_absent"), ("audit.jsonl", "audit.earlier_records_elsewhere")],

@@ -1,0 +1,35 @@
+"""Each line holds its number and the hash of the line before it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+
+from hashlib import sha256
+from pathlib import Path
+
+from tests.audit.logs import RECORD, objects, written
+
+
+def test_every_line_holds_the_hash_of_the_one_before(path: Path) -> None:
+    """Numbers grow by one from 1, and `prev` is the SHA-256 of the bytes before the newline, also over a restart."""
+    written(path, RECORD, RECORD)
+    lines = written(path, RECORD)
+    parsed = [json.loads(line) for line in lines]
+
+    assert list(range(1, len(lines) + 1)) == [line["seq"] for line in parsed]
+    assert ["0" * 64, *(sha256(line.encode()).hexdigest() for line in lines[:-1])] == [line["prev"] for line in parsed]
+    assert ["start", "checkpoint", "rpc", "rpc", "stop", "checkpoint", "start", "checkpoint", "rpc", "stop"] == [
+        line["type"] for line in parsed[:-1]
+    ]
+    assert 1 == len({line["log_id"] for line in parsed if "log_id" in line})
+
+
+def test_the_hash_is_what_any_tool_computes(path: Path) -> None:
+    """`head -n 1 | head -c -1 | sha256sum` of a line gives the `prev` of the next."""
+    written(path, RECORD)
+    command = f"head -n 1 {shlex.quote(str(path))} | head -c -1 | sha256sum"
+    printed = subprocess.run(["/bin/sh", "-c", command], check=True, capture_output=True, text=True).stdout
+
+    assert printed.split()[0] == objects(path)[1]["prev"]
