@@ -255,7 +255,9 @@ async def test_servers_that_start_together_leave_one_ring_in_the_token(softhsm: 
         await prove(keys.ring.active)
     assert all(key.location.startswith("pkcs11:token=signing%20keys;object=tokenauthority-") for key in ring)
     assert (
-        2 == len(ring) == await in_thread(lambda: softhsm.token().run(lambda session: len(list(session.get_objects()))))
+        2
+        == len(ring)
+        == await in_thread(lambda: softhsm.token().call(lambda session: len(list(session.get_objects()))))
     )
 
 

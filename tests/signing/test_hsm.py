@@ -44,7 +44,7 @@ def private_keys(hsm: SoftHsm) -> list[dict[Attribute, object]]:
         found = list(session.get_objects({Attribute.CLASS: ObjectClass.PRIVATE_KEY}))
         return [{name: key[name] for name in shown} for key in found]
 
-    return hsm.token().run(look)
+    return hsm.token().call(look)
 
 
 def stored_key(key: SigningKey, location: str) -> StoredKey:
@@ -62,7 +62,7 @@ def stored_key(key: SigningKey, location: str) -> StoredKey:
 @pytest.mark.parametrize("algorithm", Algorithm)
 def test_what_it_signs_verifies_with_the_jwk(softhsm: SoftHsm, algorithm: Algorithm) -> None:
     """By our verifier and by PyJWT, for every algorithm."""
-    key, _ = softhsm.provider().make(algorithm)
+    key, _ = softhsm.provider().generate_key(algorithm)
 
     token, signature = key.signer.sign(b'{"sub":"x"}')
 
@@ -75,7 +75,7 @@ def test_what_it_signs_verifies_with_the_jwk(softhsm: SoftHsm, algorithm: Algori
 @pytest.mark.parametrize("algorithm", Algorithm)
 def test_the_private_key_cannot_leave_the_token(softhsm: SoftHsm, algorithm: Algorithm) -> None:
     """It is made there, sensitive and not extractable from its first moment, and can only sign."""
-    key, _ = softhsm.provider().make(algorithm)
+    key, _ = softhsm.provider().generate_key(algorithm)
 
     assert [
         {
@@ -91,15 +91,15 @@ def test_the_private_key_cannot_leave_the_token(softhsm: SoftHsm, algorithm: Alg
             Attribute.DECRYPT: False,
         }
     ] == private_keys(softhsm)
-    with pytest.raises(LookupError, match="lives elsewhere"):
+    with pytest.raises(LookupError, match="is with a key provider"):
         key.to_der()
 
 
 def test_another_server_finds_the_key(softhsm: SoftHsm) -> None:
     """By its location and public half alone, also under another module path."""
-    key, location = softhsm.provider().make(Algorithm.ES256)
+    key, location = softhsm.provider().generate_key(Algorithm.ES256)
 
-    found = softhsm.provider().open(stored_key(key, location), key.public_key)
+    found = softhsm.provider().located_key(stored_key(key, location), key.public_key)
 
     key.public.verifier.verify(parse_raw(found.signer.sign(b"{}")[0]))
     assert f"pkcs11:token=signing%20keys;object=tokenauthority-{key.key_id};id={key.key_id};type=private" == location
@@ -108,11 +108,11 @@ def test_another_server_finds_the_key(softhsm: SoftHsm) -> None:
 def test_a_destroyed_key_is_gone(softhsm: SoftHsm) -> None:
     """That one alone; to destroy it again is no error."""
     provider = softhsm.provider()
-    key, location = provider.make(Algorithm.ES256)
-    other, _ = provider.make(Algorithm.ES256)
+    key, location = provider.generate_key(Algorithm.ES256)
+    other, _ = provider.generate_key(Algorithm.ES256)
 
-    provider.destroy(stored_key(key, location))
-    provider.destroy(stored_key(key, location))
+    provider.destroy_key(stored_key(key, location))
+    provider.destroy_key(stored_key(key, location))
 
     assert [other.key_id.encode()] == [found[Attribute.ID] for found in private_keys(softhsm)]
     with pytest.raises(KeyProviderError, match=f"has not the one private key {key.key_id}"):
@@ -122,13 +122,13 @@ def test_a_destroyed_key_is_gone(softhsm: SoftHsm) -> None:
 def test_a_key_of_another_token_is_not_touched(softhsm: SoftHsm) -> None:
     """It verifies; to sign with it or to destroy it is refused, by the names of both tokens."""
     provider = softhsm.provider()
-    key, location = provider.make(Algorithm.ES256)
+    key, location = provider.generate_key(Algorithm.ES256)
     moved = stored_key(key, location.replace("signing%20keys", "elsewhere"))
 
-    opened = provider.open(moved, key.public_key)
+    opened = provider.located_key(moved, key.public_key)
 
     opened.public.verifier.verify(parse_raw(key.signer.sign(b"{}")[0]))
-    for attempt in (lambda: opened.signer.sign(b"{}")[0], lambda: provider.destroy(moved)):
+    for attempt in (lambda: opened.signer.sign(b"{}")[0], lambda: provider.destroy_key(moved)):
         with pytest.raises(KeyProviderError, match=r"token=elsewhere.* is not in the token pkcs11:token=signing"):
             attempt()
 
@@ -138,18 +138,18 @@ def test_an_algorithm_without_mechanism_is_refused(softhsm: SoftHsm) -> None:
     configuration = softhsm.directory / "softhsm2.conf"
     configuration.write_text(configuration.read_text() + "slots.mechanisms = CKM_EC_KEY_PAIR_GEN,CKM_ECDSA\n")
     loaded = hsm_token.module(softhsm.module_path)
-    with loaded.turn():
+    with loaded.locked():
         loaded.restart()
 
     with pytest.raises(KeyProviderError, match="has not the mechanisms of EdDSA"):
-        softhsm.provider().make(Algorithm.EDDSA)
+        softhsm.provider().generate_key(Algorithm.EDDSA)
 
     assert [] == private_keys(softhsm)
 
 
 def test_a_token_that_was_away_signs_again(softhsm: SoftHsm) -> None:
     """Each signature in between fails; the first one after works, in a session of its own."""
-    key, _ = softhsm.provider().make(Algorithm.ES256)
+    key, _ = softhsm.provider().generate_key(Algorithm.ES256)
     key.signer.sign(b"{}")
     softhsm.leave()
     for _ in range(2):
@@ -163,10 +163,10 @@ def test_a_token_that_was_away_signs_again(softhsm: SoftHsm) -> None:
 
 def test_a_session_that_broke_costs_no_signature(softhsm: SoftHsm) -> None:
     """It is opened anew within the same call."""
-    key, _ = softhsm.provider().make(Algorithm.ES256)
+    key, _ = softhsm.provider().generate_key(Algorithm.ES256)
     key.signer.sign(b"{}")
     loaded = hsm_token.module(softhsm.module_path)
-    with loaded.turn():
+    with loaded.locked():
         # As a module does whose connection was lost; nobody told the token's sessions.
         pkcs11.lib(str(softhsm.module_path)).reinitialize()
 
@@ -175,7 +175,7 @@ def test_a_session_that_broke_costs_no_signature(softhsm: SoftHsm) -> None:
 
 def test_threads_may_sign_at_once(softhsm: SoftHsm) -> None:
     """With several keys of several providers, as no PKCS#11 session allows by itself."""
-    keys = [softhsm.provider().make(algorithm)[0] for algorithm in (Algorithm.ES256, Algorithm.EDDSA)]
+    keys = [softhsm.provider().generate_key(algorithm)[0] for algorithm in (Algorithm.ES256, Algorithm.EDDSA)]
     start = threading.Barrier(8)
 
     def sign(number: int) -> bool:
@@ -194,15 +194,15 @@ def test_a_wrong_pin_is_tried_once(softhsm: SoftHsm) -> None:
     said = []
     for _ in range(2):
         with pytest.raises(KeyProviderError) as caught:
-            provider.make(Algorithm.ES256)
+            provider.generate_key(Algorithm.ES256)
         said.append(str(caught.value))
     pins.append(PIN)
 
-    provider.make(Algorithm.ES256)
+    provider.generate_key(Algorithm.ES256)
 
     assert [
         "the token pkcs11:token=signing%20keys refuses the PIN: PinIncorrect",
-        "the token pkcs11:token=signing%20keys has refused this PIN, which is not tried again",
+        "the token pkcs11:token=signing%20keys has refused this PIN; it is not tried again",
     ] == said
 
 
@@ -212,7 +212,7 @@ def test_a_pin_that_can_be_none_is_not_tried(softhsm: SoftHsm, pin: str) -> None
     provider = HsmProvider(TokenUri.parse(softhsm.uri()), lambda: pin)
 
     with pytest.raises(KeyProviderError, match="must have 1 to 255 characters"):
-        provider.make(Algorithm.ES256)
+        provider.generate_key(Algorithm.ES256)
 
 
 def test_names_the_token_that_is_missing(softhsm: SoftHsm) -> None:
@@ -221,9 +221,9 @@ def test_names_the_token_that_is_missing(softhsm: SoftHsm) -> None:
     softhsm.add_token(LABEL)
 
     with pytest.raises(KeyProviderError, match="has no token pkcs11:token=none"):
-        missing.make(Algorithm.ES256)
+        missing.generate_key(Algorithm.ES256)
     with pytest.raises(KeyProviderError, match="has several tokens pkcs11:token=signing%20keys"):
-        softhsm.provider().make(Algorithm.ES256)
+        softhsm.provider().generate_key(Algorithm.ES256)
 
 
 @pytest.mark.parametrize("name", ["none.so", "text.so"])
@@ -233,15 +233,15 @@ def test_names_the_module_that_is_none(tmp_path: Path, name: str) -> None:
     uri = TokenUri(tmp_path / name, "x")
 
     with pytest.raises(KeyProviderError, match=f"the module {tmp_path / name} cannot be used"):
-        HsmProvider(uri, lambda: PIN).make(Algorithm.ES256)
+        HsmProvider(uri, lambda: PIN).generate_key(Algorithm.ES256)
 
 
 def test_a_module_that_does_not_come_back_is_not_waited_for(softhsm: SoftHsm, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not for longer than the limit."""
-    key, _ = softhsm.provider().make(Algorithm.ES256)
-    monkeypatch.setattr(hsm_token, "TURN", 0.01)
+    key, _ = softhsm.provider().generate_key(Algorithm.ES256)
+    monkeypatch.setattr(hsm_token, "MODULE_TIMEOUT", 0.01)
 
-    with hsm_token.module(softhsm.module_path).turn(), pytest.raises(KeyProviderError, match="has not come back"):
+    with hsm_token.module(softhsm.module_path).locked(), pytest.raises(KeyProviderError, match="has not answered"):
         key.signer.sign(b"{}")
 
 
@@ -254,18 +254,18 @@ def test_a_key_whose_id_cannot_be_kept_is_not_left_behind(softhsm: SoftHsm, monk
     monkeypatch.setattr(SigningKey, "located", refuse)
 
     with pytest.raises(ValueError, match="no"):
-        softhsm.provider().make(Algorithm.ES256)
+        softhsm.provider().generate_key(Algorithm.ES256)
 
     assert [] == private_keys(softhsm)
 
 
 def test_the_public_half_must_be_one_for_the_algorithm(softhsm: SoftHsm) -> None:
     """A row that says otherwise is refused as it is opened."""
-    key, location = softhsm.provider().make(Algorithm.ES256)
+    key, location = softhsm.provider().generate_key(Algorithm.ES256)
     other = attrs.evolve(stored_key(key, location), algorithm=Algorithm.RS256)
 
     with pytest.raises(ValueError, match="not one for RS256"):
-        softhsm.provider().open(other, key.public_key)
+        softhsm.provider().located_key(other, key.public_key)
 
 
 def test_a_signature_needs_no_mechanism_that_hashes(softhsm: SoftHsm) -> None:
@@ -274,4 +274,4 @@ def test_a_signature_needs_no_mechanism_that_hashes(softhsm: SoftHsm) -> None:
     def mechanisms(session: pkcs11.Session) -> set[Mechanism]:
         return session.token.slot.get_mechanisms()
 
-    assert Mechanism.ECDSA_SHA256 not in softhsm.token().run(mechanisms)
+    assert Mechanism.ECDSA_SHA256 not in softhsm.token().call(mechanisms)

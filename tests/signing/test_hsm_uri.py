@@ -76,8 +76,8 @@ def test_a_label_is_escaped_in_locations(label: str) -> None:
     """So that it cannot be taken for another part of the URI."""
     uri = TokenUri(Path("/hsm.so"), label)
 
-    place = uri.location("name", "id").split(";")[0]
+    place = uri.key_location("name", "id").split(";")[0]
 
     if label.isprintable():
         assert label == TokenUri.parse(f"{place}?{MODULE}").token
-    assert f"{uri.place};object=name;id=id;type=private" == uri.location("name", "id")
+    assert f"{uri.token_location};object=name;id=id;type=private" == uri.key_location("name", "id")

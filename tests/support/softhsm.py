@@ -84,7 +84,7 @@ def softhsm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SoftHsm:
     monkeypatch.setenv("SOFTHSM2_CONF", str(configuration))
     hsm.add_token(LABEL)
     loaded = module(module_path)
-    with loaded.turn():
+    with loaded.locked():
         # SoftHSM reads its configuration when it begins, once in a process.
         loaded.restart()
     return hsm

@@ -22,7 +22,7 @@ from tests.signing.builders import ISSUER, NOW, PROJECT, ring
 from tests.support.authority import WAIT
 from tokenauthority.client.backoff import Backoff
 from tokenauthority.client.connection import Connection
-from tokenauthority.signing.jwks_document import JsonWebKeySet
+from tokenauthority.signing.keyring import JsonWebKeySet
 from tokenauthority.v1 import key_pb2, token_pb2
 from tokenauthority.verifier import Verifier
 
@@ -99,7 +99,7 @@ class ScriptedAuthority:
         self.address = ""
         self.greeting: list[Message] = [snapshot_end()]
         self.keys = key_pb2.GetJsonWebKeySetResponse(
-            json=JsonWebKeySet.of(ring()).body.decode(), max_age=Duration(seconds=300), issuer=ISSUER
+            json=JsonWebKeySet.from_ring(ring()).body.decode(), max_age=Duration(seconds=300), issuer=ISSUER
         )
         self.failure: grpc.StatusCode | None = None
         self.asks_for: int | None = None

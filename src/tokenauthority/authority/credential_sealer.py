@@ -104,7 +104,7 @@ class CredentialSealer:
         if self._provider is None:
             key = SigningKey.generate(algorithm)
             return NewKey(key, "", self.seal_signing_key(key))
-        key, location = self._provider.make(algorithm)
+        key, location = self._provider.generate_key(algorithm)
         return NewKey(key, location, self.seal_signing_key(key))
 
     def destroy_signing_key(self, stored: StoredKey) -> None:
@@ -118,7 +118,7 @@ class CredentialSealer:
         provider = self._provider_of(stored)
         if provider is None:
             raise KeyProviderError(_no_provider(stored))
-        provider.destroy(stored)
+        provider.destroy_key(stored)
 
     def seal_signing_key(self, key: SigningKey) -> bytes:
         """The private half of a signing key, or the public one where that is remote, sealed under its `kid`."""
@@ -137,7 +137,7 @@ class CredentialSealer:
                 return RingKey(stored, SigningKey.from_der(stored.algorithm, der))
             public_key, provider = load_public_der(der), self._provider_of(stored)
             if provider is not None:
-                return RingKey(stored, provider.open(stored, public_key))
+                return RingKey(stored, provider.located_key(stored, public_key))
             absent = AbsentSigner(_no_provider(stored))
             return RingKey(stored, SigningKey.located(stored.algorithm, public_key, lambda *_: absent))
 

@@ -15,9 +15,8 @@ from tokenauthority.domain import rotation
 from tokenauthority.domain.errors import Reason, UnavailableError
 from tokenauthority.domain.key import KeyState
 from tokenauthority.domain.times import Seconds, in_millis
-from tokenauthority.signing.jwks_document import JsonWebKeySet
 from tokenauthority.signing.key_provider import KeyProviderError
-from tokenauthority.signing.keyring import KeyRing
+from tokenauthority.signing.keyring import JsonWebKeySet, KeyRing
 from tokenauthority.signing.sealing import SealBrokenError
 
 
@@ -278,7 +277,7 @@ class SigningKeyManager:
         if opened:
             signs = any(entry.stored.state is KeyState.ACTIVE for entry in opened.values())
             self._ring = KeyRing(opened.values(), may_sign=signs)
-            self._key_set = JsonWebKeySet.of(self._ring)
+            self._key_set = JsonWebKeySet.from_ring(self._ring)
         self._stored, self._opened = tuple(stored), opened
         return failure
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tokenauthority.audit.writing import FileAuditLog
     from tokenauthority.domain.times import Millis
     from tokenauthority.server.core import Core
-    from tokenauthority.signing.jwks_document import JsonWebKeySet
+    from tokenauthority.signing.keyring import JsonWebKeySet
 
 
 class Readiness:

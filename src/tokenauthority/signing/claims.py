@@ -1,4 +1,4 @@
-"""Strict JSON, and typed readers of what it holds: an object that could be read in two ways is refused."""
+"""Strict JSON and typed readers of its claims: an object that two parsers could read differently is refused."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_NUMBER: Final = 32
 """Characters of a JSON number. The longest that an official SDK writes is a JavaScript double, at most 24."""
 
 MAX_MOMENT: Final = 2**53 - 1
-"""The largest integer that every JSON parser reads alike. Milliseconds, which Node's SDK lets pass, fit."""
+"""The largest integer that every JSON parser reads alike. Milliseconds, which Node's SDK accepts, fit."""
 
 _STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _TO_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
@@ -31,7 +31,7 @@ _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def json_object(data: bytes, name: str) -> dict[str, Json]:
-    """*data* as a JSON object that every parser reads alike; in errors it is *name*.
+    """Return *data* as a JSON object that every parser reads alike; errors call it *name*.
 
     Raises:
         TokenRejectedError: `MALFORMED`: not UTF-8, a name twice, a number that is infinite or has more than 32
@@ -47,14 +47,14 @@ def json_object(data: bytes, name: str) -> dict[str, Json]:
         raise malformed(f"the {name} is not plain JSON in UTF-8") from None
     if not isinstance(value, dict):
         raise malformed(f"the {name} is not a JSON object")
-    # Nothing is nested deeper than it has brackets that open.
+    # No value is nested deeper than the number of opening brackets.
     if source.count("{") + source.count("[") > MAX_DEPTH:
         _check_depth(data, name)
     return value
 
 
 def text(claims: Mapping[str, Json], name: str) -> str:
-    """The claim *name*, which must be there and a string."""
+    """Return the claim *name*, which must be present and a string."""
     value = claims.get(name)
     if not isinstance(value, str):
         raise malformed(f"{name} is missing or no string")
@@ -62,7 +62,7 @@ def text(claims: Mapping[str, Json], name: str) -> str:
 
 
 def short_text(claims: Mapping[str, Json], name: str, limit: int) -> str:
-    """The claim *name*, which must be there and a string of 1 to *limit* characters."""
+    """Return the claim *name*, which must be present and a string of 1 to *limit* characters."""
     value = text(claims, name)
     if not 1 <= len(value) <= limit:
         raise malformed(f"{name} must have 1 to {limit} characters")
@@ -70,7 +70,7 @@ def short_text(claims: Mapping[str, Json], name: str, limit: int) -> str:
 
 
 def revocable_text(claims: Mapping[str, Json], name: str, limit: int) -> str:
-    """The same, without U+0000: no store can keep a revocation that names it."""
+    """Return the same, which must have no U+0000: no store can hold a revocation that names it."""
     value = short_text(claims, name, limit)
     if NUL in value:
         raise malformed(f"{name} has U+0000")
@@ -78,20 +78,20 @@ def revocable_text(claims: Mapping[str, Json], name: str, limit: int) -> str:
 
 
 def optional_text(claims: Mapping[str, Json], name: str) -> str:
-    """The claim *name*, which must be a string if it is there; else empty."""
+    """Return the claim *name*, which must be a string; empty if it is absent."""
     return text(claims, name) if name in claims else ""
 
 
 def require(claims: Mapping[str, Json], name: str, value: str) -> None:
-    """Refuse unless the claim *name* is exactly *value*."""
+    """Require that the claim *name* is exactly *value*."""
     if claims.get(name) != value:
         raise malformed(f"{name} must be {value!r}")
 
 
 def numeric_date(claims: Mapping[str, Json], name: str) -> Seconds:
-    """The claim *name* as a moment (RFC 7519): a number from 0 to 2**53 - 1, its fraction cut off.
+    """Return the claim *name* as a NumericDate (RFC 7519): a number from 0 to 2**53 - 1, its fraction cut off.
 
-    What lies after the year 9999 is read as its last second.
+    A moment after the year 9999 is read as the last second of it.
     """
     value = claims.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_MOMENT:
@@ -100,12 +100,12 @@ def numeric_date(claims: Mapping[str, Json], name: str) -> Seconds:
 
 
 def not_before(claims: Mapping[str, Json]) -> Seconds:
-    """The claim `nbf`, which no SDK writes and RFC 7519 lets nobody pass over; 0 if it is not there."""
+    """Return the claim `nbf`, which no SDK writes but RFC 7519 requires to be checked; 0 if it is absent."""
     return numeric_date(claims, "nbf") if "nbf" in claims else Seconds(0)
 
 
 def text_list(claims: Mapping[str, Json], name: str) -> tuple[str, ...]:
-    """The claim *name*, which must be there and a list of strings."""
+    """Return the claim *name*, which must be present and a list of strings."""
     value = claims.get(name)
     if not isinstance(value, list):
         raise malformed(f"{name} is missing or no list")
@@ -139,10 +139,10 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _check_depth(data: bytes, name: str) -> None:
-    """Refuse JSON that is nested too deep; *data* is JSON. A walk through its values would take five times as long."""
+    """Require that the JSON *data* is not nested too deep; to walk its values would take five times as long."""
     brackets = _STRING.sub(b"", data).translate(_TO_SQUARE, _NO_BRACKETS)
     for _ in range(MAX_DEPTH):
-        # Whatever holds nothing more: the innermost level.
+        # Remove the innermost level: brackets with nothing between.
         brackets = brackets.replace(b"[]", b"")
     if brackets:
         raise malformed(f"the {name} is nested more than {MAX_DEPTH} deep")

@@ -1,4 +1,4 @@
-"""Signing keys in a PKCS#11 token (an HSM), from which a private key never comes out."""
+"""Signing keys in a PKCS#11 token (an HSM), which no private key ever leaves."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 LABEL: Final = "tokenauthority-"
-"""What the label of every key in a token begins with; the key's id follows."""
+"""The beginning of the label of every key in a token; the key's id follows."""
 
 _PRIVATE: Final = {
     Attribute.SENSITIVE: True,
@@ -44,12 +44,12 @@ _PRIVATE: Final = {
     Attribute.DERIVE: False,
 }
 _PUBLIC: Final = {Attribute.TOKEN: False}
-"""The public half is for the store; in the token it is no longer than until it has been read."""
+"""The public half goes to the store; the token has it only until it is read."""
 
 
 @attrs.frozen
-class _Kind:
-    """How a token makes and uses the keys of an algorithm. *prepare* makes what it signs of what is to be signed."""
+class _Mechanisms:
+    """How a token generates and uses the keys of an algorithm. *prepare* turns the signing input into what it signs."""
 
     key_type: KeyType
     generate: Mechanism
@@ -58,51 +58,51 @@ class _Kind:
     prepare: Callable[[bytes], bytes] = bytes
 
 
-_KINDS: Final = {
-    # Hashed here: not every token has the mechanism that hashes too. The signature is r and s, as JWS wants it.
-    Algorithm.ES256: _Kind(
+_MECHANISMS: Final = {
+    # Hashed here: not every token has a mechanism that also hashes. The signature is r and s, as in JWS.
+    Algorithm.ES256: _Mechanisms(
         KeyType.EC,
         Mechanism.EC_KEY_PAIR_GEN,
         Mechanism.ECDSA,
         "secp256r1",
         lambda data: hashlib.sha256(data).digest(),
     ),
-    Algorithm.EDDSA: _Kind(KeyType.EC_EDWARDS, Mechanism.EC_EDWARDS_KEY_PAIR_GEN, Mechanism.EDDSA, "1.3.101.112"),
-    Algorithm.RS256: _Kind(KeyType.RSA, Mechanism.RSA_PKCS_KEY_PAIR_GEN, Mechanism.SHA256_RSA_PKCS),
+    Algorithm.EDDSA: _Mechanisms(KeyType.EC_EDWARDS, Mechanism.EC_EDWARDS_KEY_PAIR_GEN, Mechanism.EDDSA, "1.3.101.112"),
+    Algorithm.RS256: _Mechanisms(KeyType.RSA, Mechanism.RSA_PKCS_KEY_PAIR_GEN, Mechanism.SHA256_RSA_PKCS),
 }
 
 
 class HsmProvider:
-    """The keys of one token. Locations are RFC 7512 URIs without module and PIN, which each server has of its own."""
+    """The keys of one token. Locations are RFC 7512 URIs without module and PIN: each server has its own settings."""
 
     def __init__(self, uri: TokenUri, pin: Callable[[], str]) -> None:
         self._token = HsmToken(uri, pin)
 
     @property
     def scheme(self) -> str:
-        """`pkcs11`."""
+        """Return `pkcs11`."""
         return "pkcs11"
 
-    def make(self, algorithm: Algorithm) -> tuple[SigningKey, str]:
-        """A new key in the token, sensitive and not extractable, with the bytes of its id as CKA_ID.
+    def generate_key(self, algorithm: Algorithm) -> tuple[SigningKey, str]:
+        """Generate a key in the token, sensitive and not extractable, with the bytes of its id as CKA_ID.
 
         Raises:
-            KeyProviderError: the token cannot be used, or has not the mechanisms.
+            KeyProviderError: the token cannot be used, or lacks the mechanisms.
         """
-        return self._token.run(lambda session: self._make(session, algorithm))
+        return self._token.call(lambda session: self._generate(session, algorithm))
 
-    def open(self, stored: StoredKey, public_key: object) -> SigningKey:
-        """The key, whose signer looks for it in the token at the first signature.
+    def located_key(self, stored: StoredKey, public_key: object) -> SigningKey:
+        """Return the key; its signer searches the token at the first signature.
 
         Raises:
-            ValueError: *public_key* is none for the algorithm.
+            ValueError: *public_key* is not one for the algorithm.
         """
         if not self._is_here(stored.location):
             absent = AbsentSigner(self._elsewhere(stored.location))
             return SigningKey.located(stored.algorithm, public_key, lambda *_: absent)
-        return SigningKey.located(stored.algorithm, public_key, self._signer_of(stored.algorithm))
+        return SigningKey.located(stored.algorithm, public_key, self._signer(stored.algorithm))
 
-    def destroy(self, stored: StoredKey) -> None:
+    def destroy_key(self, stored: StoredKey) -> None:
         """Destroy the private key in the token.
 
         Raises:
@@ -115,54 +115,54 @@ class HsmProvider:
             for key in list(session.get_objects(_template(stored.algorithm, stored.key_id))):
                 key.destroy()
 
-        self._token.run(destroy)
+        self._token.call(destroy)
 
-    def _make(self, session: pkcs11.Session, algorithm: Algorithm) -> tuple[SigningKey, str]:
-        kind = _KINDS[algorithm]
-        if not session.token.slot.get_mechanisms() >= {kind.generate, kind.sign}:
-            raise KeyProviderError(f"the token {self._token.uri.place} has not the mechanisms of {algorithm}")
-        public, private = _generate(session, kind)
+    def _generate(self, session: pkcs11.Session, algorithm: Algorithm) -> tuple[SigningKey, str]:
+        mechanisms = _MECHANISMS[algorithm]
+        if not session.token.slot.get_mechanisms() >= {mechanisms.generate, mechanisms.sign}:
+            raise KeyProviderError(f"the token {self._token.uri.token_location} lacks the mechanisms of {algorithm}")
+        public, private = _generate_pair(session, mechanisms)
         try:
-            key = SigningKey.located(algorithm, _exported(public), self._signer_of(algorithm))
+            key = SigningKey.located(algorithm, _exported(public), self._signer(algorithm))
             public.destroy()
             private[Attribute.ID] = key.key_id.encode("ascii")
             private[Attribute.LABEL] = LABEL + key.key_id
         except BaseException:
-            # Nobody would know it by its id.
+            # Without id and label nobody could find it again.
             private.destroy()
             raise
-        return key, self._token.uri.location(LABEL + key.key_id, key.key_id)
+        return key, self._token.uri.key_location(LABEL + key.key_id, key.key_id)
 
-    def _signer_of(self, algorithm: Algorithm) -> Callable[[str, Mapping[str, str]], Signer]:
+    def _signer(self, algorithm: Algorithm) -> Callable[[str, Mapping[str, str]], Signer]:
         return lambda key_id, header: _HsmSigner(self._token, algorithm, key_id, header)
 
     def _is_here(self, location: str) -> bool:
-        return location.startswith(self._token.uri.place + ";")
+        return location.startswith(self._token.uri.token_location + ";")
 
     def _elsewhere(self, location: str) -> str:
-        return f"the key {location} is not in the token {self._token.uri.place}"
+        return f"the key {location} is not in the token {self._token.uri.token_location}"
 
 
 class _HsmSigner:
-    """Signs in the token; its key is looked for once in each session."""
+    """A signer whose key is in the token; it searches for the key once in each session."""
 
     def __init__(self, token: HsmToken, algorithm: Algorithm, key_id: str, header: Mapping[str, str]) -> None:
         self._token = token
-        self._kind = _KINDS[algorithm]
+        self._mechanisms = _MECHANISMS[algorithm]
         self._template = _template(algorithm, key_id)
-        self._head = encode_segment(msgspec.json.encode(header)) + b"."
+        self._header = encode_segment(msgspec.json.encode(header)) + b"."
         self._found: tuple[pkcs11.Session, pkcs11.SignMixin] | None = None
-        self._missing = f"the token {token.uri.place} has not the one private key {key_id}"
+        self._missing = f"the token {token.uri.token_location} does not have exactly one private key {key_id}"
 
     def sign(self, payload_json: bytes) -> tuple[str, bytes]:
-        """The compact token that claims *payload_json*, and its signature.
+        """Return the compact token that claims *payload_json*, and its signature.
 
         Raises:
             KeyProviderError: the token cannot be used now, or does not have the key.
         """
-        signing_input = self._head + encode_segment(payload_json)
-        prepared = self._kind.prepare(signing_input)
-        signature = self._token.run(lambda session: self._key(session).sign(prepared, mechanism=self._kind.sign))
+        signing_input = self._header + encode_segment(payload_json)
+        prepared = self._mechanisms.prepare(signing_input)
+        signature = self._token.call(lambda session: self._key(session).sign(prepared, mechanism=self._mechanisms.sign))
         return (signing_input + b"." + encode_segment(signature)).decode("ascii"), signature
 
     def _key(self, session: pkcs11.Session) -> pkcs11.SignMixin:
@@ -178,12 +178,12 @@ class _HsmSigner:
 def _template(algorithm: Algorithm, key_id: str) -> dict[Attribute, object]:
     return {
         Attribute.CLASS: ObjectClass.PRIVATE_KEY,
-        Attribute.KEY_TYPE: _KINDS[algorithm].key_type,
+        Attribute.KEY_TYPE: _MECHANISMS[algorithm].key_type,
         Attribute.ID: key_id.encode("ascii"),
     }
 
 
-def _generate(session: pkcs11.Session, kind: _Kind) -> tuple[pkcs11.PublicKey, pkcs11.PrivateKey]:
+def _generate_pair(session: pkcs11.Session, kind: _Mechanisms) -> tuple[pkcs11.PublicKey, pkcs11.PrivateKey]:
     if not kind.curve:
         return session.generate_keypair(
             kind.key_type,
@@ -205,7 +205,7 @@ def _exported(key: pkcs11.PublicKey) -> PublicKey:
     if key.key_type is KeyType.RSA:
         numbers = (int.from_bytes(key[name]) for name in (Attribute.PUBLIC_EXPONENT, Attribute.MODULUS))
         return RSAPublicNumbers(*numbers).public_key()
-    # A point is wrapped in an OCTET STRING, whose head has two bytes; some tokens leave it out for Ed25519.
+    # A point is in an OCTET STRING, whose header has two bytes; some tokens leave the header out for Ed25519.
     point = bytes(key[Attribute.EC_POINT])
     if key.key_type is KeyType.EC:
         return EllipticCurvePublicKey.from_encoded_point(SECP256R1(), point[2:])

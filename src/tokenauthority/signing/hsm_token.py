@@ -1,4 +1,4 @@
-"""A PKCS#11 token (an HSM) as one session that is opened on demand, and anew when it broke."""
+"""A PKCS#11 token (an HSM) as one session, opened on demand and again after a failure."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-TURN: Final = 10.0
-"""Seconds to wait for the module, which another call may hold that does not come back."""
+MODULE_TIMEOUT: Final = 10.0
+"""Seconds to wait for the module, which a call that hangs may hold."""
 
 _MAX_PIN: Final = 255
 
@@ -39,10 +39,10 @@ _PIN_PROBLEMS: Final = (
 
 
 class Module:
-    """A PKCS#11 module, of which a process has one: whoever calls into it has taken its turn.
+    """A PKCS#11 module. A process has one for each path, and calls into it one at a time, under its lock.
 
-    python-pkcs11 initialises modules for callers that do not call at the same time, so that is what its users are.
-    `generation` counts how often it was initialised; a session of an earlier one is none any more.
+    python-pkcs11 initialises modules as single-threaded. `generation` counts the initialisations; each ends all the
+    sessions of the one before.
     """
 
     def __init__(self, path: Path) -> None:
@@ -51,29 +51,29 @@ class Module:
         self.generation = 0
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Hold the module while the block runs.
 
         Raises:
             KeyProviderError: another call holds it for longer than 10 seconds.
         """
-        if not self._lock.acquire(timeout=TURN):
-            raise KeyProviderError(f"the PKCS#11 module {self._path} has not come back for {TURN:g} seconds")
+        if not self._lock.acquire(timeout=MODULE_TIMEOUT):
+            raise KeyProviderError(f"the PKCS#11 module {self._path} has not answered for {MODULE_TIMEOUT:g} seconds")
         try:
             yield
         finally:
             self._lock.release()
 
-    def token(self, uri: TokenUri) -> pkcs11.Token:
-        """The token that *uri* names; to be called in one's turn."""
+    def find_token(self, uri: TokenUri) -> pkcs11.Token:
+        """Return the token that *uri* names; call it while the module is locked."""
         library = pkcs11.lib(self._path)
         serial = uri.serial.encode() or None
         return library.get_token(token_label=uri.token or None, token_serial=serial)
 
     def restart(self) -> None:
-        """Initialise it again, which ends all its sessions; to be called in one's turn.
+        """Initialise it again, which ends all its sessions; call it while the module is locked.
 
-        A module may know only the tokens that were there when it began, and may not find its way back to one.
+        A module may know only the tokens that existed when it was initialised, and may lose one that was reset.
         """
         self.generation += 1
         pkcs11.lib(self._path).finalize()
@@ -85,13 +85,13 @@ _modules_lock: Final = threading.Lock()
 
 
 def module(path: Path) -> Module:
-    """The one module of this process at *path*; nothing is loaded yet."""
+    """Return the one module of this process at *path*; nothing is loaded yet."""
     with _modules_lock:
         return _modules.setdefault(path, Module(path))
 
 
 class HsmToken:
-    """The token at *uri*, for which *pin* is asked at each login. All calls block; they may come from any thread."""
+    """The token at *uri*; *pin* is called at each login. All calls block; they may come from any thread."""
 
     def __init__(self, uri: TokenUri, pin: Callable[[], str]) -> None:
         self.uri = uri
@@ -101,48 +101,54 @@ class HsmToken:
         self._generation = 0
         self._refused: str | None = None
 
-    def run(self, work: Callable[[pkcs11.Session], T]) -> T:
-        """What *work* answers in a session that is logged in and can write; with a new one, if the old one is broken.
+    def call(self, work: Callable[[pkcs11.Session], T]) -> T:
+        """Return the result of *work* in a session that is logged in and can write; in a new one if the old one failed.
 
         Raises:
-            KeyProviderError: the token cannot be used now, or *work* says that it lacks something.
+            KeyProviderError: the token cannot be used now, or *work* raised it.
         """
-        with self._module.turn():
+        with self._module.locked():
             if self._session is not None and self._generation == self._module.generation:
                 try:
                     return work(self._session)
                 except (errors.PKCS11Error, KeyProviderError):
-                    self._drop()
-            session = self._open()
+                    self._drop_session()
+            session = self._open_session()
             try:
                 return work(session)
             except errors.PKCS11Error as error:
-                self._drop()
-                raise KeyProviderError(f"the token {self.uri.place} failed: {type(error).__name__}") from error
+                self._drop_session()
+                raise KeyProviderError(f"the token {self.uri.token_location} failed: {type(error).__name__}") from error
 
-    def _drop(self) -> None:
+    def _drop_session(self) -> None:
         session, self._session = self._session, None
         if session is not None:
             with suppress(errors.PKCS11Error):
                 session.close()
 
-    def _open(self) -> pkcs11.Session:
+    def _open_session(self) -> pkcs11.Session:
         pin = self._pin()
         if pin == self._refused:
-            raise KeyProviderError(f"the token {self.uri.place} has refused this PIN, which is not tried again")
+            raise KeyProviderError(f"the token {self.uri.token_location} has refused this PIN; it is not tried again")
         if not 1 <= len(pin) <= _MAX_PIN:
-            raise KeyProviderError(f"the PIN for the token {self.uri.place} must have 1 to {_MAX_PIN} characters")
+            raise KeyProviderError(
+                f"the PIN for the token {self.uri.token_location} must have 1 to {_MAX_PIN} characters"
+            )
         try:
             session = self._log_in(pin)
         except _PIN_PROBLEMS as error:
-            # Tokens lock after some wrong PINs, and this would be tried for each signature.
+            # Tokens lock after some wrong PINs, and each signature would be another try.
             self._refused = pin
-            raise KeyProviderError(f"the token {self.uri.place} refuses the PIN: {type(error).__name__}") from error
+            raise KeyProviderError(
+                f"the token {self.uri.token_location} refuses the PIN: {type(error).__name__}"
+            ) from error
         except errors.NoSuchToken as error:
-            raise KeyProviderError(f"the module {self.uri.module_path} has no token {self.uri.place}") from error
+            raise KeyProviderError(
+                f"the module {self.uri.module_path} has no token {self.uri.token_location}"
+            ) from error
         except errors.MultipleTokensReturned as error:
             raise KeyProviderError(
-                f"the module {self.uri.module_path} has several tokens {self.uri.place}: name the serial"
+                f"the module {self.uri.module_path} has several tokens {self.uri.token_location}: name the serial"
             ) from error
         except errors.PKCS11Error as error:
             cause = str(error) or type(error).__name__
@@ -160,9 +166,9 @@ class HsmToken:
             return self._try_to_log_in(pin)
 
     def _try_to_log_in(self, pin: str) -> pkcs11.Session:
-        token = self._module.token(self.uri)
+        token = self._module.find_token(self.uri)
         try:
             return token.open(rw=True, user_pin=pin)
         except errors.UserAlreadyLoggedIn:
-            # By another session of this process; the login is the process's.
+            # Another session of this process is logged in, and the login is the process's.
             return token.open(rw=True)

@@ -1,4 +1,4 @@
-"""PKCS#11 URIs (RFC 7512): the token that keeps signing keys, and the place of a key in it. A PIN is never in them."""
+"""PKCS#11 URIs (RFC 7512): the token with the signing keys, and the location of a key in it, never with a PIN."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class TokenUri:
 
     @classmethod
     def parse(cls, uri: str) -> TokenUri:
-        """The token that *uri* names, as in `pkcs11:token=LABEL?module-path=/PATH.so&pin-source=file:/PATH`.
+        """Parse *uri*, such as `pkcs11:token=LABEL?module-path=/PATH.so&pin-source=file:/PATH`.
 
         Raises:
-            ValueError: it is no such URI. The message repeats no value of it.
+            ValueError: *uri* is no such URI. The message holds no value of it.
         """
         if not uri.startswith(_SCHEME) or len(uri) > MAX_URI or not uri.isprintable():
             raise ValueError(f"must be pkcs11:... with at most {MAX_URI} printable characters")
@@ -49,18 +49,18 @@ class TokenUri:
             raise ValueError("must name the module by module-path=/ABSOLUTE/PATH.so")
         pin_source = how.get("pin-source")
         return cls(
-            module_path, where.get("token", ""), where.get("serial", ""), _file(pin_source) if pin_source else None
+            module_path, where.get("token", ""), where.get("serial", ""), _file_path(pin_source) if pin_source else None
         )
 
     @property
-    def place(self) -> str:
-        """The token alone, for messages and the locations of its keys."""
+    def token_location(self) -> str:
+        """Return the URI of the token alone, for messages and for the locations of its keys."""
         parts = (("token", self.token), ("serial", self.serial))
         return _SCHEME + ";".join(f"{name}={quote(value, safe='')}" for name, value in parts if value)
 
-    def location(self, label: str, key_id: str) -> str:
-        """The URI of the private key of that label and id in this token."""
-        return f"{self.place};object={quote(label, safe='')};id={quote(key_id, safe='')};type=private"
+    def key_location(self, label: str, key_id: str) -> str:
+        """Return the URI of the private key with that label and id in this token."""
+        return f"{self.token_location};object={quote(label, safe='')};id={quote(key_id, safe='')};type=private"
 
 
 def _attributes(text: str, separator: str, known: frozenset[str]) -> dict[str, str]:
@@ -68,7 +68,7 @@ def _attributes(text: str, separator: str, known: frozenset[str]) -> dict[str, s
     for part in text.split(separator) if text else ():
         name, equals, value = part.partition("=")
         if name not in known or not equals:
-            # Not by its name: a value may have been put in its place.
+            # The message does not repeat its name: a secret may stand there by mistake.
             raise ValueError(f"has an attribute other than {' and '.join(sorted(known))} among those before or after ?")
         if name in found:
             raise ValueError(f"has {name} twice")
@@ -80,7 +80,7 @@ def _attributes(text: str, separator: str, known: frozenset[str]) -> dict[str, s
     return found
 
 
-def _file(source: str) -> Path:
+def _file_path(source: str) -> Path:
     path = Path(re.sub(r"^file:(?://(?=/))?", "", source))
     if not path.is_absolute():
         raise ValueError("must name the file of the PIN by pin-source=file:/ABSOLUTE/PATH")

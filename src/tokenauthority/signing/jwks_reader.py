@@ -1,4 +1,4 @@
-"""Reads a JWKS (RFC 7517) that another wrote: each usable key, bound to the one algorithm that it verifies."""
+"""Read a JWKS (RFC 7517) of another issuer: each usable key, bound to its one algorithm."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MAX_KEYS: Final = 100
 MAX_KEY_ID: Final = 255
 MIN_RSA_BITS: Final = 2048
 MAX_RSA_BITS: Final = 8192
-"""More would let an issuer's key make each verification dear."""
+"""A longer key of an issuer would make each verification slow."""
 
 _MIN_EXPONENT: Final = 65_537
 _MAX_EXPONENT: Final = 2**32
@@ -44,18 +44,18 @@ _CURVES: Final = {
 _RSA: Final = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 _ROCA_PRIMES: Final = tuple(p for p in range(3, 168) if all(p % q for q in range(2, p)))
 _ROCA_RESIDUES: Final = {p: frozenset(pow(65_537, power, p) for power in range(p - 1)) for p in _ROCA_PRIMES}
-"""What the modulus of a key made by a broken chip leaves, divided by each small prime (CVE-2017-15361)."""
+"""Remainders of the modulus by small primes, if a chip with ROCA made the key (CVE-2017-15361)."""
 
 _SECRET_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 
 class JwksError(Exception):
-    """The text is no JWKS that can be used, or it could not be had. The message holds nothing of its content."""
+    """The JWKS cannot be used or fetched. The message holds nothing of its content."""
 
 
 @attrs.frozen
 class JwksKey:
-    """A public key of an issuer. Two are equal when id, algorithm and key are."""
+    """A public key of an issuer; equal to another with the same id, algorithm and key."""
 
     key_id: str
     algorithm: str
@@ -65,17 +65,17 @@ class JwksKey:
 
 @attrs.frozen
 class Jwks:
-    """The usable keys by `kid`, and how many others were passed over."""
+    """The usable keys by `kid`, and the number of the others."""
 
     keys: Mapping[str, JwksKey] = attrs.field(factory=lambda: MappingProxyType({}))
     unusable: int = 0
 
 
 def parse_jwks(data: bytes, algorithms: Collection[str]) -> Jwks:
-    """The keys of *data* that verify one of *algorithms*.
+    """Return the keys of *data* that verify one of *algorithms*.
 
-    A key without `kid`, for another use, of another kind, too weak, or with its private half is passed over, as
-    RFC 7517, section 5 asks; a set without any usable key is one that takes all keys back.
+    A key without `kid`, for another use, of another type, too weak, or with its private half is ignored, as RFC 7517,
+    section 5 asks; a set without any usable key revokes all keys.
 
     Raises:
         JwksError: *data* is no JSON object with a list of at most 100 keys, or one `kid` stands for two usable keys.
@@ -88,7 +88,7 @@ def parse_jwks(data: bytes, algorithms: Collection[str]) -> Jwks:
         raise JwksError(f"the JWKS has no list of at most {MAX_KEYS} keys")
     found: dict[str, JwksKey] = {}
     for member in written:
-        key = _key(member, algorithms) if isinstance(member, dict) else None
+        key = _usable_key(member, algorithms) if isinstance(member, dict) else None
         if key is None:
             continue
         if key.key_id in found:
@@ -97,7 +97,7 @@ def parse_jwks(data: bytes, algorithms: Collection[str]) -> Jwks:
     return Jwks(MappingProxyType(found), len(written) - len(found))
 
 
-def _key(jwk: Mapping[str, Json], algorithms: Collection[str]) -> JwksKey | None:
+def _usable_key(jwk: Mapping[str, Json], algorithms: Collection[str]) -> JwksKey | None:
     key_id, algorithm = jwk.get("kid"), _algorithm(jwk, algorithms)
     if not isinstance(key_id, str) or not 1 <= len(key_id) <= MAX_KEY_ID or not algorithm:
         return None
@@ -114,7 +114,7 @@ def _key(jwk: Mapping[str, Json], algorithms: Collection[str]) -> JwksKey | None
 
 
 def _algorithm(jwk: Mapping[str, Json], algorithms: Collection[str]) -> str:
-    """The one algorithm of the key, or nothing: the key's kind decides, and its `alg` has to agree."""
+    """Return the one algorithm of the key, or nothing: its type decides, and its `alg` must agree."""
     kind, curve, named = jwk.get("kty"), jwk.get("crv"), jwk.get("alg")
     if kind == "RSA":
         possible = _RSA.intersection(algorithms)

@@ -1,7 +1,7 @@
-"""Where signing keys may live outside of the store: what such a place can do, and the one way in which it fails.
+"""What a key provider is: a store of private keys outside of the database, and how it fails.
 
-A place is named by a URI and found by its scheme. An HSM (`hsm.py`) is one; a cloud's KMS would be another: a class
-with these methods, and a line for its scheme in `server/key_providers.py`.
+A URI locates a key, and its scheme names the provider. An HSM (`hsm.py`) is one. Another, such as a cloud's KMS, would
+be a class with these methods, and a line for its scheme in `server/key_providers.py`.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ if TYPE_CHECKING:
 
 
 class KeyProviderError(Exception):
-    """The place of a key cannot be used now, or not so. The message names it and the cause, and holds no secret."""
+    """A key provider cannot be used now, or not for this. The message names its URI and the cause, and no secret."""
 
 
 class KeyProvider(Protocol):
-    """Makes and keeps private keys that never leave it. `make` and `destroy` block, and so does a key's signer."""
+    """A store of private keys that never leave it. `generate_key` and `destroy_key` block, as does a key's signer."""
 
     @property
     def scheme(self) -> str:
-        """The scheme of its locations, without the colon."""
+        """Return the scheme of its URIs, without the colon."""
 
-    def make(self, algorithm: Algorithm) -> tuple[SigningKey, str]:
-        """A new key, and the URI that names it from now on.
-
-        Raises:
-            KeyProviderError: it cannot be made.
-        """
-
-    def open(self, stored: StoredKey, public_key: object) -> SigningKey:
-        """The key at `stored.location` whose public half is *public_key*; nothing is asked of the place yet.
+    def generate_key(self, algorithm: Algorithm) -> tuple[SigningKey, str]:
+        """Generate a key, and return it with the URI that locates it.
 
         Raises:
-            ValueError: *public_key* is none for the algorithm.
+            KeyProviderError: it cannot be generated.
         """
 
-    def destroy(self, stored: StoredKey) -> None:
-        """Have the private key no more; no error where it is gone already.
+    def located_key(self, stored: StoredKey, public_key: object) -> SigningKey:
+        """Return the key at `stored.location` whose public half is *public_key*, without a call to the provider.
+
+        Raises:
+            ValueError: *public_key* is not one for the algorithm.
+        """
+
+    def destroy_key(self, stored: StoredKey) -> None:
+        """Destroy the private key; no error where it is destroyed already.
 
         Raises:
             KeyProviderError: it cannot be destroyed.
@@ -48,11 +48,11 @@ class KeyProvider(Protocol):
 
 
 class AbsentSigner:
-    """In place of the signer of a key whose place this server does not know: it refuses, and says *why*."""
+    """The signer of a key whose provider this server does not have: it always raises, with *reason*."""
 
-    def __init__(self, why: str) -> None:
-        self._why = why
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
 
     def sign(self, payload_json: bytes) -> NoReturn:  # noqa: ARG002 - the protocol's parameter
-        """Refuse."""
-        raise KeyProviderError(self._why)
+        """Raise KeyProviderError."""
+        raise KeyProviderError(self._reason)

@@ -1,10 +1,13 @@
-"""The authority's ring of signing keys: which one signs, which verify, which are no longer trusted."""
+"""The authority's ring of signing keys: which one signs, which verify, and the JSON Web Key Set that publishes them."""
 
 from __future__ import annotations
+
+import hashlib
 
 from collections.abc import Iterable
 
 import attrs
+import msgspec
 
 from tokenauthority.domain.key import KeyState, StoredKey
 from tokenauthority.domain.times import Millis
@@ -25,20 +28,17 @@ class RingKey:
 
 @attrs.frozen(init=False)
 class KeyRing:
-    """An unchanging ring with one ACTIVE key, or none where that does not open. `entries` are newest first.
-
-    By create time, then id.
-    """
+    """A ring with one ACTIVE key, or with none where its seal is broken. `entries` are newest first, then by id."""
 
     entries: tuple[RingKey, ...]
     _signing: RingKey | None = attrs.field(repr=False, eq=False)
     _by_id: dict[str, RingKey] = attrs.field(repr=False, eq=False)
 
     def __init__(self, keys: Iterable[RingKey], *, may_sign: bool = True) -> None:
-        """A ring of *keys*; it cannot sign (not *may_sign*) where its ACTIVE key is none of them, which does not open.
+        """Make a ring of *keys*, without an ACTIVE one if not *may_sign*.
 
         Raises:
-            ValueError: not exactly one of them is ACTIVE (with *may_sign*) or one is (without), or two have one id.
+            ValueError: two keys have one id; none or several are ACTIVE; or, if not *may_sign*, one is.
         """
         entries = tuple(sorted(keys, key=lambda e: (e.stored.create_time, e.stored.key_id), reverse=True))
         by_id = {entry.stored.key_id: entry for entry in entries}
@@ -51,34 +51,50 @@ class KeyRing:
 
     @property
     def can_sign(self) -> bool:
-        """Whether there is an `active` key."""
+        """Return whether there is an `active` key."""
         return self._signing is not None
 
     @property
     def active(self) -> SigningKey:
-        """The key that signs. LookupError where none can."""
+        """Return the key that signs; LookupError where none can."""
         if self._signing is None:
             raise LookupError("no key of the ring can sign")
         return self._signing.key
 
     @property
     def sign_until(self) -> Millis | None:
-        """The end of the ACTIVE key, from which on it must not sign."""
+        """Return the moment from which the ACTIVE key must not sign."""
         return None if self._signing is None else self._signing.stored.sign_until
 
     @property
     def published(self) -> tuple[VerifyingKey, ...]:
-        """The public halves of all keys that verify, newest first: what the JWKS shows."""
+        """Return the public halves of all keys that verify, newest first: what the JWKS shows."""
         return tuple(entry.key.public for entry in self.entries if entry.stored.state is not KeyState.REVOKED)
 
     def verifying(self, key_id: str) -> VerifyingKey | None:
-        """The key that verifies under *key_id*: PREPARED, ACTIVE or RETIRED, never REVOKED."""
+        """Return the key that verifies under *key_id*: PREPARED, ACTIVE or RETIRED, never REVOKED."""
         entry = self._by_id.get(key_id)
         if entry is None or entry.stored.state is KeyState.REVOKED:
             return None
         return entry.key.public
 
     def is_revoked(self, key_id: str) -> bool:
-        """Whether *key_id* was a key of the ring and is no longer trusted."""
+        """Return whether *key_id* is a revoked key of the ring."""
         entry = self._by_id.get(key_id)
         return entry is not None and entry.stored.state is KeyState.REVOKED
+
+
+@attrs.frozen
+class JsonWebKeySet:
+    """The key set (RFC 7517) in the forms that its readers want. `etag` is a strong one with its quotes (RFC 9110)."""
+
+    keys: tuple[dict[str, str], ...] = attrs.field(eq=False)
+    body: bytes = attrs.field(repr=False)
+    etag: str
+
+    @classmethod
+    def from_ring(cls, ring: KeyRing) -> JsonWebKeySet:
+        """Return the key set of *ring*; the same keys give the same bytes."""
+        keys = tuple(dict(key.jwk) for key in ring.published)
+        body = msgspec.json.encode({"keys": keys})
+        return cls(keys, body, f'"{hashlib.sha256(body).hexdigest()}"')

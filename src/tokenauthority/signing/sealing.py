@@ -1,9 +1,9 @@
-"""Sealing at rest: AES-256-GCM under a master key that can be changed, each blob bound to its object.
+"""Sealing: encryption at rest by AES-256-GCM under a master key that can be changed, each blob bound to its object.
 
-An envelope is a version byte (1), 8 bytes that name the master key, a random nonce of 12 bytes, and the
-ciphertext with its tag. The associated data are the first 9 bytes, the purpose and the object's id, so that a
-blob neither opens in another row nor under another header. Random nonces are safe for 2**32 blobs under one
-master key (NIST SP 800-38D); projects and signing keys are some thousands.
+An envelope is a version byte (1), 8 bytes that name the master key, a random nonce of 12 bytes, and the ciphertext with
+its tag. The associated data are the first 9 bytes, the purpose and the object's id, so that a blob opens neither in
+another row nor under another header. Random nonces are safe for 2**32 blobs under one master key (NIST SP 800-38D);
+projects and signing keys are some thousands.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 MASTER_KEY_BYTES: Final = 32
 
 HEADER_BYTES: Final = 9
-"""The first bytes of an envelope: they say under which master key it is; see `sealed_under`."""
+"""The first bytes of an envelope, which name its master key; see `sealed_under`."""
 
 _VERSION: Final = b"\x01"
 _KEY_ID_BYTES: Final = HEADER_BYTES - len(_VERSION)
@@ -43,14 +43,14 @@ def _checked(value: bytes) -> bytes:
 
 
 class SealProblem(StrEnum):
-    """Why a blob does not open."""
+    """Why a blob cannot be opened."""
 
     OTHER_MASTER_KEY = "other_master_key"
     DAMAGED = "damaged"
 
 
 class SealBrokenError(Exception):
-    """A sealed blob does not open. Says which object's and why; never what it holds."""
+    """A sealed blob cannot be opened. The message names the object and the cause, never the content."""
 
     def __init__(self, purpose: str, object_id: str, problem: SealProblem, detail: str) -> None:
         super().__init__(f"{purpose} {object_id}: {detail}")
@@ -61,7 +61,7 @@ class SealBrokenError(Exception):
 
 @attrs.frozen
 class MasterKey:
-    """A 256-bit key that seals others. `key_id` names it in envelopes and messages; it does not tell the key.
+    """A 256-bit key that seals others. `key_id` names it in envelopes and messages, and does not reveal it.
 
     Raises:
         ValueError: *value* has not 32 bytes.
@@ -86,15 +86,15 @@ class MasterKey:
 
     @classmethod
     def generate(cls) -> MasterKey:
-        """A new random key."""
+        """Generate a random key."""
         return cls(os.urandom(MASTER_KEY_BYTES))
 
     @classmethod
     def parse(cls, text: str) -> MasterKey:
-        """The key in *text*: 64 hex characters, or base64 or base64url; white space around it is ignored.
+        """Parse *text*: 64 hex characters, or base64 or base64url; white space around it is ignored.
 
         Raises:
-            ValueError: it is neither. The message does not show *text*.
+            ValueError: it is none of them. The message does not show *text*.
         """
         stripped = text.strip()
         if _HEX.fullmatch(stripped):
@@ -107,12 +107,12 @@ class MasterKey:
         raise ValueError("a master key is 32 random bytes as 64 hex characters or in base64")
 
     def reveal(self) -> str:
-        """The key in base64, for the person who keeps it; `parse` reads it."""
+        """Return the key in base64, for the person who stores it; `parse` reads it."""
         return base64.b64encode(self.value).decode()
 
 
 class Sealer:
-    """Seals under the first of its master keys and opens under any, so that the master key can be changed."""
+    """Seal under the first of some master keys and open under any, so that the master key can be changed."""
 
     def __init__(self, *master_keys: MasterKey) -> None:
         if not master_keys:
@@ -122,22 +122,21 @@ class Sealer:
 
     @property
     def key_ids(self) -> tuple[str, ...]:
-        """The ids of its master keys, that of the one that it seals with first."""
+        """Return the ids of its master keys; it seals with the first."""
         return tuple(key.key_id for key in self._by_id.values())
 
     def seal(self, plaintext: bytes, *, purpose: str, object_id: str) -> bytes:
-        """The envelope of *plaintext*, which opens only for the same *purpose* and *object_id*."""
+        """Return the envelope of *plaintext*, which opens only for the same *purpose* and *object_id*."""
         header = _VERSION + self._first.id_bytes
         nonce = os.urandom(_NONCE_BYTES)
         bound = _associated(header, purpose, object_id)
         return header + nonce + self._first.cipher.encrypt(nonce, plaintext, bound)
 
     def open(self, sealed: bytes, *, purpose: str, object_id: str) -> bytes:
-        """What `seal` was given.
+        """Return the plaintext that `seal` was given.
 
         Raises:
-            SealBrokenError: the envelope is under a master key that this sealer does not have, or it is
-                damaged or another object's.
+            SealBrokenError: this sealer lacks the master key, or the envelope is damaged or another object's.
         """
         header, rest = sealed[:HEADER_BYTES], sealed[HEADER_BYTES:]
         nonce, ciphertext = rest[:_NONCE_BYTES], rest[_NONCE_BYTES:]
@@ -157,12 +156,12 @@ class Sealer:
             raise _damaged(purpose, object_id) from None
 
     def is_current(self, sealed: bytes) -> bool:
-        """Whether *sealed* is under the master key that this sealer seals with; if not, seal it again."""
+        """Return whether *sealed* is under the master key that this sealer seals with; if not, seal it again."""
         return sealed[:HEADER_BYTES] == _VERSION + self._first.id_bytes
 
 
 def sealed_under(header: bytes) -> str | None:
-    """The id of the master key that the first bytes of an envelope name; None where they are no envelope's."""
+    """Return the id of the master key that the first bytes of an envelope name; None where they are no envelope's."""
     if len(header) < HEADER_BYTES or header[: len(_VERSION)] != _VERSION:
         return None
     return header[len(_VERSION) : HEADER_BYTES].hex()

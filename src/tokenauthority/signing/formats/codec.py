@@ -41,10 +41,9 @@ class TrustedKeys:
 
 @attrs.frozen(kw_only=True)
 class Codec:
-    """How to make and verify the tokens of one format: either a `JwsCodec` or a `TextCodec`, which also read them.
+    """How to make and verify the tokens of one format. A `JwsCodec` or a `TextCodec` also reads them.
 
-    Attributes:
-        encode: return a token that says the claims, signed with the key; TypeError where that is of the wrong kind.
+    *encode* returns a token that says the claims, signed with the key, or raises TypeError for a key of another kind.
     """
 
     token_format: TokenFormat
@@ -64,11 +63,7 @@ class Codec:
 
 @attrs.frozen(kw_only=True)
 class JwsCodec(Codec):
-    """The codec of a format that is a compact JWS.
-
-    Attributes:
-        recognises: whether a JWS is of this format; it must be of one format at most.
-    """
+    """The codec of a format that is a compact JWS. A JWS must be recognised by one format at most."""
 
     recognises: Callable[[CompactJws], bool]
     _read: Callable[[CompactJws], Unverified]
@@ -86,11 +81,9 @@ class JwsCodec(Codec):
 
 @attrs.frozen(kw_only=True)
 class TextCodec(Codec):
-    """The codec of a format that is no JWS.
+    """The codec of a format that is no JWS. It must recognise no compact JWS.
 
-    Attributes:
-        recognises: whether a text is meant to be of this format; it must not hold for a compact JWS.
-        read: read a text without verifying it; TokenRejectedError, `MALFORMED`, where it is no such token.
+    *read* returns a recognised text unverified, or raises TokenRejectedError, `MALFORMED`.
     """
 
     recognises: Callable[[str], bool]
@@ -100,7 +93,7 @@ class TextCodec(Codec):
 def signed_with(
     key_type: type[KeyT], encode: Callable[[TokenClaims, KeyT], Encoded]
 ) -> Callable[[TokenClaims, TokenKey], Encoded]:
-    """Return *encode* for keys of any type: those that are not of *key_type* are a TypeError."""
+    """Return *encode* for keys of any type, which raises TypeError for one that is no *key_type*."""
 
     def encode_checked(claims: TokenClaims, key: TokenKey) -> Encoded:
         if not isinstance(key, key_type):
@@ -136,19 +129,14 @@ def require_authority_signature(unverified: Unverified, verifier: SignatureVerif
         raise key_unknown("the token is another issuer's")
 
 
-def _jws_bears(secret: ProjectSecret, unverified: Unverified) -> bool:
-    return secret.verifier.holds(unverified)
-
-
 def verify_with_secrets(
-    unverified: Unverified, trusted: TrustedKeys, bears: Callable[[ProjectSecret, Unverified], bool] = _jws_bears
+    unverified: Unverified,
+    trusted: TrustedKeys,
+    holds: Callable[[ProjectSecret, Unverified], bool] = lambda secret, token: secret.verifier.holds(token),
 ) -> Verified:
     """Return what the token says, once one of its project's live secrets has signed it. Every secret is tried.
 
-    Args:
-        unverified: the token.
-        trusted: the keys of its project.
-        bears: whether the token bears the signature of a secret; the default is for a JWS.
+    *holds* answers whether a signature is the secret's; the default is for a JWS.
 
     Raises:
         TokenRejectedError: `SIGNATURE_INVALID`, or `KEY_UNKNOWN` where the project has no secret or is not the token's.
@@ -158,7 +146,7 @@ def verify_with_secrets(
         raise key_unknown("the keys are not those of the token's project")
     if not keys.secrets:
         raise key_unknown("the project has no secret")
-    fitting = [secret.key_id for secret in keys.secrets if bears(secret, unverified)]
+    fitting = [secret.key_id for secret in keys.secrets if holds(secret, unverified)]
     if not fitting:
         raise signature_invalid()
     return Verified(claims=unverified.claims, key_id=fitting[0])

@@ -97,7 +97,7 @@ def _recognises(token: str) -> bool:
     return token.startswith(PREFIX)
 
 
-def _bears(secret: ProjectSecret, unverified: Unverified) -> bool:
+def _holds(secret: ProjectSecret, unverified: Unverified) -> bool:
     return hmac.compare_digest(_hmac(secret, unverified.signing_input), unverified.signature)
 
 
@@ -182,5 +182,5 @@ CODEC: Final = TextCodec(
     recognises=_recognises,
     read=_read_t1,
     encode=signed_with(ProjectSecret, encode_t1),
-    verify=partial(verify_with_secrets, bears=_bears),
+    verify=partial(verify_with_secrets, holds=_holds),
 )

@@ -1,4 +1,4 @@
-"""Finds the codec of each token format, and tells of which format a token is."""
+"""Find the codec of each token format, and the format of a token."""
 
 from __future__ import annotations
 
