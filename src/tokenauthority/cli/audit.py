@@ -96,9 +96,9 @@ def verify(*, files: tuple[Path, ...], key_files: tuple[Path, ...], trusted_file
 @audit.command()
 @click.argument("files", nargs=-1, required=True, type=_FILE, metavar="FILE...")
 @click.option("--caller", default="", help="The caller's name or identity.")
-@click.option("--session", default="", metavar="ID", help="A session, also one of a batch.")
+@click.option("--session", "session_id", default="", metavar="ID", help="A session, also one of a batch.")
 @click.option("--token-id", default="", metavar="ID", help="A token, also one of a batch.")
-@click.option("--project", default="", metavar="ID", help="A project, also one of a batch.")
+@click.option("--project", "project_id", default="", metavar="ID", help="A project, also one of a batch.")
 @click.option("--method", default="", help="Such as GenerateToken.")
 @click.option("--request-id", default="", metavar="ID", help="The call's request id.")
 @click.option(
@@ -110,16 +110,10 @@ def verify(*, files: tuple[Path, ...], key_files: tuple[Path, ...], trusted_file
 def show(
     *,
     files: tuple[Path, ...],
-    caller: str,
-    session: str,
-    token_id: str,
-    project: str,
-    method: str,
-    request_id: str,
-    outcome: str,
     since: int | datetime | None,
     until: int | datetime | None,
     limit: int,
+    **wanted: str,
 ) -> None:
     """Show records, oldest first. Verifies nothing: see `verify`.
 
@@ -127,17 +121,7 @@ def show(
     """
     from tokenauthority.audit.reading import Selection, read_lines, select_records
 
-    selection = Selection(
-        caller=caller,
-        session_id=session,
-        token_id=token_id,
-        project_id=project,
-        method=method,
-        request_id=request_id,
-        outcome=outcome,
-        since=_moment(since),
-        until=_moment(until),
-    )
+    selection = Selection(since=_moment(since), until=_moment(until), **wanted)
     with _report_bad_archives():
         counter = itertools.count()
         found: Iterable[tuple[Line, LoggedRecord]] = _counted(

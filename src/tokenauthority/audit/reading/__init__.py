@@ -1,7 +1,7 @@
 """The reading half of the audit log: verifies and searches the files of a log without its server."""
 
 from tokenauthority.audit.reading.files import FirstLineError, Line, in_order, is_companion, is_log, read_lines
-from tokenauthority.audit.reading.report import BadLine, Report, describe_result, describe_trusted
+from tokenauthority.audit.reading.report import Report, describe_result, describe_trusted
 from tokenauthority.audit.reading.selection import LoggedRecord, Selection, select_records
 from tokenauthority.audit.reading.trusted_checkpoint import (
     TrustedCheckpoint,
@@ -13,7 +13,6 @@ from tokenauthority.audit.reading.verify import verify_log
 
 
 __all__ = [
-    "BadLine",
     "FirstLineError",
     "Line",
     "LoggedRecord",

@@ -22,14 +22,6 @@ class LoggedRecord(AuditRecord, kw_only=True):
     request_id: str = ""
     method: str = ""
 
-    @property
-    def moment(self) -> datetime | None:
-        """`time`; None where it is not valid."""
-        try:
-            return datetime.fromisoformat(self.time)
-        except ValueError:
-            return None
-
 
 @attrs.frozen(kw_only=True)
 class Selection:
@@ -66,12 +58,11 @@ class Selection:
     def _is_in_time(self, record: LoggedRecord) -> bool:
         if self.since is None and self.until is None:
             return True
-        moment = record.moment
-        return (
-            moment is not None
-            and (self.since is None or moment >= self.since)
-            and (self.until is None or moment < self.until)
-        )
+        try:
+            moment = datetime.fromisoformat(record.time)
+        except ValueError:
+            return False
+        return (self.since is None or moment >= self.since) and (self.until is None or moment < self.until)
 
 
 _decoder: Final = msgspec.json.Decoder(LoggedRecord)
