@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import queue
 import threading
 
 from collections.abc import AsyncIterator
@@ -14,6 +13,7 @@ import pytest
 from tokenauthority.domain.errors import Reason, UnavailableError
 from tokenauthority.storage import StoreLimits
 from tokenauthority.storage.worker import StoreThreads
+from tokenauthority.threads import PoolError
 
 
 REQUEST = contextvars.ContextVar[str]("REQUEST")
@@ -76,7 +76,7 @@ async def test_refuses_work_when_too_much_waits(held: Held) -> None:
     await worker.close()
 
     assert Reason.STORE_UNAVAILABLE == refused.value.reason
-    assert isinstance(refused.value.__cause__, queue.Full)
+    assert isinstance(refused.value.__cause__, PoolError)
     assert [True, "waited", "later"] == answers
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import structlog
 
-from tokenauthority.authority.remote_signing import OneAtATime, in_thread, prove
+from tokenauthority.authority.remote_signing import KeyPlace
 from tokenauthority.domain import rotation
 from tokenauthority.domain.errors import Reason, UnavailableError
 from tokenauthority.domain.key import KeyState
@@ -58,7 +58,7 @@ class SigningKeyManager:
         self._ring: KeyRing | None = None
         self._key_set: JsonWebKeySet | None = None
         self.woken: Final = asyncio.Event()
-        self._making = OneAtATime()
+        self._place = KeyPlace()
         self._logger = structlog.stdlib.get_logger(__name__)
 
     async def load(self, now: Millis) -> None:
@@ -86,6 +86,14 @@ class SigningKeyManager:
         self.woken.set()
         if failure is not None:
             raise failure
+
+    async def prove_active_key(self) -> None:
+        """Return if the key that signs can sign.
+
+        Raises:
+            KeyProviderError: it cannot where it lives.
+        """
+        await self._place.prove(self.ring.active)
 
     async def maintain(self, now: Millis) -> None:
         """Do what is due: prepare the next key, rotate, forget. Of several servers that would, one does.
@@ -135,7 +143,7 @@ class SigningKeyManager:
         known = self._opened.get(key_id)
         if known is not None:
             try:
-                await prove(known.key)
+                await self._place.prove(known.key)
             except KeyProviderError as error:
                 raise UnavailableError.signing() from error
         elif any(key.key_id == key_id and key.state is KeyState.PREPARED for key in self._stored):
@@ -202,7 +210,7 @@ class SigningKeyManager:
             return self._take(await self._store.list_keys())
 
     async def _fresh(self, algorithm: Algorithm, now: Millis) -> StoredKey:
-        new = await self._making.run(
+        new = await self._place.make(
             partial(self._vault.make_signing_key, algorithm),
             # Nobody waits for it any more, and no row will ever name it.
             late=lambda made: self._give_back(made.prepared(now)),
@@ -246,7 +254,7 @@ class SigningKeyManager:
 
     async def _destroy(self, key: StoredKey) -> None:
         try:
-            await in_thread(partial(self._give_back, key))
+            await self._place.ask(partial(self._give_back, key))
         except KeyProviderError as error:
             self._logger.warning("keys.not_destroyed", key_id=key.key_id, problem=str(error))
 

@@ -13,7 +13,6 @@ import structlog
 
 from grpc_health.v1 import health_pb2
 
-from tokenauthority.authority.remote_signing import prove
 from tokenauthority.contract import SERVICES
 from tokenauthority.server.background import Background
 from tokenauthority.server.background_tasks import tasks_of
@@ -71,7 +70,7 @@ async def serving(
 async def _answering(app: App, settings: Settings, on_fatal: Callable[[], None]) -> AsyncIterator[Addresses]:
     logger = structlog.stdlib.get_logger(__name__)
     await app.follower.start()
-    await prove(app.keys.ring.active)
+    await app.keys.prove_active_key()
     bound = {listener.name: bind(listener, server) for listener, server in app.listeners}
     certificate = app.http_certificate
     web = HttpServer(

@@ -15,11 +15,11 @@ import structlog
 
 from tokenauthority.audit.errors import NotRenamedError
 from tokenauthority.audit.record import AuditRecord, encode_record, time_text
-from tokenauthority.audit.worker import AuditThread
 from tokenauthority.audit.writing.log_file import Disk
 from tokenauthority.audit.writing.writer import ChainWriter
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.domain.times import Millis
+from tokenauthority.threads import BlockingPool
 
 
 MAX_PENDING: Final = 64 * 1024 * 1024
@@ -83,7 +83,7 @@ class FileAuditLog:
     ) -> None:
         self._options = options or LogOptions()
         self._clock = clock
-        self._worker = AuditThread("audit")
+        self._worker = BlockingPool("audit")
         self._writer = ChainWriter(
             # A rotation would else rename a symbolic link and not its file, and continue elsewhere.
             path.resolve(),
@@ -121,7 +121,6 @@ class FileAuditLog:
             AuditLogError: The log cannot be opened or written, or lines of it are missing.
         """
         self._wake = asyncio.Event()
-        self._worker.start()
         try:
             await self._writer.open_log()
             self._problem = ""
@@ -256,7 +255,7 @@ class FileAuditLog:
             ending.cancel()
             self._logger.error("audit.not_ended", cause="the disk hangs")
         self._problem = self._problem or "closed"
-        self._worker.stop()
+        await self._worker.close()
 
     async def _end(self) -> None:
         if self._task is not None:

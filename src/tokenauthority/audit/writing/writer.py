@@ -21,10 +21,10 @@ from tokenauthority.audit.checkpoint import CheckpointFile
 from tokenauthority.audit.errors import AuditLogError
 from tokenauthority.audit.keys import AuditKey
 from tokenauthority.audit.record import time_text
-from tokenauthority.audit.worker import AuditThread
 from tokenauthority.audit.writing.log_file import Disk, LogFile, Opened, Quarantined
 from tokenauthority.audit.writing.resume import Resumption, require_key, resume
 from tokenauthority.domain.times import Millis
+from tokenauthority.threads import BlockingPool
 
 
 T = TypeVar("T")
@@ -34,7 +34,14 @@ class ChainWriter:
     """One log: its file at *path*, its checkpoint file, and the key at *key_file* that signs its checkpoints."""
 
     def __init__(
-        self, path: Path, key_file: Path, *, durable: bool, disk: Disk, worker: AuditThread, clock: Callable[[], Millis]
+        self,
+        path: Path,
+        key_file: Path,
+        *,
+        durable: bool,
+        disk: Disk,
+        worker: BlockingPool,
+        clock: Callable[[], Millis],
     ) -> None:
         self._path = path
         self._key_file = key_file

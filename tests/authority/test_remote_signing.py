@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
+from collections.abc import Iterator, Mapping
 from unittest import mock
 
 import attrs
@@ -16,10 +15,9 @@ from tests.authority.world import ISSUER, NOW, ROTATION, World, make_world
 from tests.support.authority import EVERYTHING, WAIT
 from tests.support.memory_store import MemoryStore
 from tests.support.softhsm import SoftHsm
-from tokenauthority.authority import remote_signing as remote_module
 from tokenauthority.authority.credential_sealer import CredentialSealer, NewKey
 from tokenauthority.authority.generate import Generate
-from tokenauthority.authority.remote_signing import OneAtATime, RemoteSigning, in_thread, prove
+from tokenauthority.authority.remote_signing import KeyPlace, RemoteSigning
 from tokenauthority.authority.signing_keys import SigningKeyManager
 from tokenauthority.domain.errors import Reason, UnavailableError
 from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
@@ -187,20 +185,20 @@ async def test_signatures_that_hang_take_no_more_threads_than_allowed(held: list
 
 async def test_a_batch_whose_caller_gave_up_signs_no_more(held: list[FarSigner]) -> None:
     """The one that is under way ends; the others are not begun."""
-    far = await make_far(RemoteSigning())
+    far = await make_far(RemoteSigning(at_once=1))
     held.append(far.signer)
     far.signer.free.clear()
     batch = asyncio.create_task(far.generate.batch([request_of(far.world)] * 100, EVERYTHING, NOW))
     assert await asyncio.to_thread(far.signer.asked.wait, WAIT)
-    [thread] = [each for each in threading.enumerate() if each.ident == far.signer.threads[0]]
     batch.cancel()
     with pytest.raises(asyncio.CancelledError):
         await batch
 
     far.signer.free.set()
-    await asyncio.to_thread(thread.join, WAIT)
+    # It waits for the one thread, until that has done with the batch.
+    await far.generate.one(request_of(far.world), EVERYTHING, NOW)
 
-    assert (1, False) == (len(far.signer.threads), thread.is_alive())
+    assert 2 == len(far.signer.threads)
 
 
 async def test_a_bug_is_no_unavailability() -> None:
@@ -220,7 +218,7 @@ async def test_a_place_that_does_not_answer_is_named(held: list[FarSigner]) -> N
     far.signer.free.clear()
 
     with pytest.raises(KeyProviderError, match=r"has not answered for 0\.05 seconds"):
-        await in_thread(lambda: far.signer.sign(b"{}"), 0.05)
+        await KeyPlace().ask(lambda: far.signer.sign(b"{}"), 0.05)
 
 
 async def test_a_key_that_signs_as_another_is_found_at_once() -> None:
@@ -233,9 +231,9 @@ async def test_a_key_that_signs_as_another_is_found_at_once() -> None:
         Algorithm.ES256, key.public_key, lambda _, header: LocalSigner("ES256", key.private_key, header)
     )
 
-    await prove(true)
+    await KeyPlace().prove(true)
     with pytest.raises(KeyProviderError, match="signs with another key"):
-        await prove(posing)
+        await KeyPlace().prove(posing)
 
 
 def far_vault(softhsm: SoftHsm, sealer: Sealer) -> CredentialSealer:
@@ -252,13 +250,10 @@ async def test_servers_that_start_together_leave_one_ring_in_the_token(softhsm: 
 
     ring = await store.list_keys()
     for keys in servers:
-        await prove(keys.ring.active)
+        await KeyPlace().prove(keys.ring.active)
     assert all(key.location.startswith("pkcs11:token=signing%20keys;object=tokenauthority-") for key in ring)
-    assert (
-        2
-        == len(ring)
-        == await in_thread(lambda: softhsm.token().call(lambda session: len(list(session.get_objects()))))
-    )
+    there = await asyncio.to_thread(lambda: softhsm.token().call(lambda session: len(list(session.get_objects()))))
+    assert 2 == len(ring) == there
 
 
 async def test_a_ring_holds_keys_of_both_kinds(softhsm: SoftHsm) -> None:
@@ -276,7 +271,7 @@ async def test_a_ring_holds_keys_of_both_kinds(softhsm: SoftHsm) -> None:
 
     ring = KeyRing([vault.open_signing_key(retired), vault.open_signing_key(active)])
 
-    await prove(ring.active)
+    await KeyPlace().prove(ring.active)
     assert {old.key_id, made.key.key_id} == {key.key_id for key in ring.published}
     assert [True, False] == [e.key.remote for e in sorted(ring.entries, key=lambda e: e.stored.state)]
 
@@ -335,63 +330,6 @@ def _stored(key: SigningKey, sealed: bytes, location: str) -> StoredKey:
     )
 
 
-async def test_what_is_made_too_late_is_given_back() -> None:
-    """Nobody waits for it any more, and nobody would ever know of it."""
-    go_on, given_back, ended = threading.Event(), threading.Event(), asyncio.Event()
-    late: list[int] = []
-
-    def make() -> int:
-        go_on.wait(WAIT)
-        return 7
-
-    def give_back(made: int) -> None:
-        late.append(made)
-        given_back.set()
-
-    with pytest.raises(KeyProviderError, match="has not answered"):
-        await in_thread(make, 0.01, late=give_back, ended=ended.set)
-    before = (list(late), ended.is_set())
-    go_on.set()
-    await asyncio.wait_for(ended.wait(), WAIT)
-
-    assert ([], False) == before
-    assert [7] == late
-    assert given_back.is_set()
-
-
-async def test_what_is_made_for_whoever_has_left_is_given_back() -> None:
-    """However late it comes."""
-    asked, go_on, given_back = asyncio.Event(), threading.Event(), threading.Event()
-    loop, late = asyncio.get_running_loop(), list[int]()
-
-    def make() -> int:
-        loop.call_soon_threadsafe(asked.set)
-        go_on.wait(WAIT)
-        return 7
-
-    def give_back(made: int) -> None:
-        late.append(made)
-        given_back.set()
-
-    waiting = asyncio.ensure_future(in_thread(make, WAIT, late=give_back))
-    await asyncio.wait_for(asked.wait(), WAIT)
-    waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
-    go_on.set()
-
-    assert await asyncio.to_thread(given_back.wait, WAIT)
-    assert [7] == late
-
-
-async def test_what_is_made_in_time_is_not_given_back() -> None:
-    """Whoever has waited for it has it."""
-    late: list[int] = []
-
-    assert 7 == await in_thread(lambda: 7, WAIT, late=late.append)
-    assert [] == late
-
-
 async def test_one_key_is_made_at_a_time() -> None:
     """An HSM that hangs holds one thread, however often it is asked; whoever comes next waits for its turn."""
     vault = CredentialSealer(Sealer(MasterKey.generate()))
@@ -420,46 +358,39 @@ async def test_one_key_is_made_at_a_time() -> None:
     assert [True, True] == alone
 
 
-async def test_whoever_waits_for_a_place_that_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_whoever_waits_for_a_place_that_hangs_learns_it() -> None:
     """Its turn does not come, and it waits for no longer than for the key itself."""
-    monkeypatch.setattr(remote_module, "MAKING", 0.05)
-    go_on, places = threading.Event(), OneAtATime()
-    first = asyncio.ensure_future(places.run(lambda: go_on.wait(WAIT), lambda _: None))
+    go_on, place = threading.Event(), KeyPlace(patience=0.05)
+    patient = KeyPlace()
+    patient._making = place._making
+    first = asyncio.ensure_future(patient.make(lambda: go_on.wait(WAIT), lambda _: None))
     await asyncio.sleep(0)
     try:
-        with pytest.raises(KeyProviderError, match="still making the one before"):
-            await places.run(lambda: True, lambda _: None)
+        with pytest.raises(KeyProviderError, match=r"has been busy with other keys for 0\.05 seconds"):
+            await place.make(lambda: True, lambda _: None)
     finally:
         go_on.set()
 
     assert await first
-    assert await places.run(lambda: True, lambda _: None)
+    assert await patient.make(lambda: True, lambda _: None)
 
 
-def _at_once(work: Callable[[], int], _ended: Callable[[], None]) -> Future[int]:
-    """As `_started`, where the thread is done before anybody can look."""
-    future: Future[int] = Future()
-    future.set_result(work())
-    return future
+async def test_what_is_made_too_late_is_given_back() -> None:
+    """Nobody waits for it any more, and nobody would ever know of it."""
+    go_on, given_back, late = threading.Event(), threading.Event(), list[int]()
 
+    def make() -> int:
+        go_on.wait(WAIT)
+        return 7
 
-async def test_what_comes_with_the_end_of_the_patience_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The thread has seen somebody wait for it, and will not give it back."""
-    monkeypatch.setattr(remote_module, "_started", _at_once)
-    late: list[int] = []
+    def give_back(made: int) -> None:
+        late.append(made)
+        given_back.set()
 
-    assert 7 == await in_thread(lambda: 7, 0, late=late.append)
-    assert [] == late
+    with pytest.raises(KeyProviderError, match=r"has not answered for 0\.01 seconds"):
+        await KeyPlace(patience=0.01).make(make, give_back)
+    before = list(late)
+    go_on.set()
 
-
-async def test_what_comes_as_its_caller_leaves_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The thread has seen somebody wait for it, and nobody has it."""
-    monkeypatch.setattr(remote_module, "_started", _at_once)
-    late: list[int] = []
-    waiting = asyncio.ensure_future(in_thread(lambda: 7, WAIT, late=late.append))
-    await asyncio.sleep(0)
-    waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
-
-    assert [7] == late
+    assert await asyncio.to_thread(given_back.wait, WAIT)
+    assert ([], [7]) == (before, late)
