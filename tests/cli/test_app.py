@@ -166,7 +166,7 @@ def test_the_command_line_beats_the_environment(
         (["projects", "list", "--address", "x:1", "--api-key", KEY, "--timeout", "0"], "timeout must be"),
         (["projects", "lists"], "No such command"),
         (["nothing"], "No such command"),
-        (["serve", "--dev-api-key", KEY], "goes with --dev only"),
+        (["serve", "--dev-api-key", KEY], "requires --dev"),
         (["tokens", "generate"], "Missing option '--session'"),
         (["sessions", "create", "--media-mode", "x"], "Invalid value for '--media-mode'"),
         (["--no-such-option"], "No such option"),
@@ -233,7 +233,7 @@ def test_says_that_it_was_given_the_port_for_http(run_alone: Run, running_author
     failed = run_alone("projects", "list", "--address", address, "--plaintext", "--api-key", KEY)
 
     assert 3 == failed.exit_code
-    assert f"error: {address}: that is a port for HTTP; gRPC has one of its own\n" == failed.err
+    assert f"error: {address}: this is an HTTP port; gRPC has another port\n" == failed.err
 
 
 def test_says_how_long_it_waited(run_alone: Run) -> None:

@@ -32,7 +32,7 @@ def test_shows_a_new_secret_once(run: Run) -> None:
 
     secret = next(line.split()[1] for line in made.out.splitlines() if line.split()[0] == "secret")
     assert 40 == len(secret)
-    assert "Keep the secret: it is shown this once" in made.err
+    assert "Store the secret now: it is shown only once" in made.err
     assert secret not in shown.out
     assert "rooms" == shown.text("display_name")
 

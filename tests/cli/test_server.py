@@ -195,7 +195,7 @@ def test_health_without_address_or_settings_says_so(run_alone: Run) -> None:
     refused = run_alone("health")
 
     assert 2 == refused.exit_code
-    assert refused.err.startswith("error: whom to ask is not known: give --address")
+    assert refused.err.startswith("error: no address: give --address")
 
 
 def test_health_asks_http_where_every_client_needs_a_certificate(

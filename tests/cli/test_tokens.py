@@ -120,7 +120,7 @@ def test_says_that_the_signature_is_not_checked(run: Run, run_alone: Run, sessio
     """A person must not take what is shown for proven."""
     token = run("tokens", "generate", "--session", session_id).out.strip()
 
-    assert "signature is NOT checked" in run_alone("tokens", "inspect", token).err
+    assert "signature is NOT verified" in run_alone("tokens", "inspect", token).err
 
 
 def test_an_expired_token_is_shown_as_expired(run_alone: Run) -> None:

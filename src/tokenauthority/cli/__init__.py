@@ -1,4 +1,4 @@
-"""The command line, `tokenauthority`: runs a server, and talks to a running one."""
+"""Provide the command line, `tokenauthority`, which runs a server and calls a running one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import sys
 
 
 def main() -> None:
-    """Run the command line and exit with its code; without the server's requirements, say how to get them."""
-    # gRPC's own lines on standard error say in many words what our one line says; read when grpc is imported.
+    """Run the command line and exit with its code; without the server's requirements, print how to install them."""
+    # Without gRPC's own lines on standard error, which repeat our one line at length; read when grpc is imported.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         from tokenauthority.cli.app import root

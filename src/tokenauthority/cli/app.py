@@ -1,4 +1,4 @@
-"""The root command: the names of all commands, each of which is loaded only when it is used."""
+"""Define the root command, which loads each command's module only when the command is used."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ class _Entry(NamedTuple):
 
 COMMANDS: Final[Mapping[str, _Entry]] = {
     "serve": _Entry("server", "Run an authority."),
-    "sessions": _Entry("sessions", "Make, show and end sessions."),
-    "tokens": _Entry("tokens", "Make, verify, take back and look into tokens."),
-    "projects": _Entry("projects", "Make, import, show and change projects."),
-    "keys": _Entry("keys", "Show and change the authority's signing keys, and the master key."),
-    "callers": _Entry("callers", "Make API keys, and see what the callers file says."),
-    "audit": _Entry("audit", "Check and read audit logs."),
+    "sessions": _Entry("sessions", "Create, show and end sessions."),
+    "tokens": _Entry("tokens", "Generate, verify, revoke and inspect tokens."),
+    "projects": _Entry("projects", "Create, import, show and change projects."),
+    "keys": _Entry("keys", "Show and change the signing keys, and change the master key."),
+    "callers": _Entry("callers", "Create API keys, and check the callers file."),
+    "audit": _Entry("audit", "Verify and search audit logs."),
     "config": _Entry("server", "Show the settings of a server."),
     "db": _Entry("server", "Manage the server's database."),
-    "health": _Entry("health", "Ask an authority whether it serves."),
+    "health": _Entry("health", "Check whether an authority serves."),
     "completion": _Entry("completion", "Print the shell's completion script."),
 }
 
 
 class _LazyGroup(click.Group):
-    """Knows its commands by the table above and imports a command's module when it is called."""
+    """A group that knows its commands by the table above and imports the module of the command that is called."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -58,7 +58,7 @@ class _LazyGroup(click.Group):
             return None
         command = getattr(import_module(f"tokenauthority.cli.{COMMANDS[cmd_name].module}"), cmd_name)
         if not isinstance(command, click.Command):
-            raise TypeError(f"COMMANDS names {cmd_name}, which is no click command")
+            raise TypeError(f"COMMANDS names {cmd_name}, which is not a click command")
         return command
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -74,16 +74,16 @@ class _LazyGroup(click.Group):
 
 root: Final = _LazyGroup(
     "tokenauthority",
-    help="""Token Authority: makes and verifies the tokens of real-time sessions.
+    help="""Token Authority: generates and verifies the tokens of real-time sessions.
 
-    The commands that talk to a running authority take the options below, before or after their own.
+    The commands that call a running authority take the options below, before or after their own.
     """,
-    epilog="""Exit codes: 0 done; 1 the authority refused it, or it failed; 2 the command line or the
-    configuration is wrong; 3 the authority cannot be reached; 4 the token is not active; 5 the audit
-    log is not as it was written.
+    epilog="""Exit codes: 0 success; 1 the authority refused the call, or the command failed; 2 the command line or the
+    configuration is invalid; 3 the authority cannot be reached; 4 the token is not active; 5 the audit log is not
+    as it was written.
 
     With --json, answers are the contract's messages: its field names; enum values by their short names in
-    lower case, reasons in upper case; times in RFC 3339, UTC; lifetimes in seconds; null for what is unset.
+    lower case, reasons in upper case; times in RFC 3339, UTC; lifetimes in seconds; null for an unset field.
     """,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     params=shared_options(hidden=False),

@@ -1,4 +1,4 @@
-"""`tokenauthority callers`: API keys, and what the callers file says. Talks to no authority."""
+"""Create API keys and check the callers file, without an authority: `tokenauthority callers`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import click
 from tokenauthority.cli.failures import ConfigurationFailure, Failure
 from tokenauthority.cli.options import Group, current
 from tokenauthority.cli.output import printable, show_list, to_json
-from tokenauthority.cli.server import config_option, loaded
+from tokenauthority.cli.server import config_option, load_settings
 from tokenauthority.cli.values import FORMATS, LIFETIME
 
 
@@ -50,49 +50,49 @@ _ROLES: Final = ("subscriber", "publisher", "moderator")
 
 @click.group(cls=Group)
 def callers() -> None:
-    """Make API keys, and see what the callers file says.
+    """Create API keys, and check the callers file.
 
-    FILE is a callers file; default: that of the server's settings.
+    FILE is a callers file; default: the callers file of the server's settings.
     """
 
 
-@callers.command()
+@callers.command("validate")
 @_file_argument
 @config_option
-def validate(file: Path | None, config_file: Path | None) -> None:
-    """Say whether FILE is valid, and if not, every problem with its line. Exit code 1 where it is not."""
-    from tokenauthority.callers.file import CallersFileError
+def validate_file(file: Path | None, config_file: Path | None) -> None:
+    """Print whether FILE is valid, and if not, every problem with its line. Exit code 1 if it is not."""
+    from tokenauthority.callers.file import CallersFileError, load_callers
 
-    path, own_issuer = _target(file, config_file)
+    path, own_issuer = _find_file(file, config_file)
     try:
-        book = _load(path, own_issuer)
+        registry = load_callers(path, own_issuer)
     except CallersFileError as error:
-        _report(error)
-    names = len({entry.caller.name for entry in book.entries})
+        _report_invalid(error)
+    names = len({entry.caller.name for entry in registry.entries})
     if current().as_json:
-        click.echo(to_json({"valid": True, "callers": names, "issuers": len(book.issuers), "problems": []}))
+        click.echo(to_json({"valid": True, "callers": names, "issuers": len(registry.issuers), "problems": []}))
     else:
-        click.echo(f"{path} is valid: {names} callers, {len(book.issuers)} issuers")
+        click.echo(f"{path} is valid: {names} callers, {len(registry.issuers)} issuers")
 
 
 @callers.command("list")
 @_file_argument
 @config_option
 def list_callers(file: Path | None, config_file: Path | None) -> None:
-    """Show the callers of FILE: by what they are known and what they may do."""
-    show_list(_rows(_valid_book(file, config_file)), _COLUMNS, as_json=current().as_json)
+    """Show the callers of FILE: their identities and what they may do."""
+    show_list(_caller_rows(_load_valid_file(file, config_file)), _COLUMNS, as_json=current().as_json)
 
 
-@callers.command()
+@callers.command("check")
 @_file_argument
 @config_option
 @click.option("--caller", required=True, metavar="NAME", help="The caller's name in the file.")
-@click.option("--action", required=True, metavar="ACTION", help="Such as tokens.generate.")
+@click.option("--action", required=True, metavar="ACTION", help="An action such as tokens.generate.")
 @click.option("--role", default="", metavar="ROLE", help="The role of the token.")
 @click.option("--format", "token_format", type=FORMATS, help="The format of the token.")
-@click.option("--ttl", type=LIFETIME, metavar="LIFETIME", help="How long the token lives, such as 90s, 15m or 1h.")
-@click.option("--items", type=click.IntRange(min=1), default=1, show_default=True, help="How many at once.")
-def check(
+@click.option("--ttl", type=LIFETIME, metavar="LIFETIME", help="Lifetime of the token, such as 90s, 15m or 1h.")
+@click.option("--items", type=click.IntRange(min=1), default=1, show_default=True, help="How many items at once.")
+def check_access(
     *,
     file: Path | None,
     config_file: Path | None,
@@ -103,48 +103,56 @@ def check(
     ttl: timedelta | None,
     items: int,
 ) -> None:
-    """Say whether a caller may do something, yes or no, and by which line of FILE. Exit code 1 for no.
+    """Print whether a caller may do something, yes or no, and which line of FILE decides. Exit code 1 for no.
 
-    What is not named (a role, --project, a lifetime) is not asked about. Rates and quotas are looked at for this one
-    call alone.
+    Without an option for it, a role, a project (--project) or a lifetime is not judged. Rates and quotas are judged for
+    this one call only.
     """
     from tokenauthority.callers.explain import AccessRequest, explain_access
     from tokenauthority.domain.times import Seconds
     from tokenauthority.domain.token_format import TokenFormat
 
     request = AccessRequest(
-        action=_action(action),
+        action=_parse_action(action),
         project=current().project,
         role=role,
         format=None if token_format is None else TokenFormat(token_format.upper()),
         ttl=None if ttl is None else Seconds(int(ttl.total_seconds())),
         items=items,
     )
-    entries = [entry for entry in _valid_book(file, config_file).entries if entry.caller.name == caller]
+    entries = [entry for entry in _load_valid_file(file, config_file).entries if entry.caller.name == caller]
     if not entries:
         raise Failure(f"no: the file has no caller {printable(caller)!r}")
-    _answer(explain_access(entries[0], request))
+    _print_decisions(explain_access(entries[0], request))
 
 
 @callers.command("new-key")
 @click.option("--name", default="my-service", show_default=True, help="The caller's name in the file.")
 @click.option(
-    "--project", "projects", multiple=True, metavar="ID", help="Which it may use; * for all. May be repeated."
+    "--project",
+    "projects",
+    multiple=True,
+    metavar="ID",
+    help="A project that the caller may use; * for all. May be repeated.",
 )
-@click.option("--action", "actions", multiple=True, metavar="NAME", help="What it may do. May be repeated.")
-@click.option("--role", "roles", multiple=True, metavar="NAME", help="What its tokens may carry. May be repeated.")
+@click.option(
+    "--action", "actions", multiple=True, metavar="NAME", help="An action that the caller may take. May be repeated."
+)
+@click.option(
+    "--role", "roles", multiple=True, metavar="NAME", help="A role that its tokens may carry. May be repeated."
+)
 @click.option(
     "--admin",
     is_flag=True,
-    help="For an operator: all projects, their secrets, the keys; takes tokens back, makes none.",
+    help="For an operator: may manage all projects, secrets and keys and revoke tokens, but not generate tokens.",
 )
 @click.option(
     "--key-file",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Keep the key in this new file (mode 0600) instead of showing it.",
+    help="Store the key in this new file (mode 0600) instead of printing it.",
 )
-def new_key(
+def create_key(
     *,
     name: str,
     projects: tuple[str, ...],
@@ -153,10 +161,10 @@ def new_key(
     admin: bool,
     key_file: Path | None,
 ) -> None:
-    """Make an API key, and the entry for callers.toml that makes it good.
+    """Create an API key, and the entry for callers.toml that makes the key valid.
 
-    Standard output gets the entry alone, so that `>> callers.toml` is safe; standard error gets the key.
-    It is shown this once: the authority only ever has its SHA-256.
+    Standard output has only the entry, for `>> callers.toml`; standard error has the key. The key is shown only once:
+    the authority never has more than its SHA-256.
     """
     from tokenauthority.callers.api_keys import digest, new_api_key
 
@@ -165,47 +173,41 @@ def new_key(
         projects, actions = projects or ("*",), actions or _ADMIN
     else:
         projects, actions = projects or (current().project or "PROJECT_ID",), actions or _BACK_END
-        # Roles are for those who make tokens.
+        # Only a caller that generates tokens needs roles.
         roles = roles or (_ROLES if _GENERATE in actions else ())
-    entry = _entry(name, digest(key), projects, actions, roles)
+    entry = _format_entry(name, digest(key), projects, actions, roles)
     if key_file is not None:
-        _keep(key_file, key)
+        _store_key(key_file, key)
     if current().as_json:
         shown = None if key_file else key
         click.echo(to_json({"api_key": shown, "api_key_sha256": digest(key), "entry": entry}))
         return
     if key_file is None:
-        click.echo(f"The caller's API key, shown this once:\n\n{key}\n\nFor the authority's callers file:\n", err=True)
+        click.echo(f"The caller's API key, shown only once:\n\n{key}\n\nFor the authority's callers file:\n", err=True)
     click.echo(entry, nl=False)
 
 
-def _target(file: Path | None, config_file: Path | None) -> tuple[Path, str]:
-    """The callers file, and the authority's own issuer where the settings name it."""
-    settings = loaded(config_file, complete=False)
+def _find_file(file: Path | None, config_file: Path | None) -> tuple[Path, str]:
+    """Return the path of the callers file, and the authority's own issuer if the settings name it."""
+    settings = load_settings(config_file, complete=False)
     path = file or settings.callers.file
     if path is None:
         raise click.UsageError("name a callers file, or set TOKENAUTHORITY_CALLERS__FILE")
     return path, settings.issuance.issuer
 
 
-def _load(path: Path, own_issuer: str) -> CallerRegistry:
-    from tokenauthority.callers.file import load_callers
+def _load_valid_file(file: Path | None, config_file: Path | None) -> CallerRegistry:
+    from tokenauthority.callers.file import CallersFileError, load_callers
 
-    return load_callers(path, own_issuer)
-
-
-def _valid_book(file: Path | None, config_file: Path | None) -> CallerRegistry:
-    from tokenauthority.callers.file import CallersFileError
-
-    path, own_issuer = _target(file, config_file)
+    path, own_issuer = _find_file(file, config_file)
     try:
-        return _load(path, own_issuer)
+        return load_callers(path, own_issuer)
     except CallersFileError as error:
         lines = [f"{path} is not valid:", *(f"  {printable(str(problem))}" for problem in error.problems)]
         raise ConfigurationFailure("\n".join(lines)) from error
 
 
-def _report(error: CallersFileError) -> NoReturn:
+def _report_invalid(error: CallersFileError) -> NoReturn:
     if current().as_json:
         problems = [{"line": problem.line or None, "problem": problem.text} for problem in error.problems]
         click.echo(to_json({"valid": False, "problems": problems}))
@@ -215,14 +217,14 @@ def _report(error: CallersFileError) -> NoReturn:
     raise Failure(f"{error.path} is not valid: {len(error.problems)} problems") from error
 
 
-def _rows(book: CallerRegistry) -> list[Record]:
+def _caller_rows(registry: CallerRegistry) -> list[Record]:
     by_name: dict[str, list[CallerEntry]] = {}
-    for entry in book.entries:
+    for entry in registry.entries:
         by_name.setdefault(entry.caller.name, []).append(entry)
-    return [_row(entries[0], [str(entry.identity) for entry in entries]) for entries in by_name.values()]
+    return [_caller_row(entries[0], [str(entry.identity) for entry in entries]) for entries in by_name.values()]
 
 
-def _row(entry: CallerEntry, identities: list[str]) -> Record:
+def _caller_row(entry: CallerEntry, identities: list[str]) -> Record:
     grant = entry.caller.grant
     return {
         "line": entry.line,
@@ -240,16 +242,16 @@ def _row(entry: CallerEntry, identities: list[str]) -> Record:
     }
 
 
-def _action(name: str) -> Action:
+def _parse_action(name: str) -> Action:
     from tokenauthority.domain.caller import Action
 
     try:
         return Action(name)
     except ValueError:
-        raise click.UsageError(f"no such action; there are {', '.join(Action)}") from None
+        raise click.UsageError(f"no such action; valid are {', '.join(Action)}") from None
 
 
-def _answer(decisions: Sequence[AccessDecision]) -> None:
+def _print_decisions(decisions: Sequence[AccessDecision]) -> None:
     allowed = all(decision.allows for decision in decisions)
     decisive = [decision for decision in decisions if decision.allows == allowed]
     if current().as_json:
@@ -263,8 +265,8 @@ def _answer(decisions: Sequence[AccessDecision]) -> None:
         click.get_current_context().exit(1)
 
 
-def _keep(path: Path, key: str) -> None:
-    """Never over another key: that one could not be made again."""
+def _store_key(path: Path, key: str) -> None:
+    """Store the key in a new file: an overwritten key could not be recovered."""
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
             file.write(key + "\n")
@@ -272,7 +274,7 @@ def _keep(path: Path, key: str) -> None:
         raise ConfigurationFailure(f"--key-file {path}: {error.strerror}") from error
 
 
-def _entry(
+def _format_entry(
     name: str, api_key_sha256: str, projects: Sequence[str], actions: Sequence[str], roles: Sequence[str]
 ) -> str:
     lines = [

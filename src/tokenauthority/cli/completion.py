@@ -1,4 +1,4 @@
-"""`tokenauthority completion`: the script that makes a shell complete its commands."""
+"""Print shell completion scripts: `tokenauthority completion`."""
 
 from __future__ import annotations
 

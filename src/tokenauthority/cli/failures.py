@@ -1,4 +1,4 @@
-"""How commands fail: one line on standard error, and an exit code that says whose fault it is."""
+"""Report the failure of a command as one line on standard error and an exit code for its kind."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ if TYPE_CHECKING:
 
 
 NOT_ACTIVE: Final = 4
-"""The exit code for a token that is not good."""
+"""The exit code for a token that is not active."""
 
 _UNREACHABLE: Final = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"})
 
-_ON_THE_WAY: Final = (
+_MEANINGS: Final = (
     ("onnection refused", "connection refused: is the authority running there?"),
     ("CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted; name its CA with --ca-file"),
-    ("Hostname Verification Check failed", "its certificate is for another name than this address"),
-    ("http1.x server", "that is a port for HTTP; gRPC has one of its own"),
+    ("Hostname Verification Check failed", "its certificate is for a name other than this address"),
+    ("http1.x server", "this is an HTTP port; gRPC has another port"),
     ("WRONG_VERSION_NUMBER", "it does not speak TLS; a development server needs --plaintext"),
 )
-"""What gRPC's message holds, and what it means to who runs the command."""
+"""A part of gRPC's message, and what it means to the person who runs the command."""
 
 _ADDRESS: Final = re.compile(r"ipv[46]:(\S+:[0-9]+)")
 
-_BROKEN_OFF: Final = ("Socket closed", "onnection reset", "SETTINGS frame", "GOAWAY", "Broken pipe")
+_BROKEN_CONNECTION: Final = ("Socket closed", "onnection reset", "SETTINGS frame", "GOAWAY", "Broken pipe")
 
 
 class Failure(click.ClickException):
-    """The authority refused it, or it failed."""
+    """The authority refused the call, or the command failed."""
 
     exit_code = 1
 
     def show(self, file: IO[str] | None = None) -> None:
-        """Print the one line."""
+        """Print the line."""
         click.echo(f"error: {self.format_message()}", file=file, err=file is None)
 
 
 class ConfigurationFailure(Failure):
-    """The command line or the settings are not complete or not valid."""
+    """The command line or the settings are incomplete or invalid."""
 
     exit_code = 2
 
@@ -68,8 +68,8 @@ class NotIntactFailure(Failure):
     exit_code = 5
 
 
-class Asked(Protocol):
-    """Whom the command asked, and how."""
+class CallTarget(Protocol):
+    """The authority that a command calls, and the time limit of a call in seconds."""
 
     address: str
     plaintext: bool
@@ -78,7 +78,7 @@ class Asked(Protocol):
 
 @contextmanager
 def usage_in_one_line() -> Iterator[None]:
-    """Turn click's usage errors, which it shows with a usage block, into failures like all others."""
+    """Turn click's usage errors, which click shows with a usage block, into one-line failures."""
     try:
         yield
     except NoArgsIsHelpError:
@@ -90,26 +90,26 @@ def usage_in_one_line() -> Iterator[None]:
 
 
 @contextmanager
-def reported_failures(asked: Asked) -> Iterator[None]:
-    """Turn what a command is known to fail with into a Failure; anything else is a bug and stays as it is."""
+def reported_failures(target: CallTarget) -> Iterator[None]:
+    """Turn the expected errors of a command into a Failure; any other error is a bug and passes unchanged."""
     try:
         yield
     except OSError as error:
         if error.errno == errno.EPIPE:
-            raise  # click ends quietly when the reader of a pipe has gone
+            raise  # click ends silently when the reader of a pipe has closed it
         raise Failure(_os_error(error)) from error
     except Exception as error:
-        failure = _of_authority(error, asked)
+        failure = _translate_error(error, target)
         if failure is None:
             raise
         raise failure from error
 
 
 def read_bytes(path: Path, name: str) -> bytes:
-    """What the file holds that the option or variable *name* names.
+    """Return the content of the file that the option or variable *name* names.
 
     Raises:
-        ConfigurationFailure: it cannot be read.
+        ConfigurationFailure: the file cannot be read.
     """
     try:
         return path.read_bytes()
@@ -117,39 +117,39 @@ def read_bytes(path: Path, name: str) -> bytes:
         raise ConfigurationFailure(f"{name} {path}: {error.strerror}") from error
 
 
-def _of_authority(error: Exception, asked: Asked) -> Failure | None:
+def _translate_error(error: Exception, target: CallTarget) -> Failure | None:
     from tokenauthority.client.errors import AuthorityError
 
     if not isinstance(error, AuthorityError):
         return None
     if error.code.name not in _UNREACHABLE:
-        return Failure(_line(error))
-    # An authority gives a reason; without one, the call was lost on the way.
-    return UnreachableFailure(_line(error) if error.reason else _on_the_way(error, asked))
+        return Failure(_describe_error(error))
+    # An error without a reason is not from the authority: the call was lost on the network.
+    return UnreachableFailure(_describe_error(error) if error.reason else _explain_loss(error, target))
 
 
-def _on_the_way(error: AuthorityError, asked: Asked) -> str:
+def _explain_loss(error: AuthorityError, target: CallTarget) -> str:
     from tokenauthority.client.connection import DEFAULT_TIMEOUT
 
     message = str(error)
-    where = asked.address or "the authority"
+    where = target.address or "the authority"
     if error.code.name == "DEADLINE_EXCEEDED":
-        limit = DEFAULT_TIMEOUT if asked.timeout is None else asked.timeout
+        limit = DEFAULT_TIMEOUT if target.timeout is None else target.timeout
         return f"{where}: no answer within {limit:g} seconds (--timeout)"
-    for sign, meaning in _ON_THE_WAY:
+    for sign, meaning in _MEANINGS:
         if sign in message:
-            # Of a name with several addresses gRPC tells of the last one alone, and another may have failed otherwise.
+            # gRPC reports only the last address of a host name, and another address may have failed otherwise.
             last = _ADDRESS.search(message)
             address = unquote(last[1]) if last else where
             tried = "" if address == where else f" ({address}, tried last)"
             return f"{where}{tried}: {meaning}"
     hint = ""
-    if asked.plaintext and any(sign in message for sign in _BROKEN_OFF):
+    if target.plaintext and any(sign in message for sign in _BROKEN_CONNECTION):
         hint = "; if it speaks TLS, leave out --plaintext"
     return f"{where}: {message}{hint}"
 
 
-def _line(error: AuthorityError) -> str:
+def _describe_error(error: AuthorityError) -> str:
     message = str(error)
     missing = [f"{v.field}: {v.problem}" for v in error.violations if v.problem not in message]
     facts = ", ".join(filter(None, (error.reason, error.request_id and f"request id {error.request_id}")))

@@ -1,4 +1,4 @@
-"""`tokenauthority health`: ask an authority whether it serves; the container's health check runs it."""
+"""Check whether an authority serves: `tokenauthority health`, which the container's health check runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from grpc_health.v1 import health_pb2
 from tokenauthority.cli.failures import ConfigurationFailure, Failure, UnreachableFailure, read_bytes
 from tokenauthority.cli.options import Command, current
 from tokenauthority.cli.output import show_record
-from tokenauthority.cli.server import config_option, loaded
+from tokenauthority.cli.server import config_option, load_settings
 from tokenauthority.client import translated_errors
 from tokenauthority.client.connection import DEFAULT_TIMEOUT, Connection
 from tokenauthority.config import OFF
@@ -31,26 +31,26 @@ if TYPE_CHECKING:
 
 
 _LOOPBACK: Final = {IPv4Address(0): "127.0.0.1", IPv6Address(0): "[::1]"}
-"""Where this machine finds what listens on all of its addresses."""
+"""The address on this machine of a server that listens on all addresses."""
 
 
 @click.command(cls=Command)
 @click.option("--service", default="", metavar="NAME", help="Such as tokenauthority.v1.TokenService.")
 @config_option
 def health(service: str, config_file: Path | None) -> None:
-    """Ask an authority whether it serves; exits with 0 only then.
+    """Check whether an authority serves. Exit code 0 only if it does.
 
-    Without an address it asks the server that the settings of this machine or container describe. Where that has no
-    listener without client certificates, the HTTP face is asked whether the server is ready.
+    Without --address, this command checks the server that the settings of this machine or container describe. If that
+    server requires client certificates on every gRPC port, the command asks the HTTP port whether the server is ready.
     """
     if current().address:
         connection = current().connection(with_key=False)
     else:
-        settings = loaded(config_file, complete=False)
+        settings = load_settings(config_file, complete=False)
         if settings.listen.grpc == OFF:
             _ask_http(settings)
             return
-        connection = _local(settings)
+        connection = _local_connection(settings)
     with connection.open() as channel, translated_errors():
         check = channel.unary_unary(
             "/grpc.health.v1.Health/Check",
@@ -70,56 +70,56 @@ def health(service: str, config_file: Path | None) -> None:
 
 
 def _ask_http(settings: Settings) -> None:
-    host, port = _reachable(settings.listen.http)
+    host, port = _reachable_at(settings.listen.http)
     timeout = current().timeout or DEFAULT_TIMEOUT
     if settings.listen.http_plaintext:
-        face = HTTPConnection(host.strip("[]"), int(port), timeout=timeout)
+        connection = HTTPConnection(host.strip("[]"), int(port), timeout=timeout)
     else:
-        # The server is on this machine, and no secret is sent: whose certificate it shows does not matter here.
-        anyone = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
-        face = HTTPSConnection(host.strip("[]"), int(port), timeout=timeout, context=anyone)
+        # The server is on this machine and receives no secret, so its certificate need not be verified.
+        unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
+        connection = HTTPSConnection(host.strip("[]"), int(port), timeout=timeout, context=unverified)
     try:
-        face.request("GET", "/readyz")
-        ready = face.getresponse().status == HTTPStatus.OK
+        connection.request("GET", "/readyz")
+        ready = connection.getresponse().status == HTTPStatus.OK
     except (OSError, HTTPException) as error:
         raise UnreachableFailure(f"the authority cannot be reached at {host}:{port}") from error
     finally:
-        face.close()
+        connection.close()
     show_record({"status": "serving" if ready else "not_serving"}, as_json=current().as_json)
     if not ready:
         raise Failure("the authority does not serve: it is not ready")
 
 
-def _local(settings: Settings) -> Connection:
-    """The way to the server of these settings. Its certificate itself is trusted, whoever signed it."""
+def _local_connection(settings: Settings) -> Connection:
+    """Return the connection to the server of these settings. It trusts the server's certificate, whoever signed it."""
     if settings.tls.cert_file is None:
         raise ConfigurationFailure(
-            "whom to ask is not known: give --address (after `make run`: source .tokenauthority/dev.env), "
+            "no address: give --address (after `make run`: source .tokenauthority/dev.env), "
             "or --config with the settings of a server that has a certificate"
         )
     certificate = read_bytes(settings.tls.cert_file, "TOKENAUTHORITY_TLS__CERT_FILE")
-    host, port = _reachable(settings.listen.grpc)
+    host, port = _reachable_at(settings.listen.grpc)
     return Connection(
         address=f"{host}:{port}",
         api_key="",
         root_certificates=certificate,
-        tls_server_name=_name_in(certificate),
+        tls_server_name=_dns_name_of(certificate),
         timeout=current().timeout or DEFAULT_TIMEOUT,
     )
 
 
-def _reachable(address: str) -> tuple[str, str]:
-    """Host and port where this machine finds what listens on *address*."""
+def _reachable_at(address: str) -> tuple[str, str]:
+    """Return host and port at which this machine reaches the server that listens on *address*."""
     host, _, port = address.rpartition(":")
-    # A name is none of them.
+    # A host name is not an IP address and stays as it is.
     with suppress(ValueError):
         host = _LOOPBACK.get(ip_address(host.strip("[]")), host)
     return host, port
 
 
-def _name_in(certificate: bytes) -> str:
-    """A DNS name of the certificate, or the empty text: then the address must be in it."""
+def _dns_name_of(certificate: bytes) -> str:
+    """Return a DNS name of the certificate, or the empty text if it has none: then it must name the address."""
     leaf = x509.load_pem_x509_certificates(certificate)[0]
     try:
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

@@ -1,4 +1,4 @@
-"""`tokenauthority keys`: show the signing keys, change them by hand, and seal everything under a new master key."""
+"""Show and change the signing keys, and change the master key: `tokenauthority keys`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DASHED: Final = re.compile(r"-[A-Za-z0-9_-]{42}", re.ASCII)
 
 
 class _KeyCommand(Command):
-    """A command about one key. One id in 64 begins with `-`, and would be taken for an option."""
+    """A command about one key. One id in 64 begins with `-` and must not be parsed as an option."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         dashed = [argument for argument in args if _DASHED.fullmatch(argument)]
@@ -33,13 +33,13 @@ class _KeyCommand(Command):
 
 @click.group(cls=Group)
 def keys() -> None:
-    """Show and change the authority's signing keys, and the master key."""
+    """Show and change the signing keys, and change the master key."""
 
 
 @keys.command("list")
 @limit_option
-def list_(limit: int) -> None:
-    """List the signing keys, newest first, without their material."""
+def list_keys(limit: int) -> None:
+    """List the signing keys, newest first, without their private parts."""
     with authority() as client:
         records = read_list(
             lambda size, token: client.keys.ListSigningKeys(
@@ -52,33 +52,36 @@ def list_(limit: int) -> None:
     show_list(records, columns, as_json=current().as_json)
 
 
-@keys.command()
-@click.option("--algorithm", type=ALGORITHMS, help="Default: that of the authority's settings.")
-def prepare(algorithm: str | None) -> None:
-    """Make a key and publish it in the JWKS; it does not sign yet. Not safe to repeat: each makes another one."""
+@keys.command("prepare")
+@click.option("--algorithm", type=ALGORITHMS, help="Default: the algorithm of the authority's settings.")
+def prepare_key(algorithm: str | None) -> None:
+    """Create a key and publish it in the JWKS; the key does not sign yet. Each repetition creates another key."""
     wanted = to_value(key_pb2.SigningAlgorithm, "algorithm", algorithm or "")
     with authority() as client:
         answer = client.keys.PrepareSigningKey(key_pb2.PrepareSigningKeyRequest(algorithm=wanted))
     show_record(record(answer.key), as_json=current().as_json)
 
 
-@keys.command(cls=_KeyCommand)
+@keys.command("activate", cls=_KeyCommand)
 @click.argument("key_id")
-def activate(key_id: str) -> None:
-    """Sign with a key that is PREPARED, once verifiers have had the time to fetch it; the one before is RETIRED."""
+def activate_key(key_id: str) -> None:
+    """Sign with a PREPARED key from now on; the key that signed before becomes RETIRED.
+
+    The authority refuses this until verifiers have had the time to fetch the key.
+    """
     with authority() as client:
         answer = client.keys.ActivateSigningKey(key_pb2.ActivateSigningKeyRequest(key_id=key_id))
     show_record(record(answer.key), as_json=current().as_json)
 
 
-@keys.command(cls=_KeyCommand)
+@keys.command("revoke", cls=_KeyCommand)
 @click.argument("key_id")
 @click.option("--comment", default="", metavar="TEXT", help="For the audit log; at most 256 characters.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-def revoke(key_id: str, comment: str, *, yes: bool) -> None:
-    """Take a key out of the JWKS for good: no token that it has signed is good any more, in any project.
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+def revoke_key(key_id: str, comment: str, *, yes: bool) -> None:
+    """Remove a key from the JWKS for ever: every token that the key has signed becomes invalid, in every project.
 
-    If it is the one that signs, a PREPARED key takes its place.
+    If the key is the one that signs, a PREPARED key replaces it.
     """
     if not yes:
         click.confirm(f"Every token that {key_id} has signed will be refused. Revoke it?", abort=True, err=True)

@@ -1,4 +1,4 @@
-"""What commands print: the contract's messages, as tables for a person and as JSON for a program."""
+"""Print the contract's messages: as tables for a person, as JSON for a program."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
 
 Record = dict[str, object]
-"""Field names to values: text, numbers, booleans, moments, lifetimes, None, records, and lists of them."""
+"""Field names to values: text, numbers, booleans, times, lifetimes, None, records, and lists of them."""
 
 _WIDE: Final = 100_000
-"""Columns of a table that goes to no terminal, where an id must not be broken."""
+"""Columns of a table outside a terminal, where an id must not be broken."""
 
 
 def record(message: Message) -> Record:
-    """*message* by its field names; enum values by their short names; None for an unset time or message."""
+    """Return *message* by its field names: enum values by their short names, None for an unset time or message."""
     fields = cast("Sequence[FieldDescriptor]", message.DESCRIPTOR.fields)
-    return {field.name: _field(message, field) for field in fields}
+    return {field.name: _field_value(message, field) for field in fields}
 
 
 def show_record(values: Record, *, as_json: bool, err: bool = False) -> None:
-    """Print one object; on standard error where the answer proper went to standard output."""
+    """Print one object; with *err* on standard error, because standard output has the answer proper."""
     if as_json:
         click.echo(to_json(values), err=err)
         return
@@ -47,11 +47,11 @@ def show_record(values: Record, *, as_json: bool, err: bool = False) -> None:
     table.add_column(overflow="fold")
     for name, value in values.items():
         table.add_row(name, Text(human(value)))
-    _print(table, err=err)
+    _print_table(table, err=err)
 
 
 def show_list(records: Sequence[Record], columns: Sequence[str], *, as_json: bool) -> None:
-    """Print objects: a person sees only these *columns*, a program all."""
+    """Print objects: the table has only these *columns*, JSON has all fields."""
     if as_json:
         click.echo(to_json(records))
         return
@@ -63,16 +63,16 @@ def show_list(records: Sequence[Record], columns: Sequence[str], *, as_json: boo
         table.add_column(column, overflow="fold")
     for values in records:
         table.add_row(*(Text(human(values[column])) for column in columns))
-    _print(table, err=False)
+    _print_table(table, err=False)
 
 
 def to_json(value: Record | Sequence[Record]) -> str:
-    """*value* as indented JSON: times in RFC 3339, lifetimes in whole seconds."""
+    """Return *value* as indented JSON: times in RFC 3339, lifetimes in whole seconds."""
     return json.dumps(value, indent=2, ensure_ascii=False, default=_json_value)
 
 
 def event_line(message: Message, *, as_json: bool) -> str:
-    """One message of a stream on one line: as JSON, or what its one event is and says, for a person."""
+    """Return one message of a stream on one line: as JSON, or the kind of its event and the event's fields."""
     values = record(message)
     if as_json:
         return json.dumps(values, ensure_ascii=False, default=_json_value)
@@ -81,7 +81,7 @@ def event_line(message: Message, *, as_json: bool) -> str:
 
 
 def human(value: object) -> str:
-    """One value as a person reads it, on one line; what would move the cursor or hide text is escaped."""
+    """Return *value* on one line for a person; characters that move the cursor or hide text are escaped."""
     match value:
         case None | "":
             text = "-"
@@ -101,11 +101,11 @@ def human(value: object) -> str:
 
 
 def printable(text: str) -> str:
-    """*text* with control and formatting characters escaped: a token's data may come from anyone."""
+    """Return *text* with control and formatting characters escaped: anyone may have written a token's data."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def _print(table: Table, *, err: bool) -> None:
+def _print_table(table: Table, *, err: bool) -> None:
     from rich.console import Console
 
     console = Console(stderr=err, highlight=False)
@@ -136,16 +136,16 @@ def _json_value(value: object) -> object:
     raise TypeError(type(value).__name__)
 
 
-def _field(message: Message, field: FieldDescriptor) -> object:
+def _field_value(message: Message, field: FieldDescriptor) -> object:
     value: object = getattr(message, field.name)
     if field.is_repeated:
-        return [_value(field, item) for item in cast("Sequence[object]", value)]
+        return [_plain_value(field, item) for item in cast("Sequence[object]", value)]
     if field.has_presence and not message.HasField(field.name):
         return None
-    return _value(field, value)
+    return _plain_value(field, value)
 
 
-def _value(field: FieldDescriptor, value: object) -> object:
+def _plain_value(field: FieldDescriptor, value: object) -> object:
     if isinstance(value, Timestamp):
         return value.ToDatetime(tzinfo=UTC)
     if isinstance(value, Duration):
@@ -153,11 +153,11 @@ def _value(field: FieldDescriptor, value: object) -> object:
     if field.message_type is not None:
         return record(cast("Message", value))
     if field.enum_type is not None:
-        return _enum(field.enum_type, cast("int", value))
+        return _enum_name(field.enum_type, cast("int", value))
     return value
 
 
-def _enum(enum: EnumDescriptor, number: int) -> str:
+def _enum_name(enum: EnumDescriptor, number: int) -> str:
     names: Mapping[int, str] = {value.number: value.name for value in enum.values}
     prefix = names[0].removesuffix("UNSPECIFIED")
     if not number:

@@ -1,13 +1,12 @@
-"""`tokenauthority projects`: make, import, list, show and change projects, and change their secrets."""
+"""Create, import, list, show and change projects, and change their secrets: `tokenauthority projects`."""
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, ParamSpec, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 import click
 
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from tokenauthority.cli.calls import authority, limit_option, read_list
@@ -20,66 +19,50 @@ from tokenauthority.v1 import project_pb2, token_pb2
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Unpack
+    from collections.abc import Callable, Mapping
 
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 _OPTIONS: Final = (
-    click.option("--display-name", default="", metavar="TEXT", help="For a person."),
-    click.option("--default-format", type=FORMATS, help="Of a token whose request names none."),
-    click.option("--default-ttl", type=LIFETIME, metavar="TIME", help="Likewise its lifetime; default: 24h."),
-    click.option("--max-ttl", type=LIFETIME, metavar="TIME", help="The longest lifetime; default: 30d."),
+    click.option("--display-name", metavar="TEXT", help="A name for people."),
+    click.option("--default-format", type=FORMATS, help="Format of a token whose request names none."),
+    click.option(
+        "--default-ttl",
+        type=LIFETIME,
+        metavar="TIME",
+        help="Lifetime of a token whose request names none; at first 24h.",
+    ),
+    click.option("--max-ttl", type=LIFETIME, metavar="TIME", help="Longest lifetime of a token; at first 30d."),
 )
+_external_sessions_option: Final = click.option(
+    "--external-sessions/--no-external-sessions",
+    default=None,
+    help="Whether to accept session ids that the OpenTok platform created; an imported project accepts them at first.",
+)
+_SHOWN_ONCE: Final = "Store the secret now: it is shown only once. Whoever has it can make the project's tokens."
 
 
-_KEEP: Final = "Keep the secret: it is shown this once. Whoever has it can make the project's tokens."
-
-
-class Options(TypedDict):
-    """What the three ways to a project have in common."""
-
-    display_name: str
-    default_format: str | None
-    default_ttl: timedelta | None
-    max_ttl: timedelta | None
-
-
-def common_options(command: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Give *command* the options above."""
+def _project_options(command: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
-external_sessions_option = click.option(
-    "--external-sessions/--no-external-sessions",
-    default=None,
-    help="Whether session ids that the platform made are accepted; default: yes.",
-)
-
-
 @click.group(cls=Group)
 def projects() -> None:
-    """Make, import, show and change projects: the tenants of the authority."""
+    """Create, import, show and change projects: the tenants of the authority."""
 
 
-@projects.command()
-@click.option("--project-id", default="", metavar="ID", help="1 to 2147483647; default: one is picked.")
-@click.option("--external-sessions", is_flag=True, help="Accept session ids that the platform made.")
-@common_options
-def create(project_id: str, *, external_sessions: bool, **options: Unpack[Options]) -> None:
-    """Make a project with a new secret, which is shown this once."""
-    request = project_pb2.CreateProjectRequest(
-        project_id=project_id,
-        display_name=options["display_name"],
-        default_format=_format(options),
-        default_ttl=_duration("default_ttl", options["default_ttl"]),
-        max_ttl=_duration("max_ttl", options["max_ttl"]),
-        external_sessions=external_sessions,
-    )
+@projects.command("create")
+@click.option("--project-id", default="", metavar="ID", help="1 to 2147483647; default: the authority picks one.")
+@click.option("--external-sessions", is_flag=True, help="Accept session ids that the OpenTok platform created.")
+@_project_options
+def create_project(project_id: str, **values: object) -> None:
+    """Create a project with a new secret, which is shown only once."""
+    request = project_pb2.CreateProjectRequest(project_id=project_id)
+    _set_fields(request, values)
     with authority() as client:
         answer = record(client.projects.CreateProject(request))
     if current().as_json:
@@ -88,55 +71,46 @@ def create(project_id: str, *, external_sessions: bool, **options: Unpack[Option
     for part in answer.values():
         if isinstance(part, dict):
             show_record(part, as_json=False)
-    click.echo(_KEEP, err=True)
+    click.echo(_SHOWN_ONCE, err=True)
 
 
 @projects.group("import")
 def import_() -> None:
-    """Take over a project of the OpenTok platform or an application of Vonage Video."""
+    """Import a project of the OpenTok platform or an application of Vonage Video."""
 
 
-@import_.command()
-@click.option("--api-key", required=True, metavar="N", help="Of the OpenTok project; becomes the project id.")
-@click.option("--secret-file", required=True, metavar="FILE", help="Holds its secret; - is standard input.")
-@external_sessions_option
-@common_options
-def opentok(api_key: str, secret_file: str, *, external_sessions: bool | None, **options: Unpack[Options]) -> None:
-    """Import an OpenTok project. Here --api-key is the project's; the authority's goes before `projects`."""
+@import_.command("opentok")
+@click.option("--api-key", required=True, metavar="N", help="API key of the OpenTok project; becomes the project id.")
+@click.option(
+    "--secret-file", required=True, metavar="FILE", help="File with the project's secret; - is standard input."
+)
+@_external_sessions_option
+@_project_options
+def import_opentok(api_key: str, secret_file: str, **values: object) -> None:
+    """Import an OpenTok project. Here --api-key is the project's; that of the authority goes before `projects`."""
     credential = project_pb2.OpenTokCredential(api_key=api_key, api_secret=read_text(secret_file, "secret"))
-    request = _import_request(options, external_sessions=external_sessions)
-    request.opentok.CopyFrom(credential)
-    _import(request)
+    _import_project(project_pb2.ImportProjectRequest(opentok=credential), values)
 
 
-@import_.command()
-@click.option("--application-id", required=True, metavar="UUID", help="Of the Vonage application.")
-@click.option("--key-file", required=True, metavar="FILE", help="Its private key in PEM; - is standard input.")
-@click.option("--project-id", default="", metavar="ID", help="1 to 2147483647; default: one is picked.")
-@external_sessions_option
-@common_options
-def vonage(
-    application_id: str,
-    key_file: str,
-    project_id: str,
-    *,
-    external_sessions: bool | None,
-    **options: Unpack[Options],
-) -> None:
+@import_.command("vonage")
+@click.option("--application-id", required=True, metavar="UUID", help="Id of the Vonage application.")
+@click.option(
+    "--key-file", required=True, metavar="FILE", help="File with its private key in PEM; - is standard input."
+)
+@click.option("--project-id", default="", metavar="ID", help="1 to 2147483647; default: the authority picks one.")
+@_external_sessions_option
+@_project_options
+def import_vonage(application_id: str, key_file: str, project_id: str, **values: object) -> None:
     """Import a Vonage Video application."""
-    credential = project_pb2.VonageCredential(
-        application_id=application_id, private_key=read_text(key_file, "private key")
-    )
-    request = _import_request(options, external_sessions=external_sessions)
-    request.vonage.CopyFrom(credential)
-    request.project_id = project_id
-    _import(request)
+    private_key = read_text(key_file, "private key")
+    credential = project_pb2.VonageCredential(application_id=application_id, private_key=private_key)
+    _import_project(project_pb2.ImportProjectRequest(vonage=credential, project_id=project_id), values)
 
 
 @projects.command("list")
 @limit_option
-def list_(limit: int) -> None:
-    """List the projects that the API key may see."""
+def list_projects(limit: int) -> None:
+    """List the projects that the caller may use."""
     with authority() as client:
         records = read_list(
             lambda size, token: client.projects.ListProjects(
@@ -149,34 +123,28 @@ def list_(limit: int) -> None:
     show_list(records, columns, as_json=current().as_json)
 
 
-@projects.command()
+@projects.command("show")
 @click.argument("project_id", default="")
-def show(project_id: str) -> None:
-    """Show one project: PROJECT_ID, else that of --project, else the only one of the API key."""
+def show_project(project_id: str) -> None:
+    """Show one project: PROJECT_ID, else that of --project, else the only project of the caller."""
     with authority() as client:
         wanted = project_id or client.project_id
         answer = client.projects.GetProject(project_pb2.GetProjectRequest(project_id=wanted))
     show_record(record(answer.project), as_json=current().as_json)
 
 
-@projects.command()
+@projects.command("update")
 @click.argument("project_id", default="")
-@click.option("--display-name", metavar="TEXT", help="For a person.")
-@click.option("--default-format", type=FORMATS, help="Of a token whose request names none.")
-@click.option("--default-ttl", type=LIFETIME, metavar="TIME", help="Likewise its lifetime.")
-@click.option("--max-ttl", type=LIFETIME, metavar="TIME", help="The longest lifetime.")
-@click.option(
-    "--external-sessions/--no-external-sessions", default=None, help="Accept session ids that the platform made?"
-)
-def update(project_id: str, **changes: object) -> None:
-    """Change what the options name of one project; the rest stays."""
+@_project_options
+@_external_sessions_option
+def update_project(project_id: str, **changes: object) -> None:
+    """Change the fields of one project that the options name; the other fields stay unchanged."""
     paths = [name for name, value in changes.items() if value is not None]
     if not paths:
         raise click.UsageError("nothing to change: give at least one option")
     with authority() as client:
         project = project_pb2.Project(project_id=project_id or client.project_id)
-        for name in paths:
-            _set(project, name, changes[name])
+        _set_fields(project, changes)
         answer = client.projects.UpdateProject(
             project_pb2.UpdateProjectRequest(project=project, update_mask=FieldMask(paths=paths))
         )
@@ -186,9 +154,9 @@ def update(project_id: str, **changes: object) -> None:
 @projects.command("rotate-secret")
 @click.argument("project_id", default="")
 def rotate_secret(project_id: str) -> None:
-    """Give a project its second live secret, which is shown this once and signs from now on.
+    """Give a project a second active secret, which is shown only once and signs from now on.
 
-    The old one verifies until it is retired.
+    The first secret still verifies until it is retired.
     """
     with authority() as client:
         answer = client.projects.RotateProjectSecret(
@@ -196,13 +164,13 @@ def rotate_secret(project_id: str) -> None:
         )
     show_record(record(answer.secret), as_json=current().as_json)
     if not current().as_json:
-        click.echo(_KEEP, err=True)
+        click.echo(_SHOWN_ONCE, err=True)
 
 
 @projects.command("retire-secret")
 @click.argument("secret_id")
 def retire_secret(secret_id: str) -> None:
-    """Retire one of the two live secrets of the project that --project names; its tokens are no longer good."""
+    """Retire one of the two active secrets of the project that --project names; the secret's tokens become invalid."""
     with authority() as client:
         answer = client.projects.RetireProjectSecret(
             project_pb2.RetireProjectSecretRequest(project_id=client.project_id, secret_id=secret_id)
@@ -210,35 +178,25 @@ def retire_secret(secret_id: str) -> None:
     show_record(record(answer.project), as_json=current().as_json)
 
 
-def _set(project: project_pb2.Project, name: str, value: object) -> None:
-    match value:
-        case timedelta():
-            getattr(project, name).CopyFrom(duration(name, value))
-        case str() if name == "default_format":
-            project.default_format = to_value(token_pb2.TokenFormat, name, value)
-        case _:
-            setattr(project, name, value)
+def _set_fields(
+    message: project_pb2.CreateProjectRequest | project_pb2.ImportProjectRequest | project_pb2.Project,
+    values: Mapping[str, object],
+) -> None:
+    """Set the fields of *message* whose values are given, which are those that are not None."""
+    for name, value in values.items():
+        match value:
+            case None:
+                pass
+            case timedelta():
+                getattr(message, name).CopyFrom(duration(name, value))
+            case str() if name == "default_format":
+                message.default_format = to_value(token_pb2.TokenFormat, name, value)
+            case _:
+                setattr(message, name, value)
 
 
-def _import_request(options: Options, *, external_sessions: bool | None) -> project_pb2.ImportProjectRequest:
-    return project_pb2.ImportProjectRequest(
-        display_name=options["display_name"],
-        default_format=_format(options),
-        default_ttl=_duration("default_ttl", options["default_ttl"]),
-        max_ttl=_duration("max_ttl", options["max_ttl"]),
-        external_sessions=external_sessions,
-    )
-
-
-def _import(request: project_pb2.ImportProjectRequest) -> None:
+def _import_project(request: project_pb2.ImportProjectRequest, values: Mapping[str, object]) -> None:
+    _set_fields(request, values)
     with authority() as client:
         answer = client.projects.ImportProject(request)
     show_record(record(answer.project), as_json=current().as_json)
-
-
-def _format(options: Options) -> token_pb2.TokenFormat.ValueType:
-    return to_value(token_pb2.TokenFormat, "default_format", options["default_format"] or "")
-
-
-def _duration(field: str, lifetime: timedelta | None) -> Duration | None:
-    return None if lifetime is None else duration(field, lifetime)

@@ -1,4 +1,4 @@
-"""`tokenauthority serve`, `config` and `db`: run a server, show its settings, manage its database."""
+"""Run a server, show its settings and manage its database: `tokenauthority serve`, `config` and `db`."""
 
 from __future__ import annotations
 
@@ -26,10 +26,12 @@ config_option: Final = click.option(
     metavar="FILE",
     envvar="TOKENAUTHORITY_CONFIG",
     show_envvar=True,
-    help="Settings in TOML; TOKENAUTHORITY_* variables win over it.",
+    help="Settings in TOML; TOKENAUTHORITY_* variables override them.",
 )
 dev_option: Final = click.option(
-    "--dev", is_flag=True, help="For development: plaintext on loopback, everything made on first start."
+    "--dev",
+    is_flag=True,
+    help="For development: plaintext on loopback; the first start creates everything that is needed.",
 )
 
 
@@ -39,7 +41,7 @@ dev_option: Final = click.option(
 @click.option(
     "--dev-api-key",
     metavar="KEY",
-    help="The API key of --dev: tak_ and 43 of A-Z a-z 0-9 _ -. Default: one is made and kept.",
+    help="The API key of --dev: tak_ and 43 of A-Z a-z 0-9 _ -. Default: the first start creates and stores one.",
 )
 def serve(*, dev: bool, config_file: Path | None, dev_api_key: str | None) -> None:
     """Run an authority until SIGTERM or SIGINT.
@@ -47,13 +49,13 @@ def serve(*, dev: bool, config_file: Path | None, dev_api_key: str | None) -> No
     Without --dev, TLS, a callers file and a master key are required: see `tokenauthority config show`.
     """
     if dev_api_key is not None and not dev:
-        raise click.UsageError("--dev-api-key goes with --dev only")
-    # Before gRPC is imported. It would print a line for every handshake that fails, which anybody can have it do.
+        raise click.UsageError("--dev-api-key requires --dev")
+    # Before gRPC is imported: else it prints a line for every failed handshake, which any stranger can cause.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     from tokenauthority.config import ConfigError
     from tokenauthority.server.main import run
 
-    settings = loaded(config_file, dev=dev, dev_api_key=dev_api_key)
+    settings = load_settings(config_file, dev=dev, dev_api_key=dev_api_key)
     try:
         status = run(settings)
     except ConfigError as error:
@@ -70,11 +72,11 @@ def config() -> None:
 @dev_option
 @config_option
 def show_config(*, dev: bool, config_file: Path | None) -> None:
-    """Show every setting with its variable, its value (secrets hidden) and what it means."""
+    """Show every setting with its variable, value (secrets are hidden) and meaning."""
     from tokenauthority.config import describe, problems_of
 
     columns = ("variable", "value", "meaning")
-    settings = loaded(config_file, dev=dev, complete=False)
+    settings = load_settings(config_file, dev=dev, complete=False)
     rows: list[dict[str, object]] = [dict(zip(columns, row, strict=True)) for row in describe(settings)]
     show_list(rows, columns, as_json=current().as_json)
     for problem in problems_of(settings):
@@ -86,28 +88,28 @@ def db() -> None:
     """Manage the server's database."""
 
 
-@db.command()
+@db.command("upgrade")
 @dev_option
 @config_option
-def upgrade(*, dev: bool, config_file: Path | None) -> None:
-    """Bring the database's schema up to this version. Safe to repeat."""
+def upgrade_schema(*, dev: bool, config_file: Path | None) -> None:
+    """Upgrade the database schema to this version. Safe to repeat."""
     from tokenauthority.config import ConfigError
     from tokenauthority.server.main import upgrade_database
 
     try:
-        place, made = upgrade_database(loaded(config_file, dev=dev, complete=False))
+        store, created = upgrade_database(load_settings(config_file, dev=dev, complete=False))
     except ConfigError as error:
         raise ConfigurationFailure(str(error)) from error
-    click.echo(f"{place}: {'made new, ' if made else ''}up to date")
+    click.echo(f"{store}: {'made new, ' if created else ''}up to date")
 
 
-def loaded(
+def load_settings(
     config_file: Path | None, *, dev: bool = False, dev_api_key: str | None = None, complete: bool = True
 ) -> Settings:
-    """The server's settings, *complete* enough to start with or as they are.
+    """Return the server's settings; with *complete*, only if a server can start with them.
 
     Raises:
-        ConfigurationFailure: they are not valid, or not complete; it names everything at once.
+        ConfigurationFailure: the settings are invalid or incomplete; the message names every problem.
     """
     from tokenauthority.config import ConfigError, load, read
 

@@ -1,4 +1,4 @@
-"""`tokenauthority sessions`: make, show, list and end sessions."""
+"""Create, show, list and end sessions: `tokenauthority sessions`."""
 
 from __future__ import annotations
 
@@ -14,19 +14,25 @@ from tokenauthority.v1 import session_pb2
 
 @click.group(cls=Group)
 def sessions() -> None:
-    """Make, show and end sessions: the rooms that people join."""
+    """Create, show and end sessions: the rooms that people join."""
 
 
-@sessions.command()
+@sessions.command("create")
 @click.option("--media-mode", type=MEDIA_MODES, default="relayed", show_default=True, help="How media flows.")
-@click.option("--archive-mode", type=ARCHIVE_MODES, default="manual", show_default=True, help="Recorded by itself?")
-@click.option("--location", default="", metavar="IPV4", help="Where the first person connects from.")
-@click.option("--e2ee", is_flag=True, help="Encrypt media end to end; needs routed and manual.")
-@click.option("--archive-name", default="", metavar="TEXT", help="1 to 80 characters; needs always.")
-@click.option("--archive-resolution", default="", metavar="WxH", help="Such as 1280x720; needs always.")
+@click.option(
+    "--archive-mode",
+    type=ARCHIVE_MODES,
+    default="manual",
+    show_default=True,
+    help="Whether recording starts automatically.",
+)
+@click.option("--location", default="", metavar="IPV4", help="IP address from which the first person connects.")
+@click.option("--e2ee", is_flag=True, help="Encrypt media end to end; requires routed and manual.")
+@click.option("--archive-name", default="", metavar="TEXT", help="1 to 80 characters; requires always.")
+@click.option("--archive-resolution", default="", metavar="WxH", help="Such as 1280x720; requires always.")
 @click.option("--request-id", metavar="UUID", help="Makes this command safe to repeat for 24 hours.")
-@click.option("--quiet", "-q", is_flag=True, help="Print the session id alone.")
-def create(
+@click.option("--quiet", "-q", is_flag=True, help="Print only the session id.")
+def create_session(
     *,
     media_mode: str,
     archive_mode: str,
@@ -37,7 +43,7 @@ def create(
     request_id: str | None,
     quiet: bool,
 ) -> None:
-    """Make a session."""
+    """Create a session."""
     request = requests.create_session_request(
         current().project,
         media_mode=media_mode,
@@ -57,9 +63,9 @@ def create(
 
 
 @sessions.command("list")
-@click.option("--state", type=SESSION_STATES, default=None, help="Only those in this state.")
+@click.option("--state", type=SESSION_STATES, default=None, help="Only sessions in this state.")
 @limit_option
-def list_(state: str | None, limit: int) -> None:
+def list_sessions(state: str | None, limit: int) -> None:
     """List the project's sessions, newest first."""
     with authority() as client:
         records = read_list(
@@ -73,19 +79,19 @@ def list_(state: str | None, limit: int) -> None:
     show_list(records, columns, as_json=current().as_json)
 
 
-@sessions.command()
+@sessions.command("show")
 @click.argument("session_id")
-def show(session_id: str) -> None:
+def show_session(session_id: str) -> None:
     """Show one session."""
     with authority() as client:
         answer = client.sessions.GetSession(session_pb2.GetSessionRequest(session_id=session_id))
     show_record(record(answer.session), as_json=current().as_json)
 
 
-@sessions.command()
+@sessions.command("end")
 @click.argument("session_id")
-def end(session_id: str) -> None:
-    """End a session for good: no more tokens, and those that exist are no longer good."""
+def end_session(session_id: str) -> None:
+    """End a session for ever: it gets no more tokens, and its existing tokens become invalid."""
     with authority() as client:
         answer = client.sessions.EndSession(session_pb2.EndSessionRequest(session_id=session_id))
     show_record(record(answer.session), as_json=current().as_json)

@@ -1,4 +1,4 @@
-"""`tokenauthority tokens`: make, verify and take back tokens, and look into them without an authority."""
+"""Generate, verify, revoke and inspect tokens: `tokenauthority tokens`."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def tokens() -> None:
-    """Make, verify, take back and look into tokens."""
+    """Generate, verify, revoke and inspect tokens."""
 
 
-@tokens.command()
+@tokens.command("generate")
 @click.option("--session", "session_id", required=True, metavar="ID", help="The session to join.")
 @click.option("--role", default="", metavar="NAME", help="Default: publisher.")
-@click.option("--data", default="", metavar="TEXT", help="Connection data, for everyone in the session.")
-@click.option("--expire-time", type=MOMENT, metavar="TIME", help="When it expires: RFC 3339 or epoch seconds.")
-@click.option("--ttl", type=LIFETIME, metavar="TIME", help="How long it lives: 90s, 15m, 12h, 30d.")
-@click.option("--format", "token_format", type=FORMATS, help="Default: the project's.")
+@click.option("--data", default="", metavar="TEXT", help="Connection data, which everyone in the session can read.")
+@click.option("--expire-time", type=MOMENT, metavar="TIME", help="When the token expires: RFC 3339 or epoch seconds.")
+@click.option("--ttl", type=LIFETIME, metavar="TIME", help="Lifetime of the token: 90s, 15m, 12h, 30d.")
+@click.option("--format", "token_format", type=FORMATS, help="Default: the project's default format.")
 @click.option("--layout-class", multiple=True, metavar="NAME", help="Initial layout class; may be repeated.")
 @click.option("--subject", default="", metavar="ID", help="The end user's id; in session_jwt only.")
-def generate(
+def generate_token(
     *,
     session_id: str,
     role: str,
@@ -47,7 +47,7 @@ def generate(
     layout_class: tuple[str, ...],
     subject: str,
 ) -> None:
-    """Make a token for a session: on standard output the token alone, on standard error what it is."""
+    """Generate a token for a session: standard output has only the token, standard error its fields."""
     from tokenauthority.cli.calls import authority
     from tokenauthority.client import TokenRequest, requests
 
@@ -65,19 +65,19 @@ def generate(
     show_record(token, as_json=False, err=True)
 
 
-@tokens.command()
+@tokens.command("verify")
 @click.argument("token", default="-")
-@click.option("--session", "session_id", default="", metavar="ID", help="The session that it must be for.")
-@click.option("--permission", multiple=True, type=PERMISSIONS, help="What its bearer must be allowed.")
-def verify(token: str, session_id: str, permission: tuple[str, ...]) -> None:
-    """Ask the authority whether a token is good now. Exits with 4 where it is not.
+@click.option("--session", "session_id", default="", metavar="ID", help="The session that the token must be for.")
+@click.option("--permission", multiple=True, type=PERMISSIONS, help="A permission that the token must have.")
+def verify_token(token: str, session_id: str, permission: tuple[str, ...]) -> None:
+    """Ask the authority whether a token is active now. Exit code 4 if it is not.
 
-    Without TOKEN, or for -, standard input is read. A token on the command line can be seen in the process list.
+    Without TOKEN, or with -, the token is read from standard input. The process list shows a token on the command line.
     """
     from tokenauthority.cli.calls import authority
     from tokenauthority.client import requests
 
-    request = requests.verify_token_request(_given(token), session_id, permission)
+    request = requests.verify_token_request(_token_text(token), session_id, permission)
     with authority() as client:
         answer = record(client.tokens.VerifyToken(request))
     if current().as_json:
@@ -88,7 +88,7 @@ def verify(token: str, session_id: str, permission: tuple[str, ...]) -> None:
         sys.exit(NOT_ACTIVE)
 
 
-@tokens.command()
+@tokens.command("revoke")
 @click.option("--token", metavar="TOKEN", help="This token; - is standard input.")
 @click.option("--token-id", metavar="ID", help="The token with this id.")
 @click.option("--session", "session_id", metavar="ID", help="Every token of this session.")
@@ -97,10 +97,11 @@ def verify(token: str, session_id: str, permission: tuple[str, ...]) -> None:
     "--issued-before",
     type=MOMENT,
     metavar="TIME",
-    help="Only tokens issued in that second or earlier: RFC 3339 or epoch seconds. Default: now; for one token more.",
+    help="Revoke only tokens issued in this second or earlier: RFC 3339 or epoch seconds. Default: now; for one token "
+    "five minutes from now, because servers' clocks may differ.",
 )
-@click.option("--comment", default="", metavar="TEXT", help="For the audit log and those who watch.")
-def revoke(
+@click.option("--comment", default="", metavar="TEXT", help="For the audit log and for `tokens watch`.")
+def revoke_tokens(
     *,
     token: str | None,
     token_id: str | None,
@@ -109,11 +110,11 @@ def revoke(
     issued_before: int | datetime | None,
     comment: str,
 ) -> None:
-    """Take tokens back: one, a session's, or an end user's, that were issued up to a moment.
+    """Revoke one token, or all tokens of a session or of an end user, that were issued up to a time.
 
-    Give exactly one of --token, --token-id, --session and --subject. The session stays open, and tokens made from
-    the next second on are good: `tokenauthority sessions end` ends it. A token on the command line can be seen in the
-    process list. Safe to repeat.
+    Give exactly one of --token, --token-id, --session and --subject. The session stays open, and tokens issued from the
+    next second on are valid; `tokenauthority sessions end` ends the session. The process list shows a token on the
+    command line. Safe to repeat.
     """
     from tokenauthority.cli.calls import authority
     from tokenauthority.client import requests
@@ -123,12 +124,12 @@ def revoke(
     if len(given) != 1:
         raise click.UsageError("give exactly one of --token, --token-id, --session and --subject")
     if "" in given.values():
-        # As an unset variable of the shell is.
+        # An unset variable of the shell gives an empty value.
         raise click.UsageError(f"{next(iter(given))} is empty")
     try:
         request = requests.revoke_tokens_request(
             current().project,
-            token=_given(token or ""),
+            token=_token_text(token or ""),
             token_id=token_id or "",
             session_id=session_id or "",
             subject=subject or "",
@@ -145,28 +146,28 @@ def revoke(
 tokens.add_command(watch)
 
 
-@tokens.command()
+@tokens.command("inspect")
 @click.argument("token", default="-")
-def inspect(token: str) -> None:
-    """Show what a token of any format says, without an authority.
+def inspect_token(token: str) -> None:
+    """Show the content of a token of any format, without an authority.
 
-    The signature is NOT checked: anyone can write such a token.
+    The signature is NOT verified: anyone can write such a token.
 
-    Without TOKEN, or for -, standard input is read. A token on the command line can be seen in the process list.
+    Without TOKEN, or with -, the token is read from standard input. The process list shows a token on the command line.
     """
     from tokenauthority.domain.token import TokenRejectedError
     from tokenauthority.signing.formats.registry import read_token
 
     try:
-        seen = _seen(read_token(_given(token)))
+        claims = _claims_of(read_token(_token_text(token)))
     except TokenRejectedError as error:
         raise Failure(f"{error.detail} ({error.reason})") from error
-    show_record(seen, as_json=current().as_json)
+    show_record(claims, as_json=current().as_json)
     if not current().as_json:
-        click.echo("The signature is NOT checked: `tokenauthority tokens verify` checks it.", err=True)
+        click.echo("The signature is NOT verified: `tokenauthority tokens verify` verifies it.", err=True)
 
 
-def _given(argument: str) -> str:
+def _token_text(argument: str) -> str:
     return read_text("-", "token") if argument == "-" else argument
 
 
@@ -178,8 +179,8 @@ def _show_verdict(answer: Record) -> None:
         show_record(claims, as_json=False)
 
 
-def _seen(token: Unverified) -> Record:
-    """What the token says, by the names of the contract's TokenClaims, and what is seen without keys."""
+def _claims_of(token: Unverified) -> Record:
+    """Return the token's claims by the names of the contract's TokenClaims, and what is known without keys."""
     claims = token.claims
     return {
         "format": token.format.lower(),

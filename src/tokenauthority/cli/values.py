@@ -1,4 +1,4 @@
-"""What a person writes on the command line: lifetimes, moments, the contract's enums, secrets in files."""
+"""Parse the values of the command line: lifetimes, times, the contract's enums, secrets in files."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 MAX_INPUT: Final = 65_536
-"""Characters read of a file or of standard input that holds a token or a secret."""
+"""Characters that are read of a file or of standard input with a token or a secret."""
 
 MAX_LIFETIME: Final = 100 * 365 * 86_400
-"""Seconds: far above what an authority allows, which it says itself, and within what the contract can carry."""
+"""Seconds: far above the limit of any authority, which reports its own limit, and within the contract's range."""
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LIFETIME: Final = re.compile(r"(?:[0-9]{1,9}[smhd]?|(?:[0-9]{1,9}[smhd]){2,4})", re.ASCII)
@@ -44,7 +44,7 @@ class _Lifetime(click.ParamType[timedelta]):
             return value
         text = str(value)
         if not _LIFETIME.fullmatch(text):
-            self.fail("must be like 90s, 15m, 12h, 30d or 1h30m; a bare number is in seconds", param, ctx)
+            self.fail("must be like 90s, 15m, 12h, 30d or 1h30m; a number without a unit is in seconds", param, ctx)
         parts = re.findall(r"([0-9]+)([smhd]?)", text)
         seconds = sum(int(count) * _UNITS[unit or "s"] for count, unit in parts)
         if seconds > MAX_LIFETIME:
@@ -75,11 +75,11 @@ MOMENT: Final = _Moment()
 
 
 def read_text(path: str | Path, what: str) -> str:
-    """What a file, or standard input where *path* is `-`, holds, without the white space around it.
+    """Read a file, or standard input if *path* is `-`, and return its text without white space around it.
 
     Raises:
-        UsageError: it is empty, longer than 65,536 characters or not UTF-8.
-        OSError: it cannot be read.
+        UsageError: the text is empty, longer than 65,536 characters or not UTF-8.
+        OSError: the file cannot be read.
     """
     with click.open_file(str(path), encoding="utf-8") as file:
         try:
