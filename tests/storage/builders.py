@@ -1,4 +1,4 @@
-"""Values to keep in a store: each builder has a sensible default for every field."""
+"""Values to store: each builder has a sensible default for every field."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def make_session(session_id: str = "2_session", **overrides: Any) -> StoredSessi
 
 
 def make_idempotency_key(**overrides: Any) -> IdempotencyKey:
-    """A key that makes CreateSession repeatable."""
+    """A key that makes it safe to repeat CreateSession."""
     values = {"caller": "room-service", "request_id": "6f1c0a52-0000-4000-8000-000000000001", "body_digest": "d1"}
     return IdempotencyKey(**{**values, **overrides})
 

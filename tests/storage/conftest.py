@@ -7,11 +7,14 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from tests.support.memory_store import MemoryStore
 from tests.support.postgres import PostgresServer
-from tokenauthority.storage import open_store
+from tokenauthority.storage import PostgresAddress, SqliteAddress, StoreLimits, open_store, parse_address
 from tokenauthority.storage.migrate import migrate
+from tokenauthority.storage.postgres import PostgresDatabase
+from tokenauthority.storage.sqlite import SqliteDatabase
 from tokenauthority.storage.store import Store
 
 
@@ -93,3 +96,33 @@ def store(opener: Opener) -> Store:
 def second_store(opener: Opener) -> Store:
     """Another one on the same data."""
     return opener()
+
+
+def sqlite_path_of(url: str) -> Path:
+    """The file of a SQLite store."""
+    address = parse_address(url)
+    assert isinstance(address, SqliteAddress)
+    return address.path
+
+
+def postgres_url_of(url: str) -> sa.URL:
+    """The URL of a PostgreSQL store, as SQLAlchemy has it."""
+    address = parse_address(url)
+    assert isinstance(address, PostgresAddress)
+    return address.url
+
+
+@pytest.fixture
+async def sqlite(sqlite_url: str) -> AsyncIterator[SqliteDatabase]:
+    """A SQLite database that is up to date."""
+    database = SqliteDatabase(sqlite_path_of(sqlite_url), StoreLimits())
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def postgres(migrated_postgres_url: str) -> AsyncIterator[PostgresDatabase]:
+    """A PostgreSQL database that is up to date, over two connections."""
+    database = PostgresDatabase(postgres_url_of(migrated_postgres_url), StoreLimits(pool_size=2))
+    yield database
+    await database.close()

@@ -65,11 +65,11 @@ def test_refuses_any_other_url_without_quoting_it(url: str) -> None:
     assert refused.value.__suppress_context__ or refused.value.__context__ is None
 
 
-@pytest.mark.parametrize("place", [f"user:{PASSWORD}@host/db", f"user@host/db?password={PASSWORD}"])
-async def test_no_repr_shows_the_password(place: str) -> None:
+@pytest.mark.parametrize("authority", [f"user:{PASSWORD}@host/db", f"user@host/db?password={PASSWORD}"])
+async def test_no_repr_shows_the_password(authority: str) -> None:
     """Neither an address nor a store shows a password, wherever in the URL it stands."""
-    store = open_store(f"postgresql://{place}")
-    shown = [repr(store), repr(parse_address(f"postgresql://{place}"))]
+    store = open_store(f"postgresql://{authority}")
+    shown = [repr(store), repr(parse_address(f"postgresql://{authority}"))]
     await store.close()
 
     assert ["SqlStore(PostgresDatabase('host/db'))", "PostgresAddress()"] == shown

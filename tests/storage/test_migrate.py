@@ -1,4 +1,4 @@
-"""Migrations build the schema that the program uses, once, and say when the two differ."""
+"""Migrations build the schema that the program uses, once, and report a difference."""
 
 from __future__ import annotations
 

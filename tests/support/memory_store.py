@@ -49,7 +49,7 @@ class MemoryStore:
         application = project.vonage_application_id
         if application is not None and await self.find_vonage_project(application) is not None:
             raise errors.project_exists(project, by_id=False)
-        self._keep_project(project)
+        self._put_project(project)
 
     async def get_project(self, project_id: str) -> Project | None:
         """See `Store`."""
@@ -68,16 +68,16 @@ class MemoryStore:
     async def update_project(self, project_id: str, change: Callable[[Project], Project]) -> Project:
         """See `Store`."""
         present = self._project(project_id)
-        kept = present.with_values_of(change(present))
-        self._keep_project(kept)
-        return kept
+        stored = present.with_values_of(change(present))
+        self._put_project(stored)
+        return stored
 
     async def add_secret(self, project_id: str, credential: Credential) -> None:
         """See `Store`."""
         project = self._project(project_id)
         if len(project.secrets) != 1:
             raise errors.not_one_secret(project_id, len(project.secrets))
-        self._keep_project(attrs.evolve(project, credentials=(*project.credentials, credential)))
+        self._put_project(attrs.evolve(project, credentials=(*project.credentials, credential)))
 
     async def remove_secret(self, project_id: str, secret_id: str) -> None:
         """See `Store`."""
@@ -86,8 +86,8 @@ class MemoryStore:
             raise NotFoundError.secret(secret_id)
         if len(project.secrets) == 1:
             raise errors.only_secret(project_id)
-        kept = tuple(c for c in project.credentials if c.credential_id != secret_id)
-        self._keep_project(attrs.evolve(project, credentials=kept))
+        stored = tuple(c for c in project.credentials if c.credential_id != secret_id)
+        self._put_project(attrs.evolve(project, credentials=stored))
 
     async def create_role(self, role: Role) -> None:
         """See `Store`."""
@@ -96,7 +96,7 @@ class MemoryStore:
             raise errors.role_exists(role)
         if len(await self.list_roles(role.project_id)) >= MAX_ROLES:
             raise errors.role_limit(role.project_id)
-        self._keep_role(role)
+        self._put_role(role)
 
     async def list_roles(self, project_id: str) -> Sequence[Role]:
         """See `Store`."""
@@ -105,9 +105,9 @@ class MemoryStore:
     async def update_role(self, project_id: str, name: str, change: Callable[[Role], Role]) -> Role:
         """See `Store`."""
         present = self._role(project_id, name)
-        kept = present.with_values_of(change(present))
-        self._keep_role(kept)
-        return kept
+        stored = present.with_values_of(change(present))
+        self._put_role(stored)
+        return stored
 
     async def delete_role(self, project_id: str, name: str) -> None:
         """See `Store`."""
@@ -243,9 +243,9 @@ class MemoryStore:
         over = [revocation for revocation in self._revocations.values() if _is_over(revocation, now)]
         for revocation in over:
             del self._revocations[revocation.revocation_id]
-        told = self._changes[:-MAX_CHANGES]
+        appended = self._changes[:-MAX_CHANGES]
         del self._changes[:-MAX_CHANGES]
-        return len(old) + len(over) + len(told)
+        return len(old) + len(over) + len(appended)
 
     async def close(self) -> None:
         """See `Store`."""
@@ -274,12 +274,12 @@ class MemoryStore:
             raise NotFoundError.role(name)
         return role
 
-    def _keep_project(self, project: Project) -> None:
+    def _put_project(self, project: Project) -> None:
         ordered = sorted(project.credentials, key=lambda c: (c.create_time, c.credential_id))
         self._projects[project.project_id] = attrs.evolve(project, credentials=tuple(ordered))
         self._append(ChangeKind.PROJECT, project.project_id, project.project_id)
 
-    def _keep_role(self, role: Role) -> None:
+    def _put_role(self, role: Role) -> None:
         self._roles[role.project_id, role.name] = role
         self._append(ChangeKind.ROLE, role.project_id, role.name)
 
@@ -296,7 +296,7 @@ def _is_over(revocation: StoredRevocation, now: Millis) -> bool:
 def _sealed_in(
     keys: Mapping[str, StoredKey], projects: Mapping[str, Project], kinds: Iterable[SealedKind]
 ) -> Sequence[SealedBlob]:
-    """The envelopes of these kinds, by owner and id."""
+    """Return the envelopes of these kinds, by owner and id."""
     found = []
     for kind in kinds:
         if kind is SealedKind.SIGNING_KEY:
@@ -311,7 +311,7 @@ def _sealed_in(
 
 
 def _count_owners(blobs: Iterable[SealedBlob], length: int) -> Sequence[SealedCount]:
-    """How many owners have envelopes with which first bytes."""
+    """Count the owners of envelopes for each prefix."""
     owners: dict[tuple[SealedKind, bytes], set[str]] = {}
     for blob in blobs:
         owners.setdefault((blob.kind, blob.sealed[:length]), set()).add(blob.owner)
@@ -324,13 +324,13 @@ def _count_owners(blobs: Iterable[SealedBlob], length: int) -> Sequence[SealedCo
 def _replace_envelope(
     keys: MutableMapping[str, StoredKey], projects: MutableMapping[str, Project], blob: SealedBlob, envelope: bytes
 ) -> bool:
-    """Put a new envelope in the place of *blob* if it is still there as it was."""
+    """Replace the envelope of *blob* if it is still as given, and return whether it was."""
     if blob not in _sealed_in(keys, projects, (blob.kind,)):
         return False
     if blob.kind is SealedKind.SIGNING_KEY:
         keys[blob.owner] = attrs.evolve(keys[blob.owner], sealed=envelope)
         return True
     project = projects[blob.owner]
-    kept = [attrs.evolve(c, sealed=envelope) if c.credential_id == blob.object_id else c for c in project.credentials]
-    projects[blob.owner] = attrs.evolve(project, credentials=tuple(kept))
+    stored = [attrs.evolve(c, sealed=envelope) if c.credential_id == blob.object_id else c for c in project.credentials]
+    projects[blob.owner] = attrs.evolve(project, credentials=tuple(stored))
     return True

@@ -99,12 +99,12 @@ async def test_sqlite_that_cannot_grow(sqlite_store: Store, path: Path) -> None:
     with _files_limited_to(log.stat().st_size):
         cause = await _unavailable(sqlite_store.create_session(make_session(), None))
         read = await sqlite_store.get_project(PROJECT)
-        kept = await sqlite_store.get_session("2_session")
+        stored = await sqlite_store.get_session("2_session")
     written = await sqlite_store.create_session(make_session(), None)
 
     assert isinstance(cause, sa.exc.OperationalError)
     assert make_project() == read
-    assert kept is None
+    assert stored is None
     assert make_session() == written
 
 
@@ -239,7 +239,7 @@ async def test_statement_that_takes_too_long(postgres: PostgresDatabase, migrate
 
 
 async def test_server_that_answers_nothing_is_left(migrated_postgres_url: str) -> None:
-    """A server that hangs, its connections open, keeps no caller and no `close` waiting, and no thread for good."""
+    """A server that hangs, its connections open, leaves no caller and no `close` waiting, and no thread for ever."""
     address = parse_address(migrated_postgres_url)
     assert isinstance(address, PostgresAddress)
     database = PostgresDatabase(address.url, StoreLimits(pool_size=1, unit_timeout=0.2))

@@ -179,7 +179,7 @@ async def test_an_upgraded_store_has_all_that_it_had(first_url: str, closed_late
 
 
 async def test_an_upgraded_store_tells_its_changes_anew(first_url: str, closed_later: ClosedLater) -> None:
-    """No follower can take a place of the old numbers for one of the new."""
+    """No follower can mistake a position in the old numbers for one in the new."""
     make_first(first_url, NOW)
     migrate(first_url)
     store = closed_later(open_store(first_url))

@@ -1,4 +1,4 @@
-"""Every store can change what seals its contents, and leaves alone what has changed in the meantime."""
+"""Envelopes of the master key: what `SealedStore` promises, held for every store."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def test_lists_every_envelope_in_pages(store: Store) -> None:
 
 
 async def test_replaces_only_the_envelope(store: Store, second_store: Store) -> None:
-    """Nothing else of the key and the project changes, other objects stay, and no follower is told."""
+    """Nothing else of the key and the project changes, other objects stay, and no change is appended."""
     await _fill(store)
     project, untouched = await store.get_project("90"), await store.get_project("1000")
     assert project is not None
@@ -91,7 +91,7 @@ async def test_replaces_only_the_envelope(store: Store, second_store: Store) -> 
     assert before == await second_store.last_change()
 
 
-async def test_leaves_what_has_changed_or_gone(store: Store) -> None:
+async def test_replaces_nothing_that_has_changed_or_was_deleted(store: Store) -> None:
     """An envelope that is another by now is not overwritten, nor does one that was deleted come back."""
     await _fill(store)
     key, credentials = (await _all(store, KEY))[0], await _all(store, CREDENTIAL)
@@ -113,11 +113,11 @@ async def test_of_replacements_at_once_one_succeeds(store: Store, second_store: 
     (blob,) = await _all(store, CREDENTIAL)
     stores = (store, second_store)
     counts = await asyncio.gather(*(stores[n % 2].replace_sealed([(blob, NEW + bytes([n]))]) for n in range(8)))
-    kept = await store.get_project(PROJECT)
+    stored = await store.get_project(PROJECT)
 
     assert 1 == sum(counts)
-    assert kept is not None
-    assert [NEW + bytes([counts.index(1)])] == [c.sealed for c in kept.credentials]
+    assert stored is not None
+    assert [NEW + bytes([counts.index(1)])] == [c.sealed for c in stored.credentials]
 
 
 async def test_keys_of_every_state_are_listed(store: Store) -> None:

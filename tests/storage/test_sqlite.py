@@ -1,0 +1,81 @@
+"""SQLite: durable writes, threads and transactions."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+
+import pytest
+import sqlalchemy as sa
+
+from tests.storage.builders import NOW, PROJECT
+from tests.storage.conftest import sqlite_path_of
+from tokenauthority.domain.change import ChangeKind
+from tokenauthority.domain.session import SessionState
+from tokenauthority.domain.times import Millis
+from tokenauthority.storage.sql_changes import ChangeLog
+from tokenauthority.storage.sql_sessions import page_of_sessions
+from tokenauthority.storage.sqlite import SqliteDatabase
+
+
+async def test_sqlite_writes_are_durable_and_keep_foreign_keys(sqlite: SqliteDatabase) -> None:
+    """A commit is on the disk before it is answered (WAL, FULL), and the schema's references hold."""
+    names = ("journal_mode", "synchronous", "foreign_keys")
+
+    settings = await sqlite.write(lambda c: [c.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in names])
+
+    assert ["wal", 2, 1] == settings
+
+
+async def test_sqlite_reads_cannot_write(sqlite: SqliteDatabase) -> None:
+    """A connection for reading is only that."""
+    kinds = []
+    for read in (sqlite.read, sqlite.read_point):
+        with pytest.raises(Exception, match="store cannot be reached") as caught:
+            await read(lambda c: c.exec_driver_sql("DELETE FROM changes"))
+        kinds.append(str(caught.value.__cause__))
+
+    assert all("readonly database" in kind for kind in kinds)
+
+
+async def test_sqlite_point_reads_stay_on_the_loop_and_writes_on_one_thread(sqlite: SqliteDatabase) -> None:
+    """A point read costs no hop; all writes share one thread; a page of reads blocks neither."""
+    points = {await sqlite.read_point(lambda _: threading.get_ident()) for _ in range(3)}
+    writes = set(await asyncio.gather(*(sqlite.write(lambda _: threading.get_ident()) for _ in range(9))))
+    reads = {await sqlite.read(lambda _: threading.get_ident())}
+
+    assert {threading.get_ident()} == points
+    assert 1 == len(writes)
+    assert 3 == len(points | writes | reads)
+
+
+async def test_sqlite_reads_hold_no_transaction(sqlite: SqliteDatabase, sqlite_url: str) -> None:
+    """After a read a checkpoint can empty the write-ahead log, so that the log cannot grow without end."""
+    await sqlite.write(lambda c: ChangeLog(c).append(ChangeKind.KEY, "", "a"))
+    await sqlite.read_point(lambda c: c.exec_driver_sql("SELECT * FROM changes").all())
+    await sqlite.read(lambda c: c.exec_driver_sql("SELECT * FROM changes").all())
+
+    other = sqlite3.connect(sqlite_path_of(sqlite_url))
+    busy, log_pages, folded = other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    other.close()
+
+    assert (0, 0, 0) == (busy, log_pages, folded)
+
+
+@pytest.mark.parametrize("before", [None, (NOW, "2_x")], ids=["first page", "later page"])
+@pytest.mark.parametrize(
+    ("state", "index"), [(None, "ix_sessions_newest"), (SessionState.ACTIVE, "ix_sessions_state_newest")]
+)
+async def test_pages_of_sessions_come_from_an_index(
+    sqlite: SqliteDatabase, state: SessionState | None, index: str, before: tuple[Millis, str] | None
+) -> None:
+    """However many sessions there are, a page reads its own rows and sorts nothing."""
+    page = page_of_sessions(PROJECT, before, 50, state)
+    compiled = page.compile(dialect=sa.dialects.sqlite.dialect(), compile_kwargs={"literal_binds": True})
+
+    plan = await sqlite.read(lambda c: c.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}").all())
+
+    assert 1 == len(plan)
+    assert f"SEARCH sessions USING INDEX {index} (project_id=?" in plan[0][3]
+    assert (before is None) == ("create_time" not in plan[0][3])
