@@ -68,7 +68,7 @@ async def test_the_new_secret_signs_whatever_the_clock_did(later: int) -> None:
     world = await make_world()
     secret = await world.projects.rotate_secret(world.project_id, Millis(NOW + later))
 
-    tenant = await world.catalog.tenant(world.project_id)
+    tenant = await world.tenants.tenant(world.project_id)
 
     assert tenant is not None
     assert [secret.value, world.secret] == [live.value for live in tenant.keys.secrets]
@@ -79,7 +79,7 @@ async def test_a_cached_project_does_not_undo_another_servers_change() -> None:
     world = await make_world()
     other = Projects(
         world.store,
-        world.catalog.__class__(world.store, CredentialSealer(world.sealer)),
+        world.tenants.__class__(world.store, CredentialSealer(world.sealer)),
         CredentialSealer(world.sealer),
     )
     await other.get(world.project_id)

@@ -73,7 +73,7 @@ async def make_far(remote: RemoteSigning) -> Far:
 
     key = SigningKey.located(Algorithm.ES256, entry.key.public_key, signer_of)
     world.keys._ring = KeyRing([RingKey(entry.stored, key)])
-    return Far(world, signers[0], Generate(world.catalog, world.keys, ISSUER, remote))
+    return Far(world, signers[0], Generate(world.tenants, world.keys, ISSUER, remote))
 
 
 @pytest.fixture
@@ -236,15 +236,15 @@ async def test_a_key_that_signs_as_another_is_found_at_once() -> None:
         await KeyPlace().prove(posing)
 
 
-def far_vault(softhsm: SoftHsm, sealer: Sealer) -> CredentialSealer:
-    """A vault whose new keys live in the token."""
+def far_credentials(softhsm: SoftHsm, sealer: Sealer) -> CredentialSealer:
+    """A sealer whose new keys live in the token."""
     return CredentialSealer(sealer, softhsm.provider())
 
 
 async def test_servers_that_start_together_leave_one_ring_in_the_token(softhsm: SoftHsm) -> None:
     """Whoever comes second destroys what it made."""
     store, sealer = MemoryStore(), Sealer(MasterKey.generate())
-    servers = [SigningKeyManager(store, far_vault(softhsm, sealer), Algorithm.ES256, ROTATION) for _ in range(4)]
+    servers = [SigningKeyManager(store, far_credentials(softhsm, sealer), Algorithm.ES256, ROTATION) for _ in range(4)]
 
     await asyncio.gather(*(keys.load(NOW) for keys in servers))
 
@@ -259,17 +259,17 @@ async def test_servers_that_start_together_leave_one_ring_in_the_token(softhsm: 
 async def test_a_ring_holds_keys_of_both_kinds(softhsm: SoftHsm) -> None:
     """The old one still verifies after a move, and its tokens too."""
     store, sealer = MemoryStore(), Sealer(MasterKey.generate())
-    vault = far_vault(softhsm, sealer)
+    credentials = far_credentials(softhsm, sealer)
     before = SigningKeyManager(store, CredentialSealer(sealer), Algorithm.ES256, ROTATION)
     await before.load(NOW)
-    made = vault.make_signing_key(Algorithm.EDDSA)
+    made = credentials.make_signing_key(Algorithm.EDDSA)
     [old] = [key for key in await store.list_keys() if key.state is KeyState.ACTIVE]
     retired = attrs.evolve(old, state=KeyState.RETIRED, retire_time=NOW)
     active = attrs.evolve(
         old, key_id=made.key.key_id, algorithm=Algorithm.EDDSA, sealed=made.sealed, location=made.location
     )
 
-    ring = KeyRing([vault.open_signing_key(retired), vault.open_signing_key(active)])
+    ring = KeyRing([credentials.open_signing_key(retired), credentials.open_signing_key(active)])
 
     await KeyPlace().prove(ring.active)
     assert {old.key_id, made.key.key_id} == {key.key_id for key in ring.published}
@@ -279,12 +279,12 @@ async def test_a_ring_holds_keys_of_both_kinds(softhsm: SoftHsm) -> None:
 def test_a_key_verifies_where_its_provider_is_not(softhsm: SoftHsm) -> None:
     """Away or not set at all; it cannot sign there, and cannot be destroyed, and it is said why."""
     sealer = Sealer(MasterKey.generate())
-    vault = far_vault(softhsm, sealer)
-    made = vault.make_signing_key(Algorithm.ES256)
+    credentials = far_credentials(softhsm, sealer)
+    made = credentials.make_signing_key(Algorithm.ES256)
     stored = _stored(made.key, made.sealed, made.location)
     softhsm.leave()
 
-    away = vault.open_signing_key(stored).key
+    away = credentials.open_signing_key(stored).key
     unset = CredentialSealer(sealer).open_signing_key(stored).key
 
     assert made.key.public.jwk == away.public.jwk == unset.public.jwk
@@ -297,26 +297,26 @@ def test_a_key_verifies_where_its_provider_is_not(softhsm: SoftHsm) -> None:
 def test_a_public_half_cannot_be_passed_off(softhsm: SoftHsm) -> None:
     """Whoever can write the store but lacks the master key cannot have a key of his own trusted."""
     sealer = Sealer(MasterKey.generate())
-    vault = far_vault(softhsm, sealer)
-    made, other = vault.make_signing_key(Algorithm.ES256), vault.make_signing_key(Algorithm.ES256)
+    credentials = far_credentials(softhsm, sealer)
+    made, other = credentials.make_signing_key(Algorithm.ES256), credentials.make_signing_key(Algorithm.ES256)
     stored = _stored(made.key, made.sealed, made.location)
 
     with pytest.raises(SealBrokenError):
-        vault.open_signing_key(attrs.evolve(stored, sealed=other.sealed))
+        credentials.open_signing_key(attrs.evolve(stored, sealed=other.sealed))
     with pytest.raises(SealBrokenError, match="cannot be read"):
-        vault.open_signing_key(attrs.evolve(stored, location=""))
+        credentials.open_signing_key(attrs.evolve(stored, location=""))
 
 
 def test_a_sealed_key_is_not_opened_as_a_located_one() -> None:
     """Nor is the private half of a sealed key taken for a public one."""
-    vault = CredentialSealer(Sealer(MasterKey.generate()))
-    made = vault.make_signing_key(Algorithm.ES256)
+    credentials = CredentialSealer(Sealer(MasterKey.generate()))
+    made = credentials.make_signing_key(Algorithm.ES256)
 
-    vault.destroy_signing_key(_stored(made.key, made.sealed, made.location))
+    credentials.destroy_signing_key(_stored(made.key, made.sealed, made.location))
 
     assert "" == made.location
     with pytest.raises(SealBrokenError, match="cannot be read"):
-        vault.open_signing_key(_stored(made.key, made.sealed, "pkcs11:token=x"))
+        credentials.open_signing_key(_stored(made.key, made.sealed, "pkcs11:token=x"))
 
 
 def _stored(key: SigningKey, sealed: bytes, location: str) -> StoredKey:
@@ -332,11 +332,11 @@ def _stored(key: SigningKey, sealed: bytes, location: str) -> StoredKey:
 
 async def test_one_key_is_made_at_a_time() -> None:
     """An HSM that hangs holds one thread, however often it is asked; whoever comes next waits for its turn."""
-    vault = CredentialSealer(Sealer(MasterKey.generate()))
-    keys = SigningKeyManager(MemoryStore(), vault, Algorithm.ES256, ROTATION)
+    credentials = CredentialSealer(Sealer(MasterKey.generate()))
+    keys = SigningKeyManager(MemoryStore(), credentials, Algorithm.ES256, ROTATION)
     await keys.load(NOW)
     asked, go_on, inside = asyncio.Event(), threading.Event(), threading.Lock()
-    loop, make, alone = asyncio.get_running_loop(), vault.make_signing_key, []
+    loop, make, alone = asyncio.get_running_loop(), credentials.make_signing_key, []
 
     def made(algorithm: Algorithm) -> NewKey:
         alone.append(inside.acquire(blocking=False))
@@ -345,7 +345,7 @@ async def test_one_key_is_made_at_a_time() -> None:
         inside.release()
         return make(algorithm)
 
-    with mock.patch.object(vault, "make_signing_key", made):
+    with mock.patch.object(credentials, "make_signing_key", made):
         first, second = (asyncio.ensure_future(keys.prepare(None, NOW)) for _ in range(2))
         await asyncio.wait_for(asked.wait(), WAIT)
         for _ in range(5):

@@ -59,12 +59,12 @@ def make_project(project_id: str, *credentials: Credential, application: str | N
     )
 
 
-async def fill(store: MemoryStore, vault: CredentialSealer, projects: int = 3) -> None:
+async def fill(store: MemoryStore, credentials: CredentialSealer, projects: int = 3) -> None:
     """Two signing keys, projects with a secret each, and one with a Vonage key."""
-    await SigningKeyManager(store, vault, Algorithm.ES256, ROTATION).load(NOW)
+    await SigningKeyManager(store, credentials, Algorithm.ES256, ROTATION).load(NOW)
     for n in range(projects):
-        await store.create_project(make_project(str(n + 1), vault.seal_secret(SECRET, NOW)))
-    vonage = vault.seal_vonage_key(rsa_pem(), APPLICATION, NOW)
+        await store.create_project(make_project(str(n + 1), credentials.seal_secret(SECRET, NOW)))
+    vonage = credentials.seal_vonage_key(rsa_pem(), APPLICATION, NOW)
     await store.create_project(make_project("90", vonage, application=APPLICATION))
 
 
@@ -80,13 +80,13 @@ async def test_seals_everything_under_the_first_master_key(page: int) -> None:
     await fill(store, CredentialSealer(Sealer(OLD)))
     done = await reseal(store, CredentialSealer(Sealer(NEW, OLD)), page=page, pause=0)
 
-    vault = CredentialSealer(Sealer(NEW))
+    credentials = CredentialSealer(Sealer(NEW))
     assert Resealed(master_key_id=NEW.key_id, signing_keys=2, project_credentials=4, already=0) == done
     assert {NEW.key_id} == await master_keys(store)
-    await SigningKeyManager(store, vault, Algorithm.ES256, ROTATION).load(NOW)
+    await SigningKeyManager(store, credentials, Algorithm.ES256, ROTATION).load(NOW)
     kept = await store.list_projects(after=0, limit=9, only=None)
-    assert [[SECRET]] * 3 + [[]] == [[s.value for s in vault.project_keys(project).secrets] for project in kept]
-    assert vault.project_keys(kept[-1]).vonage is not None
+    assert [[SECRET]] * 3 + [[]] == [[s.value for s in credentials.project_keys(project).secrets] for project in kept]
+    assert credentials.project_keys(kept[-1]).vonage is not None
 
 
 async def test_a_repeated_run_finds_nothing_to_do() -> None:
@@ -122,9 +122,9 @@ async def test_gives_up_on_servers_that_go_on_under_the_old_key() -> None:
 async def test_names_what_is_damaged_and_seals_the_rest() -> None:
     """One project that is lost does not keep the old master key in use for all others."""
     store = MemoryStore()
-    vault = CredentialSealer(Sealer(OLD))
-    await fill(store, vault)
-    good = vault.seal_secret(SECRET, NOW)
+    credentials = CredentialSealer(Sealer(OLD))
+    await fill(store, credentials)
+    good = credentials.seal_secret(SECRET, NOW)
     bad = attrs.evolve(good, sealed=good.sealed[:-1] + bytes([good.sealed[-1] ^ 1]))
     await store.create_project(make_project("77", bad))
     with pytest.raises(ResealError) as caught:

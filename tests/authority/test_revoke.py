@@ -251,7 +251,7 @@ async def test_a_good_token_does_not_hide_what_else_is_wrong(world: World) -> No
 async def test_a_project_outside_the_grant_is_denied_without_a_look(world: World, target: str) -> None:
     """With one error whether it exists or not, and not even the time tells."""
     assert isinstance(world.store, FaultyStore)
-    world.catalog.clear()
+    world.tenants.clear()
     before = world.store.count("get_project")
     refusals = []
     for project_id in (world.project_id, NOWHERE):
@@ -278,7 +278,7 @@ async def test_a_token_outside_the_grant_is_as_one_of_a_project_that_is_not_ther
     problems = []
     for store_knows in (True, False):
         if not store_knows:
-            world.catalog.clear()
+            world.tenants.clear()
             del world.store._projects[world.project_id]
         with pytest.raises(InvalidRequestError) as unknown:
             await revoke(world, only("1"), token=token.token)

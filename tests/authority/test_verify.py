@@ -120,7 +120,7 @@ async def test_a_store_that_fails_is_the_only_error() -> None:
     world = await make_world(store)
     token = await make_token(world, TokenFormat.SESSION_JWT)
     store.fail("get_session")
-    world.catalog._sessions.clear()
+    world.tenants._sessions.clear()
 
     with pytest.raises(UnavailableError):
         await world.verify.check(token, EVERYTHING, NOW)

@@ -103,15 +103,15 @@ async def take(stream: AsyncIterator[WatchEvent], count: int) -> list[WatchEvent
 
 def told(messages: Sequence[WatchEvent]) -> list[str]:
     """What the messages say, in short."""
-    return [_word(news) for news in messages]
+    return [_word(message) for message in messages]
 
 
-def _word(news: WatchEvent) -> str:
-    if isinstance(news.event, StoredRevocation):
-        return news.event.target
-    if news.event is not None:
-        return news.event.session_id
-    return "MARKER" if news.caught_up else "HEARTBEAT"
+def _word(message: WatchEvent) -> str:
+    if isinstance(message.event, StoredRevocation):
+        return message.event.target
+    if message.event is not None:
+        return message.event.session_id
+    return "MARKER" if message.caught_up else "HEARTBEAT"
 
 
 async def test_a_new_reader_gets_all_in_force_and_a_marker_and_then_what_happens() -> None:
@@ -128,7 +128,7 @@ async def test_a_new_reader_gets_all_in_force_and_a_marker_and_then_what_happens
     second = await take(stream, 2)
 
     assert ["a", "2_s", "MARKER", "b", "2_t"] == told(first + second)
-    assert [False, False, True, True, True] == [bool(news.resume_token) for news in first + second]
+    assert [False, False, True, True, True] == [bool(message.resume_token) for message in first + second]
 
 
 async def test_what_is_out_of_force_is_not_told() -> None:
@@ -179,7 +179,7 @@ async def test_a_token_resumes_at_every_server_of_the_store() -> None:
     place = await make_place()
     [marker] = await take(place.follow(), 1)
     other = make_server(place.store, Sealer(MasterKey.generate()))
-    other.feed.begin(await place.store.last_change())
+    other.event_buffer.begin(await place.store.last_change())
     await place.revoke("a")
 
     assert ["a", "MARKER"] == told(await take(other.watch.follow(ALL, marker.resume_token), 2))
@@ -297,7 +297,7 @@ async def test_a_beat_without_news_is_a_sign_of_life_from_which_to_resume() -> N
     await asyncio.sleep(0)
     await place.revoke("x", AWAY)
     await place.server.follower.catch_up()
-    place.server.feed.beat(NOW)
+    place.server.event_buffer.beat(NOW)
     [beat] = await waiting
 
     assert "HEARTBEAT" == _word(beat)
@@ -351,7 +351,7 @@ async def test_no_sign_of_life_overtakes_an_event() -> None:
     first = await take(stream, 1)
     await place.revoke("b")
     await place.server.follower.catch_up()
-    place.server.feed.beat(NOW)
+    place.server.event_buffer.beat(NOW)
 
     assert ["a", "b", "HEARTBEAT"] == told(first + await take(stream, 2))
 
@@ -364,9 +364,9 @@ async def test_a_sign_of_life_has_the_moment_at_which_the_look_began() -> None:
     await place.revoke("a")
     await place.server.follower.catch_up()
     await take(stream, 1)
-    place.server.feed.beat(Millis(NOW - 5))
+    place.server.event_buffer.beat(Millis(NOW - 5))
 
-    assert [NOW - 5] == [news.time for news in await take(stream, 1)]
+    assert [NOW - 5] == [message.time for message in await take(stream, 1)]
 
 
 async def test_a_watcher_of_some_projects_reads_theirs_alone() -> None:
@@ -394,7 +394,7 @@ async def test_the_end_of_what_is_in_force_has_the_moment_at_which_it_was_begun_
         return Millis(NOW + 1000 * place.store.count(*PAGES))
 
     server = make_server(place.store, Sealer(MasterKey.generate()), clock=clock)
-    server.feed.begin(await place.store.last_change())
+    server.event_buffer.begin(await place.store.last_change())
     began = clock()
     messages = await take(server.watch.follow(ALL, ""), 2)
 
@@ -411,7 +411,7 @@ async def test_one_beat_is_one_sign_of_life() -> None:
     waiting = asyncio.ensure_future(take(stream, 1))
     for _ in range(5):
         await asyncio.sleep(0)
-    place.server.feed.beat(NOW)
+    place.server.event_buffer.beat(NOW)
     messages = await waiting
     for name in ("a", "b"):
         await place.revoke(name)
@@ -430,7 +430,7 @@ async def test_a_sign_of_life_is_a_place_behind_all_that_has_changed() -> None:
     await asyncio.sleep(0)
     await place.server.projects.update(HOME, {"display_name": "x"})
     await place.server.follower.catch_up()
-    place.server.feed.beat(NOW)
+    place.server.event_buffer.beat(NOW)
     [beat] = await waiting
 
     last = await place.store.last_change()
@@ -540,12 +540,12 @@ class Reader:
         """Read until cancelled."""
         while True:
             with contextlib.suppress(ExhaustedError, UnavailableError):
-                async for news in self._place.follow(self._token):
+                async for message in self._place.follow(self._token):
                     await self.permits.acquire()
-                    self._token = news.resume_token
-                    if news.event is not None:
-                        moment = news.event.issued_before if isinstance(news.event, StoredRevocation) else 0
-                        self.seen[_word(news)] = max(moment, self.seen.get(_word(news), 0))
+                    self._token = message.resume_token
+                    if message.event is not None:
+                        moment = message.event.issued_before if isinstance(message.event, StoredRevocation) else 0
+                        self.seen[_word(message)] = max(moment, self.seen.get(_word(message), 0))
             await asyncio.sleep(0)
 
 
@@ -588,7 +588,7 @@ async def _interleaved(  # noqa: C901 - one branch for each kind of step
                 case "read":
                     reader.permits.release()
                 case "beat":
-                    place.server.feed.beat(NOW)
+                    place.server.event_buffer.beat(NOW)
                 case "lose":
                     place.store.replace_history()
             for _ in range(5 if step == "turn" else 1):

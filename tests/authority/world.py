@@ -50,7 +50,7 @@ class World:
     store: MemoryStore
     sealer: Sealer
     server: Server
-    catalog: TenantCache
+    tenants: TenantCache
     keys: SigningKeyManager
     projects: Projects
     sessions: Sessions
@@ -65,10 +65,10 @@ class World:
 class Server:
     """What one server has at hand of a store."""
 
-    catalog: TenantCache
+    tenants: TenantCache
     keys: SigningKeyManager
     revocations: Revocations
-    feed: EventBuffer
+    event_buffer: EventBuffer
     follower: StoreFollower
     projects: Projects
     sessions: Sessions
@@ -88,25 +88,25 @@ def make_server(
     buffer: int = 100,
 ) -> Server:
     """A server of *store*, which has not read anything yet."""
-    vault = CredentialSealer(sealer)
-    catalog, keys = TenantCache(store, vault), SigningKeyManager(store, vault, Algorithm.ES256, ROTATION)
-    revocations, feed = Revocations(store, 1000), EventBuffer(buffer)
+    credentials = CredentialSealer(sealer)
+    tenants, keys = TenantCache(store, credentials), SigningKeyManager(store, credentials, Algorithm.ES256, ROTATION)
+    revocations, event_buffer = Revocations(store, 1000), EventBuffer(buffer)
     follower = StoreFollower(
-        store, catalog, keys, revocations, feed, clock=clock, interval=interval, heartbeat=heartbeat
+        store, tenants, keys, revocations, event_buffer, clock=clock, interval=interval, heartbeat=heartbeat
     )
-    verify = Verify(catalog, keys, revocations, follower, issuer=ISSUER, leeway=LEEWAY, max_staleness=86_400)
+    verify = Verify(tenants, keys, revocations, follower, issuer=ISSUER, leeway=LEEWAY, max_staleness=86_400)
     return Server(
-        catalog=catalog,
+        tenants=tenants,
         keys=keys,
         revocations=revocations,
-        feed=feed,
+        event_buffer=event_buffer,
         follower=follower,
-        projects=Projects(store, catalog, vault),
-        sessions=Sessions(store, catalog, follower.wake),
-        generate=Generate(catalog, keys, ISSUER),
+        projects=Projects(store, tenants, credentials),
+        sessions=Sessions(store, tenants, follower.wake),
+        generate=Generate(tenants, keys, ISSUER),
         verify=verify,
-        revoke=Revoke(store, catalog, verify, revocations, follower.wake),
-        watch=Watch(store, feed, clock),
+        revoke=Revoke(store, tenants, verify, revocations, follower.wake),
+        watch=Watch(store, event_buffer, clock),
     )
 
 
@@ -121,7 +121,7 @@ async def make_world(store: MemoryStore | None = None, sealer: Sealer | None = N
         store=store,
         sealer=sealer,
         server=server,
-        catalog=server.catalog,
+        tenants=server.tenants,
         keys=server.keys,
         projects=server.projects,
         sessions=server.sessions,

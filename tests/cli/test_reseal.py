@@ -53,36 +53,36 @@ class Store:
 
     async def fill(self, projects: int) -> None:
         """Fill a store on any engine."""
-        vault = CredentialSealer(Sealer(self.old))
+        credentials = CredentialSealer(Sealer(self.old))
         store = open_store(self.url)
         key = make_key(sealed=Sealer(self.old).seal(b"x", purpose="signing-key", object_id="key-1"))
         await store.update_keys(lambda _: [key])
         for n in range(projects):
-            credential = vault.seal_secret("0" * 40, make_credential().create_time)
+            credential = credentials.seal_secret("0" * 40, make_credential().create_time)
             await store.create_project(make_project(str(n + 1), credentials=(credential,)))
         await store.close()
 
     def fill_at_once(self, projects: int) -> None:
         """Fill a SQLite store, with all its projects in one transaction."""
         asyncio.run(self.fill(0))
-        vault = CredentialSealer(Sealer(self.old))
+        credentials = CredentialSealer(Sealer(self.old))
         address = parse_address(self.url)
         assert isinstance(address, SqliteAddress)
         engine = writing_engine(address.path, StoreLimits().busy_timeout)
         with engine.begin() as connection:
             for n in range(projects):
-                credential = vault.seal_secret("0" * 40, make_credential().create_time)
+                credential = credentials.seal_secret("0" * 40, make_credential().create_time)
                 insert_project(connection, make_project(str(n + 1), credentials=(credential,)))
         engine.dispose()
 
     async def _under(self) -> Counter[MasterKey]:
-        vault = CredentialSealer(Sealer(self.new, self.old))
+        credentials = CredentialSealer(Sealer(self.new, self.old))
         by_id = {key.key_id: key for key in (self.new, self.old)}
         store = open_store(self.url)
         found: Counter[MasterKey] = Counter()
         for kind in SealedKind:
             for blob in await store.list_sealed(kind, after=("", ""), limit=2 * MANY):
-                vault.resealed(blob)
+                credentials.resealed(blob)
                 found[by_id[sealed_under(blob.sealed) or ""]] += 1
         await store.close()
         return found

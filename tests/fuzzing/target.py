@@ -94,7 +94,7 @@ VONAGE_KEY: Final = _RS256.prepare_key(VONAGE_PEM)
 async def make_target() -> World:
     """A world with the projects, sessions and keys above."""
     store, sealer = MemoryStore(), Sealer(MasterKey.generate())
-    vault = CredentialSealer(sealer)
+    credentials = CredentialSealer(sealer)
     for state, key in RING.items():
         # Past the store's contract, which lets no key be retired or revoked before it was active.
         store._keys[key.key_id] = StoredKey(
@@ -103,14 +103,14 @@ async def make_target() -> World:
             state=state,
             create_time=NOW,
             activate_time=NOW,
-            sealed=vault.seal_signing_key(key),
+            sealed=credentials.seal_signing_key(key),
         )
     world = await make_world(store, sealer)
     for project, (secret, *others) in SECRETS.items():
         source = OpenTokImport(api_key=project, api_secret=secret)
         await world.projects.import_opentok(ProjectSpec(external_sessions=project != OWN), source, EVERYTHING, NOW)
         for other in others:
-            await store.add_secret(project, vault.seal_secret(other, Millis(NOW + 1)))
+            await store.add_secret(project, credentials.seal_secret(other, Millis(NOW + 1)))
     application = VonageImport(application_id=APPLICATION_ID, private_key=VONAGE_PEM)
     await world.projects.import_vonage(ProjectSpec(project_id=APPLICATION), application, EVERYTHING, NOW)
     for session in (*LIVE.values(), *ENDED.values(), *TAKEN_BACK.values()):

@@ -121,8 +121,8 @@ async def observed() -> tuple[World, Observer]:
     """Return a world that has nothing cached, and the look-ups in its store."""
     store = FaultyStore()
     world = await make_world(store)
-    world.catalog._tenants.clear()
-    world.catalog._sessions.clear()
+    world.tenants._tenants.clear()
+    world.tenants._sessions.clear()
     return world, store.observe("get_project", "find_vonage_project", "get_session")
 
 

@@ -138,7 +138,7 @@ def test_is_alive_and_ready(running_authority: RunningAuthority) -> None:
 
 def test_a_project_that_does_not_open_is_a_detail(running_authority: RunningAuthority) -> None:
     """The server is ready for all others, and somebody should look at it."""
-    running_authority.app.readiness._core.catalog._unopened["47000000"] = "sealed by another"
+    running_authority.app.readiness._core.tenants._unopened["47000000"] = "sealed by another"
     ready = get(running_authority, "/readyz")
 
     assert (200, {"projects": "1 cannot be opened, the log says which"}) == (ready.status_code, ready.json()["details"])

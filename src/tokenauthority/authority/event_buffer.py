@@ -41,7 +41,7 @@ class EventBuffer:
         self._size = size
         self._floor = 0
         self._cursor: Cursor | None = None
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self._generation = 0
         self._beats = 0
         self._beat_time = Millis(0)
@@ -111,7 +111,7 @@ class EventBuffer:
 
     def woken(self) -> asyncio.Event:
         """What is set at the next event or beat; to be taken before `after` is asked."""
-        return self._news
+        return self._changed
 
     def require_generation(self, generation: int) -> None:
         """Refuse to go on where the history has become another one.
@@ -123,8 +123,8 @@ class EventBuffer:
             raise UnavailableError.history()
 
     def _wake(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
+        self._changed.set()
+        self._changed = asyncio.Event()
 
 
 async def buffered_events(store: RevocationStore, changes: Sequence[Change]) -> list[BufferedEvent]:

@@ -63,7 +63,7 @@ class _Pass:
     broken: list[str] = attrs.Factory(list)
 
 
-async def require_master_keys(store: SealedStore, vault: CredentialSealer) -> None:
+async def require_master_keys(store: SealedStore, credentials: CredentialSealer) -> None:
     """Return if everything in the store names one of the master keys. It opens nothing, so it costs one scan.
 
     Raises:
@@ -73,15 +73,17 @@ async def require_master_keys(store: SealedStore, vault: CredentialSealer) -> No
     missing: dict[str | None, list[SealedCount]] = {}
     for count in await store.count_sealed(HEADER_BYTES):
         master_key_id = sealed_under(count.prefix)
-        if master_key_id not in vault.master_key_ids:
+        if master_key_id not in credentials.master_key_ids:
             missing.setdefault(master_key_id, []).append(count)
     if missing:
-        given = " and ".join(vault.master_key_ids)
+        given = " and ".join(credentials.master_key_ids)
         shown = [_missing(key_id, counts, given) for key_id, counts in list(missing.items())[:_SHOWN]]
         raise MasterKeyMissingError(shown)
 
 
-async def reseal(store: SealedStore, vault: CredentialSealer, *, page: int = _PAGE, pause: float = _PAUSE) -> Resealed:
+async def reseal(
+    store: SealedStore, credentials: CredentialSealer, *, page: int = _PAGE, pause: float = _PAUSE
+) -> Resealed:
     """Seal everything in the store under the first master key, and look at all of it again until nothing is left.
 
     Servers may run, and a run that was cut off may be repeated: each envelope is replaced as long as it is as it was
@@ -92,13 +94,13 @@ async def reseal(store: SealedStore, vault: CredentialSealer, *, page: int = _PA
         ResealError: something is damaged, or servers go on sealing under another master key.
         UnavailableError: the store cannot be read or written; what was replaced until then is.
     """
-    await require_master_keys(store, vault)
+    await require_master_keys(store, credentials)
     replaced: Counter[SealedKind] = Counter()
     for _ in range(_PASSES):
         found = _Pass()
         for kind in SealedKind:
             async for blobs in _pages(store, kind, page):
-                await _reseal_page(store, vault, blobs, found)
+                await _reseal_page(store, credentials, blobs, found)
                 await asyncio.sleep(pause)
         replaced += found.replaced
         if found.outdated:
@@ -106,13 +108,13 @@ async def reseal(store: SealedStore, vault: CredentialSealer, *, page: int = _PA
         if found.broken:
             raise ResealError(_broken(found))
         return Resealed(
-            master_key_id=vault.master_key_ids[0],
+            master_key_id=credentials.master_key_ids[0],
             signing_keys=replaced[SealedKind.SIGNING_KEY],
             project_credentials=replaced[SealedKind.PROJECT_CREDENTIAL],
             already=max(0, found.looked_at - replaced.total()),
         )
     raise ResealError(
-        f"after {_PASSES} passes servers still seal under another master key than {vault.master_key_ids[0]};"
+        f"after {_PASSES} passes servers still seal under another master key than {credentials.master_key_ids[0]};"
         " give it to all of them first, then repeat this"
     )
 
@@ -124,11 +126,13 @@ async def _pages(store: SealedStore, kind: SealedKind, limit: int) -> AsyncItera
         after = (page[-1].owner, page[-1].object_id)
 
 
-async def _reseal_page(store: SealedStore, vault: CredentialSealer, blobs: Sequence[SealedBlob], found: _Pass) -> None:
+async def _reseal_page(
+    store: SealedStore, credentials: CredentialSealer, blobs: Sequence[SealedBlob], found: _Pass
+) -> None:
     changes = []
     for blob in blobs:
         try:
-            envelope = vault.resealed(blob)
+            envelope = credentials.resealed(blob)
         except SealBrokenError as error:
             found.broken.append(f"{_NOUNS[blob.kind]} {blob.owner}: {error}")
             continue

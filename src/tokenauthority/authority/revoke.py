@@ -49,13 +49,13 @@ class Revoke:
     def __init__(
         self,
         store: RevocationStore,
-        catalog: TenantCache,
+        tenants: TenantCache,
         verify: Verify,
         revocations: Revocations,
         wake: Callable[[], None],
     ) -> None:
         self._store = store
-        self._catalog = catalog
+        self._tenants = tenants
         self._verify = verify
         self._revocations = revocations
         self._wake = wake
@@ -131,7 +131,7 @@ class Revoke:
         except InvalidRequestError as error:
             violations.extend(error.violations)
         _refuse(violations)
-        if await self._catalog.tenant(project_id) is None:
+        if await self._tenants.tenant(project_id) is None:
             raise NotFoundError.project(project_id)
         return project_id
 
@@ -140,7 +140,7 @@ class Revoke:
             violations.append(NO_SESSION_ID)
         _refuse(violations)
         # The session need not be known: one that a restored store has lost lives on in its tokens.
-        return (await authorized_tenant(session_id, self._catalog, grant)).project.project_id
+        return (await authorized_tenant(session_id, self._tenants, grant)).project.project_id
 
 
 def _refuse(violations: list[FieldViolation]) -> None:

@@ -33,9 +33,9 @@ class Roles:
     The project ids are those that the caller's grant has already chosen.
     """
 
-    def __init__(self, store: RoleStore, catalog: TenantCache, named_in_a_grant: Callable[[str, str], bool]) -> None:
+    def __init__(self, store: RoleStore, tenants: TenantCache, named_in_a_grant: Callable[[str, str], bool]) -> None:
         self._store = store
-        self._catalog = catalog
+        self._tenants = tenants
         self._named_in_a_grant = named_in_a_grant
 
     async def list_all(self, project_id: str) -> Sequence[Role]:
@@ -55,7 +55,7 @@ class Roles:
         """
         _require_name(name)
         await self._require_project(project_id)
-        role = await self._catalog.role(project_id, name)
+        role = await self._tenants.role(project_id, name)
         if role is None:
             raise NotFoundError.role(name)
         return role
@@ -70,7 +70,7 @@ class Roles:
         if role.name in BUILT_IN_ROLES:
             raise AlreadyExistsError(Reason.ROLE_EXISTS, "role", role.name)
         await self._store.create_role(role)
-        self._catalog.forget(ChangeKind.ROLE, role.project_id, role.name)
+        self._tenants.forget(ChangeKind.ROLE, role.project_id, role.name)
         return role
 
     async def update(
@@ -103,7 +103,7 @@ class Roles:
         _refuse([*problems, *role_violations(change(Role(name=name, permissions=tuple(Permission))))])
         await self._require_changeable(project_id, name)
         role = await self._store.update_role(project_id, name, change)
-        self._catalog.forget(ChangeKind.ROLE, project_id, name)
+        self._tenants.forget(ChangeKind.ROLE, project_id, name)
         return role
 
     async def delete(self, project_id: str, name: str) -> None:
@@ -118,7 +118,7 @@ class Roles:
         if there and self._named_in_a_grant(project_id, name):
             raise PreconditionError(Reason.ROLE_IN_USE, name, f"a caller's grant names the role {name}")
         await self._store.delete_role(project_id, name)
-        self._catalog.forget(ChangeKind.ROLE, project_id, name)
+        self._tenants.forget(ChangeKind.ROLE, project_id, name)
 
     async def _require_changeable(self, project_id: str, name: str) -> None:
         await self._require_project(project_id)
@@ -126,7 +126,7 @@ class Roles:
             raise PreconditionError(Reason.ROLE_BUILT_IN, name, f"the role {name} is built in and cannot be changed")
 
     async def _require_project(self, project_id: str) -> None:
-        if await self._catalog.tenant(project_id) is None:
+        if await self._tenants.tenant(project_id) is None:
             raise NotFoundError.project(project_id)
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 NO_SESSION_ID: Final = FieldViolation("session_id", "is not a session id")
 
 
-async def authorized_tenant(session_id: str, catalog: TenantCache, grant: Grant) -> Tenant:
+async def authorized_tenant(session_id: str, tenants: TenantCache, grant: Grant) -> Tenant:
     """The project that a session id names, once the grant allows it.
 
     Raises:
@@ -51,7 +51,7 @@ async def authorized_tenant(session_id: str, catalog: TenantCache, grant: Grant)
     if is_project_id(owner):
         # Before anything is looked up, so that not even the time tells whether the project exists.
         grant.require_project(owner, "session_id")
-    tenant = await catalog.tenant_of(owner)
+    tenant = await tenants.tenant_of(owner)
     # A Vonage application that is not here has no project id that a grant could name, so it is judged by its own id.
     grant.require_project(owner if tenant is None else tenant.project.project_id, "session_id")
     if tenant is None:
@@ -62,9 +62,9 @@ async def authorized_tenant(session_id: str, catalog: TenantCache, grant: Grant)
 class Sessions:
     """The use cases of SessionService. *wake* is called when there is something that others should see soon."""
 
-    def __init__(self, store: SessionStore, catalog: TenantCache, wake: Callable[[], None]) -> None:
+    def __init__(self, store: SessionStore, tenants: TenantCache, wake: Callable[[], None]) -> None:
         self._store = store
-        self._catalog = catalog
+        self._tenants = tenants
         self._wake = wake
 
     async def create(
@@ -96,9 +96,9 @@ class Sessions:
         if request_id:
             body = hashlib.sha256(msgspec.json.encode([project_id, attrs.asdict(spec)])).hexdigest()
             repeat = IdempotencyKey(caller=caller.name, request_id=request_id.lower(), body_digest=body)
-        epoch = self._catalog.epoch
+        epoch = self._tenants.epoch
         session = await self._store.create_session(session, repeat)
-        self._catalog.remember(session, epoch)
+        self._tenants.remember(session, epoch)
         return session
 
     async def get(self, session_id: str, grant: Grant) -> StoredSession:
@@ -107,8 +107,8 @@ class Sessions:
         Raises:
             InvalidRequestError, PermissionDeniedError, NotFoundError, UnavailableError.
         """
-        await authorized_tenant(session_id, self._catalog, grant)
-        session = await self._catalog.session(session_id)
+        await authorized_tenant(session_id, self._tenants, grant)
+        session = await self._tenants.session(session_id)
         if session is None:
             raise NotFoundError.session(session_id)
         return session
@@ -126,7 +126,7 @@ class Sessions:
         Raises:
             NotFoundError, UnavailableError.
         """
-        if await self._catalog.tenant(project_id) is None:
+        if await self._tenants.tenant(project_id) is None:
             raise NotFoundError.project(project_id)
         return await self._store.list_sessions(project_id, before=before, limit=limit, state=state)
 
@@ -136,7 +136,7 @@ class Sessions:
         Raises:
             InvalidRequestError, PermissionDeniedError, NotFoundError, UnavailableError.
         """
-        tenant = await authorized_tenant(session_id, self._catalog, grant)
+        tenant = await authorized_tenant(session_id, self._tenants, grant)
         session = await self._store.get_session(session_id)
         if session is None:
             if not tenant.project.external_sessions:
@@ -148,6 +148,6 @@ class Sessions:
                 create_time=now,
             )
         session = await self._store.end_session(session, now)
-        self._catalog.forget(ChangeKind.SESSION_END, session.project_id, session_id)
+        self._tenants.forget(ChangeKind.SESSION_END, session.project_id, session_id)
         self._wake()
         return session

@@ -46,10 +46,10 @@ class SigningKeyManager:
     """The ring as this server knows it. `load` comes first."""
 
     def __init__(
-        self, store: SigningKeyStore, vault: CredentialSealer, algorithm: Algorithm, rotation: Rotation
+        self, store: SigningKeyStore, credentials: CredentialSealer, algorithm: Algorithm, rotation: Rotation
     ) -> None:
         self._store = store
-        self._vault = vault
+        self._credentials = credentials
         self._algorithm = algorithm
         self._rotation = rotation
         self._turn = asyncio.Lock()
@@ -211,7 +211,7 @@ class SigningKeyManager:
 
     async def _fresh(self, algorithm: Algorithm, now: Millis) -> StoredKey:
         new = await self._place.make(
-            partial(self._vault.make_signing_key, algorithm),
+            partial(self._credentials.make_signing_key, algorithm),
             # Nobody waits for it any more, and no row will ever name it.
             late=lambda made: self._give_back(made.prepared(now)),
         )
@@ -260,7 +260,7 @@ class SigningKeyManager:
 
     def _give_back(self, key: StoredKey) -> None:
         try:
-            self._vault.destroy_signing_key(key)
+            self._credentials.destroy_signing_key(key)
         except KeyProviderError as error:
             self._logger.warning("keys.not_destroyed", key_id=key.key_id, problem=str(error))
 
@@ -275,7 +275,7 @@ class SigningKeyManager:
             known = self._opened.get(key.key_id)
             try:
                 opened[key.key_id] = (
-                    self._vault.open_signing_key(key) if known is None else attrs.evolve(known, stored=key)
+                    self._credentials.open_signing_key(key) if known is None else attrs.evolve(known, stored=key)
                 )
             except SealBrokenError as error:
                 # One that is revoked is missed by nobody.

@@ -37,26 +37,26 @@ class StoreFollower:
     """Asks the store for changes every *interval* seconds. `fresh` says whether the last look worked.
 
     Those who watch get a sign of life at least every *heartbeat* seconds, or after each look if those are rarer.
-    What it finds goes into the catalog, the ring and the revocations first, and to those who watch after that.
+    What it finds goes into the tenants, the ring and the revocations first, and to those who watch after that.
     """
 
     def __init__(
         self,
         store: Store,
-        catalog: TenantCache,
+        tenants: TenantCache,
         keys: SigningKeyManager,
         revocations: Revocations,
-        feed: EventBuffer,
+        event_buffer: EventBuffer,
         *,
         clock: Callable[[], Millis],
         interval: float,
         heartbeat: float,
     ) -> None:
         self._store = store
-        self._catalog = catalog
+        self._tenants = tenants
         self._keys = keys
         self._revocations = revocations
-        self._feed = feed
+        self._event_buffer = event_buffer
         self._clock = clock
         self.interval: Final = interval
         self._heartbeat = heartbeat
@@ -117,7 +117,7 @@ class StoreFollower:
             # Only here, and with the moment at which the look began: a reader takes it for the age of what it knows.
             if began + self.interval - self._beaten > self._heartbeat:
                 self._beaten = began
-                self._feed.beat(time)
+                self._event_buffer.beat(time)
 
     @property
     def problem(self) -> str:
@@ -136,19 +136,19 @@ class StoreFollower:
     async def _apply(self, changes: Sequence[Change]) -> None:
         entries = await buffered_events(self._store, changes)
         for change in changes:
-            self._catalog.apply(change)
+            self._tenants.apply(change)
         self._revocations.apply(entry.event for entry in entries)
         self._ring_changed |= any(change.kind is ChangeKind.KEY for change in changes)
         self._cursor = changes[-1].cursor
-        self._feed.publish(entries, self._cursor)
+        self._event_buffer.publish(entries, self._cursor)
 
     async def _begin(self) -> None:
         """Read everything anew, as of a place that is read first: what changes meanwhile is then taken in twice."""
         cursor = await self._store.last_change()
-        self._catalog.clear()
+        self._tenants.clear()
         await self._revocations.load(self._clock())
         self._cursor = cursor
-        self._feed.begin(cursor)
+        self._event_buffer.begin(cursor)
 
     def _followed(self, began: float) -> None:
         self.fresh, self._seen = True, began

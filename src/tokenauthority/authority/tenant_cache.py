@@ -58,10 +58,14 @@ class TenantCache:
     """What the use cases read on every call. Every method may raise `UnavailableError`."""
 
     def __init__(
-        self, store: Store, vault: CredentialSealer, max_sessions: int = MAX_SESSIONS, max_projects: int = MAX_PROJECTS
+        self,
+        store: Store,
+        credentials: CredentialSealer,
+        max_sessions: int = MAX_SESSIONS,
+        max_projects: int = MAX_PROJECTS,
     ) -> None:
         self._store = store
-        self._vault = vault
+        self._credentials = credentials
         self._tenants: LRUCache[str, Tenant] = LRUCache(max_projects)
         self._applications: LRUCache[str, str] = LRUCache(max_projects)
         self._roles: LRUCache[str, Mapping[str, Role]] = LRUCache(max_projects)
@@ -169,7 +173,7 @@ class TenantCache:
 
     def _open(self, project: Project, epoch: int) -> Tenant:
         try:
-            tenant = Tenant(project, self._vault.project_keys(project))
+            tenant = Tenant(project, self._credentials.project_keys(project))
         except SealBrokenError as error:
             self._note(project.project_id, str(error))
             raise UnavailableError.sealed(f"the keys of project {project.project_id}") from error

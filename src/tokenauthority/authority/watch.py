@@ -61,9 +61,9 @@ class WatchEvent:
 class Watch:
     """The use case WatchRevocations."""
 
-    def __init__(self, store: Store, feed: EventBuffer, clock: Callable[[], Millis]) -> None:
+    def __init__(self, store: Store, event_buffer: EventBuffer, clock: Callable[[], Millis]) -> None:
         self._store = store
-        self._feed = feed
+        self._event_buffer = event_buffer
         self._clock = clock
         self._reading = asyncio.Semaphore(_READING)
         self.watchers = 0
@@ -98,38 +98,38 @@ class Watch:
         """
         self.watchers += 1
         try:
-            async for news in self._follow(projects, resume_token):
-                yield news
+            async for message in self._follow(projects, resume_token):
+                yield message
         finally:
             self.watchers -= 1
 
     async def _follow(self, projects: frozenset[str], resume_token: str) -> AsyncIterator[WatchEvent]:
-        generation, began = self._feed.generation, self._clock()
+        generation, began = self._event_buffer.generation, self._clock()
         cursor = await self._known(resume_token)
         if cursor is None:
             # What happens while these are read comes after them, and perhaps twice.
-            cursor = self._feed.cursor
+            cursor = self._event_buffer.cursor
             async for event in self._in_force(None if ANY in projects else projects):
                 yield WatchEvent(resume_token="", event=event)
-        # From the store, because the feed may not reach back that far.
+        # From the store, because the buffer may not reach back that far.
         while changes := await self._changes(cursor):
             for entry in await buffered_events(self._store, changes):
                 if _is_watched(entry.event, projects):
                     yield WatchEvent(resume_token=_token(entry.cursor), event=entry.event)
             cursor = changes[-1].cursor
         yield WatchEvent(resume_token=_token(cursor), caught_up=True, time=began)
-        async for news in self._live(cursor, generation, projects):
-            yield news
+        async for message in self._live(cursor, generation, projects):
+            yield message
 
     async def _live(self, cursor: Cursor, generation: int, projects: frozenset[str]) -> AsyncIterator[WatchEvent]:
-        seen = self._feed.beats
+        seen = self._event_buffer.beats
         while True:
-            woken = self._feed.woken()
-            self._feed.require_generation(generation)
+            woken = self._event_buffer.woken()
+            self._event_buffer.require_generation(generation)
             # Taken together: what is published while a message waits for its reader is not among these, and what was
             # before the beat is.
-            entries, reached = self._feed.after(cursor.sequence), self._feed.cursor
-            beats, time = self._feed.beats, self._feed.beat_time
+            entries, reached = self._event_buffer.after(cursor.sequence), self._event_buffer.cursor
+            beats, time = self._event_buffer.beats, self._event_buffer.beat_time
             for entry in entries:
                 cursor = entry.cursor
                 if _is_watched(entry.event, projects):

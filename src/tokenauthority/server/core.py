@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 class Core:
     """The use cases, and what they share. `jwks_max_age` answers seconds."""
 
-    catalog: TenantCache
+    tenants: TenantCache
     keys: SigningKeyManager
     revocations: Revocations
     follower: StoreFollower
@@ -64,24 +64,24 @@ def build_core(
         ConfigError: the provider of the signing keys cannot be used with what is installed.
     """
     issuance, limits = settings.issuance, settings.limits
-    vault = CredentialSealer(sealer, provider_of(settings))
-    catalog, keys = (
-        TenantCache(store, vault),
-        SigningKeyManager(store, vault, settings.keys.algorithm, _rotation(settings)),
+    credentials = CredentialSealer(sealer, provider_of(settings))
+    tenants, keys = (
+        TenantCache(store, credentials),
+        SigningKeyManager(store, credentials, settings.keys.algorithm, _rotation(settings)),
     )
-    feed, revocations = EventBuffer(limits.watch_buffer), Revocations(store, limits.max_revocations)
+    event_buffer, revocations = EventBuffer(limits.watch_buffer), Revocations(store, limits.max_revocations)
     follower = StoreFollower(
         store,
-        catalog,
+        tenants,
         keys,
         revocations,
-        feed,
+        event_buffer,
         clock=clock,
         interval=settings.database.poll_interval,
         heartbeat=limits.watch_heartbeat,
     )
     verify = Verify(
-        catalog,
+        tenants,
         keys,
         revocations,
         follower,
@@ -90,17 +90,17 @@ def build_core(
         max_staleness=issuance.max_staleness,
     )
     return Core(
-        catalog=catalog,
+        tenants=tenants,
         keys=keys,
         revocations=revocations,
         follower=follower,
-        projects=Projects(store, catalog, vault),
-        sessions=Sessions(store, catalog, follower.wake),
-        roles=Roles(store, catalog, names_role),
-        generate=Generate(catalog, keys, issuance.issuer),
+        projects=Projects(store, tenants, credentials),
+        sessions=Sessions(store, tenants, follower.wake),
+        roles=Roles(store, tenants, names_role),
+        generate=Generate(tenants, keys, issuance.issuer),
         verify=verify,
-        revoke=Revoke(store, catalog, verify, revocations, follower.wake),
-        watch=Watch(store, feed, clock),
+        revoke=Revoke(store, tenants, verify, revocations, follower.wake),
+        watch=Watch(store, event_buffer, clock),
         # What may be behind the store is not to be kept.
         jwks_max_age=lambda: keys.max_age(issuance.jwks_max_age, clock()) if follower.fresh else 0,
     )

@@ -121,7 +121,7 @@ def _mtls(address: str, settings: Settings, callers: CurrentCallers, metrics: Ce
 
         source = WorkloadApi(endpoint_socket())
         rotating = RotatingCredentials("mtls", source.first, metrics)
-        source.feed(rotating)
+        source.send_to(rotating)
         credentials, close = rotating.credentials(), source.close
         trust_domain = trust_domain or source.trust_domain
     else:

@@ -87,10 +87,10 @@ def reseal_store(settings: Settings) -> tuple[str, Resealed]:
 
 
 async def _reseal(settings: Settings) -> Resealed:
-    vault = CredentialSealer(Sealer(*read_master_keys(settings)))
+    credentials = CredentialSealer(Sealer(*read_master_keys(settings)))
     store = open_store(settings.database_url)
     try:
-        return await reseal(store, vault)
+        return await reseal(store, credentials)
     finally:
         await store.close()
 

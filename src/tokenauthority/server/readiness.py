@@ -55,5 +55,5 @@ class Readiness:
 
     def details(self) -> Mapping[str, str]:
         """What somebody should look at though the server is ready, by part."""
-        problems = {"keys": self._core.keys.problem(self._clock()), "projects": self._core.catalog.problem}
+        problems = {"keys": self._core.keys.problem(self._clock()), "projects": self._core.tenants.problem}
         return {**self._details(), **{part: problem for part, problem in problems.items() if problem}}

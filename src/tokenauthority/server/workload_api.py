@@ -64,7 +64,7 @@ class WorkloadApi:
                 raise CertificateError(f"the Workload API at {endpoint}: {self._problem}")
             self.first: Certificates = self._latest
 
-    def feed(self, sink: RotatingCredentials) -> None:
+    def send_to(self, sink: RotatingCredentials) -> None:
         """Offer *sink* what comes from now on."""
         with self._changed:
             self._sink = sink

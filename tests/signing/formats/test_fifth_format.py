@@ -87,7 +87,7 @@ from tokenauthority.v1 import token_pb2
 async def main():
     world = await make_world()
     role = Role(name="host", permissions=(Permission.FORCE_MUTE,), project_id=world.project_id)
-    await Roles(world.store, world.catalog, lambda *_: False).create(role)
+    await Roles(world.store, world.tenants, lambda *_: False).create(role)
     message = token_pb2.TokenRequest(
         session_id=world.session.session_id, role="host", data="d", subject="ann",
         format=token_pb2.TOKEN_FORMAT_TOY_JWT,

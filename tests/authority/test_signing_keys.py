@@ -41,9 +41,11 @@ RING = ("update_keys", "list_keys")
 """What the background task asks of the store."""
 
 
-def make_keys(store: MemoryStore, vault: CredentialSealer | None = None) -> SigningKeyManager:
+def make_keys(store: MemoryStore, credentials: CredentialSealer | None = None) -> SigningKeyManager:
     """The keys of one server."""
-    return SigningKeyManager(store, vault or CredentialSealer(Sealer(MasterKey.generate())), Algorithm.ES256, ROTATION)
+    return SigningKeyManager(
+        store, credentials or CredentialSealer(Sealer(MasterKey.generate())), Algorithm.ES256, ROTATION
+    )
 
 
 def make_foreign() -> StoredKey:
@@ -84,8 +86,8 @@ async def test_the_first_server_makes_a_key_of_the_configured_algorithm(algorith
 
 async def test_servers_that_start_together_share_one_key() -> None:
     """Whoever comes second uses the first one's."""
-    store, vault = MemoryStore(), CredentialSealer(Sealer(MasterKey.generate()))
-    servers = [SigningKeyManager(store, vault, Algorithm.ES256, ROTATION) for _ in range(5)]
+    store, credentials = MemoryStore(), CredentialSealer(Sealer(MasterKey.generate()))
+    servers = [SigningKeyManager(store, credentials, Algorithm.ES256, ROTATION) for _ in range(5)]
     await asyncio.gather(*(keys.load(NOW) for keys in servers))
 
     assert 1 == len({keys.ring.active.key_id for keys in servers})
@@ -116,8 +118,8 @@ async def test_there_is_no_ring_before_it_is_loaded() -> None:
 
 async def test_servers_rotate_once_between_them() -> None:
     """Whoever comes second finds it done, and signs with the first one's key."""
-    store, vault = MemoryStore(), CredentialSealer(Sealer(MasterKey.generate()))
-    servers = [make_keys(store, vault) for _ in range(3)]
+    store, credentials = MemoryStore(), CredentialSealer(Sealer(MasterKey.generate()))
+    servers = [make_keys(store, credentials) for _ in range(3)]
     for keys in servers:
         await keys.load(NOW)
     before = servers[0].ring.active.key_id
@@ -131,11 +133,11 @@ async def test_servers_rotate_once_between_them() -> None:
 
 async def test_a_server_that_loses_the_race_has_made_nothing() -> None:
     """Its own key is not in the ring, and it takes the other one's."""
-    store, vault = MemoryStore(), CredentialSealer(Sealer(MasterKey.generate()))
-    ours, theirs = make_keys(store, vault), make_keys(store, vault)
+    store, credentials = MemoryStore(), CredentialSealer(Sealer(MasterKey.generate()))
+    ours, theirs = make_keys(store, credentials), make_keys(store, credentials)
     await theirs.load(NOW)
     ours._stored = ()
-    with mock.patch.object(vault, "make_signing_key", side_effect=AssertionError("a key was made in vain")):
+    with mock.patch.object(credentials, "make_signing_key", side_effect=AssertionError("a key was made in vain")):
         await ours.maintain(NOW)
 
     assert ours.ring.active.key_id == theirs.ring.active.key_id
@@ -275,11 +277,11 @@ async def test_refusals_leave_the_ring_as_it_was() -> None:
 
 async def test_a_key_that_was_kept_is_not_destroyed_because_another_cannot_be_opened() -> None:
     """Where keys live elsewhere, the ring would else name one that is gone."""
-    store, vault = MemoryStore(), CredentialSealer(Sealer(MasterKey.generate()))
-    keys = make_keys(store, vault)
+    store, credentials = MemoryStore(), CredentialSealer(Sealer(MasterKey.generate()))
+    keys = make_keys(store, credentials)
     await keys.load(NOW)
     await store.update_keys(lambda ring: [*ring, make_foreign()])
-    with mock.patch.object(vault, "destroy_signing_key") as destroy:
+    with mock.patch.object(credentials, "destroy_signing_key") as destroy:
         made = await keys.prepare(None, NOW)
 
     assert made in await store.list_keys()
@@ -379,14 +381,14 @@ async def test_a_key_that_does_not_open_keeps_no_other_from_going() -> None:
 
 async def test_a_key_that_does_not_open_is_not_destroyed_where_it_lives() -> None:
     """It is another server's, which signs with it: only what has left the ring may go."""
-    store, vault = MemoryStore(), CredentialSealer(Sealer(MasterKey.generate()))
-    keys = make_keys(store, vault)
+    store, credentials = MemoryStore(), CredentialSealer(Sealer(MasterKey.generate()))
+    keys = make_keys(store, credentials)
     await keys.load(NOW)
     foreign = attrs.evolve(make_foreign(), location="pkcs11:object=theirs")
     await store.update_keys(lambda ring: [*ring, foreign])
     with pytest.raises(SealBrokenError):
         await keys.refresh()
-    with mock.patch.object(vault, "destroy_signing_key") as destroy:
+    with mock.patch.object(credentials, "destroy_signing_key") as destroy:
         await keys.prepare(None, NOW)
 
     destroy.assert_not_called()
@@ -497,10 +499,10 @@ async def test_a_key_that_does_not_open_stops_no_rotation() -> None:
 
 async def test_a_late_key_that_cannot_be_destroyed_is_told() -> None:
     """It stays where it lives, and only the log knows."""
-    vault, asked, go_on = CredentialSealer(Sealer(MasterKey.generate())), asyncio.Event(), threading.Event()
-    keys = make_keys(MemoryStore(), vault)
+    credentials, asked, go_on = CredentialSealer(Sealer(MasterKey.generate())), asyncio.Event(), threading.Event()
+    keys = make_keys(MemoryStore(), credentials)
     await keys.load(NOW)
-    loop, make, threads = asyncio.get_running_loop(), vault.make_signing_key, list[threading.Thread]()
+    loop, make, threads = asyncio.get_running_loop(), credentials.make_signing_key, list[threading.Thread]()
 
     def made(algorithm: Algorithm) -> NewKey:
         threads.append(threading.current_thread())
@@ -510,8 +512,8 @@ async def test_a_late_key_that_cannot_be_destroyed_is_told() -> None:
 
     with (
         capture_logs() as logs,
-        mock.patch.object(vault, "make_signing_key", made),
-        mock.patch.object(vault, "destroy_signing_key", side_effect=KeyProviderError("the token is gone")),
+        mock.patch.object(credentials, "make_signing_key", made),
+        mock.patch.object(credentials, "destroy_signing_key", side_effect=KeyProviderError("the token is gone")),
     ):
         waiting = asyncio.ensure_future(keys.prepare(None, NOW))
         await asyncio.wait_for(asked.wait(), WAIT)

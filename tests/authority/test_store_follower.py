@@ -49,18 +49,18 @@ async def second_server(world: World, interval: float = WAIT) -> tuple[TenantCac
     """Another server of the world's store."""
     server = make_server(world.store, world.sealer, interval=interval)
     await server.follower.start()
-    return server.catalog, server.follower
+    return server.tenants, server.follower
 
 
 async def test_a_session_ended_elsewhere_is_ended_here() -> None:
     """Another server's EndSession reaches this one with its next look."""
     world = await make_world()
-    catalog, follower = await second_server(world)
-    await catalog.session(world.session.session_id)
+    tenants, follower = await second_server(world)
+    await tenants.session(world.session.session_id)
     await world.store.end_session(world.session, NOW)
     await follower.catch_up()
 
-    known = await catalog.session(world.session.session_id)
+    known = await tenants.session(world.session.session_id)
 
     assert known is not None
     assert SessionState.ENDED is known.state
@@ -69,15 +69,15 @@ async def test_a_session_ended_elsewhere_is_ended_here() -> None:
 async def test_a_project_and_a_role_changed_elsewhere_are_changed_here() -> None:
     """So do its projects, secrets and roles."""
     world = await make_world()
-    catalog, follower = await second_server(world)
-    await catalog.tenant(world.project_id)
-    await catalog.role(world.project_id, "host")
+    tenants, follower = await second_server(world)
+    await tenants.tenant(world.project_id)
+    await tenants.role(world.project_id, "host")
     secret = await world.projects.rotate_secret(world.project_id, NOW)
     await world.store.create_role(attrs.evolve(HOST, project_id=world.project_id))
     await follower.catch_up()
 
-    tenant = await catalog.tenant(world.project_id)
-    role = await catalog.role(world.project_id, "host")
+    tenant = await tenants.tenant(world.project_id)
+    role = await tenants.role(world.project_id, "host")
 
     assert tenant is not None
     assert secret.value == tenant.keys.secrets[0].value
@@ -110,15 +110,15 @@ async def test_it_says_that_it_is_behind_while_the_store_is_down_and_catches_up_
     """A server that cannot follow says so, and misses nothing."""
     store = FaultyStore()
     world = await make_world(store)
-    catalog, follower = await second_server(world)
-    await catalog.session(world.session.session_id)
+    tenants, follower = await second_server(world)
+    await tenants.session(world.session.session_id)
     await store.end_session(world.session, NOW)
     store.fail("changes_after")
     await follower.catch_up()
     behind = follower.fresh
     store.recover()
     await follower.catch_up()
-    known = await catalog.session(world.session.session_id)
+    known = await tenants.session(world.session.session_id)
 
     assert (False, True) == (behind, follower.fresh)
     assert known is not None
@@ -202,13 +202,13 @@ async def test_a_store_that_was_put_back_is_read_anew() -> None:
     store = FaultyStore()
     await store.create_project(make_project("47000000"))
     world = await make_world(store)
-    follower, generation = world.server.follower, world.server.feed.generation
+    follower, generation = world.server.follower, world.server.event_buffer.generation
     backup = store.backup()
     await world.server.sessions.end(world.session.session_id, EVERYTHING, NOW)
     await store.create_revocation(make_revocation("rev_1", target="a"))
     await world.keys.prepare(None, NOW)
     await follower.catch_up()
-    await world.catalog.session(world.session.session_id)
+    await world.tenants.session(world.session.session_id)
     lost = is_revoked(follower, "a"), len(world.keys.ring.entries)
     store.restore(backup)
     await store.create_revocation(make_revocation("rev_2", target="b"))
@@ -216,15 +216,15 @@ async def test_a_store_that_was_put_back_is_read_anew() -> None:
         await world.projects.update(world.project_id, {"display_name": "x"})
     with capture_logs() as events:
         await follower.catch_up()
-    known = await world.catalog.session(world.session.session_id)
+    known = await world.tenants.session(world.session.session_id)
 
     assert (True, 3) == lost
     assert known is not None
     assert SessionState.ACTIVE is known.state
     assert [False, True] == [is_revoked(follower, token_id) for token_id in ("a", "b")]
     assert 2 == len(world.keys.ring.entries)
-    assert generation + 1 == world.server.feed.generation
-    assert await store.last_change() == world.server.feed.cursor
+    assert generation + 1 == world.server.event_buffer.generation
+    assert await store.last_change() == world.server.event_buffer.cursor
     assert ["follower.history_lost"] == [event["event"] for event in events]
     assert follower.fresh
 
@@ -246,7 +246,7 @@ async def test_a_store_that_cannot_be_read_anew_is_asked_again() -> None:
     assert (False, True) == (behind, still)
     assert follower.fresh
     assert is_revoked(follower, "a")
-    assert await store.last_change() == world.server.feed.cursor
+    assert await store.last_change() == world.server.event_buffer.cursor
 
 
 async def test_what_is_told_to_those_who_watch_is_in_force_here_already(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,9 +258,9 @@ async def test_what_is_told_to_those_who_watch_is_in_force_here_already(monkeypa
     in_force: list[bool] = []
     publish = EventBuffer.publish
 
-    def spying(feed: EventBuffer, entries: Sequence[BufferedEvent], cursor: Cursor) -> None:
+    def spying(event_buffer: EventBuffer, entries: Sequence[BufferedEvent], cursor: Cursor) -> None:
         in_force.extend(is_revoked(server.follower, "a") for _ in entries)
-        publish(feed, entries, cursor)
+        publish(event_buffer, entries, cursor)
 
     monkeypatch.setattr(EventBuffer, "publish", spying)
     await store.create_revocation(make_revocation("rev_1", target="a"))
@@ -319,7 +319,7 @@ async def test_a_sign_of_life_comes_with_each_look_where_looks_are_as_rare() -> 
     counts = []
     for _ in range(3):
         await server.follower.catch_up()
-        counts.append(server.feed.beats)
+        counts.append(server.event_buffer.beats)
 
     assert [1, 2, 3] == counts
 
@@ -344,7 +344,7 @@ async def test_what_is_known_is_as_old_as_the_look_that_found_it(monkeypatch: py
 
     assert 0 < at_first == began
     assert 0 < server.follower.age() == passed[-1] - began
-    assert NOW + began * 1000 == server.feed.beat_time
+    assert NOW + began * 1000 == server.event_buffer.beat_time
 
 
 async def test_signs_of_life_are_as_rare_as_they_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -357,7 +357,7 @@ async def test_signs_of_life_are_as_rare_as_they_may_be(monkeypatch: pytest.Monk
         seconds.append(float(second))
         await server.follower.catch_up()
 
-    assert 3 == server.feed.beats
+    assert 3 == server.event_buffer.beats
 
 
 async def test_a_key_that_was_revoked_elsewhere_is_not_forgotten_because_the_ring_could_not_be_read() -> None:

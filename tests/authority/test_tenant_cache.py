@@ -1,4 +1,4 @@
-"""The catalog: what it keeps is bounded, and never older than a change that it has heard of."""
+"""The tenant cache: what it holds is bounded, and never older than a change that it has heard of."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ async def test_a_read_that_a_change_overtakes_is_answered_but_not_kept() -> None
     """A session read before it was ended, and answered after, does not stay ACTIVE in the cache."""
     store = FaultyStore()
     world = await make_world(store)
-    world.catalog.forget(ChangeKind.SESSION_END, world.project_id, world.session.session_id)
+    world.tenants.forget(ChangeKind.SESSION_END, world.project_id, world.session.session_id)
     held = store.hold("get_session", answers=True)
-    stale = asyncio.create_task(world.catalog.session(world.session.session_id))
+    stale = asyncio.create_task(world.tenants.session(world.session.session_id))
     await held.reached()
     await store.end_session(world.session, NOW)
-    world.catalog.forget(ChangeKind.SESSION_END, world.project_id, world.session.session_id)
+    world.tenants.forget(ChangeKind.SESSION_END, world.project_id, world.session.session_id)
     held.release()
     overtaken = await stale
 
-    fresh = await world.catalog.session(world.session.session_id)
+    fresh = await world.tenants.session(world.session.session_id)
 
     assert overtaken is not None
     assert fresh is not None
@@ -54,11 +54,11 @@ async def test_a_session_that_is_ended_while_it_is_made_is_not_kept_as_active() 
     await held.reached()
     session = next(s for s in store._sessions.values() if s.session_id != world.session.session_id)
     await store.end_session(session, NOW)
-    world.catalog.forget(ChangeKind.SESSION_END, world.project_id, session.session_id)
+    world.tenants.forget(ChangeKind.SESSION_END, world.project_id, session.session_id)
     held.release()
     await making
 
-    known = await world.catalog.session(session.session_id)
+    known = await world.tenants.session(session.session_id)
 
     assert known is not None
     assert SessionState.ENDED is known.state
@@ -70,13 +70,13 @@ async def test_a_project_read_that_a_change_overtakes_is_not_kept() -> None:
     world = await make_world(store)
     await world.projects.update(world.project_id, {"display_name": "before"})
     held = store.hold("get_project", answers=True, times=1)
-    stale = asyncio.create_task(world.catalog.tenant(world.project_id))
+    stale = asyncio.create_task(world.tenants.tenant(world.project_id))
     await held.reached()
     await world.projects.update(world.project_id, {"display_name": "after"})
     held.release()
     await stale
 
-    fresh = await world.catalog.tenant(world.project_id)
+    fresh = await world.tenants.tenant(world.project_id)
 
     assert fresh is not None
     assert "after" == fresh.project.display_name
@@ -87,15 +87,15 @@ async def test_roles_read_that_a_change_overtakes_are_not_kept() -> None:
     store = FaultyStore()
     world = await make_world(store)
     held = store.hold("list_roles", answers=True, times=1)
-    stale = asyncio.create_task(world.catalog.role(world.project_id, "host"))
+    stale = asyncio.create_task(world.tenants.role(world.project_id, "host"))
     await held.reached()
     role = Role(name="host", permissions=(Permission.PUBLISH,), project_id=world.project_id)
     await store.create_role(role)
-    world.catalog.forget(ChangeKind.ROLE, world.project_id, "host")
+    world.tenants.forget(ChangeKind.ROLE, world.project_id, "host")
     held.release()
     overtaken = await stale
 
-    fresh = await world.catalog.role(world.project_id, "host")
+    fresh = await world.tenants.role(world.project_id, "host")
 
     assert (None, role) == (overtaken, fresh)
 
@@ -107,9 +107,9 @@ async def test_what_was_read_once_is_not_read_again() -> None:
     await store.create_role(Role(name="host", permissions=(Permission.PUBLISH,), project_id=world.project_id))
     reads = []
     for _ in range(2):
-        await world.catalog.tenant(world.project_id)
-        await world.catalog.role(world.project_id, "host")
-        await world.catalog.session(world.session.session_id)
+        await world.tenants.tenant(world.project_id)
+        await world.tenants.role(world.project_id, "host")
+        await world.tenants.session(world.session.session_id)
         reads.append(store.count(*READS))
 
     assert reads[0] == reads[1]
@@ -121,7 +121,7 @@ async def test_built_in_roles_need_no_store() -> None:
     world = await make_world(store)
     before = store.count(*READS)
 
-    found = [await world.catalog.role(world.project_id, name) for name in BUILT_IN_ROLES]
+    found = [await world.tenants.role(world.project_id, name) for name in BUILT_IN_ROLES]
 
     assert list(BUILT_IN_ROLES.values()) == found
     assert before == store.count(*READS)
@@ -135,15 +135,15 @@ async def test_a_change_of_another_server_is_read_anew(kind: ChangeKind) -> None
     store = FaultyStore()
     world = await make_world(store)
     await store.create_role(Role(name="host", permissions=(Permission.PUBLISH,), project_id=world.project_id))
-    await world.catalog.tenant(world.project_id)
-    await world.catalog.role(world.project_id, "host")
-    await world.catalog.session(world.session.session_id)
+    await world.tenants.tenant(world.project_id)
+    await world.tenants.role(world.project_id, "host")
+    await world.tenants.session(world.session.session_id)
     subject = world.session.session_id if kind is ChangeKind.SESSION_END else world.project_id
-    world.catalog.apply(Change(sequence=1, mark=1, kind=kind, project_id=world.project_id, subject=subject))
+    world.tenants.apply(Change(sequence=1, mark=1, kind=kind, project_id=world.project_id, subject=subject))
     before = store.count(*READS)
-    await world.catalog.tenant(world.project_id)
-    await world.catalog.role(world.project_id, "host")
-    await world.catalog.session(world.session.session_id)
+    await world.tenants.tenant(world.project_id)
+    await world.tenants.role(world.project_id, "host")
+    await world.tenants.session(world.session.session_id)
 
     assert (0 if kind is ChangeKind.KEY else 1) == store.count(*READS) - before
 
@@ -151,25 +151,25 @@ async def test_a_change_of_another_server_is_read_anew(kind: ChangeKind) -> None
 async def test_it_keeps_no_more_than_its_bounds() -> None:
     """However many projects and sessions there are, memory is bounded; what was let go is read again."""
     world = await make_world()
-    catalog = TenantCache(world.store, CredentialSealer(world.sealer), max_sessions=2, max_projects=2)
+    tenants = TenantCache(world.store, CredentialSealer(world.sealer), max_sessions=2, max_projects=2)
     projects = [(await world.projects.create(ProjectSpec(), EVERYTHING, NOW))[0].project_id for _ in range(4)]
     sessions = [
         (await world.sessions.create(project_id, SessionSpec(), "", make_caller(), NOW)).session_id
         for project_id in projects
     ]
     for project_id, session_id in zip(projects, sessions, strict=True):
-        assert await catalog.tenant(project_id) is not None
-        assert await catalog.role(project_id, "host") is None
-        assert await catalog.session(session_id) is not None
+        assert await tenants.tenant(project_id) is not None
+        assert await tenants.role(project_id, "host") is None
+        assert await tenants.session(session_id) is not None
 
-    assert (2, 2, 2) == (len(catalog._tenants), len(catalog._roles), len(catalog._sessions))
-    assert await catalog.tenant(projects[0]) is not None
+    assert (2, 2, 2) == (len(tenants._tenants), len(tenants._roles), len(tenants._sessions))
+    assert await tenants.tenant(projects[0]) is not None
 
 
 async def test_what_does_not_exist_is_not_kept() -> None:
     """A project or session that is made a moment later is there at once, and probing fills no memory."""
     world = await make_world()
-    other = make_server(world.store, world.sealer).catalog
+    other = make_server(world.store, world.sealer).tenants
 
     assert await other.tenant("77") is None
     assert await other.session("2_absent") is None
@@ -187,12 +187,12 @@ async def test_an_application_is_found_by_its_id_and_owns_its_sessions() -> None
     source = VonageImport(application_id=application.upper(), private_key=rsa_pem())
     project = await world.projects.import_vonage(ProjectSpec(), source, EVERYTHING, NOW)
 
-    by_application = await world.catalog.tenant_of(application)
-    by_project = await world.catalog.tenant_of(project.project_id)
+    by_application = await world.tenants.tenant_of(application)
+    by_project = await world.tenants.tenant_of(project.project_id)
 
     assert by_application is not None
     assert by_application == by_project
-    assert by_application == await world.catalog.tenant_of(application)
+    assert by_application == await world.tenants.tenant_of(application)
     assert by_application.owns(platform_session(application))
     assert not by_application.owns(world.session.session_id)
 
@@ -202,20 +202,20 @@ async def test_a_project_whose_keys_do_not_open_is_unavailable_and_named() -> No
     ours, theirs = MasterKey.generate(), MasterKey.generate()
     store = MemoryStore()
     world = await make_world(store, Sealer(theirs, ours))
-    catalog = TenantCache(store, CredentialSealer(Sealer(ours)))
+    tenants = TenantCache(store, CredentialSealer(Sealer(ours)))
     with capture_logs() as logs:
         for _ in range(2):
             with pytest.raises(UnavailableError, match=f"cannot open the keys of project {world.project_id}") as caught:
-                await catalog.tenant(world.project_id)
-    problem = catalog.problem
-    catalog.forget(ChangeKind.PROJECT, world.project_id, world.project_id)
+                await tenants.tenant(world.project_id)
+    problem = tenants.problem
+    tenants.forget(ChangeKind.PROJECT, world.project_id, world.project_id)
 
     assert Reason.SEAL_BROKEN is caught.value.reason
     [line] = logs
     assert ("project.not_opened", world.project_id) == (line["event"], line["project_id"])
     assert theirs.key_id in line["problem"]
     # Strangers can see this one.
-    assert ("1 cannot be opened, the log says which", "") == (problem, catalog.problem)
+    assert ("1 cannot be opened, the log says which", "") == (problem, tenants.problem)
 
 
 async def test_what_keeps_projects_from_being_used_is_over_once_they_can_be() -> None:
@@ -223,19 +223,19 @@ async def test_what_keeps_projects_from_being_used_is_over_once_they_can_be() ->
     ours, theirs = Sealer(MasterKey.generate()), Sealer(MasterKey.generate())
     store = MemoryStore()
     world = await make_world(store, theirs)
-    catalog, good = TenantCache(store, CredentialSealer(ours)), CredentialSealer(theirs)
+    tenants, good = TenantCache(store, CredentialSealer(ours)), CredentialSealer(theirs)
     problems = []
-    for end in (catalog.clear, lambda: setattr(catalog, "_vault", good)):
+    for end in (tenants.clear, lambda: setattr(tenants, "_credentials", good)):
         with pytest.raises(UnavailableError):
-            await catalog.tenant(world.project_id)
-        problems.append(catalog.problem)
+            await tenants.tenant(world.project_id)
+        problems.append(tenants.problem)
         end()
-        problems.append(catalog.problem)
-    tenant = await catalog.tenant(world.project_id)
+        problems.append(tenants.problem)
+    tenant = await tenants.tenant(world.project_id)
 
     assert tenant is not None
     assert ["1 cannot be opened, the log says which", ""] == problems[:2]
-    assert ("1 cannot be opened, the log says which", "") == (problems[3], catalog.problem)
+    assert ("1 cannot be opened, the log says which", "") == (problems[3], tenants.problem)
 
 
 @pytest.mark.parametrize("kind", [ChangeKind.REVOCATION, ChangeKind.KEY])
@@ -243,14 +243,14 @@ async def test_a_change_of_what_it_does_not_keep_overtakes_no_read(kind: ChangeK
     """A thousand tokens taken back in a second must not send each call for a project to the store."""
     store = FaultyStore()
     world = await make_world(store)
-    world.catalog.forget(ChangeKind.PROJECT, world.project_id, world.project_id)
+    world.tenants.forget(ChangeKind.PROJECT, world.project_id, world.project_id)
     held = store.hold("get_project", answers=True)
-    reading = asyncio.create_task(world.catalog.tenant(world.project_id))
+    reading = asyncio.create_task(world.tenants.tenant(world.project_id))
     await held.reached()
-    world.catalog.forget(kind, world.project_id, "x")
+    world.tenants.forget(kind, world.project_id, "x")
     held.release()
     await reading
     reads = store.count(*READS)
-    await world.catalog.tenant(world.project_id)
+    await world.tenants.tenant(world.project_id)
 
     assert reads == store.count(*READS)

@@ -1,4 +1,4 @@
-"""The feed keeps the newest events for all who watch, and says when some are not there any more."""
+"""The event buffer keeps the newest events for all who watch, and says when some are not there any more."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def entry(sequence: int) -> BufferedEvent:
 
 
 def feed_at(size: int) -> EventBuffer:
-    """A feed that begins at START."""
-    feed = EventBuffer(size)
-    feed.begin(Cursor(START, START))
-    return feed
+    """A buffer that begins at START."""
+    event_buffer = EventBuffer(size)
+    event_buffer.begin(Cursor(START, START))
+    return event_buffer
 
 
 @given(
@@ -39,54 +39,54 @@ def feed_at(size: int) -> EventBuffer:
 )
 def test_tells_all_after_a_place_or_that_it_cannot(size: int, batches: list[list[bool]], back: int) -> None:
     """Never some of them: what fell out of the buffer is missed loudly."""
-    feed, sequence, all_events = feed_at(size), START, []
+    event_buffer, sequence, all_events = feed_at(size), START, []
     for batch in batches:
         found = []
         for is_event in batch:
             sequence += 1
             if is_event:
                 found.append(entry(sequence))
-        feed.publish(found, Cursor(sequence, sequence))
+        event_buffer.publish(found, Cursor(sequence, sequence))
         all_events += found
     place = max(START, sequence - back)
     wanted = [event for event in all_events if event.cursor.sequence > place]
 
-    assert Cursor(sequence, sequence) == feed.cursor
+    assert Cursor(sequence, sequence) == event_buffer.cursor
     if len(wanted) > size:
         with pytest.raises(ExhaustedError) as dropped:
-            feed.after(place)
+            event_buffer.after(place)
         assert Reason.READER_TOO_SLOW is dropped.value.reason
     else:
-        assert wanted == feed.after(place)
+        assert wanted == event_buffer.after(place)
 
 
 async def test_wakes_those_who_wait_at_an_event_and_at_a_beat() -> None:
     """A change that is none of theirs lets them sleep."""
-    feed = feed_at(3)
-    quiet = feed.woken()
-    feed.publish([], Cursor(START + 1, 1))
+    event_buffer = feed_at(3)
+    quiet = event_buffer.woken()
+    event_buffer.publish([], Cursor(START + 1, 1))
     asleep = not quiet.is_set()
-    feed.publish([entry(START + 2)], Cursor(START + 2, 2))
-    beating, beats = feed.woken(), feed.beats
-    feed.beat(NOW)
+    event_buffer.publish([entry(START + 2)], Cursor(START + 2, 2))
+    beating, beats = event_buffer.woken(), event_buffer.beats
+    event_buffer.beat(NOW)
 
-    assert (True, True, True, beats + 1) == (asleep, quiet.is_set(), beating.is_set(), feed.beats)
-    assert not feed.woken().is_set()
+    assert (True, True, True, beats + 1) == (asleep, quiet.is_set(), beating.is_set(), event_buffer.beats)
+    assert not event_buffer.woken().is_set()
 
 
 async def test_a_new_beginning_wakes_everyone_and_voids_what_was_told() -> None:
     """Readers of the history before have to begin anew."""
-    feed = feed_at(3)
-    feed.publish([entry(START + 1)], Cursor(START + 1, 1))
-    generation, waiting = feed.generation, feed.woken()
-    feed.require_generation(generation)
-    feed.begin(Cursor(START - 5, 7))
+    event_buffer = feed_at(3)
+    event_buffer.publish([entry(START + 1)], Cursor(START + 1, 1))
+    generation, waiting = event_buffer.generation, event_buffer.woken()
+    event_buffer.require_generation(generation)
+    event_buffer.begin(Cursor(START - 5, 7))
 
     assert waiting.is_set()
-    assert [] == feed.after(START - 5)
+    assert [] == event_buffer.after(START - 5)
     with pytest.raises(UnavailableError):
-        feed.require_generation(generation)
-    feed.require_generation(feed.generation)
+        event_buffer.require_generation(generation)
+    event_buffer.require_generation(event_buffer.generation)
 
 
 def test_knows_nothing_before_it_begins() -> None:
