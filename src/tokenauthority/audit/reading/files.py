@@ -56,7 +56,7 @@ def in_order(paths: Iterable[Path]) -> Sequence[LogFilePart]:
     """
     parts = []
     for path in dict.fromkeys(paths):
-        with _open_log(path) as file:
+        with path.open("rb") as raw, _decompressed(path, raw) as file:
             line = file.readline(MAX_LINE)
         if not line:
             continue
@@ -80,7 +80,7 @@ def is_log(path: Path) -> bool:
         OSError: The file cannot be read.
         EOFError: The file is compressed and cut off.
     """
-    with _open_log(path) as file:
+    with path.open("rb") as raw, _decompressed(path, raw) as file:
         first, second = file.readline(MAX_LINE), file.readline(MAX_LINE)
     if not first or first.startswith(b'{"seq":'):
         return True
@@ -110,10 +110,6 @@ def read_lines(paths: Iterable[Path], progress: Progress = lambda _: None) -> It
                     progress(position - reported)
                     reported = position
             progress(raw.tell() - reported)
-
-
-def _open_log(path: Path) -> BinaryIO:
-    return cast("BinaryIO", gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
 
 
 def _decompressed(path: Path, raw: BinaryIO) -> BinaryIO:

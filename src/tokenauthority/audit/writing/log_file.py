@@ -167,7 +167,7 @@ class LogFile:
                 self.path.rename(archive)
             except OSError as error:
                 raise NotRenamedError(*error.args) from error
-        self._adopt(self._open_empty())
+        self._begin_file()
 
     def recover(self) -> Recovered:
         """Make the log writable again after a failure, in the same file or in a new one.
@@ -192,7 +192,7 @@ class LogFile:
                 self.path.rename(self._companion("replaced"))
             finally:
                 os.close(other)
-        self._adopt(self._open_empty())
+        self._begin_file()
         return Recovered()
 
     def close(self) -> None:
@@ -215,16 +215,13 @@ class LogFile:
         self._attempted = b""
         return Recovered(lines, quarantined)
 
-    def _adopt(self, descriptor: int) -> None:
-        self.close()
-        self._fd, self.size, self._attempted = descriptor, 0, b""
-
-    def _open_empty(self) -> int:
+    def _begin_file(self) -> None:
         descriptor = self._open_descriptor()
         if os.fstat(descriptor).st_size:
             os.close(descriptor)
             raise LostFileError("the file was replaced by another")
-        return descriptor
+        self.close()
+        self._fd, self.size, self._attempted = descriptor, 0, b""
 
     def _open_descriptor(self) -> int:
         descriptor = os.open(self.path, _FLAGS | os.O_CREAT, 0o600)
