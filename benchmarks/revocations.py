@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from benchmarks import cpu, servers
-from tokenauthority.domain.revoked import RevokedIndex
+from tokenauthority.domain.revocation_index import RevocationIndex
 from tokenauthority.domain.times import Seconds
 
 
@@ -72,7 +72,7 @@ def _started(directory: Path) -> tuple[int, int]:
 
 
 def _counted(count: int) -> float:
-    index = RevokedIndex(secrets.token_bytes(16))
+    index = RevocationIndex(secrets.token_bytes(16))
     tracemalloc.start()
     try:
         index.add_targets(("", "47000000", "token", f"{number:032x}", Seconds(number)) for number in range(count))

@@ -13,13 +13,13 @@ from tests.support.memory_store import MemoryStore
 from tokenauthority.authority import revocations as authority_revocations
 from tokenauthority.authority.revocations import Revocations
 from tokenauthority.domain.revocation import RETENTION, TargetKind
-from tokenauthority.domain.revoked import CLOCK_MARGIN
+from tokenauthority.domain.revocation_index import CLOCK_MARGIN
 from tokenauthority.domain.times import Millis, Seconds, in_millis, whole_seconds
 
 
 def kind_of(revocations: Revocations, token_id: str) -> TargetKind | None:
     """What of a token issued now was taken back."""
-    return revocations.index.revoked("47000000", token_id=token_id, session_id="", subject="", issue_time=Seconds(0))
+    return revocations.index.revoked_by("47000000", token_id=token_id, session_id="", subject="", issue_time=Seconds(0))
 
 
 async def test_reads_more_than_a_page() -> None:

@@ -41,7 +41,7 @@ HOST = Role(name="host", permissions=(Permission.PUBLISH,), create_time=NOW, upd
 def is_revoked(follower: StoreFollower, token_id: str) -> bool:
     """Whether the server knows that the token was taken back."""
     index = follower._revocations.index
-    kind = index.revoked("47000000", token_id=token_id, session_id="", subject="", issue_time=Seconds(0))
+    kind = index.revoked_by("47000000", token_id=token_id, session_id="", subject="", issue_time=Seconds(0))
     return kind is TargetKind.TOKEN
 
 

@@ -67,8 +67,8 @@ def test_no_text_holds_what_postgresql_cannot_keep() -> None:
         (2**62, f"must not lie in the future; the authority's clock says {SECOND_TEXT}"),
         (SECOND, None),
         (SECOND - RETENTION, None),
-        (SECOND - RETENTION - 1, "must lie within the last 30 days: older tokens are out of force anyway"),
-        (-(2**62), "must lie within the last 30 days: older tokens are out of force anyway"),
+        (SECOND - RETENTION - 1, "must lie within the last 30 days: older tokens are expired"),
+        (-(2**62), "must lie within the last 30 days: older tokens are expired"),
     ],
 )
 def test_a_moment_lies_between_30_days_ago_and_now(moment: int, problem: str | None) -> None:
@@ -83,4 +83,6 @@ def test_the_end_of_a_session_says_when_it_was() -> None:
     """The session, its project and its end."""
     ended = SESSION.ended(Millis(NOW + 5))
 
-    assert StoredSessionEnd(session_id="2_x", project_id="1", end_time=Millis(NOW + 5)) == StoredSessionEnd.of(ended)
+    assert StoredSessionEnd(
+        session_id="2_x", project_id="1", end_time=Millis(NOW + 5)
+    ) == StoredSessionEnd.from_session(ended)

@@ -106,7 +106,7 @@ def test_a_token_is_good_for_30_days_at_the_most() -> None:
         session_id="2_x", role="publisher", issue_time=SECOND, expire_time=Seconds(SECOND + 2 * MAX_TTL)
     )
 
-    assert SECOND + MAX_TTL == claims.good_until()
+    assert SECOND + MAX_TTL == claims.valid_until()
 
 
 def test_repr_shows_neither_the_token_nor_its_data() -> None:

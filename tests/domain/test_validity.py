@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenauthority.domain.revocation import StoredRevocation, TargetKind
-from tokenauthority.domain.revoked import RevokedIndex
+from tokenauthority.domain.revocation_index import RevocationIndex
 from tokenauthority.domain.role import Permission
 from tokenauthority.domain.times import MAX_TTL, Millis, Seconds
 from tokenauthority.domain.token import InactiveReason, TokenClaims, TokenRejectedError
-from tokenauthority.domain.validity import require_in_force, require_permissions, require_time
+from tokenauthority.domain.validity import require_not_revoked, require_permissions, require_time
 
 
 ISSUED: Final = Seconds(1_800_000_000)
@@ -72,9 +72,9 @@ def test_says_by_how_much_a_token_is_early_or_late() -> None:
 @pytest.mark.parametrize(
     ("kind", "target", "detail"),
     [
-        (TargetKind.TOKEN, "t", "the token was taken back"),
-        (TargetKind.SESSION, "s", "the tokens of the session were taken back"),
-        (TargetKind.SUBJECT, "alice", "the tokens of the subject were taken back"),
+        (TargetKind.TOKEN, "t", "the token is revoked"),
+        (TargetKind.SESSION, "s", "the tokens of the session are revoked"),
+        (TargetKind.SUBJECT, "alice", "the tokens of the subject are revoked"),
     ],
 )
 @pytest.mark.parametrize("ahead", [-1, 0, 1])
@@ -82,7 +82,7 @@ def test_what_was_taken_back_is_revoked_and_says_by_what(
     kind: TargetKind, target: str, detail: str, ahead: int
 ) -> None:
     """If it was issued at that second or before, in that project."""
-    index = RevokedIndex(b"k" * 16)
+    index = RevocationIndex(b"k" * 16)
     index.add(
         StoredRevocation(
             revocation_id="rev_1",
@@ -95,12 +95,12 @@ def test_what_was_taken_back_is_revoked_and_says_by_what(
         )
     )
 
-    require_in_force(index, "2", claims())
+    require_not_revoked(index, "2", claims())
     if ahead < 0:
-        require_in_force(index, "1", claims())
+        require_not_revoked(index, "1", claims())
         return
     with pytest.raises(TokenRejectedError, match=f"^{detail}$") as rejected:
-        require_in_force(index, "1", claims())
+        require_not_revoked(index, "1", claims())
     assert InactiveReason.REVOKED is rejected.value.reason
 
 

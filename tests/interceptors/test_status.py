@@ -56,7 +56,7 @@ CASES: dict[TokenAuthorityError, tuple[str, list[str]]] = {
         "RESOURCE_EXHAUSTED",
         ["ErrorInfo", "QuotaFailure", "RetryInfo"],
     ),
-    ExhaustedError.reader(): ("RESOURCE_EXHAUSTED", ["ErrorInfo"]),
+    ExhaustedError.slow_reader(): ("RESOURCE_EXHAUSTED", ["ErrorInfo"]),
     UnavailableError.store(): ("UNAVAILABLE", ["ErrorInfo", "RetryInfo"]),
     UnimplementedError(): ("UNIMPLEMENTED", ["ErrorInfo"]),
 }

@@ -60,10 +60,10 @@ def test_the_next_verdict_is_revoked_and_says_what_the_token_said(
     before = api.verify(token.token)
     revoke(api, **fields_of(target, token))
     verdict = api.verify(token.token)
-    what = {"session_id": "the tokens of the session were", "subject": "the tokens of the subject were"}
+    what = {"session_id": "the tokens of the session are", "subject": "the tokens of the subject are"}
 
     assert ("ACTIVE", "REVOKED") == (reason_of(before), reason_of(verdict))
-    assert f"{what.get(target, 'the token was')} taken back" == verdict.reason_detail
+    assert f"{what.get(target, 'the token is')} revoked" == verdict.reason_detail
     assert before.claims == verdict.claims
 
 

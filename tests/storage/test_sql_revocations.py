@@ -21,7 +21,7 @@ from tokenauthority.domain.errors import (
     Reason,
 )
 from tokenauthority.domain.revocation import StoredSessionEnd, TargetKind
-from tokenauthority.domain.revoked import CLOCK_MARGIN, oldest_kept
+from tokenauthority.domain.revocation_index import CLOCK_MARGIN, oldest_stored
 from tokenauthority.domain.times import Millis, Seconds
 from tokenauthority.storage.store import Store
 
@@ -67,7 +67,7 @@ async def test_concurrent_revocations_of_one_target_are_one(store: Store, second
 async def test_pages_revocations_by_id_without_expired_ones(store: Store) -> None:
     """Every revocation that may still cover a token comes once, in the order of the ids."""
     await store.create_project(make_project())
-    oldest = oldest_kept(NOW)
+    oldest = oldest_stored(NOW)
     for n in range(5):
         moment = Seconds(oldest - 1) if n == 2 else oldest
         await store.create_revocation(make_revocation(f"rev_{n}", target=str(n), issued_before=moment))
@@ -99,7 +99,7 @@ async def test_lists_revocations_of_some_projects(store: Store) -> None:
 async def test_lists_the_same_revocations_as_plain_tuples(store: Store) -> None:
     """What a server reads at its start is what `list_revocations` returns, page by page."""
     await store.create_project(make_project())
-    oldest = oldest_kept(NOW)
+    oldest = oldest_stored(NOW)
     for n in range(5):
         moment = Seconds(oldest - 1) if n == 2 else oldest
         await store.create_revocation(make_revocation(f"rev_{n}", target=str(n), issued_before=moment))

@@ -13,7 +13,7 @@ from tokenauthority.domain.change import Change, ChangeKind, Cursor, HistoryLost
 from tokenauthority.domain.errors import NotFoundError
 from tokenauthority.domain.project import Credential, Project
 from tokenauthority.domain.revocation import StoredRevocation, StoredSessionEnd
-from tokenauthority.domain.revoked import oldest_kept
+from tokenauthority.domain.revocation_index import oldest_stored
 from tokenauthority.domain.role import MAX_ROLES, Role
 from tokenauthority.domain.sealed import SealedBlob, SealedCount, SealedKind
 from tokenauthority.storage import errors
@@ -198,7 +198,7 @@ class MemoryStore:
     ) -> Sequence[StoredSessionEnd]:
         """See `Store`."""
         chosen = (s for s in self._sessions.values() if project_ids is None or s.project_id in project_ids)
-        ends = [StoredSessionEnd.of(s) for s in chosen if s.end_time is not None and s.end_time >= since]
+        ends = [StoredSessionEnd.from_session(s) for s in chosen if s.end_time is not None and s.end_time >= since]
         ordered = sorted(ends, key=lambda e: (e.end_time, e.session_id))
         return [e for e in ordered if (e.end_time, e.session_id) > after][:limit]
 
@@ -207,7 +207,7 @@ class MemoryStore:
         found: dict[int, Event] = {}
         for change in changes:
             if change.kind is ChangeKind.SESSION_END:
-                found[change.sequence] = StoredSessionEnd.of(self._sessions[change.subject])
+                found[change.sequence] = StoredSessionEnd.from_session(self._sessions[change.subject])
             elif change.subject in self._revocations:
                 found[change.sequence] = self._revocations[change.subject]
         return found
@@ -290,7 +290,7 @@ class MemoryStore:
 
 
 def _is_over(revocation: StoredRevocation, now: Millis) -> bool:
-    return revocation.issued_before < oldest_kept(now)
+    return revocation.issued_before < oldest_stored(now)
 
 
 def _sealed_in(

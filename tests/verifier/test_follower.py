@@ -24,7 +24,7 @@ from tests.verifier.scripted import (
     snapshot_end,
 )
 from tokenauthority.domain.revocation import RETENTION
-from tokenauthority.domain.revoked import CLOCK_MARGIN
+from tokenauthority.domain.revocation_index import CLOCK_MARGIN
 from tokenauthority.domain.times import DAY, Seconds
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.v1 import token_pb2

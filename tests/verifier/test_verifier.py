@@ -24,7 +24,7 @@ from tokenauthority.callers.api_keys import new_api_key
 from tokenauthority.client import Authority, PermissionDenied, Unauthenticated, Unavailable
 from tokenauthority.client.connection import Connection
 from tokenauthority.domain.caller import Action, Grant
-from tokenauthority.domain.revoked import RevokedIndex
+from tokenauthority.domain.revocation_index import RevocationIndex
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.verifier import STALE, NotSyncedError, Verifier
 from tokenauthority.verifier.state import KeySet, VerifierState
@@ -317,7 +317,7 @@ def test_what_was_closed_has_not_begun_though_all_is_there() -> None:
     """Else whoever started it would go on with what knows nothing more."""
     state = VerifierState(lambda: 0.0)
     state.set_keys(KeySet(fetched=0.0, max_age=300))
-    state.confirm_index(RevokedIndex(b"k" * 16), 0.0)
+    state.confirm_index(RevocationIndex(b"k" * 16), 0.0)
     state.wait_until_synced(WAIT, 60)
     state.close()
 
@@ -329,7 +329,7 @@ def test_what_is_too_old_has_not_begun() -> None:
     """A start that returned with it would be followed by nothing but STALE."""
     hours = Hours()
     state = VerifierState(hours)
-    state.confirm_index(RevokedIndex(b"k" * 16), hours())
+    state.confirm_index(RevocationIndex(b"k" * 16), hours())
     hours.passed = 40
     state.set_keys(KeySet(fetched=hours(), max_age=300))
 

@@ -85,7 +85,7 @@ class EventBuffer:
             ExhaustedError: `READER_TOO_SLOW`, some of them are not kept any more.
         """
         if sequence < self._floor:
-            raise ExhaustedError.reader()
+            raise ExhaustedError.slow_reader()
         found = []
         for entry in reversed(self._entries):
             if entry.cursor.sequence <= sequence:
@@ -120,7 +120,7 @@ class EventBuffer:
             UnavailableError: the reader has to begin anew.
         """
         if generation != self._generation:
-            raise UnavailableError.history()
+            raise UnavailableError.changes_lost()
 
     def _wake(self) -> None:
         self._changed.set()

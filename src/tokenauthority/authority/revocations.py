@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from tokenauthority.domain.errors import ExhaustedError
 from tokenauthority.domain.revocation import StoredRevocation
-from tokenauthority.domain.revoked import RevokedIndex
+from tokenauthority.domain.revocation_index import RevocationIndex
 
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Revocations:
         self._store = store
         self._limit = limit
         self.index = _new_index()
-        self._coming: RevokedIndex | None = None
+        self._coming: RevocationIndex | None = None
 
     async def load(self, now: Millis) -> None:
         """Read every revocation in force.
@@ -65,7 +65,7 @@ class Revocations:
     async def prune(self, now: Millis) -> int:
         """Forget what can cover no token any more, and let others have their turn meanwhile; how many went."""
         gone = 0
-        for count in self.index.prune_in_steps(now, _PRUNED_AT_ONCE):
+        for count in self.index.remove_expired_in_steps(now, _PRUNED_AT_ONCE):
             gone += count
             await asyncio.sleep(0)
         return gone
@@ -76,9 +76,9 @@ class Revocations:
         Raises:
             ExhaustedError: `REVOCATION_LIMIT`.
         """
-        if len(self.index) >= self._limit and not self.index.holds(revocation):
-            raise ExhaustedError.revocations(self._limit)
+        if len(self.index) >= self._limit and not self.index.has_target_of(revocation):
+            raise ExhaustedError.too_many_revocations(self._limit)
 
 
-def _new_index() -> RevokedIndex:
-    return RevokedIndex(secrets.token_bytes(_KEY_BYTES))
+def _new_index() -> RevocationIndex:
+    return RevocationIndex(secrets.token_bytes(_KEY_BYTES))

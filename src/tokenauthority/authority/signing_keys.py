@@ -147,7 +147,7 @@ class SigningKeyManager:
             except KeyProviderError as error:
                 raise UnavailableError.signing() from error
         elif any(key.key_id == key_id and key.state is KeyState.PREPARED for key in self._stored):
-            raise UnavailableError.sealed(f"signing key {key_id}")
+            raise UnavailableError.seal_broken(f"signing key {key_id}")
         kept = await self._update(lambda ring: rotation.activated(ring, key_id, self._rotation, now))
         return _found(kept, key_id)
 
@@ -168,7 +168,7 @@ class SigningKeyManager:
         """
         ring = self.ring
         if not ring.can_sign:
-            raise UnavailableError.sealed("the signing key")
+            raise UnavailableError.seal_broken("the signing key")
         if ring.sign_until is not None and now >= ring.sign_until:
             raise UnavailableError(Reason.SIGNING_KEY_ENDED, "the signing key has ended and could not be replaced yet")
         return ring.active

@@ -176,7 +176,7 @@ class TenantCache:
             tenant = Tenant(project, self._credentials.project_keys(project))
         except SealBrokenError as error:
             self._note(project.project_id, str(error))
-            raise UnavailableError.sealed(f"the keys of project {project.project_id}") from error
+            raise UnavailableError.seal_broken(f"the keys of project {project.project_id}") from error
         self._unopened.pop(project.project_id, None)
         if epoch == self._epoch:
             self._tenants[project.project_id] = tenant

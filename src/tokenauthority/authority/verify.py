@@ -12,7 +12,7 @@ from tokenauthority.domain.session import SessionState
 from tokenauthority.domain.times import Millis, Seconds, whole_seconds
 from tokenauthority.domain.token import InactiveReason, TokenRejectedError
 from tokenauthority.domain.token_format import TokenFormat
-from tokenauthority.domain.validity import require_in_force, require_permissions, require_time
+from tokenauthority.domain.validity import require_not_revoked, require_permissions, require_time
 from tokenauthority.signing.formats.codec import TrustedKeys
 from tokenauthority.signing.formats.registry import read_token, verify_token
 
@@ -96,7 +96,7 @@ class Verify:
             return VerificationResult(reason=rejected.reason, detail=rejected.detail)
         try:
             require_time(signed.claims, whole_seconds(now), self._leeway)
-            require_in_force(self._revocations.index, signed.project_id, signed.claims)
+            require_not_revoked(self._revocations.index, signed.project_id, signed.claims)
             await self._require_session(signed.claims, tenant, session_id)
             require_permissions(signed.permissions, required)
         except TokenRejectedError as rejected:

@@ -15,7 +15,7 @@ from tokenauthority.domain.change import Cursor, HistoryLostError
 from tokenauthority.domain.errors import FieldViolation, InvalidRequestError, UnavailableError
 from tokenauthority.domain.ids import is_project_id
 from tokenauthority.domain.revocation import RETENTION, StoredRevocation, StoredSessionEnd
-from tokenauthority.domain.revoked import CLOCK_MARGIN
+from tokenauthority.domain.revocation_index import CLOCK_MARGIN
 from tokenauthority.domain.times import Millis, Seconds, in_millis
 
 
@@ -158,7 +158,7 @@ class Watch:
         try:
             return await self._store.changes_after(cursor, _PAGE)
         except HistoryLostError:
-            raise UnavailableError.history() from None
+            raise UnavailableError.changes_lost() from None
 
     async def _in_force(self, projects: frozenset[str] | None) -> AsyncIterator[Event]:
         """What is in force in these projects, or in all. A page that is not full is the last one."""

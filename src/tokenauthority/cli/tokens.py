@@ -186,7 +186,7 @@ def _claims_of(token: Unverified) -> Record:
         "format": token.format.lower(),
         "algorithm": token.algorithm,
         "signature_checked": False,
-        "expired": claims.good_until() <= time.time(),
+        "expired": claims.valid_until() <= time.time(),
         "token_id": claims.token_id,
         "session_id": claims.session_id,
         "project_id": claims.project_id,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 ANY: Final = "*"
-"""In a grant's projects, roles or formats: every one. An empty set is none, so that leaving it out grants nothing."""
+"""In a grant's projects, roles or formats: every one. An empty set is none, so that an omission grants nothing."""
 
 
 class Action(StrEnum):
@@ -41,7 +41,7 @@ class Action(StrEnum):
 
 
 class CallerKind(StrEnum):
-    """How a caller proved who it is."""
+    """How a caller authenticates."""
 
     API_KEY = "api_key"
     SPIFFE = "spiffe"
@@ -50,7 +50,7 @@ class CallerKind(StrEnum):
 
 @attrs.frozen
 class Rate:
-    """How many items a caller may ask for: *per_second* on average, *burst* at once. A batch of 100 is 100 items."""
+    """How many items a caller may request: *per_second* on average, *burst* at once. A batch of 100 is 100 items."""
 
     per_second: float
     burst: int
@@ -58,7 +58,7 @@ class Rate:
 
 @attrs.frozen(kw_only=True)
 class Grant:
-    """What a caller may do. Sets that hold `*` allow everything of their kind; empty ones nothing."""
+    """What a caller may do. A set with `*` allows everything of its kind; an empty one nothing."""
 
     projects: frozenset[str]
     actions: frozenset[Action]
@@ -69,19 +69,19 @@ class Grant:
     daily_quota: int | None = None
 
     def allows_project(self, project_id: str) -> bool:
-        """Whether the project is one of the grant's."""
+        """Return whether the project is one of the grant's."""
         return project_id in self.projects or ANY in self.projects
 
     def allows_role(self, name: str) -> bool:
-        """Whether tokens may carry the role."""
+        """Return whether tokens may have the role."""
         return name in self.roles or ANY in self.roles
 
     def allows_format(self, token_format: TokenFormat) -> bool:
-        """Whether tokens may have the format."""
+        """Return whether tokens may have the format."""
         return token_format in self.formats or ANY in self.formats
 
     def require_project(self, project_id: str, field: str = "") -> None:
-        """Refuse a project outside the grant, whether it exists or not (so that nothing can be probed)."""
+        """Raise PermissionDeniedError for a project outside the grant; so an absent project cannot be probed."""
         if not self.allows_project(project_id):
             raise PermissionDeniedError(
                 Reason.PROJECT_NOT_GRANTED,
@@ -91,7 +91,7 @@ class Grant:
             )
 
     def chosen_project(self, project_id: str) -> str:
-        """The project that a request means: the one that it names, or the grant's only one.
+        """Return the project of a request: the one that it names, or the grant's only one.
 
         Raises:
             InvalidRequestError: *project_id* is malformed, or empty and the grant has several.
@@ -111,7 +111,7 @@ class Grant:
 
 @attrs.frozen(kw_only=True)
 class Caller:
-    """An authenticated back end. `identity` says by what it was known, without the credential itself."""
+    """An authenticated back end. `identity` is what identified it, without the credential itself."""
 
     name: str
     kind: CallerKind

@@ -1,16 +1,16 @@
-"""Every error that a caller can be told about: one tree, each with its facts and its own message.
+"""Every error that a caller can receive: one tree, each error with its facts and its own message.
 
 TokenAuthorityError
     InvalidRequestError       a field is missing, malformed or beyond its limit
-    UnauthenticatedError      no credential, or one that is not good
-    PermissionDeniedError     the caller's grant lacks it (`limit` says what)
-    NotFoundError             project, session, role, key or secret absent
+    UnauthenticatedError      no credential, or an invalid one
+    PermissionDeniedError     the caller's grant does not allow it (`limit` says what)
+    NotFoundError             no such project, session, role, key or secret
     AlreadyExistsError        project, role, or a request id with another body
     PreconditionError         the object is not in the state that the step needs
     OverloadedError           too many RPCs at once
-    RateLimitError            the caller's rate or quota is used up, or its address has failed too often
-    ExhaustedError            a stream's reader is too slow, or there is no room for more revocations
-    UnavailableError          the store, the audit log or a signing key cannot be used, or the server drains
+    RateLimitError            the caller's rate or quota is used up, or its address failed to authenticate too often
+    ExhaustedError            a stream's reader is too slow, or there are too many revocations
+    UnavailableError          the store, the audit log or a signing key cannot be used; or the server drains
     UnimplementedError        a method of the contract that this version does not have
 
 Messages hold ids, names and limits, never a secret and never free text from outside.
@@ -69,18 +69,18 @@ class Reason(StrEnum):
 
 @attrs.frozen
 class FieldViolation:
-    """One bad field: its path in the request and what is wrong, with the limit."""
+    """An invalid field: its path in the request and what is wrong, with the limit."""
 
     field: str
     problem: str
 
     def under(self, prefix: str) -> FieldViolation:
-        """The same violation of a message nested at *prefix*, such as `requests[17]`."""
+        """Return the same violation of a message nested at *prefix*, such as `requests[17]`."""
         return FieldViolation(f"{prefix}.{self.field}" if self.field else prefix, self.problem)
 
 
 class TokenAuthorityError(Exception):
-    """The root. `reason` is for programs, `str(error)` for a person."""
+    """The root of the tree. `reason` is for programs, `str(error)` for a person."""
 
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
@@ -88,7 +88,7 @@ class TokenAuthorityError(Exception):
 
 
 class InvalidRequestError(TokenAuthorityError):
-    """One or more fields of the request are bad; all of them are named at once."""
+    """One or more fields of the request are invalid; all of them are named at once."""
 
     def __init__(self, violations: Sequence[FieldViolation]) -> None:
         super().__init__(
@@ -98,12 +98,12 @@ class InvalidRequestError(TokenAuthorityError):
         self.violations = tuple(violations)
 
     def under(self, prefix: str) -> InvalidRequestError:
-        """The same violations of a message nested at *prefix*."""
+        """Return the same violations of a message nested at *prefix*."""
         return InvalidRequestError([violation.under(prefix) for violation in self.violations])
 
 
 class UnauthenticatedError(TokenAuthorityError):
-    """The caller could not be told. One text for every cause, so that it is no oracle."""
+    """The caller is not authenticated. One text for every cause, so that it is no oracle."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -114,7 +114,7 @@ class UnauthenticatedError(TokenAuthorityError):
 
 
 class PermissionDeniedError(TokenAuthorityError):
-    """The caller's grant lacks something: `limit` names its entry, `field` that of the request, if there is one."""
+    """The caller's grant does not allow it: `limit` names the grant's entry, `field` the request's, if there is one."""
 
     def __init__(self, reason: Reason, message: str, *, limit: str, field: str = "") -> None:
         super().__init__(reason, message)
@@ -122,7 +122,7 @@ class PermissionDeniedError(TokenAuthorityError):
         self.field = field
 
     def under(self, prefix: str) -> PermissionDeniedError:
-        """The same refusal of a message nested at *prefix*."""
+        """Return the same refusal of a message nested at *prefix*."""
         return PermissionDeniedError(self.reason, str(self), limit=self.limit, field=f"{prefix}.{self.field}")
 
 
@@ -136,22 +136,22 @@ class NotFoundError(TokenAuthorityError):
 
     @classmethod
     def project(cls, project_id: str) -> NotFoundError:
-        """No such project."""
+        """Return the error for a project."""
         return cls(Reason.PROJECT_NOT_FOUND, "project", project_id)
 
     @classmethod
     def session(cls, session_id: str) -> NotFoundError:
-        """No such session."""
+        """Return the error for a session."""
         return cls(Reason.SESSION_NOT_FOUND, "session", session_id)
 
     @classmethod
     def role(cls, name: str) -> NotFoundError:
-        """No such role."""
+        """Return the error for a role."""
         return cls(Reason.ROLE_NOT_FOUND, "role", name)
 
     @classmethod
     def secret(cls, secret_id: str) -> NotFoundError:
-        """No such project secret."""
+        """Return the error for a project secret."""
         return cls(Reason.SECRET_NOT_FOUND, "project secret", secret_id)
 
 
@@ -182,9 +182,9 @@ class OverloadedError(TokenAuthorityError):
 
 
 class RateLimitError(TokenAuthorityError):
-    """More than *subject* may have: `limit` names what is used up, as the callers file or the settings do.
+    """More than *subject* may use: `limit` names what is used up, as the callers file or the settings do.
 
-    `retry_after` is in seconds; None where no wait is enough, because the limit is smaller than what was asked for.
+    `retry_after` is in seconds; None where no wait is enough, because the request is larger than the limit.
     """
 
     def __init__(self, message: str, *, subject: str, limit: str, retry_after: float | None) -> None:
@@ -195,17 +195,19 @@ class RateLimitError(TokenAuthorityError):
 
 
 class ExhaustedError(TokenAuthorityError):
-    """No room for more of something, and no wait that is known to help."""
+    """There is no room for more, and no wait that is known to help."""
 
     @classmethod
-    def reader(cls) -> ExhaustedError:
-        """The reader of a stream takes longer than its messages may wait."""
+    def slow_reader(cls) -> ExhaustedError:
+        """Return the error for a stream whose reader is slower than its messages may wait."""
         return cls(Reason.READER_TOO_SLOW, "the stream was read too slowly; resume from the last resume_token")
 
     @classmethod
-    def revocations(cls, limit: int) -> ExhaustedError:
-        """As many revocations as there may be."""
-        return cls(Reason.REVOCATION_LIMIT, f"{limit} revocations are in force, as many as limits.max_revocations lets")
+    def too_many_revocations(cls, limit: int) -> ExhaustedError:
+        """Return the error for a revocation above the limit."""
+        return cls(
+            Reason.REVOCATION_LIMIT, f"{limit} revocations are in force, as many as limits.max_revocations allows"
+        )
 
 
 class UnavailableError(TokenAuthorityError):
@@ -217,30 +219,27 @@ class UnavailableError(TokenAuthorityError):
 
     @classmethod
     def store(cls) -> UnavailableError:
-        """The store cannot be reached or written; the cause belongs in the log, not in the answer."""
+        """Return the error for a store that cannot be reached or written; log the cause, do not send it."""
         return cls(Reason.STORE_UNAVAILABLE, "the store cannot be reached or written; try again")
 
     @classmethod
-    def history(cls) -> UnavailableError:
-        """A stream cannot go on: the store was put back to an earlier day, or its reader was away for too long."""
-        return cls(Reason.STORE_UNAVAILABLE, "the changes of the store cannot be followed on; resume the stream")
+    def changes_lost(cls) -> UnavailableError:
+        """Return the error for a stream that cannot continue: the store was restored, or its reader is too late."""
+        return cls(Reason.STORE_UNAVAILABLE, "the changes of the store cannot be followed; resume the stream")
 
     @classmethod
     def audit(cls) -> UnavailableError:
-        """The audit record cannot be written, so nothing may leave."""
-        return cls(
-            Reason.AUDIT_UNAVAILABLE,
-            "the audit record cannot be written, so nothing was given out; try again",
-        )
+        """Return the error for an audit record that cannot be written, so that no answer may leave."""
+        return cls(Reason.AUDIT_UNAVAILABLE, "the audit record cannot be written, so nothing was issued; try again")
 
     @classmethod
-    def sealed(cls, what: str) -> UnavailableError:
-        """A key does not open here; the cause belongs in the log, not in the answer."""
+    def seal_broken(cls, what: str) -> UnavailableError:
+        """Return the error for a key that cannot be opened here; log the cause, do not send it."""
         return cls(Reason.SEAL_BROKEN, f"this server cannot open {what}")
 
     @classmethod
     def signing(cls) -> UnavailableError:
-        """The signing key is in a place that cannot be reached now; the cause belongs in the log, not in the answer."""
+        """Return the error for a key provider that cannot be reached; log the cause, do not send it."""
         return cls(Reason.SIGNING_UNAVAILABLE, "the signing key cannot be reached; try again")
 
 

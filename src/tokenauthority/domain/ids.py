@@ -26,7 +26,7 @@ SESSION_RANDOM_BYTES: Final = 18
 REVOCATION_RANDOM_BYTES: Final = 10
 
 NUL: Final = "\x00"
-"""What no text may hold that is kept: PostgreSQL cannot."""
+"""What no stored text may hold: PostgreSQL cannot store it."""
 
 _LEAST_FIELDS: Final = 4
 """Version, project, location and time; the oldest ids have no more."""
@@ -40,50 +40,49 @@ _IPV4: Final = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?:\
 
 
 def is_project_id(text: str) -> bool:
-    """Whether *text* is a decimal number from 1 to 2147483647 without leading zeros."""
+    """Return whether *text* is a decimal number from 1 to 2147483647 without leading zeros."""
     return _PROJECT_ID.fullmatch(text) is not None and int(text) <= MAX_PROJECT_ID
 
 
 def is_role_name(text: str) -> bool:
-    """Whether *text* is 1 to 63 of a-z, 0-9, `-` and `_`, starting with a letter."""
+    """Return whether *text* is 1 to 63 of a-z, 0-9, `-` and `_`, starting with a letter."""
     return _ROLE_NAME.fullmatch(text) is not None
 
 
 def is_secret_id(text: str) -> bool:
-    """Whether *text* has the shape of a project secret's id."""
+    """Return whether *text* has the shape of a project secret's id."""
     return _SECRET_ID.fullmatch(text) is not None
 
 
 def is_uuid(text: str) -> bool:
-    """Whether *text* is a UUID in its usual form."""
+    """Return whether *text* is a UUID in its usual form."""
     return _UUID.fullmatch(text) is not None
 
 
 def is_ipv4(text: str) -> bool:
-    """Whether *text* is an IPv4 address in dotted decimal."""
+    """Return whether *text* is an IPv4 address in dotted decimal."""
     return _IPV4.fullmatch(text) is not None
 
 
 def make_session_id(project_id: str, location: str, *, relayed: bool, now: Millis, random: bytes) -> str:
-    """A new session id; *random* is 18 bytes from the system's generator."""
+    """Return a new session id; *random* is 18 bytes from the system's generator."""
     flag = "P" if relayed else ""
     body = f"1~{project_id}~{location}~{now}~{base64.b64encode(random).decode()}~{flag}~~"
     return "2_" + base64.urlsafe_b64encode(body.encode()).rstrip(b"=").decode()
 
 
 def make_revocation_id(now: Millis, random: bytes) -> str:
-    """A new revocation's id; *random* is 10 bytes from the system's generator.
+    """Return a new revocation id; *random* is 10 bytes from the system's generator.
 
-    It begins with the time, as a UUIDv7 does (RFC 9562): a store that is read by id is then read from one end to the
-    other, and not here and there.
+    It begins with the time, as a UUIDv7 does (RFC 9562), so that revocations read by id are read in sequence.
     """
     return f"rev_{now:012x}{random.hex()}"
 
 
 def project_in_session_id(session_id: str) -> str | None:
-    """Field 1 of a session id, made here or by the platform: a project id or a Vonage application id.
+    """Return field 1 of a session id, made here or by the platform: a project id or a Vonage application id.
 
-    None where *session_id* is no session id: then it belongs to no project.
+    Return None if *session_id* is no session id: it then belongs to no project.
     """
     if len(session_id) > MAX_SESSION_ID or _SESSION_ID.fullmatch(session_id) is None:
         return None

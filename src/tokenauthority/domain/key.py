@@ -1,4 +1,4 @@
-"""The authority's signing keys as they are stored: sealed or elsewhere, with their place in the ring's life."""
+"""The authority's signing keys as they are stored: sealed or with a key provider, and in which state."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Algorithm(StrEnum):
-    """A JWS algorithm of the native format (RFC 7518, RFC 8037)."""
+    """A JWS algorithm of the authority's own signing keys (RFC 7518, RFC 8037)."""
 
     ES256 = "ES256"
     EDDSA = "EdDSA"
@@ -21,7 +21,7 @@ class Algorithm(StrEnum):
 
 
 class KeyState(StrEnum):
-    """Where a key is in its life."""
+    """The state of a key in its life; see `rotation.py`."""
 
     PREPARED = "prepared"
     ACTIVE = "active"
@@ -33,10 +33,10 @@ class KeyState(StrEnum):
 class StoredKey:
     """A signing key: its `kid` (RFC 7638), its life, and its private half sealed under the master key.
 
-    `sign_until` is its end: the moment from which no server signs with it, not even one that has lost the store; set
-    when it is activated. `expire_time` is when the last token that it may have signed is out of force; set when it
-    signs no more. Where `location` is not empty, it is the URI of the private half in a key provider, and `sealed`
-    holds the public half.
+    Attributes:
+        sign_until: from when no server signs with it, not even one that cannot reach the store; set at activation.
+        expire_time: when the last token that it may have signed has expired; set when it no longer signs.
+        location: the URI of the private half with a key provider. If it is not empty, `sealed` is the public half.
     """
 
     key_id: str

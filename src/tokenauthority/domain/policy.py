@@ -1,4 +1,4 @@
-"""The one rule about tokens: whether a caller gets what it asks for, and until when."""
+"""The one rule about tokens: whether a caller gets what it requests, and until when."""
 
 from __future__ import annotations
 
@@ -54,11 +54,13 @@ def decide(
     grant: Grant,
     now: Millis,
 ) -> Granted | Refused:
-    """Weigh a well-formed *request* against the project, the session, the role and the caller's grant.
+    """Check a well-formed *request* against the grant, the session, the format and the project, in this order.
 
-    *session* is None for one that the platform made, which the project must then accept; *role* is None where the
-    project has none of that name. A lifetime that the request names must fit the grant and the project; one that it
-    leaves out is cut to them. The grant is weighed first: what it does not allow cannot be probed.
+    A requested lifetime must be within the grant and the project; the default one is cut to them. The grant is checked
+    first, so that nothing outside it can be probed.
+
+    *session* is None for one that the platform made, which the project must accept; *role* is None where the project
+    has none of that name.
     """
     token_format = request.format or project.default_format
     issue_time = whole_seconds(now)

@@ -1,4 +1,4 @@
-"""Projects (tenants) and their credentials as they are stored: sealed."""
+"""Projects (tenants) and their credentials, sealed as they are stored."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Project:
 
     @property
     def secrets(self) -> tuple[Credential, ...]:
-        """Its live secrets, newest first."""
+        """Return its live secrets, newest first."""
         return tuple(
             sorted(
                 (c for c in self.credentials if c.kind is CredentialKind.SECRET),
@@ -66,7 +66,7 @@ class Project:
         )
 
     def with_values_of(self, changed: Project) -> Project:
-        """This project with the values of *changed* that may ever change: not its id, times, application or secrets."""
+        """Return this project with the changeable values of *changed*: not its id, times, application or secrets."""
         return attrs.evolve(
             self,
             display_name=changed.display_name,
@@ -78,12 +78,12 @@ class Project:
 
 
 def is_secret(text: str) -> bool:
-    """Whether *text* has the shape of a project secret: 40 hex characters, safe with every official SDK."""
+    """Return whether *text* has the shape of a project secret: 40 hex characters, which every official SDK accepts."""
     return _SECRET.fullmatch(text) is not None
 
 
 def project_violations(project: Project) -> list[FieldViolation]:
-    """What is wrong with the values of a new or changed project."""
+    """Return what is wrong with the values of a new or changed project."""
     found = []
     if len(project.display_name) > MAX_DISPLAY_NAME or NUL in project.display_name:
         found.append(

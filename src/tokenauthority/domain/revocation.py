@@ -1,4 +1,4 @@
-"""Revocations: statements that tokens issued up to a moment are no longer good, and how long each must be kept."""
+"""Revocations: statements that tokens issued up to a moment are invalid, and how long each must be stored."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_TARGET: Final = 255
 MAX_COMMENT: Final = 256
 
 RETENTION: Final = Seconds(MAX_TTL + MAX_LEEWAY)
-"""How long after its `issued_before` a revocation can still cover a token that somebody takes for good."""
+"""How long after its `issued_before` a revocation can still cover a token that is otherwise valid."""
 
 
 class TargetKind(StrEnum):
@@ -34,9 +34,9 @@ class TargetKind(StrEnum):
 
 
 class StoredRevocation(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens of a project that are no longer good: those of `target`, issued at `issued_before` or earlier.
+    """A statement that the tokens of `target`, issued at `issued_before` or earlier, are invalid.
 
-    A msgspec struct, because who begins to watch is sent every one that is in force.
+    A msgspec struct, because a new watcher is sent every revocation in force.
     """
 
     revocation_id: str
@@ -49,36 +49,36 @@ class StoredRevocation(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def expire_time(self) -> Millis:
-        """From when on nothing that it covers can still be good, whatever leeway a verifier has."""
+        """Return the moment from which no token that it covers can be valid, whatever leeway a verifier has."""
         return in_millis(Seconds(self.issued_before + RETENTION))
 
 
 class StoredSessionEnd(msgspec.Struct, frozen=True, kw_only=True):
-    """A session that was ended: none of its tokens is good."""
+    """The end of a session: all its tokens are invalid."""
 
     session_id: str
     project_id: str
     end_time: Millis
 
     @classmethod
-    def of(cls, session: StoredSession) -> StoredSessionEnd:
-        """The end of an ended *session*."""
+    def from_session(cls, session: StoredSession) -> StoredSessionEnd:
+        """Return the end of *session*, which has ended."""
         end_time = session.create_time if session.end_time is None else session.end_time
         return cls(session_id=session.session_id, project_id=session.project_id, end_time=end_time)
 
 
 RevokedTarget: TypeAlias = tuple[str, str, str, str, Seconds]
-"""What a revocation takes out of force: its id, project, kind, target and `issued_before`.
+"""What a revocation says: its id, project, kind, target and `issued_before`.
 
-A plain tuple: a server that starts reads every one in force, and a million structs would double the time.
+A plain tuple: a server that starts reads every revocation in force, and a million structs would double the time.
 """
 
 Event: TypeAlias = StoredRevocation | StoredSessionEnd
-"""What takes tokens out of force before they expire."""
+"""What makes tokens invalid before they expire."""
 
 
 def revocation_violations(token_id: str, subject: str, comment: str) -> list[FieldViolation]:
-    """What is wrong with the texts of a wanted revocation."""
+    """Return what is wrong with the texts of a requested revocation."""
     found = [
         FieldViolation(field, f"must have at most {MAX_TARGET} characters, none of them U+0000")
         for field, text in (("token_id", token_id), ("subject", subject))
@@ -88,21 +88,19 @@ def revocation_violations(token_id: str, subject: str, comment: str) -> list[Fie
 
 
 def comment_violations(comment: str) -> list[FieldViolation]:
-    """What is wrong with what somebody writes to a revocation, of tokens or of a key."""
+    """Return what is wrong with the comment of a revocation, of tokens or of a key."""
     if len(comment) > MAX_COMMENT or NUL in comment:
         return [FieldViolation("comment", f"must have at most {MAX_COMMENT} characters, none of them U+0000")]
     return []
 
 
 def moment_violations(issued_before: Seconds, now: Millis) -> list[FieldViolation]:
-    """What is wrong with the moment that a caller names."""
+    """Return what is wrong with the moment that a caller names."""
     second = whole_seconds(now)
     if issued_before > second:
         return [
             FieldViolation("issued_before", f"must not lie in the future; the authority's clock says {as_text(second)}")
         ]
     if issued_before < second - RETENTION:
-        return [
-            FieldViolation("issued_before", "must lie within the last 30 days: older tokens are out of force anyway")
-        ]
+        return [FieldViolation("issued_before", "must lie within the last 30 days: older tokens are expired")]
     return []

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Permission(StrEnum):
-    """One thing that a person may do in a session; the value is what a SESSION_JWT carries."""
+    """What a person may do in a session; the value is the one in tokens."""
 
     SUBSCRIBE = "subscribe"
     PUBLISH = "publish"
@@ -41,11 +41,11 @@ class Role:
 
     @property
     def built_in(self) -> bool:
-        """Whether every project has it and nobody can change it."""
+        """Return whether every project has it and nobody can change it."""
         return not self.project_id
 
     def with_values_of(self, changed: Role) -> Role:
-        """This role with the values of *changed* that may ever change."""
+        """Return this role with the changeable values of *changed*."""
         return attrs.evolve(
             self,
             permissions=changed.permissions,
@@ -74,12 +74,12 @@ _ORDER: Final = {permission: place for place, permission in enumerate(Permission
 
 
 def in_order(permissions: Iterable[Permission]) -> tuple[Permission, ...]:
-    """*permissions*, each once, in the order of the enum."""
+    """Return *permissions*, each once, in the order of the enum."""
     return tuple(sorted(set(permissions), key=_ORDER.__getitem__))
 
 
 def role_violations(role: Role) -> list[FieldViolation]:
-    """What is wrong with a role that a project wants to define."""
+    """Return what is wrong with a role that a project wants to define."""
     found = []
     if not is_role_name(role.name):
         found.append(FieldViolation("name", ROLE_NAME_RULE))

@@ -1,8 +1,8 @@
 """The life of signing keys: pure rules from a ring and a moment to the next ring.
 
-PREPARED (published, not signing) -> ACTIVE (signs) -> RETIRED (verifies until the last token that it may have signed
-is out of force) -> forgotten; or REVOKED at once, and forgotten at the same moment. There is always a PREPARED key at
-hand, so that a rotation, planned or sudden, never signs with a key that verifiers have not had the time to fetch.
+PREPARED (published, does not sign) -> ACTIVE (signs) -> RETIRED (verifies until the last token that it may have signed
+has expired) -> deleted. A revoked key is REVOKED until it would have been deleted. There is always a PREPARED key, so
+that a rotation, planned or not, never signs with a key that verifiers have not had the time to fetch.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import attrs
 
 from tokenauthority.domain.errors import NotFoundError, PreconditionError, Reason
 from tokenauthority.domain.key import KeyState, StoredKey
-from tokenauthority.domain.revoked import CLOCK_MARGIN
+from tokenauthority.domain.revocation_index import CLOCK_MARGIN
 from tokenauthority.domain.times import MAX_TTL, Millis, in_millis
 
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 MAX_PREPARED: Final = 4
-"""PREPARED keys at once: every verifier fetches them all."""
+"""The most PREPARED keys at once: every verifier fetches them all."""
 
 MAX_RING: Final = 100
-"""Keys at once that a person may bring the ring to: some JWKS readers take no more."""
+"""The most keys in a ring that a person may prepare: some JWKS readers accept no more."""
 
 _MARGIN: Final = in_millis(CLOCK_MARGIN)
 
@@ -38,47 +38,47 @@ Ring: TypeAlias = "tuple[StoredKey, ...]"
 class Rotation:
     """How keys rotate, in milliseconds.
 
-    `period` is how long one signs. `publication` is how long a new one is published before it signs: a JWKS cache
-    lifetime, and how far servers may be behind each other.
+    `period` is how long a key signs. `publication` is how long it is published before it signs: the lifetime of a JWKS
+    cache, and how far servers may lag behind each other.
     """
 
     period: Millis
     publication: Millis
 
     def sign_until(self, activate_time: Millis) -> Millis:
-        """The end of a key: a quarter of a period after it should have been replaced, for a store that is away."""
+        """Return the end of a key: a quarter of a period after its replacement is due, if the store is down."""
         return Millis(activate_time + self.period + self.period // 4)
 
     def is_ripe(self, key: StoredKey, now: Millis) -> bool:
-        """Whether *key* is PREPARED and has been published for long enough."""
+        """Return whether *key* is PREPARED and has been published for long enough."""
         return key.state is KeyState.PREPARED and key.create_time + self.publication <= now
 
 
 def maintained(
     ring: Sequence[StoredKey], fresh: StoredKey | None, algorithm: Algorithm, rotation: Rotation, now: Millis
 ) -> Ring:
-    """The ring as it should be *now*, one step on: forget, rotate, or take in *fresh*, a PREPARED key just made.
+    """Return the ring after the next step of its upkeep: delete expired keys, rotate, or add *fresh*.
 
-    *algorithm* is what new keys sign with. A ring that needs nothing comes back equal, and so does one that needs
-    *fresh* where there is none. One that was empty needs two steps: the first *fresh* signs at once, since no verifier
-    has fetched anything yet, and the second is the one at hand.
+    A ring that needs no step is returned equal. An empty ring needs two steps: the first *fresh* key becomes ACTIVE at
+    once, because no verifier has fetched any key yet, and the second stays PREPARED. *fresh* is a new PREPARED key, of
+    *algorithm*; None where there is none to add.
     """
-    kept = tuple(key for key in ring if not _is_over(key, now))
-    active = _active(kept)
+    remaining = tuple(key for key in ring if not _is_expired(key, now))
+    active = _active(remaining)
     if active is None:
-        return kept if fresh is None else (*kept, _signing(fresh, rotation, now))
+        return remaining if fresh is None else (*remaining, _signing(fresh, rotation, now))
     if now >= _rotation_time(active, rotation):
-        ripe = [key for key in kept if rotation.is_ripe(key, now)]
+        ripe = [key for key in remaining if rotation.is_ripe(key, now)]
         ripe = [key for key in ripe if key.algorithm is algorithm] or ripe
         if ripe:
-            return _with_active(kept, _newest(ripe), rotation, now)
-    if fresh is not None and _lacks_prepared(kept, algorithm):
-        return (*kept, fresh)
-    return kept
+            return _with_active(remaining, _newest(ripe), rotation, now)
+    if fresh is not None and _lacks_prepared(remaining, algorithm):
+        return (*remaining, fresh)
+    return remaining
 
 
 def needs_fresh(ring: Sequence[StoredKey], algorithm: Algorithm, rotation: Rotation, now: Millis) -> bool:
-    """Whether the next step of `maintained` would take in a key just made."""
+    """Return whether the next step of `maintained` would add a new key."""
     following = maintained(ring, None, algorithm, rotation, now)
     if [key.key_id for key in following if key.state is KeyState.ACTIVE] != [
         key.key_id for key in ring if key.state is KeyState.ACTIVE
@@ -88,7 +88,7 @@ def needs_fresh(ring: Sequence[StoredKey], algorithm: Algorithm, rotation: Rotat
 
 
 def next_step(ring: Sequence[StoredKey], algorithm: Algorithm, rotation: Rotation, now: Millis) -> Millis:
-    """When `maintained` will next change *ring*, at the earliest; *now* or earlier where it would at once."""
+    """Return when `maintained` will next change *ring*, at the earliest; *now* or earlier if it would now."""
     active = _active(ring)
     prepared = [key for key in ring if key.state is KeyState.PREPARED]
     if active is None or _lacks_prepared(ring, algorithm):
@@ -100,10 +100,10 @@ def next_step(ring: Sequence[StoredKey], algorithm: Algorithm, rotation: Rotatio
 
 
 def prepared(ring: Sequence[StoredKey], fresh: StoredKey) -> Ring:
-    """The ring with one more PREPARED key.
+    """Return the ring with one more PREPARED key.
 
     Raises:
-        PreconditionError: `KEY_STATE`, there are four already, or a hundred keys.
+        PreconditionError: `KEY_STATE`, there are four already, or a hundred keys in all.
     """
     waiting = sum(key.state is KeyState.PREPARED for key in ring)
     if waiting >= MAX_PREPARED:
@@ -114,7 +114,7 @@ def prepared(ring: Sequence[StoredKey], fresh: StoredKey) -> Ring:
 
 
 def activated(ring: Sequence[StoredKey], key_id: str, rotation: Rotation, now: Millis) -> Ring:
-    """The ring in which the PREPARED key *key_id* signs.
+    """Return the ring in which the PREPARED key *key_id* signs.
 
     Raises:
         NotFoundError: `KEY_NOT_FOUND`.
@@ -134,13 +134,13 @@ def activated(ring: Sequence[StoredKey], key_id: str, rotation: Rotation, now: M
 
 
 def revoked(ring: Sequence[StoredKey], key_id: str, rotation: Rotation, now: Millis) -> Ring:
-    """The ring in which *key_id* verifies nothing any more; a PREPARED key takes the place of the ACTIVE one.
+    """Return the ring in which *key_id* is REVOKED; if it was ACTIVE, a PREPARED key replaces it.
 
-    Of several the newest that verifiers have had the time to fetch. Revoking one twice changes nothing.
+    The newest PREPARED key that verifiers have had the time to fetch is chosen. A second revocation changes nothing.
 
     Raises:
         NotFoundError: `KEY_NOT_FOUND`.
-        PreconditionError: `KEY_STATE`, it is the ACTIVE one and none is PREPARED.
+        PreconditionError: `KEY_STATE`, it is ACTIVE and no key is PREPARED.
     """
     key = _found(ring, key_id)
     if key.state is KeyState.REVOKED:
@@ -152,17 +152,17 @@ def revoked(ring: Sequence[StoredKey], key_id: str, rotation: Rotation, now: Mil
         ripe = [other for other in waiting if rotation.is_ripe(other, now)]
         ring = _with_active(ring, _newest(ripe or waiting), rotation, now)
         key = _found(ring, key_id)
-    taken = attrs.evolve(
+    changed = attrs.evolve(
         key,
         state=KeyState.REVOKED,
         retire_time=now if key.retire_time is None else key.retire_time,
         expire_time=_expire_time(key, now),
     )
-    return tuple(taken if other.key_id == key_id else other for other in ring)
+    return tuple(changed if other.key_id == key_id else other for other in ring)
 
 
 def _with_active(ring: Sequence[StoredKey], chosen: StoredKey, rotation: Rotation, now: Millis) -> Ring:
-    """*chosen* signs and the one before is RETIRED. Older PREPARED keys never signed anything and go."""
+    """Return the ring in which *chosen* signs and its predecessor is RETIRED, without older PREPARED keys."""
     following = []
     for key in ring:
         if key.key_id == chosen.key_id:
@@ -181,16 +181,16 @@ def _signing(key: StoredKey, rotation: Rotation, now: Millis) -> StoredKey:
 
 
 def _expire_time(key: StoredKey, now: Millis) -> Millis:
-    """A server that has lost the store signs on until the key's end, and its tokens must still verify.
+    """Return when the last token of *key* expires; a server without the store may sign until the key's `sign_until`.
 
-    Never earlier than it was said to be: the clock may have been set back since.
+    It is never earlier than before: the clock may have been set back since.
     """
     last_signature = now if key.sign_until is None else max(now, key.sign_until)
     expire_time = Millis(last_signature + in_millis(MAX_TTL))
     return expire_time if key.expire_time is None else max(expire_time, key.expire_time)
 
 
-def _is_over(key: StoredKey, now: Millis) -> bool:
+def _is_expired(key: StoredKey, now: Millis) -> bool:
     return key.expire_time is not None and key.expire_time + _MARGIN <= now
 
 
@@ -199,8 +199,8 @@ def _rotation_time(active: StoredKey, rotation: Rotation) -> Millis:
     end = Millis(began + rotation.period)
     if active.sign_until is None:
         return end
-    # A shorter period than the one that the key began with replaces it the sooner. A longer one does not put it off: at
-    # its end it would be too late, since nothing signs until someone has looked.
+    # A shorter period than at the key's activation replaces it earlier. A longer one does not delay that: after
+    # `sign_until` nothing would sign until the next upkeep.
     return Millis(min(end, began + (active.sign_until - began) * 4 // 5))
 
 

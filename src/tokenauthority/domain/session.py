@@ -28,14 +28,14 @@ class MediaMode(StrEnum):
 
 
 class ArchiveMode(StrEnum):
-    """Whether a session is recorded by itself."""
+    """Whether a session is recorded automatically."""
 
     MANUAL = "manual"
     ALWAYS = "always"
 
 
 class SessionState(StrEnum):
-    """Where a session is in its life."""
+    """The state of a session."""
 
     ACTIVE = "active"
     ENDED = "ended"
@@ -43,7 +43,7 @@ class SessionState(StrEnum):
 
 @attrs.frozen(kw_only=True)
 class SessionSpec:
-    """What a caller asks of a new session."""
+    """What a caller requests of a new session."""
 
     media_mode: MediaMode = MediaMode.RELAYED
     archive_mode: ArchiveMode = ArchiveMode.MANUAL
@@ -65,7 +65,7 @@ class StoredSession:
     end_time: Millis | None = None
 
     def ended(self, now: Millis) -> StoredSession:
-        """The session, over since *now*; one that is over already stays as it is."""
+        """Return the session as ended at *now*; unchanged if it has ended already."""
         if self.state is SessionState.ENDED:
             return self
         return attrs.evolve(self, state=SessionState.ENDED, end_time=now)
@@ -73,7 +73,7 @@ class StoredSession:
 
 @attrs.frozen(kw_only=True)
 class IdempotencyKey:
-    """What makes CreateSession safe to repeat: the same *request_id* from the same *caller* is the same request."""
+    """What makes CreateSession safe to repeat: one *request_id* of one *caller* is one request."""
 
     caller: str
     request_id: str
@@ -81,7 +81,7 @@ class IdempotencyKey:
 
 
 def spec_violations(spec: SessionSpec, request_id: str) -> list[FieldViolation]:
-    """Every bad field and forbidden combination of a CreateSession request."""
+    """Return every invalid field and forbidden combination of a CreateSession request."""
     always = spec.archive_mode is ArchiveMode.ALWAYS
     routed = spec.media_mode is MediaMode.ROUTED
     found = []

@@ -17,22 +17,22 @@ MAX_TTL: Final = Seconds(30 * DAY)
 """The longest lifetime of a token in the OpenTok model."""
 
 MAX_LEEWAY: Final = Seconds(300)
-"""How far the clocks of servers and verifiers may be set to differ."""
+"""Seconds by which the clocks of servers and verifiers may at most be set to differ."""
 
 DEFAULT_TTL: Final = DAY
 """The lifetime of a token whose request names none, in the OpenTok model."""
 
 
 def whole_seconds(moment: Millis) -> Seconds:
-    """The second that *moment* lies in, cut off as a token carries it."""
+    """Return the second of *moment*, cut off as in a token."""
     return Seconds(moment // 1000)
 
 
 def in_millis(moment: Seconds) -> Millis:
-    """The first millisecond of the second *moment*."""
+    """Return the first millisecond of the second *moment*."""
     return Millis(moment * 1000)
 
 
 def as_text(moment: Seconds) -> str:
-    """*moment* for a person, as RFC 3339: 2026-11-24T15:08:27Z."""
+    """Return *moment* for a person, as RFC 3339: 2026-11-24T15:08:27Z."""
     return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,7 +1,7 @@
-"""Tokens: what is asked for, what a token says, and the limits of both (docs/formats.md).
+"""Tokens: what a caller requests, what a token says, and the limits of both (docs/formats.md).
 
-The values of the hot path are msgspec structs: a batch makes three for each token, and a frozen attrs class costs as
-much to make as the token's MAC.
+The values of the hot path are msgspec structs: a batch makes three for each token, and an instance of a frozen attrs
+class costs as much as the token's MAC.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ MAX_LAYOUT: Final = 1000
 """Characters of all layout classes joined by single spaces."""
 
 MAX_SUBJECT: Final = 255
-MAX_BAD_CLASSES: Final = 10
-"""Layout classes of one request that a violation names; the caller could send a million bad ones."""
+MAX_NAMED_CLASSES: Final = 10
+"""Invalid layout classes of one request that violations name; the caller could send a million."""
 
 MAX_BATCH: Final = 1000
 MAX_TOKEN: Final = 40_960
-"""Bytes of a token that is looked at. The longest legal one, a T1 with 1000 emoji of data and of layout, has 33,000."""
+"""Bytes of a token that is read. The longest valid one, a T1 with 1000 emoji of data and of layout, has 33,000."""
 
-_BAD_CLASS: Final = re.compile(r"[\s&=]")
+_INVALID_CLASS: Final = re.compile(r"[\s&=]")
 
 
 class InactiveReason(StrEnum):
-    """Why a token is not good; the names are those of `InactiveReason` in the contract."""
+    """Why a token is invalid; the names are those of `InactiveReason` in the contract."""
 
     MALFORMED = "MALFORMED"
     SIGNATURE_INVALID = "SIGNATURE_INVALID"
@@ -58,7 +58,7 @@ class InactiveReason(StrEnum):
 
 
 class TokenRejectedError(Exception):
-    """A token is not good. A verdict about the token, never an error of the call that asked."""
+    """A token is invalid: the verdict about a token, never an error of the call that asks."""
 
     def __init__(self, reason: InactiveReason, detail: str) -> None:
         super().__init__(detail)
@@ -67,9 +67,9 @@ class TokenRejectedError(Exception):
 
 
 class TokenSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """One wanted token. `format` None is the project's default; at most one of `expire_time` and `ttl` is set.
+    """A requested token. `format` None is the project's default; at most one of `expire_time` and `ttl` is set.
 
-    `problems` are what could not even be read, such as an unknown format. Its `repr` does not show the data.
+    `problems` are what could not be parsed, such as an unknown format. Its `repr` does not show the data.
     """
 
     session_id: str
@@ -113,13 +113,13 @@ class TokenClaims(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         return f"TokenClaims(token_id={self.token_id!r}, session_id={self.session_id!r}, role={self.role!r})"
 
-    def good_until(self) -> Seconds:
-        """When it stops being good: no token outlives 30 days, whatever an SDK wrote into it."""
+    def valid_until(self) -> Seconds:
+        """Return when it stops being valid: no token outlives 30 days, whatever its `exp` says."""
         return min(self.expire_time, Seconds(self.issue_time + MAX_TTL))
 
 
 class MintedToken(msgspec.Struct, frozen=True, kw_only=True):
-    """A token just made. Its `repr` does not show the token."""
+    """A new token. Its `repr` does not show the token."""
 
     token: str
     token_id: str
@@ -132,12 +132,12 @@ class MintedToken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def request_violations(request: TokenSpec, now: Millis) -> list[FieldViolation]:
-    """Everything that is wrong with *request* by itself, before any project, role or grant is looked at."""
+    """Return everything that is wrong with *request* by itself, before any project, role or grant is read."""
     return terms_violations(request, now) + text_violations(request)
 
 
 def terms_violations(request: TokenSpec, now: Millis) -> list[FieldViolation]:
-    """What is wrong with everything but the texts, which in a batch differ from token to token."""
+    """Return what is wrong with all but the texts, which in a batch differ from token to token."""
     found = list(request.problems)
     if not request.session_id:
         found.append(FieldViolation("session_id", "is required"))
@@ -152,7 +152,7 @@ def terms_violations(request: TokenSpec, now: Millis) -> list[FieldViolation]:
 
 
 def text_violations(request: TokenSpec) -> list[FieldViolation]:
-    """What is wrong with the data and the subject."""
+    """Return what is wrong with the data and the subject."""
     found = []
     if len(request.data) > MAX_DATA:
         found.append(FieldViolation("data", f"must have at most {MAX_DATA} characters, has {len(request.data)}"))
@@ -183,9 +183,9 @@ def _layout_violations(classes: tuple[str, ...]) -> list[FieldViolation]:
         found.append(
             FieldViolation("initial_layout_class_list", f"joined by spaces must have at most {MAX_LAYOUT} characters")
         )
-    bad = (i for i, name in enumerate(classes) if not name or _BAD_CLASS.search(name))
+    invalid = (i for i, name in enumerate(classes) if not name or _INVALID_CLASS.search(name))
     found += [
         FieldViolation(f"initial_layout_class_list[{i}]", "must be one class without white space, '&' or '='")
-        for i in islice(bad, MAX_BAD_CLASSES)
+        for i in islice(invalid, MAX_NAMED_CLASSES)
     ]
     return found

@@ -1,4 +1,4 @@
-"""Whether a token whose signature holds is good now: the rules that the authority and offline verifiers share."""
+"""Whether a token whose signature verifies is valid now: the rules of the authority and of offline verifiers."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from tokenauthority.domain.token import InactiveReason, TokenRejectedError
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from tokenauthority.domain.revoked import RevokedIndex
+    from tokenauthority.domain.revocation_index import RevocationIndex
     from tokenauthority.domain.role import Permission
     from tokenauthority.domain.times import Seconds
     from tokenauthority.domain.token import TokenClaims
 
 
-_TAKEN_BACK: Final = {
-    TargetKind.TOKEN: "the token was taken back",
-    TargetKind.SESSION: "the tokens of the session were taken back",
-    TargetKind.SUBJECT: "the tokens of the subject were taken back",
+_REVOKED: Final = {
+    TargetKind.TOKEN: "the token is revoked",
+    TargetKind.SESSION: "the tokens of the session are revoked",
+    TargetKind.SUBJECT: "the tokens of the subject are revoked",
 }
 
 
 def require_time(claims: TokenClaims, now: Seconds, leeway: Seconds) -> None:
-    """Require that the token is issued and not expired, by clocks that may differ by *leeway* seconds.
+    """Require that the token has been issued and has not expired, by clocks that may differ by *leeway* seconds.
 
     Raises:
         TokenRejectedError: `NOT_YET_VALID` or `EXPIRED`.
@@ -33,19 +33,19 @@ def require_time(claims: TokenClaims, now: Seconds, leeway: Seconds) -> None:
     if claims.issue_time > now + leeway:
         raise TokenRejectedError(InactiveReason.NOT_YET_VALID, f"issued {claims.issue_time - now}s in the future")
     if claims.not_before > now + leeway:
-        raise TokenRejectedError(InactiveReason.NOT_YET_VALID, f"good in {claims.not_before - now}s (nbf)")
-    good_until = claims.good_until()
-    if now >= good_until + leeway:
-        raise TokenRejectedError(InactiveReason.EXPIRED, f"expired {now - good_until}s ago")
+        raise TokenRejectedError(InactiveReason.NOT_YET_VALID, f"valid in {claims.not_before - now}s (nbf)")
+    valid_until = claims.valid_until()
+    if now >= valid_until + leeway:
+        raise TokenRejectedError(InactiveReason.EXPIRED, f"expired {now - valid_until}s ago")
 
 
-def require_in_force(index: RevokedIndex, project_id: str, claims: TokenClaims) -> None:
-    """Require that nobody has taken the token back.
+def require_not_revoked(index: RevocationIndex, project_id: str, claims: TokenClaims) -> None:
+    """Require that the token is not revoked.
 
     Raises:
         TokenRejectedError: `REVOKED`.
     """
-    revoked = index.revoked(
+    revoked = index.revoked_by(
         project_id,
         token_id=claims.token_id,
         session_id=claims.session_id,
@@ -53,7 +53,7 @@ def require_in_force(index: RevokedIndex, project_id: str, claims: TokenClaims) 
         issue_time=claims.issue_time,
     )
     if revoked is not None:
-        raise TokenRejectedError(InactiveReason.REVOKED, _TAKEN_BACK[revoked])
+        raise TokenRejectedError(InactiveReason.REVOKED, _REVOKED[revoked])
 
 
 def require_permissions(granted: Collection[Permission], required: Collection[Permission]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
-from tokenauthority.domain.limits import Bucket, full_again, take
+from tokenauthority.domain.rates import Bucket, is_full, take_items
 from tokenauthority.domain.times import Millis
 
 
@@ -32,7 +32,7 @@ class Buckets:
 
     def take(self, name: str, now: Millis) -> bool:
         """Take one item, where there is one."""
-        decision = take(self._buckets.get(name, _FULL), self._rate, 1, now)
+        decision = take_items(self._buckets.get(name, _FULL), self._rate, 1, now)
         self._buckets[name] = decision.state
         self._buckets.move_to_end(name)
         if len(self._buckets) > self._size:
@@ -48,10 +48,10 @@ class Buckets:
         bucket = self._buckets.get(name)
         if bucket is None:
             return Millis(0)
-        if full_again(bucket, self._rate, now):
+        if is_full(bucket, self._rate, now):
             del self._buckets[name]
             return Millis(0)
-        decision = take(bucket, self._rate, 1, now)
+        decision = take_items(bucket, self._rate, 1, now)
         if not decision.granted:
             # Else a clock that went back would be waited for.
             self._buckets[name] = decision.state

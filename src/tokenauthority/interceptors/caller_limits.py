@@ -18,7 +18,7 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from tokenauthority.domain.errors import RateLimitError
-from tokenauthority.domain.limits import Bucket, DayCount, Decision, count, take
+from tokenauthority.domain.rates import Bucket, DayCount, Decision, count_items, take_items
 
 
 if TYPE_CHECKING:
@@ -108,9 +108,13 @@ class CallerLimits(Collector):
         if self._version != self._callers.version:
             self._forget_the_absent()
         usage, now = self._usages.get(caller.name, _NOTHING), self._clock()
-        free = Decision(usage.bucket) if grant.rate is None else take(usage.bucket, grant.rate, items, now, paid=paid)
+        free = (
+            Decision(usage.bucket)
+            if grant.rate is None
+            else take_items(usage.bucket, grant.rate, items, now, paid=paid)
+        )
         quota = grant.daily_quota
-        left = Decision(usage.day) if quota is None else count(usage.day, quota, items, now, paid=paid)
+        left = Decision(usage.day) if quota is None else count_items(usage.day, quota, items, now, paid=paid)
         granted = free.granted and left.granted
         self._usages[caller.name] = _Usage(
             free.state if granted or not free.granted else usage.bucket,

@@ -265,7 +265,7 @@ async def _sent(message: object, call: Call) -> None:
         async with asyncio.timeout(_SEND_TIMEOUT):
             await call.context.write(message)
     except TimeoutError:
-        raise ExhaustedError.reader() from None
+        raise ExhaustedError.slow_reader() from None
 
 
 async def _received_in_time(decode: Callable[[bytes], object], call: Call) -> object:

@@ -220,7 +220,7 @@ def _claims_message(signed: Signed) -> token_pb2.TokenClaims:
         format=_FORMATS_OUT[signed.format],
         key_id=signed.key_id,
         issue_time=Timestamp(seconds=claims.issue_time),
-        expire_time=Timestamp(seconds=claims.good_until()),
+        expire_time=Timestamp(seconds=claims.valid_until()),
     )
 
 

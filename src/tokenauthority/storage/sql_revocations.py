@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from tokenauthority.domain.change import ChangeKind
 from tokenauthority.domain.revocation import StoredRevocation, StoredSessionEnd, TargetKind
-from tokenauthority.domain.revoked import oldest_kept
+from tokenauthority.domain.revocation_index import oldest_stored
 from tokenauthority.storage.database import SqlOperations, query, transaction
 from tokenauthority.storage.schema import PAGE, Id, metadata
 from tokenauthority.storage.sql_changes import ChangeLog
@@ -97,7 +97,7 @@ class SqlRevocationStore(SqlOperations):
         now: Millis,
     ) -> Sequence[StoredRevocation]:
         """See `RevocationStore`."""
-        page = {"after": after, "since": oldest_kept(now), "page": limit}
+        page = {"after": after, "since": oldest_stored(now), "page": limit}
         statement = _WHOLE if project_ids is None else _WHOLE.where(revocations.c.project_id.in_(project_ids))
         return [_revocation_from_row(row) for row in connection.execute(statement, page)]
 
@@ -106,7 +106,7 @@ class SqlRevocationStore(SqlOperations):
         self, connection: sa.Connection, *, after: str, limit: int, now: Millis
     ) -> Sequence[RevokedTarget]:
         """See `RevocationStore`."""
-        page = {"after": after, "since": oldest_kept(now), "page": limit}
+        page = {"after": after, "since": oldest_stored(now), "page": limit}
         with connection.execute(_TARGETS, page) as result:
             # As the driver returns them: to make rows of a million costs more than to read them.
             return result.cursor.fetchall()
@@ -143,7 +143,7 @@ class SqlRevocationStore(SqlOperations):
     @transaction
     def delete_old_revocations(self, connection: sa.Connection, now: Millis, limit: int) -> int:
         """Delete at most *limit* revocations a day after the last token that they cover, and return how many."""
-        is_old = revocations.c.issued_before < oldest_kept(now)
+        is_old = revocations.c.issued_before < oldest_stored(now)
         page = sa.select(revocations.c.revocation_id).where(is_old).order_by(revocations.c.issued_before).limit(limit)
         # The age is asked twice: one that was renewed while this statement waited for it must stay.
         return connection.execute(sa.delete(revocations).where(revocations.c.revocation_id.in_(page), is_old)).rowcount

@@ -8,7 +8,7 @@ import attrs
 
 from tokenauthority.domain.role import Permission
 from tokenauthority.domain.token import InactiveReason, TokenRejectedError
-from tokenauthority.domain.validity import require_in_force, require_permissions, require_time
+from tokenauthority.domain.validity import require_not_revoked, require_permissions, require_time
 from tokenauthority.signing.formats.codec import require_authority_signature
 from tokenauthority.signing.formats.registry import read_token
 from tokenauthority.signing.results import key_unknown
@@ -17,7 +17,7 @@ from tokenauthority.signing.results import key_unknown
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
-    from tokenauthority.domain.revoked import RevokedIndex
+    from tokenauthority.domain.revocation_index import RevocationIndex
     from tokenauthority.domain.times import Seconds
     from tokenauthority.domain.token import TokenClaims
     from tokenauthority.signing.jwks_reader import JwksKey
@@ -42,7 +42,7 @@ class CheckContext:
     project_ids: frozenset[str]
     issuer: str
     find_key: Callable[[str], JwksKey | None]
-    index: RevokedIndex
+    index: RevocationIndex
     now: Seconds
     leeway: Seconds
 
@@ -73,8 +73,8 @@ def require_valid_claims(claims: TokenClaims, required: TokenRequirements, conte
             `PERMISSION_MISSING`.
     """
     require_time(claims, context.now, context.leeway)
-    require_in_force(context.index, claims.project_id, claims)
-    if context.index.ended(claims.project_id, claims.session_id):
+    require_not_revoked(context.index, claims.project_id, claims)
+    if context.index.has_ended(claims.project_id, claims.session_id):
         raise TokenRejectedError(InactiveReason.SESSION_ENDED, "the session has ended")
     if required.session_id and required.session_id != claims.session_id:
         raise TokenRejectedError(InactiveReason.SESSION_MISMATCH, "the token is for another session")

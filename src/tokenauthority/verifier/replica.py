@@ -7,7 +7,7 @@ import secrets
 from typing import TYPE_CHECKING, Final
 
 from tokenauthority.domain.revocation import StoredRevocation, StoredSessionEnd, TargetKind
-from tokenauthority.domain.revoked import RevokedIndex
+from tokenauthority.domain.revocation_index import RevocationIndex
 from tokenauthority.domain.times import Millis, Seconds
 
 
@@ -35,9 +35,9 @@ class RevocationReplica:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._building: RevokedIndex | None = None
+        self._building: RevocationIndex | None = None
         self._caught_up = False
-        self.index: RevokedIndex | None = None
+        self.index: RevocationIndex | None = None
         self.resume_token = ""
 
     def begin_stream(self) -> None:
@@ -83,7 +83,7 @@ class RevocationReplica:
     def delete_expired(self, now: Millis) -> None:
         """Delete the events that cover no valid token any more."""
         if self.index is not None:
-            self.index.prune(now)
+            self.index.remove_expired(now)
 
     def _add_event(self, event: Event, resume_token: str) -> None:
         if self._building is None and not resume_token:
@@ -96,8 +96,8 @@ class RevocationReplica:
             raise ReplicaError(f"more than {self._limit} revocations are in force: raise max_revocations")
 
 
-def _new_index() -> RevokedIndex:
-    return RevokedIndex(secrets.token_bytes(_KEY_BYTES))
+def _new_index() -> RevocationIndex:
+    return RevocationIndex(secrets.token_bytes(_KEY_BYTES))
 
 
 def _to_revocation(message: token_pb2.Revocation) -> StoredRevocation:

@@ -17,7 +17,7 @@ from tokenauthority.client.errors import AuthorityError, InvalidArgument, Permis
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tokenauthority.domain.revoked import RevokedIndex
+    from tokenauthority.domain.revocation_index import RevocationIndex
     from tokenauthority.signing.jwks_reader import JwksKey
 
 
@@ -51,7 +51,7 @@ class VerifierState:
         self._complete_to = -math.inf
         self._closed = False
         self.keys = KeySet()
-        self.index: RevokedIndex | None = None
+        self.index: RevocationIndex | None = None
 
     def age(self) -> float:
         """Return its age in seconds, infinite before it is complete; see `Verifier.age`."""
@@ -77,7 +77,7 @@ class VerifierState:
             self.keys = keys
             self._changed.notify_all()
 
-    def confirm_index(self, index: RevokedIndex, complete_to: float) -> None:
+    def confirm_index(self, index: RevocationIndex, complete_to: float) -> None:
         """Use *index* from now on, which is complete up to the monotonic moment *complete_to*."""
         with self._changed:
             self.index, self._complete_to = index, max(self._complete_to, complete_to)

@@ -81,5 +81,5 @@ def to_client_claims(claims: TokenClaims, key_id: str) -> Claims:
         format=_FORMAT,
         key_id=key_id,
         issue_time=datetime.fromtimestamp(claims.issue_time, UTC),
-        expire_time=datetime.fromtimestamp(claims.good_until(), UTC),
+        expire_time=datetime.fromtimestamp(claims.valid_until(), UTC),
     )

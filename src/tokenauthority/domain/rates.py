@@ -1,8 +1,7 @@
-"""How much a caller may ask for: a bucket of items that refills, and a count for each UTC day.
+"""How many items a caller may request: a token bucket, and a count for each UTC day.
 
-Pure: state in, decision and state out. Everything is whole numbers, so that a wait that is told is exact: after it, and
-not a millisecond earlier, the same request is granted. A bucket never gives out more than its burst and what the rate
-brought since.
+Pure: state in, decision and state out. All numbers are whole, so that the wait of a refusal is exact: after it, and not
+a millisecond earlier, the same request is granted. A bucket never grants more than its burst and what has refilled.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 
 _UNIT: Final = 1_000_000_000
-"""An item in the billionths that are counted, of which every rate brings a whole number in a millisecond."""
+"""Billionths in an item: the unit of a bucket, of which every rate refills a whole number in a millisecond."""
 
 _DAY: Final = DAY * 1000
 
@@ -27,23 +26,23 @@ State = TypeVar("State")
 
 
 class Bucket(msgspec.Struct, frozen=True):
-    """What is missing from a full bucket, in billionths of an item, at the moment *at*. A new one is full."""
+    """What a bucket lacks at the moment *at*, in billionths of an item. A new bucket is full."""
 
     missing: int = 0
     at: Millis = Millis(0)
 
 
 class DayCount(msgspec.Struct, frozen=True):
-    """The items of a UTC day, which is counted from 1970."""
+    """The items of a UTC day, which is numbered from 1970."""
 
     day: int = 0
     used: int = 0
 
 
 class Decision(msgspec.Struct, Generic[State], frozen=True):
-    """What was decided: `wait` is 0 where it is granted, else the milliseconds to wait, or None where none is enough.
+    """A decision: `wait` is 0 if it is granted, else the milliseconds to wait, or None if no wait is enough.
 
-    `state` takes the place of the one that was asked, also where the items were refused: the clock may have stepped.
+    Store `state` also after a refusal: the clock may have stepped.
     """
 
     state: State
@@ -51,14 +50,14 @@ class Decision(msgspec.Struct, Generic[State], frozen=True):
 
     @property
     def granted(self) -> bool:
-        """Whether the items were taken."""
+        """Return whether the items were taken."""
         return self.wait == 0
 
 
-def take(bucket: Bucket, rate: Rate, items: int, now: Millis, *, paid: int = 0) -> Decision[Bucket]:
-    """Take *items*, of which *paid* were taken before, all or none; the wait told is that of all of them anew.
+def take_items(bucket: Bucket, rate: Rate, items: int, now: Millis, *, paid: int = 0) -> Decision[Bucket]:
+    """Take *items*, of which *paid* were taken before, all or none; the wait of a refusal is for all of them again.
 
-    Where the clock went back, the bucket refills from the new moment on: nothing is lost but the time between.
+    If the clock went back, the bucket refills from the new moment on.
     """
     refill = _refill(rate)
     missing = min(bucket.missing, rate.burst * _UNIT) - max(0, now - bucket.at) * refill
@@ -72,10 +71,10 @@ def take(bucket: Bucket, rate: Rate, items: int, now: Millis, *, paid: int = 0) 
     return Decision(Bucket(missing, now), Millis(-(-short // refill)))
 
 
-def count(counted: DayCount, quota: int, items: int, now: Millis, *, paid: int = 0) -> Decision[DayCount]:
+def count_items(counted: DayCount, quota: int, items: int, now: Millis, *, paid: int = 0) -> Decision[DayCount]:
     """Count *items*, of which *paid* were counted before, in the UTC day of *now*, all or none.
 
-    A clock that goes back over midnight takes the count along, so that the day does not begin anew.
+    If the clock goes back over midnight, the count stays, so that the day does not begin again.
     """
     day = now // _DAY
     used = 0 if day > counted.day else counted.used
@@ -86,11 +85,11 @@ def count(counted: DayCount, quota: int, items: int, now: Millis, *, paid: int =
     return Decision(DayCount(day, used), Millis((day + 1) * _DAY - now))
 
 
-def full_again(bucket: Bucket, rate: Rate, now: Millis) -> bool:
-    """Whether the bucket is as a new one, so that it may be forgotten."""
+def is_full(bucket: Bucket, rate: Rate, now: Millis) -> bool:
+    """Return whether the bucket is as a new one, so that it need not be stored."""
     return bucket.missing <= (now - bucket.at) * _refill(rate)
 
 
 def _refill(rate: Rate) -> int:
-    """Billionths in a millisecond, rounded down: never more than the rate."""
+    """Return the billionths that refill in a millisecond, rounded down: never more than the rate."""
     return max(1, int(rate.per_second * (_UNIT // 1000)))

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tokenauthority.domain.revocation import RETENTION, Event, StoredRevocation, StoredSessionEnd, TargetKind
-from tokenauthority.domain.revoked import CLOCK_MARGIN, RevokedIndex, oldest_kept
+from tokenauthority.domain.revocation_index import CLOCK_MARGIN, RevocationIndex, oldest_stored
 from tokenauthority.domain.times import DAY, MAX_LEEWAY, MAX_TTL, Millis, Seconds, in_millis, whole_seconds
 
 
@@ -68,16 +68,16 @@ def tokens(draw: st.DrawFn, known: Sequence[Event]) -> Token:
     )
 
 
-def index_of(known: Sequence[Event], key: bytes = KEY) -> RevokedIndex:
+def index_of(known: Sequence[Event], key: bytes = KEY) -> RevocationIndex:
     """An index that was told *known*."""
-    index = RevokedIndex(key)
+    index = RevocationIndex(key)
     index.add_all(known)
     return index
 
 
-def asked(index: RevokedIndex, token: Token) -> TargetKind | None:
+def asked(index: RevocationIndex, token: Token) -> TargetKind | None:
     """What the index says about *token*."""
-    return index.revoked(
+    return index.revoked_by(
         token.project_id,
         token_id=token.token_id,
         session_id=token.session_id,
@@ -110,7 +110,7 @@ def test_says_what_looking_at_every_revocation_would_say(known: list[Event], dat
 
     assert looked_up(known, token) is asked(index, token)
     ended = {(event.project_id, event.session_id) for event in known if isinstance(event, StoredSessionEnd)}
-    assert ((token.project_id, token.session_id) in ended) == index.ended(token.project_id, token.session_id)
+    assert ((token.project_id, token.session_id) in ended) == index.has_ended(token.project_id, token.session_id)
 
 
 @given(events, st.data())
@@ -139,11 +139,11 @@ def test_prunes_what_no_token_needs_any_more_and_nothing_else(seconds: list[int]
     index = index_of(known)
     old = [second for second in seconds if second < SECOND - RETENTION - CLOCK_MARGIN]
 
-    assert len(old) == index.prune(NOW)
+    assert len(old) == index.remove_expired(NOW)
     assert len(seconds) - len(old) == len(index)
     for number, second in enumerate(seconds):
         token = Token("1", f"t{number}", "", "", Seconds(second))
-        found = index.ended("1", f"t{number}") if number % 2 else asked(index, token) is not None
+        found = index.has_ended("1", f"t{number}") if number % 2 else asked(index, token) is not None
         assert (second not in old) == found
 
 
@@ -168,10 +168,10 @@ def test_what_is_kept_outlives_every_token_that_it_covers() -> None:
     index = index_of([make(0, SECOND)])
     last = in_millis(Seconds(SECOND + MAX_TTL + MAX_LEEWAY + DAY))
 
-    assert 0 == index.prune(last)
+    assert 0 == index.remove_expired(last)
     assert TargetKind.TOKEN is asked(index, token)
-    assert 1 == index.prune(Millis(last + 1000))
-    assert SECOND == oldest_kept(last)
+    assert 1 == index.remove_expired(Millis(last + 1000))
+    assert SECOND == oldest_stored(last)
 
 
 def test_places_depend_on_the_key() -> None:
@@ -187,17 +187,17 @@ def test_a_session_that_ended_is_no_revocation_of_its_tokens() -> None:
     index = index_of([make(1, SECOND)])
 
     assert asked(index, Token("1", "", "t1", "", SECOND)) is None
-    assert index.ended("1", "t1")
-    assert not index.ended("2", "t1")
+    assert index.has_ended("1", "t1")
+    assert not index.has_ended("2", "t1")
 
 
 def test_is_whole_between_the_steps_of_pruning() -> None:
     """What is renewed or added meanwhile stays, and so does what is asked about."""
-    old, young = Seconds(oldest_kept(NOW) - 1), SECOND
-    index = RevokedIndex(KEY)
+    old, young = Seconds(oldest_stored(NOW) - 1), SECOND
+    index = RevocationIndex(KEY)
     made = [_of_token(str(number), old if number % 2 else young) for number in range(10)]
     index.add_all(made)
-    steps = index.prune_in_steps(NOW, 3)
+    steps = index.remove_expired_in_steps(NOW, 3)
     counts = [next(steps)]
     index.add(_of_token("9", young))
     index.add(_of_token("new", young))
@@ -205,15 +205,15 @@ def test_is_whole_between_the_steps_of_pruning() -> None:
 
     assert (4, 4) == (len(counts), sum(counts))
     assert 7 == len(index)
-    assert all(index.holds(revocation) for revocation in (*made[::2], made[9], _of_token("new", young)))
+    assert all(index.has_target_of(revocation) for revocation in (*made[::2], made[9], _of_token("new", young)))
 
 
 def test_what_went_between_the_steps_of_pruning_goes_once() -> None:
     """Two that forget at the same time do not get into each other's way."""
-    index = RevokedIndex(KEY)
-    index.add_all([_of_token(str(number), Seconds(oldest_kept(NOW) - 1)) for number in range(3)])
-    steps = index.prune_in_steps(NOW, 1)
-    first, meanwhile = next(steps), index.prune(NOW)
+    index = RevocationIndex(KEY)
+    index.add_all([_of_token(str(number), Seconds(oldest_stored(NOW) - 1)) for number in range(3)])
+    steps = index.remove_expired_in_steps(NOW, 1)
+    first, meanwhile = next(steps), index.remove_expired(NOW)
 
     assert (1, 2, [0, 0]) == (first, meanwhile, list(steps))
 

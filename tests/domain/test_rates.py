@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tokenauthority.domain.caller import Rate
-from tokenauthority.domain.limits import Bucket, DayCount, count, full_again, take
+from tokenauthority.domain.rates import Bucket, DayCount, count_items, is_full, take_items
 from tokenauthority.domain.times import Millis
 
 
@@ -35,7 +35,7 @@ def used_buckets(draw: st.DrawFn) -> tuple[Bucket, Rate, Millis]:
     bucket = Bucket()
     for items, step in draw(steps):
         now = Millis(now + step)
-        bucket = take(bucket, rate, items, now).state
+        bucket = take_items(bucket, rate, items, now).state
     return bucket, rate, now
 
 
@@ -55,7 +55,7 @@ def test_gives_no_more_than_the_burst_and_the_rate(rate: Rate, asked: list[tuple
     bucket, granted, forward = Bucket(), 0, 0
     for items, step in asked:
         now, forward = Millis(now + step), forward + max(0, step)
-        decision = take(bucket, rate, items, now)
+        decision = take_items(bucket, rate, items, now)
         bucket = decision.state
         granted += items if decision.granted else 0
 
@@ -66,35 +66,35 @@ def test_gives_no_more_than_the_burst_and_the_rate(rate: Rate, asked: list[tuple
 def test_a_refusal_tells_the_wait_to_the_millisecond(ask: tuple[Bucket, Rate, Millis, int]) -> None:
     """After it the same request is granted, and a millisecond earlier it is not."""
     bucket, rate, now, items = ask
-    refused = take(bucket, rate, items, now)
+    refused = take_items(bucket, rate, items, now)
     wait = refused.wait
 
     assert wait
-    assert take(refused.state, rate, items, Millis(now + wait)).granted
-    assert not take(refused.state, rate, items, Millis(now + wait - 1)).granted
+    assert take_items(refused.state, rate, items, Millis(now + wait)).granted
+    assert not take_items(refused.state, rate, items, Millis(now + wait - 1)).granted
 
 
 @given(short_asks())
 def test_a_refusal_of_the_rest_tells_the_wait_for_all(ask: tuple[Bucket, Rate, Millis, int]) -> None:
     """Who comes again pays the first item anew, and then gets the rest too; a millisecond earlier not."""
     bucket, rate, now, items = ask
-    first = take(bucket, rate, 1, now)
-    rest = take(first.state, rate, items, now, paid=1)
+    first = take_items(bucket, rate, 1, now)
+    rest = take_items(first.state, rate, items, now, paid=1)
     wait = rest.wait
 
     assert first.granted
     assert wait
     for early, expected in ((0, True), (1, False)):
         again = Millis(now + wait - early)
-        first = take(rest.state, rate, 1, again)
-        assert expected == (first.granted and take(first.state, rate, items, again, paid=1).granted)
+        first = take_items(rest.state, rate, 1, again)
+        assert expected == (first.granted and take_items(first.state, rate, items, again, paid=1).granted)
 
 
 @given(used_buckets(), st.integers(1, 10_000), st.integers(0, 10_000))
 def test_more_time_never_refuses(used: tuple[Bucket, Rate, Millis], items: int, later: int) -> None:
     """What is granted now is granted later, and a wait only gets shorter."""
     bucket, rate, now = used
-    sooner, after = take(bucket, rate, items, now), take(bucket, rate, items, Millis(now + later))
+    sooner, after = take_items(bucket, rate, items, now), take_items(bucket, rate, items, Millis(now + later))
 
     if sooner.wait is None:
         assert after.wait is None
@@ -106,10 +106,10 @@ def test_more_time_never_refuses(used: tuple[Bucket, Rate, Millis], items: int, 
 def test_a_refusal_takes_nothing(ask: tuple[Bucket, Rate, Millis, int], fewer: int) -> None:
     """What was granted without it is granted after it."""
     bucket, rate, now, items = ask
-    refused = take(bucket, rate, items, now)
+    refused = take_items(bucket, rate, items, now)
 
     assert not refused.granted
-    assert take(bucket, rate, fewer, now) == take(refused.state, rate, fewer, now)
+    assert take_items(bucket, rate, fewer, now) == take_items(refused.state, rate, fewer, now)
 
 
 @given(used_buckets(), st.integers(1, 10_000))
@@ -117,28 +117,28 @@ def test_more_than_the_burst_can_never_pass(used: tuple[Bucket, Rate, Millis], m
     """And is told so, instead of a wait; also where all but a few were paid before."""
     bucket, rate, now = used
 
-    assert take(bucket, rate, rate.burst + more, now).wait is None
-    assert take(bucket, rate, rate.burst + more, now, paid=rate.burst + more - 1).wait is None
+    assert take_items(bucket, rate, rate.burst + more, now).wait is None
+    assert take_items(bucket, rate, rate.burst + more, now, paid=rate.burst + more - 1).wait is None
 
 
 @given(used_buckets(), st.integers(1, 100 * DAY))
 def test_a_clock_that_steps_back_keeps_nobody_out(used: tuple[Bucket, Rate, Millis], back: int) -> None:
     """The wait for one item is never longer than one item takes to come, however far the clock went."""
     bucket, rate, now = used
-    decision = take(bucket, rate, 1, Millis(now - back))
+    decision = take_items(bucket, rate, 1, Millis(now - back))
     wait = decision.wait
     longest = 1 + Fraction(UNIT, max(1, int(rate.per_second * 1_000_000)))
 
     assert wait is not None
     assert 0 <= wait <= longest
-    assert decision.granted or take(decision.state, rate, 1, Millis(now - back + wait)).granted
+    assert decision.granted or take_items(decision.state, rate, 1, Millis(now - back + wait)).granted
 
 
 @given(used_buckets(), rates, st.integers(1, 1000))
 def test_another_rate_takes_over_what_is_missing(used: tuple[Bucket, Rate, Millis], rate: Rate, items: int) -> None:
     """After a reload no burst is given twice, and no wait is longer than a whole burst takes."""
     bucket, _, now = used
-    decision = take(bucket, rate, items, now)
+    decision = take_items(bucket, rate, items, now)
     missing = min(bucket.missing, rate.burst * UNIT)
 
     if decision.granted:
@@ -153,9 +153,9 @@ def test_a_full_bucket_is_as_a_new_one(used: tuple[Bucket, Rate, Millis], later:
     bucket, rate, now = used
     then = Millis(now + later)
 
-    assert full_again(bucket, rate, then) == take(bucket, rate, rate.burst, then).granted
-    if full_again(bucket, rate, then):
-        assert take(Bucket(), rate, rate.burst, then) == take(bucket, rate, rate.burst, then)
+    assert is_full(bucket, rate, then) == take_items(bucket, rate, rate.burst, then).granted
+    if is_full(bucket, rate, then):
+        assert take_items(Bucket(), rate, rate.burst, then) == take_items(bucket, rate, rate.burst, then)
 
 
 @given(st.integers(1, 1000), any_steps, moments)
@@ -165,7 +165,7 @@ def test_counts_no_more_than_the_quota_a_day(quota: int, asked: list[tuple[int, 
     for items, step in asked:
         midnights += max(0, (now + step) // DAY - now // DAY)
         now = Millis(now + step)
-        decision = count(counted, quota, items, now)
+        decision = count_items(counted, quota, items, now)
         counted = decision.state
         granted += items if decision.granted else 0
 
@@ -178,23 +178,23 @@ def test_counts_no_more_than_the_quota_a_day(quota: int, asked: list[tuple[int, 
 def test_a_used_up_quota_is_there_again_at_midnight(quota: int, left: int, now: Millis, step: int) -> None:
     """UTC midnight, to the millisecond and never later, also where the clock went back before."""
     left %= quota
-    counted = count(DayCount(), quota, quota - left, now).state
+    counted = count_items(DayCount(), quota, quota - left, now).state
     then = Millis(now + step)
-    asked = count(counted, quota, left + 1, then)
+    asked = count_items(counted, quota, left + 1, then)
     midnight = Millis((then // DAY + 1) * DAY)
 
     assert asked.granted == (then // DAY > now // DAY)
     if not asked.granted:
         assert midnight - then == asked.wait
-        assert not count(asked.state, quota, left + 1, Millis(midnight - 1)).granted
-        assert count(asked.state, quota, left + 1, midnight).granted
+        assert not count_items(asked.state, quota, left + 1, Millis(midnight - 1)).granted
+        assert count_items(asked.state, quota, left + 1, midnight).granted
 
 
 def test_a_clock_that_steps_back_over_midnight_begins_no_new_day() -> None:
     """The count goes along: else each step would give the quota once more."""
     midnight = Millis(NOON + DAY // 2)
-    today = count(DayCount(), 10, 10, midnight)
-    yesterday = count(today.state, 10, 1, Millis(midnight - 5))
+    today = count_items(DayCount(), 10, 10, midnight)
+    yesterday = count_items(today.state, 10, 1, Millis(midnight - 5))
 
     assert today.granted
     assert (False, 5) == (yesterday.granted, yesterday.wait)
@@ -202,6 +202,6 @@ def test_a_clock_that_steps_back_over_midnight_begins_no_new_day() -> None:
 
 def test_more_than_the_quota_can_never_pass() -> None:
     """And is told so, also where the rest would fit."""
-    assert count(DayCount(), 10, 11, NOON).wait is None
-    assert count(DayCount(), 10, 11, NOON, paid=1).wait is None
-    assert count(DayCount(), 10, 10, NOON).granted
+    assert count_items(DayCount(), 10, 11, NOON).wait is None
+    assert count_items(DayCount(), 10, 11, NOON, paid=1).wait is None
+    assert count_items(DayCount(), 10, 10, NOON).granted
