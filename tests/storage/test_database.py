@@ -243,7 +243,7 @@ async def test_server_that_answers_nothing_is_left(migrated_postgres_url: str) -
     address = parse_address(migrated_postgres_url)
     assert isinstance(address, PostgresAddress)
     database = PostgresDatabase(address.url, StoreLimits(pool_size=1, unit_timeout=0.2))
-    backend = await database.write(lambda c: c.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
+    backend = await database.run_transaction(lambda c: c.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
     ended = threading.Event()
 
     def work(connection: sa.Connection) -> None:
@@ -254,7 +254,7 @@ async def test_server_that_answers_nothing_is_left(migrated_postgres_url: str) -
 
     os.kill(backend, signal.SIGSTOP)
     try:
-        await _unavailable(database.write(work))
+        await _unavailable(database.run_transaction(work))
         ended_early = ended.is_set()
         await database.close()
         ended_late = await asyncio.to_thread(ended.wait, 30)
@@ -280,7 +280,11 @@ async def test_transactions_that_postgresql_gives_back(
             connection.exec_driver_sql(f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}'; END $$")
         return "done"
 
-    outcome = await postgres.write(work) if failures < runs else type(await _unavailable(postgres.write(work))).__name__
+    outcome = (
+        await postgres.run_transaction(work)
+        if failures < runs
+        else type(await _unavailable(postgres.run_transaction(work))).__name__
+    )
 
     assert runs == tried
     assert ("done" if failures < runs else "OperationalError") == outcome
@@ -288,7 +292,7 @@ async def test_transactions_that_postgresql_gives_back(
 
 async def test_commit_of_unknown_outcome_is_not_repeated(postgres: PostgresDatabase) -> None:
     """When the connection breaks during the commit, nobody knows whether it happened: the work is not run again."""
-    await postgres.write(
+    await postgres.run_transaction(
         lambda c: c.exec_driver_sql(
             """
             CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS
@@ -305,7 +309,7 @@ async def test_commit_of_unknown_outcome_is_not_repeated(postgres: PostgresDatab
         tried += 1
         connection.exec_driver_sql("UPDATE projects SET max_ttl = 1")
 
-    await _unavailable(postgres.write(work))
+    await _unavailable(postgres.run_transaction(work))
 
     assert 1 == tried
     assert make_project() == await SqlStore(postgres).get_project(PROJECT)

@@ -23,7 +23,7 @@ async def test_postgresql_uses_a_thread_for_each_connection(postgres: PostgresDa
 
     threads = await asyncio.gather(
         *(
-            postgres.write(lambda c: (c.exec_driver_sql("SELECT 1"), both.wait(), threading.get_ident())[2])
+            postgres.run_transaction(lambda c: (c.exec_driver_sql("SELECT 1"), both.wait(), threading.get_ident())[2])
             for _ in range(2)
         )
     )
@@ -59,7 +59,7 @@ async def test_pages_of_sessions_come_from_an_index_on_postgresql(postgres: Post
             compiled = page.compile(connection, compile_kwargs={"literal_binds": True})
             return "\n".join(connection.exec_driver_sql(f"EXPLAIN {compiled}").scalars())
 
-        plans.append(await postgres.write(explain))
+        plans.append(await postgres.run_transaction(explain))
 
     assert "Index Scan Backward using ix_sessions_newest" in plans[0]
     assert "Index Scan Backward using ix_sessions_state_newest" in plans[1]

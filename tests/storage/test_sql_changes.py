@@ -137,11 +137,11 @@ async def test_follower_misses_nothing_while_writers_overlap(store: Store, secon
 
 async def test_numbers_of_changes_are_never_used_again(sqlite: SqliteDatabase) -> None:
     """A number stays above all earlier ones, even where their rows are gone."""
-    await sqlite.write(lambda c: ChangeLog(c).append(ChangeKind.KEY, "", "a"))
-    before = await sqlite.read(lambda c: c.exec_driver_sql("SELECT max(sequence) FROM changes").scalar_one())
-    await sqlite.write(lambda c: c.exec_driver_sql("DELETE FROM changes"))
-    await sqlite.write(lambda c: ChangeLog(c).append(ChangeKind.KEY, "", "b"))
-    after = await sqlite.read(lambda c: c.exec_driver_sql("SELECT max(sequence) FROM changes").scalar_one())
+    await sqlite.run_transaction(lambda c: ChangeLog(c).append(ChangeKind.KEY, "", "a"))
+    before = await sqlite.run_query(lambda c: c.exec_driver_sql("SELECT max(sequence) FROM changes").scalar_one())
+    await sqlite.run_transaction(lambda c: c.exec_driver_sql("DELETE FROM changes"))
+    await sqlite.run_transaction(lambda c: ChangeLog(c).append(ChangeKind.KEY, "", "b"))
+    after = await sqlite.run_query(lambda c: c.exec_driver_sql("SELECT max(sequence) FROM changes").scalar_one())
 
     assert after > before
 
@@ -156,7 +156,9 @@ async def test_later_writer_waits_for_the_commit_of_an_earlier_one(
     with psycopg.connect(migrated_postgres_url, autocommit=True) as watcher:
         with engine.begin() as earlier:
             ChangeLog(earlier).append(ChangeKind.KEY, "", "earlier")
-            later_one = asyncio.create_task(postgres.write(lambda c: ChangeLog(c).append(ChangeKind.KEY, "", "later")))
+            later_one = asyncio.create_task(
+                postgres.run_transaction(lambda c: ChangeLog(c).append(ChangeKind.KEY, "", "later"))
+            )
             async with asyncio.timeout(30):
                 while not watcher.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchall():
                     assert not later_one.done()

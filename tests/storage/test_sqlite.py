@@ -23,7 +23,9 @@ async def test_sqlite_writes_are_durable_and_keep_foreign_keys(sqlite: SqliteDat
     """A commit is on the disk before it is answered (WAL, FULL), and the schema's references hold."""
     names = ("journal_mode", "synchronous", "foreign_keys")
 
-    settings = await sqlite.write(lambda c: [c.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in names])
+    settings = await sqlite.run_transaction(
+        lambda c: [c.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in names]
+    )
 
     assert ["wal", 2, 1] == settings
 
@@ -31,7 +33,7 @@ async def test_sqlite_writes_are_durable_and_keep_foreign_keys(sqlite: SqliteDat
 async def test_sqlite_reads_cannot_write(sqlite: SqliteDatabase) -> None:
     """A connection for reading is only that."""
     kinds = []
-    for read in (sqlite.read, sqlite.read_point):
+    for read in (sqlite.run_query, sqlite.run_point_query):
         with pytest.raises(Exception, match="store cannot be reached") as caught:
             await read(lambda c: c.exec_driver_sql("DELETE FROM changes"))
         kinds.append(str(caught.value.__cause__))
@@ -41,9 +43,9 @@ async def test_sqlite_reads_cannot_write(sqlite: SqliteDatabase) -> None:
 
 async def test_sqlite_point_reads_stay_on_the_loop_and_writes_on_one_thread(sqlite: SqliteDatabase) -> None:
     """A point read costs no hop; all writes share one thread; a page of reads blocks neither."""
-    points = {await sqlite.read_point(lambda _: threading.get_ident()) for _ in range(3)}
-    writes = set(await asyncio.gather(*(sqlite.write(lambda _: threading.get_ident()) for _ in range(9))))
-    reads = {await sqlite.read(lambda _: threading.get_ident())}
+    points = {await sqlite.run_point_query(lambda _: threading.get_ident()) for _ in range(3)}
+    writes = set(await asyncio.gather(*(sqlite.run_transaction(lambda _: threading.get_ident()) for _ in range(9))))
+    reads = {await sqlite.run_query(lambda _: threading.get_ident())}
 
     assert {threading.get_ident()} == points
     assert 1 == len(writes)
@@ -52,9 +54,9 @@ async def test_sqlite_point_reads_stay_on_the_loop_and_writes_on_one_thread(sqli
 
 async def test_sqlite_reads_hold_no_transaction(sqlite: SqliteDatabase, sqlite_url: str) -> None:
     """After a read a checkpoint can empty the write-ahead log, so that the log cannot grow without end."""
-    await sqlite.write(lambda c: ChangeLog(c).append(ChangeKind.KEY, "", "a"))
-    await sqlite.read_point(lambda c: c.exec_driver_sql("SELECT * FROM changes").all())
-    await sqlite.read(lambda c: c.exec_driver_sql("SELECT * FROM changes").all())
+    await sqlite.run_transaction(lambda c: ChangeLog(c).append(ChangeKind.KEY, "", "a"))
+    await sqlite.run_point_query(lambda c: c.exec_driver_sql("SELECT * FROM changes").all())
+    await sqlite.run_query(lambda c: c.exec_driver_sql("SELECT * FROM changes").all())
 
     other = sqlite3.connect(sqlite_path_of(sqlite_url))
     busy, log_pages, folded = other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -74,7 +76,7 @@ async def test_pages_of_sessions_come_from_an_index(
     page = page_of_sessions(PROJECT, before, 50, state)
     compiled = page.compile(dialect=sa.dialects.sqlite.dialect(), compile_kwargs={"literal_binds": True})
 
-    plan = await sqlite.read(lambda c: c.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}").all())
+    plan = await sqlite.run_query(lambda c: c.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}").all())
 
     assert 1 == len(plan)
     assert f"SEARCH sessions USING INDEX {index} (project_id=?" in plan[0][3]

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tokenauthority.domain.errors import UnavailableError
+from tokenauthority.threads import BlockingPool, PoolError
 
 
 if TYPE_CHECKING:
@@ -53,25 +54,25 @@ class StoreLimits:
 class Database(Protocol):
     """A database behind its threads. Each method costs at most one hop to a thread and back."""
 
-    async def write(self, work: Callable[[sa.Connection], T]) -> T:
+    async def run_transaction(self, work: Callable[[sa.Connection], T]) -> T:
         """Run *work* in one transaction that is durable when this returns. *work* may run more than once.
 
         Raises:
             UnavailableError: The database cannot be reached or written; the driver's error is its cause.
         """
 
-    async def read(self, work: Callable[[sa.Connection], T]) -> T:
+    async def run_query(self, work: Callable[[sa.Connection], T]) -> T:
         """Run *work*, which only reads. Each of its statements sees everything that was committed before it.
 
         Raises:
-            UnavailableError: As `write`.
+            UnavailableError: As `run_transaction`.
         """
 
-    async def read_point(self, work: Callable[[sa.Connection], T]) -> T:
+    async def run_point_query(self, work: Callable[[sa.Connection], T]) -> T:
         """Run *work*, which only reads and takes some microseconds, perhaps without a hop to a thread.
 
         Raises:
-            UnavailableError: As `write`.
+            UnavailableError: As `run_transaction`.
         """
 
     async def close(self) -> None:
@@ -87,39 +88,61 @@ class SqlOperations:
 
 S = TypeVar("S", bound=SqlOperations)
 
+_Work: TypeAlias = "Callable[Concatenate[S, sa.Connection, P], T]"
+_Operation: TypeAlias = "Callable[Concatenate[S, P], Coroutine[Any, Any, T]]"
 
-def transaction(
-    work: Callable[Concatenate[S, sa.Connection, P], T],
-) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
-    """Make *work* an operation that runs by `Database.write`."""
+
+def transaction(work: _Work[S, P, T]) -> _Operation[S, P, T]:
+    """Make *work* an operation that runs by `Database.run_transaction`."""
 
     @functools.wraps(work)
     def operation(self: S, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
-        return self._database.write(lambda connection: work(self, connection, *args, **kwargs))
+        return self._database.run_transaction(lambda connection: work(self, connection, *args, **kwargs))
 
     return operation
 
 
-def query(work: Callable[Concatenate[S, sa.Connection, P], T]) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
-    """Make *work* an operation that runs by `Database.read`."""
+def query(work: _Work[S, P, T]) -> _Operation[S, P, T]:
+    """Make *work* an operation that runs by `Database.run_query`."""
 
     @functools.wraps(work)
     def operation(self: S, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
-        return self._database.read(lambda connection: work(self, connection, *args, **kwargs))
+        return self._database.run_query(lambda connection: work(self, connection, *args, **kwargs))
 
     return operation
 
 
-def point_query(
-    work: Callable[Concatenate[S, sa.Connection, P], T],
-) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
-    """Make *work* an operation that runs by `Database.read_point`."""
+def point_query(work: _Work[S, P, T]) -> _Operation[S, P, T]:
+    """Make *work* an operation that runs by `Database.run_point_query`."""
 
     @functools.wraps(work)
     def operation(self: S, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
-        return self._database.read_point(lambda connection: work(self, connection, *args, **kwargs))
+        return self._database.run_point_query(lambda connection: work(self, connection, *args, **kwargs))
 
     return operation
+
+
+class StoreThreads:
+    """Threads for the units of work of a store, within *limits*."""
+
+    def __init__(self, name: str, threads: int, limits: StoreLimits) -> None:
+        self._pool = BlockingPool(name, threads=threads, max_pending=limits.max_waiting)
+        self._patience = limits.unit_timeout
+
+    async def run_unit(self, work: Callable[[], T]) -> T:
+        """Return what *work* returns; see `BlockingPool.run`.
+
+        Raises:
+            UnavailableError: Too much is pending, it took too long, or the store is closed.
+        """
+        try:
+            return await self._pool.run(work, patience=self._patience)
+        except PoolError as error:
+            raise UnavailableError.store() from error
+
+    async def close(self) -> bool:
+        """Accept no more work, wait for what was accepted as long as its callers do, and return whether it ended."""
+        return await self._pool.close(self._patience)
 
 
 @contextmanager

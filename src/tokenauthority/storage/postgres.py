@@ -12,8 +12,7 @@ from weakref import WeakSet
 import psycopg
 import sqlalchemy as sa
 
-from tokenauthority.storage.database import unavailable_on_failure
-from tokenauthority.storage.worker import StoreThreads
+from tokenauthority.storage.database import StoreThreads, unavailable_on_failure
 
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ class PostgresDatabase:
     def __init__(self, url: sa.URL, limits: StoreLimits) -> None:
         self._engine = postgres_engine(url, limits)
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._worker = StoreThreads("store", limits.pool_size, limits)
+        self._threads = StoreThreads("store", limits.pool_size, limits)
         self._cut = False
         self._connections = WeakSet[psycopg.Connection]()
         sa.event.listen(self._engine, "connect", lambda connection, _: self._connections.add(connection))
@@ -45,26 +44,26 @@ class PostgresDatabase:
     def __repr__(self) -> str:
         return f"PostgresDatabase({self._label!r})"
 
-    async def write(self, work: Callable[[sa.Connection], T]) -> T:
+    async def run_transaction(self, work: Callable[[sa.Connection], T]) -> T:
         """See `Database`. It retries *work*, at most twice, where it certainly was not committed."""
-        return await self._worker.run(lambda: self._run_transaction(work))
+        return await self._threads.run_unit(lambda: self._in_transaction(work))
 
-    async def read(self, work: Callable[[sa.Connection], T]) -> T:
+    async def run_query(self, work: Callable[[sa.Connection], T]) -> T:
         """See `Database`. No transaction is around *work*, which saves two round trips."""
-        return await self._worker.run(lambda: self._run_read(work))
+        return await self._threads.run_unit(lambda: self._in_query(work))
 
-    async def read_point(self, work: Callable[[sa.Connection], T]) -> T:
-        """See `Database`. It is as `read`: every statement crosses the network."""
-        return await self.read(work)
+    async def run_point_query(self, work: Callable[[sa.Connection], T]) -> T:
+        """See `Database`. It is as `run_query`: every statement crosses the network."""
+        return await self.run_query(work)
 
     async def close(self) -> None:
         """See `Database`. It waits no longer than callers do for a server that does not answer."""
-        if not await self._worker.close():
+        if not await self._threads.close():
             # Else the threads, and so the process, would wait for ever for a server that holds the connection open.
             self._cut_off()
         self._engine.dispose()
 
-    def _run_transaction(self, work: Callable[[sa.Connection], T]) -> T:
+    def _in_transaction(self, work: Callable[[sa.Connection], T]) -> T:
         with unavailable_on_failure():
             for _ in range(_ATTEMPTS - 1):
                 committing = False
@@ -80,7 +79,7 @@ class PostgresDatabase:
             with self._engine.begin() as connection:
                 return work(connection)
 
-    def _run_read(self, work: Callable[[sa.Connection], T]) -> T:
+    def _in_query(self, work: Callable[[sa.Connection], T]) -> T:
         with unavailable_on_failure():
             try:
                 with self._autocommit.connect() as connection:

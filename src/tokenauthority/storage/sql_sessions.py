@@ -184,12 +184,9 @@ def _row_of_session(session: StoredSession) -> dict[str, str | int | bool | None
     return {
         "session_id": session.session_id,
         "project_id": session.project_id,
+        **attrs.asdict(session.spec),
         "media_mode": session.spec.media_mode.value,
         "archive_mode": session.spec.archive_mode.value,
-        "location": session.spec.location,
-        "e2ee": session.spec.e2ee,
-        "archive_name": session.spec.archive_name,
-        "archive_resolution": session.spec.archive_resolution,
         "state": session.state.value,
         "create_time": session.create_time,
         "end_time": session.end_time,

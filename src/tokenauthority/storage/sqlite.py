@@ -14,8 +14,7 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
-from tokenauthority.storage.database import unavailable_on_failure
-from tokenauthority.storage.worker import StoreThreads
+from tokenauthority.storage.database import StoreThreads, unavailable_on_failure
 
 
 if TYPE_CHECKING:
@@ -46,15 +45,15 @@ class SqliteDatabase:
     def __repr__(self) -> str:
         return f"SqliteDatabase({str(self._path)!r})"
 
-    async def write(self, work: Callable[[sa.Connection], T]) -> T:
+    async def run_transaction(self, work: Callable[[sa.Connection], T]) -> T:
         """See `Database`. *work* runs on the writer's thread."""
-        return await self._writer.run(lambda: self._run_transaction(work))
+        return await self._writer.run_unit(lambda: self._in_transaction(work))
 
-    async def read(self, work: Callable[[sa.Connection], T]) -> T:
+    async def run_query(self, work: Callable[[sa.Connection], T]) -> T:
         """See `Database`. *work* runs on the reader's thread, so that a long page blocks no writer and not the loop."""
-        return await self._reader.run(lambda: self._run_read(work))
+        return await self._reader.run_unit(lambda: self._in_query(work))
 
-    async def read_point(self, work: Callable[[sa.Connection], T]) -> T:
+    async def run_point_query(self, work: Callable[[sa.Connection], T]) -> T:
         """See `Database`. *work* runs on the caller's thread."""
         with unavailable_on_failure():
             if self._point is None:
@@ -77,11 +76,11 @@ class SqliteDatabase:
         for engine in (self._point_engine, self._read_engine, self._write_engine):
             engine.dispose()
 
-    def _run_transaction(self, work: Callable[[sa.Connection], T]) -> T:
+    def _in_transaction(self, work: Callable[[sa.Connection], T]) -> T:
         with unavailable_on_failure(), self._write_engine.begin() as connection:
             return work(connection)
 
-    def _run_read(self, work: Callable[[sa.Connection], T]) -> T:
+    def _in_query(self, work: Callable[[sa.Connection], T]) -> T:
         with unavailable_on_failure(), self._read_engine.connect() as connection:
             return work(connection)
 

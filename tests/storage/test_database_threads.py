@@ -1,4 +1,4 @@
-"""A worker bounds what waits and how long, and tells its callers apart."""
+"""The threads of a store bound what waits and how long, and give each caller its own answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from tokenauthority.domain.errors import Reason, UnavailableError
 from tokenauthority.storage import StoreLimits
-from tokenauthority.storage.worker import StoreThreads
+from tokenauthority.storage.database import StoreThreads
 from tokenauthority.threads import PoolError
 
 
@@ -46,7 +46,7 @@ async def held() -> AsyncIterator[Held]:
 
 async def test_work_sees_the_context_of_its_caller() -> None:
     """Context variables, such as the request id of the log, reach the thread; what it sets stays there."""
-    worker = StoreThreads("test", 1, StoreLimits())
+    threads = StoreThreads("test", 1, StoreLimits())
     REQUEST.set("r-1")
 
     def work() -> tuple[str, int]:
@@ -54,8 +54,8 @@ async def test_work_sees_the_context_of_its_caller() -> None:
         REQUEST.set("changed")
         return seen, threading.get_ident()
 
-    seen, thread = await worker.run(work)
-    await worker.close()
+    seen, thread = await threads.run_unit(work)
+    await threads.close()
 
     assert ("r-1", "r-1") == (seen, REQUEST.get())
     assert threading.get_ident() != thread
@@ -63,17 +63,17 @@ async def test_work_sees_the_context_of_its_caller() -> None:
 
 async def test_refuses_work_when_too_much_waits(held: Held) -> None:
     """Work above the bound is refused at once; when there is room again, work is taken again."""
-    worker = StoreThreads("test", 1, StoreLimits(max_waiting=2))
-    running = asyncio.create_task(worker.run(held))
+    threads = StoreThreads("test", 1, StoreLimits(max_waiting=2))
+    running = asyncio.create_task(threads.run_unit(held))
     await held.under_way()
-    waiting = asyncio.create_task(worker.run(lambda: "waited"))
+    waiting = asyncio.create_task(threads.run_unit(lambda: "waited"))
     await asyncio.sleep(0)
 
     with pytest.raises(UnavailableError) as refused:
-        await worker.run(lambda: "never")
+        await threads.run_unit(lambda: "never")
     held.release.set()
-    answers = [await running, await waiting, await worker.run(lambda: "later")]
-    await worker.close()
+    answers = [await running, await waiting, await threads.run_unit(lambda: "later")]
+    await threads.close()
 
     assert Reason.STORE_UNAVAILABLE == refused.value.reason
     assert isinstance(refused.value.__cause__, PoolError)
@@ -82,14 +82,14 @@ async def test_refuses_work_when_too_much_waits(held: Held) -> None:
 
 async def test_gives_up_on_slow_work(held: Held) -> None:
     """A caller waits no longer than the bound, and work that waited behind it is not begun."""
-    worker = StoreThreads("test", 1, StoreLimits(unit_timeout=0.05))
+    threads = StoreThreads("test", 1, StoreLimits(unit_timeout=0.05))
     begun: list[str] = []
 
     outcomes = await asyncio.gather(
-        worker.run(held), worker.run(lambda: begun.append("waiting")), return_exceptions=True
+        threads.run_unit(held), threads.run_unit(lambda: begun.append("waiting")), return_exceptions=True
     )
     held.release.set()
-    await worker.close()
+    await threads.close()
 
     assert [UnavailableError] * 2 == [type(outcome) for outcome in outcomes]
     assert [] == begun
@@ -97,26 +97,26 @@ async def test_gives_up_on_slow_work(held: Held) -> None:
 
 async def test_work_that_was_begun_keeps_its_place(held: Held) -> None:
     """A caller that gives up does not make room: the thread is still taken."""
-    worker = StoreThreads("test", 1, StoreLimits(max_waiting=1))
-    caller = asyncio.create_task(worker.run(held))
+    threads = StoreThreads("test", 1, StoreLimits(max_waiting=1))
+    caller = asyncio.create_task(threads.run_unit(held))
     await held.under_way()
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller
 
     with pytest.raises(UnavailableError):
-        await worker.run(lambda: None)
+        await threads.run_unit(lambda: None)
     held.release.set()
-    await worker.close()
+    await threads.close()
 
 
 async def test_close_waits_for_what_is_under_way(held: Held) -> None:
     """Work that was taken ends before close returns; later work is refused."""
-    worker = StoreThreads("test", 1, StoreLimits())
-    running = asyncio.create_task(worker.run(held))
+    threads = StoreThreads("test", 1, StoreLimits())
+    running = asyncio.create_task(threads.run_unit(held))
     await held.under_way()
 
-    closing = asyncio.create_task(worker.close())
+    closing = asyncio.create_task(threads.close())
     await asyncio.sleep(0)
     closed_early = closing.done()
     held.release.set()
@@ -125,26 +125,26 @@ async def test_close_waits_for_what_is_under_way(held: Held) -> None:
     assert not closed_early
     assert await running
     with pytest.raises(UnavailableError):
-        await worker.run(lambda: None)
+        await threads.run_unit(lambda: None)
 
 
 async def test_close_waits_no_longer_than_a_caller(held: Held) -> None:
     """Work that does not end does not keep close, which says so."""
-    worker = StoreThreads("test", 1, StoreLimits(unit_timeout=0.05))
+    threads = StoreThreads("test", 1, StoreLimits(unit_timeout=0.05))
     with pytest.raises(UnavailableError):
-        await worker.run(held)
+        await threads.run_unit(held)
 
-    first = await worker.close()
+    first = await threads.close()
     held.release.set()
 
     assert not first
-    assert await worker.close()
+    assert await threads.close()
 
 
 async def test_errors_of_the_work_reach_the_caller() -> None:
     """What the work raises is raised to its caller."""
-    worker = StoreThreads("test", 1, StoreLimits())
+    threads = StoreThreads("test", 1, StoreLimits())
 
     with pytest.raises(ZeroDivisionError):
-        await worker.run(lambda: 1 // 0)
-    await worker.close()
+        await threads.run_unit(lambda: 1 // 0)
+    await threads.close()
