@@ -21,7 +21,7 @@ from tokenauthority.callers.api_keys import digest, new_api_key
 from tokenauthority.config import Settings
 from tokenauthority.domain.ids import MAX_SESSION_ID
 from tokenauthority.domain.role import in_order
-from tokenauthority.service.mapping import verdict_message
+from tokenauthority.service.token_mapping import verification_message
 from tokenauthority.v1 import role_pb2, token_pb2
 
 
@@ -49,7 +49,7 @@ class Served:
         if not case.token or len(case.session_id) > MAX_SESSION_ID or not is_text(case.token + case.session_id):
             return ERROR
         asked = attrs.evolve(case, required=in_order(case.required))
-        return str(verdict_message(asyncio.run(ask(self.world, asked))))
+        return str(verification_message(asyncio.run(ask(self.world, asked))))
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from tests.sdk.gate import running_gate
 from tests.sdk.node_sdk import node_with_packages
 from tests.sdk.programs import Tell
 from tests.sdk.verifiers import Program, PyJwt, RefusedError, Verifier, build_go, jose
-from tests.service.rpc import Api
+from tests.service.api import Api
 from tests.support.authority import RunningAuthority, StartAuthority
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.times import Millis

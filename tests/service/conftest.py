@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.service.rpc import Api, Connect
+from tests.service.api import Api, Connect
 from tests.support.authority import EVERYTHING, Clock, RunningAuthority, _running, make_caller
 from tests.support.memory_store import MemoryStore
 from tokenauthority.callers.api_keys import digest, new_api_key

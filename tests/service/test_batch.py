@@ -7,8 +7,8 @@ import base64
 import grpc
 import pytest
 
+from tests.service.api import Api, Connect, failure, reason_of, wanted
 from tests.service.conftest import AWAY, HOME
-from tests.service.rpc import Api, Connect, failure, reason_of, wanted
 from tokenauthority.v1 import project_pb2, role_pb2, token_pb2
 
 

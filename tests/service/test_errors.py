@@ -10,8 +10,8 @@ import grpc
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from tests.service.api import Api, Connect, failure
 from tests.service.conftest import AWAY
-from tests.service.rpc import Api, Connect, failure
 from tokenauthority.domain.errors import Reason, TokenAuthorityError
 from tokenauthority.interceptors.status import CODES, DOMAIN
 from tokenauthority.v1 import error_pb2, key_pb2, project_pb2, role_pb2, session_pb2, token_pb2

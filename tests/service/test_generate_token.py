@@ -11,8 +11,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from tests.service.api import Api, Connect, failure, lifetime, reason_of
 from tests.service.conftest import AWAY, HOME, HOUR, NOW, NOWHERE
-from tests.service.rpc import Api, Connect, failure, lifetime, reason_of
 from tests.support.authority import Clock
 from tokenauthority.domain.ids import make_session_id
 from tokenauthority.domain.role import BUILT_IN_ROLES

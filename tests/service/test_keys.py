@@ -10,7 +10,7 @@ import grpc
 import jwt
 import pytest
 
-from tests.service.rpc import FORCE_MUTE, Api, Connect, failure, wanted
+from tests.service.api import FORCE_MUTE, Api, Connect, failure, wanted
 from tests.support.authority import RunningAuthority, StartAuthority, eventually
 from tests.support.faulty_store import FaultyStore
 from tokenauthority.v1 import key_pb2, role_pb2

@@ -13,7 +13,7 @@ import jwt
 import pytest
 
 from tests.fuzzing.target import VECTORS
-from tests.service.rpc import Api, reason_of
+from tests.service.api import Api, reason_of
 from tests.support.authority import Clock, RunningAuthority
 from tokenauthority.domain.times import Millis
 from tokenauthority.v1 import project_pb2, token_pb2

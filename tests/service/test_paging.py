@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.service.api import PUBLISH, Api, Connect, failure
 from tests.service.conftest import AWAY, HOME, NOW
-from tests.service.rpc import PUBLISH, Api, Connect, failure
 from tests.support.authority import EVERYTHING, Clock, StartAuthority, make_caller
 from tokenauthority.callers.api_keys import new_api_key
 from tokenauthority.domain.errors import InvalidRequestError
@@ -302,7 +302,7 @@ def test_a_forged_position_is_refused(position: object) -> None:
     token = paging.next_token("list", position)
 
     with pytest.raises(InvalidRequestError):
-        paging.position(token, "list", tuple[int, str])
+        paging.decode_position(token, "list", tuple[int, str])
 
 
 @settings(deadline=None)
@@ -311,7 +311,7 @@ def test_any_token_is_read_or_refused(token: str) -> None:
     """There is no other error."""
     found = None
     with contextlib.suppress(InvalidRequestError):
-        found = paging.position(token, "list", tuple[int, str])
+        found = paging.decode_position(token, "list", tuple[int, str])
 
     assert found is None
 
@@ -324,7 +324,7 @@ def test_a_position_comes_back(number: int, text: str) -> None:
     """What a page ends with is where the next one begins."""
     token = paging.next_token("list", (number, text))
 
-    assert (number, text) == paging.position(token, "list", tuple[int, str])
+    assert (number, text) == paging.decode_position(token, "list", tuple[int, str])
 
 
 @settings(deadline=None)
@@ -334,10 +334,11 @@ def test_pages_cut_a_list_without_loss(size: int, count: int) -> None:
     items = list(range(count))
     seen: list[int] = []
     while True:
-        page, last = paging.cut(items[len(seen) : len(seen) + size + 1], size)
+        read = items[len(seen) : len(seen) + size + 1]
+        page, next_page = paging.cut_page(read, size, "list", lambda last: last)
         seen += page
-        if last is None:
+        if not next_page:
             break
-        assert last == seen[-1]
+        assert paging.decode_position(next_page, "list", int) == seen[-1]
 
     assert items == seen

@@ -23,8 +23,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from tests.authority.world import platform_session, rsa_pem
+from tests.service.api import Api, Connect, Failure, failure, lifetime, reason_of
 from tests.service.conftest import AWAY, FOUNDED, HOME, NOW, NOWHERE
-from tests.service.rpc import Api, Connect, Failure, failure, lifetime, reason_of
 from tests.support.authority import Clock, RunningAuthority
 from tests.support.wire import records
 from tokenauthority.v1 import project_pb2, token_pb2

@@ -10,8 +10,8 @@ from functools import partial
 import grpc
 import pytest
 
+from tests.service.api import PUBLISH, SUBSCRIBE, Api, Connect, wanted
 from tests.service.conftest import AWAY, HOME, NOWHERE
-from tests.service.rpc import PUBLISH, SUBSCRIBE, Api, Connect, wanted
 from tests.support.authority import RunningAuthority, eventually
 from tests.support.wire import records
 from tokenauthority.domain.ids import make_session_id

@@ -10,8 +10,8 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.authority.world import platform_session
+from tests.service.api import Api, Connect, failure, reason_of
 from tests.service.conftest import AWAY, HOME, NOW, NOWHERE
-from tests.service.rpc import Api, Connect, failure, reason_of
 from tests.support.authority import Clock, RunningAuthority, StartAuthority, eventually
 from tests.support.faulty_store import FaultyStore
 from tests.support.memory_store import MemoryStore

@@ -10,8 +10,8 @@ import pytest
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from tests.service.api import FORCE_MUTE, PUBLISH, SIGNAL, SUBSCRIBE, Api, Connect, failure, reason_of
 from tests.service.conftest import AWAY, HOME, NOW, NOWHERE
-from tests.service.rpc import FORCE_MUTE, PUBLISH, SIGNAL, SUBSCRIBE, Api, Connect, failure, reason_of
 from tests.support.authority import Clock
 from tokenauthority.domain.role import BUILT_IN_ROLES
 from tokenauthority.domain.times import Millis

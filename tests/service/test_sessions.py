@@ -12,8 +12,8 @@ import grpc
 import pytest
 
 from tests.authority.world import platform_session
+from tests.service.api import Api, Connect, failure, reason_of
 from tests.service.conftest import AWAY, HOME, NOW, NOWHERE
-from tests.service.rpc import Api, Connect, failure, reason_of
 from tests.support.authority import Clock
 from tokenauthority.domain.ids import project_in_session_id
 from tokenauthority.domain.times import Millis

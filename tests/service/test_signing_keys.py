@@ -14,8 +14,8 @@ import pytest
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from tests.service.api import Api, Connect, failure, reason_of
 from tests.service.conftest import NOW
-from tests.service.rpc import Api, Connect, failure, reason_of
 from tests.support.authority import RunningAuthority
 from tests.support.wire import V1, records
 from tokenauthority.domain.times import Millis

@@ -12,7 +12,7 @@ import grpc
 import jwt
 import pytest
 
-from tests.service.rpc import PUBLISH, Connect, failure, reason_of, wanted
+from tests.service.api import PUBLISH, Connect, failure, reason_of, wanted
 from tests.support.authority import RunningAuthority, StartAuthority, eventually
 from tests.support.faulty_store import FaultyStore
 from tokenauthority.service import paging

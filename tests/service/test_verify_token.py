@@ -16,8 +16,8 @@ import pytest
 import time_machine
 
 from tests.authority.world import platform_session, rsa_pem
+from tests.service.api import FORCE_MUTE, PUBLISH, SIGNAL, SUBSCRIBE, Api, Connect, failure, reason_of
 from tests.service.conftest import AWAY, HOME, NOW, NOWHERE
-from tests.service.rpc import FORCE_MUTE, PUBLISH, SIGNAL, SUBSCRIBE, Api, Connect, failure, reason_of
 from tests.support.authority import Clock
 from tokenauthority.domain.times import Millis
 from tokenauthority.v1 import project_pb2, token_pb2

@@ -8,8 +8,8 @@ from typing import Protocol
 import grpc
 import pytest
 
+from tests.service.api import Api, Connect, failure
 from tests.service.conftest import AWAY, HOME, NOWHERE
-from tests.service.rpc import Api, Connect, failure
 from tests.storage.builders import make_revocation
 from tests.support.authority import EVERYTHING, RunningAuthority, StartAuthority, eventually, make_caller
 from tests.support.faults import break_audit_log

@@ -112,7 +112,15 @@ class AuditRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
         self.caller_kind = caller.kind
         self.caller_identity = caller.identity
 
-    def ask(self, *, project_id: str = "", session_id: str = "", role: str = "", object_id: str = "") -> None:
+    def ask(
+        self,
+        *,
+        project_id: str = "",
+        session_id: str = "",
+        role: str = "",
+        object_id: str = "",
+        items: int | None = None,
+    ) -> None:
         """Record what a request names, where it has the shape of what it should be.
 
         Anything else could be a token or a secret in the wrong field, and the log would show it.
@@ -127,6 +135,17 @@ class AuditRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
             self.role = role
         if is_uuid(object_id) or is_secret_id(object_id):
             self.object_id = object_id
+        if items is not None:
+            self.items = items
+
+    def give_token(self, token: AuditedToken) -> None:
+        """Record a single token that was made; its session, role and subject are those that were asked for."""
+        self.project_id, self.format, self.lifetime = token.project_id, token.format, token.lifetime
+        self.token_ids = (token.token_id,)
+
+    def give_tokens(self, tokens: tuple[AuditedToken, ...]) -> None:
+        """Record the tokens of a batch."""
+        self.token_ids, self.tokens = tuple(token.token_id for token in tokens), tokens
 
 
 def encode_record(record: AuditRecord) -> bytes:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from tokenauthority.audit import AuditRecord
     from tokenauthority.domain.caller import Caller
-    from tokenauthority.service.registration import ServedMethod
+    from tokenauthority.service.rpc import ServedMethod
 
 
 _SEND_TIMEOUT: Final = 20.0

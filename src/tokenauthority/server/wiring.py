@@ -51,8 +51,8 @@ from tokenauthority.server.state_metrics import register_state
 from tokenauthority.server.tls_credentials import CertificateMetrics
 from tokenauthority.service.keys import KeyServicer
 from tokenauthority.service.projects import ProjectServicer
-from tokenauthority.service.registration import bind_servicers
 from tokenauthority.service.roles import RoleServicer
+from tokenauthority.service.rpc import bind_servicers
 from tokenauthority.service.sessions import SessionServicer
 from tokenauthority.service.tokens import Meter, TokenServicer
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from google.protobuf.duration_pb2 import Duration
@@ -13,7 +12,7 @@ from tokenauthority.domain.errors import FieldViolation, InvalidRequestError
 from tokenauthority.domain.revocation import comment_violations
 from tokenauthority.service import mapping, paging
 from tokenauthority.service.problems import Problems
-from tokenauthority.v1 import key_pb2
+from tokenauthority.v1 import key_pb2 as pb
 
 
 if TYPE_CHECKING:
@@ -43,55 +42,46 @@ class KeyServicer:
         self._jwks_max_age = jwks_max_age
 
     async def get_json_web_key_set(
-        self, _request: key_pb2.GetJsonWebKeySetRequest, _rpc: Rpc
-    ) -> key_pb2.GetJsonWebKeySetResponse:
+        self, _request: pb.GetJsonWebKeySetRequest, _rpc: Rpc
+    ) -> pb.GetJsonWebKeySetResponse:
         """Answer GetJsonWebKeySet."""
         self._require_current()
         key_set = self._keys.key_set
-        return key_pb2.GetJsonWebKeySetResponse(
-            keys=[key_pb2.JsonWebKey(**jwk) for jwk in key_set.keys],
+        return pb.GetJsonWebKeySetResponse(
+            keys=[pb.JsonWebKey(**jwk) for jwk in key_set.keys],
             json=key_set.body.decode(),
             max_age=Duration(seconds=self._jwks_max_age()),
             issuer=self._issuer,
         )
 
-    async def list_signing_keys(
-        self, request: key_pb2.ListSigningKeysRequest, _rpc: Rpc
-    ) -> key_pb2.ListSigningKeysResponse:
+    async def list_signing_keys(self, request: pb.ListSigningKeysRequest, _rpc: Rpc) -> pb.ListSigningKeysResponse:
         """Answer ListSigningKeys."""
         problems = Problems()
-        size = problems.value_or(partial(paging.page_size, request.page_size), 0)
-        start = problems.value_or(partial(paging.position, request.page_token, "keys", int), None) or 0
+        size, position = paging.requested_page(request, "keys", int, problems)
         problems.raise_if_any()
+        start = max(position or 0, 0)
         keys = await self._keys.stored()
-        page, last = paging.cut(keys[max(start, 0) :][: size + 1], size)
-        return key_pb2.ListSigningKeysResponse(
-            keys=[mapping.key_message(key) for key in page],
-            next_page_token=paging.next_token("keys", start + size) if last else "",
-        )
+        page, next_page = paging.cut_page(keys[start : start + size + 1], size, "keys", lambda _: start + size)
+        return pb.ListSigningKeysResponse(keys=map(mapping.key_message, page), next_page_token=next_page)
 
-    async def prepare_signing_key(
-        self, request: key_pb2.PrepareSigningKeyRequest, rpc: Rpc
-    ) -> key_pb2.PrepareSigningKeyResponse:
+    async def prepare_signing_key(self, request: pb.PrepareSigningKeyRequest, rpc: Rpc) -> pb.PrepareSigningKeyResponse:
         """Answer PrepareSigningKey."""
         key = await self._keys.prepare(mapping.algorithm(request.algorithm), rpc.now)
-        return key_pb2.PrepareSigningKeyResponse(key=mapping.key_message(key))
+        return pb.PrepareSigningKeyResponse(key=mapping.key_message(key))
 
     async def activate_signing_key(
-        self, request: key_pb2.ActivateSigningKeyRequest, rpc: Rpc
-    ) -> key_pb2.ActivateSigningKeyResponse:
+        self, request: pb.ActivateSigningKeyRequest, rpc: Rpc
+    ) -> pb.ActivateSigningKeyResponse:
         """Answer ActivateSigningKey."""
         key_id = _recorded_key_id(request.key_id, "", rpc)
         key = await self._keys.activate(key_id, rpc.now)
-        return key_pb2.ActivateSigningKeyResponse(key=mapping.key_message(key))
+        return pb.ActivateSigningKeyResponse(key=mapping.key_message(key))
 
-    async def revoke_signing_key(
-        self, request: key_pb2.RevokeSigningKeyRequest, rpc: Rpc
-    ) -> key_pb2.RevokeSigningKeyResponse:
+    async def revoke_signing_key(self, request: pb.RevokeSigningKeyRequest, rpc: Rpc) -> pb.RevokeSigningKeyResponse:
         """Answer RevokeSigningKey."""
         key_id = _recorded_key_id(request.key_id, request.comment, rpc)
         key = await self._keys.revoke(key_id, rpc.now)
-        return key_pb2.RevokeSigningKeyResponse(key=mapping.key_message(key))
+        return pb.RevokeSigningKeyResponse(key=mapping.key_message(key))
 
 
 def _recorded_key_id(key_id: str, comment: str, rpc: Rpc) -> str:

@@ -1,11 +1,12 @@
-"""Pages of lists: sizes, and opaque tokens that say where the next page begins."""
+"""Read which page of a list a request asks for, and make the opaque token of the next page."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 
-from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol, TypeVar
 
 import msgspec
 
@@ -14,7 +15,9 @@ from tokenauthority.domain.ids import NUL
 
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from tokenauthority.service.problems import Problems
 
 
 DEFAULT_PAGE: Final = 50
@@ -26,29 +29,53 @@ _Position = TypeVar("_Position")
 _Item = TypeVar("_Item")
 
 
-def page_size(asked: int) -> int:
-    """The size of a page: 0 is 50, more than 1000 is coerced to 1000.
+class PageRequest(Protocol):
+    """A request for one page of a list."""
 
-    Raises:
-        InvalidRequestError: it is negative.
+    page_size: int
+    page_token: str
+
+
+def requested_page(
+    request: PageRequest, query: str | None, shape: type[_Position], problems: Problems
+) -> tuple[int, _Position | None]:
+    """Return the size of the page (0 asks for 50; more than 1000 is 1000), and the position that it begins after.
+
+    Args:
+        request: The request.
+        query: The list that the token must be of; None if the request does not say validly which list it means.
+        shape: The type of a position in that list.
+        problems: Gets a violation for a negative size and for an invalid token.
     """
+    size = problems.value_or(partial(_page_size, request.page_size), 0)
+    return size, problems.value_or(partial(decode_position, request.page_token, query, shape), None)
+
+
+def cut_page(
+    items: Sequence[_Item], size: int, query: str, position_of: Callable[[_Item], object]
+) -> tuple[Sequence[_Item], str]:
+    """Return the page, of *size* + 1 items read, and the token of the next one: empty if there is none."""
+    if len(items) <= size:
+        return items, ""
+    return items[:size], next_token(query, position_of(items[size - 1]))
+
+
+def next_token(query: str, position: object) -> str:
+    """Return a token for the page of the list *query* that begins after *position*."""
+    return base64.urlsafe_b64encode(msgspec.json.encode([query, position])).rstrip(b"=").decode()
+
+
+def _page_size(asked: int) -> int:
     if asked < 0:
         raise InvalidRequestError([FieldViolation("page_size", "must not be negative")])
     return min(asked, MAX_PAGE) or DEFAULT_PAGE
 
 
-def next_token(query: str, position: object) -> str:
-    """A token for the page of the list *query* that begins after *position*."""
-    return base64.urlsafe_b64encode(msgspec.json.encode([query, position])).rstrip(b"=").decode()
-
-
-def position(token: str, query: str | None, shape: type[_Position]) -> _Position | None:
-    """Where the page of *token* begins; None for the first.
-
-    *query* is the list that it must be of; None where the request does not say well which one it means.
+def decode_position(token: str, query: str | None, shape: type[_Position]) -> _Position | None:
+    """Return where the page of *token* begins; None for the first.
 
     Raises:
-        InvalidRequestError: it is no token, or one of another list.
+        InvalidRequestError: It is not a token, or one of another list than *query*.
     """
     if not token:
         return None
@@ -65,15 +92,8 @@ def position(token: str, query: str | None, shape: type[_Position]) -> _Position
     return found
 
 
-def cut(items: Sequence[_Item], size: int) -> tuple[Sequence[_Item], _Item | None]:
-    """Of *size* + 1 items read, the page, and its last item where there are more."""
-    if len(items) <= size:
-        return items, None
-    return items[:size], items[size - 1]
-
-
 def _is_storable(part: object) -> bool:
-    """Whether a store can look for *part*: it would fail at a number beyond 64 bits or a text with U+0000."""
+    """Return whether a store can look for *part*: it would fail at a number beyond 64 bits or a text with U+0000."""
     return NUL not in part if isinstance(part, str) else isinstance(part, int) and 0 <= part <= _MAX_NUMBER
 
 

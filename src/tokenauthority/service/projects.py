@@ -10,7 +10,7 @@ from tokenauthority.domain.errors import FieldViolation, InvalidRequestError
 from tokenauthority.domain.times import Seconds
 from tokenauthority.service import mapping, paging
 from tokenauthority.service.problems import Problems
-from tokenauthority.v1 import project_pb2
+from tokenauthority.v1 import project_pb2 as pb
 
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _MAX_CHANGE: Final = 200
 
 _CHANGEABLE: Final = ("display_name", "default_format", "default_ttl", "max_ttl", "external_sessions")
 
-_NewProject: TypeAlias = "project_pb2.CreateProjectRequest | project_pb2.ImportProjectRequest"
+_NewProject: TypeAlias = "pb.CreateProjectRequest | pb.ImportProjectRequest"
 
 
 class ProjectServicer:
@@ -34,19 +34,15 @@ class ProjectServicer:
     def __init__(self, projects: Projects) -> None:
         self._projects = projects
 
-    async def create_project(
-        self, request: project_pb2.CreateProjectRequest, rpc: Rpc
-    ) -> project_pb2.CreateProjectResponse:
+    async def create_project(self, request: pb.CreateProjectRequest, rpc: Rpc) -> pb.CreateProjectResponse:
         """Answer CreateProject."""
         spec = _spec(request, external=request.external_sessions)
         project, secret = await self._projects.create(spec, rpc.grant, rpc.now)
-        return project_pb2.CreateProjectResponse(
+        return pb.CreateProjectResponse(
             project=mapping.project_message(project), secret=mapping.new_secret_message(secret)
         )
 
-    async def import_project(
-        self, request: project_pb2.ImportProjectRequest, rpc: Rpc
-    ) -> project_pb2.ImportProjectResponse:
+    async def import_project(self, request: pb.ImportProjectRequest, rpc: Rpc) -> pb.ImportProjectResponse:
         """Answer ImportProject."""
         spec = _spec(request, external=request.external_sessions if request.HasField("external_sessions") else None)
         grant, now = rpc.grant, rpc.now
@@ -62,31 +58,23 @@ class ProjectServicer:
             case _:
                 missing = FieldViolation("credential", "is required: opentok or vonage")
                 self._projects.refuse_import(spec, grant, now, missing)
-        return project_pb2.ImportProjectResponse(project=mapping.project_message(project))
+        return pb.ImportProjectResponse(project=mapping.project_message(project))
 
-    async def get_project(self, request: project_pb2.GetProjectRequest, rpc: Rpc) -> project_pb2.GetProjectResponse:
+    async def get_project(self, request: pb.GetProjectRequest, rpc: Rpc) -> pb.GetProjectResponse:
         """Answer GetProject."""
         project = await self._projects.get(rpc.chosen_project(request.project_id))
-        return project_pb2.GetProjectResponse(project=mapping.project_message(project))
+        return pb.GetProjectResponse(project=mapping.project_message(project))
 
-    async def list_projects(
-        self, request: project_pb2.ListProjectsRequest, rpc: Rpc
-    ) -> project_pb2.ListProjectsResponse:
+    async def list_projects(self, request: pb.ListProjectsRequest, rpc: Rpc) -> pb.ListProjectsResponse:
         """Answer ListProjects."""
         problems = Problems()
-        size = problems.value_or(partial(paging.page_size, request.page_size), 0)
-        after = problems.value_or(partial(paging.position, request.page_token, "projects", int), None)
+        size, after = paging.requested_page(request, "projects", int, problems)
         problems.raise_if_any()
         found = await self._projects.list_page(rpc.grant, after=after or 0, limit=size + 1)
-        page, last = paging.cut(found, size)
-        return project_pb2.ListProjectsResponse(
-            projects=[mapping.project_message(project) for project in page],
-            next_page_token=paging.next_token("projects", int(last.project_id)) if last else "",
-        )
+        page, next_page = paging.cut_page(found, size, "projects", lambda last: int(last.project_id))
+        return pb.ListProjectsResponse(projects=map(mapping.project_message, page), next_page_token=next_page)
 
-    async def update_project(
-        self, request: project_pb2.UpdateProjectRequest, rpc: Rpc
-    ) -> project_pb2.UpdateProjectResponse:
+    async def update_project(self, request: pb.UpdateProjectRequest, rpc: Rpc) -> pb.UpdateProjectResponse:
         """Answer UpdateProject."""
         problems = Problems()
         project_id = problems.value_or(partial(rpc.chosen_project, request.project.project_id), "")
@@ -95,21 +83,21 @@ class ProjectServicer:
         if not project_id:
             problems.raise_if_any()
         project = await self._projects.update(project_id, changes, problems.found)
-        return project_pb2.UpdateProjectResponse(project=mapping.project_message(project))
+        return pb.UpdateProjectResponse(project=mapping.project_message(project))
 
     async def rotate_project_secret(
-        self, request: project_pb2.RotateProjectSecretRequest, rpc: Rpc
-    ) -> project_pb2.RotateProjectSecretResponse:
+        self, request: pb.RotateProjectSecretRequest, rpc: Rpc
+    ) -> pb.RotateProjectSecretResponse:
         """Answer RotateProjectSecret."""
         secret = await self._projects.rotate_secret(rpc.chosen_project(request.project_id), rpc.now)
-        return project_pb2.RotateProjectSecretResponse(secret=mapping.new_secret_message(secret))
+        return pb.RotateProjectSecretResponse(secret=mapping.new_secret_message(secret))
 
     async def retire_project_secret(
-        self, request: project_pb2.RetireProjectSecretRequest, rpc: Rpc
-    ) -> project_pb2.RetireProjectSecretResponse:
+        self, request: pb.RetireProjectSecretRequest, rpc: Rpc
+    ) -> pb.RetireProjectSecretResponse:
         """Answer RetireProjectSecret."""
         project = await self._projects.retire_secret(rpc.chosen_project(request.project_id), request.secret_id)
-        return project_pb2.RetireProjectSecretResponse(project=mapping.project_message(project))
+        return pb.RetireProjectSecretResponse(project=mapping.project_message(project))
 
 
 def _spec(request: _NewProject, *, external: bool | None) -> ProjectSpec:
@@ -126,7 +114,7 @@ def _spec(request: _NewProject, *, external: bool | None) -> ProjectSpec:
     )
 
 
-def _changes(request: project_pb2.UpdateProjectRequest, problems: Problems) -> ProjectChanges:
+def _changes(request: pb.UpdateProjectRequest, problems: Problems) -> ProjectChanges:
     project, paths = request.project, set(request.update_mask.paths)
     if not paths or paths - set(_CHANGEABLE):
         problems.add("update_mask", "must name some of " + ", ".join(_CHANGEABLE))

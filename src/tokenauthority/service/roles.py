@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from tokenauthority.domain.role import Permission, Role
 from tokenauthority.service import mapping, paging
 from tokenauthority.service.problems import Problems
-from tokenauthority.v1 import role_pb2
+from tokenauthority.v1 import role_pb2 as pb
 
 
 if TYPE_CHECKING:
@@ -27,15 +27,12 @@ class RoleServicer:
     def __init__(self, roles: Roles) -> None:
         self._roles = roles
 
-    async def list_roles(self, request: role_pb2.ListRolesRequest, rpc: Rpc) -> role_pb2.ListRolesResponse:
+    async def list_roles(self, request: pb.ListRolesRequest, rpc: Rpc) -> pb.ListRolesResponse:
         """Answer ListRoles."""
         problems = Problems()
         project_id = problems.value_or(partial(rpc.chosen_project, request.project_id), "")
         query = f"roles/{project_id}"
-        size = problems.value_or(partial(paging.page_size, request.page_size), 0)
-        after = problems.value_or(
-            partial(paging.position, request.page_token, query if project_id else None, str), None
-        )
+        size, after = paging.requested_page(request, query if project_id else None, str, problems)
         problems.raise_if_any()
         roles = await self._roles.list_all(project_id)
         names = [role.name for role in roles]
@@ -43,19 +40,16 @@ class RoleServicer:
         start = 0
         if after is not None:
             start = names.index(after) + 1 if after in names else sum(r.built_in or r.name <= after for r in roles)
-        page, last = paging.cut(roles[start : start + size + 1], size)
-        return role_pb2.ListRolesResponse(
-            roles=[mapping.role_message(role) for role in page],
-            next_page_token=paging.next_token(query, last.name) if last else "",
-        )
+        page, next_page = paging.cut_page(roles[start : start + size + 1], size, query, lambda last: last.name)
+        return pb.ListRolesResponse(roles=map(mapping.role_message, page), next_page_token=next_page)
 
-    async def get_role(self, request: role_pb2.GetRoleRequest, rpc: Rpc) -> role_pb2.GetRoleResponse:
+    async def get_role(self, request: pb.GetRoleRequest, rpc: Rpc) -> pb.GetRoleResponse:
         """Answer GetRole."""
         project_id = rpc.chosen_project(request.project_id)
         role = await self._roles.get(project_id, request.name)
-        return role_pb2.GetRoleResponse(role=mapping.role_message(role))
+        return pb.GetRoleResponse(role=mapping.role_message(role))
 
-    async def create_role(self, request: role_pb2.CreateRoleRequest, rpc: Rpc) -> role_pb2.CreateRoleResponse:
+    async def create_role(self, request: pb.CreateRoleRequest, rpc: Rpc) -> pb.CreateRoleResponse:
         """Answer CreateRole."""
         problems = Problems()
         project_id = problems.value_or(partial(rpc.chosen_project, request.project_id), "")
@@ -67,9 +61,9 @@ class RoleServicer:
             create_time=rpc.now,
             update_time=rpc.now,
         )
-        return role_pb2.CreateRoleResponse(role=mapping.role_message(await self._roles.create(role, problems.found)))
+        return pb.CreateRoleResponse(role=mapping.role_message(await self._roles.create(role, problems.found)))
 
-    async def update_role(self, request: role_pb2.UpdateRoleRequest, rpc: Rpc) -> role_pb2.UpdateRoleResponse:
+    async def update_role(self, request: pb.UpdateRoleRequest, rpc: Rpc) -> pb.UpdateRoleResponse:
         """Answer UpdateRole."""
         problems = Problems()
         project_id = problems.value_or(partial(rpc.chosen_project, request.project_id), "")
@@ -89,10 +83,10 @@ class RoleServicer:
             description=request.description if "description" in paths else None,
             problems=problems.found,
         )
-        return role_pb2.UpdateRoleResponse(role=mapping.role_message(role))
+        return pb.UpdateRoleResponse(role=mapping.role_message(role))
 
-    async def delete_role(self, request: role_pb2.DeleteRoleRequest, rpc: Rpc) -> role_pb2.DeleteRoleResponse:
+    async def delete_role(self, request: pb.DeleteRoleRequest, rpc: Rpc) -> pb.DeleteRoleResponse:
         """Answer DeleteRole."""
         project_id = rpc.chosen_project(request.project_id)
         await self._roles.delete(project_id, request.name)
-        return role_pb2.DeleteRoleResponse()
+        return pb.DeleteRoleResponse()

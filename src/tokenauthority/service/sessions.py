@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tokenauthority.domain.times import Millis
 from tokenauthority.service import mapping, paging
 from tokenauthority.service.problems import Problems
-from tokenauthority.v1 import session_pb2
+from tokenauthority.v1 import session_pb2 as pb
 
 
 if TYPE_CHECKING:
@@ -22,9 +22,7 @@ class SessionServicer:
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
-    async def create_session(
-        self, request: session_pb2.CreateSessionRequest, rpc: Rpc
-    ) -> session_pb2.CreateSessionResponse:
+    async def create_session(self, request: pb.CreateSessionRequest, rpc: Rpc) -> pb.CreateSessionResponse:
         """Answer CreateSession."""
         session = await self._sessions.create(
             request.project_id,
@@ -33,23 +31,20 @@ class SessionServicer:
             rpc.caller,
             rpc.now,
         )
-        return session_pb2.CreateSessionResponse(session=mapping.session_message(session))
+        return pb.CreateSessionResponse(session=mapping.session_message(session))
 
-    async def get_session(self, request: session_pb2.GetSessionRequest, rpc: Rpc) -> session_pb2.GetSessionResponse:
+    async def get_session(self, request: pb.GetSessionRequest, rpc: Rpc) -> pb.GetSessionResponse:
         """Answer GetSession."""
         session = await self._sessions.get(request.session_id, rpc.grant)
-        return session_pb2.GetSessionResponse(session=mapping.session_message(session))
+        return pb.GetSessionResponse(session=mapping.session_message(session))
 
-    async def list_sessions(
-        self, request: session_pb2.ListSessionsRequest, rpc: Rpc
-    ) -> session_pb2.ListSessionsResponse:
+    async def list_sessions(self, request: pb.ListSessionsRequest, rpc: Rpc) -> pb.ListSessionsResponse:
         """Answer ListSessions."""
         problems = Problems()
         project_id = problems.value_or(partial(rpc.chosen_project, request.project_id), "")
         query = f"sessions/{project_id}/{request.state}"
-        size = problems.value_or(partial(paging.page_size, request.page_size), 0)
         made_for = query if project_id else None
-        before = problems.value_or(partial(paging.position, request.page_token, made_for, tuple[int, str]), None)
+        size, before = paging.requested_page(request, made_for, tuple[int, str], problems)
         state = problems.value_or(partial(mapping.session_state, request.state), None)
         problems.raise_if_any()
         found = await self._sessions.list_page(
@@ -58,13 +53,10 @@ class SessionServicer:
             limit=size + 1,
             state=state,
         )
-        page, last = paging.cut(found, size)
-        return session_pb2.ListSessionsResponse(
-            sessions=[mapping.session_message(session) for session in page],
-            next_page_token=paging.next_token(query, (last.create_time, last.session_id)) if last else "",
-        )
+        page, next_page = paging.cut_page(found, size, query, lambda last: (last.create_time, last.session_id))
+        return pb.ListSessionsResponse(sessions=map(mapping.session_message, page), next_page_token=next_page)
 
-    async def end_session(self, request: session_pb2.EndSessionRequest, rpc: Rpc) -> session_pb2.EndSessionResponse:
+    async def end_session(self, request: pb.EndSessionRequest, rpc: Rpc) -> pb.EndSessionResponse:
         """Answer EndSession."""
         session = await self._sessions.end(request.session_id, rpc.grant, rpc.now)
-        return session_pb2.EndSessionResponse(session=mapping.session_message(session))
+        return pb.EndSessionResponse(session=mapping.session_message(session))

@@ -8,8 +8,8 @@ from tokenauthority.audit import AuditedToken
 from tokenauthority.domain.errors import FieldViolation, InvalidRequestError, PermissionDeniedError
 from tokenauthority.domain.ids import MAX_SESSION_ID
 from tokenauthority.domain.token import MAX_BATCH, MAX_SUBJECT
-from tokenauthority.service import mapping, revocation_mapping
-from tokenauthority.v1 import token_pb2
+from tokenauthority.service import mapping, token_mapping
+from tokenauthority.v1 import token_pb2 as pb
 
 
 if TYPE_CHECKING:
@@ -46,41 +46,42 @@ class TokenServicer:
         self._watch = watch
         self._meter = meter
 
-    async def generate_token(
-        self, request: token_pb2.GenerateTokenRequest, rpc: Rpc
-    ) -> token_pb2.GenerateTokenResponse:
+    async def generate_token(self, request: pb.GenerateTokenRequest, rpc: Rpc) -> pb.GenerateTokenResponse:
         """Answer GenerateToken."""
         try:
-            wanted = mapping.token_request(request.request)
+            wanted = token_mapping.token_request(request.request)
             record, subject = rpc.record, wanted.subject[:MAX_SUBJECT]
             record.ask(session_id=wanted.session_id, role=wanted.role)
             record.format, record.subject, record.lifetime = wanted.format or "", subject, wanted.ttl
             minted = await self._generate.one(wanted, rpc.grant, rpc.now)
         except (InvalidRequestError, PermissionDeniedError) as error:
             raise error.under("request") from error
-        return token_pb2.GenerateTokenResponse(token=mapping.token_message(minted))
+        record.give_token(_audited(minted))
+        response = pb.GenerateTokenResponse()
+        token_mapping.fill_token(response.token, minted)
+        return response
 
     async def batch_generate_tokens(
-        self, request: token_pb2.BatchGenerateTokensRequest, rpc: Rpc
-    ) -> token_pb2.BatchGenerateTokensResponse:
+        self, request: pb.BatchGenerateTokensRequest, rpc: Rpc
+    ) -> pb.BatchGenerateTokensResponse:
         """Answer BatchGenerateTokens."""
         if len(request.requests) > MAX_BATCH:
             raise InvalidRequestError(
                 [FieldViolation("requests", f"must have 1 to {MAX_BATCH} items, has {len(request.requests)}")]
             )
         self._meter.charge(rpc.caller, len(request.requests))
-        wanted = [mapping.token_request(message) for message in request.requests]
+        wanted = [token_mapping.token_request(message) for message in request.requests]
         record = rpc.record
-        record.items = len(wanted)
-        record.ask(session_id=_common(item.session_id for item in wanted), role=_common(item.role for item in wanted))
+        sessions, roles = (item.session_id for item in wanted), (item.role for item in wanted)
+        record.ask(session_id=_common(sessions), role=_common(roles), items=len(wanted))
         minted = await self._generate.batch(wanted, rpc.grant, rpc.now)
-        record.token_ids, record.tokens = tuple(m.token_id for m in minted), tuple(map(_audited, minted))
-        response = token_pb2.BatchGenerateTokensResponse()
+        record.give_tokens(tuple(map(_audited, minted)))
+        response = pb.BatchGenerateTokensResponse()
         for token in minted:
-            mapping.fill_token(response.tokens.add(), token)
+            token_mapping.fill_token(response.tokens.add(), token)
         return response
 
-    async def verify_token(self, request: token_pb2.VerifyTokenRequest, rpc: Rpc) -> token_pb2.VerifyTokenResponse:
+    async def verify_token(self, request: pb.VerifyTokenRequest, rpc: Rpc) -> pb.VerifyTokenResponse:
         """Answer VerifyToken."""
         violations = []
         if not request.token:
@@ -94,25 +95,25 @@ class TokenServicer:
             violations.extend(error.violations)
         if violations:
             raise InvalidRequestError(violations)
-        verdict = await self._verify.check(
+        result = await self._verify.check(
             request.token, rpc.grant, rpc.now, session_id=request.session_id, required=required
         )
-        return mapping.verdict_message(verdict)
+        return token_mapping.verification_message(result)
 
-    async def revoke_tokens(self, request: token_pb2.RevokeTokensRequest, rpc: Rpc) -> token_pb2.RevokeTokensResponse:
+    async def revoke_tokens(self, request: pb.RevokeTokensRequest, rpc: Rpc) -> pb.RevokeTokensResponse:
         """Answer RevokeTokens."""
-        revocation = await self._revoke.revoke(revocation_mapping.revoke_request(request), rpc.grant, rpc.now)
-        return token_pb2.RevokeTokensResponse(revocation=revocation_mapping.revocation_message(revocation))
+        revocation = await self._revoke.revoke(token_mapping.revoke_request(request), rpc.grant, rpc.now)
+        return pb.RevokeTokensResponse(revocation=token_mapping.revocation_message(revocation))
 
     async def watch_revocations(
-        self, request: token_pb2.WatchRevocationsRequest, rpc: Rpc
-    ) -> AsyncGenerator[token_pb2.WatchRevocationsResponse]:
+        self, request: pb.WatchRevocationsRequest, rpc: Rpc
+    ) -> AsyncGenerator[pb.WatchRevocationsResponse]:
         """Answer WatchRevocations."""
         projects = self._watch.projects(request.project_ids, rpc.grant)
         if len(request.project_ids) == 1:
             rpc.record.project_id = request.project_ids[0]
         async for event in self._watch.follow(projects, request.resume_token):
-            yield revocation_mapping.watch_message(event)
+            yield token_mapping.watch_message(event)
 
 
 def _common(names: Iterable[str]) -> str:

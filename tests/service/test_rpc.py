@@ -16,8 +16,7 @@ from tokenauthority.audit import AuditRecord
 from tokenauthority.contract import METHODS, SERVICES
 from tokenauthority.domain.times import Millis
 from tokenauthority.service import keys, projects, roles, sessions, tokens
-from tokenauthority.service.registration import ServedMethod, ServicerTableError, bind_servicers, servicer_method_name
-from tokenauthority.service.rpc import Rpc
+from tokenauthority.service.rpc import Rpc, ServedMethod, ServicerTableError, bind_servicers, servicer_method_name
 from tokenauthority.v1 import token_pb2
 
 

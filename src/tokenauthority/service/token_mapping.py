@@ -1,0 +1,133 @@
+"""Map what is about tokens and their revocations: protobuf messages to the values of the domain and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from tokenauthority.authority.revoke import RevokeRequest
+from tokenauthority.domain.revocation import StoredRevocation, TargetKind
+from tokenauthority.domain.role import DEFAULT_ROLE
+from tokenauthority.domain.times import Seconds
+from tokenauthority.domain.token import InactiveReason, TokenSpec
+from tokenauthority.service import mapping
+from tokenauthority.v1 import token_pb2 as pb
+
+
+if TYPE_CHECKING:
+    from tokenauthority.authority.verify import Signed, VerificationResult
+    from tokenauthority.authority.watch import WatchEvent
+    from tokenauthority.domain.token import MintedToken
+
+
+_REASONS_OUT: Final = mapping.wire_values(pb.InactiveReason.Value, "INACTIVE_REASON", InactiveReason)
+
+
+def token_request(message: pb.TokenRequest) -> TokenSpec:
+    """Return one wanted token; an unknown format is one of its `problems`, so that all violations are named at once."""
+    lifetime = message.WhichOneof("lifetime")
+    known = message.format in mapping.FORMATS
+    return TokenSpec(
+        session_id=message.session_id,
+        role=message.role or DEFAULT_ROLE,
+        data=message.data,
+        expire_time=Seconds(message.expire_time.seconds) if lifetime == "expire_time" else None,
+        ttl=Seconds(message.ttl.seconds) if lifetime == "ttl" else None,
+        format=mapping.FORMATS[message.format] if known else None,
+        initial_layout_class_list=tuple(classes) if (classes := message.initial_layout_class_list) else (),
+        subject=message.subject,
+        problems=() if known else (mapping.unknown_value("format", message.format),),
+    )
+
+
+def fill_token(message: pb.Token, minted: MintedToken) -> None:
+    """Write a token into *message*, in place: a batch would otherwise copy each token into its answer."""
+    claims = minted.claims
+    message.token = minted.token
+    message.token_id = minted.token_id
+    message.session_id = claims.session_id
+    message.project_id = claims.project_id
+    message.role = claims.role
+    message.format = mapping.FORMATS_OUT[minted.format]
+    message.key_id = minted.key_id
+    message.issue_time.seconds = claims.issue_time
+    message.expire_time.seconds = claims.expire_time
+
+
+def verification_message(result: VerificationResult) -> pb.VerifyTokenResponse:
+    """Return the result of a verification as an answer has it."""
+    if result.reason is None and result.signed is not None:
+        return pb.VerifyTokenResponse(active=True, claims=_claims_message(result.signed))
+    return pb.VerifyTokenResponse(
+        reason=_REASONS_OUT[result.reason or InactiveReason.MALFORMED],
+        reason_detail=result.detail,
+        claims=None if result.signed is None else _claims_message(result.signed),
+    )
+
+
+def _claims_message(signed: Signed) -> pb.TokenClaims:
+    claims = signed.claims
+    return pb.TokenClaims(
+        token_id=claims.token_id,
+        session_id=claims.session_id,
+        project_id=signed.project_id,
+        role=claims.role,
+        permissions=[mapping.PERMISSIONS_OUT[permission] for permission in signed.permissions],
+        data=claims.data,
+        initial_layout_class_list=claims.initial_layout_class_list,
+        subject=claims.subject,
+        format=mapping.FORMATS_OUT[signed.format],
+        key_id=signed.key_id,
+        issue_time=Timestamp(seconds=claims.issue_time),
+        expire_time=Timestamp(seconds=claims.valid_until()),
+    )
+
+
+def revoke_request(message: pb.RevokeTokensRequest) -> RevokeRequest:
+    """Return what a RevokeTokens request asks for."""
+    return RevokeRequest(
+        token=message.token,
+        token_id=message.token_id,
+        session_id=message.session_id,
+        subject=message.subject,
+        project_id=message.project_id,
+        issued_before=Seconds(message.issued_before.seconds) if message.HasField("issued_before") else None,
+        comment=message.comment,
+    )
+
+
+def revocation_message(revocation: StoredRevocation) -> pb.Revocation:
+    """Return a revocation as an answer has it."""
+    message = pb.Revocation(
+        revocation_id=revocation.revocation_id,
+        project_id=revocation.project_id,
+        issued_before=Timestamp(seconds=revocation.issued_before),
+        comment=revocation.comment,
+        create_time=mapping.timestamp(revocation.create_time),
+        expire_time=mapping.timestamp(revocation.expire_time),
+    )
+    match revocation.kind:
+        case TargetKind.TOKEN:
+            message.token_id = revocation.target
+        case TargetKind.SESSION:
+            message.session_id = revocation.target
+        case TargetKind.SUBJECT:
+            message.subject = revocation.target
+    return message
+
+
+def watch_message(watched: WatchEvent) -> pb.WatchRevocationsResponse:
+    """Return one message of WatchRevocations."""
+    message = pb.WatchRevocationsResponse(resume_token=watched.resume_token)
+    if isinstance(watched.event, StoredRevocation):
+        message.revocation.CopyFrom(revocation_message(watched.event))
+    elif watched.event is not None:
+        end = watched.event
+        message.session_end.session_id, message.session_end.project_id = end.session_id, end.project_id
+        message.session_end.end_time.FromMilliseconds(end.end_time)
+    elif watched.caught_up:
+        message.snapshot_end.time.FromMilliseconds(watched.time)
+    else:
+        message.heartbeat.time.FromMilliseconds(watched.time)
+    return message
