@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import uuid
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
-from tokenauthority.client import Authority, TokenRequest, requests
+from tokenauthority.client import Authority, RevokeOptions, TokenRequest, requests
 from tokenauthority.client.enums import choices, to_text, to_value
 from tokenauthority.v1 import role_pb2, session_pb2, token_pb2
 
@@ -103,3 +103,22 @@ def test_a_misspelt_option_is_refused() -> None:
             authority.generate_token("2_abc", rol="subscriber")  # type: ignore[call-arg]  # the mistyped name under test
         with pytest.raises(TypeError, match="mediamode"):
             authority.create_session(mediamode="routed")  # type: ignore[call-arg]  # as above
+
+
+def test_the_project_goes_only_with_what_does_not_name_it() -> None:
+    """The client's, unless another one is given."""
+    assert "47" == requests.revoke_tokens_request("47", token_id="a").project_id
+    assert "47" == requests.revoke_tokens_request("47", subject="a").project_id
+    assert "48" == requests.revoke_tokens_request("47", subject="a", project_id="48").project_id
+    assert "" == requests.revoke_tokens_request("47", token="a").project_id
+    assert "" == requests.revoke_tokens_request("47", session_id="a").project_id
+
+
+def test_refuses_no_target_and_two() -> None:
+    """Before anything is asked."""
+    wanted: list[RevokeOptions] = [{}, {"token": "a", "subject": "b"}, {"token": ""}]
+    for options in wanted:
+        with pytest.raises(ValueError, match="exactly one of token, token_id, session_id and subject"):
+            requests.revoke_tokens_request("47", **options)
+    with pytest.raises(ValueError, match="issued_before has no time zone"):
+        requests.revoke_tokens_request("47", subject="a", issued_before=datetime(2026, 1, 1))  # noqa: DTZ001 - what is refused
