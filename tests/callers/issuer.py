@@ -114,7 +114,7 @@ def forge(
     claims: Mapping[str, Any] | bytes | None = None,
     sign: Callable[[bytes], bytes] | None = None,
 ) -> str:
-    """A token with any header and claims, signed by *key* unless *sign* does it; by default a good one."""
+    """A token with any header and claims, signed by *key* unless *sign* does it; by default a valid one."""
     parts = (header(key) if head is None else head, kubernetes_claims() if claims is None else claims)
     segments = [segment(part if isinstance(part, bytes) else json.dumps(part).encode()) for part in parts]
     signing_input = ".".join(segments).encode()
@@ -195,18 +195,18 @@ def make_issuer(**changes: Any) -> Issuer:
     return Issuer(**values)
 
 
-def make_book(*issuers: Issuer, identity: Identity | None = None, name: str = "room-service") -> CallerRegistry:
-    """A book with one caller, known by the token of `kubernetes_claims` unless *identity* says otherwise."""
+def make_registry(*issuers: Issuer, identity: Identity | None = None, name: str = "room-service") -> CallerRegistry:
+    """A registry with one caller, identified by the token of `kubernetes_claims` unless *identity* is given."""
     return CallerRegistry([CallerEntry(make_caller(name), identity or JwtIdentity(NAME, SUBJECT))], issuers)
 
 
 class World:
     """A bearer authenticator whose clocks a test sets."""
 
-    def __init__(self, book: CallerRegistry, *, refresh: float = 300, max_stale: float = 86_400) -> None:
+    def __init__(self, registry: CallerRegistry, *, refresh: float = 300, max_stale: float = 86_400) -> None:
         self.now = float(NOW)
         self.ticks = 1000.0
-        self.callers = CurrentCallers(book)
+        self.callers = CurrentCallers(registry)
         self.caches = IssuerKeyCaches(self.callers, refresh=refresh, max_stale=max_stale, monotonic=lambda: self.ticks)
         self.authenticator = BearerAuthenticator(
             self.callers, JwtVerifier(self.caches), lambda: Millis(int(self.now * 1000))

@@ -1,4 +1,4 @@
-"""API keys have one shape, and only their digest is kept."""
+"""API keys have one shape, and only their digest is stored."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_knows_what_is_no_key(text: str) -> None:
 
 
 def test_the_digest_is_sha256_in_hex() -> None:
-    """As the README and `callers new-key` tell operators."""
+    """As the README and `callers new-key` show operators."""
     assert hashlib.sha256(KEY.encode("ascii")).hexdigest() == digest(KEY)
     assert is_digest(digest(KEY))
 

@@ -1,4 +1,4 @@
-"""Bearer credentials: exactly one good one is a caller, and a good one is remembered no longer than it is good."""
+"""Exactly one valid bearer credential is a caller, and it is cached no longer than it is valid."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.callers.issuer import (
     World,
     forge,
     kubernetes_claims,
-    make_book,
     make_issuer,
+    make_registry,
     write_jwks,
 )
 from tests.support.authority import make_caller
@@ -29,18 +29,18 @@ from tokenauthority.callers.registry import CallerEntry, CallerRegistry
 
 
 KEYS = {name: new_api_key() for name in ("first", "second", "third")}
-BOOK = CallerRegistry(CallerEntry(make_caller(name), ApiKeyIdentity(digest(key))) for name, key in KEYS.items())
+REGISTRY = CallerRegistry(CallerEntry(make_caller(name), ApiKeyIdentity(digest(key))) for name, key in KEYS.items())
 EC = Key("ec-1")
 
 
-def refused_to_examine() -> bool:
+def refuse_to_verify() -> bool:
     """What the limiter says to an address with too many failures."""
     return False
 
 
 async def warm(world: World, credential: str) -> str | None:
     """The caller, if nothing but memory is asked."""
-    presented = PresentedCredentials(authorization=[f"Bearer {credential}"], may_verify=refused_to_examine)
+    presented = PresentedCredentials(authorization=[f"Bearer {credential}"], may_verify=refuse_to_verify)
     caller = await world.authenticator.authenticate(presented)
     return None if caller is None else caller.name
 
@@ -48,29 +48,29 @@ async def warm(world: World, credential: str) -> str | None:
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     """One caller, who sends JWTs."""
-    return World(make_book(make_issuer(jwks_file=write_jwks(tmp_path / "jwks.json", EC))))
+    return World(make_registry(make_issuer(jwks_file=write_jwks(tmp_path / "jwks.json", EC))))
 
 
 @pytest.mark.parametrize("name", KEYS)
 async def test_finds_the_caller_of_a_key(name: str) -> None:
     """Wherever it stands in the file."""
-    assert name == await World(BOOK).knows(KEYS[name])
+    assert name == await World(REGISTRY).knows(KEYS[name])
 
 
 async def test_knows_no_other_key() -> None:
     """A key of the right shape that nobody was given."""
-    assert await World(BOOK).knows(new_api_key()) is None
+    assert await World(REGISTRY).knows(new_api_key()) is None
 
 
 async def test_a_digest_is_no_credential() -> None:
     """Whoever reads the callers file cannot call with what it holds."""
-    assert await World(BOOK).knows(digest(KEYS["first"])) is None
+    assert await World(REGISTRY).knows(digest(KEYS["first"])) is None
 
 
 @given(st.text(st.characters(exclude_categories=())), st.sampled_from(["", "tak_", "ey", "ey.", "ey.."]))
 async def test_takes_any_text(text: str, start: str) -> None:
     """No text is a caller, and none makes it fail: not lone surrogates, not NUL, not other digits."""
-    assert await World(BOOK).knows(start + text) is None
+    assert await World(REGISTRY).knows(start + text) is None
 
 
 @pytest.mark.parametrize(
@@ -91,17 +91,17 @@ async def test_takes_exactly_one_bearer(values: list[str | bytes]) -> None:
     """Two credentials are two minds; another scheme is another credential."""
     given = [value.format(key=KEYS["first"]) if isinstance(value, str) else value for value in values]
 
-    assert await World(BOOK).authenticator.authenticate(PresentedCredentials(authorization=given)) is None
+    assert await World(REGISTRY).authenticator.authenticate(PresentedCredentials(authorization=given)) is None
 
 
 async def test_without_callers_knows_nobody() -> None:
-    """An empty book lets nobody in."""
+    """An empty registry has no callers."""
     assert await World(CallerRegistry([])).knows(KEYS["first"]) is None
 
 
-async def test_remembers_a_key() -> None:
+async def test_caches_a_key() -> None:
     """The second call compares nothing: it is served where the first would not even be looked at."""
-    world = World(BOOK)
+    world = World(REGISTRY)
 
     assert (None, "first", "first") == (
         await warm(world, KEYS["first"]),
@@ -110,7 +110,7 @@ async def test_remembers_a_key() -> None:
     )
 
 
-async def test_remembers_a_jwt_until_it_expires(world: World) -> None:
+async def test_caches_a_jwt_until_it_expires(world: World) -> None:
     """Not a millisecond longer, though the leeway still lets it in after a full look."""
     token = forge(EC, claims=kubernetes_claims(exp=NOW + 60))
     assert "room-service" == await world.knows(token)
@@ -122,8 +122,8 @@ async def test_remembers_a_jwt_until_it_expires(world: World) -> None:
     assert ("room-service", None, "room-service") == (before, after, await world.knows(token))
 
 
-async def test_does_not_remember_a_bad_credential(world: World) -> None:
-    """A token of a key that the issuer publishes a moment later is then good."""
+async def test_does_not_cache_an_invalid_credential(world: World) -> None:
+    """A token becomes valid once the issuer publishes its key."""
     other = Key("ec-2")
     token = forge(other)
     path = world.callers.registry.issuers[0].jwks_file
@@ -136,7 +136,7 @@ async def test_does_not_remember_a_bad_credential(world: World) -> None:
 
 
 @pytest.mark.parametrize("kind", ["key", "jwt"])
-async def test_forgets_everything_at_a_reload(world: World, kind: str) -> None:
+async def test_a_reload_invalidates_the_cache(world: World, kind: str) -> None:
     """Also where the new file says the same of the caller; and one who is no longer in it is nobody at once."""
     issuers = world.callers.registry.issuers
     named = [CallerEntry(make_caller(name), ApiKeyIdentity(digest(key))) for name, key in KEYS.items()]
@@ -151,7 +151,7 @@ async def test_forgets_everything_at_a_reload(world: World, kind: str) -> None:
     assert (None, None) == (after_same, await world.knows(credential))
 
 
-async def test_forgets_what_a_key_proved_that_the_issuer_took_back(world: World) -> None:
+async def test_drops_the_credentials_of_a_key_that_the_issuer_withdrew(world: World) -> None:
     """From the moment that the JWKS without it is known; with another key under the same kid too."""
     token = forge(EC)
     path = world.callers.registry.issuers[0].jwks_file
@@ -176,7 +176,7 @@ async def settled(world: World, token: str, expected: str | None) -> str | None:
     return await warm(world, token) if expected is None else await world.knows(token)
 
 
-async def test_remembers_over_a_refresh_that_changes_nothing(world: World) -> None:
+async def test_a_refresh_without_a_change_preserves_the_cache(world: World) -> None:
     """The same keys again, and one more, do not make every caller's next call a cold one."""
     token = forge(EC)
     path = world.callers.registry.issuers[0].jwks_file
@@ -194,11 +194,11 @@ async def test_remembers_over_a_refresh_that_changes_nothing(world: World) -> No
 
 
 async def test_an_issuer_that_a_reload_changes_decides_anew(world: World, tmp_path: Path) -> None:
-    """A file that no longer takes an audience refuses its tokens, remembered or not."""
+    """A file that no longer accepts an audience refuses its tokens, cached or not."""
     token = forge(EC)
     assert "room-service" == await world.knows(token)
     stricter = make_issuer(jwks_file=tmp_path / "jwks.json", audience="other")
-    world.callers.replace(make_book(stricter))
+    world.callers.replace(make_registry(stricter))
 
     assert await world.knows(token) is None
 

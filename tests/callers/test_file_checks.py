@@ -296,7 +296,7 @@ def test_a_caller_has_no_key_twice(tmp_path: Path) -> None:
 
 
 def test_a_name_belongs_to_one_caller(tmp_path: Path) -> None:
-    """The audit log tells callers by their names."""
+    """The audit log identifies callers by their names."""
     found = problems(tmp_path, entry() + entry(api_key_sha256=f'"{OTHER}"'))
 
     assert ("line 10: caller 2: name room-service is used twice",) == found

@@ -98,7 +98,7 @@ def test_reads_rates(tmp_path: Path, text: str, rate: Rate) -> None:
 
 
 def test_two_keys_are_one_caller(tmp_path: Path) -> None:
-    """While one replaces the other, both are good; they differ in what the audit log shows of them."""
+    """While one replaces the other, both are valid; they differ in what the audit log shows of them."""
     found = load(tmp_path, entry(api_key_sha256=f'["{DIGEST}", "{OTHER}"]'))
 
     assert {

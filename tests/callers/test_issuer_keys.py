@@ -22,8 +22,8 @@ from tests.callers.issuer import (
     jwks,
     jwks_server,
     kubernetes_claims,
-    make_book,
     make_issuer,
+    make_registry,
     write_jwks,
 )
 from tests.support.authority import WAIT
@@ -54,7 +54,7 @@ def server(roots: trustme.CA) -> Iterator[JwksServer]:
 async def world(server: JwksServer, roots: trustme.CA, tmp_path: Path) -> World:
     """An authority with one issuer, whose keys it has not asked for yet."""
     (tmp_path / "ca.pem").write_bytes(roots.cert_pem.bytes())
-    return World(make_book(make_issuer(jwks_url=server.url, ca_file=tmp_path / "ca.pem")))
+    return World(make_registry(make_issuer(jwks_url=server.url, ca_file=tmp_path / "ca.pem")))
 
 
 def token(key: Key, world: World, **changes: object) -> str:
@@ -103,7 +103,7 @@ async def test_made_up_kids_cost_one_request_a_minute(world: World, server: Jwks
     assert 4 == len(server.requests)
 
 
-async def test_tokens_that_are_bad_anyway_ask_nobody(world: World, server: JwksServer) -> None:
+async def test_a_token_that_is_invalid_anyway_starts_no_fetch(world: World, server: JwksServer) -> None:
     """Expired, for somebody else, of an unknown issuer: the keys would not help."""
     for changes in ({"aud": "other"}, {"exp": NOW - 60}, {"iss": "https://other"}, {"sub": None}):
         assert await world.knows(forge(NEW, claims=kubernetes_claims(**changes))) is None
@@ -113,7 +113,7 @@ async def test_tokens_that_are_bad_anyway_ask_nobody(world: World, server: JwksS
 
 
 async def test_a_key_that_the_issuer_changed_to_is_known_within_a_minute(world: World, server: JwksServer) -> None:
-    """The first token of the new key has it fetched; both keys are good while both are published."""
+    """The first token of the new key starts a fetch; both keys are valid while both are published."""
     assert "room-service" == await world.knows(token(OLD, world))
     server.body = jwks(OLD, NEW)
     at_once = await world.knows(token(NEW, world))
@@ -127,7 +127,7 @@ async def test_a_key_that_the_issuer_changed_to_is_known_within_a_minute(world: 
     assert 2 == len(server.requests)
 
 
-async def test_a_key_that_the_issuer_took_back_is_refused_after_the_next_refresh(
+async def test_a_key_that_the_issuer_withdrew_is_refused_after_the_next_refresh(
     world: World, server: JwksServer
 ) -> None:
     """Without anybody asking for another: keys are fetched anew in the background."""
@@ -145,7 +145,7 @@ async def test_a_key_that_the_issuer_took_back_is_refused_after_the_next_refresh
 
 
 async def test_keys_serve_while_the_issuer_is_down_and_not_for_ever(world: World, server: JwksServer) -> None:
-    """Up to a day after the last good answer; failures before it change nothing."""
+    """Up to a day after the last valid answer; failures before it change nothing."""
     assert "room-service" == await world.knows(token(OLD, world))
     server.status = 503
     for _ in range(3):
@@ -154,18 +154,18 @@ async def test_keys_serve_while_the_issuer_is_down_and_not_for_ever(world: World
         assert "room-service" == await world.knows(token(OLD, world))
     assert [NAME] == world.caches.failing()
     world.pass_time(DAY / 4)
-    last = await world.knows(remembered := token(OLD, world))
+    last = await world.knows(cached := token(OLD, world))
     world.pass_time(1)
 
     assert ("room-service", None, None) == (
         last,
-        await world.knows(remembered),
+        await world.knows(cached),
         await world.knows(token(OLD, world)),
     )
 
 
 async def test_a_failing_issuer_is_asked_once_a_minute_until_it_answers(world: World, server: JwksServer) -> None:
-    """By the upkeep and by callers together; what it then says counts at once, and each change is logged once."""
+    """By the background refresh and by callers; what it then answers counts at once, and each change is logged once."""
     server.status = 500
     with structlog.testing.capture_logs() as logs:
         for _ in range(3):
@@ -227,15 +227,15 @@ async def test_a_reload_keeps_the_keys_of_issuers_that_stay(world: World, server
     """Else every edit of the callers file would ask every issuer."""
     assert "room-service" == await world.knows(token(OLD, world))
     (issuer,) = world.callers.registry.issuers
-    world.callers.replace(make_book(make_issuer(jwks_url=issuer.jwks_url, ca_file=issuer.ca_file)))
+    world.callers.replace(make_registry(make_issuer(jwks_url=issuer.jwks_url, ca_file=issuer.ca_file)))
     await refresh_keys(world)
 
     assert "room-service" == await world.knows(token(OLD, world))
     assert 1 == len(server.requests)
 
 
-async def test_a_reload_forgets_issuers_that_are_gone(world: World, server: JwksServer) -> None:
-    """With what was under way for them."""
+async def test_a_reload_drops_issuers_that_the_file_no_longer_names(world: World, server: JwksServer) -> None:
+    """With the fetches under way for them."""
     server.gate.clear()
     await world.caches.refresh_due()
     await asyncio.to_thread(server.asked.acquire, timeout=WAIT)
@@ -249,29 +249,29 @@ async def test_a_reload_forgets_issuers_that_are_gone(world: World, server: Jwks
 
 
 async def test_a_file_is_looked_at_every_second(tmp_path: Path) -> None:
-    """A changed one counts then; one that is gone or broken leaves the keys as they are, for a day."""
+    """A changed one counts then; an absent or invalid one leaves the keys as they are, for a day."""
     path = write_jwks(tmp_path / "jwks.json", OLD)
-    world = World(make_book(make_issuer(jwks_file=path)))
+    world = World(make_registry(make_issuer(jwks_file=path)))
     await refresh_keys(world)
     assert "room-service" == await world.knows(token(OLD, world))
     path.write_bytes(b"{")
     world.pass_time(1)
     await refresh_keys(world)
-    broken = await world.knows(token(OLD, world))
+    invalid = await world.knows(token(OLD, world))
     path.unlink()
     world.pass_time(1)
     await refresh_keys(world)
-    gone = await world.knows(token(OLD, world))
+    absent = await world.knows(token(OLD, world))
     write_jwks(path, NEW)
     world.pass_time(1)
     await refresh_keys(world)
 
-    assert ("room-service", "room-service") == (broken, gone)
+    assert ("room-service", "room-service") == (invalid, absent)
     assert (None, "room-service") == (await world.knows(token(OLD, world)), await world.knows(token(NEW, world)))
 
 
-async def test_a_bug_in_a_source_leaves_the_keys_at_hand(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It shows as a failing issuer, and the next try may be better."""
+async def test_a_bug_in_a_source_leaves_the_keys_cached(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It shows as a failing issuer, and the next attempt may succeed."""
     assert "room-service" == await world.knows(token(OLD, world))
     cache = world.caches.cache_of(world.callers.registry.issuers[0])
 

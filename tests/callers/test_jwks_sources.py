@@ -90,14 +90,14 @@ async def test_trusts_no_certificate_for_another_name(roots: trustme.CA, ca_file
 def test_reads_roots_and_token_anew_each_time(server: JwksServer, ca_file: Path, tmp_path: Path) -> None:
     """Kubernetes rotates both; white space around the token is the file's, not the token's."""
     token_file = tmp_path / "token"
-    good, fetch = ca_file.read_bytes(), source(server, ca_file, token_file)
+    valid, fetch = ca_file.read_bytes(), source(server, ca_file, token_file)
     for token in ("first", "second"):
         token_file.write_text(f"{token}\n")
         asyncio.run(fetch.load())
     ca_file.write_bytes(trustme.CA().cert_pem.bytes())
     with pytest.raises(JwksError):
         asyncio.run(fetch.load())
-    ca_file.write_bytes(good)
+    ca_file.write_bytes(valid)
     asyncio.run(fetch.load())
 
     assert ["Bearer first", "Bearer second", "Bearer second"] == [each["authorization"] for each in server.requests]
@@ -146,7 +146,7 @@ async def test_takes_200_alone(server: JwksServer, ca_file: Path, status: int) -
 
 
 async def test_takes_no_huge_answer(server: JwksServer, ca_file: Path) -> None:
-    """Without a length that would tell; the largest one that is taken has 256 KiB."""
+    """Also without a content length; the largest accepted answer has 256 KiB."""
     server.body = jwks(EC).ljust(MAX_JWKS)
     assert {"ec-1"} == set((await source(server, ca_file).load()).keys)
     server.body = jwks(EC).ljust(MAX_JWKS + 1)
@@ -225,7 +225,7 @@ async def test_reads_a_file_again_when_it_changed(tmp_path: Path) -> None:
 
 
 async def test_a_file_can_fail(tmp_path: Path) -> None:
-    """Absent, too large, or no JWKS; the error says which, and a good one is taken afterwards."""
+    """Absent, too large, or no JWKS; the error says which, and a valid one is accepted afterwards."""
     path = tmp_path / "jwks.json"
     files = JwksFileSource(make_issuer(jwks_file=path), path)
     with pytest.raises(JwksError, match="No such file"):

@@ -27,8 +27,8 @@ from tests.callers.issuer import (
     forge,
     header,
     kubernetes_claims,
-    make_book,
     make_issuer,
+    make_registry,
     segment,
     write_jwks,
 )
@@ -50,7 +50,7 @@ KEYS = (EC, EC_OTHER, RSA)
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     """An issuer with two keys on P-256 and an RSA key, in a file."""
-    return World(make_book(make_issuer(jwks_file=write_jwks(tmp_path / "jwks.json", *KEYS))))
+    return World(make_registry(make_issuer(jwks_file=write_jwks(tmp_path / "jwks.json", *KEYS))))
 
 
 async def test_knows_a_kubernetes_service_account(world: World) -> None:
@@ -62,7 +62,7 @@ async def test_knows_a_kubernetes_service_account(world: World) -> None:
 async def test_knows_every_algorithm(tmp_path: Path, algorithm: str) -> None:
     """All that an issuer may be configured with."""
     key = Key("k", algorithm)
-    world = World(make_book(make_issuer(jwks_file=write_jwks(tmp_path / "jwks.json", key))))
+    world = World(make_registry(make_issuer(jwks_file=write_jwks(tmp_path / "jwks.json", key))))
 
     assert "room-service" == await world.knows(forge(key))
     assert await world.knows(forge(key, sign=lambda _: key.sign(b"else"))) is None
@@ -238,7 +238,7 @@ ATTACKS: dict[str, str] = {
 
 @pytest.mark.parametrize("token", ATTACKS.values(), ids=ATTACKS)
 async def test_refuses_attack(world: World, token: str) -> None:
-    """None is a caller, also where the caller is well known and its good token is remembered."""
+    """None is a caller, also where the caller is well known and its valid token is cached."""
     assert "room-service" == await world.knows(forge(EC))
     assert await world.knows(token) is None
 
@@ -255,7 +255,7 @@ async def test_refuses_trailing_bits(world: World) -> None:
 async def test_refuses_what_the_issuer_may_not_sign_with(tmp_path: Path) -> None:
     """The JWKS has the key and it signed; the callers file allows another algorithm alone."""
     issuer = make_issuer(jwks_file=write_jwks(tmp_path / "jwks.json", *KEYS), algorithms=("RS256",))
-    world = World(make_book(issuer))
+    world = World(make_registry(issuer))
 
     assert (None, "room-service") == (await world.knows(forge(EC)), await world.knows(forge(RSA)))
 
@@ -264,7 +264,7 @@ async def test_an_issuer_signs_for_itself_alone(tmp_path: Path) -> None:
     """Its keys prove nothing about the subjects of another."""
     ours = make_issuer(jwks_file=write_jwks(tmp_path / "ours.json", EC))
     theirs = make_issuer(issuer="https://other", jwks_file=write_jwks(tmp_path / "theirs.json", STRANGER))
-    world = World(make_book(ours, theirs))
+    world = World(make_registry(ours, theirs))
 
     assert await world.knows(forge(STRANGER)) is None
     assert await world.knows(forge(STRANGER, claims=kubernetes_claims(iss="https://other"))) is None
@@ -272,9 +272,9 @@ async def test_an_issuer_signs_for_itself_alone(tmp_path: Path) -> None:
 
 
 async def test_a_subject_without_a_row_is_nobody(tmp_path: Path) -> None:
-    """A good token of somebody else in the cluster."""
+    """A valid token of somebody else in the cluster."""
     issuer = make_issuer(jwks_file=write_jwks(tmp_path / "jwks.json", EC))
-    world = World(make_book(issuer, identity=JwtIdentity(NAME, "system:serviceaccount:video:other")))
+    world = World(make_registry(issuer, identity=JwtIdentity(NAME, "system:serviceaccount:video:other")))
 
     assert await world.knows(forge(EC)) is None
 
@@ -287,10 +287,10 @@ async def test_a_session_token_is_no_credential_whatever_the_callers_file_says(t
     signing = SigningKey.generate(Algorithm.ES256)
     path = tmp_path / "jwks.json"
     path.write_text(json.dumps({"keys": [signing.public.jwk]}))
-    said = TokenClaims(session_id="2_x", role="publisher", issue_time=Seconds(NOW), expire_time=Seconds(NOW + 600),
+    claims = TokenClaims(session_id="2_x", role="publisher", issue_time=Seconds(NOW), expire_time=Seconds(NOW + 600),
                        project_id="47", token_id="t", subject=SUBJECT, issuer=NAME)  # fmt: skip
-    world = World(make_book(make_issuer(jwks_file=path, audience="47")))
-    payload = jwt.decode(token := encode_session_jwt(said, signing).token, options={"verify_signature": False})
+    world = World(make_registry(make_issuer(jwks_file=path, audience="47")))
+    payload = jwt.decode(token := encode_session_jwt(claims, signing).token, options={"verify_signature": False})
     retyped = jwt.encode(payload, signing.private_key, "ES256", {"kid": signing.key_id, "typ": "JWT"})
 
     assert (None, "room-service") == (await world.knows(token), await world.knows(retyped))

@@ -77,7 +77,7 @@ def test_every_exception_is_called_valid() -> None:
 
 
 @pytest.mark.skipif(not ALL_OF_SIGNATURES, reason=wycheproof.absent(SIGNATURES))
-def test_the_keys_of_the_exceptions_are_what_is_said() -> None:
+def test_the_keys_of_the_exceptions_are_as_described() -> None:
     """Header and key of the figures of RFC 7520 that are exceptions name different algorithms, or an unknown one."""
     found = {case.number: case for case in ASYMMETRIC if case.number in OF_SIGNATURES}
     named = {number: (parse_raw(case.text).algorithm, case.jwks["keys"][0]["alg"]) for number, case in found.items()}

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -12,7 +15,7 @@ import pytest
 
 from click.testing import CliRunner
 
-from tests.support.authority import RunningAuthority
+from tests.support.authority import RunningAuthority, clean_environment
 from tokenauthority.cli.app import root
 from tokenauthority.client.environment import CLIENT_VARIABLES
 
@@ -83,3 +86,16 @@ def run(running_authority: RunningAuthority, run_alone: Run) -> Run:
 def session_id(run: Run) -> str:
     """A session of the running authority."""
     return run("sessions", "create", "--json").text("session_id")
+
+
+def python(*arguments: str, path: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a fresh interpreter; *path* goes before the rest of its modules."""
+    modules = os.pathsep.join(filter(None, (path, os.environ.get("PYTHONPATH", ""))))
+    return subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**clean_environment(), "PYTHONPATH": modules},
+    )

@@ -1,40 +1,20 @@
-"""The command line as a whole: shared options, exit codes, help, completion."""
+"""The command line as a whole: shared options, usage errors and help."""
 
 from __future__ import annotations
-
-import os
-import re
-import socket
-import subprocess
-import sys
 
 from pathlib import Path
 
 import click
 import pytest
 
-from tests.cli.conftest import Run
-from tests.support.authority import RunningAuthority, clean_environment
-from tests.support.production import Production
+from tests.cli.conftest import Run, python
+from tests.support.authority import RunningAuthority
 from tokenauthority.cli.app import COMMANDS, root
 from tokenauthority.cli.options import Command, shared_options
 from tokenauthority.client.environment import CLIENT_VARIABLES
 
 
 KEY = "tak_" + "k" * 43
-
-
-def python(*arguments: str, path: str = "") -> subprocess.CompletedProcess[str]:
-    """Run a fresh interpreter; *path* goes before the rest of its modules."""
-    modules = os.pathsep.join(filter(None, (path, os.environ.get("PYTHONPATH", ""))))
-    return subprocess.run(
-        [sys.executable, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**clean_environment(), "PYTHONPATH": modules},
-    )
 
 
 def leaves(command: click.Command, name: str) -> list[tuple[str, click.Command]]:
@@ -196,137 +176,3 @@ def test_says_where_an_address_comes_from(run_alone: Run) -> None:
         "error: no address: give --address or set TOKENAUTHORITY_ADDRESS "
         "(after `make run`: source .tokenauthority/dev.env)\n"
     ) == run_alone("sessions", "list").err
-
-
-def test_an_authority_that_cannot_be_reached_exits_with_3(run_alone: Run) -> None:
-    """In one line."""
-    shared = ("--address", "127.0.0.1:1", "--plaintext", "--api-key", KEY)
-
-    failed = run_alone(*shared, "projects", "list")
-
-    assert 3 == failed.exit_code
-    assert failed.err.startswith("error: ")
-    assert 1 == len(failed.err.splitlines())
-
-
-def test_says_which_address_of_a_name_it_tried_last(run_alone: Run) -> None:
-    """Another one of the name may have failed for another reason, and gRPC tells of one alone."""
-    failed = run_alone("projects", "list", "--address", "localhost:1", "--plaintext", "--api-key", KEY)
-
-    refused = r"error: localhost:1 \((127\.0\.0\.1|\[::1\]):1, tried last\): connection refused: .*\n"
-    assert re.fullmatch(refused, failed.err)
-
-
-def test_says_that_an_authority_speaks_no_tls(run_alone: Run, running_authority: RunningAuthority) -> None:
-    """A development server is asked without --plaintext."""
-    failed = run_alone("projects", "list", "--address", running_authority.address, "--api-key", KEY)
-
-    assert 3 == failed.exit_code
-    assert f"error: {running_authority.address}: it does not speak TLS; a development server needs --plaintext\n" == (
-        failed.err
-    )
-
-
-def test_says_that_it_was_given_the_port_for_http(run_alone: Run, running_authority: RunningAuthority) -> None:
-    """The other one that a server prints."""
-    address = running_authority.http_url.removeprefix("http://")
-    failed = run_alone("projects", "list", "--address", address, "--plaintext", "--api-key", KEY)
-
-    assert 3 == failed.exit_code
-    assert f"error: {address}: this is an HTTP port; gRPC has another port\n" == failed.err
-
-
-def test_says_how_long_it_waited(run_alone: Run) -> None:
-    """Where nobody answers in time."""
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        address = f"127.0.0.1:{silent.getsockname()[1]}"
-        failed = run_alone(
-            *("projects", "list", "--plaintext", "--address", address, "--api-key", KEY, "--timeout", "0.5")
-        )
-
-    assert 3 == failed.exit_code
-    assert f"error: {address}: no answer within 0.5 seconds (--timeout)\n" == failed.err
-
-
-def test_says_what_is_wrong_with_a_tls_connection(run_alone: Run, production: Production) -> None:
-    """A certificate that nobody trusts, and TLS where none was expected: one line each, and none of gRPC's own."""
-    address = production.start().address
-    there = ("-m", "tokenauthority.cli", "projects", "list", "--address", address, "--api-key", KEY)
-
-    untrusted, plaintext = python(*there), python(*there, "--plaintext")
-
-    assert (3, 3) == (untrusted.returncode, plaintext.returncode)
-    assert f"error: {address}: its certificate is not trusted; name its CA with --ca-file\n" == untrusted.stderr
-    assert plaintext.stderr.endswith("; if it speaks TLS, leave out --plaintext\n")
-    assert 1 == len(plaintext.stderr.splitlines())
-
-
-def test_a_key_that_is_not_good_exits_with_1(run: Run) -> None:
-    """The key is not in the message."""
-    refused = run("projects", "list", "--api-key", KEY)
-
-    assert 1 == refused.exit_code
-    assert "CREDENTIAL_INVALID" in refused.err
-    assert KEY not in refused.err
-
-
-def test_a_reader_that_has_gone_ends_the_command_quietly() -> None:
-    """`tokenauthority ... | head` shows no traceback."""
-    reader, writer = os.pipe()
-    os.close(reader)
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "tokenauthority.cli", "callers", "new-key", "--json"],
-            stdout=writer,
-            stderr=subprocess.PIPE,
-            timeout=60,
-            check=False,
-        )
-    finally:
-        os.close(writer)
-
-    assert b"" == done.stderr
-    assert 1 == done.returncode
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_prints_a_completion_script(run_alone: Run, shell: str) -> None:
-    """For the three shells."""
-    printed = run_alone("completion", shell)
-
-    assert 0 == printed.exit_code
-    assert "_TOKENAUTHORITY_COMPLETE" in printed.out
-
-
-@pytest.mark.skipif(not Path("/bin/bash").exists(), reason="needs bash")
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (["tok"], {"tokens"}),
-        (["tokens", ""], {"generate", "verify", "revoke", "watch", "inspect"}),
-        (["sessions", "create", "--media-mode", "r"], {"relayed", "routed"}),
-        (["--pl"], {"--plaintext"}),
-    ],
-)
-def test_bash_completes(tmp_path: Path, words: list[str], expected: set[str]) -> None:
-    """A real bash with the real script."""
-    program = tmp_path / "tokenauthority"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tokenauthority.cli "$@"\n')
-    program.chmod(0o755)
-    line = " ".join(f"'{word}'" for word in ["tokenauthority", *words])
-    script = (
-        'eval "$(tokenauthority completion bash)"\n'
-        f"COMP_WORDS=({line}); COMP_CWORD={len(words)}\n"
-        "_tokenauthority_completion tokenauthority\n"
-        'printf "%s\\n" "${COMPREPLY[@]}"\n'
-    )
-    done = subprocess.run(
-        ["/bin/bash", "--norc", "-c", script],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-        env={**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
-    )
-
-    assert expected == set(done.stdout.split())

@@ -211,12 +211,12 @@ def test_says_whether_a_caller_may_and_by_which_line(
     """Yes or no, exit code 0 or 1; a no names what refuses, and nothing else."""
     outcome = run_alone("callers", "check", file, *asked)
     verdict, *lines = outcome.out.splitlines()
-    told = [line.strip() for line in lines]
+    printed = [line.strip() for line in lines]
     as_json = run_alone("callers", "check", file, *asked, "--json")
 
     assert (0 if allowed else 1, "yes" if allowed else "no") == (outcome.exit_code, verdict)
-    assert set(expected) <= set(told)
-    assert allowed or expected == told
+    assert set(expected) <= set(printed)
+    assert allowed or expected == printed
     assert (outcome.exit_code, allowed) == (as_json.exit_code, as_json.json["allowed"])
 
 
@@ -244,20 +244,20 @@ def test_lists_the_callers(run_alone: Run, file: str) -> None:
 
 
 def test_validates_a_file(run_alone: Run, file: str) -> None:
-    """A valid one is told what it has, an invalid one every problem with its place."""
-    good = run_alone("callers", "validate", file)
+    """For a valid file it prints what the file has, for an invalid one every problem with its line."""
+    valid = run_alone("callers", "validate", file)
     as_json = run_alone("callers", "validate", file, "--json")
     Path(file).write_text(FILE.replace("200/s", "200").replace('"RS256"', '"HS256"'))
-    bad = run_alone("callers", "validate", file)
+    invalid = run_alone("callers", "validate", file)
     bad_json = run_alone("callers", "validate", file, "--json")
 
-    assert (0, f"{file} is valid: 2 callers, 1 issuers\n") == (good.exit_code, good.out)
+    assert (0, f"{file} is valid: 2 callers, 1 issuers\n") == (valid.exit_code, valid.out)
     assert {"valid": True, "callers": 2, "issuers": 1, "problems": []} == as_json.json
-    assert (1, f"error: {file} is not valid: 2 problems\n") == (bad.exit_code, bad.err)
+    assert (1, f"error: {file} is not valid: 2 problems\n") == (invalid.exit_code, invalid.err)
     assert [
         f"{file}:4: issuer https://issuer.example: algorithms has an invalid item: 'HS256'",
         f"{file}:15: caller room-service: {RATE}",
-    ] == bad.out.splitlines()
+    ] == invalid.out.splitlines()
     assert (1, False, [4, 15]) == (
         bad_json.exit_code,
         bad_json.json["valid"],

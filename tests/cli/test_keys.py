@@ -81,7 +81,7 @@ def test_asks_before_it_revokes(run: Run) -> None:
 
 @pytest.mark.parametrize(("options", "stdin"), [(("--yes",), ""), ((), "y\n")])
 def test_revokes_a_key(run: Run, session_id: str, options: tuple[str, ...], stdin: str) -> None:
-    """None of its tokens is good any more, and another key signs."""
+    """Its tokens become invalid, and another key signs."""
     key_id = signing(run)
     token = run("tokens", "generate", "--session", session_id).out.strip()
 
@@ -106,7 +106,7 @@ def test_a_key_that_is_not_there_is_named(run: Run, command: str) -> None:
 
 
 def test_every_key_that_may_be_known_can_go(run: Run, session_id: str) -> None:
-    """In the order of docs/keys.md: one that was made meanwhile signs, and its tokens are good."""
+    """In the order of docs/keys.md: one that was made meanwhile signs, and its tokens are valid."""
     known = states(run)
     (prepared,) = known.keys() - {signing(run)}
     assert 0 == run("keys", "revoke", prepared, "--yes").exit_code

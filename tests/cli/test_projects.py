@@ -145,7 +145,7 @@ def test_changes_what_it_is_told_to(run: Run) -> None:
 
 
 def test_changes_a_secret_without_an_outage(run: Run) -> None:
-    """The new one is shown once; the old one goes when it is told to."""
+    """The new one is shown once; the first one is retired on request."""
     made = run("projects", "create", "--project-id", "47000000", "--json").json["secret"]
     assert isinstance(made, dict)
     rotated = run("projects", "rotate-secret", "47000000", "--json")

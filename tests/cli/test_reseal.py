@@ -140,7 +140,7 @@ def test_reads_the_settings_file(run_alone: Run, store: Store, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (
             {"KEYS__PREVIOUS_MASTER_KEY": None},
@@ -157,14 +157,14 @@ def test_reads_the_settings_file(run_alone: Run, store: Store, tmp_path: Path) -
     ids=["previous missing", "missing", "malformed", "no store", "unreachable"],
 )
 def test_changes_nothing_with_wrong_settings(
-    run_alone: Run, store: Store, change: Mapping[str, str | None], said: str
+    run_alone: Run, store: Store, change: Mapping[str, str | None], message: str
 ) -> None:
     """The setting is named, in the exit code of a wrong configuration."""
     given = {**store.settings, **{f"TOKENAUTHORITY_{name}": value for name, value in change.items()}}
     failed = run_alone("keys", "reseal", env={name: value for name, value in given.items() if value is not None})
 
     assert 2 == failed.exit_code
-    assert said.format(old=store.old.key_id, new=store.new.key_id) in failed.err
+    assert message.format(old=store.old.key_id, new=store.new.key_id) in failed.err
     assert not [word for word in ("canary", "hunter2", store.old.reveal(), store.new.reveal()) if word in failed.err]
     assert {store.old: 4} == store.under()
 
@@ -172,11 +172,11 @@ def test_changes_nothing_with_wrong_settings(
 def test_fails_when_something_is_damaged(run_alone: Run, store: Store) -> None:
     """Everything else is sealed anew, and the exit code is that of a failure."""
     other = CredentialSealer(Sealer(store.old)).seal_secret("0" * 40, make_credential().create_time)
-    bad = attrs.evolve(other, credential_id="sec_bad")
+    damaged = attrs.evolve(other, credential_id="sec_bad")
 
     async def damage() -> None:
         opened = open_store(store.url)
-        await opened.create_project(make_project("77", credentials=(bad,)))
+        await opened.create_project(make_project("77", credentials=(damaged,)))
         await opened.close()
 
     asyncio.run(damage())

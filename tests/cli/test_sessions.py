@@ -55,7 +55,7 @@ def test_lists_sessions(run: Run) -> None:
 
 
 def test_ends_a_session(run: Run, session_id: str) -> None:
-    """For good; a token for it is refused, in one line that says why."""
+    """For ever; a token for it is refused, in one line that gives the reason."""
     ended = run("sessions", "end", session_id, "--json")
     refused = run("tokens", "generate", "--session", session_id)
 

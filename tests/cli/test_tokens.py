@@ -116,7 +116,7 @@ def test_inspects_each_format_without_an_authority(
     assert expected.items() <= seen.json.items()
 
 
-def test_says_that_the_signature_is_not_checked(run: Run, run_alone: Run, session_id: str) -> None:
+def test_says_that_the_signature_is_not_verified(run: Run, run_alone: Run, session_id: str) -> None:
     """A person must not take what is shown for proven."""
     token = run("tokens", "generate", "--session", session_id).out.strip()
 
@@ -171,7 +171,7 @@ def test_data_cannot_drive_the_terminal(run: Run, run_alone: Run, session_id: st
 
 @pytest.mark.parametrize("given", ["argument", "stdin"])
 def test_takes_a_token_back(run: Run, session_id: str, given: str) -> None:
-    """It is no longer good, and the answer says what was taken back."""
+    """It is no longer active, and the answer says what was revoked."""
     token = run("tokens", "generate", "--session", session_id).out.strip()
     option, stdin = ("-", f"{token}\n") if given == "stdin" else (token, "")
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.authority.world import ISSUER, NOW, World, make_world
 from tests.callers import issuer
-from tests.callers.issuer import JwksServer, Key, jwks, jwks_server, make_book, make_issuer
+from tests.callers.issuer import JwksServer, Key, jwks, jwks_server, make_issuer, make_registry
 from tests.fuzzing.target import LIVE, OWN, RING, SECOND, SECRETS, STRANGER
 from tests.fuzzing.wire import VERIFY, Served, served
 from tests.support.authority import EVERYTHING
@@ -95,7 +95,7 @@ async def test_no_address_in_a_callers_jwt_is_asked(attacker: JwksServer, name: 
     attacker.body = jwks(stranger)
     with jwks_server() as genuine:
         genuine.body = jwks(key)
-        world = issuer.World(make_book(make_issuer(jwks_url=genuine.url)))
+        world = issuer.World(make_registry(make_issuer(jwks_url=genuine.url)))
         value: Any = {**stranger.jwk(), "jku": attacker.url} if name == "jwk" else attacker.url
         in_claims = name in {"iss", "jwks_uri"}
         tokens = [

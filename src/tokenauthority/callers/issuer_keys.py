@@ -12,6 +12,7 @@ import attrs
 import structlog
 
 from tokenauthority.callers.jwks_sources import FETCH_TIMEOUT, JwksFileSource, JwksUrlSource
+from tokenauthority.outage import Outage
 from tokenauthority.signing.jwks_reader import Jwks, JwksError
 
 
@@ -62,12 +63,13 @@ class IssuerKeyCache:
         self._asked_at: float | None = None
         self._fetch: asyncio.Task[None] | None = None
         self._waiting = 0
-        self._failure = ""
+        self._logger = structlog.stdlib.get_logger(__name__)
+        self._outage = Outage(self._logger, "jwks.failed", level="warning")
 
     @property
     def failing(self) -> bool:
         """Whether the last fetch failed."""
-        return bool(self._failure)
+        return bool(self._outage.cause)
 
     def cached_key(self, key_id: str) -> JwksKey | None:
         """Return the key if it is cached and not too old."""
@@ -123,30 +125,24 @@ class IssuerKeyCache:
             self._report_failure(str(error))
         except Exception as error:
             cause = f"a bug: {type(error).__name__}"
-            if cause != self._failure:
-                logger = structlog.stdlib.get_logger(__name__)
-                logger.exception("jwks.bug", issuer=self._issuer)
+            if cause != self._outage.cause:
+                self._logger.exception("jwks.bug", issuer=self._issuer)
             self._report_failure(cause)
         else:
             self._store_jwks(jwks)
 
-    def _report_failure(self, failure: str) -> None:
-        """Log the failure, once for all attempts that fail in the same way."""
-        if failure != self._failure:
-            logger = structlog.stdlib.get_logger(__name__)
-            logger.warning("jwks.failed", issuer=self._issuer, cause=failure, keys_at_hand=len(self._jwks.keys))
-        self._failure = failure
+    def _report_failure(self, cause: str) -> None:
+        self._outage.report(cause, issuer=self._issuer, cause=cause, keys_at_hand=len(self._jwks.keys))
 
     def _store_jwks(self, jwks: Jwks) -> None:
         self._loaded_at = self._monotonic()
-        if self._failure or jwks != self._jwks:
+        if self.failing or jwks != self._jwks:
             # An unchanged key stays the same object, so that the credentials verified with it stay cached.
             before = self._jwks.keys
             keys = {kid: before[kid] if before.get(kid) == key else key for kid, key in jwks.keys.items()}
             self._jwks = Jwks(MappingProxyType(keys), jwks.unusable)
-            logger = structlog.stdlib.get_logger(__name__)
-            logger.info("jwks.loaded", issuer=self._issuer, keys=sorted(keys), unusable=jwks.unusable)
-        self._failure = ""
+            self._logger.info("jwks.loaded", issuer=self._issuer, keys=sorted(keys), unusable=jwks.unusable)
+        self._outage.recover()
 
 
 class IssuerKeyCaches:

@@ -50,16 +50,16 @@ class _Locator:
 
     def locate_all(self) -> Mapping[Path, int]:
         table: Path = ()
-        self._read(_GAP)
+        self._match_next(_GAP)
         while self._position < len(self._text):
             table = self._locate_header_or_key(table)
-            self._read(_GAP)
+            self._match_next(_GAP)
         return self._lines
 
     def _locate_header_or_key(self, table: Path) -> Path:
         """Return the table that the next keys belong to: that of the header, else *table*."""
         line = self._line()
-        match = self._read(_HEADER_OR_KEY)
+        match = self._match_next(_HEADER_OR_KEY)
         opening, keys = match[1], [*_unquoted(match[2])]
         path = () if opening else table
         for depth, key in enumerate(keys, start=1):
@@ -88,11 +88,11 @@ class _Locator:
             while not self._skip_gap_and("}"):
                 self._locate_header_or_key(path)
         else:
-            self._read(_SCALAR)
+            self._match_next(_SCALAR)
 
     def _skip_gap_and(self, end: str) -> bool:
         """Skip blanks, comments and commas, and also *end* if it follows; return whether it did."""
-        self._read(_GAP)
+        self._match_next(_GAP)
         found = self._text.startswith(end, self._position)
         self._position += len(end) if found else 0
         return found
@@ -100,7 +100,7 @@ class _Locator:
     def _line(self) -> int:
         return bisect_left(self._line_ends, self._position) + 1
 
-    def _read(self, pattern: re.Pattern[str]) -> re.Match[str]:
+    def _match_next(self, pattern: re.Pattern[str]) -> re.Match[str]:
         match = pattern.match(self._text, self._position)
         if match is None:
             raise ValueError(f"line {self._line()} holds TOML that this server cannot read")

@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import re
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import attrs
-
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 MAX_HEADER: Final = 16 * 1024
@@ -28,7 +24,6 @@ _BY_LOWER: Final = {key.lower(): key for key in KEYS}
 _PRINTABLE: Final = re.compile(r"[ -~]+", re.ASCII)
 _PAIR: Final = re.compile(r'([A-Za-z]{2,7})=(?:"((?:[^"\\]++|\\.)*+)"|([^ ",;=\\]*+))([,;]|\Z)', re.ASCII)
 _ESCAPED: Final = re.compile(r'\\(["\\])')
-_PLAIN: Final = re.compile(r'[^ ",;=\\]+')
 
 
 class XfccError(ValueError):
@@ -70,11 +65,6 @@ def parse_xfcc(header: str) -> tuple[Element, ...]:
     return tuple(elements)
 
 
-def write_xfcc(elements: Iterable[Element]) -> str:
-    """Return the header with these elements, which `parse_xfcc` reads back."""
-    return ",".join(";".join(f"{key}={_quoted(value)}" for key, value in element.pairs) for element in elements)
-
-
 def _checked_pair(match: re.Match[str]) -> tuple[str, str]:
     key = _BY_LOWER.get(match[1].lower())
     if key is None:
@@ -88,10 +78,3 @@ def _checked_element(pairs: list[tuple[str, str]]) -> Element:
     if any(keys.count(key) > 1 for key in _SINGLE):
         raise XfccError("has a key twice in one element")
     return Element(tuple(pairs))
-
-
-def _quoted(value: str) -> str:
-    if _PLAIN.fullmatch(value):
-        return value
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'

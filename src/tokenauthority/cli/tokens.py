@@ -36,7 +36,7 @@ def tokens() -> None:
 @click.option("--format", "token_format", type=FORMATS, help="Default: the project's default format.")
 @click.option("--layout-class", multiple=True, metavar="NAME", help="Initial layout class; may be repeated.")
 @click.option("--subject", default="", metavar="ID", help="The end user's id; in session_jwt only.")
-def generate_token(
+def request_token(
     *,
     session_id: str,
     role: str,
@@ -69,7 +69,7 @@ def generate_token(
 @click.argument("token", default="-")
 @click.option("--session", "session_id", default="", metavar="ID", help="The session that the token must be for.")
 @click.option("--permission", multiple=True, type=PERMISSIONS, help="A permission that the token must have.")
-def verify_token(token: str, session_id: str, permission: tuple[str, ...]) -> None:
+def check_token(token: str, session_id: str, permission: tuple[str, ...]) -> None:
     """Ask the authority whether a token is active now. Exit code 4 if it is not.
 
     Without TOKEN, or with -, the token is read from standard input. The process list shows a token on the command line.
@@ -101,7 +101,7 @@ def verify_token(token: str, session_id: str, permission: tuple[str, ...]) -> No
     "five minutes from now, because servers' clocks may differ.",
 )
 @click.option("--comment", default="", metavar="TEXT", help="For the audit log and for `tokens watch`.")
-def revoke_tokens(
+def request_revocation(
     *,
     token: str | None,
     token_id: str | None,
