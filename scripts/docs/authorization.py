@@ -14,7 +14,7 @@ def authorization_page() -> str:
     ]
     return page(
         "Authorization",
-        "A caller needs the action of a method in its grant. [Add a caller](../how-to/add-a-caller.md) shows a grant. "
+        "A caller needs the action of a method in its grant. [The callers file](callers-file.md) names the actions. "
         "The contract in `protos/` states both columns, and the server refuses to start if a method lacks its action.",
         table(("method", "action", "a second call"), rows),
     )

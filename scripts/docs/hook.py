@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 
+from pathlib import Path
 from typing import Final
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -17,8 +18,18 @@ from scripts.docs.prose import undefined_settings
 
 _log: Final = logging.getLogger("mkdocs.hooks.tokenauthority")
 _NOT_RUN: Final = re.compile(r"<!-- not run: (.+?) -->\n", re.DOTALL)
+_TEST: Final = re.compile(r"^- `(tests/\S+\.py)::test_(\w+)`$", re.MULTILINE)
 _FENCE: Final = re.compile(r"^(\s*```\w+) no-run\b", re.MULTILINE)
 _FOREIGN: Final = re.compile(r"<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//[^>]*>")
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Append the decisions to the menu, so that a new one needs no line in mkdocs.yml."""
+    docs = Path(config.docs_dir)
+    decisions = sorted(path.relative_to(docs).as_posix() for path in (docs / "explanation" / "adr").glob("*.md"))
+    (explanation,) = (entry["Explanation"] for entry in config.nav or () if "Explanation" in entry)
+    explanation.append({"Decisions": decisions})
+    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -33,7 +44,12 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     for name in undefined_settings(markdown):
         _log.warning("%s names the setting %s, which does not exist", page.file.src_uri, name)
     shown = _NOT_RUN.sub(lambda found: f"*The tests do not run this block: {' '.join(found[1].split())}*\n\n", markdown)
-    return _FENCE.sub(r"\1", shown)
+    return _FENCE.sub(r"\1", _TEST.sub(_promise, shown))
+
+
+def _promise(found: re.Match[str]) -> str:
+    """Return the promise that the name of a test states, and where the test is."""
+    return f"- {found[2].replace('_', ' ').capitalize()} (`{found[1]}`)"
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:  # noqa: ARG001 - MkDocs passes them by name

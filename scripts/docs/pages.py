@@ -7,6 +7,7 @@ from typing import Final
 
 from scripts.docs.audit import audit_page
 from scripts.docs.authorization import authorization_page
+from scripts.docs.callers import callers_page
 from scripts.docs.commands import commands_page
 from scripts.docs.contract import contract_page, errors_page
 from scripts.docs.metrics import metrics_page
@@ -18,6 +19,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "reference/settings.md": settings_page,
     "reference/command-line.md": commands_page,
     "reference/authorization.md": authorization_page,
+    "reference/callers-file.md": callers_page,
     "reference/contract.md": contract_page,
     "reference/errors.md": errors_page,
     "reference/python-client.md": client_page,

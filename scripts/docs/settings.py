@@ -22,7 +22,7 @@ A setting is an environment variable, or a line in the TOML file that `--config 
 The variable wins over the file. The setting `grpc` of the group `listen` is the variable `TOKENAUTHORITY_LISTEN__GRPC`,
 and in the file the line `grpc = "…"` below `[listen]`.
 
-`tokenauthority config show` prints each setting with its present value and the place that the value comes from.
+`tokenauthority config show` prints each setting with its variable, its value and its meaning. It hides secrets.
 """
 
 _NAMES: Final = {

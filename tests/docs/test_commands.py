@@ -1,4 +1,4 @@
-"""Every command that the documentation shows is one that there is, with options that it has."""
+"""A command that no test runs is still one that exists, with options that it has."""
 
 from __future__ import annotations
 
@@ -10,33 +10,36 @@ from pathlib import Path
 import click
 import pytest
 
+from tests.docs.blocks import BLOCKS
 from tokenauthority.cli.app import root
 
 
-ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = sorted([*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")])
-SHOWN = re.compile(r"^\s*\$ (?:S=\$\()?tokenauthority ((?:.*\\\n)*.*)$", re.MULTILINE)
 REST = re.compile(r"\s*(?:[<>|#)]| {2}#).*$", re.DOTALL)
+SHOWN = re.compile(r"(?:\w+=\S+ )*tokenauthority (.*)", re.DOTALL)
 COMMANDS = [
-    pytest.param(shown, id=f"{document.name}: {' '.join(shown.split()[:3])}")
-    for document in DOCUMENTS
-    for shown in SHOWN.findall(document.read_text(encoding="utf-8"))
+    pytest.param(found[1], id=f"{block.page}: {' '.join(found[1].split()[:3])}")
+    for block in BLOCKS
+    if not block.runs
+    for command in block.commands()
+    if (found := SHOWN.match(command.text))
 ]
 
 
 def test_there_are_commands() -> None:
     """Else the test below would pass without a word."""
-    assert len(COMMANDS) > 30
+    assert len(COMMANDS) > 3
 
 
 @pytest.mark.parametrize("shown", COMMANDS)
 def test_a_command_shown_can_be_given(shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read as the shell and the command line read it, and not run; files that it names are there."""
+    """Parse it as the shell and the command line do, with the files that it names; do not run it."""
     monkeypatch.chdir(tmp_path)
-    words = [_expanded(word) for word in shlex.split(REST.sub("", shown.replace("\\\n", " ")))]
-    for word in words:
-        if re.fullmatch(r"[\w.-]+\.(?:jsonl|pem|toml|key)", word):
-            (tmp_path / word).touch()
+    words = []
+    for word in shlex.split(REST.sub("", shown.replace("\\\n", " "))):
+        file = re.fullmatch(r"(?:/etc/tokenauthority/)?([\w.-]+\.(?:jsonl|pem|toml|key))", word)
+        if file:
+            (tmp_path / file[1]).touch()
+        words.append(file[1] if file else word)
     command: click.Command = root
     context = root.make_context("tokenauthority", words)
     while isinstance(command, click.Group):
@@ -46,8 +49,3 @@ def test_a_command_shown_can_be_given(shown: str, tmp_path: Path, monkeypatch: p
         context = command.make_context(name, words, parent=context)
 
     assert "--help" not in context.args
-
-
-def _expanded(word: str) -> str:
-    """A pattern finds a file of that name without its star; alone it is a word of its own."""
-    return word if word == "*" else word.replace("*", "")

@@ -10,12 +10,14 @@ import pytest
 
 from scripts.docs.audit import audit_page
 from scripts.docs.authorization import authorization_page
+from scripts.docs.callers import callers_page
 from scripts.docs.commands import command_names, commands_page
 from scripts.docs.contract import contract_page, errors_page
 from scripts.docs.pages import PAGES
 from scripts.docs.prose import undefined_settings
 from scripts.docs.settings import all_settings, settings_page
 from tokenauthority.contract import METHODS
+from tokenauthority.domain.caller import Action
 from tokenauthority.domain.errors import Reason
 
 
@@ -51,6 +53,15 @@ def test_every_audit_field_has_a_meaning() -> None:
     """A field that the docstring of the record leaves out would have an empty row."""
     assert "| `request_id` |" in audit_page()
     assert [] == re.findall(r"^\| `(\w+)` \|\s*\|$", audit_page(), re.MULTILINE)
+
+
+def test_every_field_of_the_callers_file_has_a_meaning() -> None:
+    """A field without a docstring would have an empty row."""
+    text = callers_page()
+
+    assert "| `api_key_sha256` |" in text
+    assert [] == re.findall(r"^\| `(\w+)` \| (?:yes)?\s*\|\s*\|$", text, re.MULTILINE)
+    assert {action.value for action in Action} <= set(re.findall(r"`([a-z]+\.[a-z]+)`", text))
 
 
 def test_every_method_has_a_row_with_its_action() -> None:

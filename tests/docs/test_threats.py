@@ -1,4 +1,4 @@
-"""docs/explanation/threats.md names a test for every threat, and every test that it names is there."""
+"""The pages about threats name a test for every threat, and every test that they name is there."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ import re
 
 from pathlib import Path
 
-import pytest
-
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-NAMED = re.compile(r"`(tests/[a-z0-9_/]+\.py)::(test_[a-z0-9_]+)`")
-NAME = re.compile(r"^\| \*\*(.+?)\*\*")
-ROW = re.compile(r"^\| \*\*", re.MULTILINE)
+NAMED = re.compile(r"^- `(tests/[a-z0-9_/]+\.py)::(test_[a-z0-9_]+)`$", re.MULTILINE)
+SECTION = re.compile(r"^#{2,3} (.+)\n((?:(?!#).*\n?)*)", re.MULTILINE)
 
-TEXT = (ROOT / "docs" / "explanation" / "threats.md").read_text(encoding="utf-8")
-ROWS = [line for line in TEXT.splitlines() if ROW.match(line)]
+THREATS, ATTACKS_PAGE = (
+    (ROOT / "docs" / "explanation" / name).read_text(encoding="utf-8") for name in ("threats.md", "token-attacks.md")
+)
+TEXT = THREATS + ATTACKS_PAGE
 RULES = [
     *[f"3.{number}" for number in range(1, 13)],
     *[f"bis: {name}" for name in ("case", "binding", "JWS or JWE", "p2c", "characters", "inflation")],
@@ -62,20 +61,20 @@ def test_every_named_test_exists() -> None:
 
 
 def test_every_threat_has_a_test() -> None:
-    """No row says that something is stopped and leaves it at that; nothing that looks like a name is passed over."""
-    assert len(ROWS) > 20
-    assert [] == [row for row in ROWS if not NAMED.search(row)]
-    assert TEXT.count("tests/") == len(NAMED.findall(TEXT))
+    """No section says that something is stopped and leaves it at that; nothing that looks like a name is skipped."""
+    threats = SECTION.findall(THREATS)
+
+    assert len(threats) > 20
+    assert [] == [title for title, text in threats if not NAMED.search(text)]
+    assert len(re.findall(r"`tests/", TEXT)) == len(NAMED.findall(TEXT))
 
 
-@pytest.mark.parametrize(
-    ("table", "expected"), [("rule of RFC 8725", RULES), ("attack", ATTACKS)], ids=["RFC 8725", "attacks"]
-)
-def test_every_rule_and_attack_has_a_row(table: str, expected: list[str]) -> None:
-    """A row that is lost is missed; that each has a test is held above."""
-    rows = TEXT.partition(f"| {table} |")[2].partition("\n\n")[0].splitlines()[2:]
+def test_every_rule_and_attack_has_a_section_with_a_test() -> None:
+    """A section that is lost is missed."""
+    sections = SECTION.findall(ATTACKS_PAGE)
 
-    assert expected == [NAME.findall(row)[0] for row in rows]
+    assert ["Rules of RFC 8725", *RULES, "Attacks", *ATTACKS] == [title for title, _ in sections]
+    assert [] == [title for title, text in sections if title in {*RULES, *ATTACKS} and not NAMED.search(text)]
 
 
 def _tests_of(path: Path) -> frozenset[str]:

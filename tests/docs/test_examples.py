@@ -1,0 +1,120 @@
+"""Every example that the documentation shows works: the blocks of each page run against a real authority."""
+
+from __future__ import annotations
+
+import random
+import socket
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from tests.docs.blocks import BLOCKS, PAGES, ROOT, blocks_of
+from tests.docs.workspace import Workspace
+from tests.support.authority import AuthorityProcess, clean_environment, launch
+from tokenauthority.client import Authority, translated_errors
+from tokenauthority.v1 import project_pb2
+
+
+RUNNABLE = frozenset({"console", "python", "toml"})
+ON_PAGES = [page for page in PAGES if page.is_file() and any(_block.runs for _block in blocks_of(page))]
+MOST_NOT_RUN = 25
+"""Blocks that no test runs. Lower this number when you make one run; do not raise it lightly."""
+
+QUICK = {"ISSUANCE__JWKS_MAX_AGE": "1", "ISSUANCE__LEEWAY": "0"}
+"""Settings with which a new signing key may sign after a second, so that no page waits for minutes."""
+
+
+def _id(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+@pytest.fixture
+def development(tmp_path: Path) -> Iterator[AuthorityProcess]:
+    """A development server as `make run` starts it, with the project 47000000 that the pages use."""
+    authority = launch(tmp_path, **{f"TOKENAUTHORITY_{name}": value for name, value in QUICK.items()})
+    try:
+        with (
+            Authority(authority.address, api_key=authority.api_key, plaintext=True) as client,
+            translated_errors(),
+        ):
+            client.projects.CreateProject(project_pb2.CreateProjectRequest(project_id="47000000"))
+        yield authority
+    finally:
+        authority.stop()
+        if authority.process.stdout is not None:
+            authority.process.stdout.close()
+
+
+@pytest.mark.parametrize("page", ON_PAGES, ids=_id)
+def test_examples_of_a_page_work(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Each command succeeds and prints what the page shows; each program runs; each file is accepted."""
+    blocks = [block for block in blocks_of(page) if block.runs and block.language in RUNNABLE]
+    if any("tokenauthority serve --config" in block.text for block in blocks):
+        workspace = _production(tmp_path)
+    else:
+        development: AuthorityProcess = request.getfixturevalue("development")
+        workspace = Workspace(tmp_path, clean_environment(**development.environment), _places(tmp_path))
+
+    problems = [ran.problem for ran in workspace.run(blocks) if ran.problem]
+
+    assert [] == problems
+
+
+def test_blocks_that_are_not_run_say_why_and_stay_few() -> None:
+    """A reason stands above each such block, and their number does not grow unnoticed."""
+    not_run = [block for block in BLOCKS if not block.runs]
+
+    assert [] == [f"{block.page}: {block.text}" for block in not_run if not block.reason]
+    assert len(not_run) <= MOST_NOT_RUN
+
+
+def test_there_are_examples() -> None:
+    """Else the tests above would pass without a word."""
+    assert 10 < len(ON_PAGES)
+    assert 40 < sum(1 for block in BLOCKS if block.runs for _ in block.commands())
+
+
+def test_every_file_shown_has_a_name() -> None:
+    """A TOML block without a title would be tested by nothing."""
+    unnamed = [block for block in BLOCKS if block.language == "toml" and block.runs and not block.title]
+
+    assert [] == unnamed
+
+
+def _places(directory: Path) -> dict[str, str]:
+    for name in ("etc", "var"):
+        (directory / name).mkdir()
+    return {
+        "/etc/tokenauthority": str(directory / "etc"),
+        "/var/lib/tokenauthority": str(directory / "var"),
+    }
+
+
+def _production(directory: Path) -> Workspace:
+    """A machine on which an operator has put a certificate for tokens.example.com, and no more."""
+    places = _places(directory)
+    certificates = trustme.CA()
+    certificate = certificates.issue_cert("tokens.example.com", "127.0.0.1", "localhost")
+    certificate.cert_chain_pems[0].write_to_path(directory / "etc" / "tls.crt")
+    certificate.private_key_pem.write_to_path(directory / "etc" / "tls.key")
+    certificates.cert_pem.write_to_path(directory / "etc" / "ca.pem")
+    grpc, http = _free_port(), _free_port()
+    places |= {
+        "0.0.0.0:50051": f"127.0.0.1:{grpc}",
+        "0.0.0.0:8080": f"127.0.0.1:{http}",
+        "tokens.example.com:50051": f"127.0.0.1:{grpc}",
+        "tokens.example.com:8080": f"127.0.0.1:{http}",
+    }
+    return Workspace(directory, clean_environment(), places)
+
+
+def _free_port() -> int:
+    """Return a port that is free now, below those that the system gives to clients."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                return port
+    raise AssertionError("no port is free")

@@ -1,0 +1,46 @@
+"""One word means one thing: what the glossary rules out occurs nowhere."""
+
+from __future__ import annotations
+
+import re
+
+from pathlib import Path
+
+import pytest
+
+
+ROOT = Path(__file__).resolve().parents[2]
+GLOSSARY = ROOT / "docs" / "glossary.md"
+ROWS = re.findall(r"^\| ([^|]+?) +\| ([^|]+?) +\| ?([^|]*?) *\|$", GLOSSARY.read_text(encoding="utf-8"), re.MULTILINE)[
+    2:
+]
+MOST = 40
+PUBLIC = re.compile(r"--anchor\b|`anchor`|suspect_rate|\"anchor\"|anchor=")
+"""Names that users have, of options, fields and settings: they stay as they are."""
+
+FORBIDDEN = sorted(word for _, _, never in ROWS for word in never.split(", ") if never)
+PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")])
+
+
+def test_the_glossary_is_short() -> None:
+    """A reader can learn it in one sitting."""
+    assert 20 < len(ROWS) <= MOST
+
+
+def test_the_glossary_defines_each_word_once() -> None:
+    """And in the order of the alphabet, so that a reader finds it."""
+    words = [word for word, _, _ in ROWS]
+
+    assert len(set(words)) == len(words)
+    assert sorted(words, key=str.lower) == words
+
+
+@pytest.mark.parametrize("word", FORBIDDEN)
+def test_a_ruled_out_word_occurs_nowhere(word: str) -> None:
+    """On no page of the documentation."""
+    found = re.compile(r"\b" + r"[\s#]+".join(word.split()) + r"\b", re.IGNORECASE)
+    texts = {path: path.read_text(encoding="utf-8") for path in PAGES if path != GLOSSARY}
+
+    places = [path.relative_to(ROOT).as_posix() for path, text in texts.items() if found.search(PUBLIC.sub("", text))]
+
+    assert [] == places
