@@ -1,4 +1,4 @@
-"""What is asked of a project, and what is wrong with it."""
+"""What a caller requests of a project, and the rules for it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 @attrs.frozen(kw_only=True)
 class ProjectSpec:
-    """What a caller asks of a new project; None means the default.
+    """What a caller requests of a new project; None means the default.
 
-    `problems` are what could not even be read, such as an unknown format.
+    `problems` are what could not be parsed, such as an unknown format.
     """
 
     project_id: str = ""
@@ -35,7 +35,7 @@ class ProjectSpec:
 
 
 class ProjectChanges(TypedDict, total=False):
-    """New values of a project, by field; what is not there stays."""
+    """New values of a project, by field; absent fields stay unchanged."""
 
     display_name: str
     default_format: TokenFormat
@@ -62,7 +62,7 @@ class VonageImport:
 
 @attrs.frozen(kw_only=True)
 class NewSecret:
-    """A secret that was just made: the only time that its value is shown."""
+    """A new secret: its value is shown this once."""
 
     credential: Credential
     value: str = attrs.field(repr=False)
@@ -71,7 +71,7 @@ class NewSecret:
 def new_project(
     spec: ProjectSpec, now: Millis, default_format: TokenFormat, *, external: bool, application_id: str | None = None
 ) -> Project:
-    """The project of *spec*, without its credential; *default_format* and *external* are what its kind defaults to."""
+    """Return the project of *spec*, without its credential; *default_format* and *external* are its kind's defaults."""
     max_ttl = MAX_TTL if spec.max_ttl is None else spec.max_ttl
     return Project(
         project_id=spec.project_id,
@@ -86,19 +86,17 @@ def new_project(
 
 
 def spec_violations(spec: ProjectSpec, project: Project) -> list[FieldViolation]:
-    """What is wrong with the new *project* of *spec*, but for its credential.
-
-    An application has its key, any other project a secret.
-    """
+    """Return what is wrong with the new *project* of *spec*, but for its credential."""
     found = [*spec.problems, *project_violations(project)]
     if project.project_id and not is_project_id(project.project_id):
         found.append(FieldViolation("project_id", f"must be a decimal number from 1 to {MAX_PROJECT_ID}"))
+    # A project of an application has the application's key; every other project has a secret.
     found += format_violations(project, has_secret=not project.vonage_application_id)
     return found
 
 
 def format_violations(project: Project, *, has_secret: bool) -> list[FieldViolation]:
-    """Return what is wrong with its default format, which the project must have the credential for."""
+    """Return what is wrong with the default format of *project*, which must have the credential for it."""
     needed = project.default_format.traits.signed_by
     has = {CredentialKind.SECRET: has_secret, CredentialKind.VONAGE_KEY: bool(project.vonage_application_id)}
     if needed is None or has[needed]:

@@ -1,4 +1,4 @@
-"""Makes, imports, shows and changes projects, and changes their secrets."""
+"""Create, import, show and change projects, and rotate their secrets."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ if TYPE_CHECKING:
 
 
 _LOWEST_PICKED: Final = 1_000_000_000
-"""Ids that the authority picks have ten digits; those of the OpenTok platform have at most eight."""
+"""The ids that the authority picks have ten digits; those of the OpenTok platform have at most eight."""
 
 _PICKS: Final = 5
 
 _NO_APPLICATION: Final = "00000000-0000-0000-0000-000000000000"
-"""Stands in where the application id is none, so that the key is looked at all the same. RFC 9562's Nil UUID."""
+"""The Nil UUID (RFC 9562) in place of a malformed application id, so that the key is checked too."""
 
 _MAX_SECRET_ID: Final = 64
 
@@ -56,26 +56,26 @@ _MAX_SECRET_ID: Final = 64
 class Projects:
     """The use cases of ProjectService."""
 
-    def __init__(self, store: ProjectStore, catalog: TenantCache, vault: CredentialSealer) -> None:
+    def __init__(self, store: ProjectStore, tenants: TenantCache, credentials: CredentialSealer) -> None:
         self._store = store
-        self._catalog = catalog
-        self._vault = vault
+        self._tenants = tenants
+        self._credentials = credentials
 
     async def create(self, spec: ProjectSpec, grant: Grant, now: Millis) -> tuple[Project, NewSecret]:
-        """A new project with its first secret.
+        """Create a project, and return it with its first secret.
 
         Raises:
             InvalidRequestError, PermissionDeniedError, AlreadyExistsError, UnavailableError.
         """
         _require_granted(grant, spec.project_id, "project_id")
         project = new_project(spec, now, TokenFormat.SESSION_JWT, external=False)
-        _refuse(spec_violations(spec, project))
+        _require_none(spec_violations(spec, project))
         value = secrets.token_hex(20)
-        credential = self._vault.seal_secret(value, now)
-        return await self._add(project, credential), NewSecret(credential=credential, value=value)
+        credential = self._credentials.seal_secret(value, now)
+        return await self._create_project(project, credential), NewSecret(credential=credential, value=value)
 
     async def import_opentok(self, spec: ProjectSpec, source: OpenTokImport, grant: Grant, now: Millis) -> Project:
-        """A project of the OpenTok platform, under its own API key as project id.
+        """Import a project of the OpenTok platform, with its API key as project id.
 
         Raises:
             InvalidRequestError, PermissionDeniedError, AlreadyExistsError, UnavailableError.
@@ -91,12 +91,12 @@ class Projects:
             violations.append(FieldViolation("opentok.api_key", f"must be a decimal number from 1 to {MAX_PROJECT_ID}"))
         if not is_secret(source.api_secret):
             violations.append(FieldViolation("opentok.api_secret", "must be 40 hex characters"))
-        _refuse(violations)
-        credential = self._vault.seal_secret(source.api_secret, now)
-        return await self._add(attrs.evolve(project, project_id=source.api_key), credential)
+        _require_none(violations)
+        credential = self._credentials.seal_secret(source.api_secret, now)
+        return await self._create_project(attrs.evolve(project, project_id=source.api_key), credential)
 
     async def import_vonage(self, spec: ProjectSpec, source: VonageImport, grant: Grant, now: Millis) -> Project:
-        """A project that stands for an application of Vonage Video.
+        """Import an application of Vonage Video as a project.
 
         Raises:
             InvalidRequestError, PermissionDeniedError, AlreadyExistsError, UnavailableError.
@@ -108,39 +108,41 @@ class Projects:
         if application_id == _NO_APPLICATION:
             violations.append(FieldViolation("vonage.application_id", "must be a UUID"))
         try:
-            # Checking an RSA key takes a tenth of a second and more.
-            credential = await asyncio.to_thread(self._vault.seal_vonage_key, source.private_key, application_id, now)
+            # To check an RSA key takes a tenth of a second and more.
+            credential = await asyncio.to_thread(
+                self._credentials.seal_vonage_key, source.private_key, application_id, now
+            )
         except ValueError as error:
             raise InvalidRequestError([*violations, FieldViolation("vonage.private_key", str(error))]) from error
-        _refuse(violations)
-        return await self._add(project, credential)
+        _require_none(violations)
+        return await self._create_project(project, credential)
 
     def refuse_import(self, spec: ProjectSpec, grant: Grant, now: Millis, violation: FieldViolation) -> NoReturn:
-        """Refuse an import without a usable source for *violation*, and for all else that is wrong with it.
+        """Refuse an import without a usable source: for *violation*, and for everything else that is wrong with it.
 
         Raises:
             InvalidRequestError, PermissionDeniedError.
         """
         if spec.project_id:
             _require_granted(grant, spec.project_id, "project_id")
-        # Which formats it may have as its default depends on the source.
+        # The source decides which default formats are possible.
         spec = attrs.evolve(spec, default_format=None)
         project = new_project(spec, now, TokenFormat.SESSION_JWT, external=True)
         raise InvalidRequestError([*spec_violations(spec, project), violation])
 
     async def get(self, project_id: str) -> Project:
-        """The project (already chosen by the grant).
+        """Return the project, which the grant must allow already.
 
         Raises:
             NotFoundError, UnavailableError.
         """
-        tenant = await self._catalog.tenant(project_id)
+        tenant = await self._tenants.tenant(project_id)
         if tenant is None:
             raise NotFoundError.project(project_id)
         return tenant.project
 
     async def list_page(self, grant: Grant, *, after: int, limit: int) -> Sequence[Project]:
-        """At most *limit* projects of the grant with an id above *after*.
+        """Return at most *limit* projects of the grant with an id above *after*.
 
         Raises:
             UnavailableError.
@@ -151,9 +153,9 @@ class Projects:
     async def update(
         self, project_id: str, changes: ProjectChanges, problems: Sequence[FieldViolation] = ()
     ) -> Project:
-        """The project with the values of *changes*, by field name.
+        """Change the project's fields to the values of *changes*, and return it.
 
-        *problems* are what of them could not even be read; they are named with all others.
+        *problems* are fields that could not be parsed; they are reported with all others.
 
         Raises:
             InvalidRequestError, NotFoundError, UnavailableError.
@@ -162,20 +164,20 @@ class Projects:
         def change(project: Project) -> Project:
             changed = attrs.evolve(project, **changes)
             found = [*project_violations(changed), *format_violations(changed, has_secret=bool(changed.secrets))]
-            _refuse([*problems, *(violation.under("project") for violation in found)])
+            _require_none([*problems, *(violation.under("project") for violation in found)])
             return changed
 
         changed = await self._store.update_project(project_id, change)
-        self._catalog.forget(ChangeKind.PROJECT, project_id, project_id)
+        self._tenants.forget(ChangeKind.PROJECT, project_id, project_id)
         return changed
 
     async def rotate_secret(self, project_id: str, now: Millis) -> NewSecret:
-        """A second secret, which signs from now on.
+        """Add a second secret, which signs from now on.
 
         Raises:
             NotFoundError, PreconditionError, UnavailableError.
         """
-        project = await self._fresh(project_id)
+        project = await self._stored_project(project_id)
         if len(project.secrets) != MAX_LIVE_SECRETS - 1:
             raise PreconditionError(
                 Reason.SECRET_COUNT,
@@ -183,15 +185,15 @@ class Projects:
                 f"the project has {len(project.secrets)} live secrets; this needs one",
             )
         value = secrets.token_hex(20)
-        # Strictly later than the one it follows: the newest signs, also where the clock stood still or went back.
+        # Strictly later than its predecessor: the newest signs, also if the clock stood still or went back.
         moment = max(now, type(now)(project.secrets[0].create_time + 1))
-        credential = self._vault.seal_secret(value, moment)
+        credential = self._credentials.seal_secret(value, moment)
         await self._store.add_secret(project_id, credential)
-        self._catalog.forget(ChangeKind.PROJECT, project_id, project_id)
+        self._tenants.forget(ChangeKind.PROJECT, project_id, project_id)
         return NewSecret(credential=credential, value=value)
 
     async def retire_secret(self, project_id: str, secret_id: str) -> Project:
-        """The project without that secret.
+        """Retire the secret, and return the project without it.
 
         Raises:
             InvalidRequestError, NotFoundError, PreconditionError, UnavailableError.
@@ -201,24 +203,24 @@ class Projects:
                 [FieldViolation("secret_id", f"must have 1 to {_MAX_SECRET_ID} printable characters")]
             )
         await self._store.remove_secret(project_id, secret_id)
-        self._catalog.forget(ChangeKind.PROJECT, project_id, project_id)
-        return await self._fresh(project_id)
+        self._tenants.forget(ChangeKind.PROJECT, project_id, project_id)
+        return await self._stored_project(project_id)
 
-    async def _fresh(self, project_id: str) -> Project:
-        """The project as the store has it now: a cached one could undo another server's change."""
+    async def _stored_project(self, project_id: str) -> Project:
+        """Return the project as it is stored now: a cached one could undo another server's change."""
         project = await self._store.get_project(project_id)
         if project is None:
             raise NotFoundError.project(project_id)
         return project
 
-    async def _add(self, project: Project, credential: Credential) -> Project:
+    async def _create_project(self, project: Project, credential: Credential) -> Project:
         project = attrs.evolve(project, credentials=(credential,))
         if not project.project_id:
-            return await self._add_picked(project)
+            return await self._create_with_picked_id(project)
         await self._store.create_project(project)
         return project
 
-    async def _add_picked(self, project: Project) -> Project:
+    async def _create_with_picked_id(self, project: Project) -> Project:
         for attempt in range(_PICKS):
             picked = _LOWEST_PICKED + secrets.randbelow(MAX_PROJECT_ID - _LOWEST_PICKED + 1)
             project = attrs.evolve(project, project_id=str(picked))
@@ -233,14 +235,14 @@ class Projects:
 
 
 def _require_granted(grant: Grant, project_id: str, field: str) -> None:
-    """Refuse a new project outside of the grant before anything else; a malformed id is for others to refuse.
+    """Require that the grant allows the new project; a malformed id is refused elsewhere.
 
-    Without a wanted id only a grant of every project can name the one that will be picked.
+    If the request names no id, the grant must allow every project, because the id is not known yet.
     """
     if not project_id or is_project_id(project_id):
         grant.require_project(project_id or ANY, field)
 
 
-def _refuse(violations: list[FieldViolation]) -> None:
+def _require_none(violations: list[FieldViolation]) -> None:
     if violations:
         raise InvalidRequestError(violations)

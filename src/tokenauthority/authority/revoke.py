@@ -111,7 +111,7 @@ class Revoke:
             return TargetKind.SESSION, request.session_id, project_id, _UNKNOWN
         if request.token:
             try:
-                signed = await self._verify.read(request.token, grant)
+                signed = await self._verify.require_signed(request.token, grant)
             except TokenRejectedError as rejected:
                 problem = f"is no token that the caller may take back: {rejected.detail}"
                 _refuse([FieldViolation("token", problem), *violations])

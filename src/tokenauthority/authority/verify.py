@@ -1,4 +1,4 @@
-"""Says whether a token is good now, and if not, why. A bad token is a verdict, never an error."""
+"""Decide whether a token is valid now, and if not, why. An invalid token is a verdict, never an error."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen(kw_only=True)
 class Signed:
-    """What a token says whose signature holds."""
+    """What a token says whose signature verifies."""
 
     format: TokenFormat
     key_id: str
@@ -42,7 +42,7 @@ class Signed:
 
 @attrs.frozen(kw_only=True)
 class VerificationResult:
-    """Whether a token is good; `reason` None means that it is. `signed` is there wherever the signature holds."""
+    """Whether a token is valid: `reason` is None. `signed` is what it says, if its signature verifies."""
 
     reason: InactiveReason | None = None
     detail: str = ""
@@ -50,15 +50,15 @@ class VerificationResult:
 
 
 class Verify:
-    """The use case VerifyToken. *leeway* is how far clocks may differ, in seconds.
+    """The use case VerifyToken.
 
-    *max_staleness* is for how many seconds it answers without having seen the store's changes: longer, and a token that
-    was taken back on another server would pass.
+    *leeway* is how many seconds clocks may differ. *max_staleness* is for how many seconds it answers without reading
+    the changes of the store: any longer, and a token that was revoked on another server would pass.
     """
 
     def __init__(
         self,
-        catalog: TenantCache,
+        tenants: TenantCache,
         keys: SigningKeyManager,
         revocations: Revocations,
         follower: StoreFollower,
@@ -67,7 +67,7 @@ class Verify:
         leeway: Seconds,
         max_staleness: float,
     ) -> None:
-        self._catalog = catalog
+        self._tenants = tenants
         self._keys = keys
         self._revocations = revocations
         self._follower = follower
@@ -84,14 +84,14 @@ class Verify:
         session_id: str = "",
         required: Collection[Permission] = (),
     ) -> VerificationResult:
-        """The verdict about *token*, for *session_id* if given, with the *required* permissions.
+        """Return the verdict about *token*: for *session_id*, unless empty, and with the *required* permissions.
 
         Raises:
-            UnavailableError: the store cannot be read, or could not for too long.
+            UnavailableError: the store cannot be read, or its changes were not for too long.
         """
         self.require_current()
         try:
-            signed, tenant = await self._read(token, grant)
+            signed, tenant = await self._signed_token(token, grant)
         except TokenRejectedError as rejected:
             return VerificationResult(reason=rejected.reason, detail=rejected.detail)
         try:
@@ -104,7 +104,7 @@ class Verify:
         return VerificationResult(signed=signed)
 
     def require_current(self) -> None:
-        """Refuse to say what is good, once this server may have missed for too long what was taken back.
+        """Require that this server has seen the store's changes lately, so that it misses no revocation.
 
         Raises:
             UnavailableError: the store could not be read for `issuance.max_staleness`.
@@ -112,16 +112,16 @@ class Verify:
         if self._follower.age() > self._max_staleness:
             raise UnavailableError.store()
 
-    async def read(self, token: str, grant: Grant) -> Signed:
-        """What *token* says, whose signature holds; whether it is still in force is not asked.
+    async def require_signed(self, token: str, grant: Grant) -> Signed:
+        """Return what *token* says, whose signature must verify; whether it is expired or revoked is not checked.
 
         Raises:
-            TokenRejectedError: it is none of a project that the caller may see.
+            TokenRejectedError: it is no token of a project of the grant.
             UnavailableError: the store cannot be read.
         """
-        return (await self._read(token, grant))[0]
+        return (await self._signed_token(token, grant))[0]
 
-    async def _read(self, token: str, grant: Grant) -> tuple[Signed, Tenant]:
+    async def _signed_token(self, token: str, grant: Grant) -> tuple[Signed, Tenant]:
         unverified = read_token(token)
         tenant = await self._tenant(unverified, grant)
         verified = await self._verified(unverified, tenant)
@@ -129,7 +129,7 @@ class Verify:
 
     async def _tenant(self, unverified: Unverified, grant: Grant) -> Tenant:
         claims = unverified.claims
-        tenant = await self._catalog.tenant_of(claims.project_id or claims.application_id.lower())
+        tenant = await self._tenants.tenant_of(claims.project_id or claims.application_id.lower())
         if tenant is None or not grant.allows_project(tenant.project.project_id):
             raise TokenRejectedError(InactiveReason.PROJECT_UNKNOWN, "the token's project is not known to the caller")
         return tenant
@@ -140,8 +140,8 @@ class Verify:
         except TokenRejectedError:
             if unverified.format.traits.signed_by_authority:
                 raise
-            # No token is refused for a secret that another server made a moment ago.
-            renewed = await self._catalog.renewed(tenant)
+            # Another server may have made the secret a moment ago.
+            renewed = await self._tenants.renewed(tenant)
             if renewed is None:
                 raise
             return self._check_signature(unverified, renewed)
@@ -150,7 +150,7 @@ class Verify:
         return verify_token(unverified, TrustedKeys(ring=self._keys.ring, issuer=self._issuer, project=tenant.keys))
 
     async def _require_session(self, claims: TokenClaims, tenant: Tenant, session_id: str) -> None:
-        known = await self._catalog.session(claims.session_id)
+        known = await self._tenants.session(claims.session_id)
         own = tenant.owns(claims.session_id) if known is None else known.project_id == tenant.project.project_id
         if own and known is not None and known.state is SessionState.ENDED:
             raise TokenRejectedError(InactiveReason.SESSION_ENDED, "the session has ended")
@@ -159,7 +159,7 @@ class Verify:
         if not own:
             raise TokenRejectedError(InactiveReason.SESSION_MISMATCH, "the session is not one of the token's project")
         if known is None and not tenant.project.external_sessions:
-            raise TokenRejectedError(InactiveReason.SESSION_MISMATCH, "the session was never made here")
+            raise TokenRejectedError(InactiveReason.SESSION_MISMATCH, "the session was not created here")
 
 
 def _signed(token_format: TokenFormat, verified: Verified, tenant: Tenant) -> Signed:
