@@ -17,8 +17,8 @@ import uvloop
 
 from google.protobuf.empty_pb2 import Empty
 
-from tokenauthority.callers.forwarded import ForwardedAuthenticator
 from tokenauthority.callers.registry import CallerRegistry, CurrentCallers
+from tokenauthority.callers.spiffe import ForwardedAuthenticator
 from tokenauthority.config import load
 from tokenauthority.server.listeners import Listener
 from tokenauthority.server.wiring import _options as channel_options

@@ -6,11 +6,11 @@ import os
 import re
 import tomllib
 
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from tokenauthority.callers.file_checks import IDENTITIES, Problem, check_document, identities_of, tables_of
 from tokenauthority.callers.registry import CallerEntry, CallerRegistry
-from tokenauthority.callers.regular_file import open_regular
+from tokenauthority.callers.regular_file import open_regular, signature_of
 from tokenauthority.callers.toml_lines import locate
 from tokenauthority.domain.caller import Caller
 
@@ -27,8 +27,6 @@ MAX_FILE: Final = 1_048_576
 """Bytes of a callers file: 1 MiB."""
 
 _QUOTED: Final = re.compile(r"'[^' ]{9,}'")
-
-_Signature: TypeAlias = tuple[int, ...]
 
 
 class CallersFileError(Exception):
@@ -54,12 +52,12 @@ class CallersFile:
     def __init__(self, path: Path, own_issuer: str) -> None:
         self.path = path
         self._own_issuer = own_issuer
-        self._seen: _Signature | None = None
+        self._seen: tuple[int, ...] | None = None
 
     def changed(self) -> bool:
         """Return whether time, size or inode differ from those when the file was last read, or it came or went."""
         try:
-            signature = _signature(self.path.stat())
+            signature = signature_of(self.path.stat())
         except OSError:
             signature = None
         return signature != self._seen
@@ -73,7 +71,7 @@ class CallersFile:
         self._seen = None
         try:
             with open_regular(self.path) as file:
-                self._seen = _signature(os.fstat(file.fileno()))
+                self._seen = signature_of(os.fstat(file.fileno()))
                 data = file.read(MAX_FILE + 1)
         except OSError as error:
             raise self._error([Problem(0, f"cannot be read: {error.strerror}")]) from error
@@ -106,7 +104,3 @@ class CallersFile:
 
     def _error(self, problems: Iterable[Problem]) -> CallersFileError:
         return CallersFileError(self.path, problems)
-
-
-def _signature(status: os.stat_result) -> _Signature:
-    return (status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev)

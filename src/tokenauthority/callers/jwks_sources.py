@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
-from tokenauthority.callers.regular_file import open_regular
+from tokenauthority.callers.regular_file import open_regular, signature_of
 from tokenauthority.signing.jwks_reader import MAX_JWKS, Jwks, JwksError, parse_jwks
 
 
@@ -104,8 +104,7 @@ class JwksFileSource:
     def _read_file(self) -> Jwks:
         try:
             with open_regular(self._path) as file:
-                status = os.fstat(file.fileno())
-                seen = (status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev)
+                seen = signature_of(os.fstat(file.fileno()))
                 if seen == self._seen:
                     return self._jwks
                 data = file.read(MAX_JWKS + 1)

@@ -1,4 +1,4 @@
-"""Open the files that an operator names, without waiting for a writer."""
+"""Open the files that an operator names, without waiting for a writer, and notice when they change."""
 
 from __future__ import annotations
 
@@ -24,3 +24,8 @@ def open_regular(path: Path) -> IO[bytes]:
         return file
     file.close()
     raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+
+
+def signature_of(status: os.stat_result) -> tuple[int, ...]:
+    """Return what differs when a file was written or replaced: its time, size, inode and device."""
+    return (status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev)

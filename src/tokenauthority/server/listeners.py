@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from tokenauthority.callers.forwarded import ForwardedAuthenticator
-from tokenauthority.callers.peer import PeerAuthenticator
+from tokenauthority.callers.spiffe import ForwardedAuthenticator, PeerAuthenticator
 from tokenauthority.callers.xfcc import MAX_HEADER
 from tokenauthority.config import OFF, UNIX, ConfigError, endpoint_socket, uses_workload_api
 from tokenauthority.server.tls import CertificateError, CertificateFiles

@@ -1,14 +1,15 @@
-"""Authenticate callers by the SPIFFE id of their TLS client certificate, and by nothing else of it."""
+"""Authenticate callers by a SPIFFE id: of their own TLS certificate, or as a side-car proxy forwards it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from tokenauthority.callers.identity import SpiffeIdentity, is_spiffe_id
+from tokenauthority.callers.xfcc import XfccError, parse_xfcc
 
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tokenauthority.callers.authenticator import PresentedCredentials
     from tokenauthority.callers.registry import CurrentCallers
@@ -33,6 +34,22 @@ class PeerAuthenticator:
         return self._callers.registry.find_caller(SpiffeIdentity(spiffe_id))
 
 
+class ForwardedAuthenticator:
+    """Accepts the SPIFFE id of the last hop in exactly one `x-forwarded-client-cert`; ignores `authorization`.
+
+    The last hop is a side-car proxy that terminates mTLS. Whoever can connect can claim to be any caller: only a
+    listener that nobody but the proxy can reach may use this.
+    """
+
+    def __init__(self, callers: CurrentCallers) -> None:
+        self._callers = callers
+
+    async def authenticate(self, presented: PresentedCredentials) -> Caller | None:
+        """Find the caller; see `Authenticator.authenticate`."""
+        spiffe_id = _last_hop_id(presented.forwarded)
+        return self._callers.registry.find_caller(SpiffeIdentity(spiffe_id)) if spiffe_id else None
+
+
 def _peer_id(context: Mapping[str, Iterable[bytes]]) -> str:
     """Return the peer's id, or the empty text.
 
@@ -44,3 +61,14 @@ def _peer_id(context: Mapping[str, Iterable[bytes]]) -> str:
         return ""
     spiffe_id = ids[0].decode("ascii", errors="replace")
     return spiffe_id if is_spiffe_id(spiffe_id) else ""
+
+
+def _last_hop_id(values: Sequence[str | bytes]) -> str:
+    """Return the one id that the last hop, our proxy, verified; empty if there is none or the header is not exact."""
+    if len(values) != 1 or not isinstance(values[0], str):
+        return ""
+    try:
+        uris = parse_xfcc(values[0])[-1].values("URI")
+    except XfccError:
+        return ""
+    return uris[0] if len(uris) == 1 and is_spiffe_id(uris[0]) else ""
