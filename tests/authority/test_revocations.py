@@ -72,7 +72,7 @@ async def test_forgets_a_day_after_nothing_can_be_covered() -> None:
 
 async def test_others_have_their_turn_while_it_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a million, to forget takes its time, for which the server must not stand still."""
-    monkeypatch.setattr(authority_revocations, "_PRUNED_AT_ONCE", 2)
+    monkeypatch.setattr(authority_revocations, "_PRUNE_STEP", 2)
     revocations = Revocations(MemoryStore(), 10_000)
     revocations.apply([make_revocation(f"rev_{n}", target=str(n), issued_before=Seconds(0)) for n in range(6)])
     forgetting = asyncio.ensure_future(revocations.prune(NOW))

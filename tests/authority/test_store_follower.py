@@ -150,13 +150,13 @@ async def test_a_key_that_cannot_be_opened_is_noticed_and_does_not_stop_it() -> 
         sealed=CredentialSealer(Sealer(MasterKey.generate())).seal_signing_key(SigningKey.generate(Algorithm.ES256)),
     )
     await store.update_keys(lambda ring: [*ring, foreign])
-    seen = ours.follower._seen
+    seen = ours.follower._last_read
 
     with pytest.raises(SealBrokenError):
         await ours.follower.catch_up()
 
     assert not ours.follower.fresh
-    assert seen == ours.follower._seen
+    assert seen == ours.follower._last_read
     assert signing is ours.keys.ring.active
 
 
@@ -307,8 +307,8 @@ async def test_what_cannot_be_opened_is_the_problem_that_is_shown() -> None:
     store.fail("changes_after")
     await server.follower.catch_up()
 
-    assert "a signing key cannot be opened, the log says which; what is at hand is served" == sealed
-    assert "cannot be read; what is at hand is served" == server.follower.problem
+    assert "a signing key cannot be opened, the log says which; cached data is served" == sealed
+    assert "cannot be read; cached data is served" == server.follower.problem
     assert foreign.key_id in {key.key_id for key in await store.list_keys()}
 
 

@@ -29,12 +29,12 @@ async def test_a_read_that_a_change_overtakes_is_answered_but_not_kept() -> None
     """A session read before it was ended, and answered after, does not stay ACTIVE in the cache."""
     store = FaultyStore()
     world = await make_world(store)
-    world.tenants.forget(ChangeKind.SESSION_END, world.project_id, world.session.session_id)
+    world.tenants.invalidate(ChangeKind.SESSION_END, world.project_id, world.session.session_id)
     held = store.hold("get_session", answers=True)
     stale = asyncio.create_task(world.tenants.session(world.session.session_id))
     await held.reached()
     await store.end_session(world.session, NOW)
-    world.tenants.forget(ChangeKind.SESSION_END, world.project_id, world.session.session_id)
+    world.tenants.invalidate(ChangeKind.SESSION_END, world.project_id, world.session.session_id)
     held.release()
     overtaken = await stale
 
@@ -54,7 +54,7 @@ async def test_a_session_that_is_ended_while_it_is_made_is_not_kept_as_active() 
     await held.reached()
     session = next(s for s in store._sessions.values() if s.session_id != world.session.session_id)
     await store.end_session(session, NOW)
-    world.tenants.forget(ChangeKind.SESSION_END, world.project_id, session.session_id)
+    world.tenants.invalidate(ChangeKind.SESSION_END, world.project_id, session.session_id)
     held.release()
     await making
 
@@ -91,7 +91,7 @@ async def test_roles_read_that_a_change_overtakes_are_not_kept() -> None:
     await held.reached()
     role = Role(name="host", permissions=(Permission.PUBLISH,), project_id=world.project_id)
     await store.create_role(role)
-    world.tenants.forget(ChangeKind.ROLE, world.project_id, "host")
+    world.tenants.invalidate(ChangeKind.ROLE, world.project_id, "host")
     held.release()
     overtaken = await stale
 
@@ -208,7 +208,7 @@ async def test_a_project_whose_keys_do_not_open_is_unavailable_and_named() -> No
             with pytest.raises(UnavailableError, match=f"cannot open the keys of project {world.project_id}") as caught:
                 await tenants.tenant(world.project_id)
     problem = tenants.problem
-    tenants.forget(ChangeKind.PROJECT, world.project_id, world.project_id)
+    tenants.invalidate(ChangeKind.PROJECT, world.project_id, world.project_id)
 
     assert Reason.SEAL_BROKEN is caught.value.reason
     [line] = logs
@@ -243,11 +243,11 @@ async def test_a_change_of_what_it_does_not_keep_overtakes_no_read(kind: ChangeK
     """A thousand tokens taken back in a second must not send each call for a project to the store."""
     store = FaultyStore()
     world = await make_world(store)
-    world.tenants.forget(ChangeKind.PROJECT, world.project_id, world.project_id)
+    world.tenants.invalidate(ChangeKind.PROJECT, world.project_id, world.project_id)
     held = store.hold("get_project", answers=True)
     reading = asyncio.create_task(world.tenants.tenant(world.project_id))
     await held.reached()
-    world.tenants.forget(kind, world.project_id, "x")
+    world.tenants.invalidate(kind, world.project_id, "x")
     held.release()
     await reading
     reads = store.count(*READS)

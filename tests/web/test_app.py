@@ -168,7 +168,7 @@ def test_is_not_ready_while_the_store_cannot_be_read(
     eventually(lambda: get(authority, "/readyz").status_code == 503, "the server still calls itself ready")
     ready = get(authority, "/readyz")
 
-    assert {"store": "cannot be read; what is at hand is served"} == ready.json()["problems"]
+    assert {"store": "cannot be read; cached data is served"} == ready.json()["problems"]
     assert not ready.json()["ready"]
     assert (200, 200) == (get(authority, "/livez").status_code, get(authority, JWKS).status_code)
     store.recover()

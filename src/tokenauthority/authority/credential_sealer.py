@@ -1,4 +1,4 @@
-"""Turns sealed credentials into keys that sign, and new keys into sealed credentials."""
+"""Encrypt credentials and signing keys under the master key, and open them as keys that sign."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ _PURPOSES: Final = {SealedKind.SIGNING_KEY: _SIGNING_KEY, SealedKind.PROJECT_CRE
 
 @attrs.frozen
 class NewKey:
-    """A signing key just made, with what is stored of it: its `location` and what is sealed."""
+    """A signing key that was just created, with its `location` and its sealed form for the store."""
 
     key: SigningKey
     location: str
     sealed: bytes = attrs.field(repr=False)
 
     def prepared(self, now: Millis) -> StoredKey:
-        """What is stored of it, PREPARED."""
+        """Return its row for the store, in the state PREPARED."""
         return StoredKey(
             key_id=self.key.key_id,
             algorithm=self.key.algorithm,
@@ -57,10 +57,10 @@ class NewKey:
 
 
 class CredentialSealer:
-    """Opens and seals with the master key; what it seals is bound to its kind and id.
+    """Seals and opens credentials with the master key. A sealed blob opens only as its own kind and id.
 
-    New signing keys live with *provider* where there is one. Whoever can write to the store can then neither have a
-    private key nor pass off a public one, which is sealed in its place.
+    With a *provider*, such as an HSM, new private keys are created there, and the store has the sealed public key. So
+    whoever can write to the store cannot read a private key, and cannot replace a public key by another one.
     """
 
     def __init__(self, sealer: Sealer, provider: KeyProvider | None = None) -> None:
@@ -68,38 +68,38 @@ class CredentialSealer:
         self._provider = provider
 
     def seal_secret(self, value: str, now: Millis) -> Credential:
-        """A project secret as a credential with a new id."""
+        """Return a project secret as a credential with a new id."""
         return self._seal(f"sec_{secrets.token_hex(8)}", CredentialKind.SECRET, value.encode(), now)
 
     def seal_vonage_key(self, pem: str, application_id: str, now: Millis) -> Credential:
-        """A Vonage application key in PEM as a credential with a new id.
+        """Return a Vonage application key in PEM as a credential with a new id.
 
         Raises:
-            ValueError: it is no key that can sign; see `VonageKey.from_pem`.
+            ValueError: the key cannot sign; see `VonageKey.from_pem`.
         """
         key = VonageKey.from_pem(f"vkey_{secrets.token_hex(8)}", application_id, pem)
         return self._seal(key.key_id, CredentialKind.VONAGE_KEY, key.to_der(), now)
 
     def project_keys(self, project: Project) -> ProjectKeys:
-        """The keys of a project.
+        """Return the keys of a project.
 
         Raises:
-            SealBrokenError: the master key is another one, or the data was changed.
+            SealBrokenError: the data was sealed under another master key, or has changed.
         """
         live = tuple(ProjectSecret(c.credential_id, self._open(c).decode()) for c in project.secrets)
         vonage = None
         for credential in project.credentials:
             if credential.kind is CredentialKind.VONAGE_KEY and project.vonage_application_id:
                 der = self._open(credential)
-                with _read(_PROJECT_CREDENTIAL, credential.credential_id):
+                with _damaged_if_unparsable(_PROJECT_CREDENTIAL, credential.credential_id):
                     vonage = VonageKey.from_der(credential.credential_id, project.vonage_application_id, der)
         return ProjectKeys(project.project_id, live, vonage)
 
     def make_signing_key(self, algorithm: Algorithm) -> NewKey:
-        """A new signing key. Blocks: with a provider for as long as that takes, and for RSA some tenths of a second.
+        """Create a signing key. Blocks: with a provider as long as that takes, for RSA some tenths of a second.
 
         Raises:
-            KeyProviderError: the provider cannot make it.
+            KeyProviderError: the provider cannot create it.
         """
         if self._provider is None:
             key = SigningKey.generate(algorithm)
@@ -108,10 +108,10 @@ class CredentialSealer:
         return NewKey(key, location, self.seal_signing_key(key))
 
     def destroy_signing_key(self, stored: StoredKey) -> None:
-        """Have the provider destroy a key that it keeps; one that is in its row goes with that. Blocks.
+        """Have the provider destroy a key that lives there; a key in the store goes with its row. Blocks.
 
         Raises:
-            KeyProviderError: it cannot be destroyed now, or its provider is not the one of this server.
+            KeyProviderError: the provider cannot destroy it now, or this server has no such provider.
         """
         if not stored.location:
             return
@@ -121,18 +121,18 @@ class CredentialSealer:
         provider.destroy_key(stored)
 
     def seal_signing_key(self, key: SigningKey) -> bytes:
-        """The private half of a signing key, or the public one where that is remote, sealed under its `kid`."""
+        """Return the sealed private key, or the sealed public key of a remote one, bound to its `kid`."""
         der = public_der(key.public_key) if key.remote else key.to_der()
         return self._sealer.seal(der, purpose=_SIGNING_KEY, object_id=key.key_id)
 
     def open_signing_key(self, stored: StoredKey) -> RingKey:
-        """A stored signing key, ready for the ring. No provider is asked: the key verifies also while that is away.
+        """Return a stored signing key for the ring. Asks no provider, so the key verifies while that is away.
 
         Raises:
-            SealBrokenError: the master key is another one, or the data was changed.
+            SealBrokenError: the data was sealed under another master key, or has changed.
         """
         der = self._sealer.open(stored.sealed, purpose=_SIGNING_KEY, object_id=stored.key_id)
-        with _read(_SIGNING_KEY, stored.key_id):
+        with _damaged_if_unparsable(_SIGNING_KEY, stored.key_id):
             if not stored.location:
                 return RingKey(stored, SigningKey.from_der(stored.algorithm, der))
             public_key, provider = load_public_der(der), self._provider_of(stored)
@@ -147,14 +147,14 @@ class CredentialSealer:
 
     @property
     def master_key_ids(self) -> tuple[str, ...]:
-        """The ids of the master keys that it opens with, that of the one that it seals with first."""
+        """The ids of the master keys; the first one seals, all of them open."""
         return self._sealer.key_ids
 
     def resealed(self, blob: SealedBlob) -> bytes | None:
-        """The envelope that belongs in the place of *blob*; None if it is under the right master key already.
+        """Return *blob* sealed under the first master key, or None if it is already.
 
         Raises:
-            SealBrokenError: the blob does not open, whichever master key it is under.
+            SealBrokenError: no master key opens the blob.
         """
         purpose = _PURPOSES[blob.kind]
         plaintext = self._sealer.open(blob.sealed, purpose=purpose, object_id=blob.object_id)
@@ -171,8 +171,8 @@ class CredentialSealer:
 
 
 @contextmanager
-def _read(purpose: str, object_id: str) -> Iterator[None]:
-    """What the seal kept is no such key, as another version may have written it: it does not open either."""
+def _damaged_if_unparsable(purpose: str, object_id: str) -> Iterator[None]:
+    """Raise SealBrokenError where opened bytes are not a key, as if another version had written them."""
     try:
         yield
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""The newest events of the store, kept once for all who watch: each reads on from its own place, at its own pace."""
+"""The newest events of the store in one buffer, from which each watcher reads at its own pace."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from tokenauthority.storage import RevocationStore
 
 
-_TOLD: Final = frozenset({ChangeKind.REVOCATION, ChangeKind.SESSION_END})
+_EVENT_KINDS: Final = frozenset({ChangeKind.REVOCATION, ChangeKind.SESSION_END})
 
 
 @attrs.frozen
 class BufferedEvent:
-    """An event, and the place right after it."""
+    """An event, and the cursor right after it."""
 
     cursor: Cursor
     event: Event
 
 
 class EventBuffer:
-    """The last *size* events. Whoever falls further behind is told to start again from where it was."""
+    """The last *size* events. A watcher that falls further behind has to resume from its last token."""
 
     def __init__(self, size: int) -> None:
         self._entries: deque[BufferedEvent] = deque()
@@ -48,10 +48,10 @@ class EventBuffer:
 
     @property
     def cursor(self) -> Cursor:
-        """The place up to which everything is known here.
+        """The cursor after the newest change that was read.
 
         Raises:
-            UnavailableError: nothing is, the store has not been read yet.
+            UnavailableError: the store has not been read yet.
         """
         if self._cursor is None:
             raise UnavailableError.store()
@@ -59,18 +59,18 @@ class EventBuffer:
 
     @property
     def generation(self) -> int:
-        """How often the history of the store was found to be another one."""
+        """How often the store's history was found to be replaced, as after a restore."""
         return self._generation
 
     def begin(self, cursor: Cursor) -> None:
-        """Start at *cursor*; what was told before is void, for the store was read anew."""
+        """Start again at *cursor*: the store was read anew, so earlier events are invalid."""
         self._entries.clear()
         self._floor, self._cursor = cursor.sequence, cursor
         self._generation += 1
         self._wake()
 
     def publish(self, entries: Sequence[BufferedEvent], cursor: Cursor) -> None:
-        """Append events; *cursor* is the place after them and after changes that are none."""
+        """Append events; *cursor* comes after them and after the changes that are no events."""
         self._entries.extend(entries)
         while len(self._entries) > self._size:
             self._floor = self._entries.popleft().cursor.sequence
@@ -79,10 +79,10 @@ class EventBuffer:
             self._wake()
 
     def after(self, sequence: int) -> list[BufferedEvent]:
-        """The events after *sequence*, in order.
+        """Return the events after *sequence*, in order.
 
         Raises:
-            ExhaustedError: `READER_TOO_SLOW`, some of them are not kept any more.
+            ExhaustedError: `READER_TOO_SLOW`, the buffer no longer has all of them.
         """
         if sequence < self._floor:
             raise ExhaustedError.slow_reader()
@@ -94,30 +94,30 @@ class EventBuffer:
         return found[::-1]
 
     def beat(self, time: Millis) -> None:
-        """Wake all who wait: everything that was there at *time* has been published."""
+        """Wake every watcher: all events up to *time* have been published."""
         self._beats += 1
         self._beat_time = time
         self._wake()
 
     @property
     def beats(self) -> int:
-        """How many beats there were."""
+        """The number of heartbeats so far."""
         return self._beats
 
     @property
     def beat_time(self) -> Millis:
-        """The moment of the last beat."""
+        """The time of the last heartbeat."""
         return self._beat_time
 
     def woken(self) -> asyncio.Event:
-        """What is set at the next event or beat; to be taken before `after` is asked."""
+        """Return what the next event or heartbeat sets. Call it before `after`."""
         return self._changed
 
     def require_generation(self, generation: int) -> None:
-        """Refuse to go on where the history has become another one.
+        """Raise if the store's history was replaced after *generation*.
 
         Raises:
-            UnavailableError: the reader has to begin anew.
+            UnavailableError: the watcher has to start again.
         """
         if generation != self._generation:
             raise UnavailableError.changes_lost()
@@ -128,11 +128,11 @@ class EventBuffer:
 
 
 async def buffered_events(store: RevocationStore, changes: Sequence[Change]) -> list[BufferedEvent]:
-    """The events among *changes* (at most 1000), in order; those that are forgotten since are left out.
+    """Return the events among *changes* (at most 1000), in order, without those that were deleted since.
 
     Raises:
         UnavailableError: the store cannot be read.
     """
-    told = [change for change in changes if change.kind in _TOLD]
-    events = await store.events_of(told) if told else {}
-    return [BufferedEvent(change.cursor, events[change.sequence]) for change in told if change.sequence in events]
+    announced = [change for change in changes if change.kind in _EVENT_KINDS]
+    events = await store.events_of(announced) if announced else {}
+    return [BufferedEvent(change.cursor, events[change.sequence]) for change in announced if change.sequence in events]

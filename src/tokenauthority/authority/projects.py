@@ -168,7 +168,7 @@ class Projects:
             return changed
 
         changed = await self._store.update_project(project_id, change)
-        self._tenants.forget(ChangeKind.PROJECT, project_id, project_id)
+        self._tenants.invalidate(ChangeKind.PROJECT, project_id, project_id)
         return changed
 
     async def rotate_secret(self, project_id: str, now: Millis) -> NewSecret:
@@ -189,7 +189,7 @@ class Projects:
         moment = max(now, type(now)(project.secrets[0].create_time + 1))
         credential = self._credentials.seal_secret(value, moment)
         await self._store.add_secret(project_id, credential)
-        self._tenants.forget(ChangeKind.PROJECT, project_id, project_id)
+        self._tenants.invalidate(ChangeKind.PROJECT, project_id, project_id)
         return NewSecret(credential=credential, value=value)
 
     async def retire_secret(self, project_id: str, secret_id: str) -> Project:
@@ -203,7 +203,7 @@ class Projects:
                 [FieldViolation("secret_id", f"must have 1 to {_MAX_SECRET_ID} printable characters")]
             )
         await self._store.remove_secret(project_id, secret_id)
-        self._tenants.forget(ChangeKind.PROJECT, project_id, project_id)
+        self._tenants.invalidate(ChangeKind.PROJECT, project_id, project_id)
         return await self._stored_project(project_id)
 
     async def _stored_project(self, project_id: str) -> Project:

@@ -1,4 +1,4 @@
-"""Changes the master key of a store under way: seals everything under the first of the master keys, and opens it."""
+"""Change the master key of a store in use: seal everything again under the first master key."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _PAGE: Final = 100
 _PAUSE: Final = 0.02
-"""Seconds between two pages: the servers of the store write too, and each page takes their turn."""
+"""Seconds between two pages, in which the servers of the store can write."""
 
 _PASSES: Final = 10
 _SHOWN: Final = 10
@@ -32,7 +32,7 @@ _NOUNS: Final = {SealedKind.SIGNING_KEY: "signing key", SealedKind.PROJECT_CREDE
 
 
 class MasterKeyMissingError(Exception):
-    """The store holds what none of the master keys opens. `problems` has one line for each master key it names."""
+    """The store contains data that no given master key opens. `problems` has one line for each missing master key."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))
@@ -40,12 +40,12 @@ class MasterKeyMissingError(Exception):
 
 
 class ResealError(Exception):
-    """Not everything is under the master key. Everything that opens is, or is where a server sealed it since."""
+    """Some data is not under the master key: data that does not open, or that a server has sealed since."""
 
 
 @attrs.frozen(kw_only=True)
 class Resealed:
-    """What was done: how many envelopes of each kind are new, and how many were under the master key before."""
+    """The result: how many blobs of each kind were sealed again, and how many were under the master key already."""
 
     master_key_id: str
     signing_keys: int
@@ -55,7 +55,7 @@ class Resealed:
 
 @attrs.define
 class _Pass:
-    """One look at every envelope."""
+    """The counts of one pass over every blob."""
 
     looked_at: int = 0
     outdated: int = 0
@@ -64,10 +64,10 @@ class _Pass:
 
 
 async def require_master_keys(store: SealedStore, credentials: CredentialSealer) -> None:
-    """Return if everything in the store names one of the master keys. It opens nothing, so it costs one scan.
+    """Raise unless every blob in the store names one of the master keys. Opens nothing, so it costs one scan.
 
     Raises:
-        MasterKeyMissingError: something names another one.
+        MasterKeyMissingError: a blob names another master key.
         UnavailableError: the store cannot be read.
     """
     missing: dict[str | None, list[SealedCount]] = {}
@@ -84,15 +84,15 @@ async def require_master_keys(store: SealedStore, credentials: CredentialSealer)
 async def reseal(
     store: SealedStore, credentials: CredentialSealer, *, page: int = _PAGE, pause: float = _PAUSE
 ) -> Resealed:
-    """Seal everything in the store under the first master key, and look at all of it again until nothing is left.
+    """Seal every blob in the store under the first master key, in passes until none is left.
 
-    Servers may run, and a run that was cut off may be repeated: each envelope is replaced as long as it is as it was
-    read, *page* of them in one transaction, with *pause* seconds between two pages.
+    Servers may run meanwhile, and an interrupted run may be repeated: a blob is replaced only if it has not changed
+    since it was read. One transaction replaces *page* blobs; *pause* is the number of seconds between two pages.
 
     Raises:
-        MasterKeyMissingError: something is sealed under a master key that is not given; nothing was changed.
-        ResealError: something is damaged, or servers go on sealing under another master key.
-        UnavailableError: the store cannot be read or written; what was replaced until then is.
+        MasterKeyMissingError: a blob is under a master key that is not given; nothing was changed.
+        ResealError: a blob is damaged, or servers continue to seal under another master key.
+        UnavailableError: the store cannot be read or written; earlier pages stay replaced.
     """
     await require_master_keys(store, credentials)
     replaced: Counter[SealedKind] = Counter()

@@ -1,4 +1,4 @@
-"""Which tokens have been taken back, as far as this server knows: read whole at the start, then kept true."""
+"""The revocations in force, in memory: read at the start, then updated by the store's changes."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 
 
 _PAGE: Final = 2_000
-"""Read at once. They are taken in within some milliseconds, for which nothing else is served."""
+"""Revocations per page. To index a page takes some milliseconds, in which the event loop serves nothing else."""
 
-_PRUNED_AT_ONCE: Final = 20_000
-"""Looked at without a pause; some milliseconds."""
+_PRUNE_STEP: Final = 20_000
+"""Revocations that are checked without a pause, in some milliseconds."""
 
 _KEY_BYTES: Final = 16
 
 
 class Revocations:
-    """What VerifyToken asks. *limit* bounds how many are kept in memory."""
+    """The index that VerifyToken reads, with at most *limit* revocations."""
 
     def __init__(self, store: RevocationStore, limit: int) -> None:
         self._store = store
         self._limit = limit
         self.index = _new_index()
-        self._coming: RevocationIndex | None = None
+        self._loading: RevocationIndex | None = None
 
     async def load(self, now: Millis) -> None:
         """Read every revocation in force.
@@ -44,7 +44,7 @@ class Revocations:
         Raises:
             UnavailableError: the store cannot be read; the index stays as it was.
         """
-        self._coming = index = _new_index()
+        self._loading = index = _new_index()
         after = ""
         try:
             while page := await self._store.list_revoked(after=after, limit=_PAGE, now=now):
@@ -52,26 +52,26 @@ class Revocations:
                 after = page[-1][0]
             self.index = index
         finally:
-            self._coming = None
+            self._loading = None
 
     def apply(self, events: Iterable[Event]) -> None:
-        """Take in what this server or another one has taken back."""
-        taken = [event for event in events if isinstance(event, StoredRevocation)]
-        self.index.add_all(taken)
-        # The pages that `load` has read already may not have had them.
-        if self._coming is not None:
-            self._coming.add_all(taken)
+        """Add the revocations that this server or another one has made."""
+        revocations = [event for event in events if isinstance(event, StoredRevocation)]
+        self.index.add_all(revocations)
+        # The pages that `load` has already read may lack them.
+        if self._loading is not None:
+            self._loading.add_all(revocations)
 
     async def prune(self, now: Millis) -> int:
-        """Forget what can cover no token any more, and let others have their turn meanwhile; how many went."""
+        """Delete revocations whose tokens have all expired, with pauses for other tasks; return how many."""
         gone = 0
-        for count in self.index.remove_expired_in_steps(now, _PRUNED_AT_ONCE):
+        for count in self.index.remove_expired_in_steps(now, _PRUNE_STEP):
             gone += count
             await asyncio.sleep(0)
         return gone
 
     def require_room(self, revocation: StoredRevocation) -> None:
-        """Refuse a revocation of one more target where there are as many as there may be.
+        """Raise if the index is full and *revocation* is for a new target.
 
         Raises:
             ExhaustedError: `REVOCATION_LIMIT`.

@@ -1,4 +1,4 @@
-"""Takes tokens back: one, a session's or a subject's, durable before it is answered."""
+"""Revoke one token, or the tokens of a session or subject; durable before the answer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _UNKNOWN: Final = Seconds(0)
 
 @attrs.frozen(kw_only=True)
 class RevokeRequest:
-    """What RevokeTokens is asked: at most one of the targets is set, and an empty one is none."""
+    """The request of RevokeTokens. At most one target is set; an empty one is not set."""
 
     token: str = attrs.field(default="", repr=False)
     token_id: str = ""
@@ -44,7 +44,7 @@ class RevokeRequest:
 
 
 class Revoke:
-    """The use case RevokeTokens. *wake* is called when there is something that others should see soon."""
+    """The use case RevokeTokens. It calls *wake* after a change that watchers should see soon."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Revoke:
         self._wake = wake
 
     async def revoke(self, request: RevokeRequest, grant: Grant, now: Millis) -> StoredRevocation:
-        """The revocation, durable.
+        """Store a revocation and return it.
 
         Raises:
             InvalidRequestError, PermissionDeniedError, NotFoundError, ExhaustedError, UnavailableError.
@@ -70,13 +70,13 @@ class Revoke:
         if request.issued_before is not None:
             violations += moment_violations(request.issued_before, now)
         kind, target, project_id, issued = await self._target(request, grant, violations, now)
-        _refuse(violations)
+        _raise_violations(violations)
         moment = request.issued_before
         if moment is None:
             # The clock of the server that made a single token may have been ahead of this one's, and it is meant.
             second = whole_seconds(now)
             moment = Seconds(second + MAX_LEEWAY) if kind is TargetKind.TOKEN else second
-            # This one's may have been set back for hours, too: the token must not be good again once it is right.
+            # The clock may have been behind for hours, too: the token must stay invalid once it is right again.
             moment = max(moment, issued)
         wanted = StoredRevocation(
             revocation_id=make_revocation_id(now, secrets.token_bytes(REVOCATION_RANDOM_BYTES)),
@@ -96,9 +96,9 @@ class Revoke:
     async def _target(
         self, request: RevokeRequest, grant: Grant, violations: list[FieldViolation], now: Millis
     ) -> tuple[TargetKind, str, str, Seconds]:
-        """Kind, target, project, and when a token that is given was issued (else 0).
+        """Return kind, target and project, and the issue time of a token (0 for other targets).
 
-        *violations* are refused together with what is wrong with these.
+        The violations of the target are raised together with *violations*.
         """
         if request.token_id or request.subject:
             kind = TargetKind.TOKEN if request.token_id else TargetKind.SUBJECT
@@ -113,14 +113,14 @@ class Revoke:
             try:
                 signed = await self._verify.require_signed(request.token, grant)
             except TokenRejectedError as rejected:
-                problem = f"is no token that the caller may take back: {rejected.detail}"
-                _refuse([FieldViolation("token", problem), *violations])
+                problem = f"is not a token that the caller may revoke: {rejected.detail}"
+                _raise_violations([FieldViolation("token", problem), *violations])
                 raise
             issued = signed.claims.issue_time
             if issued > whole_seconds(now) + MAX_TTL:
-                # It would have to be kept for years.
+                # Its revocation would have to be stored for years.
                 problem = "was issued more than 30 days in the future: end its session, or change the project's secret"
-                _refuse([FieldViolation("token", problem), *violations])
+                _raise_violations([FieldViolation("token", problem), *violations])
             return TargetKind.TOKEN, signed.claims.token_id, signed.project_id, issued
         problem = "is required: one of token, token_id, session_id and subject"
         raise InvalidRequestError([FieldViolation("target", problem), *violations])
@@ -130,7 +130,7 @@ class Revoke:
             project_id = grant.chosen_project(project_id)
         except InvalidRequestError as error:
             violations.extend(error.violations)
-        _refuse(violations)
+        _raise_violations(violations)
         if await self._tenants.tenant(project_id) is None:
             raise NotFoundError.project(project_id)
         return project_id
@@ -138,11 +138,11 @@ class Revoke:
     async def _project_of(self, session_id: str, grant: Grant, violations: list[FieldViolation]) -> str:
         if project_in_session_id(session_id) is None:
             violations.append(NO_SESSION_ID)
-        _refuse(violations)
-        # The session need not be known: one that a restored store has lost lives on in its tokens.
+        _raise_violations(violations)
+        # The session need not exist: tokens outlive a session that a restored store has lost.
         return (await authorized_tenant(session_id, self._tenants, grant)).project.project_id
 
 
-def _refuse(violations: list[FieldViolation]) -> None:
+def _raise_violations(violations: list[FieldViolation]) -> None:
     if violations:
         raise InvalidRequestError(violations)

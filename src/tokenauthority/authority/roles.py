@@ -1,4 +1,4 @@
-"""Shows the built-in roles and manages those that a project defines."""
+"""List the built-in roles, and manage the roles that a project defines."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 
 class Roles:
-    """The use cases of RoleService. *named_in_a_grant* says whether any caller's grant names a role of a project.
+    """The use cases of RoleService. *named_in_a_grant* returns whether a caller's grant names a role of a project.
 
-    The project ids are those that the caller's grant has already chosen.
+    The caller's grant has already been checked for the project ids.
     """
 
     def __init__(self, store: RoleStore, tenants: TenantCache, named_in_a_grant: Callable[[str, str], bool]) -> None:
@@ -39,7 +39,7 @@ class Roles:
         self._named_in_a_grant = named_in_a_grant
 
     async def list_all(self, project_id: str) -> Sequence[Role]:
-        """The built-in roles, then the project's own by name.
+        """Return the built-in roles, then those of the project by name.
 
         Raises:
             NotFoundError, UnavailableError.
@@ -48,7 +48,7 @@ class Roles:
         return [*BUILT_IN_ROLES.values(), *await self._store.list_roles(project_id)]
 
     async def get(self, project_id: str, name: str) -> Role:
-        """One role.
+        """Return one role.
 
         Raises:
             InvalidRequestError, NotFoundError, UnavailableError.
@@ -61,16 +61,16 @@ class Roles:
         return role
 
     async def create(self, role: Role, problems: Sequence[FieldViolation] = ()) -> Role:
-        """A new role. *problems* are what of it could not even be read; they are named with all others.
+        """Store a new role and return it. *problems* were found before; they are raised together with others.
 
         Raises:
             InvalidRequestError, NotFoundError, AlreadyExistsError, PreconditionError, UnavailableError.
         """
-        _refuse([*problems, *role_violations(role)])
+        _raise_violations([*problems, *role_violations(role)])
         if role.name in BUILT_IN_ROLES:
             raise AlreadyExistsError(Reason.ROLE_EXISTS, "role", role.name)
         await self._store.create_role(role)
-        self._tenants.forget(ChangeKind.ROLE, role.project_id, role.name)
+        self._tenants.invalidate(ChangeKind.ROLE, role.project_id, role.name)
         return role
 
     async def update(
@@ -83,9 +83,9 @@ class Roles:
         description: str | None,
         problems: Sequence[FieldViolation] = (),
     ) -> Role:
-        """The role with other permissions, another description, or both; None leaves one as it is.
+        """Change permissions, description or both, and return the role; None leaves one unchanged.
 
-        *problems* are as those of `create`.
+        For *problems* see `create`.
 
         Raises:
             InvalidRequestError, NotFoundError, PreconditionError, UnavailableError.
@@ -99,15 +99,15 @@ class Roles:
                 update_time=now,
             )
 
-        # What stays as it is was good when it came.
-        _refuse([*problems, *role_violations(change(Role(name=name, permissions=tuple(Permission))))])
+        # The fields that stay were valid when they were stored.
+        _raise_violations([*problems, *role_violations(change(Role(name=name, permissions=tuple(Permission))))])
         await self._require_changeable(project_id, name)
         role = await self._store.update_role(project_id, name, change)
-        self._tenants.forget(ChangeKind.ROLE, project_id, name)
+        self._tenants.invalidate(ChangeKind.ROLE, project_id, name)
         return role
 
     async def delete(self, project_id: str, name: str) -> None:
-        """Forget a role that no caller's grant names.
+        """Delete a role that no caller's grant names.
 
         Raises:
             InvalidRequestError, NotFoundError, PreconditionError, UnavailableError.
@@ -118,7 +118,7 @@ class Roles:
         if there and self._named_in_a_grant(project_id, name):
             raise PreconditionError(Reason.ROLE_IN_USE, name, f"a caller's grant names the role {name}")
         await self._store.delete_role(project_id, name)
-        self._tenants.forget(ChangeKind.ROLE, project_id, name)
+        self._tenants.invalidate(ChangeKind.ROLE, project_id, name)
 
     async def _require_changeable(self, project_id: str, name: str) -> None:
         await self._require_project(project_id)
@@ -131,11 +131,11 @@ class Roles:
 
 
 def _require_name(name: str) -> None:
-    """Refuse what no role can be called, before it gets into any message."""
+    """Raise for a malformed role name, before it gets into any message."""
     if not is_role_name(name):
         raise InvalidRequestError([FieldViolation("name", ROLE_NAME_RULE)])
 
 
-def _refuse(violations: Sequence[FieldViolation]) -> None:
+def _raise_violations(violations: Sequence[FieldViolation]) -> None:
     if violations:
         raise InvalidRequestError(violations)

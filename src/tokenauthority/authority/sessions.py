@@ -1,4 +1,4 @@
-"""Makes, shows, lists and ends sessions."""
+"""Create, get, list and end sessions."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ NO_SESSION_ID: Final = FieldViolation("session_id", "is not a session id")
 
 
 async def authorized_tenant(session_id: str, tenants: TenantCache, grant: Grant) -> Tenant:
-    """The project that a session id names, once the grant allows it.
+    """Return the project that a session id names, if the grant allows it.
 
     Raises:
-        InvalidRequestError: it is no session id.
+        InvalidRequestError: it is not a session id.
         PermissionDeniedError: its project is outside the grant, whether it exists or not.
         NotFoundError: the project does not exist.
     """
@@ -49,10 +49,10 @@ async def authorized_tenant(session_id: str, tenants: TenantCache, grant: Grant)
     if owner is None:
         raise InvalidRequestError([NO_SESSION_ID])
     if is_project_id(owner):
-        # Before anything is looked up, so that not even the time tells whether the project exists.
+        # Before any read, so that not even the time of the answer shows whether the project exists.
         grant.require_project(owner, "session_id")
     tenant = await tenants.tenant_of(owner)
-    # A Vonage application that is not here has no project id that a grant could name, so it is judged by its own id.
+    # An unknown Vonage application has no project id that a grant could name, so its own id is checked.
     grant.require_project(owner if tenant is None else tenant.project.project_id, "session_id")
     if tenant is None:
         raise NotFoundError.project(owner)
@@ -60,7 +60,7 @@ async def authorized_tenant(session_id: str, tenants: TenantCache, grant: Grant)
 
 
 class Sessions:
-    """The use cases of SessionService. *wake* is called when there is something that others should see soon."""
+    """The use cases of SessionService. They call *wake* after a change that watchers should see soon."""
 
     def __init__(self, store: SessionStore, tenants: TenantCache, wake: Callable[[], None]) -> None:
         self._store = store
@@ -70,7 +70,7 @@ class Sessions:
     async def create(
         self, project_id: str, spec: SessionSpec, request_id: str, caller: Caller, now: Millis
     ) -> StoredSession:
-        """A new session, or the one that *request_id* made before.
+        """Create a session, or return the one that the same *request_id* created.
 
         Raises:
             InvalidRequestError, PermissionDeniedError, NotFoundError, AlreadyExistsError, UnavailableError.
@@ -98,11 +98,11 @@ class Sessions:
             repeat = IdempotencyKey(caller=caller.name, request_id=request_id.lower(), body_digest=body)
         epoch = self._tenants.epoch
         session = await self._store.create_session(session, repeat)
-        self._tenants.remember(session, epoch)
+        self._tenants.cache_session(session, epoch)
         return session
 
     async def get(self, session_id: str, grant: Grant) -> StoredSession:
-        """The session.
+        """Return the session.
 
         Raises:
             InvalidRequestError, PermissionDeniedError, NotFoundError, UnavailableError.
@@ -121,7 +121,7 @@ class Sessions:
         limit: int,
         state: SessionState | None,
     ) -> Sequence[StoredSession]:
-        """At most *limit* sessions of the project (already chosen by the grant), newest first.
+        """Return at most *limit* sessions of the project, newest first. The grant has been checked.
 
         Raises:
             NotFoundError, UnavailableError.
@@ -131,7 +131,7 @@ class Sessions:
         return await self._store.list_sessions(project_id, before=before, limit=limit, state=state)
 
     async def end(self, session_id: str, grant: Grant, now: Millis) -> StoredSession:
-        """The session, ended; durable.
+        """End the session durably, and return it.
 
         Raises:
             InvalidRequestError, PermissionDeniedError, NotFoundError, UnavailableError.
@@ -148,6 +148,6 @@ class Sessions:
                 create_time=now,
             )
         session = await self._store.end_session(session, now)
-        self._tenants.forget(ChangeKind.SESSION_END, session.project_id, session_id)
+        self._tenants.invalidate(ChangeKind.SESSION_END, session.project_id, session_id)
         self._wake()
         return session

@@ -1,4 +1,4 @@
-"""The authority's own signing keys: keeps the ring at hand and in its course of life, by itself and by hand."""
+"""Manage the authority's own signing keys: hold the ring, rotate it, and carry out what operators ask for."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
 
 
 _LOOK: Final = 30.0
-"""Seconds between two looks whether something is due; the clock may have been set meanwhile."""
+"""Seconds between two checks whether a step is due, at most: somebody may have set the clock."""
 
 _PATIENCE: Final = in_millis(Seconds(600))
-"""How long something that is due may wait before somebody should look at it."""
+"""How long a step may be overdue before the server reports it."""
 
 _STEPS: Final = 4
-"""What may be due at once: to forget, to rotate, and to take in a first and a second key."""
+"""Steps that may be due at once: delete a key, rotate, and add a first and a second key."""
 
 
 class SigningKeyManager:
-    """The ring as this server knows it. `load` comes first."""
+    """The key ring of this server. Call `load` first."""
 
     def __init__(
         self, store: SigningKeyStore, credentials: CredentialSealer, algorithm: Algorithm, rotation: Rotation
@@ -52,7 +52,7 @@ class SigningKeyManager:
         self._credentials = credentials
         self._algorithm = algorithm
         self._rotation = rotation
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._stored: Sequence[StoredKey] = ()
         self._opened: dict[str, RingKey] = {}
         self._ring: KeyRing | None = None
@@ -62,24 +62,24 @@ class SigningKeyManager:
         self._logger = structlog.stdlib.get_logger(__name__)
 
     async def load(self, now: Millis) -> None:
-        """Read the ring, and do what is due; where there is no key yet, make one.
+        """Read the ring and do what is due; create a key if there is none.
 
-        Servers that start together make one between them.
+        Servers that start at the same time create one key together.
 
         Raises:
-            KeyProviderError: the first key cannot be made where it is to live.
-            SealBrokenError: the master key is not the one that sealed the ring.
+            KeyProviderError: the provider cannot create the first key.
+            SealBrokenError: the ring was sealed under another master key.
             UnavailableError: the store cannot be read.
         """
         await self.refresh()
         await self.maintain(now)
 
     async def refresh(self) -> None:
-        """Read the ring anew: another server has changed it.
+        """Read the ring again: another server has changed it.
 
         Raises:
-            SealBrokenError: a key does not open; of the others the ring is what the store has.
-            UnavailableError: the store cannot be read; the ring stays as it was.
+            SealBrokenError: a key does not open; all others are up to date.
+            UnavailableError: the store cannot be read; the ring is unchanged.
         """
         failure = await self._read_ring()
         # A ring that was restored to an earlier day may be due at once.
@@ -96,7 +96,7 @@ class SigningKeyManager:
         await self._place.prove(self.ring.active)
 
     async def maintain(self, now: Millis) -> None:
-        """Do what is due: prepare the next key, rotate, forget. Of several servers that would, one does.
+        """Do what is due: prepare the next key, rotate, delete. One of several servers does it.
 
         Raises:
             UnavailableError: the store cannot be written.
@@ -104,12 +104,12 @@ class SigningKeyManager:
         for _ in range(_STEPS):
             if rotation.next_step(self._stored, self._algorithm, self._rotation, now) > now:
                 return
-            # Another server may have done it already, and while the store is away no key is made in vain: where keys
-            # live in an HSM, that is hard to undo. That a key does not open is for the follower to say.
+            # Another server may have done it already. And while the store is away no key must be created in vain: in an
+            # HSM that is hard to undo. The follower reports a key that does not open.
             await self._read_ring()
             fresh = None
             if rotation.needs_fresh(self._stored, self._algorithm, self._rotation, now):
-                fresh = await self._fresh(self._algorithm, now)
+                fresh = await self._create_key(self._algorithm, now)
             step = partial(
                 rotation.maintained, fresh=fresh, algorithm=self._algorithm, rotation=self._rotation, now=now
             )
@@ -121,21 +121,21 @@ class SigningKeyManager:
         return min(_LOOK, max(1.0, due / 1000))
 
     async def prepare(self, algorithm: Algorithm | None, now: Millis) -> StoredKey:
-        """A new PREPARED key, published from now on.
+        """Create a PREPARED key, which is published from now on.
 
         Raises:
-            PreconditionError: there are as many as there may be.
-            UnavailableError: the store cannot be written, or the key not be made where it is to live.
+            PreconditionError: the ring is full.
+            UnavailableError: the store cannot be written, or the provider cannot create the key.
         """
         try:
-            fresh = await self._fresh(algorithm or self._algorithm, now)
+            fresh = await self._create_key(algorithm or self._algorithm, now)
         except KeyProviderError as error:
             raise UnavailableError.signing() from error
         kept = await self._update(lambda ring: rotation.prepared(ring, fresh), fresh)
         return _found(kept, fresh.key_id)
 
     async def activate(self, key_id: str, now: Millis) -> StoredKey:
-        """The key, ACTIVE.
+        """Make the key ACTIVE, and return it.
 
         Raises:
             NotFoundError, PreconditionError, UnavailableError.
@@ -152,7 +152,7 @@ class SigningKeyManager:
         return _found(kept, key_id)
 
     async def revoke(self, key_id: str, now: Millis) -> StoredKey:
-        """The key, REVOKED: out of the JWKS, and none of its tokens good.
+        """Make the key REVOKED, and return it: it leaves the JWKS, and all its tokens are invalid.
 
         Raises:
             NotFoundError, PreconditionError, UnavailableError.
@@ -161,10 +161,10 @@ class SigningKeyManager:
         return _found(kept, key_id)
 
     def signing(self, now: Millis) -> SigningKey:
-        """The key that signs.
+        """Return the key that signs.
 
         Raises:
-            UnavailableError: it is past its end, because the store has been away for too long, or does not open here.
+            UnavailableError: the key has ended because the store was away for too long, or does not open here.
         """
         ring = self.ring
         if not ring.can_sign:
@@ -174,7 +174,7 @@ class SigningKeyManager:
         return ring.active
 
     def problem(self, now: Millis) -> str:
-        """What keeps native tokens from being signed, or will soon; empty where all is well."""
+        """Return why native tokens cannot be signed now or soon; empty if they can."""
         due = rotation.next_step(self._stored, self._algorithm, self._rotation, now)
         if not self.ring.can_sign:
             return "the key that signs cannot be opened"
@@ -183,67 +183,67 @@ class SigningKeyManager:
         return "the signing keys could not be brought up to date" if now - due > _PATIENCE else ""
 
     def max_age(self, longest: int, now: Millis) -> int:
-        """For how many seconds the JWKS may be kept: *longest*, or until the ring is next going to change."""
+        """Return the seconds for which the JWKS may be cached: at most *longest*, and until the ring changes."""
         due = rotation.next_step(self._stored, self._algorithm, self._rotation, now)
         return max(0, min(longest, (due - now) // 1000))
 
     @property
     def ring(self) -> KeyRing:
-        """The ring. LookupError before `load`: a wiring bug."""
+        """The ring. LookupError before `load`, which is a bug of the wiring."""
         if self._ring is None:
             raise LookupError("the key ring is not loaded")
         return self._ring
 
     @property
     def key_set(self) -> JsonWebKeySet:
-        """The public keys as a JWKS. LookupError before `load`: a wiring bug."""
+        """The public keys as a JWKS. LookupError before `load`."""
         if self._key_set is None:
             raise LookupError("the key ring is not loaded")
         return self._key_set
 
     async def stored(self) -> Sequence[StoredKey]:
-        """The ring as it is stored, newest first."""
+        """Return the stored keys, newest first."""
         return await self._store.list_keys()
 
     async def _read_ring(self) -> Exception | None:
-        async with self._turn:
-            return self._take(await self._store.list_keys())
+        async with self._lock:
+            return self._replace_ring(await self._store.list_keys())
 
-    async def _fresh(self, algorithm: Algorithm, now: Millis) -> StoredKey:
+    async def _create_key(self, algorithm: Algorithm, now: Millis) -> StoredKey:
         new = await self._place.make(
             partial(self._credentials.make_signing_key, algorithm),
-            # Nobody waits for it any more, and no row will ever name it.
-            late=lambda made: self._give_back(made.prepared(now)),
+            # Nobody waits for the key any more, and no row will name it.
+            late=lambda made: self._destroy_at_provider(made.prepared(now)),
         )
         return new.prepared(now)
 
     async def _update(
         self, change: Callable[[Sequence[StoredKey]], Sequence[StoredKey]], fresh: StoredKey | None = None
     ) -> Sequence[StoredKey]:
-        """Change the ring in the store. Keys that are not in it, as *fresh* may be, go where they live, too.
+        """Change the ring in the store, and have the provider destroy keys that are not in it, as *fresh* may be.
 
-        It goes on though its caller gives up: a key that was made would else be left where no row names it.
+        The change goes on when its caller gives up: else a new key could remain at the provider without a row.
         """
         return await asyncio.shield(self._changed(change, fresh))
 
     async def _changed(
         self, change: Callable[[Sequence[StoredKey]], Sequence[StoredKey]], fresh: StoredKey | None
     ) -> Sequence[StoredKey]:
-        # One at a time, so that what was read before never takes the place of what was read after.
-        async with self._turn:
+        # One at a time, so that an older read never replaces a newer one.
+        async with self._lock:
             known = self._stored
             try:
                 kept = await self._store.update_keys(change)
             except UnavailableError:
-                # Nobody knows whether it was kept, so a fresh key has to stay where it lives.
+                # The change may have been stored, so a fresh key must stay at the provider.
                 raise
             except Exception:
                 if fresh is not None:
                     await self._destroy(fresh)
                 raise
-            failure = self._take(kept)
+            failure = self._replace_ring(kept)
         if failure is not None:
-            # It is done all the same; who follows the changes meets this again, and says that it is behind.
+            # The change is stored; the follower meets the same failure and reports that its data is not fresh.
             self._logger.error("keys.not_opened", problem=str(failure))
         self.woken.set()
         there = {key.key_id for key in kept}
@@ -254,20 +254,20 @@ class SigningKeyManager:
 
     async def _destroy(self, key: StoredKey) -> None:
         try:
-            await self._place.ask(partial(self._give_back, key))
+            await self._place.ask(partial(self._destroy_at_provider, key))
         except KeyProviderError as error:
             self._logger.warning("keys.not_destroyed", key_id=key.key_id, problem=str(error))
 
-    def _give_back(self, key: StoredKey) -> None:
+    def _destroy_at_provider(self, key: StoredKey) -> None:
         try:
             self._credentials.destroy_signing_key(key)
         except KeyProviderError as error:
             self._logger.warning("keys.not_destroyed", key_id=key.key_id, problem=str(error))
 
-    def _take(self, stored: Sequence[StoredKey]) -> Exception | None:
-        """Have what the store has, as far as it opens: one key that does not must not keep another one from going.
+    def _replace_ring(self, stored: Sequence[StoredKey]) -> Exception | None:
+        """Replace the ring by the stored keys that open: one that does not open must not keep a revoked one in use.
 
-        Answers what kept the first from opening. Where none opens, the ring stays as it was.
+        Return why the first one does not open. If none opens, the ring is unchanged.
         """
         opened: dict[str, RingKey] = {}
         failure: Exception | None = None
@@ -278,7 +278,7 @@ class SigningKeyManager:
                     self._credentials.open_signing_key(key) if known is None else attrs.evolve(known, stored=key)
                 )
             except SealBrokenError as error:
-                # One that is revoked is missed by nobody.
+                # Nobody needs a revoked key.
                 failure = failure if key.state is KeyState.REVOKED else failure or error
         if failure is not None and not opened:
             return failure

@@ -1,4 +1,4 @@
-"""Follows the store's changes, so that what this server has at hand stays true when others change it."""
+"""Follow the store's changes, so that this server's caches stay correct when other servers change the store."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 _BATCH: Final = 1000
 
-_SEALED: Final = "a signing key cannot be opened, the log says which; what is at hand is served"
+_SEALED: Final = "a signing key cannot be opened, the log says which; cached data is served"
 
 
 class StoreFollower:
-    """Asks the store for changes every *interval* seconds. `fresh` says whether the last look worked.
+    """Reads the changes every *interval* seconds. `fresh` is whether the last read succeeded.
 
-    Those who watch get a sign of life at least every *heartbeat* seconds, or after each look if those are rarer.
-    What it finds goes into the tenants, the ring and the revocations first, and to those who watch after that.
+    A change is applied to the tenant cache, the key ring and the revocations before watchers get it. They get a
+    heartbeat every *heartbeat* seconds, or after each read if reads are rarer.
     """
 
     def __init__(
@@ -60,78 +60,80 @@ class StoreFollower:
         self._clock = clock
         self.interval: Final = interval
         self._heartbeat = heartbeat
-        self._beaten = monotonic()
+        self._last_beat = monotonic()
         self._cursor = Cursor()
         self._ring_changed = False
         self._sealed = ""
         self._logger = structlog.stdlib.get_logger(__name__)
         self._outage = Outage(self._logger, "store.unavailable", recovered="store.recovered")
-        self._seen = monotonic()
+        self._last_read = monotonic()
         self.woken: Final = asyncio.Event()
         self.fresh = False
 
     async def start(self) -> None:
-        """Begin at the newest change; to be called before anything is cached.
+        """Load everything as of the newest change. Call this before anything is cached.
 
         Raises:
             SealBrokenError: the master key does not open the key ring.
             UnavailableError: the store cannot be read.
         """
         began = monotonic()
-        await self._begin()
+        await self._load_all()
         await self._keys.load(self._clock())
-        self._followed(began)
+        self._mark_fresh(began)
 
     def wake(self) -> None:
-        """Have the next look begin at once: this server has changed something that others wait for."""
+        """Have the next read begin at once: this server has changed something that watchers wait for."""
         self.woken.set()
 
     def age(self) -> float:
-        """Seconds since the last look that worked began: how old what is at hand may be."""
-        return monotonic() - self._seen
+        """Return the seconds since the last successful read began: how old cached data may be."""
+        return monotonic() - self._last_read
 
     async def catch_up(self) -> None:
-        """Apply every change since the last look. While the store cannot be read, there is none.
+        """Apply every change since the last read. An outage of the store is reported, not raised.
 
         Raises:
-            SealBrokenError: a signing key that another server made does not open; everything else is applied.
+            SealBrokenError: a signing key of another server does not open; all other changes are applied.
         """
         began, time = monotonic(), self._clock()
         try:
-            await self._take_in()
+            await self._apply_changes()
             if self._ring_changed:
                 await self._keys.refresh()
                 self._ring_changed = False
         except UnavailableError as error:
             self._sealed, self.fresh = "", False
-            # Its kind alone: a driver's text may quote the store's URL, password included.
+            # Only the type: a driver's text may contain the store's URL with its password.
             cause = type(error.__cause__ or error).__name__
             self._outage.report(cause, cause=cause)
         except Exception as error:
-            # Such as a key that another server sealed under another master key: this server must not go on unnoticed
-            # with what it has, and must not stop following either.
+            # Such as a key that another server sealed under another master key: this server must report that its data
+            # is not fresh, and must continue to follow.
             self._sealed, self.fresh = _SEALED if isinstance(error, SealBrokenError) else "", False
+            if self._sealed:
+                self._outage.recover()
             raise
         else:
-            self._followed(began)
-            # Only here, and with the moment at which the look began: a reader takes it for the age of what it knows.
-            if began + self.interval - self._beaten > self._heartbeat:
-                self._beaten = began
+            self._mark_fresh(began)
+            # Only here, and with the time at which the read began: a watcher takes it as the age of its own data.
+            if began + self.interval - self._last_beat > self._heartbeat:
+                self._last_beat = began
                 self._event_buffer.beat(time)
 
     @property
     def problem(self) -> str:
-        """Why it is not `fresh`; empty where it is."""
-        return "" if self.fresh else self._sealed or "cannot be read; what is at hand is served"
+        """Why the data is not `fresh`; empty if it is."""
+        return "" if self.fresh else self._sealed or "cannot be read; cached data is served"
 
-    async def _take_in(self) -> None:
+    async def _apply_changes(self) -> None:
         try:
             while changes := await self._store.changes_after(self._cursor, _BATCH):
                 await self._apply(changes)
         except HistoryLostError:
             self._logger.warning("follower.history_lost", sequence=self._cursor.sequence)
             self._ring_changed = True
-            await self._begin()
+            await self._load_all()
 
     async def _apply(self, changes: Sequence[Change]) -> None:
         entries = await buffered_events(self._store, changes)
@@ -142,14 +144,14 @@ class StoreFollower:
         self._cursor = changes[-1].cursor
         self._event_buffer.publish(entries, self._cursor)
 
-    async def _begin(self) -> None:
-        """Read everything anew, as of a place that is read first: what changes meanwhile is then taken in twice."""
+    async def _load_all(self) -> None:
+        """Load everything as of a cursor that is read first: changes during the load are then applied twice."""
         cursor = await self._store.last_change()
         self._tenants.clear()
         await self._revocations.load(self._clock())
         self._cursor = cursor
         self._event_buffer.begin(cursor)
 
-    def _followed(self, began: float) -> None:
-        self.fresh, self._seen = True, began
+    def _mark_fresh(self, began: float) -> None:
+        self.fresh, self._last_read = True, began
         self._outage.recover()

@@ -1,6 +1,6 @@
-"""Projects, roles and sessions close at hand: bounded caches over the store, kept true by its changes.
+"""Bounded caches of projects, roles and sessions, which the store's changes invalidate.
 
-A read that was under way while a change arrived is answered but not kept: it may be older than the change.
+A read that is in progress when a change arrives is answered but not cached: it may be older than the change.
 """
 
 from __future__ import annotations
@@ -32,30 +32,30 @@ if TYPE_CHECKING:
 
 
 MAX_SESSIONS: Final = 100_000
-"""Sessions kept, about 1 KB each."""
+"""Cached sessions, about 1 KB each."""
 
 MAX_PROJECTS: Final = 10_000
-"""Projects and role sets kept, a few KB each."""
+"""Cached projects and role sets, a few KB each."""
 
-_KEPT: Final = frozenset({ChangeKind.PROJECT, ChangeKind.ROLE, ChangeKind.SESSION_END})
-"""The changes that make untrue what is kept here."""
+_INVALIDATING: Final = frozenset({ChangeKind.PROJECT, ChangeKind.ROLE, ChangeKind.SESSION_END})
+"""The kinds of changes that make a cached object outdated."""
 
 
 @attrs.frozen
 class Tenant:
-    """A project with its keys at hand."""
+    """A project with its keys, opened."""
 
     project: Project
     keys: ProjectKeys
 
     def owns(self, session_id: str) -> bool:
-        """Whether the session id names this project, or the Vonage application that it stands for."""
+        """Return whether the session id names this project or its Vonage application."""
         owner = project_in_session_id(session_id)
         return owner is not None and owner in {self.project.project_id, self.project.vonage_application_id}
 
 
 class TenantCache:
-    """What the use cases read on every call. Every method may raise `UnavailableError`."""
+    """The objects that use cases read on every call. Every method may raise `UnavailableError`."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class TenantCache:
         self._logger = structlog.stdlib.get_logger(__name__)
 
     async def tenant(self, project_id: str) -> Tenant | None:
-        """The project and its keys, or None."""
+        """Return the project and its keys, or None."""
         tenant = self._tenants.get(project_id)
         if tenant is None:
             epoch = self._epoch
@@ -86,7 +86,7 @@ class TenantCache:
         return tenant
 
     async def renewed(self, tenant: Tenant) -> Tenant | None:
-        """The project with its keys if the store has others for it now; another server may have changed them."""
+        """Return the project with the keys that the store has now, or None if *tenant* has the same ones."""
         epoch = self._epoch
         project = await self._store.get_project(tenant.project.project_id)
         if project is None or project.credentials == tenant.project.credentials:
@@ -94,7 +94,7 @@ class TenantCache:
         return self._open(project, epoch)
 
     async def tenant_of(self, owner: str) -> Tenant | None:
-        """The project that a session id or token names: by its id, or by its Vonage application id (lower case)."""
+        """Return the project whose id, or whose Vonage application id in lower case, is *owner*; or None."""
         if is_project_id(owner):
             return await self.tenant(owner)
         known = self._applications.get(owner)
@@ -109,13 +109,13 @@ class TenantCache:
         return self._open(project, epoch)
 
     async def role(self, project_id: str, name: str) -> Role | None:
-        """A built-in role, or one of the project's own, or None."""
+        """Return a built-in role or one that the project defines, or None."""
         built_in = BUILT_IN_ROLES.get(name)
         if built_in is not None:
             return built_in
         role = self._roles.get(project_id, {}).get(name)
         if role is None:
-            # Another server may have made it a moment ago: no role is refused for not being at hand.
+            # Another server may have created it a moment ago, so a role that is not cached may exist.
             epoch = self._epoch
             roles = {found.name: found for found in await self._store.list_roles(project_id)}
             if epoch == self._epoch:
@@ -124,7 +124,7 @@ class TenantCache:
         return role
 
     async def session(self, session_id: str) -> StoredSession | None:
-        """The session, or None."""
+        """Return the session, or None."""
         session = self._sessions.get(session_id)
         if session is None:
             epoch = self._epoch
@@ -135,22 +135,22 @@ class TenantCache:
 
     @property
     def problem(self) -> str:
-        """What keeps projects from being used here; empty where nothing does."""
+        """Why some projects cannot be used on this server; empty if all can."""
         return f"{len(self._unopened)} cannot be opened, the log says which" if self._unopened else ""
 
     @property
     def epoch(self) -> int:
-        """What `remember` needs, to be read before the store is asked."""
+        """The argument of `cache_session`; read it before the store."""
         return self._epoch
 
-    def remember(self, session: StoredSession, epoch: int) -> None:
-        """Keep a session that this server just made, unless something has changed since *epoch*."""
+    def cache_session(self, session: StoredSession, epoch: int) -> None:
+        """Cache a session that this server just created, unless something has changed since *epoch*."""
         if epoch == self._epoch:
             self._sessions[session.session_id] = session
 
-    def forget(self, kind: ChangeKind, project_id: str, subject: str) -> None:
-        """Read an object anew next time: it has changed."""
-        if kind not in _KEPT:
+    def invalidate(self, kind: ChangeKind, project_id: str, subject: str) -> None:
+        """Remove an object that has changed."""
+        if kind not in _INVALIDATING:
             return
         self._epoch += 1
         if kind is ChangeKind.SESSION_END:
@@ -162,14 +162,14 @@ class TenantCache:
             self._unopened.pop(project_id, None)
 
     def clear(self) -> None:
-        """Read everything anew: the store was put back to an earlier day, or this server was away for too long."""
+        """Remove everything: the store was restored from a backup, or this server missed changes."""
         self._epoch += 1
         for cache in (self._tenants, self._applications, self._roles, self._sessions, self._unopened):
             cache.clear()
 
     def apply(self, change: Change) -> None:
-        """Take in a change that another server made, or this one."""
-        self.forget(change.kind, change.project_id, change.subject)
+        """Remove the object of a change that this server or another one made."""
+        self.invalidate(change.kind, change.project_id, change.subject)
 
     def _open(self, project: Project, epoch: int) -> Tenant:
         try:

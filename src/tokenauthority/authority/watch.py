@@ -1,4 +1,4 @@
-"""Tells a watcher every revocation and ended session: those in force, or since it last read, then each new one."""
+"""Send a watcher every revocation and ended session: those in force or since it last read, then each new one."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ _E = TypeVar("_E", StoredRevocation, StoredSessionEnd)
 
 _PAGE: Final = 1000
 _READING: Final = 4
-"""Pages of what is in force that are read at once."""
+"""Pages of the snapshot that are read at the same time."""
 
 _TOKEN: Final = re.compile(r"([1-9][0-9]{0,18})\.(0|[1-9][0-9]{0,18})", re.ASCII)
 _MAX_SEQUENCE: Final = 2**63 - 1
-"""The highest number that a store can be asked about."""
+"""The highest sequence number of a store."""
 
 _NO_TIME: Final = Millis(0)
 
 
 @attrs.frozen(kw_only=True)
 class WatchEvent:
-    """One message: an event, else the end of what was in force (`caught_up`), else a sign of life.
+    """One message: an event, the end of the snapshot (`caught_up`), or a heartbeat.
 
-    The latter two say that nothing is missing up to `time`. `resume_token` is empty within the first events in force,
-    which a reader has to get whole.
+    After the latter two a watcher has everything up to `time`. `resume_token` is empty within the snapshot, which a
+    watcher has to read as a whole.
     """
 
     resume_token: str
@@ -69,10 +69,10 @@ class Watch:
         self.watchers = 0
 
     def projects(self, project_ids: Sequence[str], grant: Grant) -> frozenset[str]:
-        """Which projects are watched: those asked for, or all of the grant; it may hold `*`.
+        """Return the projects to watch: *project_ids*, or those of the grant, which may contain `*`.
 
         Raises:
-            InvalidRequestError: more than 1000, or one is no project id.
+            InvalidRequestError: there are more than 1000, or one is not a project id.
             PermissionDeniedError: one is outside the grant.
         """
         if len(project_ids) > MAX_PROJECTS:
@@ -89,12 +89,12 @@ class Watch:
         return frozenset(project_ids) or grant.projects
 
     async def follow(self, projects: frozenset[str], resume_token: str) -> AsyncIterator[WatchEvent]:
-        """Everything after *resume_token*, or everything in force where it is empty or of a history that is lost.
+        """Yield all events after *resume_token*, or a snapshot first if that is empty or of a replaced history.
 
         Raises:
-            InvalidRequestError: *resume_token* was never given out.
+            InvalidRequestError: *resume_token* is malformed.
             ExhaustedError: the reader is too slow.
-            UnavailableError: the store cannot be read, or was put back to an earlier day.
+            UnavailableError: the store cannot be read, or was restored from a backup.
         """
         self.watchers += 1
         try:
@@ -107,7 +107,7 @@ class Watch:
         generation, began = self._event_buffer.generation, self._clock()
         cursor = await self._known(resume_token)
         if cursor is None:
-            # What happens while these are read comes after them, and perhaps twice.
+            # Events that happen during the snapshot come after it, perhaps a second time.
             cursor = self._event_buffer.cursor
             async for event in self._in_force(None if ANY in projects else projects):
                 yield WatchEvent(resume_token="", event=event)
@@ -126,8 +126,8 @@ class Watch:
         while True:
             woken = self._event_buffer.woken()
             self._event_buffer.require_generation(generation)
-            # Taken together: what is published while a message waits for its reader is not among these, and what was
-            # before the beat is.
+            # All read at once: events that are published while a message waits for its reader are not among these, and
+            # events before the heartbeat are.
             entries, reached = self._event_buffer.after(cursor.sequence), self._event_buffer.cursor
             beats, time = self._event_buffer.beats, self._event_buffer.beat_time
             for entry in entries:
@@ -146,7 +146,7 @@ class Watch:
             return None
         match = _TOKEN.fullmatch(resume_token)
         if match is None or int(match[1]) > _MAX_SEQUENCE:
-            raise InvalidRequestError([FieldViolation("resume_token", "is not one that WatchRevocations gave out")])
+            raise InvalidRequestError([FieldViolation("resume_token", "is not one that WatchRevocations sent")])
         cursor = Cursor(int(match[1]), int(match[2]))
         try:
             await self._store.changes_after(cursor, 1)
@@ -161,7 +161,7 @@ class Watch:
             raise UnavailableError.changes_lost() from None
 
     async def _in_force(self, projects: frozenset[str] | None) -> AsyncIterator[Event]:
-        """What is in force in these projects, or in all. A page that is not full is the last one."""
+        """Yield the snapshot of these projects, or of all. A page that is not full is the last one."""
         now, after = self._clock(), ""
         while revocations := await self._page(
             self._store.list_revocations(project_ids=projects, after=after, limit=_PAGE, now=now)
@@ -183,12 +183,12 @@ class Watch:
             last = (ends[-1].end_time, ends[-1].session_id)
 
     async def _page(self, read: Coroutine[object, object, Sequence[_E]]) -> Sequence[_E]:
-        """What *read* answers, in its turn: however many begin to watch at once, others of the store get through."""
+        """Return what *read* answers, with a bound on how many watchers read at once, so that others get through."""
         try:
             async with self._reading:
                 return await read
         finally:
-            # It was not begun where its reader has left meanwhile.
+            # It was not begun if its watcher has left meanwhile.
             read.close()
 
 
