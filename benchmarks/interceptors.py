@@ -37,10 +37,10 @@ from tokenauthority.interceptors.audit_sampler import AuditSampler
 from tokenauthority.interceptors.auth_failures import AuthFailureLimiter
 from tokenauthority.interceptors.authentication import AuthenticationInterceptor
 from tokenauthority.interceptors.authorization import PUBLIC, AuthorizationInterceptor, required_actions
-from tokenauthority.interceptors.caller_limits import CallerLimits
 from tokenauthority.interceptors.chain import Chain
 from tokenauthority.interceptors.errors import ErrorsInterceptor
 from tokenauthority.interceptors.metrics import MetricsInterceptor
+from tokenauthority.interceptors.rate_limiter import CallerRateLimiter
 from tokenauthority.interceptors.request import RequestInterceptor
 from tokenauthority.server.wiring import system_clock
 
@@ -144,7 +144,7 @@ def _interceptors(key: str, log: FileAuditLog) -> dict[str, Interceptor]:
     caller = Caller(name="bench", kind=CallerKind.API_KEY, identity="sha256:bench", grant=grant)
     callers = CurrentCallers(CallerRegistry([CallerEntry(caller, ApiKeyIdentity(digest(key)))]))
     bearer = BearerAuthenticator(callers, JwtVerifier(IssuerKeyCaches(callers, refresh=60, max_stale=60)), system_clock)
-    failures = AuthFailureLimiter(registry, system_clock, each=_ENOUGH, suspects=_ENOUGH)
+    auth_failures = AuthFailureLimiter(registry, system_clock, each=_ENOUGH, throttled=_ENOUGH)
     refusals = AuditSampler(log, registry, system_clock, each=_ENOUGH, together=_ENOUGH)
     return {
         "request": RequestInterceptor(system_clock, 30.0),
@@ -152,8 +152,8 @@ def _interceptors(key: str, log: FileAuditLog) -> dict[str, Interceptor]:
         _AUDIT: AuditInterceptor(refusals, unrecorded=(), finishing=()),
         "errors": ErrorsInterceptor(),
         "admission": AdmissionInterceptor(10_000, 10_000, public=(), exempt=()),
-        "authentication, remembered API key": AuthenticationInterceptor(bearer, PUBLIC, failures),
-        "limits, rate and quota": CallerLimits(registry, callers, system_clock, 1024),
+        "authentication, remembered API key": AuthenticationInterceptor(bearer, PUBLIC, auth_failures),
+        "limits, rate and quota": CallerRateLimiter(registry, callers, system_clock, 1024),
         "authorization": AuthorizationInterceptor(required_actions(METHODS.values())),
     }
 

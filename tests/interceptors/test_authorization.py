@@ -166,7 +166,7 @@ async def extra() -> AsyncIterator[tuple[_Extra, _Kept, str]]:
     callers = CurrentCallers(CallerRegistry([CallerEntry(make_caller(), ApiKeyIdentity(digest(KEY)))]))
     bearer = BearerAuthenticator(callers, JwtVerifier(IssuerKeyCaches(callers, refresh=60, max_stale=60)), system_clock)
     enough = Rate(100, 100)
-    failures = AuthFailureLimiter(CollectorRegistry(), system_clock, each=enough, suspects=enough)
+    auth_failures = AuthFailureLimiter(CollectorRegistry(), system_clock, each=enough, throttled=enough)
     server = grpc.aio.server(
         interceptors=[
             Chain(
@@ -174,7 +174,7 @@ async def extra() -> AsyncIterator[tuple[_Extra, _Kept, str]]:
                     RequestInterceptor(system_clock, 30.0),
                     AuditInterceptor(log, unrecorded=(), finishing=()),
                     ErrorsInterceptor(),
-                    AuthenticationInterceptor(bearer, (), failures),
+                    AuthenticationInterceptor(bearer, (), auth_failures),
                     AuthorizationInterceptor({"/extra/Listed": Action.KEYS_READ}),
                 ]
             )

@@ -1,4 +1,4 @@
-"""Writes one audit record for each RPC, before its answer leaves, however it ends."""
+"""Write one audit record for each RPC, before its answer leaves, however the RPC ends."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ _OPENED: Final = "OPENED"
 """The reason in the first of a stream's two records, written before its first message leaves."""
 
 _NOT_DELIVERED: Final = "NOT_DELIVERED"
-"""The reason of a call that was done after its caller had left."""
+"""The reason of a call that was finished after its caller had left."""
 
 
 class AuditInterceptor:
-    """Stands outside authentication, so that refused callers are recorded, and sees the final status.
+    """The step outside authentication, so that refused callers are recorded; it sees the final status.
 
     A stream that gives something out has two records: one when it opens, one when it ends.
 
-    Where the record cannot be written, the RPC fails with UNAVAILABLE and its answer is dropped. The methods of
-    *unrecorded* (health checks) change nothing, ask nothing and come every few seconds; metrics count them.
+    If the record cannot be written, the RPC fails with UNAVAILABLE and its answer is dropped. The methods of
+    *unrecorded* (health checks) change nothing and come every few seconds; metrics count them.
 
-    A call to one of *finishing*, which change something, goes on when its caller leaves or its deadline passes: what is
-    begun in the store is done, and the record must say so.
+    The methods of *finishing* change what is stored. Such a call is finished even if its caller leaves or its deadline
+    passes: what the store has begun is done, and the record must say so.
     """
 
     def __init__(self, log: AuditLog, *, unrecorded: Collection[str], finishing: Collection[str]) -> None:
@@ -68,7 +68,7 @@ class AuditInterceptor:
             raise
 
     async def finish(self, seconds: float) -> None:
-        """Wait, at most so many *seconds*, for calls that go on after their callers were cut off by a stop."""
+        """Wait at most *seconds* for calls that are still being finished after a stop has cut their callers off."""
         if self._unfinished:
             _, pending = await asyncio.wait(self._unfinished, timeout=seconds)
             if pending:
@@ -106,10 +106,10 @@ class AuditInterceptor:
         try:
             await self._log.append(record)
         except UnavailableError as error:
-            # The log has told whoever runs the server, once: a line for each call could fill the disk that is full.
+            # The audit log reports its outage itself, once: a line for each call could fill the disk that is full.
             raise status.of_error(error, record.request_id) from error
         except Exception as error:
-            # Whatever a log fails with, the answer must not leave, and whoever runs the server must learn of it.
+            # Whatever the log fails with, the answer must not leave, and the operator must see it.
             cause = error.__cause__ or error
             number = getattr(cause, "errno", None)
             self._logger.error("audit.failed", method=call.method, cause=type(cause).__name__, errno=number)  # noqa: TRY400 - a traceback holds the exception's text, and that may hold what was to be recorded
@@ -117,7 +117,7 @@ class AuditInterceptor:
 
 
 def _expired(call: Call) -> bool:
-    """Whether it was cancelled because its time was up: a stream has no time but what its caller gives it."""
+    """Return whether it was cancelled because its deadline passed; a stream has only the deadline of its caller."""
     if call.streaming:
         remaining = call.context.time_remaining()
         return remaining is not None and remaining <= 0

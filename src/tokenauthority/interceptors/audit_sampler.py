@@ -1,7 +1,7 @@
-"""Bounds what refused calls write to the audit log: beyond so many they are counted, and the counts are written.
+"""Bound what refused calls write to the audit log: beyond so many, they are counted, and the counts are written.
 
-That goes for calls without a caller, which anybody can make, and for those of a caller beyond its rate. Nothing was
-given out by them, so their answers need not wait for a line. Every other record passes.
+This holds for calls without a caller, which anybody can make, and for those of a caller beyond its rate. They gave
+nothing out, so their answers need not wait for a line. Every other record is written by itself.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class _Tally:
 
 
 class AuditSampler(Collector):
-    """An audit log before another one. *each* origin and caller has so many records, all origins have *together*."""
+    """An audit log before *log* that bounds the records of *each* origin and caller, and of all origins *together*."""
 
     def __init__(
         self, log: AuditLog, registry: CollectorRegistry, clock: Callable[[], Millis], *, each: Rate, together: Rate
@@ -76,7 +76,7 @@ class AuditSampler(Collector):
         registry.register(self)
 
     async def append(self, record: AuditRecord) -> None:
-        """Keep *record*, as itself or as one more in a summary; see `AuditLog.append`."""
+        """Write *record* by itself, or count it in a summary; see `AuditLog.append`."""
         if self._has_its_own_line(record):
             await self._log.append(record)
 
@@ -88,15 +88,15 @@ class AuditSampler(Collector):
         now = self._clock()
         if not record.caller:
             kind, name = "peer", origin_of(record.peer)
-            kept = self._origins.take(name, now) and self._together.take("", now)
+            written = self._origins.try_take(name, now) and self._together.try_take("", now)
         elif record.reason == Reason.RATE_LIMIT:
             kind, name = "caller", record.caller
-            kept = self._callers.take(name, now)
+            written = self._callers.try_take(name, now)
         else:
             return True
-        if not kept:
+        if not written:
             self._count(kind, name, record.code, now)
-        return kept
+        return written
 
     def _count(self, kind: str, name: str, code: str, now: Millis) -> None:
         if kind == "peer" and (kind, name) not in self._tallies and len(self._tallies) >= _MAX_ORIGINS:
@@ -105,7 +105,7 @@ class AuditSampler(Collector):
         self._counted += 1
 
     async def flush(self) -> None:
-        """Write a summary of what was counted since the last one. What cannot be written is counted on."""
+        """Write a summary of what was counted since the last one. Counts that cannot be written stay for the next."""
         async with self._flushing:
             unwritten, self._tallies = self._tallies, {}
             try:
@@ -130,7 +130,7 @@ class AuditSampler(Collector):
         }
 
     def collect(self) -> Iterator[Metric]:
-        """The numbers as Prometheus' metrics."""
+        """Return the numbers as Prometheus' metrics."""
         yield CounterMetricFamily(
             "tokenauthority_summarised_calls", "Refused calls that the audit log only counts.", self._counted
         )

@@ -1,8 +1,8 @@
-"""Bounds what failed authentications cost, and by that never keeps a good credential out that was seen before.
+"""Bound how many failed authentications are verified, without refusing callers whose credentials are cached.
 
-Each origin (see `domain.origin`) may fail so often. One that has used that up is a suspect: what it sends is still
-looked at, since a good caller may share its address (a NAT, a load balancer), but all suspects together only so often
-in a second. What an authenticator remembers as good costs nothing and is never held back.
+Each origin (see `domain.origin`) has a bucket of failures. An origin whose bucket is empty is throttled: its
+credentials are still verified, as a caller with valid ones may share its address (a NAT, a load balancer), but only so
+many in a second for all throttled origins together. A credential that an authenticator has cached is never throttled.
 """
 
 from __future__ import annotations
@@ -31,68 +31,70 @@ if TYPE_CHECKING:
 
 
 class AuthFailureLimiter(Collector):
-    """Failures by origin: *each* may have so many; *suspects* is how often those beyond it are looked at."""
+    """A limit of failures for *each* origin, and of verifications for all *throttled* origins together."""
 
-    def __init__(self, registry: CollectorRegistry, clock: Callable[[], Millis], *, each: Rate, suspects: Rate) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, clock: Callable[[], Millis], *, each: Rate, throttled: Rate
+    ) -> None:
         self._clock = clock
         self._origins = Buckets(each)
-        self._suspects = Buckets(suspects)
-        self._ended: Counter[str] = Counter()
+        self._throttled = Buckets(throttled)
+        self._failures: Counter[str] = Counter()
         self._origin_of = lru_cache(4096)(origin_of)
         registry.register(self)
 
-    def attempt(self, peer: str) -> Attempt:
-        """Begin the authentication of a call from *peer*, as gRPC names it."""
-        return Attempt(self, peer)
+    def begin_attempt(self, peer: str) -> AuthAttempt:
+        """Return the authentication of a call from *peer*, as gRPC names it."""
+        return AuthAttempt(self, peer)
 
     def may_verify(self, peer: str) -> bool:
-        """Whether a credential from *peer* that nobody remembers may be looked at now."""
+        """Return whether a credential from *peer* that is not cached may be verified now."""
         if not len(self._origins):
             return True
         now = self._clock()
-        return self._origins.has(self._origin_of(peer), now) or self._suspects.take("", now)
+        return not self._origins.refill(self._origin_of(peer), now) or self._throttled.try_take("", now)
 
-    def count(self, peer: str, *, examined: bool) -> TokenAuthorityError:
-        """Count a failure; what to answer."""
-        self._ended["yes" if examined else "no"] += 1
+    def count_failure(self, peer: str, *, verified: bool) -> TokenAuthorityError:
+        """Count a failure, and return the error to answer."""
+        self._failures["yes" if verified else "no"] += 1
         now = self._clock()
-        if examined:
-            self._origins.take(self._origin_of(peer), now)
+        if verified:
+            self._origins.try_take(self._origin_of(peer), now)
             return UnauthenticatedError()
         return RateLimitError(
             "too many failed authentications from this address; try again shortly",
             subject=f"address:{self._origin_of(peer)}",
             limit="failed_auth_rate",
-            retry_after=self._suspects.wait("", now) / 1000,
+            retry_after=self._throttled.refill("", now) / 1000,
         )
 
     def collect(self) -> Iterator[Metric]:
-        """The numbers as Prometheus' metrics."""
+        """Return the numbers as Prometheus' metrics."""
         failed = CounterMetricFamily(
             "tokenauthority_failed_authentications",
-            "Calls without a good credential, by whether it was looked at or refused for too many failures.",
+            "Calls without a valid credential, by whether it was verified or refused for too many failures.",
             labels=("examined",),
         )
-        for examined, count in self._ended.items():
-            failed.add_metric((examined,), count)
+        for verified, count in self._failures.items():
+            failed.add_metric((verified,), count)
         yield failed
 
 
-class Attempt:
+class AuthAttempt:
     """The authentication of one call."""
 
-    __slots__ = ("_failures", "_held_back", "_peer")
+    __slots__ = ("_limiter", "_peer", "_verified")
 
-    def __init__(self, failures: AuthFailureLimiter, peer: str) -> None:
-        self._failures = failures
+    def __init__(self, limiter: AuthFailureLimiter, peer: str) -> None:
+        self._limiter = limiter
         self._peer = peer
-        self._held_back = False
+        self._verified = True
 
     def may_verify(self) -> bool:
-        """See `Presented.may_verify`."""
-        self._held_back = not self._failures.may_verify(self._peer)
-        return not self._held_back
+        """Return whether its credential may be verified; see `PresentedCredentials.may_verify`."""
+        self._verified = self._limiter.may_verify(self._peer)
+        return self._verified
 
-    def failed(self) -> TokenAuthorityError:
-        """Count it as failed; what to answer."""
-        return self._failures.count(self._peer, examined=not self._held_back)
+    def fail(self) -> TokenAuthorityError:
+        """Count it as failed, and return the error to answer."""
+        return self._limiter.count_failure(self._peer, verified=self._verified)

@@ -1,4 +1,4 @@
-"""Finds out who is calling, before anything of the request is parsed."""
+"""Authenticate the caller of an RPC, before anything of the request is parsed."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ _FORWARDED: Final = "x-forwarded-client-cert"
 
 
 class AuthenticationInterceptor:
-    """Asks the authenticator of its listener; every failure is the same UNAUTHENTICATED, so it is no oracle.
+    """Ask the authenticator of the listener. Every failure is the same UNAUTHENTICATED, so it is no oracle.
 
-    The methods of *public* (health checks, reflection where it is on) need no caller. Where *failures* had too many of
-    the address, a credential may be refused unseen, which says nothing about it.
+    The methods of *public* (health checks, and reflection if it is on) need no caller. A credential from an address
+    with too many failures may be refused without being verified, which says nothing about the credential.
     """
 
-    def __init__(self, authenticator: Authenticator, public: Collection[str], failures: AuthFailureLimiter) -> None:
+    def __init__(self, authenticator: Authenticator, public: Collection[str], limiter: AuthFailureLimiter) -> None:
         self._authenticator = authenticator
         self._public = frozenset(public)
-        self._failures = failures
+        self._limiter = limiter
 
     async def intercept(self, call: Call, proceed: Proceed) -> object:
         """Set the record's caller, or refuse."""
         if call.method in self._public:
             return await proceed(call)
-        attempt = self._failures.attempt(call.record.peer)
+        attempt = self._limiter.begin_attempt(call.record.peer)
         presented = PresentedCredentials(
             authorization=call.metadata.get(_AUTHORIZATION, ()),
             forwarded=call.metadata.get(_FORWARDED, ()),
@@ -44,7 +44,7 @@ class AuthenticationInterceptor:
         )
         caller = await self._authenticator.authenticate(presented)
         if caller is None:
-            raise attempt.failed()
+            raise attempt.fail()
         call.caller = caller
         call.record.identify(caller)
         return await proceed(call)

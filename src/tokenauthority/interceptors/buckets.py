@@ -1,4 +1,4 @@
-"""Buckets of one rate for many names, of which only so many are remembered."""
+"""Token buckets of one rate, by name; only so many are stored."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _FULL: Final = Bucket()
 
 
 class Buckets:
-    """A bucket for each name. One that nothing was taken from is full, so a full one need not be remembered.
+    """A bucket for each name. One that nothing was taken from is full, so a full one is not stored.
 
-    Of more than *size* names that of which nothing was taken for longest is forgotten, and its bucket is full again.
+    Of more than *size* names, the one that was used longest ago is deleted, and its bucket is full again.
     """
 
     def __init__(self, rate: Rate, size: int = 10_000) -> None:
@@ -30,8 +30,8 @@ class Buckets:
     def __len__(self) -> int:
         return len(self._buckets)
 
-    def take(self, name: str, now: Millis) -> bool:
-        """Take one item, where there is one."""
+    def try_take(self, name: str, now: Millis) -> bool:
+        """Take one item if there is one; return whether there was."""
         decision = take_items(self._buckets.get(name, _FULL), self._rate, 1, now)
         self._buckets[name] = decision.state
         self._buckets.move_to_end(name)
@@ -39,12 +39,8 @@ class Buckets:
             self._buckets.popitem(last=False)
         return decision.granted
 
-    def has(self, name: str, now: Millis) -> bool:
-        """Whether there is an item to take."""
-        return self.wait(name, now) == 0
-
-    def wait(self, name: str, now: Millis) -> Millis:
-        """Milliseconds until there is an item to take."""
+    def refill(self, name: str, now: Millis) -> Millis:
+        """Refill a bucket up to *now*; return the milliseconds until it has an item, 0 if it has one."""
         bucket = self._buckets.get(name)
         if bucket is None:
             return Millis(0)
@@ -53,6 +49,6 @@ class Buckets:
             return Millis(0)
         decision = take_items(bucket, self._rate, 1, now)
         if not decision.granted:
-            # Else a clock that went back would be waited for.
+            # If the clock went back, the bucket refills from the new moment on, and not once that of before is reached.
             self._buckets[name] = decision.state
         return decision.wait or Millis(0)

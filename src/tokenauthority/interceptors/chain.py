@@ -1,8 +1,8 @@
-"""One grpc.aio interceptor that runs all of ours around every RPC, also around those of unknown methods.
+"""Run all interceptors around every RPC, also around those of unknown methods: one interceptor of grpc.aio.
 
 grpc.aio builds a handler anew for each interceptor and RPC; here the chain of a method is composed once, so that an
-interceptor costs a function call. The request is received and decoded inside the chain: a caller is known and limits
-are checked before anything from outside is waited for or parsed, and malformed bytes are a recorded, ordinary error.
+interceptor costs a function call. The request is received and decoded inside the chain: the caller is authenticated and
+limits are checked before anything is waited for or parsed, and malformed bytes are an ordinary, recorded error.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol, TypeAlias, cast
 
+import attrs
 import grpc
 import grpc.aio
 
@@ -39,7 +40,7 @@ _SEND_TIMEOUT: Final = 20.0
 
 
 class Context(Protocol):
-    """What the interceptors use of grpc.aio's ServicerContext, whose own types leave the messages open."""
+    """The part of grpc.aio's ServicerContext that interceptors use; its own types leave the messages open."""
 
     async def abort_with_status(self, status: grpc.Status) -> NoReturn:
         """End the RPC."""
@@ -48,22 +49,22 @@ class Context(Protocol):
         """Send one message of a stream."""
 
     def invocation_metadata(self) -> Sequence[tuple[str, str | bytes]] | None:
-        """What the caller sent along."""
+        """Return the metadata of the caller."""
 
     def set_trailing_metadata(self, metadata: Sequence[tuple[str, str]]) -> None:
-        """What goes along with the status."""
+        """Set the metadata that is sent with the status."""
 
     def time_remaining(self) -> float | None:
-        """Seconds to the caller's deadline."""
+        """Return the seconds to the caller's deadline."""
 
     def code(self) -> grpc.StatusCode:
-        """The status that the call was ended with."""
+        """Return the status that the call was ended with."""
 
     def peer(self) -> str:
-        """The other end of the connection."""
+        """Return the other end of the connection."""
 
     def auth_context(self) -> Mapping[str, Iterable[bytes]]:
-        """What TLS has found out about the other end."""
+        """Return what TLS has verified of the other end."""
 
 
 class Handler(Protocol):
@@ -79,44 +80,34 @@ class Handler(Protocol):
     stream_stream: Callable[[object, Context], object] | None
 
 
+@attrs.define(eq=False)
 class Call:
-    """One RPC on its way through the chain.
+    """One RPC as the interceptors see it.
 
-    `requests` are its messages, one for a method that takes one; what has not been read has cost nothing yet.
-    `metadata` has lower-case keys; of a repeated key it holds all values. `deadline` is on the event loop's clock;
-    `capped` says that the server itself has to see to it (at its caller's own deadline gRPC cancels an RPC by itself),
-    `finishing` that it goes on to its end whatever its caller does, `abandoned` that the caller has left it.
-    `opening` is awaited before the first message of a stream leaves. `caller` is set once it is authenticated.
+    Attributes:
+        requests: Its messages: one, if the method takes one. A message that has not been read has cost nothing yet.
+        metadata: Of the caller, with lower-case keys; a repeated key has all its values.
+        deadline: On the event loop's clock.
+        capped: Whether the server enforces the deadline; at the deadline of its caller, gRPC cancels an RPC itself.
+        finishing: Whether it is finished even if its caller leaves.
+        abandoned: Whether its caller has left.
+        caller: Set once it is authenticated.
+        opening: Awaited before the first message of a stream leaves.
+        record: Set by the outermost interceptor.
     """
 
-    __slots__ = (
-        "abandoned",
-        "caller",
-        "capped",
-        "context",
-        "deadline",
-        "finishing",
-        "metadata",
-        "method",
-        "opening",
-        "record",
-        "requests",
-        "streaming",
-    )
-
-    def __init__(self, method: str, requests: AsyncIterator[object], context: Context, *, streaming: bool) -> None:
-        self.method = method
-        self.requests = requests
-        self.context = context
-        self.streaming = streaming
-        self.metadata: dict[str, list[str | bytes]] = {}
-        self.deadline = 0.0
-        self.capped = True
-        self.abandoned = False
-        self.finishing = False
-        self.opening: Callable[[], Awaitable[None]] | None = None
-        self.caller: Caller | None = None
-        self.record: AuditRecord
+    method: str
+    requests: AsyncIterator[object]
+    context: Context
+    streaming: bool = attrs.field(kw_only=True)
+    metadata: dict[str, list[str | bytes]] = attrs.field(init=False, factory=dict)
+    deadline: float = attrs.field(init=False, default=0.0)
+    capped: bool = attrs.field(init=False, default=True)
+    finishing: bool = attrs.field(init=False, default=False)
+    abandoned: bool = attrs.field(init=False, default=False)
+    caller: Caller | None = attrs.field(init=False, default=None)
+    opening: Callable[[], Awaitable[None]] | None = attrs.field(init=False, default=None)
+    record: AuditRecord = attrs.field(init=False)
 
 
 Proceed: TypeAlias = Callable[[Call], Awaitable[object]]
@@ -249,10 +240,10 @@ async def _answer_stream(
 
 
 async def _ended(context: Context, status: grpc.Status, *, streaming: bool) -> None:
-    """End the RPC with *status*, which stands behind what a stream has sent before.
+    """End the RPC with *status*, which is sent after the messages that a stream has sent before.
 
-    A reader that takes nothing keeps it from leaving. gRPC then has it, and gives it to the reader when it reads on or
-    ends it with the connection; nothing of ours waits for that.
+    A reader that reads nothing keeps it from being sent. gRPC then holds it until the reader reads on or the connection
+    ends; the server does not wait for that.
     """
     with suppress(TimeoutError):
         async with asyncio.timeout(_SEND_TIMEOUT if streaming else None):
@@ -260,7 +251,7 @@ async def _ended(context: Context, status: grpc.Status, *, streaming: bool) -> N
 
 
 async def _sent(message: object, call: Call) -> None:
-    """A reader that takes nothing would else hold its stream, and what waits for it, for as long as it likes."""
+    """Send one message in time: a reader that reads nothing could else hold its stream for as long as it likes."""
     try:
         async with asyncio.timeout(_SEND_TIMEOUT):
             await call.context.write(message)
@@ -269,7 +260,7 @@ async def _sent(message: object, call: Call) -> None:
 
 
 async def _received_in_time(decode: Callable[[bytes], object], call: Call) -> object:
-    """For calls that are not held to a deadline as a whole: what they wait for from outside still is."""
+    """Receive the request in time, of a call that has no deadline as a whole."""
     try:
         async with asyncio.timeout_at(call.deadline):
             return await _received(decode, call)

@@ -1,4 +1,4 @@
-"""Turns whatever goes wrong further in into a status with details; only domain errors say what it was."""
+"""Turn every error of the steps further in into a status with details; only a domain error says what it was."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from tokenauthority.interceptors.chain import Call, Proceed
 
 
-_MEANT: Final = frozenset({Reason.DRAINING, Reason.CALLERS_CHANGED})
-"""What a server answers because it was told to stop, or who may call: nothing is wrong."""
+_INTENDED: Final = frozenset({Reason.DRAINING, Reason.CALLERS_CHANGED})
+"""Reasons of an UNAVAILABLE that an operator caused, by a stop or by other callers: they are not logged."""
 
 
 class ErrorsInterceptor:
-    """Also holds the call to its deadline. A bug is INTERNAL with a fixed text; grpcio would send the exception's."""
+    """The step that also enforces the deadline. A bug is INTERNAL with a fixed text, and not that of its exception."""
 
     def __init__(self) -> None:
         self._logger = structlog.stdlib.get_logger(__name__)
 
     async def intercept(self, call: Call, proceed: Proceed) -> object:
-        """The answer, or a StatusError for whatever else came."""
+        """Return the answer, or raise a StatusError for every other end."""
         request_id = call.record.request_id
         try:
             return await _within_deadline(call, proceed)
         except TokenAuthorityError as error:
-            if isinstance(error, UnavailableError) and error.reason not in _MEANT:
+            if isinstance(error, UnavailableError) and error.reason not in _INTENDED:
                 cause = type(error.__cause__).__name__
                 self._logger.warning("rpc.unavailable", method=call.method, reason=error.reason.value, cause=cause)
             patience = call.deadline - asyncio.get_running_loop().time()
@@ -53,7 +53,7 @@ class ErrorsInterceptor:
 
 
 class _DeadlinePassedError(Exception):
-    """The server's own bound passed: told apart from a TimeoutError that a bug lets out."""
+    """The server's own bound passed; a TimeoutError could also come from a bug."""
 
 
 async def _within_deadline(call: Call, proceed: Proceed) -> object:

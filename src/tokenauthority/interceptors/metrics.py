@@ -1,4 +1,4 @@
-"""Counts every RPC and how long it took, by method and status."""
+"""Count every RPC and how long it took, by method and status."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _Durations:
 
 
 class MetricsInterceptor(Collector):
-    """Keeps plain numbers, which become Prometheus metrics when they are asked for, not at every RPC.
+    """Plain numbers, which become Prometheus metrics when these are read, not at every RPC.
 
     Methods that are not among *methods* share the label `unknown`.
     """
@@ -67,7 +67,7 @@ class MetricsInterceptor(Collector):
             code = call.context.code().name
             raise
         except asyncio.CancelledError:
-            # The audit step has told a client that left from a deadline that passed.
+            # The audit step has found out whether the client left or the deadline passed.
             code = call.record.code or grpc.StatusCode.CANCELLED.name
             raise
         finally:
@@ -83,7 +83,7 @@ class MetricsInterceptor(Collector):
         durations.counts[bisect_left(_BUCKETS, seconds)] += 1
 
     def collect(self) -> Iterator[Metric]:
-        """The numbers as Prometheus' metrics."""
+        """Return the numbers as Prometheus' metrics."""
         calls = CounterMetricFamily(
             "tokenauthority_rpcs", "RPCs that ended, by method and status.", labels=("method", "code")
         )

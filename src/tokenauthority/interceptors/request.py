@@ -1,4 +1,4 @@
-"""The outermost step: gives the RPC an id, a deadline and a record, and reads its metadata once."""
+"""Give an RPC its id, its deadline and its audit record, and read its metadata once: the outermost step."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ current_request_id: Final[ContextVar[str]] = ContextVar("tokenauthority.request_
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _MAX_USER_AGENT: Final = 200
-_ODD: Final = re.compile(r"[^ -~]")
-"""What gRPC lets through though no header may hold it: terminals obey some of it."""
+_NOT_PRINTABLE: Final = re.compile(r"[^ -~]")
+"""Characters that gRPC lets through, though no header may have them: terminals obey some of them."""
 _MAX_METHOD: Final = 128
-"""Characters; a stranger may call a method with a name of any length."""
+"""Characters that are recorded: anybody may call a method with a name of any length."""
 
 
 class RequestInterceptor:
-    """Takes the caller's `x-request-id` (1 to 64 of A-Z a-z 0-9 . _ -) or makes one, and sends it back.
+    """Use the caller's `x-request-id` (1 to 64 of A-Z a-z 0-9 . _ -) or make one, and send it back.
 
     A call without a deadline, or with a longer one, gets *max_deadline* seconds; a stream may stay open.
     """
@@ -56,7 +56,7 @@ class RequestInterceptor:
             request_id=request_id,
             method=call.method[:_MAX_METHOD],
             peer=call.context.peer(),
-            user_agent=_ODD.sub("?", str(metadata.get("user-agent", ("",))[0])[:_MAX_USER_AGENT]),
+            user_agent=_NOT_PRINTABLE.sub("?", str(metadata.get("user-agent", ("",))[0])[:_MAX_USER_AGENT]),
         )
         current_request_id.set(request_id)
         call.context.set_trailing_metadata(((REQUEST_ID, request_id),))

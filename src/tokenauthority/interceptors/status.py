@@ -1,4 +1,4 @@
-"""Domain errors as gRPC statuses: the one table, and the details that every error carries."""
+"""Map domain errors to gRPC statuses, with the details that every error carries."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ CODES: Final[Mapping[type[TokenAuthorityError], grpc.StatusCode]] = {
 
 
 class StatusError(Exception):
-    """An RPC ends with this status. Raised by the errors interceptor, sent by the chain once it is recorded."""
+    """The status that an RPC ends with: raised by the errors interceptor, and sent by the chain once it is recorded."""
 
     def __init__(self, code: grpc.StatusCode, reason: str, status: grpc.Status) -> None:
         super().__init__(code.name, reason)
@@ -99,7 +99,7 @@ class _Status(grpc.Status):
 
 
 def of_error(error: TokenAuthorityError, request_id: str, patience: float = math.inf) -> StatusError:
-    """The status of a domain error, with its details; *patience* is how many seconds its caller would still wait."""
+    """Return the status of a domain error, with its details; *patience* is how many seconds its caller still waits."""
     code = CODES[type(error)]
     info = ErrorInfo(domain=DOMAIN, reason=error.reason.value, metadata={"request_id": request_id})
     if isinstance(error, PermissionDeniedError):
@@ -115,7 +115,7 @@ def of_error(error: TokenAuthorityError, request_id: str, patience: float = math
 
 
 def plain(code: grpc.StatusCode, reason: str, message: str, request_id: str) -> StatusError:
-    """A status that no domain error stands behind: a bug, or a deadline that passed."""
+    """Return a status without a domain error: of a bug, or of a deadline that passed."""
     info = ErrorInfo(domain=DOMAIN, reason=reason, metadata={"request_id": request_id})
     return StatusError(code, reason, _status(code, message, [(REQUEST_ID, request_id)], info))
 
@@ -142,7 +142,7 @@ def _details(error: TokenAuthorityError) -> list[Message]:
 
 
 def _pushback(retry_after: float | None, patience: float) -> str:
-    """A client that waits beyond its deadline would learn of that alone, and not of the limit."""
+    """Return how long a client is to wait: never beyond its deadline, as it would then not see which limit it met."""
     return _NEVER if retry_after is None or retry_after > patience else str(_millis(retry_after))
 
 
@@ -151,7 +151,7 @@ def _millis(seconds: float) -> int:
 
 
 def _bad_request(violations: Sequence[FieldViolation]) -> BadRequest:
-    """Every violation while there is room, then one more that names the items of a batch which the others are about."""
+    """Return every violation while there is room, then a last one that names the items of a batch with the others."""
     details = BadRequest()
     room = _MAX_VIOLATIONS
     for index, violation in enumerate(violations):
@@ -167,7 +167,7 @@ def _bad_request(violations: Sequence[FieldViolation]) -> BadRequest:
 
 
 def _ranges(numbers: set[int]) -> str:
-    """*numbers* in order, as in `3, 5-9`."""
+    """Return *numbers* in order, as in `3, 5-9`."""
     ordered = sorted(numbers)
     starts = [n for n in ordered if n - 1 not in numbers]
     ends = [n for n in ordered if n + 1 not in numbers]

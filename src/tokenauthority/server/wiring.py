@@ -37,10 +37,10 @@ from tokenauthority.interceptors.authorization import (
     AuthorizationInterceptor,
     required_actions,
 )
-from tokenauthority.interceptors.caller_limits import CallerLimits
 from tokenauthority.interceptors.chain import Chain
 from tokenauthority.interceptors.errors import ErrorsInterceptor
 from tokenauthority.interceptors.metrics import MetricsInterceptor
+from tokenauthority.interceptors.rate_limiter import CallerRateLimiter
 from tokenauthority.interceptors.request import RequestInterceptor
 from tokenauthority.server.callers_reloader import CallersReloader
 from tokenauthority.server.core import Core, build_core
@@ -92,7 +92,7 @@ class App:
     registry: CollectorRegistry
     audit_log: FileAuditLog
     audit_sampler: AuditSampler
-    caller_limits: CallerLimits
+    rate_limiter: CallerRateLimiter
     clock: Callable[[], Millis]
 
 
@@ -127,8 +127,9 @@ def build(
     each = Rate(limits.failed_auth_rate, limits.failed_auth_burst)
     together = Rate(limits.recorded_refusals_rate, limits.recorded_refusals_burst)
     audit_sampler = AuditSampler(audit_log, registry, clock, each=each, together=together)
-    failures = AuthFailureLimiter(registry, clock, each=each, suspects=Rate(limits.suspect_rate, limits.suspect_rate))
-    caller_limits = CallerLimits(registry, callers, clock, limits.max_streams_per_caller)
+    throttled = Rate(limits.suspect_rate, limits.suspect_rate)
+    auth_failures = AuthFailureLimiter(registry, clock, each=each, throttled=throttled)
+    rate_limiter = CallerRateLimiter(registry, callers, clock, limits.max_streams_per_caller)
     admission = AdmissionInterceptor(
         limits.max_concurrent_rpcs, limits.max_streams, public=PUBLIC, exempt=HEALTH_METHODS
     )
@@ -148,7 +149,7 @@ def build(
         if settings.listen.reflection:
             reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
 
-    served = bind_servicers(_servicers(core, settings, caller_limits), clock)
+    served = bind_servicers(_servicers(core, settings, rate_limiter), clock)
     register_state(registry, core)
 
     key_caches = IssuerKeyCaches(
@@ -161,8 +162,8 @@ def build(
     listeners = []
     for listener in listeners_of(settings, callers, bearer, certificates):
         inner = (
-            AuthenticationInterceptor(listener.authenticator, PUBLIC, failures),
-            caller_limits,
+            AuthenticationInterceptor(listener.authenticator, PUBLIC, auth_failures),
+            rate_limiter,
             AuthorizationInterceptor(actions),
         )
         server = grpc.aio.server(
@@ -189,7 +190,7 @@ def build(
         registry=registry,
         audit_log=audit_log,
         audit_sampler=audit_sampler,
-        caller_limits=caller_limits,
+        rate_limiter=rate_limiter,
         clock=clock,
     )
 

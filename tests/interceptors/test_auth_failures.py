@@ -123,7 +123,7 @@ def test_a_caller_that_was_good_before_is_served_in_a_flood(flooded: Flooded) ->
 
 
 def test_a_caller_that_is_new_gets_in_behind_an_address_that_failed_too_often(flooded: Flooded) -> None:
-    """As SPIRE's issue 6678 has it: behind a load balancer all have one address. It is looked at as any suspect is."""
+    """Behind a load balancer all have one address (SPIRE issue 6678). It is verified as any throttled one is."""
     ended = flood(flooded.wire, 60)
     fresh = flooded.wire.call(LIST_PROJECTS, api_key=FRESH)
 
@@ -194,21 +194,21 @@ def test_counts_are_written_when_the_server_stops(production: Production) -> Non
 
 
 @pytest.fixture
-def failures() -> AuthFailureLimiter:
-    """Failures of addresses that may fail once, with two looks a second for all suspects."""
+def limiter() -> AuthFailureLimiter:
+    """Failures of addresses that may fail once, with two verifications a second for all throttled ones."""
     return AuthFailureLimiter(
-        CollectorRegistry(), lambda: Millis(1_700_000_000_000), each=Rate(0.001, 1), suspects=Rate(2, 2)
+        CollectorRegistry(), lambda: Millis(1_700_000_000_000), each=Rate(0.001, 1), throttled=Rate(2, 2)
     )
 
 
-def test_addresses_fail_each_for_itself(failures: AuthFailureLimiter) -> None:
+def test_addresses_fail_each_for_itself(limiter: AuthFailureLimiter) -> None:
     """One that failed too often is no burden to others; the ports and the host part of IPv6 make no other address."""
-    failures.attempt("ipv4:192.0.2.1:1").failed()
-    failures.attempt("ipv6:[2001:db8::1]:1").failed()
+    limiter.begin_attempt("ipv4:192.0.2.1:1").fail()
+    limiter.begin_attempt("ipv6:[2001:db8::1]:1").fail()
     for _ in range(2):
-        assert failures.attempt("ipv4:192.0.2.1:2").may_verify()
+        assert limiter.begin_attempt("ipv4:192.0.2.1:2").may_verify()
     may = {
-        peer: failures.attempt(peer).may_verify()
+        peer: limiter.begin_attempt(peer).may_verify()
         for peer in (
             "ipv4:192.0.2.1:3",
             "ipv6:[2001:db8::2]:1",
@@ -227,13 +227,13 @@ def test_addresses_fail_each_for_itself(failures: AuthFailureLimiter) -> None:
     } == may
 
 
-def test_a_credential_that_was_not_looked_at_is_not_called_bad(failures: AuthFailureLimiter) -> None:
+def test_a_credential_that_was_not_looked_at_is_not_called_bad(limiter: AuthFailureLimiter) -> None:
     """The two refusals differ in what the server did, never in what the credential is."""
-    failures.attempt("unix:").failed()
-    attempts = [failures.attempt("unix:") for _ in range(3)]
+    limiter.begin_attempt("unix:").fail()
+    attempts = [limiter.begin_attempt("unix:") for _ in range(3)]
     looked_at = [attempt.may_verify() for attempt in attempts]
 
     assert [True, True, False] == looked_at
     assert [UnauthenticatedError, UnauthenticatedError, RateLimitError] == [
-        type(attempt.failed()) for attempt in attempts
+        type(attempt.fail()) for attempt in attempts
     ]

@@ -1,9 +1,10 @@
-"""Holds every caller to the rate and the daily quota of its grant, by item: an RPC is one, a batch of 100 a hundred.
+"""Hold every caller to the rate and the daily quota of its grant, in items: an RPC is one, a batch of 100 a hundred.
 
-An RPC pays its first item here, before its bytes are decoded, and its others by `CallerLimits.charge`, before anything
-of them is weighed or signed: all or none. A refused batch has paid for one item, as decoding it was work; a caller that
-waits as it is told passes at its next try. Usage is kept by name, over reloads of the callers file, in this process.
-A caller's streams are bounded too, so that no one caller can hold all that the server has.
+The first item of an RPC is charged here, before its bytes are decoded, and the others by `CallerRateLimiter.charge`,
+before any of them is decided or signed: all or none. A refused batch is charged for one item, as decoding it was work.
+A caller that waits for the `retry_after` of its refusal passes at its next try. Usage is stored by the caller's name,
+in this process, and survives a reload of the callers file.
+The streams of a caller are bounded too, so that no caller can hold all streams of the server.
 """
 
 from __future__ import annotations
@@ -40,15 +41,15 @@ class _Usage(msgspec.Struct, frozen=True):
     day: DayCount = DayCount()
 
 
-_NOTHING: Final = _Usage()
+_NO_USAGE: Final = _Usage()
 
 _STREAMS: Final = "limits.max_streams_per_caller"
 _STREAM_PAUSE: Final = 5.0
-"""Seconds after which to come back: streams stay open for long."""
+"""Seconds after which to retry: streams stay open for long."""
 
 
-class CallerLimits(Collector):
-    """Usage of the callers of the book in force; that of others is forgotten. *max_streams* is for each of them."""
+class CallerRateLimiter(Collector):
+    """The usage of the current *callers*; that of others is deleted. *max_streams* is for each caller."""
 
     def __init__(
         self, registry: CollectorRegistry, callers: CurrentCallers, clock: Callable[[], Millis], max_streams: int
@@ -63,28 +64,28 @@ class CallerLimits(Collector):
         registry.register(self)
 
     async def intercept(self, call: Call, proceed: Proceed) -> object:
-        """Charge the first item; public methods, which have no caller, are free."""
+        """Charge the first item; a public method, which has no caller, is free."""
         caller = call.caller
         if caller is None:
             return await proceed(call)
         if not call.streaming:
             self._charge(caller, 1, paid=0)
             return await proceed(call)
-        with self._one_stream(caller.name):
+        with self._counted_stream(caller.name):
             self._charge(caller, 1, paid=0)
             return await proceed(call)
 
     def charge(self, caller: Caller, items: int) -> None:
-        """Charge the others of *items* that one RPC asks for, all or none.
+        """Charge all but the first of the *items* that one RPC asks for, all or none.
 
         Raises:
-            RateLimitError: the caller may not have them now, or never at once.
+            RateLimitError: The caller's limits do not allow them now, or never allow so many at once.
         """
         if items > 1:
             self._charge(caller, items, paid=1)
 
     @contextmanager
-    def _one_stream(self, name: str) -> Iterator[None]:
+    def _counted_stream(self, name: str) -> Iterator[None]:
         if self._streams[name] >= self._max_streams:
             self._refused[_STREAMS] += 1
             raise RateLimitError(
@@ -106,8 +107,8 @@ class CallerLimits(Collector):
         if grant.rate is None and grant.daily_quota is None:
             return
         if self._version != self._callers.version:
-            self._forget_the_absent()
-        usage, now = self._usages.get(caller.name, _NOTHING), self._clock()
+            self._delete_usage_of_former_callers()
+        usage, now = self._usages.get(caller.name, _NO_USAGE), self._clock()
         free = (
             Decision(usage.bucket)
             if grant.rate is None
@@ -125,14 +126,13 @@ class CallerLimits(Collector):
             self._refused[error.limit] += 1
             raise error
 
-    def _forget_the_absent(self) -> None:
-        book = self._callers.registry
-        present = {entry.caller.name for entry in book.entries}
+    def _delete_usage_of_former_callers(self) -> None:
+        present = {entry.caller.name for entry in self._callers.registry.entries}
         self._usages = {name: usage for name, usage in self._usages.items() if name in present}
         self._version = self._callers.version
 
     def collect(self) -> Iterator[Metric]:
-        """The numbers as Prometheus' metrics."""
+        """Return the numbers as Prometheus' metrics."""
         refused = CounterMetricFamily(
             "tokenauthority_rate_limited",
             "RPCs refused by a limit of their caller's grant, by limit.",
@@ -144,7 +144,7 @@ class CallerLimits(Collector):
 
 
 def _refusal(caller: Caller, items: int, rate_wait: Millis | None, quota_wait: Millis | None) -> RateLimitError:
-    """Name the limit that keeps the caller for longest."""
+    """Return the error that names the limit with the longest wait."""
     grant = caller.grant
     if rate_wait is None:
         burst = grant.rate.burst if grant.rate else 0

@@ -66,7 +66,7 @@ class Limited:
         book = CallerRegistry(CallerEntry(caller, ApiKeyIdentity(digest(key))) for key, caller in callers)
 
         async def replaced() -> None:
-            self.authority.app.caller_limits._callers.replace(book)
+            self.authority.app.rate_limiter._callers.replace(book)
 
         self.authority.do(replaced())
 
@@ -310,7 +310,7 @@ def test_forgets_callers_that_are_no_more(limit: Limit) -> None:
     subject.passing()
     subject.replace((other, limited(Rate(10, 5), name="other")))
     subject.wire.call(LIST_PROJECTS, api_key=other)
-    kept = set(subject.authority.app.caller_limits._usages)
+    kept = set(subject.authority.app.rate_limiter._usages)
     subject.replace((KEY, limited(Rate(10, 5))))
 
     assert {"other"} == kept
@@ -408,4 +408,4 @@ def test_a_caller_without_limits_has_none(limit: Limit) -> None:
     subject = limit()
 
     assert 20 == subject.passing()
-    assert {} == subject.authority.app.caller_limits._usages
+    assert {} == subject.authority.app.rate_limiter._usages
