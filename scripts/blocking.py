@@ -10,13 +10,12 @@ import unasync
 
 CLIENT = Path(__file__).resolve().parent.parent / "src" / "tokenauthority" / "client"
 SOURCE = CLIENT / "aio"
-BLOCKING = CLIENT / "blocking"
 TOKENS = {
     "asyncio": "threading",
     "open_async": "open",
     "wait_async": "wait",
-    **{f"Async{name}": name for name in ("Authority", "MessageWatch", "RevocationWatch", "Session", "Stream")},
     "TokenServiceAsyncStub": "TokenServiceStub",
+    **{f"Async{name}": name for name in ("Authority", "MessageWatch", "RevocationWatch", "Session", "Stream")},
 }
 """What unasync replaces, beside `async`, `await` and the names of Python's own protocols."""
 
@@ -28,20 +27,25 @@ TEXT = (
 )
 
 
-def main() -> None:
-    """Make the modules anew, so that none outlives the file that it was made from."""
-    shutil.rmtree(BLOCKING, ignore_errors=True)
-    BLOCKING.mkdir()
+def generate(target: Path) -> None:
+    """Make the modules in *target* anew, so that none outlives the file that it was made from."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir()
+    rule = unasync.Rule(str(SOURCE), str(target), TOKENS)
     # `__init__.py` is last: make takes it for the sign that the others are there.
     for source in sorted(SOURCE.glob("*.py"), reverse=True):
-        unasync.unasync_files([str(source)], [unasync.Rule(str(SOURCE), str(BLOCKING), TOKENS)])
-        made = BLOCKING / source.name
+        unasync.unasync_files([str(source)], [rule])
+        made = target / source.name
         text = made.read_text(encoding="utf-8")
         for pattern, replacement in TEXT:
             text = re.sub(pattern, replacement, text)
-        made.write_text(
-            f"# Generated from aio/{source.name} by scripts/blocking.py; do not edit.\n{text}", encoding="utf-8"
-        )
+        header = f"# Generated from aio/{source.name} by scripts/blocking.py; do not edit.\n"
+        made.write_text(header + text, encoding="utf-8")
+
+
+def main() -> None:
+    """Make the package of the checkout."""
+    generate(CLIENT / "blocking")
 
 
 if __name__ == "__main__":

@@ -21,5 +21,5 @@ with Authority.from_environment() as authority:
 assert here.active
 assert not elsewhere.active
 assert elsewhere.reason == "SESSION_MISMATCH"
-print("for its own session:", "good" if here else here.reason)
-print("for another session:", "good" if elsewhere else elsewhere.reason)
+print("for its own session:", "valid" if here else here.reason)
+print("for another session:", "valid" if elsewhere else elsewhere.reason)

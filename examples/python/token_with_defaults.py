@@ -1,4 +1,4 @@
-"""A token with every default: the role is publisher, and it is good for 24 hours.
+"""A token with every default: the role is publisher, and it is valid for 24 hours.
 
 With `make run` in another terminal:
 

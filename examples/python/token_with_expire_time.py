@@ -22,7 +22,7 @@ with Authority.from_environment() as authority:
     assert verdict.active
     assert verdict.claims is not None
     assert verdict.claims.expire_time == in_a_week.replace(microsecond=0)
-    print("good until:", verdict.claims.expire_time)
+    print("valid until:", verdict.claims.expire_time)
 
     try:
         session.generate_token(expire_time=in_a_week + timedelta(days=30))

@@ -1,4 +1,4 @@
-"""A media server judges tokens by itself, and learns of what is taken back.
+"""A media server checks tokens by itself, and learns of revocations.
 
 With `make run` in another terminal:
 
@@ -22,7 +22,7 @@ with Authority.from_environment() as authority, Verifier.from_environment(max_st
     assert verdict
     assert verdict.claims is not None
     print("may:", ", ".join(verdict.claims.permissions))
-    print(f"decided with knowledge that is {verdict.age:.0f}s old")
+    print(f"decided with revocations that are {verdict.age:.0f}s old")
 
     authority.end_session(session.session_id)
     deadline = time.monotonic() + 10

@@ -47,7 +47,7 @@ class Bench:
     client: Authority
 
     def revoke(self, *, issued_before: int | None = None, **target: str) -> None:
-        """Take tokens back."""
+        """Revoke tokens."""
         moment = None if issued_before is None else Timestamp(seconds=issued_before)
         project_id = self.running.project_id if {"subject", "token_id"} & target.keys() else ""
         self.client.tokens.RevokeTokens(

@@ -52,7 +52,7 @@ def heartbeat(resume_token: str = "1.1", second: int = NOW) -> Message:
 
 
 def revocation(resume_token: str = "", *, token_id: str = "", subject: str = "", issued_before: int = NOW) -> Message:
-    """Tokens were taken back; within what is in force there is no place to resume at."""
+    """A revocation; within what is in force it has no resume token."""
     told = token_pb2.Revocation(revocation_id="r", project_id=PROJECT, issued_before=Timestamp(seconds=issued_before))
     if token_id:
         told.token_id = token_id
@@ -173,7 +173,7 @@ def _handlers(authority: ScriptedAuthority) -> list[grpc.GenericRpcHandler]:
 
 
 @contextlib.contextmanager
-def following(authority: ScriptedAuthority, **options: Any) -> Iterator[Verifier]:
+def follow(authority: ScriptedAuthority, **options: Any) -> Iterator[Verifier]:
     """A verifier of it, whose clock stands still and whose watchdog never bites, unless *options* say otherwise."""
     given: dict[str, Any] = {
         "project_ids": [PROJECT],

@@ -58,7 +58,7 @@ def set_clock(both: Both, second: int) -> None:
     both.bench.running.clock.fixed = Millis(second * 1000)
 
 
-def test_a_good_token_is_good(both: Both) -> None:
+def test_a_valid_token_is_valid(both: Both) -> None:
     """With everything that a token can say."""
     session = both.bench.client.create_session()
     token = session.generate_token(
@@ -122,7 +122,7 @@ def test_the_leeway_can_be_set(bench: Bench, start_verifier: StartVerifier) -> N
     assert "EXPIRED" == strict.verify(token).reason
 
 
-def test_only_its_own_projects_are_judged(bench: Bench, start_verifier: StartVerifier) -> None:
+def test_checks_only_tokens_of_its_own_projects(bench: Bench, start_verifier: StartVerifier) -> None:
     """The keys are the same for all, so that another project's token has a good signature."""
     stranger = start_verifier(bench.running, project_ids=["1"])
     token = bench.client.create_session().generate_token()
@@ -186,7 +186,7 @@ mutations: st.SearchStrategy[Callable[[str], str]] = st.one_of(
 
 @pytest.fixture
 def tokens(both: Both) -> list[str]:
-    """Good ones, and some that were taken back in each way; what was done has arrived at the verifier."""
+    """Good ones, and some that were revoked in each way; what was done has arrived at the verifier."""
     client, bench = both.bench.client, both.bench
     sessions = [client.create_session() for _ in range(3)]
     made = [str(sessions[0].generate_token(role=role, ttl=60)) for role in ("subscriber", "moderator")]

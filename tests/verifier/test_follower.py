@@ -1,4 +1,4 @@
-"""What is taken back is known soon, through every break of the stream; what is not known is told as an age."""
+"""What is revoked is known soon, through every break of the stream; what is not known is told as an age."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.verifier.scripted import (
     Hours,
     Message,
     ScriptedAuthority,
-    following,
+    follow,
     heartbeat,
     revocation,
     snapshot_end,
@@ -35,8 +35,8 @@ TOKEN = mint(TokenFormat.SESSION_JWT).token
 OTHER = mint(TokenFormat.SESSION_JWT, make_claims(TokenFormat.SESSION_JWT, token_id="other")).token
 
 
-def test_what_is_taken_back_is_refused_soon(bench: Bench, verifier: Verifier) -> None:
-    """A token, a session's, a subject's, and those of an ended session; the others stay good."""
+def test_revoked_tokens_are_refused_soon(bench: Bench, verifier: Verifier) -> None:
+    """A token, a session's, a subject's, and those of an ended session; the others stay valid."""
     one, other, ended = (bench.client.create_session() for _ in range(3))
     token, second = one.generate_token(), one.generate_token()
     of_session, of_alice, of_ended = (
@@ -56,7 +56,7 @@ def test_what_is_taken_back_is_refused_soon(bench: Bench, verifier: Verifier) ->
     assert 4 == verifier.status().revocations
 
 
-def test_what_was_taken_back_before_is_known_at_the_start(bench: Bench, start_verifier: StartVerifier) -> None:
+def test_earlier_revocations_are_known_at_the_start(bench: Bench, start_verifier: StartVerifier) -> None:
     """`start` returns with everything in force."""
     session, ended = bench.client.create_session(), bench.client.create_session()
     token, of_ended = session.generate_token(), ended.generate_token()
@@ -85,7 +85,7 @@ def test_max_staleness_decides_whether_it_fails_closed_or_open(
     """Without a sign of life it grows old, says how old, and recovers with the next one."""
     hours = Hours()
     scripted.keys.max_age.seconds = 300
-    with following(scripted, max_staleness=max_staleness, monotonic=hours) as verifier:
+    with follow(scripted, max_staleness=max_staleness, monotonic=hours) as verifier:
         stream = scripted.next_stream()
         hours.passed = 30
         young = verifier.verify(TOKEN)
@@ -104,7 +104,7 @@ def test_max_staleness_decides_whether_it_fails_closed_or_open(
 def test_what_happens_before_it_has_caught_up_keeps_nobody_young(scripted: ScriptedAuthority) -> None:
     """After a break it reads what it missed; until the end of that it may lack something."""
     hours = Hours()
-    with following(scripted, monotonic=hours) as verifier:
+    with follow(scripted, monotonic=hours) as verifier:
         hours.passed = 20
         scripted.greeting = []
         scripted.next_stream().end(grpc.StatusCode.UNAVAILABLE)
@@ -121,7 +121,7 @@ def test_what_happens_before_it_has_caught_up_keeps_nobody_young(scripted: Scrip
 def test_an_event_alone_keeps_nobody_young(scripted: ScriptedAuthority) -> None:
     """Others may wait behind it; that none does is for a heartbeat to say."""
     hours = Hours()
-    with following(scripted, monotonic=hours) as verifier:
+    with follow(scripted, monotonic=hours) as verifier:
         hours.passed = 20
         stream = scripted.next_stream()
         stream.tell(revocation("1.2", token_id="a1b2c3"))
@@ -137,7 +137,7 @@ def test_a_sign_of_life_that_was_long_on_its_way_is_as_old_as_it_is(scripted: Sc
     """It says what was known when it was sent, by a clock that need not agree with the one here."""
     hours, stream_time = Hours(), NOW - 5000
     scripted.greeting = [snapshot_end(second=stream_time)]
-    with following(scripted, monotonic=hours) as verifier:
+    with follow(scripted, monotonic=hours) as verifier:
         stream = scripted.next_stream()
         hours.passed = 300
         stream.tell(heartbeat(second=stream_time + 10), heartbeat(second=stream_time + 20))
@@ -151,7 +151,7 @@ def test_the_end_of_what_was_in_force_is_as_old_as_the_question(scripted: Script
     hours = Hours()
     scripted.greeting = []
     with ThreadPoolExecutor(1) as pool, contextlib.ExitStack() as stack:
-        entered = pool.submit(lambda: stack.enter_context(following(scripted, monotonic=hours)))
+        entered = pool.submit(lambda: stack.enter_context(follow(scripted, monotonic=hours)))
         stream = scripted.next_stream()
         hours.passed = 40
         stream.tell(snapshot_end(second=NOW + 40))
@@ -164,7 +164,7 @@ def test_the_end_of_what_was_in_force_is_as_old_as_the_question(scripted: Script
 def test_an_authority_whose_clock_was_set_back_is_asked_anew(scripted: ScriptedAuthority) -> None:
     """Else its signs of life would seem to be from long ago, until the stream ends by itself."""
     hours = Hours()
-    with following(scripted, monotonic=hours) as verifier:
+    with follow(scripted, monotonic=hours) as verifier:
         stream = scripted.next_stream()
         stream.tell(heartbeat(second=NOW + 5), heartbeat(second=NOW - 3600))
         hours.passed = 50
@@ -180,7 +180,7 @@ def test_a_clock_that_is_set_back_before_the_first_sign_of_life_is_found_with_th
 ) -> None:
     """As happens to a machine that has just booted, while all its verifiers come back."""
     hours = Hours()
-    with following(scripted, monotonic=hours) as verifier:
+    with follow(scripted, monotonic=hours) as verifier:
         stream = scripted.next_stream()
         hours.passed = 10
         scripted.greeting = [snapshot_end(second=NOW - 30)]
@@ -192,7 +192,7 @@ def test_a_clock_that_is_set_back_before_the_first_sign_of_life_is_found_with_th
 def test_a_clock_that_is_set_forward_makes_nothing_young(scripted: ScriptedAuthority) -> None:
     """What it tells from then on would be the present, however long it was on its way: the stream is begun anew."""
     hours = Hours()
-    with following(scripted, monotonic=hours) as verifier:
+    with follow(scripted, monotonic=hours) as verifier:
         stream = scripted.next_stream()
         hours.passed = 50
         scripted.greeting = []
@@ -206,10 +206,10 @@ def test_a_clock_that_is_set_forward_makes_nothing_young(scripted: ScriptedAutho
     assert "the authority's clock was set forward" in error
 
 
-def test_a_place_that_the_authority_does_not_know_is_given_up(scripted: ScriptedAuthority) -> None:
+def test_drops_a_resume_token_that_the_authority_refuses(scripted: ScriptedAuthority) -> None:
     """The address may lead to another authority now: everything is read anew, and the old is used until then."""
     scripted.greeting = [revocation(token_id="a1b2c3"), snapshot_end()]
-    with following(scripted) as verifier:
+    with follow(scripted) as verifier:
         scripted.greeting = []
         scripted.next_stream().end(grpc.StatusCode.UNAVAILABLE)
         refused = scripted.next_stream()
@@ -222,12 +222,12 @@ def test_a_place_that_the_authority_does_not_know_is_given_up(scripted: Scripted
     assert ("1.1", "", "REVOKED") == (refused.request.resume_token, anew.request.resume_token, still)
 
 
-def test_a_full_verifier_forgets_what_is_over_before_it_gives_up(scripted: ScriptedAuthority) -> None:
+def test_a_full_replica_deletes_expired_events_before_it_fails(scripted: ScriptedAuthority) -> None:
     """What has been over since the last look for it needs no place, so that it goes on as soon as there is one."""
     hours, began = Hours(), NOW - 5000
     last = began - RETENTION - CLOCK_MARGIN + 300
     scripted.greeting = [revocation(token_id="x", issued_before=last), snapshot_end(second=began)]
-    with following(scripted, max_revocations=1, monotonic=hours, max_staleness=None) as verifier:
+    with follow(scripted, max_revocations=1, monotonic=hours, max_staleness=None) as verifier:
         stream = scripted.next_stream()
         hours.passed = 700
         stream.tell(heartbeat("1.2", second=began + 1), heartbeat("1.3", second=began + 600))
@@ -255,10 +255,10 @@ def test_a_lost_store_makes_it_old(start_authority: StartAuthority, start_verifi
     becomes(verifier, TOKEN, "PROJECT_UNKNOWN")
 
 
-def test_a_silent_stream_is_begun_anew(scripted: ScriptedAuthority) -> None:
+def test_a_silent_stream_is_opened_again(scripted: ScriptedAuthority) -> None:
     """Where nothing comes for longer than any heartbeat, the authority is asked again, from where it was."""
     hours = Hours()
-    with following(scripted, monotonic=hours, max_silence=20) as verifier:
+    with follow(scripted, monotonic=hours, max_silence=20) as verifier:
         first = scripted.next_stream()
         first.tell(heartbeat("1.7"))
         soon(lambda: "1.7" == verifier._follower._replica.resume_token, verifier)
@@ -272,7 +272,7 @@ def test_a_silent_stream_is_begun_anew(scripted: ScriptedAuthority) -> None:
 @pytest.mark.parametrize("status", [None, grpc.StatusCode.RESOURCE_EXHAUSTED], ids=["ended", "too-slow"])
 def test_a_stream_that_ends_is_resumed(scripted: ScriptedAuthority, status: grpc.StatusCode | None) -> None:
     """Whatever the reason; what was known stays known."""
-    with following(scripted) as verifier:
+    with follow(scripted) as verifier:
         scripted.next_stream().tell(revocation("1.5", token_id="a1b2c3"))
         becomes(verifier, TOKEN, "REVOKED")
         scripted.streams[0].end(status)
@@ -286,7 +286,7 @@ def test_a_stream_that_ends_is_resumed(scripted: ScriptedAuthority, status: grpc
 def test_decisions_use_the_old_index_until_the_new_one_is_complete(scripted: ScriptedAuthority) -> None:
     """The authority could not resume and sends all that is in force; what that lacks is forgotten at its end."""
     scripted.greeting = [revocation(token_id="a1b2c3"), snapshot_end()]
-    with following(scripted) as verifier:
+    with follow(scripted) as verifier:
         first = scripted.next_stream()
         scripted.greeting = []
         first.end(grpc.StatusCode.UNAVAILABLE)
@@ -307,7 +307,7 @@ def test_decisions_use_the_old_index_until_the_new_one_is_complete(scripted: Scr
 
 def test_it_stays_away_for_as_long_as_the_authority_asks(scripted: ScriptedAuthority) -> None:
     """One that is full is not made fuller by those it has sent away; where it asks for nothing, as ever."""
-    with following(scripted) as verifier:
+    with follow(scripted) as verifier:
         verifier._follower._watch._backoff = asked = Asked()
         scripted.asks_for = 7
         scripted.next_stream().end(grpc.StatusCode.RESOURCE_EXHAUSTED)
@@ -321,7 +321,7 @@ def test_it_stays_away_for_as_long_as_the_authority_asks(scripted: ScriptedAutho
 
 def test_pauses_grow_until_the_next_sign_of_life(scripted: ScriptedAuthority) -> None:
     """Not only until all is told: an authority that breaks off right after that would be asked all the time."""
-    with following(scripted) as verifier:
+    with follow(scripted) as verifier:
         verifier._follower._watch._backoff = asked = Asked()
         for _ in range(2):
             scripted.next_stream().end(grpc.StatusCode.UNAVAILABLE)
@@ -341,8 +341,8 @@ UNKNOWN: dict[str, Message] = {
 
 @pytest.mark.parametrize("message", UNKNOWN.values(), ids=UNKNOWN)
 def test_what_it_does_not_understand_is_not_passed_over(scripted: ScriptedAuthority, message: Message) -> None:
-    """A later authority may take back in a way that this version does not know: it grows old rather than wrong."""
-    with following(scripted) as verifier:
+    """A later authority may revoke in a way that this version does not know: it grows old rather than wrong."""
+    with follow(scripted) as verifier:
         scripted.greeting = []
         scripted.next_stream().tell(message)
         stream = scripted.next_stream()
@@ -352,9 +352,9 @@ def test_what_it_does_not_understand_is_not_passed_over(scripted: ScriptedAuthor
     assert "does not know: update it" in error
 
 
-def test_more_than_it_may_keep_makes_it_old(scripted: ScriptedAuthority) -> None:
+def test_more_revocations_than_the_limit_make_it_stale(scripted: ScriptedAuthority) -> None:
     """What is beyond the limit could not be refused, so that it must not go on as if it were current."""
-    with following(scripted, max_revocations=1) as verifier:
+    with follow(scripted, max_revocations=1) as verifier:
         scripted.greeting = [revocation("1.3", token_id="x"), snapshot_end("1.3")]
         scripted.next_stream().tell(revocation("1.2", token_id="y"), revocation("1.3", token_id="x"))
         stream = scripted.next_stream()
@@ -364,7 +364,7 @@ def test_more_than_it_may_keep_makes_it_old(scripted: ScriptedAuthority) -> None
     assert "WatchRevocations: more than 1 revocations are in force: raise max_revocations" == error
 
 
-def test_what_is_over_by_both_clocks_is_forgotten(scripted: ScriptedAuthority) -> None:
+def test_deletes_only_what_has_expired_by_both_clocks(scripted: ScriptedAuthority) -> None:
     """One clock that is set far ahead costs nothing, whichever it is."""
     hours, here, early = Hours(), [NOW], NOW - 5 * DAY
     scripted.greeting = [
@@ -373,7 +373,7 @@ def test_what_is_over_by_both_clocks_is_forgotten(scripted: ScriptedAuthority) -
         snapshot_end(second=early),
     ]
     kept = []
-    with following(scripted, clock=lambda: here[-1] * 1000, monotonic=hours, max_staleness=None) as verifier:
+    with follow(scripted, clock=lambda: here[-1] * 1000, monotonic=hours, max_staleness=None) as verifier:
         stream = scripted.next_stream()
         hours.passed = 5 * DAY
         for mine, second in ((NOW, early), (early, NOW), (NOW, NOW)):
@@ -393,7 +393,7 @@ def test_what_is_over_by_both_clocks_is_forgotten(scripted: ScriptedAuthority) -
 def test_a_clock_that_runs_a_little_ahead_was_not_set(scripted: ScriptedAuthority) -> None:
     """A stream is open for hours, and no two clocks agree for as long: what it tells is still taken."""
     hours = Hours()
-    with following(scripted, monotonic=hours) as verifier:
+    with follow(scripted, monotonic=hours) as verifier:
         stream = scripted.next_stream()
         hours.passed = 10_000
         stream.tell(heartbeat(second=NOW + 10_005))
@@ -406,7 +406,7 @@ def test_a_clock_that_runs_a_little_ahead_was_not_set(scripted: ScriptedAuthorit
 def test_a_sign_of_life_from_ahead_makes_nothing_younger_than_it_is(scripted: ScriptedAuthority) -> None:
     """What was heard at a moment can say nothing of a later one, also where the authority's clock is in front."""
     hours = Hours()
-    with following(scripted, monotonic=hours) as verifier:
+    with follow(scripted, monotonic=hours) as verifier:
         stream = scripted.next_stream()
         hours.passed = 10
         stream.tell(heartbeat(second=NOW + 11))
@@ -420,7 +420,7 @@ def test_a_sign_of_life_from_ahead_makes_nothing_younger_than_it_is(scripted: Sc
 def test_a_look_that_began_before_the_stream_makes_nothing_older(scripted: ScriptedAuthority) -> None:
     """The first sign of life may be of that one; it says less than is known already, and no clock was set."""
     hours = Hours()
-    with following(scripted, monotonic=hours) as verifier:
+    with follow(scripted, monotonic=hours) as verifier:
         scripted.next_stream().tell(heartbeat(second=NOW - 30), revocation("1.2", token_id="a1b2c3"))
         becomes(verifier, TOKEN, "REVOKED")
         age, streams = verifier.age(), len(scripted.streams)

@@ -12,7 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 from tests.signing.builders import ISSUER, NOW, PROJECT, make_claims, mint, ring, signing_key
 from tests.support.authority import WAIT, StartAuthority, eventually
 from tests.verifier.conftest import StartVerifier, becomes, soon
-from tests.verifier.scripted import Asked, Hours, ScriptedAuthority, following, heartbeat
+from tests.verifier.scripted import Asked, Hours, ScriptedAuthority, follow, heartbeat
 from tokenauthority.client import Authority, FailedPrecondition, translated_errors
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.token_format import TokenFormat
@@ -74,7 +74,7 @@ def test_every_algorithm_of_the_authority_verifies(
 def test_unknown_keys_cause_one_fetch_however_many_there_are(scripted: ScriptedAuthority) -> None:
     """The first is asked for in the background; all further ones wait until some seconds have passed."""
     hours = Hours()
-    with following(scripted, monotonic=hours, max_staleness=None) as verifier:
+    with follow(scripted, monotonic=hours, max_staleness=None) as verifier:
         scripted.fetches.get(timeout=WAIT)
         hours.passed += key_set_cache.MISS_PAUSE
         verdicts = {verifier.verify(UNKNOWN).reason for _ in range(50)}
@@ -92,7 +92,7 @@ def test_an_unknown_key_that_is_new_is_known_soon(scripted: ScriptedAuthority) -
     """Long before the keys would be fetched by themselves."""
     hours, whole = Hours(), scripted.keys.json
     scripted.keys.json = '{"keys":[]}'
-    with following(scripted, monotonic=hours, max_staleness=None) as verifier:
+    with follow(scripted, monotonic=hours, max_staleness=None) as verifier:
         assert "KEY_UNKNOWN" == verifier.verify(TOKEN).reason
         scripted.keys.json = whole
         hours.passed += key_set_cache.MISS_PAUSE
@@ -104,7 +104,7 @@ def test_an_unknown_key_that_is_new_is_known_soon(scripted: ScriptedAuthority) -
 def test_the_keys_are_fetched_before_their_age_and_kept_beyond_it(scripted: ScriptedAuthority) -> None:
     """While they cannot be had they serve on; beyond their `max_age` they make the verifier old."""
     hours = Hours()
-    with following(scripted, monotonic=hours, max_staleness=1000) as verifier:
+    with follow(scripted, monotonic=hours, max_staleness=1000) as verifier:
         stream = scripted.next_stream()
         scripted.fetches.get(timeout=WAIT)
         scripted.failure = grpc.StatusCode.PERMISSION_DENIED
@@ -134,7 +134,7 @@ def test_the_keys_are_fetched_before_their_age_and_kept_beyond_it(scripted: Scri
 def test_the_keys_are_not_asked_for_before_the_authority_wants_it(scripted: ScriptedAuthority) -> None:
     """Where it says when to come back, that is when."""
     hours = Hours()
-    with following(scripted, monotonic=hours, max_staleness=None) as verifier:
+    with follow(scripted, monotonic=hours, max_staleness=None) as verifier:
         verifier._keys._backoff = asked = Asked()
         scripted.failure, scripted.asks_for = grpc.StatusCode.RESOURCE_EXHAUSTED, 7
         hours.passed = 299
@@ -143,10 +143,10 @@ def test_the_keys_are_not_asked_for_before_the_authority_wants_it(scripted: Scri
     assert (1, 7) == pause
 
 
-def test_another_issuers_token_is_not_good(scripted: ScriptedAuthority) -> None:
+def test_another_issuers_token_is_invalid(scripted: ScriptedAuthority) -> None:
     """Though the key is known and the signature holds, `iss` counts to the letter."""
     foreign = encode_session_jwt(make_claims(TokenFormat.SESSION_JWT, issuer=f"{ISSUER}/"), ring().active).token
-    with following(scripted, issuer=ISSUER) as verifier:
+    with follow(scripted, issuer=ISSUER) as verifier:
         reasons = verifier.verify(TOKEN).reason, verifier.verify(foreign).reason
 
     assert ("", "KEY_UNKNOWN") == reasons
@@ -165,7 +165,7 @@ def test_an_answer_that_cannot_be_used_changes_nothing(
 ) -> None:
     """The keys that were good before stay."""
     hours = Hours()
-    with following(scripted, monotonic=hours, max_staleness=None) as verifier:
+    with follow(scripted, monotonic=hours, max_staleness=None) as verifier:
         scripted.keys = answer
         scripted.keys.max_age.CopyFrom(Duration(seconds=300))
         hours.passed = 299
@@ -216,8 +216,8 @@ def test_a_fetch_that_works_makes_the_next_pause_short_again(scripted: ScriptedA
 
 
 def test_no_pause_is_longer_than_what_a_verifier_may_miss(scripted: ScriptedAuthority) -> None:
-    """Of the keys and of what was taken back: clients that need not know so soon wait for longer."""
-    with following(scripted) as verifier:
+    """Of the keys and of what was revoked: clients that need not know so soon wait for longer."""
+    with follow(scripted) as verifier:
         backoffs = verifier._keys._backoff, verifier._follower._watch._backoff
 
     assert LONGEST_PAUSE >= max(backoff.pause() for backoff in backoffs for _ in range(100))

@@ -46,7 +46,7 @@ def kill(server: Server) -> None:
 
 
 def revoke(client: Authority, token: object) -> None:
-    """Take it back."""
+    """Revoke it."""
     client.tokens.RevokeTokens(token_pb2.RevokeTokensRequest(token=str(token)))
 
 
@@ -57,7 +57,7 @@ def new_project(production: Production, server: Server) -> str:
 
 
 @contextlib.contextmanager
-def following(production: Production, ports: list[int], project_id: str) -> Iterator[Verifier]:
+def follow(production: Production, ports: list[int], project_id: str) -> Iterator[Verifier]:
     """A verifier that knows all *ports*, over TLS."""
     connection = Connection(
         address="ipv4:" + ",".join(f"127.0.0.1:{port}" for port in ports),
@@ -71,10 +71,10 @@ def following(production: Production, ports: list[int], project_id: str) -> Iter
 
 
 def test_nothing_is_missed_when_a_server_is_killed(production: Production, ports: list[int]) -> None:
-    """What another server took back meanwhile is refused once that one is reached, and what was known still is."""
+    """What another server revoked meanwhile is refused once that one is reached, and what was known still is."""
     first = start(production, ports[0])
     project_id = new_project(production, first)
-    with following(production, ports, project_id) as verifier:
+    with follow(production, ports, project_id) as verifier:
         with production.client(first.address, project_id) as client:
             session = client.create_session()
             before, meanwhile, good = (session.generate_token() for _ in range(3))
@@ -103,7 +103,7 @@ def test_it_follows_a_database_that_was_put_back(production: Production, ports: 
     database, backup = production.directory / "data" / "tokenauthority.db", production.directory / "backup.db"
     first = start(production, ports[0])
     project_id = new_project(production, first)
-    with following(production, ports, project_id) as verifier:
+    with follow(production, ports, project_id) as verifier:
         with production.client(first.address, project_id) as client:
             session = client.create_session()
             before, lost, after = (session.generate_token() for _ in range(3))

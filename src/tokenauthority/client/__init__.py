@@ -36,7 +36,7 @@ try:
     from tokenauthority.client.blocking.authority import Authority, Session
     from tokenauthority.client.blocking.watch import RevocationWatch
 except ModuleNotFoundError as error:
-    if error.name != "tokenauthority.client.blocking":
+    if not (error.name or "").startswith("tokenauthority.client.blocking"):
         raise
     raise ModuleNotFoundError(
         "the blocking client is not generated: run scripts/blocking.py, or `make protos`", name=error.name

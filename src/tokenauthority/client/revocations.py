@@ -72,11 +72,6 @@ RevocationEvent: TypeAlias = Revocation | SessionEnd | SnapshotEnd | Heartbeat
 """One message of a watch."""
 
 
-def read_revocation(message: token_pb2.Revocation) -> Revocation:
-    """Convert a revocation of the contract."""
-    return convert_message(message, Revocation)
-
-
 def require_known(message: token_pb2.WatchRevocationsResponse) -> None:
     """Refuse a message of a newer contract: to skip it would miss what it revokes.
 
@@ -95,7 +90,7 @@ def read_event(message: token_pb2.WatchRevocationsResponse) -> RevocationEvent:
     """Convert one message of the stream that `require_known` accepts."""
     match message.WhichOneof("event"):
         case "revocation":
-            return read_revocation(message.revocation)
+            return convert_message(message.revocation, Revocation)
         case "session_end":
             return convert_message(message.session_end, SessionEnd)
         case "snapshot_end":

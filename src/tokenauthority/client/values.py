@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import FieldDescriptor
     from google.protobuf.message import Message
 
-    from tokenauthority.v1 import session_pb2
-
 
 Value = TypeVar("Value")
 
@@ -114,16 +112,6 @@ class SessionData:
 
     end_time: datetime | None
     """In UTC, to the millisecond; None while the session is active."""
-
-
-def read_session(message: session_pb2.Session) -> SessionData:
-    """Convert a session of the contract."""
-    return convert_message(message, SessionData)
-
-
-def read_token(message: token_pb2.Token) -> Token:
-    """Convert a token of the contract."""
-    return convert_message(message, Token)
 
 
 def read_verification(message: token_pb2.VerifyTokenResponse) -> Verification:

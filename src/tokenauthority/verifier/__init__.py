@@ -1,4 +1,4 @@
-"""The offline verifier: checks a SESSION_JWT without a call to the authority for each (docs/verifier.md).
+"""The offline verifier: checks a SESSION_JWT without a call to the authority for each (docs/how-to/verify-offline.md).
 
     with Verifier.from_environment(project_ids=["47000000"], max_staleness=30) as verifier:
         verdict = verifier.verify(token, session_id=session_id, required_permissions=["publish"])

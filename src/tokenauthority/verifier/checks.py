@@ -28,14 +28,6 @@ _PERMISSIONS: Final = {permission.value: permission for permission in Permission
 
 
 @attrs.frozen(kw_only=True)
-class TokenRequirements:
-    """What a program requires of a token: that it is for *session_id*, unless empty, and has the *permissions*."""
-
-    session_id: str
-    permissions: Collection[Permission]
-
-
-@attrs.frozen(kw_only=True)
 class CheckContext:
     """What tokens are checked against at *now*; *find_key* returns the key of a `kid`."""
 
@@ -65,8 +57,10 @@ def require_signed_token(token: str, context: CheckContext) -> Unverified:
     return unverified
 
 
-def require_valid_claims(claims: TokenClaims, required: TokenRequirements, context: CheckContext) -> None:
-    """Require that a token is in force now and meets the requirements.
+def require_valid_claims(
+    claims: TokenClaims, context: CheckContext, session_id: str, permissions: Collection[Permission]
+) -> None:
+    """Require that a token is in force now, is for the session, unless empty, and has the permissions.
 
     Raises:
         TokenRejectedError: `NOT_YET_VALID`, `EXPIRED`, `REVOKED`, `SESSION_ENDED`, `SESSION_MISMATCH` or
@@ -76,9 +70,9 @@ def require_valid_claims(claims: TokenClaims, required: TokenRequirements, conte
     require_not_revoked(context.index, claims.project_id, claims)
     if context.index.has_ended(claims.project_id, claims.session_id):
         raise TokenRejectedError(InactiveReason.SESSION_ENDED, "the session has ended")
-    if required.session_id and required.session_id != claims.session_id:
+    if session_id and session_id != claims.session_id:
         raise TokenRejectedError(InactiveReason.SESSION_MISMATCH, "the token is for another session")
-    require_permissions(claims.permissions, required.permissions)
+    require_permissions(claims.permissions, permissions)
 
 
 def parse_permissions(names: Iterable[str]) -> tuple[Permission, ...]:

@@ -190,9 +190,8 @@ class Verifier:
         except TokenRejectedError as rejected:
             return Verdict(active=False, reason=rejected.reason.value, detail=rejected.detail, age=age)
         claims = to_client_claims(signed.claims, signed.key_hint)
-        required = checks.TokenRequirements(session_id=session_id, permissions=permissions)
         try:
-            checks.require_valid_claims(signed.claims, required, context)
+            checks.require_valid_claims(signed.claims, context, session_id, permissions)
         except TokenRejectedError as rejected:
             return Verdict(active=False, reason=rejected.reason.value, detail=rejected.detail, claims=claims, age=age)
         return Verdict(active=True, claims=claims, age=age)

@@ -10,15 +10,8 @@ from tokenauthority.client.aio.watch import AsyncRevocationWatch
 from tokenauthority.client.base import AuthorityBase
 from tokenauthority.client.errors import translated_errors
 from tokenauthority.client.requests import RevokeOptions, SessionOptions, TokenOptions, TokenRequest
-from tokenauthority.client.revocations import Revocation, read_revocation
-from tokenauthority.client.values import (
-    SessionData,
-    Token,
-    Verification,
-    read_session,
-    read_token,
-    read_verification,
-)
+from tokenauthority.client.revocations import Revocation
+from tokenauthority.client.values import SessionData, Token, Verification, convert_message, read_verification
 from tokenauthority.v1 import session_pb2
 from tokenauthority.v1.key_pb2_grpc import KeyServiceStub
 from tokenauthority.v1.project_pb2_grpc import ProjectServiceStub
@@ -159,7 +152,7 @@ class AsyncAuthority(AuthorityBase):
             ValueError: `expire_time` has no time zone, `expire_time` and `ttl` are both given, or `format` is unknown.
         """
         request = requests.generate_token_request(TokenRequest(session_id, **options))
-        return read_token((await _call(self.tokens.GenerateToken, request)).token)
+        return convert_message((await _call(self.tokens.GenerateToken, request)).token, Token)
 
     async def generate_tokens(self, wanted: Iterable[TokenRequest]) -> list[Token]:
         """Generate many tokens in one call: all, or none.
@@ -174,7 +167,7 @@ class AsyncAuthority(AuthorityBase):
             AuthorityError: as `generate_token`; the path of a violation, such as `requests[17].ttl`, names the request.
         """
         answer = await _call(self.tokens.BatchGenerateTokens, requests.generate_tokens_request(wanted))
-        return [read_token(token) for token in answer.tokens]
+        return [convert_message(token, Token) for token in answer.tokens]
 
     async def verify_token(
         self, token: str | Token, *, session_id: str = "", required_permissions: Iterable[str] = ()
@@ -212,7 +205,7 @@ class AsyncAuthority(AuthorityBase):
             ValueError: not exactly one of the four targets is given, or `issued_before` has no time zone.
         """
         answer = await _call(self.tokens.RevokeTokens, requests.revoke_tokens_request(self.project_id, **options))
-        return read_revocation(answer.revocation)
+        return convert_message(answer.revocation, Revocation)
 
     def watch_revocations(
         self,
@@ -249,7 +242,7 @@ class AsyncAuthority(AuthorityBase):
         await self.close()
 
     def _session(self, message: session_pb2.Session) -> AsyncSession:
-        return AsyncSession(authority=self, **vars(read_session(message)))
+        return AsyncSession(authority=self, **vars(convert_message(message, SessionData)))
 
 
 async def _call(method: grpc.aio.UnaryUnaryMultiCallable[Request, Answer], request: Request) -> Answer:
