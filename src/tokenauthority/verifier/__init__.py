@@ -1,4 +1,4 @@
-"""The offline verifier: checks a SESSION_JWT without a call to the authority for each (docs/how-to/verify-offline.md).
+"""The offline verifier: checks a SESSION_JWT without a call to the authority for each.
 
     with Verifier.from_environment(project_ids=["47000000"], max_staleness=30) as verifier:
         verdict = verifier.verify(token, session_id=session_id, required_permissions=["publish"])
@@ -6,7 +6,7 @@
             refuse(verdict.reason)
 
 Background threads cache the authority's public keys and all revocations in force; `verify` is plain CPU work of a
-fraction of a millisecond. It needs the extra `verifier` of the package.
+fraction of a millisecond. It needs the extra `verifier` of the package; see docs/how-to/verify-offline.md.
 """
 
 from __future__ import annotations
