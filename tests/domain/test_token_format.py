@@ -43,7 +43,7 @@ def test_every_format_has_a_row(token_format: TokenFormat) -> None:
 
 
 def test_the_rows_are_those_of_the_documented_formats() -> None:
-    """Pinned, because a wrong row gives a right to nobody's knowledge: docs/formats.md has the same table."""
+    """Pinned, because a wrong row would let a token carry what nobody can read; docs/explanation/formats.md agrees."""
     assert {
         "SESSION_JWT": FormatTraits(
             signed_by=None, has_token_id=True, carries_permissions=True, carries_subject=True, carries_layout=True

@@ -1,4 +1,4 @@
-"""The shapes of ids: project ids, session ids (docs/formats.md), revocations, role names, UUIDs.
+"""The shapes of ids: project ids, session ids (docs/explanation/formats.md), revocations, role names, UUIDs.
 
 A session id is `2_` and the unpadded base64url of `1~PROJECT~LOCATION~MILLISECONDS~RANDOM~FLAG~~`. Clients treat it as
 opaque; only field 1, the project, is ever read back, and it is compared whole: the official SDKs' substring and

@@ -1,4 +1,4 @@
-"""Tokens: what a caller requests, what a token says, and the limits of both (docs/formats.md).
+"""Tokens: what a caller requests, what a token says, and the limits of both (docs/explanation/formats.md).
 
 The values of the hot path are msgspec structs: a batch makes three for each token, and an instance of a frozen attrs
 class costs as much as the token's MAC.

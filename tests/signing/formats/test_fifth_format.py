@@ -73,37 +73,37 @@ CODEC = JwsCodec(
 USE = """
 import asyncio
 
+import msgspec
+
 from tests.authority.world import NOW, make_world
 from tests.support.authority import EVERYTHING
 from tokenauthority.authority.roles import Roles
 from tokenauthority.cli.values import FORMATS
 from tokenauthority.domain.errors import InvalidRequestError
 from tokenauthority.domain.role import Permission, Role
+from tokenauthority.domain.token import TokenSpec
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.service import mapping
-from tokenauthority.v1 import token_pb2
 
 
 async def main():
     world = await make_world()
     role = Role(name="host", permissions=(Permission.FORCE_MUTE,), project_id=world.project_id)
     await Roles(world.store, world.tenants, lambda *_: False).create(role)
-    message = token_pb2.TokenRequest(
-        session_id=world.session.session_id, role="host", data="d", subject="ann",
-        format=token_pb2.TOKEN_FORMAT_TOY_JWT,
+    wanted = TokenSpec(
+        session_id=world.session.session_id, role="host", data="d", subject="ann", format=TokenFormat.TOY_JWT
     )
-    wanted = mapping.token_request(message)
     minted = [await world.generate.one(wanted, EVERYTHING, NOW), *await world.generate.batch([wanted], EVERYTHING, NOW)]
     for made in minted:
         verdict = await world.verify.check(made.token, EVERYTHING, NOW, required=[Permission.FORCE_MUTE])
-        claims = mapping.verdict_message(verdict).claims
         assert verdict.reason is None, verdict
-        assert (claims.format, claims.role, claims.subject, claims.data, claims.token_id) == (
-            message.format, "host", "ann", "d", made.token_id
+        claims = verdict.signed.claims
+        assert (verdict.signed.format, claims.role, claims.subject, claims.data, claims.token_id) == (
+            TokenFormat.TOY_JWT, "host", "ann", "d", made.token_id
         ), claims
-    message.initial_layout_class_list.append("focus")
     try:
-        await world.generate.one(mapping.token_request(message), EVERYTHING, NOW)
+        refused = msgspec.structs.replace(wanted, initial_layout_class_list=("focus",))
+        await world.generate.one(refused, EVERYTHING, NOW)
     except InvalidRequestError as error:
         assert [violation.field for violation in error.violations] == ["initial_layout_class_list"]
     else:

@@ -1,4 +1,4 @@
-"""OPENTOK_JWT: a JWT under HS256 with a project secret, `ist: project` (docs/formats.md).
+"""OPENTOK_JWT: a JWT under HS256 with a project secret, `ist: project` (docs/explanation/formats.md).
 
 Written with the claims of the official Python SDK, in its order. Read as Ruby's, Python's, Node's, Java's,
 PHP's and .NET's write it.
@@ -53,7 +53,7 @@ def encode_opentok_jwt(claims: TokenClaims, key: ProjectSecret) -> Encoded:
     return Encoded(token, signature.hex())
 
 
-def _recognises(jws: CompactJws) -> bool:
+def _is_opentok_jwt(jws: CompactJws) -> bool:
     return jws.header.get("typ", "JWT") == "JWT" and "ist" in jws.payload and "application_id" not in jws.payload
 
 
@@ -87,7 +87,7 @@ def _project_id(payload: dict[str, Json]) -> str:
 
 CODEC: Final = JwsCodec(
     token_format=TokenFormat.OPENTOK_JWT,
-    recognises=_recognises,
+    recognises=_is_opentok_jwt,
     read=_read_opentok_jwt,
     encode=signed_with(ProjectSecret, encode_opentok_jwt),
     verify=verify_with_secrets,

@@ -60,7 +60,7 @@ def encode_session_jwt(claims: TokenClaims, key: SigningKey) -> Encoded:
     return Encoded(key.signer.sign(_ENCODER.encode(payload))[0], claims.token_id)
 
 
-def _recognises(jws: CompactJws) -> bool:
+def _is_session_jwt(jws: CompactJws) -> bool:
     return jws.header.get("typ") == SESSION_JWT_TYPE
 
 
@@ -109,7 +109,7 @@ def _permissions(payload: dict[str, Json]) -> tuple[Permission, ...]:
 
 CODEC: Final = JwsCodec(
     token_format=TokenFormat.SESSION_JWT,
-    recognises=_recognises,
+    recognises=_is_session_jwt,
     read=_read_session_jwt,
     encode=signed_with(SigningKey, encode_session_jwt),
     verify=verify_with_ring,

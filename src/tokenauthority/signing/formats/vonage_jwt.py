@@ -1,4 +1,4 @@
-"""VONAGE_JWT: a JWT under RS256 with the key of a Vonage application (docs/formats.md).
+"""VONAGE_JWT: a JWT under RS256 with the key of a Vonage application (docs/explanation/formats.md).
 
 Written with the claims of `@vonage/video` for Node, in its order. Read as the Vonage SDKs for Python, Node
 and Ruby and the OpenTok SDKs with Vonage credentials write it.
@@ -58,7 +58,7 @@ def encode_vonage_jwt(claims: TokenClaims, key: VonageKey) -> Encoded:
     return Encoded(key.signer.sign(_ENCODER.encode(payload))[0], claims.token_id)
 
 
-def _recognises(jws: CompactJws) -> bool:
+def _is_vonage_jwt(jws: CompactJws) -> bool:
     return jws.header.get("typ", "JWT") == "JWT" and "application_id" in jws.payload
 
 
@@ -109,7 +109,7 @@ def _check_acl(acl: Json) -> None:
 
 CODEC: Final = JwsCodec(
     token_format=TokenFormat.VONAGE_JWT,
-    recognises=_recognises,
+    recognises=_is_vonage_jwt,
     read=_read_vonage_jwt,
     encode=signed_with(VonageKey, encode_vonage_jwt),
     verify=_verify_vonage_jwt,
