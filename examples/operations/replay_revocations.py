@@ -1,8 +1,9 @@
-"""Takes back once more what an audit log says was taken back, for a store that was restored from a backup.
+"""Revoke again what an audit log says was revoked, in a store that was restored from a backup.
 
-It reads what `tokenauthority audit show --json` prints, and calls the authority that the environment names, with a key
-for all projects that has the actions tokens.revoke, sessions.end, keys.manage and projects.rotate. It prints what it
-did, and exits with 1 where something could not be done. To run it twice does no harm. docs/revocation.md has more.
+The program reads what `tokenauthority audit show --json` prints. It calls the authority that the environment names,
+with a key for all projects that has the actions tokens.revoke, sessions.end, keys.manage and projects.rotate. It prints
+what it did, and ends with exit code 1 if it could not replay something. You can run it again.
+docs/how-to/back-up-and-restore.md has all steps.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from tokenauthority.v1 import key_pb2, project_pb2
 
 
 class Record(TypedDict, total=False):
-    """What is needed of a line of the log; what there is not is left out of it."""
+    """The fields of an audit record that a replay needs. A record leaves out a field without a value."""
 
     time: str
     method: str
@@ -36,7 +37,7 @@ METHODS = {"RevokeTokens", "EndSession", "RevokeSigningKey", "RetireProjectSecre
 
 
 def replay(authority: Authority, method: str, record: Record) -> None:
-    """Do once more what *record* says was done."""
+    """Repeat the call of *record*."""
     comment = record.get("comment", "")
     match method:
         case "RevokeTokens" if "token_ids" in record:
@@ -54,7 +55,7 @@ def replay(authority: Authority, method: str, record: Record) -> None:
             try:
                 authority.end_session(record["session_id"])
             except NotFound:
-                # It was made after the backup. VerifyToken refuses its tokens, others must be told.
+                # The session was made after the backup. VerifyToken refuses its tokens; watchers need a revocation.
                 authority.revoke_tokens(session_id=record["session_id"], comment="the session had been ended")
         case "RevokeSigningKey":
             key = key_pb2.RevokeSigningKeyRequest(key_id=record["key_id"], comment=comment)
@@ -66,7 +67,7 @@ def replay(authority: Authority, method: str, record: Record) -> None:
 
 
 def main() -> int:
-    """Replay standard input; the exit status."""
+    """Replay the records on standard input, and return the exit code."""
     records: list[Record] = json.load(sys.stdin)
     status = 0
     with Authority.from_environment() as authority:

@@ -1,4 +1,4 @@
-"""A token made from the session object, and the verdict that it is for that session and no other.
+"""Make a token from the session object, and verify that the token is for that session alone.
 
 With `make run` in another terminal:
 

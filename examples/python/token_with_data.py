@@ -1,4 +1,4 @@
-"""A token with a role and connection data, which everyone in the session can read.
+"""Make a token with a role and connection data, which everyone in the session can read.
 
 With `make run` in another terminal:
 

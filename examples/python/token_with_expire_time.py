@@ -1,4 +1,4 @@
-"""A token that expires when you say: within 30 days at the most.
+"""Make a token with an expiry time, at most 30 days ahead.
 
 With `make run` in another terminal:
 

@@ -106,7 +106,7 @@ def test_a_key_that_is_not_there_is_named(run: Run, command: str) -> None:
 
 
 def test_every_key_that_may_be_known_can_go(run: Run, session_id: str) -> None:
-    """In the order of docs/keys.md: one that was made meanwhile signs, and its tokens are valid."""
+    """In the order of docs/how-to/revoke-a-signing-key.md: a key made meanwhile signs, and its tokens are valid."""
     known = states(run)
     (prepared,) = known.keys() - {signing(run)}
     assert 0 == run("keys", "revoke", prepared, "--yes").exit_code

@@ -25,7 +25,7 @@ from tokenauthority.v1 import key_pb2, project_pb2, session_pb2, token_pb2
 
 
 def test_other_languages_have_the_same_document() -> None:
-    """The file that docs/clients.md names is what this client does itself."""
+    """The file that docs/how-to/call-from-your-language.md names is what this client does itself."""
     file = Path(__file__).parents[2] / "docs" / "service-config.json"
 
     assert json.loads(SERVICE_CONFIG) == json.loads(file.read_text())

@@ -1,4 +1,4 @@
-"""Yesterday's database is put back under servers that run: exactly what docs/backup.md says is lost, and no more."""
+"""Yesterday's database is put back under servers that run: what docs/how-to/back-up-and-restore.md says is lost."""
 
 from __future__ import annotations
 

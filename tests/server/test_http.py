@@ -130,5 +130,5 @@ async def test_a_tls_handshake_that_does_not_come_is_given_up() -> None:
 
 
 def test_the_limits_have_a_default() -> None:
-    """Those of docs/deployment.md."""
+    """Those of docs/how-to/monitor.md."""
     assert (256, 5.0, 60.0) == attrs.astuple(HttpLimits())

@@ -1,0 +1,50 @@
+"""The paths that code, tests and pages name exist."""
+
+from __future__ import annotations
+
+import re
+
+from pathlib import Path
+
+import pytest
+
+from scripts.docs.pages import PAGES
+
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMED = re.compile(r"\b(?:docs|tests|examples|scripts|protos)/[\w./-]*\w\.(?:md|py|sh|proto|svg|json)\b")
+SUFFIXES = {".md", ".proto", ".py", ".sh", ".toml", ".yml", ".yaml"}
+FILES = [
+    path
+    for part in ("benchmarks", "docs", "examples", "protos", "scripts", "src", "tests")
+    for path in (ROOT / part).rglob("*")
+    if path.suffix in SUFFIXES and "node_modules" not in path.parts
+] + [path for path in ROOT.iterdir() if path.suffix in SUFFIXES]
+
+
+def test_every_path_that_is_named_exists() -> None:
+    """A page or a test that moves takes the texts along that point to it."""
+    generated = {f"docs/{page}" for page in PAGES}
+    missing = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in FILES
+        for name in NAMED.findall(path.read_text(encoding="utf-8"))
+        if name not in generated and not (ROOT / name).exists()
+    }
+
+    assert set() == missing
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "RELEASING.md", "SECURITY.md", "CHANGELOG.md", "README.md"])
+def test_links_of_the_files_beside_the_site_lead_somewhere(name: str) -> None:
+    """The strict build of the site does not see these files."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    links = [link.partition("#") for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
+
+    assert [] == [path for path, _, _ in links if not (ROOT / path).exists()]
+    assert [] == [f"{path}#{anchor}" for path, _, anchor in links if anchor and anchor not in _anchors(ROOT / path)]
+
+
+def _anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
