@@ -35,6 +35,22 @@ def test_every_path_that_is_named_exists() -> None:
     assert set() == missing
 
 
+def test_every_module_of_the_architecture_page_exists() -> None:
+    """A path is relative to the package, to the root, or to the package that the page named last."""
+    page = (ROOT / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
+    package = ROOT / "src" / "tokenauthority"
+    named = set(re.findall(r"`([a-z0-9_/]+\.py)`", page))
+
+    assert len(named) > 40
+    assert [] == [name for name in sorted(named) if not _is_module(name, package)]
+
+
+def _is_module(name: str, package: Path) -> bool:
+    if "/" in name:
+        return (package / name).exists() or (ROOT / name).exists()
+    return any(package.rglob(name))
+
+
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "RELEASING.md", "SECURITY.md", "CHANGELOG.md", "README.md"])
 def test_links_of_the_files_beside_the_site_lead_somewhere(name: str) -> None:
     """The strict build of the site does not see these files."""
