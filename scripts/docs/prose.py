@@ -19,7 +19,7 @@ _GROUPS: Final = frozenset(setting.group for setting in _SETTINGS if setting.gro
 _DOTTED: Final = frozenset(f"{setting.group}.{setting.name}" for setting in _SETTINGS)
 
 _VARIABLE: Final = re.compile(rf"\b{PREFIX}[A-Z][A-Z0-9_]*[A-Z0-9]\b")
-_NAME: Final = re.compile(rf"`({'|'.join(sorted(_GROUPS))})\.(?!toml`|jsonl|db`|key`)([a-z0-9_]+)`")
+_NAME: Final = re.compile(rf"`({'|'.join(sorted(_GROUPS))})\.(?!toml`|jsonl|db`|key`|py`)([a-z0-9_]+)`")
 _BRACKETED: Final = re.compile(r"`\[([a-z]+)\] ([a-z0-9_]+)`")
 _LITERAL: Final = re.compile(rf'"([a-z_]+\.[a-z_]+)"|\b({PREFIX}[A-Z_]*[A-Z])\b')
 
