@@ -64,14 +64,10 @@ class RawJws:
 
 
 @attrs.frozen(kw_only=True)
-class CompactJws:
+class CompactJws(RawJws):
     """A compact JWS whose payload is a JSON object, in the order of its writer; unverified."""
 
-    header: dict[str, Json]
-    algorithm: str
     payload: dict[str, Json] = attrs.field(repr=False)
-    signing_input: bytes = attrs.field(repr=False)
-    signature: bytes = attrs.field(repr=False)
 
     def unverified(self, token_format: TokenFormat, claims: TokenClaims, key_hint: str = "") -> Unverified:
         """Return this JWS as a token of *token_format* that says *claims*."""
@@ -126,7 +122,7 @@ class SignatureVerifier:
         self._algorithm: Algorithm = _FastES256() if algorithm == "ES256" else get_algorithm_by_name(algorithm)
         self._key: bytes | PublicKey = self._algorithm.prepare_key(key)
 
-    def holds(self, jws: RawJws | CompactJws | Unverified) -> bool:
+    def holds(self, jws: RawJws | Unverified) -> bool:
         """Return whether *jws* names this key's algorithm and bears this key's signature."""
         if jws.algorithm != self._name:
             return False
@@ -135,7 +131,7 @@ class SignatureVerifier:
         except _CRYPTO_ERRORS:
             return False
 
-    def verify(self, jws: RawJws | CompactJws | Unverified) -> None:
+    def verify(self, jws: RawJws | Unverified) -> None:
         """Raise TokenRejectedError, `SIGNATURE_INVALID`, unless *jws* `holds`."""
         if not self.holds(jws):
             raise signature_invalid()
@@ -182,6 +178,7 @@ def parse_compact(token: str) -> CompactJws:
     return CompactJws(
         header=raw.header,
         algorithm=raw.algorithm,
+        body=raw.body,
         payload=json_object(raw.body, "payload"),
         signing_input=raw.signing_input,
         signature=raw.signature,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import attrs
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -17,9 +15,6 @@ from tokenauthority.signing.key_serialization import (
     private_der,
     require_rsa_key,
 )
-
-
-_TYP: Final = {"typ": "JWT"}
 
 
 def _secret(text: str) -> str:
@@ -54,7 +49,7 @@ class ProjectSecret:
 
     @signer.default
     def _prepared_signer(self) -> Signer:
-        return LocalSigner("HS256", self.hmac_key, {"alg": "HS256", **_TYP})
+        return LocalSigner("HS256", self.hmac_key, {"alg": "HS256", "typ": "JWT"})
 
     @verifier.default
     def _prepared_verifier(self) -> SignatureVerifier:
@@ -77,7 +72,7 @@ class VonageKey:
 
     @signer.default
     def _prepared_signer(self) -> Signer:
-        return LocalSigner("RS256", self.private_key, {"alg": "RS256", **_TYP})
+        return LocalSigner("RS256", self.private_key, {"alg": "RS256", "typ": "JWT"})
 
     @verifier.default
     def _prepared_verifier(self) -> SignatureVerifier:
