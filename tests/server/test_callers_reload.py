@@ -265,7 +265,7 @@ def test_an_issuer_that_is_down_shows_without_turning_the_server_red(
     wait_for(cluster, "jwks.failed")
     ready = cluster.get("/readyz")
 
-    assert (200, f"the keys cannot be had of: {NAME}") == (ready.status_code, ready.json()["details"]["issuers"])
+    assert (200, f"the keys cannot be fetched of: {NAME}") == (ready.status_code, ready.json()["details"]["issuers"])
     with connect(production, cluster) as channel:
         assert "OK" == Wire(channel=channel, api_key=production.api_key).call(LIST_PROJECTS).code
 

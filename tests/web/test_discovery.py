@@ -62,7 +62,7 @@ def test_an_issuer_without_a_path_has_no_second_place() -> None:
 
 def test_the_tag_is_that_of_the_document() -> None:
     """Strong, the same for the same issuer and another one for one that differs by a slash."""
-    first, again, other = (Discovery.of(issuer).etag for issuer in (ISSUER, ISSUER, ISSUER + "/"))
+    first, again, other = (Discovery.for_issuer(issuer).etag for issuer in (ISSUER, ISSUER, ISSUER + "/"))
 
     assert re.fullmatch(r'"[0-9a-f]{64}"', first)
     assert first == again != other

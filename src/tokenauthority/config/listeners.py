@@ -1,4 +1,4 @@
-"""What each listener needs before it may serve; the questions that the settings alone and a look at the disk answer."""
+"""Check what each listener needs before it may serve, from the settings and the files that they name."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 ENDPOINT_SOCKET: Final = "SPIFFE_ENDPOINT_SOCKET"
-"""The variable of SPIFFE's own that says where the Workload API is: `unix:///path`."""
+"""The variable of SPIFFE that names the socket of the Workload API: `unix:///path`."""
 
 UNIX: Final = "unix:"
 OFF: Final = "off"
 
 
 def problems_of_listeners(settings: Settings) -> list[str]:
-    """What keeps the listeners from serving outside of --dev, all at once."""
+    """Return why the listeners cannot serve without --dev."""
     listen = settings.listen
     problems = []
     if listen.grpc != OFF or not listen.http_plaintext:
@@ -41,7 +41,7 @@ def problems_of_listeners(settings: Settings) -> list[str]:
 
 
 def problems_of_file(group: str, field: str, path: Path | None) -> list[str]:
-    """What is wrong with a file that a setting must name."""
+    """Return what is wrong with a file that a setting must name."""
     variable = f"{PREFIX}{group}__{field}".upper()
     if path is None:
         return [f"{variable} is required (or {group}.{field} in the file)"]
@@ -49,14 +49,14 @@ def problems_of_file(group: str, field: str, path: Path | None) -> list[str]:
 
 
 def uses_workload_api(mtls: MtlsSettings) -> bool:
-    """Whether the certificates of listen.mtls come from the Workload API."""
+    """Return whether the certificates of listen.mtls come from the Workload API."""
     if mtls.source is not None:
         return mtls.source == "workload-api"
     return endpoint_socket() != "" and not any(mtls.files.values())
 
 
 def endpoint_socket() -> str:
-    """Where the Workload API is, as SPIFFE's variable says; empty where it says nothing."""
+    """Return the socket of the Workload API from SPIFFE's variable; empty if that is not set."""
     return os.environ.get(ENDPOINT_SOCKET, "")
 
 
@@ -74,7 +74,7 @@ def _problems_of_mtls(mtls: MtlsSettings) -> list[str]:
 
 
 def _is_private(address: str) -> bool:
-    """Whether nobody but this machine can connect. A name, even `localhost`, is what a resolver makes of it."""
+    """Return whether only this machine can connect. No name passes, not even `localhost`: a resolver decides on it."""
     if address.startswith(UNIX):
         return True
     host = address.rpartition(":")[0].strip("[]")

@@ -1,4 +1,4 @@
-"""Reads the settings once, from `TOKENAUTHORITY_*` variables, else a TOML file, else defaults, and checks them."""
+"""Read the settings once, from `TOKENAUTHORITY_*` variables, else a TOML file, else defaults, and check them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tokenauthority.signing.hsm_uri import TokenUri
 
 
 CONFIG_VARIABLE: Final = PREFIX + "CONFIG"
-"""Names the file, in place of --config."""
+"""The variable that names the file, as --config does."""
 
 TEST_VARIABLES: Final = frozenset({PREFIX + "SHARED", PREFIX + "TEST_POSTGRES"})
 
@@ -29,7 +29,7 @@ _LOOPBACK: Final = re.compile(r"^(127\.[0-9.]+|localhost|\[::1\]):[0-9]{1,5}$")
 
 
 class ConfigError(Exception):
-    """The settings are not complete or not valid; `problems` names every one, without the values."""
+    """The settings are incomplete or not valid. `problems` names every problem, without values."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("the settings cannot be used:\n" + "\n".join(f"  - {problem}" for problem in problems))
@@ -40,7 +40,7 @@ def load(config_file: Path | None = None, *, dev: bool = False, dev_api_key: str
     """Read the settings and check that a server can start with them.
 
     Raises:
-        ConfigError: it names everything that is missing, unknown or not allowed, all at once.
+        ConfigError: settings are missing, unknown or not allowed; it names all of them.
     """
     settings = read(config_file, dev=dev, dev_api_key=dev_api_key)
     problems = problems_of(settings)
@@ -50,7 +50,7 @@ def load(config_file: Path | None = None, *, dev: bool = False, dev_api_key: str
 
 
 def read(config_file: Path | None = None, *, dev: bool = False, dev_api_key: str | None = None) -> Settings:
-    """Read the settings as they are, complete or not.
+    """Read the settings, complete or not.
 
     Raises:
         ConfigError: the file cannot be read, or values are unknown or malformed.
@@ -71,7 +71,7 @@ def read(config_file: Path | None = None, *, dev: bool = False, dev_api_key: str
     except ValidationError as error:
         unknown = {problem.split()[0].upper() for problem in problems}
         found = [(tuple(map(str, e["loc"])), e) for e in error.errors(include_input=False)]
-        # What is unknown as a variable is named once, as such; a group given as one variable has no place of its own.
+        # An unknown variable is named once. A group that is given as one variable has no location of its own.
         problems += [
             worded(loc, e["type"], e["msg"])
             for loc, e in found
@@ -87,12 +87,12 @@ def read(config_file: Path | None = None, *, dev: bool = False, dev_api_key: str
 
 
 def problems_of(settings: Settings) -> list[str]:
-    """What keeps a server from starting with *settings*."""
+    """Return why a server cannot start with *settings*; empty if it can."""
     return (_unsafe(settings) if settings.dev else _missing(settings)) + _provider_problems(settings)
 
 
 def describe(settings: Settings) -> list[tuple[str, str, str]]:
-    """Every variable with its value, where a secret shows as `**********`, and what it means."""
+    """Return every variable with its value, `**********` for a secret, and its meaning."""
     rows = [(PREFIX + "DATA_DIR", str(settings.data_dir), Settings.model_fields["data_dir"].description or "")]
     for name, group in settings:
         if isinstance(group, BaseModel):
@@ -119,7 +119,7 @@ def _read_file(config_file: Path | None) -> dict[str, object]:
 
 
 def _unknown_variables() -> list[str]:
-    """A misspelt variable would otherwise be ignored without a word."""
+    """Return a problem for each unknown variable: a misspelt one would else be ignored."""
     known = {PREFIX + "DATA_DIR", CONFIG_VARIABLE} | CLIENT_VARIABLES | TEST_VARIABLES
     for name, field in Settings.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
@@ -129,7 +129,7 @@ def _unknown_variables() -> list[str]:
 
 
 def _missing(settings: Settings) -> list[str]:
-    """What is required outside of --dev."""
+    """Return the settings that are required without --dev and missing."""
     problems = problems_of_listeners(settings)
     problems += problems_of_file("callers", "file", settings.callers.file)
     problems += problems_of_master_keys(settings.keys, required=True)
@@ -143,7 +143,7 @@ def _missing(settings: Settings) -> list[str]:
 
 
 def _provider_problems(settings: Settings) -> list[str]:
-    """What keeps the keys' provider from being asked."""
+    """Return why the provider of the keys cannot be used."""
     provider, pin = f"{PREFIX}KEYS__PROVIDER", f"{PREFIX}KEYS__PROVIDER_PIN"
     keys = settings.keys
     if not keys.provider:
@@ -155,7 +155,7 @@ def _provider_problems(settings: Settings) -> list[str]:
 
 
 def _unsafe(settings: Settings) -> list[str]:
-    """What --dev must not do: serve plaintext to other machines, or half of what production does."""
+    """Return what --dev does not allow: plaintext to other machines, and listeners for production."""
     listen = settings.listen
     problems = [
         f"{PREFIX}LISTEN__{name.upper()}: --dev listens on loopback only, not on {address}"
@@ -163,7 +163,7 @@ def _unsafe(settings: Settings) -> list[str]:
         if not _LOOPBACK.match(address)
     ]
     problems += problems_of_master_keys(settings.keys, required=False)
-    # A key ends a quarter of a period late, and the next one has to have been published by then.
+    # A key ends a quarter of a period late, and the next one must have been published by then.
     shortest = settings.publication / 1.25
     if settings.keys.rotation_period <= shortest:
         problems.append(

@@ -1,4 +1,4 @@
-"""Where the master keys come from: a variable, a file or a systemd credential, and what is wrong with that."""
+"""Find the master keys: in a variable, a file or a systemd credential, and check those."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 CREDENTIALS_DIRECTORY: Final = "CREDENTIALS_DIRECTORY"
-"""The variable of systemd's own that says where a service's credentials are (systemd.exec, LoadCredential=)."""
+"""The variable of systemd that names the directory of credentials (systemd.exec, LoadCredential=)."""
 
 MAX_FILE: Final = 1024
-"""Bytes of a file that holds a master key; a key has 64 at most, so this leaves room for white space alone."""
+"""Largest size in bytes of a master key file: a key has at most 64, the rest is for white space."""
 
 _MASTER_KEY: Final = "master_key"
 _PREVIOUS: Final = "previous_master_key"
@@ -32,12 +32,12 @@ _NOT_SET: Final = "is not set; systemd sets it for a service with LoadCredential
 
 
 class MasterKeySourceError(Exception):
-    """A master key cannot be had from where a setting says. The message names the setting and shows nothing of it."""
+    """A master key cannot be read from its setting. The message names the setting and shows no part of the key."""
 
 
 @attrs.frozen(kw_only=True)
 class MasterKeySource:
-    """One setting that says what a master key is or where it is kept."""
+    """One setting that contains a master key, or the path of one."""
 
     setting: str
     """Its name in the group `keys`."""
@@ -50,14 +50,14 @@ class MasterKeySource:
         return variable_of(("keys", self.setting))
 
     def read(self) -> str:
-        """The text of the master key, however well formed.
+        """Return the text of the master key, well formed or not.
 
         Raises:
-            MasterKeySourceError: there is none, or it cannot be read, or is beyond `MAX_FILE`.
+            MasterKeySourceError: there is none, it cannot be read, or it is larger than `MAX_FILE`.
         """
         text, place = self.value, ""
         if self.path is not None:
-            text, place = _read(self.variable, self.path), f" {self.path}"
+            text, place = _read_key_file(self.variable, self.path), f" {self.path}"
         if text is None:
             raise MasterKeySourceError(f"{self.variable}: {CREDENTIALS_DIRECTORY} {_NOT_SET}")
         if not text.strip():
@@ -65,14 +65,14 @@ class MasterKeySource:
         return text
 
     def exposed(self) -> bool:
-        """Whether it is a file that others than its owner may read or write; a credential is systemd's to guard."""
+        """Return whether other users may read or write the file. Not for a credential, which systemd protects."""
         if self.path is None or self.setting.endswith("_credential"):
             return False
         return bool(self.path.stat().st_mode & _OTHERS_MAY)
 
 
 def sources_of(keys: KeySettings) -> tuple[list[MasterKeySource], list[MasterKeySource]]:
-    """What is given for the master key, and for the previous one: one source each where the settings are right."""
+    """Return the sources of the master key and of the previous one: one each if the settings are valid."""
     return (
         _given(_MASTER_KEY, keys.master_key, keys.master_key_file, keys.master_key_credential),
         _given(_PREVIOUS, keys.previous_master_key, keys.previous_master_key_file, keys.previous_master_key_credential),
@@ -80,7 +80,7 @@ def sources_of(keys: KeySettings) -> tuple[list[MasterKeySource], list[MasterKey
 
 
 def problems_of_master_keys(keys: KeySettings, *, required: bool) -> list[str]:
-    """What is wrong with where the master keys come from, as far as a look at the disk tells."""
+    """Return what is wrong with the sources of the master keys, as far as the settings and the disk show."""
     first, previous = sources_of(keys)
     problems = []
     if len(first) > 1 or (required and not first):
@@ -96,7 +96,7 @@ def problems_of_master_keys(keys: KeySettings, *, required: bool) -> list[str]:
 
 
 def previous_key_settings() -> str:
-    """The variables that give a previous master key, to be named in a message."""
+    """Return the variables for a previous master key, for a message."""
     return _alternatives(_PREVIOUS, last="or")
 
 
@@ -119,7 +119,7 @@ def _alternatives(name: str, last: str = "and") -> str:
     return f"{plain}, {file} {last} {credential}"
 
 
-def _read(variable: str, path: Path) -> str:
+def _read_key_file(variable: str, path: Path) -> str:
     try:
         with open_regular(path) as file:
             content = file.read(MAX_FILE + 1)
@@ -130,5 +130,5 @@ def _read(variable: str, path: Path) -> str:
         raise MasterKeySourceError(
             f"{variable}: {path} has more than {MAX_FILE} bytes, so it holds no master key alone"
         )
-    # A file of raw bytes is then refused as any other text that is no key, and not shown.
+    # A file of raw bytes is refused as any other text that is not a key, and not shown.
     return content.decode("ascii", errors="replace")

@@ -1,4 +1,4 @@
-"""Says what is wrong with a setting: by its variable and its key in the file, without its value."""
+"""Word the problem of a setting: name its variable and its key in the file, without its value."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _PATTERNS: Final = {
     ("keys", "master_key_credential"): _CREDENTIAL,
     ("keys", "previous_master_key_credential"): _CREDENTIAL,
 }
-"""What the fields with a pattern must be like, in the words of those who set them."""
+"""What a value must be, for the fields with a pattern."""
 
 
 def variable_of(path: tuple[str, ...]) -> str:
-    """The variable of the setting at *path*, such as `TOKENAUTHORITY_LISTEN__GRPC`."""
+    """Return the variable of the setting at *path*, such as `TOKENAUTHORITY_LISTEN__GRPC`."""
     return PREFIX + "__".join(path).upper()
 
 
 def worded(path: tuple[str, ...], kind: str, message: str) -> str:
-    """The problem of the setting at *path*; *kind* and *message* are pydantic's."""
+    """Return the problem of the setting at *path*; *kind* and *message* are pydantic's."""
     key = ".".join(path)
     if not path:
         return _plain(message)
@@ -46,7 +46,7 @@ def worded(path: tuple[str, ...], kind: str, message: str) -> str:
 
 
 def unreadable(variable: str, path: Path) -> list[str]:
-    """What keeps this process from reading the file that *variable* names; nothing if it can."""
+    """Return why this process cannot read the file that *variable* names; empty if it can."""
     try:
         if not path.is_file():
             return [f"{variable}: {path} is not a file"]

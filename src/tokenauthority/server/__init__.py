@@ -1,1 +1,1 @@
-"""The composition root: builds everything from the settings, and runs it until it is told to stop."""
+"""The composition root: build everything from the settings, and run it until a signal."""

@@ -1,4 +1,4 @@
-"""Keeps what is known of callers true: the callers file as it changes, and the keys of the issuers that it names."""
+"""Reload the callers file when it changes, and refresh the keys of the issuers that it names."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 
 class CallersReloader:
-    """Puts a new version of *file* in force, where there is one; one that is not valid leaves the old in force.
+    """Loads a new version of *file*; an invalid one leaves the previous version in force.
 
-    *replaced* is called after each that is.
+    Calls *replaced* after each new version.
     """
 
     def __init__(
@@ -51,29 +51,29 @@ class CallersReloader:
             self._reloads.labels(result)
 
     def reload(self) -> None:
-        """Read the file at once, changed or not. To be called on the event loop."""
+        """Have the file read at once, changed or not. Call this on the event loop."""
         self._asked = True
         self.woken.set()
 
     def details(self) -> Mapping[str, str]:
-        """What an operator should look at though the server can do its work. Names no caller."""
+        """Return what an operator should know although the server works, by part. Names no caller."""
         details = {}
         if self._problems:
             details["callers_file"] = f"not valid ({self._problems} problems, see the log); the one before is in force"
         failing = self._key_caches.failing()
         if failing:
-            details["issuers"] = "the keys cannot be had of: " + ", ".join(failing)
+            details["issuers"] = "the keys cannot be fetched of: " + ", ".join(failing)
         return details
 
     async def look(self) -> None:
-        """Read the file if it has changed or somebody asked for it, and fetch the issuers' keys that are due."""
+        """Read the file if it has changed or at a request, and fetch the issuers' keys that are due."""
         asked, self._asked = self._asked, False
         if self._file is not None and (asked or await asyncio.to_thread(self._file.changed)):
             await self._load(self._file)
         await self._key_caches.refresh_due()
 
     async def close(self) -> None:
-        """Give up what is being fetched."""
+        """Cancel the fetches in progress."""
         await self._key_caches.close()
 
     async def _load(self, file: CallersFile) -> None:
@@ -83,7 +83,7 @@ class CallersReloader:
         except CallersFileError as error:
             self._problems = len(error.problems)
             self._reloads.labels("refused").inc()
-            logger.error("callers.refused", file=str(file.path), problems=[str(problem) for problem in error.problems])  # noqa: TRY400 - an operator's mistake, which a traceback of ours would bury
+            logger.error("callers.refused", file=str(file.path), problems=[str(problem) for problem in error.problems])  # noqa: TRY400 - an operator's mistake, which a traceback would bury
             return
         self._problems = 0
         self._callers.replace(registry)

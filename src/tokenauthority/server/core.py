@@ -1,4 +1,4 @@
-"""From settings and a store to the use cases: everything that knows neither gRPC nor who is calling."""
+"""Build the use cases from settings and a store: everything that knows neither gRPC nor callers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen(kw_only=True)
 class Core:
-    """The use cases, and what they share. `jwks_max_age` answers seconds."""
+    """The use cases and what they share. `jwks_max_age` returns seconds."""
 
     tenants: TenantCache
     keys: SigningKeyManager
@@ -58,10 +58,10 @@ def build_core(
     names_role: Callable[[str, str], bool],
     clock: Callable[[], Millis],
 ) -> Core:
-    """Put the use cases together; nothing is read yet. *names_role* says whether a caller's grant names a role.
+    """Build the use cases; read nothing yet. *names_role* returns whether a caller's grant names a role.
 
     Raises:
-        ConfigError: the provider of the signing keys cannot be used with what is installed.
+        ConfigError: the provider of the signing keys needs a package that is not installed.
     """
     issuance, limits = settings.issuance, settings.limits
     credentials = CredentialSealer(sealer, provider_of(settings))
@@ -101,7 +101,7 @@ def build_core(
         verify=verify,
         revoke=Revoke(store, tenants, verify, revocations, follower.wake),
         watch=Watch(store, event_buffer, clock),
-        # What may be behind the store is not to be kept.
+        # A key set that may be outdated must not be cached.
         jwks_max_age=lambda: keys.max_age(issuance.jwks_max_age, clock()) if follower.fresh else 0,
     )
 

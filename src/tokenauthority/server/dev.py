@@ -1,4 +1,4 @@
-"""What --dev makes on first start: a data directory with a master key and an API key, one project and one caller."""
+"""Create what --dev needs on first start: a data directory with a master key and an API key, a project, a caller."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ _GRANT: Final = Grant(projects=frozenset({ANY}), actions=frozenset(Action), role
 
 @attrs.frozen
 class DevIdentity:
-    """The one caller of a development server, who may do everything."""
+    """The one caller of a development server, with every permission."""
 
     api_key: str = attrs.field(repr=False)
-    book: CallerRegistry
+    registry: CallerRegistry
 
 
 def identity(settings: Settings) -> DevIdentity:
-    """The caller of this data directory, or one with the API key of --dev-api-key.
+    """Return the caller of this data directory, or one with the API key of --dev-api-key.
 
     Raises:
         ConfigError: --dev-api-key is not an API key.
     """
     if settings.dev_api_key is None:
-        api_key = _kept(settings.data_dir / "dev-api-key", new_api_key)
+        api_key = _load_or_create(settings.data_dir / "dev-api-key", new_api_key)
     else:
         api_key = settings.dev_api_key.get_secret_value()
     if not is_api_key(api_key):
@@ -61,20 +61,20 @@ def identity(settings: Settings) -> DevIdentity:
 
 
 def master_key(settings: Settings) -> MasterKey:
-    """The master key of this data directory.
+    """Return the master key of this data directory.
 
     Raises:
-        ConfigError: the kept one is damaged.
+        ConfigError: the stored key is damaged.
     """
     path = settings.data_dir / "master.key"
     try:
-        return MasterKey.parse(_kept(path, lambda: MasterKey.generate().reveal()))
+        return MasterKey.parse(_load_or_create(path, lambda: MasterKey.generate().reveal()))
     except ValueError as error:
         raise ConfigError([f"{path}: {error}"]) from error
 
 
 async def project_id(projects: Projects, now: Millis) -> str:
-    """The first project of the store; made where there is none."""
+    """Return the first project of the store; create one if there is none."""
     for project in await projects.list_page(_GRANT, after=0, limit=1):
         return project.project_id
     project, _ = await projects.create(ProjectSpec(display_name="dev"), _GRANT, now)
@@ -83,7 +83,7 @@ async def project_id(projects: Projects, now: Millis) -> str:
 
 @contextmanager
 def welcomed(settings: Settings, grpc_address: str, http_address: str, api_key: str, project: str) -> Iterator[str]:
-    """What to paste next; while the block runs `dev.env` is there, to be sourced."""
+    """Yield the commands to paste next; `dev.env`, to be sourced, exists while the block runs."""
     environment = {
         "TOKENAUTHORITY_ADDRESS": grpc_address,
         "TOKENAUTHORITY_PLAINTEXT": "1",
@@ -95,14 +95,14 @@ def welcomed(settings: Settings, grpc_address: str, http_address: str, api_key: 
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     replace_file(path, exports.encode("ascii"))
     try:
-        yield _text(settings, environment, http_address, path)
+        yield _welcome_text(settings, environment, http_address, path)
     finally:
-        # Another server of this directory may have written its own since.
+        # Another server of this directory may have written its own file since.
         if path.is_file() and path.read_text(encoding="ascii", errors="replace") == exports:
             path.unlink(missing_ok=True)
 
 
-def _text(settings: Settings, environment: Mapping[str, str], http_address: str, path: Path) -> str:
+def _welcome_text(settings: Settings, environment: Mapping[str, str], http_address: str, path: Path) -> str:
     here = shlex.quote(str(Path(sys.executable).parent))
     on_path = "" if shutil.which("tokenauthority") else f'  export PATH={here}:"$PATH"\n'
     return f"""
@@ -123,7 +123,7 @@ In another terminal:
 """
 
 
-def _kept(path: Path, make: Callable[[], str]) -> str:
+def _load_or_create(path: Path, make: Callable[[], str]) -> str:
     if not path.exists():
         create_file(path, (make() + "\n").encode("ascii"))
     return path.read_text(encoding="ascii", errors="replace").strip()

@@ -1,7 +1,7 @@
-"""Runs the HTTP face by uvicorn on the event loop that is there, without its own signal handlers.
+"""Serve HTTP by uvicorn on the running event loop, without uvicorn's signal handlers.
 
-uvicorn bounds how many connections there are, but not how long one may take to say anything, so a few hundred silent
-ones would keep everybody else out for ever. Here each has a time for its first request, and an end.
+uvicorn bounds the number of connections but not their time, so a few hundred silent ones would exclude everybody else.
+Here each connection has a time for its first request, and a longest age.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ _MAX_HEADERS: Final = 16 * 1024
 
 @attrs.frozen(kw_only=True)
 class HttpLimits:
-    """What the HTTP face bears; times are in seconds."""
+    """The limits of the HTTP server; times are in seconds."""
 
     connections: int = 256
-    """From this many on, every request is answered 503."""
+    """Connections from which on every request is answered 503."""
     first_request: float = 5.0
-    """From the connection to the end of its first request; the TLS handshake has as long again before that."""
+    """Time from the connection to the end of its first request. The TLS handshake has the same time before that."""
     connection_age: float = 60.0
-    """After which a connection is closed once its answer has been sent, which may take `first_request` more."""
+    """Time after which a connection is closed, once its answer has been sent within `first_request`."""
 
 
 class _Connection(H11Protocol):
-    """One connection, which ends by *limits*."""
+    """One connection, closed by *limits*."""
 
     def __init__(self, server: uvicorn.Server, limits: HttpLimits) -> None:
         super().__init__(server.config, server.server_state, {})
@@ -69,7 +69,7 @@ class _Connection(H11Protocol):
         super().connection_lost(exc)
 
     def _grow_old(self) -> None:
-        # One that does not read its answer, or that stopped within a later request, gets no more time than others.
+        # A client that does not read its answer, or that stops within a later request, gets no more time than others.
         self._timers.append(self.loop.call_later(self._limits.first_request, self.transport.abort))
         self.shutdown()
 
@@ -82,7 +82,7 @@ class _Uvicorn(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone: the authority stops both of its servers itself, gRPC first."""
+        """Handle no signals: the authority stops both of its servers itself, gRPC first."""
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -122,7 +122,7 @@ class HttpServer:
         self._server = _Uvicorn(config, limits, tls)
 
     def bind(self) -> str:
-        """Take the address; answers it with the port that was given.
+        """Bind the address; return it with the port that it got.
 
         Raises:
             OSError: it cannot be listened on.
@@ -148,6 +148,6 @@ class HttpServer:
             raise
 
     def close(self) -> None:
-        """Give the address back."""
+        """Release the address."""
         if self._socket is not None:
             self._socket.close()

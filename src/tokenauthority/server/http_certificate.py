@@ -1,4 +1,4 @@
-"""The certificate of the HTTP face: the one of `[tls]`, taken anew when its files have changed."""
+"""The certificate of the HTTP server: that of `[tls]`, loaded again when its files change."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _LISTENER: Final = "http"
 
 
 class HttpCertificate:
-    """TLS 1.2 and 1.3 for HTTP/1.1. New connections get the newest certificate that can be served with."""
+    """TLS 1.2 and 1.3 for HTTP/1.1. New connections get the newest valid certificate."""
 
     def __init__(self, settings: TlsSettings, metrics: CertificateMetrics) -> None:
         """Read the files.
 
         Raises:
-            CertificateError: there is no certificate, or it cannot be served with.
+            CertificateError: there is no certificate, or it is not valid.
         """
         if settings.cert_file is None or settings.key_file is None:
             raise CertificateError("a certificate for listen.http is required")
@@ -38,24 +38,24 @@ class HttpCertificate:
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
         self.context.set_alpn_protocols(["http/1.1"])
-        self._take(self._source.read())
+        self._serve_with(self._source.read())
 
     async def look(self) -> None:
-        """Take a new certificate where there is one; where it cannot be served with, the old one stays."""
+        """Load a changed certificate; if it is not valid, continue with the old one."""
         try:
             found = self._source.read_if_changed()
             if found is not None:
-                self._take(found)
+                self._serve_with(found)
                 self._logger.info("certificate.loaded", listener=_LISTENER, expiry=found.expiry.isoformat())
         except (CertificateError, OSError) as error:
-            self._refuse(str(error))
+            self._report_invalid(str(error))
 
-    def _refuse(self, problem: str) -> None:
+    def _report_invalid(self, problem: str) -> None:
         self._metrics.loads.labels(_LISTENER, "refused").inc()
         self._logger.error("certificate.refused", listener=_LISTENER, problem=problem)
 
-    def _take(self, certificates: Certificates) -> None:
-        # OpenSSL reads files only; they may change once more in between, and the next look then takes them again.
+    def _serve_with(self, certificates: Certificates) -> None:
+        # OpenSSL reads files only. If they change once more in between, the next look loads them again.
         self.context.load_cert_chain(*self._files)
         self._metrics.loads.labels(_LISTENER, "loaded").inc()
         self._metrics.expiry.labels(_LISTENER).set(certificates.expiry.timestamp())

@@ -1,4 +1,4 @@
-"""The provider that `keys.provider` names by its URI scheme. A KMS gets a line here, and a class as `HsmProvider`."""
+"""Build the provider that `keys.provider` names by its URI scheme. To add a KMS, write a class as `HsmProvider`."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 def provider_of(settings: Settings) -> KeyProvider | None:
-    """Where new signing keys live, or None where that is the store; nothing is asked of it yet.
+    """Return the provider of new signing keys, or None for the store. The provider is not asked yet.
 
     Raises:
-        ConfigError: it cannot be used with what is installed.
+        ConfigError: it needs a package that is not installed.
     """
     uri = settings.keys.provider
     if not uri:
         return None
-    # The settings let no other scheme pass than this one.
+    # The settings accept no other scheme.
     return _pkcs11(settings, TokenUri.parse(uri))
 
 

@@ -1,4 +1,4 @@
-"""The life of a running server: start, background work, and a stop that loses no RPC."""
+"""Start a server, run it, and stop it without losing an RPC."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 
 _FINISH: Final = 30.0
-"""Seconds that changes which outlive the drain have to be done and recorded: more than the store gives its own work."""
+"""Seconds for changes that outlive the drain to finish and be recorded: more than the store's own timeout."""
 
 
 @attrs.frozen
 class Addresses:
-    """Where the servers listen, with the ports that they got."""
+    """The addresses on which the servers listen, with the ports that they got."""
 
     listeners: Mapping[str, str]
     """By name."""
@@ -42,7 +42,7 @@ class Addresses:
 
     @property
     def grpc(self) -> str:
-        """Where API keys and JWTs are taken."""
+        """The address for callers with an API key or a JWT."""
         return self.listeners["grpc"]
 
 
@@ -61,7 +61,7 @@ async def serving(
         SealBrokenError: the master key does not open the key ring.
         UnavailableError: the store cannot be read.
     """
-    # The audit log is open before anything can be asked, and closed after the last answer.
+    # The audit log is open before the first RPC, and closed after the last answer.
     async with app.audit_log.running(), _answering(app, settings, on_fatal) as addresses:
         yield addresses
 
@@ -102,7 +102,7 @@ async def _answering(app: App, settings: Settings, on_fatal: Callable[[], None])
 
 
 def stop_signal() -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set from now on, instead of ending the process."""
+    """Return an event that SIGTERM and SIGINT set from now on, instead of ending the process."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -111,7 +111,7 @@ def stop_signal() -> asyncio.Event:
 
 
 def reload_at_hang_up(app: App) -> None:
-    """From now on SIGHUP has the callers file read and the audit log opened again."""
+    """From now on, reload the callers file and reopen the audit log at SIGHUP."""
 
     def hang_up() -> None:
         app.callers_reloader.reload()

@@ -1,4 +1,4 @@
-"""Where gRPC listens: each listener takes one kind of proof of who is calling, and has a server of its own."""
+"""The gRPC listeners: each authenticates callers in one way, and has a server of its own."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ MAX_METADATA: Final = 8 * 1024
 
 
 def _nothing() -> None:
-    """What there is to close where certificates come from files."""
+    """Close nothing: certificates from files need no closing."""
 
 
 @attrs.frozen(kw_only=True)
 class Listener:
-    """One address. `credentials` None is plaintext, which only loopback and unix sockets have.
+    """One address. `credentials` None is plaintext, for loopback and unix sockets only.
 
-    `max_metadata` is in bytes; `close` ends what kept the credentials new.
+    `max_metadata` is in bytes; `close` ends the updates of the credentials.
     """
 
     name: str
@@ -56,10 +56,10 @@ class Listener:
 def listeners_of(
     settings: Settings, callers: CurrentCallers, bearer: BearerAuthenticator, metrics: CertificateMetrics
 ) -> tuple[Listener, ...]:
-    """The listeners that the settings name.
+    """Return the listeners of the settings.
 
     Raises:
-        ConfigError: certificates cannot be read or served with.
+        ConfigError: certificates cannot be read, or are not valid.
     """
     listen = settings.listen
     found = []
@@ -68,7 +68,7 @@ def listeners_of(
             found.append(_bearer(settings, bearer, metrics))
         if listen.sidecar is not None:
             found.append(_sidecar(listen.sidecar, callers))
-        # Last: nothing after it can fail and leave the Workload API followed for nobody.
+        # Last: a failure after it would leave the connection to the Workload API open.
         if listen.mtls is not None:
             found.append(_mtls(listen.mtls, settings, callers, metrics))
     except CertificateError as error:
@@ -77,7 +77,7 @@ def listeners_of(
 
 
 def bind(listener: Listener, server: grpc.aio.Server) -> str:
-    """Take the listener's address; answers it with the port that was given.
+    """Bind the listener's address; return it with the port that it got.
 
     Raises:
         OSError: it cannot be listened on.
@@ -144,10 +144,10 @@ def _from_files(listener: str, metrics: CertificateMetrics, *files: Path | None)
 
 @contextlib.contextmanager
 def _private_socket(listener: Listener) -> Iterator[None]:
-    """A socket that is made here is for its owner and group; one that is served by another server stays with it."""
+    """Create the socket for its owner and group only; leave one that another server serves."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(1)
-        # Else gRPC would take the name away from under that server.
+        # Else gRPC would replace the socket of that server.
         if probe.connect_ex(listener.address.removeprefix(UNIX)) == 0:
             raise _taken(listener)
     before = os.umask(0o117)

@@ -1,4 +1,4 @@
-"""The operational log: structlog on standard error, also for what libraries log. It never holds a token or a secret."""
+"""Configure the operational log: structlog on standard error, also for libraries. It contains no token or secret."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 _CLIENT_GONE: Final = "ExecuteBatchError raised in core"
-"""What grpc.aio logs as an error, with a traceback, when a client has gone before its answer."""
+"""The error that grpc.aio logs, with a traceback, when a client disconnects before its answer."""
 
 
 def configure(settings: LoggingSettings) -> None:
-    """Send every event, ours and foreign ones, through one formatter."""
+    """Format every event, also those of libraries, in one way."""
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -31,7 +31,7 @@ def configure(settings: LoggingSettings) -> None:
         _add_request_id,
     ]
     if settings.format == "json":
-        # Tracebacks as text, without local variables: those hold secrets.
+        # Tracebacks as text, without local variables, which may contain secrets.
         final: list[Processor] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
         plain = structlog.dev.plain_traceback
@@ -49,18 +49,18 @@ def configure(settings: LoggingSettings) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
         )
     )
-    # Of the handler and not of a logger: a logger's filter does not see what the loggers below it pass on.
+    # On the handler and not on a logger: a logger's filter does not see the events of the loggers below it.
     handler.addFilter(_without_gone_clients)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.level.upper())
-    # Libraries may log what they were given; their warnings are enough.
+    # Libraries may log their input; their warnings are enough.
     for noisy in ("sqlalchemy", "alembic", "uvicorn", "uvicorn.error", "grpc", "asyncio", "httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 def _without_gone_clients(record: logging.LogRecord) -> bool:
-    """A client that goes is no fault of the server's: one line, of interest only when something is looked for."""
+    """Log a client that disconnects as one debug line: it is no error of the server."""
     if not (record.name.startswith("grpc") and _CLIENT_GONE in str(record.msg)):
         return True
     record.levelno, record.levelname = logging.DEBUG, "DEBUG"

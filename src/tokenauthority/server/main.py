@@ -1,4 +1,4 @@
-"""Runs the authority from its settings until SIGTERM or SIGINT, and stops it without losing an RPC."""
+"""Run the authority from its settings until SIGTERM or SIGINT, and stop it without losing an RPC."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def run(settings: Settings) -> int:
     """Serve until a signal; return the exit status: 1 where the server could not go on.
 
     Raises:
-        ConfigError: something that the settings name cannot be used.
+        ConfigError: a file, an address or the store that the settings name cannot be used.
     """
-    # Until there is something to read again: logrotate may send it at any moment, and its default ends the process.
+    # Until there is something to reload: logrotate may send SIGHUP at any moment, and its default ends the process.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     logging.configure(settings.logging)
     try:
@@ -72,7 +72,7 @@ def run(settings: Settings) -> int:
 
 
 def upgrade_database(settings: Settings) -> tuple[str, bool]:
-    """Bring the store's schema up to date: where the store is, without its password, and whether it was made new.
+    """Upgrade the store's schema; return the store's place, without password, and whether it was created.
 
     Raises:
         ConfigError: the store cannot be reached, or is newer than this program.
@@ -88,7 +88,7 @@ def upgrade_database(settings: Settings) -> tuple[str, bool]:
 
 
 def _prepare_store(url: str) -> None:
-    """The embedded store is this server's own and is brought up to date by it; a shared one by its operator."""
+    """Upgrade the embedded store, which is this server's own; only check a shared one, which its operator upgrades."""
     if isinstance(parse_address(url), SqliteAddress):
         migrate(url)
     else:
@@ -96,14 +96,14 @@ def _prepare_store(url: str) -> None:
 
 
 async def _serve(settings: Settings) -> None:
-    # Before anything else: who is told to stop at any later moment drains.
+    # Before anything else, so that a signal at any later moment drains.
     stop = lifecycle.stop_signal()
     identity = dev.identity(settings) if settings.dev else None
     if identity is None:
         callers_file = _callers_file(settings)
         callers = CurrentCallers(callers_file.load())
     else:
-        callers_file, callers = None, CurrentCallers(identity.book)
+        callers_file, callers = None, CurrentCallers(identity.registry)
     store = open_store(settings.database_url)
     try:
         sealer = await master_keys.sealer_for(settings, store)
@@ -123,7 +123,7 @@ async def _serve(settings: Settings) -> None:
 
 
 async def _close(store: Store) -> None:
-    """A store that does not answer must not keep the process from stopping, nor hide why it stops."""
+    """Close the store; one that does not answer must not keep the process from ending, nor hide its error."""
     try:
         async with asyncio.timeout(_CLOSE_TIMEOUT):
             await store.close()

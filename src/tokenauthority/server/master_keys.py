@@ -1,4 +1,4 @@
-"""Reads the master keys from where the settings say, refuses a store that they do not open, and changes them."""
+"""Read the master keys that the settings name, check that they open the store, and change them."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 
 def read_master_keys(settings: Settings) -> tuple[MasterKey, ...]:
-    """The master key, and after it the previous one where there is one.
+    """Return the master key, and after it the previous one if there is one.
 
     Raises:
-        ConfigError: one of them is missing, cannot be read or is no master key; it names every setting at fault.
+        ConfigError: a key is missing, unreadable or malformed; the message names every such setting.
     """
     problems = problems_of_master_keys(settings.keys, required=not settings.dev)
     if problems:
@@ -51,10 +51,10 @@ def read_master_keys(settings: Settings) -> tuple[MasterKey, ...]:
 
 
 async def sealer_for(settings: Settings, store: Store) -> Sealer:
-    """What seals and opens what is in *store*.
+    """Return the sealer for the data of *store*.
 
     Raises:
-        ConfigError: as `read_master_keys`, or the store holds what is sealed under another master key.
+        ConfigError: as `read_master_keys`, or the store has data under another master key.
         UnavailableError: the store cannot be read.
     """
     sealer = Sealer(*read_master_keys(settings))
@@ -70,11 +70,11 @@ async def sealer_for(settings: Settings, store: Store) -> Sealer:
 
 
 def reseal_store(settings: Settings) -> tuple[str, Resealed]:
-    """Seal everything in the store under the master key: where the store is, without its password, and what was done.
+    """Seal all data of the store under the master key; return the store's place, without password, and the result.
 
     Raises:
-        ConfigError: the settings are wrong, the store cannot be reached, or a master key that it needs is not given.
-        ResealError: not everything could be sealed anew.
+        ConfigError: a setting is not valid, the store cannot be reached, or a master key is missing.
+        ResealError: some data could not be sealed again.
     """
     try:
         check_schema(settings.database_url)

@@ -1,4 +1,4 @@
-"""What keeps a server from starting, in words that name the setting to look at and never hold a password."""
+"""Say why a server cannot start: name the setting, and never show a password."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _CAUSES: Final = (
     "not a database",
     "disk is full",
 )
-"""What a driver's text may hold that says why; the rest of it may quote the store's URL, password included."""
+"""Causes that are copied from a driver's text. The rest of that text may contain the store's URL with its password."""
 
 
 def make_data_dir(settings: Settings) -> None:
-    """Make the data directory, mode 0700, where something is to be kept in it.
+    """Create the data directory, mode 0700, if anything is stored in it.
 
     Raises:
-        ConfigError: it cannot be made.
+        ConfigError: it cannot be created.
     """
     if settings.database.url is not None and settings.audit.path is not None:
         return
@@ -51,7 +51,7 @@ def make_data_dir(settings: Settings) -> None:
 
 
 def store_problem(settings: Settings, error: Exception) -> str:
-    """What is wrong with the store, with its place and why the driver could not use it."""
+    """Return why the store cannot be used: its place, and the driver's cause."""
     variable = "TOKENAUTHORITY_DATABASE__URL" if settings.database.url is not None else "TOKENAUTHORITY_DATA_DIR"
     if isinstance(error, StoreAddressError) or not isinstance(error, UnavailableError):
         return f"{variable}: {error}"
@@ -59,7 +59,7 @@ def store_problem(settings: Settings, error: Exception) -> str:
 
 
 def os_problem(settings: Settings, error: OSError) -> str:
-    """What the system refused, to whom."""
+    """Return what the operating system refused, and to which user."""
     if isinstance(error, AuditLogError):
         return f"TOKENAUTHORITY_AUDIT__PATH: {error} (as uid {os.geteuid()})"
     if error.filename is None:

@@ -1,4 +1,4 @@
-"""Whether the server can do its work now, and if not, which part keeps it from it."""
+"""Report whether the server can do its work now, and which parts fail."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Readiness:
-    """What `/readyz` and the routes of the JWKS show."""
+    """The data of `/readyz` and of the JWKS routes."""
 
     def __init__(
         self,
@@ -31,19 +31,19 @@ class Readiness:
         self._draining = False
 
     def drain(self) -> None:
-        """Not ready any more: the server is about to stop."""
+        """Report from now on that the server is about to stop."""
         self._draining = True
 
     def key_set(self) -> JsonWebKeySet:
-        """The public keys now."""
+        """Return the public keys now."""
         return self._core.keys.key_set
 
     def jwks_max_age(self) -> int:
-        """Seconds for which the public keys may be cached from now on."""
+        """Return the seconds for which the public keys may be cached."""
         return self._core.jwks_max_age()
 
     async def readiness(self) -> Mapping[str, str]:
-        """What keeps the server from being ready, by part; empty when it is."""
+        """Return why the server is not ready, by part; empty if it is ready."""
         problems = {}
         if self._draining:
             problems["server"] = "draining"
@@ -54,6 +54,6 @@ class Readiness:
         return problems
 
     def details(self) -> Mapping[str, str]:
-        """What somebody should look at though the server is ready, by part."""
+        """Return problems that leave the server ready, by part."""
         problems = {"keys": self._core.keys.problem(self._clock()), "projects": self._core.tenants.problem}
         return {**self._details(), **{part: problem for part, problem in problems.items() if problem}}

@@ -1,4 +1,4 @@
-"""What the server has at hand, as Prometheus gauges that are read when somebody asks."""
+"""Prometheus gauges of the server's state, computed when they are scraped."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 
 def register_state(registry: CollectorRegistry, core: Core) -> None:
-    """Have *registry* show the ring, the revocations, the watchers, and how old the view of the store is."""
+    """Register gauges of the key ring, the revocations, the watchers, and the age of cached data."""
     ring = Gauge("tokenauthority_signing_keys", "Signing keys of the ring, by state.", ("state",), registry=registry)
     for state in KeyState:
         ring.labels(state.value).set_function(_count(core.keys, state))
     gauges: dict[str, tuple[str, Callable[[], float]]] = {
         "signing_key_end_seconds": (
-            "When the key that signs must stop, replaced or not, in Unix time.",
+            "When the key that signs must stop, in Unix time.",
             lambda: (core.keys.ring.sign_until or 0) / 1000,
         ),
         "revocations": ("Revocations in force.", lambda: len(core.revocations.index)),
         "watchers": ("Open streams of WatchRevocations.", lambda: core.watch.watchers),
         "store_age_seconds": (
-            "How long ago the store's changes were last seen: how old what is at hand may be.",
+            "Seconds since the store's changes were last read: how old cached data may be.",
             core.follower.age,
         ),
     }

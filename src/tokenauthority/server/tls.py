@@ -1,4 +1,4 @@
-"""A listener's certificates as PEM, read from files again whenever those have changed."""
+"""Read a listener's certificates in PEM from files, and again when the files change."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _Fingerprint: TypeAlias = tuple[tuple[int, ...], ...]
 
 
 class CertificateError(Exception):
-    """Certificates that cannot be served with. The message says which and why, and quotes no key."""
+    """Certificates are missing or not valid. The message names the file and the cause, and contains no key."""
 
 
 @attrs.frozen(kw_only=True)
 class Certificates:
-    """What a listener shows and trusts, in PEM. `roots` are the CAs of clients; None where none is asked for."""
+    """A listener's certificate chain and key in PEM, and its clients' CAs: None without client certificates."""
 
     chain: bytes
     key: bytes = attrs.field(repr=False)
@@ -36,17 +36,17 @@ class Certificates:
 
     @property
     def expiry(self) -> datetime:
-        """When the certificate that is shown ends."""
+        """The time at which the server's certificate expires."""
         return x509.load_pem_x509_certificate(self.chain).not_valid_after_utc
 
 
 def checked(certificates: Certificates, *, chain: object, key: object, roots: object) -> Certificates:
-    """The same, where gRPC can serve with them; else gRPC would say no more than that it cannot listen.
+    """Return *certificates* if gRPC can serve with them; gRPC itself would not say what is wrong.
 
-    *chain*, *key* and *roots* say where each is from, for the message.
+    *chain*, *key* and *roots* name the origin of each for the message.
 
     Raises:
-        CertificateError: one does not hold what it should, the two do not belong together, or the time is over.
+        CertificateError: a part is malformed, the key does not match, or the certificate has expired.
     """
     try:
         leaf = x509.load_pem_x509_certificates(certificates.chain)[0]
@@ -70,26 +70,26 @@ def checked(certificates: Certificates, *, chain: object, key: object, roots: ob
 
 
 class CertificateFiles:
-    """Files of a certificate with its chain, its key and, where clients must show one, the CAs of theirs."""
+    """The files of a certificate chain, its key and, with client certificates, their CAs."""
 
     def __init__(self, chain: Path, key: Path, roots: Path | None = None) -> None:
         self._chain, self._key, self._roots = chain, key, roots
         self._seen: _Fingerprint | None = None
 
     def read(self) -> Certificates:
-        """What the files hold.
+        """Return the content of the files.
 
         Raises:
-            CertificateError: a file cannot be read or is larger than 1 MiB, or `checked` refuses what it holds.
+            CertificateError: a file cannot be read, is larger than 1 MiB, or its content is not valid.
         """
-        # Before reading: files that change in between are then read again.
+        # Before reading, so that files that change meanwhile are read again.
         self._seen = self._fingerprint()
-        roots = None if self._roots is None else _read(self._roots)
-        found = Certificates(chain=_read(self._chain), key=_read(self._key), roots=roots)
+        roots = None if self._roots is None else _read_pem(self._roots)
+        found = Certificates(chain=_read_pem(self._chain), key=_read_pem(self._key), roots=roots)
         return checked(found, chain=self._chain, key=self._key, roots=self._roots)
 
     def read_if_changed(self) -> Certificates | None:
-        """The same where a file is not as it was at the last look, good or bad; else None, for the cost of a stat.
+        """Return the content if a file has changed since the last read; else None, for the cost of a stat.
 
         Raises:
             CertificateError: as `read`.
@@ -109,7 +109,7 @@ def _stat(path: Path) -> tuple[int, ...]:
     return (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
 
 
-def _read(path: Path) -> bytes:
+def _read_pem(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             text = file.read(MAX_FILE + 1)

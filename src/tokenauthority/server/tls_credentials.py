@@ -1,4 +1,4 @@
-"""Credentials of a listener that can be changed while it serves: new connections get the newest, open ones live on."""
+"""Rotate a listener's credentials while it serves: new connections get the newest, open ones continue."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ if TYPE_CHECKING:
 
 
 class CertificateMetrics:
-    """How often certificates were taken or refused, and when the one that is shown ends, by listener."""
+    """Metrics of loaded and refused certificates, and of the expiry of the current one, by listener."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.loads: Final = Counter(
             "tokenauthority_certificate_loads",
-            "Certificates taken, or refused in favour of the old ones.",
+            "Certificates that were loaded, or refused because they are not valid.",
             ("listener", "outcome"),
             registry=registry,
         )
         self.expiry: Final = Gauge(
             "tokenauthority_certificate_expiry_seconds",
-            "When the certificate that is shown ends, in Unix time.",
+            "When the current certificate expires, in Unix time.",
             ("listener",),
             registry=registry,
         )
 
 
 class RotatingCredentials:
-    """Serves with the certificates that were offered last; what cannot be served with is refused and logged once.
+    """Serves with the newest valid certificates; invalid ones are counted and logged once.
 
-    *poll* is asked at each handshake, on a thread of gRPC's, and answers new certificates or, at little cost, None.
+    gRPC calls *poll* at each handshake, on its own thread. *poll* returns new certificates or, at little cost, None.
     """
 
     def __init__(
@@ -60,10 +60,10 @@ class RotatingCredentials:
         self._new: Certificates | None = None
         self._client_authentication = first.roots is not None
         self._first = _configuration(first)
-        self._taken(first)
+        self._record_loaded(first)
 
     def credentials(self) -> grpc.ServerCredentials:
-        """For gRPC; TLS 1.2 and 1.3. Where there are CAs of clients, a client must show a certificate of theirs."""
+        """Return the credentials for gRPC: TLS 1.2 and 1.3, with client certificates if there are CAs for them."""
         return grpc.dynamic_ssl_server_credentials(
             self._first,
             self._fetch,  # type: ignore[arg-type]  # gRPC documents None for "no change"; its stubs lack it
@@ -71,18 +71,18 @@ class RotatingCredentials:
         )
 
     def offer(self, certificates: Certificates) -> None:
-        """Serve new connections with *certificates* from now on. From any thread."""
+        """Serve new connections with *certificates* from now on. Any thread may call this."""
         with self._lock:
             self._new = certificates
 
     def refuse(self, problem: str, *, again: bool = False) -> None:
-        """Count that new certificates could not be taken, and log it if not *again*; the old ones stay. Any thread."""
+        """Count invalid certificates, and log them unless *again*; the old ones stay. Any thread may call this."""
         self._metrics.loads.labels(self._listener, "refused").inc()
         if not again:
             self._logger().error("certificate.refused", listener=self._listener, problem=problem)
 
     def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
-        """What to use from this handshake on, or None for no change. Nothing may escape into gRPC's thread."""
+        """Return what to use from this handshake on, or None for no change. It must not raise into gRPC's thread."""
         try:
             found = self._poll()
         except CertificateError as error:
@@ -93,11 +93,11 @@ class RotatingCredentials:
         found = found or offered
         if found is None:
             return None
-        self._taken(found)
+        self._record_loaded(found)
         self._logger().info("certificate.loaded", listener=self._listener, expiry=found.expiry.isoformat())
         return _configuration(found)
 
-    def _taken(self, certificates: Certificates) -> None:
+    def _record_loaded(self, certificates: Certificates) -> None:
         self._metrics.loads.labels(self._listener, "loaded").inc()
         self._metrics.expiry.labels(self._listener).set(certificates.expiry.timestamp())
 

@@ -1,4 +1,4 @@
-"""From settings to a server: the one place that knows every part."""
+"""Build a server from settings: the one place that knows every part."""
 
 from __future__ import annotations
 
@@ -110,12 +110,12 @@ def build(
     callers_file: CallersFile | None = None,
     clock: Callable[[], Millis] = system_clock,
 ) -> App:
-    """Put all parts together; nothing runs yet. *callers* follow *callers_file* where there is one.
+    """Build every part; nothing runs yet. *callers* are reloaded from *callers_file* if there is one.
 
     Raises:
         AuthorizationTableError: the contract states no action, or an unknown one, for an RPC.
         ServicerTableError: an RPC of the contract has no servicer method.
-        ConfigError: the provider of the signing keys cannot be used with what is installed.
+        ConfigError: the provider of the signing keys needs a package that is not installed.
     """
     limits = settings.limits
     core = build_core(settings, store=store, sealer=sealer, names_role=callers.names_role, clock=clock)
@@ -169,7 +169,7 @@ def build(
         server = grpc.aio.server(
             interceptors=[Chain((*outer, *inner), served)],
             options=_options(settings, listener),
-            # A last bound, far above what the admission step lets in: gRPC's own refusal has no details and no record.
+            # A last bound, far above that of the admission step: gRPC's own refusal has no details and no audit record.
             maximum_concurrent_rpcs=4 * (limits.max_concurrent_rpcs + limits.max_streams),
         )
         add_services(server)
@@ -237,6 +237,6 @@ def _options(settings: Settings, listener: Listener) -> list[tuple[str, int]]:
         # Clients may ping once a minute (ours do); gRPC's own limit of five minutes would cut them off.
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
         ("grpc.max_allowed_incoming_connections", limits.max_connections),
-        # Two authorities on one port would answer with two minds, each with its own dev project.
+        # Two servers on one port would each answer a part of the calls, each with its own store.
         ("grpc.so_reuseport", 0),
     ]

@@ -1,4 +1,4 @@
-"""The server's certificates from the SPIFFE Workload API, whose agent sends new ones long before the old ones end."""
+"""Follow the SPIFFE Workload API, whose agent sends new certificates long before the old ones expire."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ if TYPE_CHECKING:
 
 
 FIRST_ANSWER: Final = 30.0
-"""Seconds that the agent has to send the first certificate."""
+"""Seconds in which the agent has to send the first certificate."""
 
 _NAME: Final = "the X.509-SVID of the Workload API"
 _PAUSE: Final = 0.5
 _MAX_PAUSE: Final = 30.0
-"""Seconds between two streams, after errors that the library holds to be final."""
+"""Seconds between two streams after an error that the library treats as final: the first, and the longest."""
 
 
 class WorkloadApi:
-    """Follows the Workload API on threads of its own until it is closed.
+    """Follows the Workload API on its own threads until it is closed.
 
-    Of the bundles, the one of the server's own trust domain is trusted: gRPC checks a certificate against all CAs that
-    it has, so with a federated one among them another trust domain could speak for ours.
+    Only the bundle of the server's own trust domain is trusted: gRPC checks a certificate against all of its CAs, so
+    with a federated bundle another trust domain could issue certificates for ours.
     """
 
     def __init__(self, endpoint: str, first_answer: float = FIRST_ANSWER) -> None:
         """Connect and wait for the first certificates.
 
         Raises:
-            CertificateError: there is no Workload API, or it has sent none that are good after *first_answer* seconds.
+            CertificateError: there is no Workload API, or it sent no valid certificate within *first_answer* seconds.
         """
         self._changed = threading.Condition()
         self._latest: Certificates | None = None
@@ -65,7 +65,7 @@ class WorkloadApi:
             self.first: Certificates = self._latest
 
     def send_to(self, sink: RotatingCredentials) -> None:
-        """Offer *sink* what comes from now on."""
+        """Send *sink* every new certificate from now on."""
         with self._changed:
             self._sink = sink
             if self._latest is not None and self._latest is not self.first:
@@ -77,9 +77,9 @@ class WorkloadApi:
         self._ended.set()
 
     def _follow(self) -> None:
-        """Keep one stream open. The library opens it again by itself, but for errors that it holds to be final."""
+        """Keep one stream open. The library reopens it, except after errors that it treats as final."""
         while True:
-            # Before the look at `closed`, so that `close` ends one or the other.
+            # Before `closed` is checked, so that `close` ends one or the other.
             ended = self._ended = threading.Event()
             if self._closed.is_set():
                 break

@@ -1,1 +1,1 @@
-"""The HTTP face: public keys, health and metrics; nothing that needs a credential."""
+"""The HTTP routes: public keys, health and metrics; none needs a credential."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Published(Protocol):
-    """A document for everyone."""
+    """A public document."""
 
     @property
     def body(self) -> bytes:
@@ -32,24 +32,24 @@ class Published(Protocol):
 
 
 class KeySetSource(Protocol):
-    """What the HTTP face shows."""
+    """The data that the routes show."""
 
     def key_set(self) -> Published:
-        """The public keys now (RFC 7517)."""
+        """Return the public keys now (RFC 7517)."""
 
     def jwks_max_age(self) -> int:
-        """Seconds for which they may be cached from now on; 0: not at all."""
+        """Return the seconds for which they may be cached; 0: not at all."""
 
     async def readiness(self) -> Mapping[str, str]:
-        """What keeps the server from being ready, by part; empty when it is."""
+        """Return why the server is not ready, by part; empty if it is ready."""
 
     def details(self) -> Mapping[str, str]:
-        """What somebody should look at though the server may be ready, by part."""
+        """Return problems that leave the server ready, by part."""
 
 
 def make_app(source: KeySetSource, registry: CollectorRegistry, issuer: str) -> Starlette:
-    """The application. *issuer* is the URL under which the server is reached, as tokens name it."""
-    discovery = Discovery.of(issuer)
+    """Return the application. *issuer* is the URL of the server, as in the `iss` of tokens."""
+    discovery = Discovery.for_issuer(issuer)
 
     async def jwks(request: Request) -> Response:
         return _published(request, source.key_set(), source.jwks_max_age())

@@ -1,4 +1,4 @@
-"""OpenID Connect Discovery: where a verifier that knows the issuer alone finds its keys."""
+"""OpenID Connect Discovery: the document in which a verifier that knows only the issuer finds its keys."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ DISCOVERY_PATH: Final = "/.well-known/openid-configuration"
 
 @attrs.frozen
 class Discovery:
-    """The document of an issuer. `etag` is a strong one, quotes included (RFC 9110)."""
+    """The discovery document of an issuer. `etag` is a strong entity tag with its quotes (RFC 9110)."""
 
     body: bytes = attrs.field(repr=False)
     etag: str
 
     @classmethod
-    def of(cls, issuer: str) -> Discovery:
-        """The document of *issuer*, a URL, which it repeats byte for byte (OpenID Connect Discovery 1.0, section 3).
+    def for_issuer(cls, issuer: str) -> Discovery:
+        """Return the document of the URL *issuer*, which it repeats byte for byte (Discovery 1.0, section 3).
 
         It has the members that Kubernetes publishes for its service accounts: an issuer that only signs has none of
         the endpoints at which people would log in.
@@ -36,7 +36,7 @@ class Discovery:
             "jwks_uri": _without_slash(issuer) + JWKS_PATH,
             "response_types_supported": ["id_token"],
             "subject_types_supported": ["public"],
-            # All that a key may ever sign with, not what today's keys do: verifiers read this once, at their start.
+            # Every algorithm that a key may have, not only those of today's keys: verifiers read this once.
             "id_token_signing_alg_values_supported": [algorithm.value for algorithm in Algorithm],
         }
         body = msgspec.json.encode(document)
@@ -44,9 +44,9 @@ class Discovery:
 
 
 def prefixes(issuer: str) -> tuple[str, ...]:
-    """The paths under which the documents of *issuer* are served: at the root, and where its URL has its path.
+    """Return the paths under which the documents of *issuer* are served: the root, and the path of its URL.
 
-    A proxy before the server may take the path away or leave it.
+    A proxy in front of the server may remove that path or not.
     """
     return tuple(dict.fromkeys(("", _without_slash(urlsplit(issuer).path))))
 
