@@ -10,7 +10,7 @@ import trustme
 
 from tokenauthority.client import Authority
 from tokenauthority.client.connection import Connection
-from tokenauthority.client.environment import ADDRESS, API_KEY, PLAINTEXT, connection_from
+from tokenauthority.client.environment import ADDRESS, API_KEY, MAX_FILE, PLAINTEXT, connection_from
 
 
 KEY = "tak_" + "k" * 43
@@ -123,3 +123,14 @@ def test_refuses_root_certificates_that_cannot_be_used(tmp_path: Path, variables
 
     with pytest.raises(ValueError, match=message):
         connection_from({ADDRESS: "localhost:1", API_KEY: KEY, "TOKENAUTHORITY_CA_FILE": str(file), **variables})
+
+
+@pytest.mark.parametrize("variable", ["TOKENAUTHORITY_API_KEY_FILE", "TOKENAUTHORITY_CA_FILE"])
+def test_refuses_a_file_that_is_too_long(tmp_path: Path, variable: str) -> None:
+    """No more of a file is read than the limit, and the variable is named."""
+    file = tmp_path / "file"
+    file.write_bytes(b"-----BEGIN CERTIFICATE-----" + bytes(MAX_FILE))
+    keys = {} if variable.endswith("KEY_FILE") else {API_KEY: KEY}
+
+    with pytest.raises(ValueError, match=f"^{variable}: the file has more than {MAX_FILE} bytes$"):
+        connection_from({ADDRESS: "localhost:1", variable: str(file), **keys})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 
 import attrs
 import click
@@ -47,7 +47,7 @@ class Globals:
                 "(after `make run`: source .tokenauthority/dev.env)"
             )
         try:
-            return connection_from(self._variables(), with_key=with_key, read_file=_read_file)
+            return connection_from(self._variables(), with_key=with_key, open_file=_open_file)
         except ValueError as error:
             raise ConfigurationFailure(_name_options(str(error))) from error
 
@@ -68,10 +68,10 @@ class Globals:
         return {_VARIABLES[name]: value for name, value in values.items()}
 
 
-def _read_file(variable: str, path: str) -> bytes:
+def _open_file(variable: str, path: str) -> IO[bytes]:
+    """Open the file at *path*; `-` is standard input."""
     try:
-        with click.open_file(path, "rb") as file:
-            return bytes(file.read())
+        return click.open_file(path, "rb")
     except OSError as error:
         raise ConfigurationFailure(f"{_OPTIONS[variable]} {path}: {error.strerror}") from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from tokenauthority.client.connection import DEFAULT_TIMEOUT, Connection
 
@@ -33,23 +33,28 @@ _NO: Final = frozenset({"", "0", "false", "no", "off", "f", "n"})
 """The values that click accepts for a flag."""
 
 
-def read_disk_file(_: str, path: str) -> bytes:
-    """Return the content of the file at *path*."""
-    return Path(path).read_bytes()
+MAX_FILE: Final = 1 << 20
+"""Bytes of a file that a variable names. A bundle of all public certificate authorities has a quarter of that."""
+
+
+def open_disk_file(_: str, path: str) -> IO[bytes]:
+    """Open the file at *path*."""
+    return Path(path).open("rb")
 
 
 def connection_from(
-    environ: Mapping[str, str], *, with_key: bool = True, read_file: Callable[[str, str], bytes] = read_disk_file
+    environ: Mapping[str, str], *, with_key: bool = True, open_file: Callable[[str, str], IO[bytes]] = open_disk_file
 ) -> Connection:
     """Return the connection that variables describe.
 
     Args:
         environ: the variables; an empty one counts as not set.
         with_key: whether an API key is required; else none is read or sent.
-        read_file: returns the content of a file, called with the variable and its value.
+        open_file: opens the file that a variable names, called with the variable and its value.
 
     Raises:
-        ValueError: a required variable is missing, or a value is invalid. The message never holds the API key.
+        ValueError: a required variable is missing, a value is invalid, or a file has more than `MAX_FILE` bytes. The
+            message never holds the API key.
         OSError: the file of the API key or of the root certificates cannot be read.
     """
     if not environ.get(ADDRESS):
@@ -57,12 +62,12 @@ def connection_from(
     plaintext, ca_file = _parse_flag(environ, PLAINTEXT), environ.get(CA_FILE, "")
     if plaintext and ca_file:
         raise ValueError(f"{PLAINTEXT} does not go with {CA_FILE}")
-    root_certificates = read_file(CA_FILE, ca_file) if ca_file else None
+    root_certificates = _read_file(CA_FILE, ca_file, open_file) if ca_file else None
     if root_certificates is not None and b"-----BEGIN CERTIFICATE-----" not in root_certificates:
         raise ValueError(f"{CA_FILE} {ca_file}: holds no certificate in PEM")
     return Connection(
         address=environ[ADDRESS],
-        api_key=_find_api_key(environ, read_file) if with_key else "",
+        api_key=_find_api_key(environ, open_file) if with_key else "",
         project_id=environ.get(PROJECT_ID, ""),
         plaintext=plaintext,
         root_certificates=root_certificates,
@@ -70,7 +75,7 @@ def connection_from(
     )
 
 
-def _find_api_key(environ: Mapping[str, str], read_file: Callable[[str, str], bytes]) -> str:
+def _find_api_key(environ: Mapping[str, str], open_file: Callable[[str, str], IO[bytes]]) -> str:
     key, file = environ.get(API_KEY, ""), environ.get(API_KEY_FILE, "")
     if key and file:
         raise ValueError(f"{API_KEY} and {API_KEY_FILE} are both set: set one, not both")
@@ -79,12 +84,20 @@ def _find_api_key(environ: Mapping[str, str], read_file: Callable[[str, str], by
     if key:
         return key
     try:
-        content = read_file(API_KEY_FILE, file).decode("ascii").strip()
+        content = _read_file(API_KEY_FILE, file, open_file).decode("ascii").strip()
     except UnicodeDecodeError:
         # Without the cause, which quotes the file.
         raise ValueError(f"{API_KEY_FILE}: the file holds no API key") from None
     if not content:
         raise ValueError(f"{API_KEY_FILE}: the file is empty")
+    return content
+
+
+def _read_file(variable: str, path: str, open_file: Callable[[str, str], IO[bytes]]) -> bytes:
+    with open_file(variable, path) as file:
+        content = file.read(MAX_FILE + 1)
+    if len(content) > MAX_FILE:
+        raise ValueError(f"{variable}: the file has more than {MAX_FILE} bytes")
     return content
 
 
