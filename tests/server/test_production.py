@@ -150,7 +150,7 @@ def test_names_a_port_that_is_taken(production: Production, variable: str) -> No
 @pytest.mark.parametrize(
     ("file", "content", "named"),
     [
-        ("callers.toml", "[[callers]]\nname = 7\n", "callers file callers.toml: line 2: caller 1: name must be"),
+        ("callers.toml", "[[callers]]\nname = 7\n", "callers file callers.toml: line 2: caller 1: name is invalid"),
         ("server.pem", "no certificate", "server.pem holds no certificate in PEM"),
         ("server.key", "no key", "server.key holds no private key in PEM"),
     ],

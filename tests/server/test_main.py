@@ -1,4 +1,4 @@
-"""A server that is told to stop at any moment of its life drains and ends with 0."""
+"""A server that gets a signal at any moment of its life drains and ends with 0; one that cannot go on, with 1."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from structlog.testing import capture_logs
+
 from tests.support.authority import WAIT, clean_environment, eventually
+from tests.support.faulty_store import FaultyStore
+from tokenauthority.server import main
 
 
 @pytest.fixture
@@ -99,3 +103,14 @@ def test_a_server_that_cannot_go_on_ends_with_an_error(tmp_path: Path) -> None:
     assert "background.failed" in ended.stderr
     assert "ZeroDivisionError" in ended.stderr
     assert "server.draining" in ended.stderr
+
+
+async def test_a_store_that_does_not_close_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no error of the settings."""
+    monkeypatch.setattr(main, "_CLOSE_TIMEOUT", 0.01)
+    store = FaultyStore()
+    store.hold("close")
+    with capture_logs() as events:
+        await main._close(store)
+
+    assert ["store.slow_to_close"] == [event["event"] for event in events]

@@ -1,4 +1,4 @@
-"""What a server writes when it starts first, and what it says when its store does not let go."""
+"""What --dev creates on first start is whole or not there."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from structlog.testing import capture_logs
-
-from tests.support.faulty_store import FaultyStore
 from tokenauthority.config import Settings
-from tokenauthority.server import dev, main
+from tokenauthority.server import dev
 
 
 def test_a_master_key_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,14 +31,3 @@ def test_a_master_key_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch
     assert [] == left
     assert key.key_id == dev.master_key(settings).key_id
     assert ("master.key", 0o600) == (written.name, stat.S_IMODE(written.stat().st_mode))
-
-
-async def test_a_store_that_does_not_close_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is no error of the settings."""
-    monkeypatch.setattr(main, "_CLOSE_TIMEOUT", 0.01)
-    store = FaultyStore()
-    store.hold("close")
-    with capture_logs() as events:
-        await main._close(store)
-
-    assert ["store.slow_to_close"] == [event["event"] for event in events]
