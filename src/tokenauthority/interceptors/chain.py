@@ -15,9 +15,9 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol, TypeAlias, cast
 
-import attrs
 import grpc
 import grpc.aio
+import msgspec
 
 from google.protobuf.message import DecodeError
 
@@ -80,8 +80,7 @@ class Handler(Protocol):
     stream_stream: Callable[[object, Context], object] | None
 
 
-@attrs.define(eq=False)
-class Call:
+class Call(msgspec.Struct, eq=False):
     """One RPC as the interceptors see it.
 
     Attributes:
@@ -99,15 +98,15 @@ class Call:
     method: str
     requests: AsyncIterator[object]
     context: Context
-    streaming: bool = attrs.field(kw_only=True)
-    metadata: dict[str, list[str | bytes]] = attrs.field(init=False, factory=dict)
-    deadline: float = attrs.field(init=False, default=0.0)
-    capped: bool = attrs.field(init=False, default=True)
-    finishing: bool = attrs.field(init=False, default=False)
-    abandoned: bool = attrs.field(init=False, default=False)
-    caller: Caller | None = attrs.field(init=False, default=None)
-    opening: Callable[[], Awaitable[None]] | None = attrs.field(init=False, default=None)
-    record: AuditRecord = attrs.field(init=False)
+    streaming: bool
+    metadata: dict[str, list[str | bytes]] = msgspec.field(default_factory=dict)
+    deadline: float = 0.0
+    capped: bool = True
+    finishing: bool = False
+    abandoned: bool = False
+    caller: Caller | None = None
+    opening: Callable[[], Awaitable[None]] | None = None
+    record: AuditRecord = cast("AuditRecord", None)
 
 
 Proceed: TypeAlias = Callable[[Call], Awaitable[object]]
