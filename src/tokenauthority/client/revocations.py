@@ -62,7 +62,7 @@ class SnapshotEnd:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
-    """A sign of life: the reader is complete up to its time."""
+    """A heartbeat: the reader has every event up to its time."""
 
     time: datetime
     """When the server began its last look at the store, by its clock, in UTC."""
