@@ -48,7 +48,7 @@ def _commands(context: click.Context) -> Iterator[tuple[str, click.Command, clic
 
 
 def _section(path: str, command: click.Command, context: click.Context) -> str:
-    level = "##" if isinstance(command, click.Group) else "###"
+    level = "#" * len(path.split())
     usage = " ".join([path, *command.collect_usage_pieces(context)])
     parts = [f"{level} `{path}`", _text(command.help)]
     if not isinstance(command, click.Group):

@@ -32,6 +32,9 @@ _NAMES: Final = {
     Path: "path",
     SecretStr: "text (a secret)",
 }
+_OF_THE_COMMAND_LINE: Final = frozenset({"dev", "dev_api_key"})
+"""Fields that only an option of `serve` sets, never a variable or the file."""
+
 _BOUNDS: Final = {Ge: "at least {}", Gt: "more than {}", Le: "at most {}", Lt: "less than {}"}
 
 
@@ -51,7 +54,11 @@ class Setting(NamedTuple):
 def all_settings() -> Iterator[Setting]:
     """Return every setting of a server: first those without a group, then group by group."""
     fields = Settings.model_fields
-    yield from (Setting("", name, field) for name, field in fields.items() if _group_of(field) is None)
+    yield from (
+        Setting("", name, field)
+        for name, field in fields.items()
+        if _group_of(field) is None and name not in _OF_THE_COMMAND_LINE
+    )
     for name, field in fields.items():
         group = _group_of(field)
         if group is not None:
@@ -77,8 +84,9 @@ def _by_group() -> dict[str, list[Setting]]:
 
 def _entry(setting: Setting) -> str:
     heading = f"### `{'.'.join(filter(None, (setting.group, setting.name)))}`"
-    facts = f"`{setting.variable}` · {_type(setting.field)} · default: {_default(setting.field)}"
-    return f"{heading}\n\n{facts}\n\n{setting.field.description}"
+    default = _default(setting.field)
+    facts = [code(setting.variable), _type(setting.field), *([f"default: {default}"] if default else [])]
+    return f"{heading}\n\n{' · '.join(facts)}\n\n{setting.field.description}"
 
 
 def _group_of(field: FieldInfo) -> type[BaseModel] | None:
@@ -89,7 +97,7 @@ def _group_of(field: FieldInfo) -> type[BaseModel] | None:
 def _default(field: FieldInfo) -> str:
     value = field.default
     if value is None or value == "":
-        return "none"
+        return ""  # the description says what counts instead, if anything does
     if isinstance(value, bool):
         return code(str(value).lower())
     return code(getattr(value, "value", value))

@@ -36,7 +36,7 @@ def test_every_setting_has_a_section_with_its_meaning() -> None:
 def test_every_command_has_a_section_with_its_meaning() -> None:
     """Commands appear by the path with which a reader calls them."""
     text = commands_page()
-    sections = {found[1]: found[2] for found in re.finditer(r"^#{2,3} `(.+?)`\n\n(\S+)", text, re.MULTILINE)}
+    sections = {found[1]: found[2] for found in re.finditer(r"^#{2,4} `(.+?)`\n\n(\S+)", text, re.MULTILINE)}
 
     assert command_names() == set(sections)
     assert [] == [path for path, first in sections.items() if first.startswith(("#", "```"))]
