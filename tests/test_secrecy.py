@@ -24,8 +24,8 @@ from tokenauthority.callers.authenticator import PresentedCredentials
 from tokenauthority.client.connection import Connection
 from tokenauthority.config import MasterKeySource, Settings
 from tokenauthority.contract import METHODS
+from tokenauthority.domain.credential import Credential, CredentialKind
 from tokenauthority.domain.key import Algorithm
-from tokenauthority.domain.project import Credential, CredentialKind
 from tokenauthority.domain.sealed import SealedBlob, SealedKind
 from tokenauthority.domain.times import Millis, Seconds
 from tokenauthority.domain.token import MintedToken, TokenClaims, TokenSpec

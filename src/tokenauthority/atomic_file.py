@@ -5,11 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from typing import TYPE_CHECKING
-
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 
 def replace_file(path: Path, data: bytes) -> None:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
 from tokenauthority.v1 import key_pb2, options_pb2, project_pb2, role_pb2, session_pb2, token_pb2
-
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from google.protobuf.descriptor import MethodDescriptor
 
 
 @dataclass(frozen=True, slots=True)

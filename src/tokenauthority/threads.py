@@ -8,15 +8,12 @@ import queue
 import threading
 import weakref
 
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import attrs
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 T = TypeVar("T")

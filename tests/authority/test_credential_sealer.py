@@ -7,8 +7,9 @@ import pytest
 
 from tests.authority.world import NOW, rsa_pem
 from tokenauthority.authority.credential_sealer import CredentialSealer
+from tokenauthority.domain.credential import Credential
 from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
-from tokenauthority.domain.project import Credential, Project
+from tokenauthority.domain.project import Project
 from tokenauthority.domain.times import DAY, MAX_TTL
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.signing.sealing import MasterKey, SealBrokenError, Sealer

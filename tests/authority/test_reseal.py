@@ -17,8 +17,9 @@ from tokenauthority.authority.reseal import (
     reseal,
 )
 from tokenauthority.authority.signing_keys import SigningKeyManager
+from tokenauthority.domain.credential import Credential
 from tokenauthority.domain.key import Algorithm
-from tokenauthority.domain.project import Credential, Project
+from tokenauthority.domain.project import Project
 from tokenauthority.domain.sealed import SealedKind
 from tokenauthority.domain.times import DAY, MAX_TTL
 from tokenauthority.domain.token_format import TokenFormat

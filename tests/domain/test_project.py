@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tokenauthority.domain.project import Credential, CredentialKind, Project, is_secret, project_violations
+from tokenauthority.domain.credential import Credential, CredentialKind
+from tokenauthority.domain.project import Project, is_secret, project_violations
 from tokenauthority.domain.times import MAX_TTL, Millis, Seconds
 from tokenauthority.domain.token_format import TokenFormat
 

@@ -10,7 +10,7 @@ import pytest
 
 import tokenauthority
 
-from tokenauthority.domain.project import CredentialKind
+from tokenauthority.domain.credential import CredentialKind
 from tokenauthority.domain.token_format import FormatTraits, TokenFormat
 
 

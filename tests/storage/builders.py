@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from tokenauthority.domain.credential import Credential, CredentialKind
 from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
-from tokenauthority.domain.project import Credential, CredentialKind, Project
+from tokenauthority.domain.project import Project
 from tokenauthority.domain.revocation import StoredRevocation, TargetKind
 from tokenauthority.domain.role import Permission, Role
 from tokenauthority.domain.session import IdempotencyKey, SessionSpec, StoredSession

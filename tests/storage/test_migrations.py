@@ -26,8 +26,8 @@ from tests.storage.builders import (
 )
 from tests.storage.conftest import ClosedLater
 from tokenauthority.domain.change import ChangeKind, Cursor
+from tokenauthority.domain.credential import CredentialKind
 from tokenauthority.domain.key import Algorithm, KeyState
-from tokenauthority.domain.project import CredentialKind
 from tokenauthority.domain.session import SessionState
 from tokenauthority.domain.times import Millis
 from tokenauthority.server.wiring import system_clock

@@ -16,6 +16,7 @@ from tests.storage.builders import (
     make_project,
 )
 from tests.storage.contract import changes_of, refusal_of
+from tokenauthority.domain.credential import CredentialKind
 from tokenauthority.domain.errors import (
     AlreadyExistsError,
     FieldViolation,
@@ -24,7 +25,7 @@ from tokenauthority.domain.errors import (
     PreconditionError,
     Reason,
 )
-from tokenauthority.domain.project import CredentialKind, Project
+from tokenauthority.domain.project import Project
 from tokenauthority.domain.times import Seconds
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.storage.store import Store

@@ -7,8 +7,8 @@ import asyncio
 import attrs
 
 from tests.storage.builders import PROJECT, make_credential, make_key, make_project
+from tokenauthority.domain.credential import CredentialKind
 from tokenauthority.domain.key import KeyState
-from tokenauthority.domain.project import CredentialKind
 from tokenauthority.domain.sealed import SealedBlob, SealedCount, SealedKind
 from tokenauthority.storage.store import Store
 

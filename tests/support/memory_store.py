@@ -10,8 +10,9 @@ import attrs
 import msgspec
 
 from tokenauthority.domain.change import Change, ChangeKind, Cursor, HistoryLostError
+from tokenauthority.domain.credential import Credential
 from tokenauthority.domain.errors import NotFoundError
-from tokenauthority.domain.project import Credential, Project
+from tokenauthority.domain.project import Project
 from tokenauthority.domain.revocation import StoredRevocation, StoredSessionEnd
 from tokenauthority.domain.revocation_index import oldest_stored
 from tokenauthority.domain.role import MAX_ROLES, Role

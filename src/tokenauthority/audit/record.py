@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
+from tokenauthority.domain.caller import Caller
 from tokenauthority.domain.ids import is_project_id, is_role_name, is_secret_id, is_uuid, project_in_session_id
-
-
-if TYPE_CHECKING:
-    from tokenauthority.domain.caller import Caller
-    from tokenauthority.domain.times import Millis
+from tokenauthority.domain.times import Millis
 
 
 _CONTROLS: Final = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")

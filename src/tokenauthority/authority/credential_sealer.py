@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import secrets
 
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import attrs
 
-from tokenauthority.domain.key import KeyState, StoredKey
-from tokenauthority.domain.project import Credential, CredentialKind
-from tokenauthority.domain.sealed import SealedKind
-from tokenauthority.signing.key_provider import AbsentSigner, KeyProviderError
+from tokenauthority.domain.credential import Credential, CredentialKind
+from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
+from tokenauthority.domain.project import Project
+from tokenauthority.domain.sealed import SealedBlob, SealedKind
+from tokenauthority.domain.times import Millis
+from tokenauthority.signing.key_provider import AbsentSigner, KeyProvider, KeyProviderError
 from tokenauthority.signing.key_serialization import load_public_der, public_der
 from tokenauthority.signing.keyring import RingKey
 from tokenauthority.signing.project_keys import ProjectKeys, ProjectSecret, VonageKey
-from tokenauthority.signing.sealing import SealBrokenError, SealProblem
+from tokenauthority.signing.sealing import SealBrokenError, Sealer, SealProblem
 from tokenauthority.signing.signing_key import SigningKey
-
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tokenauthority.domain.key import Algorithm
-    from tokenauthority.domain.project import Project
-    from tokenauthority.domain.sealed import SealedBlob
-    from tokenauthority.domain.times import Millis
-    from tokenauthority.signing.key_provider import KeyProvider
-    from tokenauthority.signing.sealing import Sealer
 
 
 _PROJECT_CREDENTIAL: Final = "project-credential"

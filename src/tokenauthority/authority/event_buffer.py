@@ -5,21 +5,16 @@ from __future__ import annotations
 import asyncio
 
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import Final
 
 import attrs
 
-from tokenauthority.domain.change import ChangeKind
+from tokenauthority.domain.change import Change, ChangeKind, Cursor
 from tokenauthority.domain.errors import ExhaustedError, UnavailableError
+from tokenauthority.domain.revocation import Event
 from tokenauthority.domain.times import Millis
-
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tokenauthority.domain.change import Change, Cursor
-    from tokenauthority.domain.revocation import Event
-    from tokenauthority.storage import RevocationStore
+from tokenauthority.storage import RevocationStore
 
 
 _EVENT_KINDS: Final = frozenset({ChangeKind.REVOCATION, ChangeKind.SESSION_END})

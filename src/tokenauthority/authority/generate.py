@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 
+from collections.abc import Hashable, Sequence
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import attrs
 
 from tokenauthority.authority.randomness import Randomness
 from tokenauthority.authority.remote_signing import RemoteSigning
 from tokenauthority.authority.sessions import authorized_tenant
+from tokenauthority.authority.signing_keys import SigningKeyManager
+from tokenauthority.authority.tenant_cache import Tenant, TenantCache
+from tokenauthority.domain.caller import Grant
 from tokenauthority.domain.errors import (
     FieldViolation,
     InvalidRequestError,
@@ -23,30 +27,22 @@ from tokenauthority.domain.errors import (
     TokenAuthorityError,
 )
 from tokenauthority.domain.policy import Granted, Refused, decide
+from tokenauthority.domain.times import Millis
 from tokenauthority.domain.token import (
     MAX_BATCH,
     MintedToken,
     TokenClaims,
+    TokenSpec,
     request_violations,
     terms_violations,
     text_violations,
 )
+from tokenauthority.domain.token_format import FormatTraits
+from tokenauthority.signing.formats.codec import Codec, TokenKey
 from tokenauthority.signing.formats.registry import codec_of
-
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
-
-    from tokenauthority.authority.signing_keys import SigningKeyManager
-    from tokenauthority.authority.tenant_cache import Tenant, TenantCache
-    from tokenauthority.domain.caller import Grant
-    from tokenauthority.domain.times import Millis
-    from tokenauthority.domain.token import TokenSpec
-    from tokenauthority.domain.token_format import FormatTraits
-    from tokenauthority.signing.formats.codec import Codec, TokenKey
-    from tokenauthority.signing.project_keys import ProjectSecret, VonageKey
-    from tokenauthority.signing.results import Encoded
-    from tokenauthority.signing.signing_key import SigningKey
+from tokenauthority.signing.project_keys import ProjectSecret, VonageKey
+from tokenauthority.signing.results import Encoded
+from tokenauthority.signing.signing_key import SigningKey
 
 
 _SLICE: Final = 0.005

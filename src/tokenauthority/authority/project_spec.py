@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypedDict
+from typing import Final, TypedDict
 
 import attrs
 
+from tokenauthority.domain.credential import Credential, CredentialKind
 from tokenauthority.domain.errors import FieldViolation
 from tokenauthority.domain.ids import MAX_PROJECT_ID, is_project_id
-from tokenauthority.domain.project import CredentialKind, Project, project_violations
-from tokenauthority.domain.times import DEFAULT_TTL, MAX_TTL, Seconds
+from tokenauthority.domain.project import Project, project_violations
+from tokenauthority.domain.times import DEFAULT_TTL, MAX_TTL, Millis, Seconds
 from tokenauthority.domain.token_format import TokenFormat
-
-
-if TYPE_CHECKING:
-    from tokenauthority.domain.project import Credential
-    from tokenauthority.domain.times import Millis
 
 
 @attrs.frozen(kw_only=True)

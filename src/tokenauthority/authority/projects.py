@@ -5,18 +5,26 @@ from __future__ import annotations
 import asyncio
 import secrets
 
-from typing import TYPE_CHECKING, Final, NoReturn
+from collections.abc import Sequence
+from typing import Final, NoReturn
 
 import attrs
 
+from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.authority.project_spec import (
     NewSecret,
+    OpenTokImport,
+    ProjectChanges,
+    ProjectSpec,
+    VonageImport,
     format_violations,
     new_project,
     spec_violations,
 )
-from tokenauthority.domain.caller import ANY
+from tokenauthority.authority.tenant_cache import TenantCache
+from tokenauthority.domain.caller import ANY, Grant
 from tokenauthority.domain.change import ChangeKind
+from tokenauthority.domain.credential import Credential
 from tokenauthority.domain.errors import (
     AlreadyExistsError,
     FieldViolation,
@@ -26,20 +34,10 @@ from tokenauthority.domain.errors import (
     Reason,
 )
 from tokenauthority.domain.ids import MAX_PROJECT_ID, is_project_id, is_uuid
-from tokenauthority.domain.project import MAX_LIVE_SECRETS, is_secret, project_violations
+from tokenauthority.domain.project import MAX_LIVE_SECRETS, Project, is_secret, project_violations
+from tokenauthority.domain.times import Millis
 from tokenauthority.domain.token_format import TokenFormat
-
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tokenauthority.authority.credential_sealer import CredentialSealer
-    from tokenauthority.authority.project_spec import OpenTokImport, ProjectChanges, ProjectSpec, VonageImport
-    from tokenauthority.authority.tenant_cache import TenantCache
-    from tokenauthority.domain.caller import Grant
-    from tokenauthority.domain.project import Credential, Project
-    from tokenauthority.domain.times import Millis
-    from tokenauthority.storage import ProjectStore
+from tokenauthority.storage import ProjectStore
 
 
 _LOWEST_PICKED: Final = 1_000_000_000

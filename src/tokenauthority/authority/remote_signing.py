@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 import structlog
 
@@ -13,13 +14,8 @@ from tokenauthority.domain.token import TokenRejectedError
 from tokenauthority.outage import Outage
 from tokenauthority.signing.jose import parse_raw
 from tokenauthority.signing.key_provider import KeyProviderError
+from tokenauthority.signing.signing_key import SigningKey
 from tokenauthority.threads import BlockingPool, PoolError, PoolTimeoutError
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from tokenauthority.signing.signing_key import SigningKey
 
 
 T = TypeVar("T")

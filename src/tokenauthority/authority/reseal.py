@@ -5,20 +5,15 @@ from __future__ import annotations
 import asyncio
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
 
 import attrs
 
-from tokenauthority.domain.sealed import SealedKind
+from tokenauthority.authority.credential_sealer import CredentialSealer
+from tokenauthority.domain.sealed import SealedBlob, SealedCount, SealedKind
 from tokenauthority.signing.sealing import HEADER_BYTES, SealBrokenError, sealed_under
-
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-
-    from tokenauthority.authority.credential_sealer import CredentialSealer
-    from tokenauthority.domain.sealed import SealedBlob, SealedCount
-    from tokenauthority.storage import SealedStore
+from tokenauthority.storage import SealedStore
 
 
 _PAGE: Final = 100

@@ -5,19 +5,14 @@ from __future__ import annotations
 import asyncio
 import secrets
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable
+from typing import Final
 
 from tokenauthority.domain.errors import ExhaustedError
-from tokenauthority.domain.revocation import StoredRevocation
+from tokenauthority.domain.revocation import Event, StoredRevocation
 from tokenauthority.domain.revocation_index import RevocationIndex
-
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from tokenauthority.domain.revocation import Event
-    from tokenauthority.domain.times import Millis
-    from tokenauthority.storage import RevocationStore
+from tokenauthority.domain.times import Millis
+from tokenauthority.storage import RevocationStore
 
 
 _PAGE: Final = 2_000

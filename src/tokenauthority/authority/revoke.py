@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import secrets
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 import attrs
 
+from tokenauthority.authority.revocations import Revocations
 from tokenauthority.authority.sessions import NO_SESSION_ID, authorized_tenant
+from tokenauthority.authority.tenant_cache import TenantCache
+from tokenauthority.authority.verify import Verify
+from tokenauthority.domain.caller import Grant
 from tokenauthority.domain.errors import FieldViolation, InvalidRequestError, NotFoundError
 from tokenauthority.domain.ids import REVOCATION_RANDOM_BYTES, make_revocation_id, project_in_session_id
 from tokenauthority.domain.revocation import StoredRevocation, TargetKind, moment_violations, revocation_violations
-from tokenauthority.domain.times import MAX_LEEWAY, MAX_TTL, Seconds, whole_seconds
+from tokenauthority.domain.times import MAX_LEEWAY, MAX_TTL, Millis, Seconds, whole_seconds
 from tokenauthority.domain.token import TokenRejectedError
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tokenauthority.authority.revocations import Revocations
-    from tokenauthority.authority.tenant_cache import TenantCache
-    from tokenauthority.authority.verify import Verify
-    from tokenauthority.domain.caller import Grant
-    from tokenauthority.domain.times import Millis
-    from tokenauthority.storage import RevocationStore
+from tokenauthority.storage import RevocationStore
 
 
 _UNKNOWN: Final = Seconds(0)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 import attrs
 
+from tokenauthority.authority.tenant_cache import TenantCache
 from tokenauthority.domain.change import ChangeKind
 from tokenauthority.domain.errors import (
     AlreadyExistsError,
@@ -17,14 +18,8 @@ from tokenauthority.domain.errors import (
 )
 from tokenauthority.domain.ids import is_role_name
 from tokenauthority.domain.role import BUILT_IN_ROLES, ROLE_NAME_RULE, Permission, Role, role_violations
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from tokenauthority.authority.tenant_cache import TenantCache
-    from tokenauthority.domain.times import Millis
-    from tokenauthority.storage import RoleStore
+from tokenauthority.domain.times import Millis
+from tokenauthority.storage import RoleStore
 
 
 class Roles:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import secrets
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import attrs
 import msgspec
 
+from tokenauthority.authority.tenant_cache import Tenant, TenantCache
+from tokenauthority.domain.caller import Caller, Grant
 from tokenauthority.domain.change import ChangeKind
 from tokenauthority.domain.errors import FieldViolation, InvalidRequestError, NotFoundError
 from tokenauthority.domain.ids import SESSION_RANDOM_BYTES, is_project_id, make_session_id, project_in_session_id
@@ -19,19 +22,12 @@ from tokenauthority.domain.session import (
     IdempotencyKey,
     MediaMode,
     SessionSpec,
+    SessionState,
     StoredSession,
     spec_violations,
 )
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from tokenauthority.authority.tenant_cache import Tenant, TenantCache
-    from tokenauthority.domain.caller import Caller, Grant
-    from tokenauthority.domain.session import SessionState
-    from tokenauthority.domain.times import Millis
-    from tokenauthority.storage import SessionStore
+from tokenauthority.domain.times import Millis
+from tokenauthority.storage import SessionStore
 
 
 NO_SESSION_ID: Final = FieldViolation("session_id", "is not a session id")

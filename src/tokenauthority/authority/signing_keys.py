@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import asyncio
 
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import attrs
 import structlog
 
+from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.authority.remote_signing import KeyPlace
 from tokenauthority.domain import rotation
 from tokenauthority.domain.errors import Reason, UnavailableError
-from tokenauthority.domain.key import KeyState
-from tokenauthority.domain.times import Seconds, in_millis
+from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
+from tokenauthority.domain.rotation import Rotation
+from tokenauthority.domain.times import Millis, Seconds, in_millis
 from tokenauthority.signing.key_provider import KeyProviderError
-from tokenauthority.signing.keyring import JsonWebKeySet, KeyRing
+from tokenauthority.signing.keyring import JsonWebKeySet, KeyRing, RingKey
 from tokenauthority.signing.sealing import SealBrokenError
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from tokenauthority.authority.credential_sealer import CredentialSealer
-    from tokenauthority.domain.key import Algorithm, StoredKey
-    from tokenauthority.domain.rotation import Rotation
-    from tokenauthority.domain.times import Millis
-    from tokenauthority.signing.keyring import RingKey
-    from tokenauthority.signing.signing_key import SigningKey
-    from tokenauthority.storage import SigningKeyStore
+from tokenauthority.signing.signing_key import SigningKey
+from tokenauthority.storage import SigningKeyStore
 
 
 _LOOK: Final = 30.0

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import asyncio
 
+from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import structlog
 
-from tokenauthority.authority.event_buffer import buffered_events
-from tokenauthority.domain.change import ChangeKind, Cursor, HistoryLostError
+from tokenauthority.authority.event_buffer import EventBuffer, buffered_events
+from tokenauthority.authority.revocations import Revocations
+from tokenauthority.authority.signing_keys import SigningKeyManager
+from tokenauthority.authority.tenant_cache import TenantCache
+from tokenauthority.domain.change import Change, ChangeKind, Cursor, HistoryLostError
 from tokenauthority.domain.errors import UnavailableError
+from tokenauthority.domain.times import Millis
 from tokenauthority.outage import Outage
 from tokenauthority.signing.sealing import SealBrokenError
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from tokenauthority.authority.event_buffer import EventBuffer
-    from tokenauthority.authority.revocations import Revocations
-    from tokenauthority.authority.signing_keys import SigningKeyManager
-    from tokenauthority.authority.tenant_cache import TenantCache
-    from tokenauthority.domain.change import Change
-    from tokenauthority.domain.times import Millis
-    from tokenauthority.storage import Store
+from tokenauthority.storage import Store
 
 
 _BATCH: Final = 1000

@@ -5,30 +5,24 @@ A read that is in progress when a change arrives is answered but not cached: it 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import Final
 
 import attrs
 import structlog
 
 from cachetools import LRUCache
 
-from tokenauthority.domain.change import ChangeKind
+from tokenauthority.authority.credential_sealer import CredentialSealer
+from tokenauthority.domain.change import Change, ChangeKind
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.domain.ids import is_project_id, project_in_session_id
-from tokenauthority.domain.role import BUILT_IN_ROLES
+from tokenauthority.domain.project import Project
+from tokenauthority.domain.role import BUILT_IN_ROLES, Role
+from tokenauthority.domain.session import StoredSession
+from tokenauthority.signing.project_keys import ProjectKeys
 from tokenauthority.signing.sealing import SealBrokenError
-
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from tokenauthority.authority.credential_sealer import CredentialSealer
-    from tokenauthority.domain.change import Change
-    from tokenauthority.domain.project import Project
-    from tokenauthority.domain.role import Role
-    from tokenauthority.domain.session import StoredSession
-    from tokenauthority.signing.project_keys import ProjectKeys
-    from tokenauthority.storage import Store
+from tokenauthority.storage import Store
 
 
 MAX_SESSIONS: Final = 100_000

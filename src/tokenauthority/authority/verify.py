@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection
 
 import attrs
 
+from tokenauthority.authority.revocations import Revocations
+from tokenauthority.authority.signing_keys import SigningKeyManager
+from tokenauthority.authority.store_follower import StoreFollower
+from tokenauthority.authority.tenant_cache import Tenant, TenantCache
+from tokenauthority.domain.caller import Grant
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.domain.role import BUILT_IN_ROLES, Permission
 from tokenauthority.domain.session import SessionState
 from tokenauthority.domain.times import Millis, Seconds, whole_seconds
-from tokenauthority.domain.token import InactiveReason, TokenRejectedError
+from tokenauthority.domain.token import InactiveReason, TokenClaims, TokenRejectedError
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.domain.validity import require_not_revoked, require_permissions, require_time
 from tokenauthority.signing.formats.codec import TrustedKeys
 from tokenauthority.signing.formats.registry import read_token, verify_token
-
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from tokenauthority.authority.revocations import Revocations
-    from tokenauthority.authority.signing_keys import SigningKeyManager
-    from tokenauthority.authority.store_follower import StoreFollower
-    from tokenauthority.authority.tenant_cache import Tenant, TenantCache
-    from tokenauthority.domain.caller import Grant
-    from tokenauthority.domain.token import TokenClaims
-    from tokenauthority.signing.results import Unverified, Verified
+from tokenauthority.signing.results import Unverified, Verified
 
 
 @attrs.frozen(kw_only=True)

@@ -5,28 +5,20 @@ from __future__ import annotations
 import asyncio
 import re
 
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from typing import Final, TypeVar
 
 import attrs
 
-from tokenauthority.authority.event_buffer import buffered_events
-from tokenauthority.domain.caller import ANY
-from tokenauthority.domain.change import Cursor, HistoryLostError
+from tokenauthority.authority.event_buffer import EventBuffer, buffered_events
+from tokenauthority.domain.caller import ANY, Grant
+from tokenauthority.domain.change import Change, Cursor, HistoryLostError
 from tokenauthority.domain.errors import FieldViolation, InvalidRequestError, UnavailableError
 from tokenauthority.domain.ids import is_project_id
-from tokenauthority.domain.revocation import RETENTION, StoredRevocation, StoredSessionEnd
+from tokenauthority.domain.revocation import RETENTION, Event, StoredRevocation, StoredSessionEnd
 from tokenauthority.domain.revocation_index import CLOCK_MARGIN
 from tokenauthority.domain.times import Millis, Seconds, in_millis
-
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-
-    from tokenauthority.authority.event_buffer import EventBuffer
-    from tokenauthority.domain.caller import Grant
-    from tokenauthority.domain.change import Change
-    from tokenauthority.domain.revocation import Event
-    from tokenauthority.storage import Store
+from tokenauthority.storage import Store
 
 
 MAX_PROJECTS: Final = 1000

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import hashlib
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from tokenauthority.callers.api_keys import is_api_key
+from tokenauthority.callers.authenticator import PresentedCredentials
 from tokenauthority.callers.credential_cache import CredentialCache
-from tokenauthority.callers.jwt import looks_like_jwt
+from tokenauthority.callers.jwt import JwtVerifier, looks_like_jwt
+from tokenauthority.callers.registry import CurrentCallers
+from tokenauthority.domain.caller import Caller
 from tokenauthority.domain.times import Millis, whole_seconds
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from tokenauthority.callers.authenticator import PresentedCredentials
-    from tokenauthority.callers.jwt import JwtVerifier
-    from tokenauthority.callers.registry import CurrentCallers
-    from tokenauthority.domain.caller import Caller
 
 
 _SCHEME: Final = "bearer "

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tokenauthority.callers.registry import CurrentCallers
-    from tokenauthority.domain.caller import Caller
-    from tokenauthority.domain.times import Millis
+from tokenauthority.callers.registry import CurrentCallers
+from tokenauthority.domain.caller import Caller
+from tokenauthority.domain.times import Millis
 
 
 CAPACITY: Final = 10_000

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import attrs
 
+from tokenauthority.callers.registry import CallerEntry
 from tokenauthority.domain.caller import Action
 from tokenauthority.domain.times import MAX_TTL, Seconds
 from tokenauthority.domain.token import MAX_BATCH
 from tokenauthority.domain.token_format import TokenFormat
-
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tokenauthority.callers.registry import CallerEntry
 
 
 @attrs.frozen(kw_only=True)

@@ -6,21 +6,16 @@ import os
 import re
 import tomllib
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
 
-from tokenauthority.callers.file_checks import IDENTITIES, Problem, check_document, identities_of, tables_of
+from tokenauthority.callers.file_checks import IDENTITIES, Problem, Table, check_document, identities_of, tables_of
 from tokenauthority.callers.registry import CallerEntry, CallerRegistry
 from tokenauthority.callers.regular_file import open_regular, signature_of
+from tokenauthority.callers.toml_lines import Path as TomlPath
 from tokenauthority.callers.toml_lines import locate
 from tokenauthority.domain.caller import Caller
-
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
-
-    from tokenauthority.callers.file_checks import Table
-    from tokenauthority.callers.toml_lines import Path as TomlPath
 
 
 MAX_FILE: Final = 1_048_576

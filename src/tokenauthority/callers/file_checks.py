@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, TypeAlias
 
 import attrs
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from tokenauthority.callers.api_keys import PREFIX, is_digest
 from tokenauthority.callers.file_models import CallersDocument, CallerTable, IssuerTable
-from tokenauthority.callers.identity import ApiKeyIdentity, JwtIdentity, SpiffeIdentity, is_spiffe_id
+from tokenauthority.callers.identity import ApiKeyIdentity, Identity, JwtIdentity, SpiffeIdentity, is_spiffe_id
+from tokenauthority.callers.toml_lines import Path
 from tokenauthority.domain.caller import ANY, Action, CallerKind
-
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from pydantic_core import ErrorDetails
-
-    from tokenauthority.callers.identity import Identity
-    from tokenauthority.callers.toml_lines import Path
 
 
 Table: TypeAlias = "Mapping[str, object]"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ipaddress
 import re
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
 
 from tokenauthority.callers.api_keys import is_api_key
 from tokenauthority.callers.identity import ALGORITHMS, Issuer, is_spiffe_id
@@ -17,12 +19,6 @@ from tokenauthority.domain.caller import ANY, Action, Grant, Rate
 from tokenauthority.domain.ids import is_project_id, is_role_name
 from tokenauthority.domain.times import MAX_TTL, Seconds
 from tokenauthority.domain.token_format import TokenFormat
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from pydantic.fields import FieldInfo
 
 
 MAX_API_KEYS: Final = 2

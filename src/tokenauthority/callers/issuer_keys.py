@@ -5,23 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 
+from collections.abc import Callable
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 import attrs
 import structlog
 
+from tokenauthority.callers.identity import Issuer
 from tokenauthority.callers.jwks_sources import FETCH_TIMEOUT, JwksFileSource, JwksUrlSource
+from tokenauthority.callers.registry import CurrentCallers
 from tokenauthority.outage import Outage
-from tokenauthority.signing.jwks_reader import Jwks, JwksError
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tokenauthority.callers.identity import Issuer
-    from tokenauthority.callers.registry import CurrentCallers
-    from tokenauthority.signing.jwks_reader import JwksKey
+from tokenauthority.signing.jwks_reader import Jwks, JwksError, JwksKey
 
 
 MAX_WAITING: Final = 64

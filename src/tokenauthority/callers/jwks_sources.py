@@ -7,18 +7,14 @@ import os
 import re
 import ssl
 
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 import httpx
 
+from tokenauthority.callers.identity import Issuer
 from tokenauthority.callers.regular_file import open_regular, signature_of
 from tokenauthority.signing.jwks_reader import MAX_JWKS, Jwks, JwksError, parse_jwks
-
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tokenauthority.callers.identity import Issuer
 
 
 FETCH_TIMEOUT: Final = 5.0

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping
+from typing import Final
 
 import attrs
 
-from tokenauthority.callers.identity import MAX_SUBJECT, JwtIdentity
+from tokenauthority.callers.identity import MAX_SUBJECT, Issuer, JwtIdentity
+from tokenauthority.callers.issuer_keys import IssuerKeyCaches
 from tokenauthority.domain.times import DAY, Seconds
 from tokenauthority.domain.token import TokenRejectedError
-from tokenauthority.signing.claims import numeric_date, short_text, text_list
-from tokenauthority.signing.jose import parse_compact
-from tokenauthority.signing.jwks_reader import MAX_KEY_ID
+from tokenauthority.signing.claims import Json, numeric_date, short_text, text_list
+from tokenauthority.signing.jose import CompactJws, parse_compact
+from tokenauthority.signing.jwks_reader import MAX_KEY_ID, JwksKey
 from tokenauthority.signing.results import malformed
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from tokenauthority.callers.identity import Issuer
-    from tokenauthority.callers.issuer_keys import IssuerKeyCaches
-    from tokenauthority.signing.claims import Json
-    from tokenauthority.signing.jose import CompactJws
-    from tokenauthority.signing.jwks_reader import JwksKey
 
 
 _DOTS: Final = 2

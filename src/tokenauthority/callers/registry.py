@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import hmac
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
 
 import attrs
 
-from tokenauthority.callers.identity import ApiKeyIdentity
-
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from tokenauthority.callers.identity import Identity, Issuer
-    from tokenauthority.domain.caller import Caller
+from tokenauthority.callers.identity import ApiKeyIdentity, Identity, Issuer
+from tokenauthority.domain.caller import Caller
 
 
 @attrs.frozen

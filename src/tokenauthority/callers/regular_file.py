@@ -6,11 +6,8 @@ import errno
 import os
 import stat
 
-from typing import IO, TYPE_CHECKING
-
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
+from typing import IO
 
 
 def open_regular(path: Path) -> IO[bytes]:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
 
+from tokenauthority.callers.authenticator import PresentedCredentials
 from tokenauthority.callers.identity import SpiffeIdentity, is_spiffe_id
+from tokenauthority.callers.registry import CurrentCallers
 from tokenauthority.callers.xfcc import XfccError, parse_xfcc
-
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from tokenauthority.callers.authenticator import PresentedCredentials
-    from tokenauthority.callers.registry import CurrentCallers
-    from tokenauthority.domain.caller import Caller
+from tokenauthority.domain.caller import Caller
 
 
 class PeerAuthenticator:

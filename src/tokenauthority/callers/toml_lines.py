@@ -6,11 +6,8 @@ import re
 import tomllib
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Final, TypeAlias
-
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from typing import Final, TypeAlias
 
 
 Path: TypeAlias = tuple[str | int, ...]

@@ -6,14 +6,10 @@ import ipaddress
 import os
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from tokenauthority.config.settings import PREFIX
+from tokenauthority.config.settings import PREFIX, MtlsSettings, Settings
 from tokenauthority.config.wording import unreadable
-
-
-if TYPE_CHECKING:
-    from tokenauthority.config.settings import MtlsSettings, Settings
 
 
 ENDPOINT_SOCKET: Final = "SPIFFE_ENDPOINT_SOCKET"

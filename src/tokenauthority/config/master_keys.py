@@ -5,18 +5,15 @@ from __future__ import annotations
 import os
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import attrs
 
+from pydantic import SecretStr
+
 from tokenauthority.callers.regular_file import open_regular
+from tokenauthority.config.settings import KeySettings
 from tokenauthority.config.wording import unreadable, variable_of
-
-
-if TYPE_CHECKING:
-    from pydantic import SecretStr
-
-    from tokenauthority.config.settings import KeySettings
 
 
 CREDENTIALS_DIRECTORY: Final = "CREDENTIALS_DIRECTORY"

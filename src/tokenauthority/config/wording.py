@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 import re
 
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 from tokenauthority.config.settings import PREFIX
-
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 _CREDENTIAL: Final = "must be the name of a credential: letters, digits, _, - and ., no . at its start"

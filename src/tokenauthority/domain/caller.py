@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import attrs
 
 from tokenauthority.domain.errors import FieldViolation, InvalidRequestError, PermissionDeniedError, Reason
 from tokenauthority.domain.ids import is_project_id
 from tokenauthority.domain.times import MAX_TTL, Seconds
-
-
-if TYPE_CHECKING:
-    from tokenauthority.domain.token_format import TokenFormat
+from tokenauthority.domain.token_format import TokenFormat
 
 
 ANY: Final = "*"

@@ -18,14 +18,10 @@ Messages hold ids, names and limits, never a secret and never free text from out
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 import attrs
-
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 class Reason(StrEnum):

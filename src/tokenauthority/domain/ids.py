@@ -11,11 +11,9 @@ import base64
 import binascii
 import re
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-
-if TYPE_CHECKING:
-    from tokenauthority.domain.times import Millis
+from tokenauthority.domain.times import Millis
 
 
 MAX_SESSION_ID: Final = 255

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 import attrs
 
-
-if TYPE_CHECKING:
-    from tokenauthority.domain.times import Millis
+from tokenauthority.domain.times import Millis
 
 
 class Algorithm(StrEnum):

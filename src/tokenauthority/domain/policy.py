@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import attrs
 
+from tokenauthority.domain.caller import Grant
 from tokenauthority.domain.errors import (
     FieldViolation,
     InvalidRequestError,
@@ -13,19 +12,14 @@ from tokenauthority.domain.errors import (
     PermissionDeniedError,
     PreconditionError,
     Reason,
+    TokenAuthorityError,
 )
-from tokenauthority.domain.session import SessionState
+from tokenauthority.domain.project import Project
+from tokenauthority.domain.role import Role
+from tokenauthority.domain.session import SessionState, StoredSession
 from tokenauthority.domain.times import Millis, Seconds, whole_seconds
+from tokenauthority.domain.token import TokenSpec
 from tokenauthority.domain.token_format import TokenFormat
-
-
-if TYPE_CHECKING:
-    from tokenauthority.domain.caller import Grant
-    from tokenauthority.domain.errors import TokenAuthorityError
-    from tokenauthority.domain.project import Project
-    from tokenauthority.domain.role import Role
-    from tokenauthority.domain.session import StoredSession
-    from tokenauthority.domain.token import TokenSpec
 
 
 @attrs.frozen

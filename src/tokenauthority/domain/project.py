@@ -4,40 +4,20 @@ from __future__ import annotations
 
 import re
 
-from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import attrs
 
+from tokenauthority.domain.credential import Credential, CredentialKind
 from tokenauthority.domain.errors import FieldViolation
 from tokenauthority.domain.ids import NUL
 from tokenauthority.domain.times import MAX_TTL, Millis, Seconds
-
-
-if TYPE_CHECKING:
-    from tokenauthority.domain.token_format import TokenFormat
+from tokenauthority.domain.token_format import TokenFormat
 
 
 MAX_DISPLAY_NAME: Final = 128
 MAX_LIVE_SECRETS: Final = 2
 _SECRET: Final = re.compile(r"[0-9a-fA-F]{40}", re.ASCII)
-
-
-class CredentialKind(StrEnum):
-    """What a project's credential is."""
-
-    SECRET = "secret"  # noqa: S105 - the name of a kind, not a secret
-    VONAGE_KEY = "vonage_key"
-
-
-@attrs.frozen(kw_only=True)
-class Credential:
-    """A project secret or a Vonage application key, sealed under the master key."""
-
-    credential_id: str
-    kind: CredentialKind
-    create_time: Millis
-    sealed: bytes = attrs.field(repr=False)
 
 
 @attrs.frozen(kw_only=True)

@@ -6,15 +6,12 @@ a millisecond earlier, the same request is granted. A bucket never grants more t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
+from tokenauthority.domain.caller import Rate
 from tokenauthority.domain.times import DAY, Millis
-
-
-if TYPE_CHECKING:
-    from tokenauthority.domain.caller import Rate
 
 
 _UNIT: Final = 1_000_000_000

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
 from tokenauthority.domain.errors import FieldViolation
 from tokenauthority.domain.ids import NUL
+from tokenauthority.domain.session import StoredSession
 from tokenauthority.domain.times import MAX_LEEWAY, MAX_TTL, Millis, Seconds, as_text, in_millis, whole_seconds
-
-
-if TYPE_CHECKING:
-    from tokenauthority.domain.session import StoredSession
 
 
 MAX_TARGET: Final = 255

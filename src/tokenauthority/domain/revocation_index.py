@@ -7,17 +7,12 @@ which each process draws at random.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from tokenauthority.domain.revocation import RETENTION, StoredRevocation, TargetKind
+from tokenauthority.domain.revocation import RETENTION, Event, RevokedTarget, StoredRevocation, TargetKind
 from tokenauthority.domain.times import DAY, Millis, Seconds, whole_seconds
-
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from tokenauthority.domain.revocation import Event, RevokedTarget
 
 
 CLOCK_MARGIN: Final = DAY

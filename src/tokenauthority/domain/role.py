@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import attrs
 
 from tokenauthority.domain.errors import FieldViolation
 from tokenauthority.domain.ids import NUL, is_role_name
-
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from tokenauthority.domain.times import Millis
+from tokenauthority.domain.times import Millis
 
 
 class Permission(StrEnum):

@@ -7,20 +7,15 @@ that a rotation, planned or not, never signs with a key that verifiers have not 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeAlias
+from collections.abc import Sequence
+from typing import Final, TypeAlias
 
 import attrs
 
 from tokenauthority.domain.errors import NotFoundError, PreconditionError, Reason
-from tokenauthority.domain.key import KeyState, StoredKey
+from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
 from tokenauthority.domain.revocation_index import CLOCK_MARGIN
 from tokenauthority.domain.times import MAX_TTL, Millis, in_millis
-
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tokenauthority.domain.key import Algorithm
 
 
 MAX_PREPARED: Final = 4

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import attrs
 
 from tokenauthority.domain.errors import FieldViolation
 from tokenauthority.domain.ids import NUL, is_ipv4, is_uuid
-
-
-if TYPE_CHECKING:
-    from tokenauthority.domain.times import Millis
+from tokenauthority.domain.times import Millis
 
 
 MAX_ARCHIVE_NAME: Final = 80

@@ -10,19 +10,15 @@ import re
 
 from enum import StrEnum
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
 from tokenauthority.domain.errors import FieldViolation
 from tokenauthority.domain.ids import MAX_SESSION_ID, NUL, is_role_name
-from tokenauthority.domain.role import DEFAULT_ROLE, ROLE_NAME_RULE
+from tokenauthority.domain.role import DEFAULT_ROLE, ROLE_NAME_RULE, Permission
 from tokenauthority.domain.times import MAX_TTL, Millis, Seconds, as_text, whole_seconds
-
-
-if TYPE_CHECKING:
-    from tokenauthority.domain.role import Permission
-    from tokenauthority.domain.token_format import TokenFormat
+from tokenauthority.domain.token_format import TokenFormat
 
 
 MAX_DATA: Final = 1000

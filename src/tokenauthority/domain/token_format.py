@@ -6,16 +6,13 @@ with its row here, a codec of the same name in `signing/formats/`, a value of `T
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import attrs
 
-from tokenauthority.domain.project import CredentialKind
-
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from tokenauthority.domain.credential import CredentialKind
 
 
 @attrs.frozen(kw_only=True)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Collection
+from typing import Final
 
 from tokenauthority.domain.revocation import TargetKind
-from tokenauthority.domain.token import InactiveReason, TokenRejectedError
-
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from tokenauthority.domain.revocation_index import RevocationIndex
-    from tokenauthority.domain.role import Permission
-    from tokenauthority.domain.times import Seconds
-    from tokenauthority.domain.token import TokenClaims
+from tokenauthority.domain.revocation_index import RevocationIndex
+from tokenauthority.domain.role import Permission
+from tokenauthority.domain.times import Seconds
+from tokenauthority.domain.token import InactiveReason, TokenClaims, TokenRejectedError
 
 
 _REVOKED: Final = {

@@ -5,16 +5,12 @@ from __future__ import annotations
 import asyncio
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from collections.abc import Collection
+from typing import Final
 
 from tokenauthority.domain.errors import OverloadedError, Reason, UnavailableError
 from tokenauthority.domain.origin import origin_of
-
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from tokenauthority.interceptors.chain import Call, Proceed
+from tokenauthority.interceptors.chain import Call, Proceed
 
 
 _LAST_MESSAGE: Final = 1.0

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import asyncio
 
+from collections.abc import Collection
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import grpc
 import structlog
 
+from tokenauthority.audit.writing import AuditLog
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.interceptors import status
+from tokenauthority.interceptors.chain import Call, Proceed
 from tokenauthority.interceptors.status import StatusError
-
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from tokenauthority.audit.writing import AuditLog
-    from tokenauthority.interceptors.chain import Call, Proceed
 
 
 _OPENED: Final = "OPENED"

@@ -9,31 +9,25 @@ from __future__ import annotations
 import asyncio
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
 import attrs
 import structlog
 
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from tokenauthority.audit import time_text
+from tokenauthority.audit import AuditRecord, time_text
+from tokenauthority.audit.writing import AuditLog
+from tokenauthority.domain.caller import Rate
 from tokenauthority.domain.errors import Reason, UnavailableError
 from tokenauthority.domain.origin import origin_of
+from tokenauthority.domain.times import Millis
 from tokenauthority.interceptors.buckets import Buckets
 from tokenauthority.outage import Outage
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from prometheus_client import CollectorRegistry
-    from prometheus_client.metrics_core import Metric
-
-    from tokenauthority.audit import AuditRecord
-    from tokenauthority.audit.writing import AuditLog
-    from tokenauthority.domain.caller import Rate
-    from tokenauthority.domain.times import Millis
 
 
 SUMMARY_INTERVAL: Final = 60.0

@@ -8,26 +8,19 @@ many in a second for all throttled origins together. A credential that an authen
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from tokenauthority.domain.errors import RateLimitError, UnauthenticatedError
+from tokenauthority.domain.caller import Rate
+from tokenauthority.domain.errors import RateLimitError, TokenAuthorityError, UnauthenticatedError
 from tokenauthority.domain.origin import origin_of
+from tokenauthority.domain.times import Millis
 from tokenauthority.interceptors.buckets import Buckets
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from prometheus_client import CollectorRegistry
-    from prometheus_client.metrics_core import Metric
-
-    from tokenauthority.domain.caller import Rate
-    from tokenauthority.domain.errors import TokenAuthorityError
-    from tokenauthority.domain.times import Millis
 
 
 class AuthFailureLimiter(Collector):

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Collection
+from typing import Final
 
-from tokenauthority.callers.authenticator import PresentedCredentials
-
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from tokenauthority.callers.authenticator import Authenticator
-    from tokenauthority.interceptors.auth_failures import AuthFailureLimiter
-    from tokenauthority.interceptors.chain import Call, Proceed
+from tokenauthority.callers.authenticator import Authenticator, PresentedCredentials
+from tokenauthority.interceptors.auth_failures import AuthFailureLimiter
+from tokenauthority.interceptors.chain import Call, Proceed
 
 
 _AUTHORIZATION: Final = "authorization"

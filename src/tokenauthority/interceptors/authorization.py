@@ -5,17 +5,13 @@ What the request itself names (project, role, lifetime) is decided further in, b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable, Mapping
+from typing import Final
 
+from tokenauthority.contract import Method
 from tokenauthority.domain.caller import Action
 from tokenauthority.domain.errors import PermissionDeniedError, Reason, UnimplementedError
-
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from tokenauthority.contract import Method
-    from tokenauthority.interceptors.chain import Call, Proceed
+from tokenauthority.interceptors.chain import Call, Proceed
 
 
 HEALTH_METHODS: Final = frozenset(

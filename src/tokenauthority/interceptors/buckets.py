@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from tokenauthority.domain.caller import Rate
 from tokenauthority.domain.rates import Bucket, is_full, take_items
 from tokenauthority.domain.times import Millis
-
-
-if TYPE_CHECKING:
-    from tokenauthority.domain.caller import Rate
 
 
 _FULL: Final = Bucket()

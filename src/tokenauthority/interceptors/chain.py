@@ -10,29 +10,22 @@ from __future__ import annotations
 import asyncio
 import inspect
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Final, NoReturn, Protocol, TypeAlias, cast
+from typing import Final, NoReturn, Protocol, TypeAlias, cast
 
 import grpc
 import grpc.aio
 import msgspec
 
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
+from tokenauthority.audit import AuditRecord
+from tokenauthority.domain.caller import Caller
 from tokenauthority.domain.errors import ExhaustedError, FieldViolation, InvalidRequestError, UnimplementedError
 from tokenauthority.interceptors.status import StatusError
-
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from google.protobuf.message import Message
-
-    from tokenauthority.audit import AuditRecord
-    from tokenauthority.domain.caller import Caller
-    from tokenauthority.service.rpc import ServedMethod
+from tokenauthority.service.rpc import ServedMethod
 
 
 _SEND_TIMEOUT: Final = 20.0

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import grpc
 import structlog
 
 from tokenauthority.domain.errors import Reason, TokenAuthorityError, UnavailableError
 from tokenauthority.interceptors import status
+from tokenauthority.interceptors.chain import Call, Proceed
 from tokenauthority.interceptors.status import StatusError
-
-
-if TYPE_CHECKING:
-    from tokenauthority.interceptors.chain import Call, Proceed
 
 
 _INTENDED: Final = frozenset({Reason.DRAINING, Reason.CALLERS_CHANGED})

@@ -6,25 +6,20 @@ import asyncio
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Collection, Iterator
 from itertools import accumulate
 from time import perf_counter
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import grpc
 
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from tokenauthority.interceptors.chain import Call, Proceed
 from tokenauthority.interceptors.status import StatusError
-
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-
-    from prometheus_client import CollectorRegistry
-    from prometheus_client.metrics_core import Metric
-
-    from tokenauthority.interceptors.chain import Call, Proceed
 
 
 _BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)

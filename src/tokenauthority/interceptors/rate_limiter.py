@@ -10,28 +10,23 @@ The streams of a caller are bounded too, so that no caller can hold all streams 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from tokenauthority.callers.registry import CurrentCallers
+from tokenauthority.domain.caller import Caller, Grant
 from tokenauthority.domain.errors import RateLimitError
 from tokenauthority.domain.rates import Bucket, DayCount, Decision, count_items, take_items
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from prometheus_client import CollectorRegistry
-    from prometheus_client.metrics_core import Metric
-
-    from tokenauthority.callers.registry import CurrentCallers
-    from tokenauthority.domain.caller import Caller, Grant
-    from tokenauthority.domain.times import Millis
-    from tokenauthority.interceptors.chain import Call, Proceed
+from tokenauthority.domain.times import Millis
+from tokenauthority.interceptors.chain import Call, Proceed
 
 
 class _Usage(msgspec.Struct, frozen=True):

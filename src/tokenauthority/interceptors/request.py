@@ -6,18 +6,14 @@ import asyncio
 import re
 import secrets
 
+from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tokenauthority.audit import AuditRecord, time_text
 from tokenauthority.domain.times import Millis
+from tokenauthority.interceptors.chain import Call, Proceed
 from tokenauthority.interceptors.status import REQUEST_ID
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tokenauthority.interceptors.chain import Call, Proceed
 
 
 current_request_id: Final[ContextVar[str]] = ContextVar("tokenauthority.request_id", default="")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import re
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import grpc
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from google.rpc.code_pb2 import Code
 from google.rpc.error_details_pb2 import (
     BadRequest,
@@ -38,12 +40,6 @@ from tokenauthority.domain.errors import (
     UnavailableError,
     UnimplementedError,
 )
-
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from google.protobuf.message import Message
 
 
 DOMAIN: Final = "tokenauthority"

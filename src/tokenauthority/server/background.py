@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import attrs
 import structlog
 
-from prometheus_client import Counter
+from prometheus_client import CollectorRegistry, Counter
 
 from tokenauthority.outage import Outage
-
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-
-    from prometheus_client import CollectorRegistry
 
 
 _FIRST_BACKOFF: Final = 1.0

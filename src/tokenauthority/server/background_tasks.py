@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import asyncio
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 import structlog
 
-from tokenauthority.interceptors.audit_sampler import SUMMARY_INTERVAL
+from tokenauthority.authority.signing_keys import SigningKeyManager
+from tokenauthority.authority.store_follower import StoreFollower
+from tokenauthority.domain.times import Millis
+from tokenauthority.interceptors.audit_sampler import SUMMARY_INTERVAL, AuditSampler
 from tokenauthority.server.background import BackgroundTask
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tokenauthority.authority.signing_keys import SigningKeyManager
-    from tokenauthority.authority.store_follower import StoreFollower
-    from tokenauthority.domain.times import Millis
-    from tokenauthority.interceptors.audit_sampler import AuditSampler
-    from tokenauthority.server.http import HttpServer
-    from tokenauthority.server.wiring import App
+from tokenauthority.server.http import HttpServer
+from tokenauthority.server.wiring import App
 
 
 _PRUNE_INTERVAL: Final = 600.0

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping
+from typing import Final
 
 import structlog
 
-from prometheus_client import Counter
+from prometheus_client import CollectorRegistry, Counter
 
-from tokenauthority.callers.file import CallersFileError
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from prometheus_client import CollectorRegistry
-
-    from tokenauthority.callers.file import CallersFile
-    from tokenauthority.callers.issuer_keys import IssuerKeyCaches
-    from tokenauthority.callers.registry import CurrentCallers
+from tokenauthority.callers.file import CallersFile, CallersFileError
+from tokenauthority.callers.issuer_keys import IssuerKeyCaches
+from tokenauthority.callers.registry import CurrentCallers
 
 
 class CallersReloader:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import attrs
 
@@ -19,17 +19,12 @@ from tokenauthority.authority.store_follower import StoreFollower
 from tokenauthority.authority.tenant_cache import TenantCache
 from tokenauthority.authority.verify import Verify
 from tokenauthority.authority.watch import Watch
+from tokenauthority.config import Settings
 from tokenauthority.domain.rotation import Rotation
 from tokenauthority.domain.times import Millis, Seconds, in_millis
 from tokenauthority.server.key_providers import provider_of
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tokenauthority.config import Settings
-    from tokenauthority.signing.sealing import Sealer
-    from tokenauthority.storage import Store
+from tokenauthority.signing.sealing import Sealer
+from tokenauthority.storage import Store
 
 
 @attrs.frozen(kw_only=True)

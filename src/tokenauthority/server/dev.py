@@ -6,28 +6,23 @@ import shlex
 import shutil
 import sys
 
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import attrs
 
 from tokenauthority.atomic_file import create_file, replace_file
 from tokenauthority.authority.project_spec import ProjectSpec
+from tokenauthority.authority.projects import Projects
 from tokenauthority.callers.api_keys import digest, is_api_key, new_api_key
 from tokenauthority.callers.identity import ApiKeyIdentity
 from tokenauthority.callers.registry import CallerEntry, CallerRegistry
-from tokenauthority.config import ConfigError
+from tokenauthority.config import ConfigError, Settings
 from tokenauthority.domain.caller import ANY, Action, Caller, CallerKind, Grant
+from tokenauthority.domain.times import Millis
 from tokenauthority.signing.sealing import MasterKey
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from tokenauthority.authority.projects import Projects
-    from tokenauthority.config import Settings
-    from tokenauthority.domain.times import Millis
 
 
 _GRANT: Final = Grant(projects=frozenset({ANY}), actions=frozenset(Action), roles=frozenset({ANY}))

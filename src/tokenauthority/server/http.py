@@ -9,21 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator
+from typing import Final
 
 import attrs
 import uvicorn
 
+from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
-
-
-if TYPE_CHECKING:
-    import ssl
-
-    from collections.abc import Iterator
-
-    from starlette.applications import Starlette
 
 
 _STOP_TIMEOUT: Final = 5

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import ssl
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import structlog
 
-from tokenauthority.server.tls import CertificateError, CertificateFiles
-
-
-if TYPE_CHECKING:
-    from tokenauthority.config import TlsSettings
-    from tokenauthority.server.tls import Certificates
-    from tokenauthority.server.tls_credentials import CertificateMetrics
+from tokenauthority.config import TlsSettings
+from tokenauthority.server.tls import CertificateError, CertificateFiles, Certificates
+from tokenauthority.server.tls_credentials import CertificateMetrics
 
 
 _LISTENER: Final = "http"

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from tokenauthority.config import ConfigError
+from tokenauthority.config import ConfigError, Settings
 from tokenauthority.signing.hsm_uri import TokenUri
-from tokenauthority.signing.key_provider import KeyProviderError
-
-
-if TYPE_CHECKING:
-    from tokenauthority.config import Settings
-    from tokenauthority.signing.key_provider import KeyProvider
+from tokenauthority.signing.key_provider import KeyProvider, KeyProviderError
 
 
 def provider_of(settings: Settings) -> KeyProvider | None:

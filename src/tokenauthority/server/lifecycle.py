@@ -5,27 +5,23 @@ from __future__ import annotations
 import asyncio
 import signal
 
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import attrs
 import structlog
 
 from grpc_health.v1 import health_pb2
 
+from tokenauthority.config import Settings
 from tokenauthority.contract import SERVICES
 from tokenauthority.server.background import Background
 from tokenauthority.server.background_tasks import tasks_of
 from tokenauthority.server.http import HttpServer
 from tokenauthority.server.listeners import bind
+from tokenauthority.server.wiring import App
 from tokenauthority.web.app import make_app
-
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
-
-    from tokenauthority.config import Settings
-    from tokenauthority.server.wiring import App
 
 
 _FINISH: Final = 30.0

@@ -6,29 +6,22 @@ import contextlib
 import os
 import socket
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
 
 import attrs
+import grpc
+import grpc.aio
 
+from tokenauthority.callers.authenticator import Authenticator
+from tokenauthority.callers.bearer import BearerAuthenticator
+from tokenauthority.callers.registry import CurrentCallers
 from tokenauthority.callers.spiffe import ForwardedAuthenticator, PeerAuthenticator
 from tokenauthority.callers.xfcc import MAX_HEADER
-from tokenauthority.config import OFF, UNIX, ConfigError, endpoint_socket, uses_workload_api
+from tokenauthority.config import OFF, UNIX, ConfigError, Settings, endpoint_socket, uses_workload_api
 from tokenauthority.server.tls import CertificateError, CertificateFiles
-from tokenauthority.server.tls_credentials import RotatingCredentials
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    import grpc
-    import grpc.aio
-
-    from tokenauthority.callers.authenticator import Authenticator
-    from tokenauthority.callers.bearer import BearerAuthenticator
-    from tokenauthority.callers.registry import CurrentCallers
-    from tokenauthority.config import Settings
-    from tokenauthority.server.tls_credentials import CertificateMetrics
+from tokenauthority.server.tls_credentials import CertificateMetrics, RotatingCredentials
 
 
 MAX_METADATA: Final = 8 * 1024

@@ -5,17 +5,14 @@ from __future__ import annotations
 import logging
 import sys
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import structlog
 
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from tokenauthority.config import LoggingSettings
 from tokenauthority.interceptors.request import current_request_id
-
-
-if TYPE_CHECKING:
-    from structlog.typing import EventDict, Processor, WrappedLogger
-
-    from tokenauthority.config import LoggingSettings
 
 
 _CLIENT_GONE: Final = "ExecuteBatchError raised in core"

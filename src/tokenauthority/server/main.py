@@ -6,14 +6,14 @@ import asyncio
 import signal
 import sys
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import structlog
 import uvloop
 
 from tokenauthority.callers.file import CallersFile, CallersFileError
 from tokenauthority.callers.registry import CurrentCallers
-from tokenauthority.config import ConfigError
+from tokenauthority.config import ConfigError, Settings
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.server import dev, lifecycle, logging, master_keys
 from tokenauthority.server.background import BackgroundError
@@ -25,17 +25,13 @@ from tokenauthority.signing.sealing import SealBrokenError
 from tokenauthority.storage import (
     SchemaError,
     SqliteAddress,
+    Store,
     StoreAddressError,
     check_schema,
     migrate,
     open_store,
     parse_address,
 )
-
-
-if TYPE_CHECKING:
-    from tokenauthority.config import Settings
-    from tokenauthority.storage import Store
 
 
 _CLOSE_TIMEOUT: Final = 10.0

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-from typing import TYPE_CHECKING
-
 import structlog
 
 from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.authority.reseal import MasterKeyMissingError, Resealed, require_master_keys, reseal
 from tokenauthority.config import (
     ConfigError,
+    MasterKeySource,
     MasterKeySourceError,
+    Settings,
     previous_key_settings,
     problems_of_master_keys,
     sources_of,
@@ -21,12 +21,7 @@ from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.server import dev
 from tokenauthority.server.problems import store_problem
 from tokenauthority.signing.sealing import MasterKey, Sealer
-from tokenauthority.storage import SchemaError, StoreAddressError, check_schema, open_store, parse_address
-
-
-if TYPE_CHECKING:
-    from tokenauthority.config import MasterKeySource, Settings
-    from tokenauthority.storage import Store
+from tokenauthority.storage import SchemaError, Store, StoreAddressError, check_schema, open_store, parse_address
 
 
 def read_master_keys(settings: Settings) -> tuple[MasterKey, ...]:

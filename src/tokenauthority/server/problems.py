@@ -5,16 +5,12 @@ from __future__ import annotations
 import os
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tokenauthority.audit import AuditLogError
-from tokenauthority.config import ConfigError
+from tokenauthority.config import ConfigError, Settings
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.storage import StoreAddressError, parse_address
-
-
-if TYPE_CHECKING:
-    from tokenauthority.config import Settings
 
 
 _CAUSES: Final = (

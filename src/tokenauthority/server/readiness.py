@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from tokenauthority.audit.writing import FileAuditLog
-    from tokenauthority.domain.times import Millis
-    from tokenauthority.server.core import Core
-    from tokenauthority.signing.keyring import JsonWebKeySet
+from tokenauthority.audit.writing import FileAuditLog
+from tokenauthority.domain.times import Millis
+from tokenauthority.server.core import Core
+from tokenauthority.signing.keyring import JsonWebKeySet
 
 
 class Readiness:

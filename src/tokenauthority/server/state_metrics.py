@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-from prometheus_client import Gauge
+from prometheus_client import CollectorRegistry, Gauge
 
+from tokenauthority.authority.signing_keys import SigningKeyManager
 from tokenauthority.domain.key import KeyState
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from prometheus_client import CollectorRegistry
-
-    from tokenauthority.authority.signing_keys import SigningKeyManager
-    from tokenauthority.server.core import Core
+from tokenauthority.server.core import Core
 
 
 def register_state(registry: CollectorRegistry, core: Core) -> None:

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import threading
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 import grpc
 import structlog
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from tokenauthority.server.tls import CertificateError
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from prometheus_client import CollectorRegistry
-
-    from tokenauthority.server.tls import Certificates
+from tokenauthority.server.tls import CertificateError, Certificates
 
 
 class CertificateMetrics:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping
+from typing import Final
 
 import attrs
 import grpc
@@ -20,9 +21,11 @@ from tokenauthority.authority.revocations import Revocations
 from tokenauthority.authority.signing_keys import SigningKeyManager
 from tokenauthority.authority.store_follower import StoreFollower
 from tokenauthority.callers.bearer import BearerAuthenticator
+from tokenauthority.callers.file import CallersFile
 from tokenauthority.callers.issuer_keys import IssuerKeyCaches
 from tokenauthority.callers.jwt import JwtVerifier
 from tokenauthority.callers.registry import CurrentCallers
+from tokenauthority.config import Settings
 from tokenauthority.contract import METHODS, SERVICES
 from tokenauthority.domain.caller import Rate
 from tokenauthority.domain.times import Millis
@@ -55,15 +58,8 @@ from tokenauthority.service.roles import RoleServicer
 from tokenauthority.service.rpc import bind_servicers
 from tokenauthority.service.sessions import SessionServicer
 from tokenauthority.service.tokens import Meter, TokenServicer
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from tokenauthority.callers.file import CallersFile
-    from tokenauthority.config import Settings
-    from tokenauthority.signing.sealing import Sealer
-    from tokenauthority.storage import Store
+from tokenauthority.signing.sealing import Sealer
+from tokenauthority.storage import Store
 
 
 MAX_REQUEST: Final = 12 * 1024 * 1024

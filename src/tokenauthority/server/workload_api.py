@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import threading
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable
+from typing import Final
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509 import Certificate
 from spiffe import WorkloadApiClient
 from spiffe.errors import PySpiffeError
+from spiffe.workloadapi.x509_context import X509Context
 
 from tokenauthority.server.tls import CertificateError, Certificates, checked
-
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from cryptography.x509 import Certificate
-    from spiffe.workloadapi.x509_context import X509Context
-
-    from tokenauthority.server.tls_credentials import RotatingCredentials
+from tokenauthority.server.tls_credentials import RotatingCredentials
 
 
 FIRST_ANSWER: Final = 30.0

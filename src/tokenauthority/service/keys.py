@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import re
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
 
+from tokenauthority.authority.signing_keys import SigningKeyManager
 from tokenauthority.domain.errors import FieldViolation, InvalidRequestError
 from tokenauthority.domain.revocation import comment_violations
 from tokenauthority.service import mapping, paging
 from tokenauthority.service.problems import Problems
+from tokenauthority.service.rpc import Rpc
 from tokenauthority.v1 import key_pb2 as pb
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tokenauthority.authority.signing_keys import SigningKeyManager
-    from tokenauthority.service.rpc import Rpc
 
 
 _KEY_ID: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)

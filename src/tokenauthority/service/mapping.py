@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from tokenauthority.authority.project_spec import NewSecret
 from tokenauthority.domain.errors import FieldViolation, InvalidRequestError
-from tokenauthority.domain.key import Algorithm, KeyState
-from tokenauthority.domain.role import Permission, in_order
-from tokenauthority.domain.session import ArchiveMode, MediaMode, SessionSpec, SessionState, spec_violations
+from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
+from tokenauthority.domain.project import Project
+from tokenauthority.domain.role import Permission, Role, in_order
+from tokenauthority.domain.session import (
+    ArchiveMode,
+    MediaMode,
+    SessionSpec,
+    SessionState,
+    StoredSession,
+    spec_violations,
+)
+from tokenauthority.domain.times import Millis
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.v1 import key_pb2, project_pb2, role_pb2, session_pb2, token_pb2
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from tokenauthority.authority.project_spec import NewSecret
-    from tokenauthority.domain.key import StoredKey
-    from tokenauthority.domain.project import Project
-    from tokenauthority.domain.role import Role
-    from tokenauthority.domain.session import StoredSession
-    from tokenauthority.domain.times import Millis
 
 
 _MAX_PERMISSIONS: Final = 100

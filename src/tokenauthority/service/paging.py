@@ -5,19 +5,15 @@ from __future__ import annotations
 import base64
 import binascii
 
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final, NoReturn, Protocol, TypeVar
+from typing import Final, NoReturn, Protocol, TypeVar
 
 import msgspec
 
 from tokenauthority.domain.errors import FieldViolation, InvalidRequestError
 from tokenauthority.domain.ids import NUL
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from tokenauthority.service.problems import Problems
+from tokenauthority.service.problems import Problems
 
 
 DEFAULT_PAGE: Final = 50

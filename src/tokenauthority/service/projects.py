@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from tokenauthority.authority.project_spec import OpenTokImport, ProjectChanges, ProjectSpec, VonageImport
+from tokenauthority.authority.projects import Projects
 from tokenauthority.domain.errors import FieldViolation, InvalidRequestError
 from tokenauthority.domain.times import Seconds
+from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.service import mapping, paging
 from tokenauthority.service.problems import Problems
+from tokenauthority.service.rpc import Rpc
 from tokenauthority.v1 import project_pb2 as pb
-
-
-if TYPE_CHECKING:
-    from tokenauthority.authority.projects import Projects
-    from tokenauthority.domain.token_format import TokenFormat
-    from tokenauthority.service.rpc import Rpc
-    from tokenauthority.v1 import token_pb2
+from tokenauthority.v1 import token_pb2
 
 
 _MAX_CHANGE: Final = 200

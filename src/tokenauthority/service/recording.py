@@ -6,19 +6,15 @@ An RPC whose messages name their objects as the others do needs nothing here.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import Message
+
+from tokenauthority.audit import AuditRecord
 from tokenauthority.v1 import key_pb2, project_pb2, session_pb2, token_pb2
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from google.protobuf.descriptor import Descriptor
-    from google.protobuf.message import Message
-
-    from tokenauthority.audit import AuditRecord
 
 
 _PROJECT_FIELDS: Final = ("project_id", "api_key")

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from tokenauthority.authority.roles import Roles
 from tokenauthority.domain.role import Permission, Role
 from tokenauthority.service import mapping, paging
 from tokenauthority.service.problems import Problems
+from tokenauthority.service.rpc import Rpc
 from tokenauthority.v1 import role_pb2 as pb
-
-
-if TYPE_CHECKING:
-    from tokenauthority.authority.roles import Roles
-    from tokenauthority.service.rpc import Rpc
 
 
 _CHANGEABLE: Final = frozenset({"permissions", "description"})

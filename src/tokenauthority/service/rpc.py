@@ -8,25 +8,19 @@ from __future__ import annotations
 
 import re
 
-from typing import TYPE_CHECKING, Final, TypeAlias, cast
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from typing import Final, TypeAlias, cast
 
 import msgspec
 
+from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from tokenauthority.contract import METHODS
+from tokenauthority.audit import AuditRecord
+from tokenauthority.contract import METHODS, Method
+from tokenauthority.domain.caller import Caller, Grant
+from tokenauthority.domain.times import Millis
 from tokenauthority.service.recording import answer_recorder, request_recorder
-
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-
-    from google.protobuf.message import Message
-
-    from tokenauthority.audit import AuditRecord
-    from tokenauthority.contract import Method
-    from tokenauthority.domain.caller import Caller, Grant
-    from tokenauthority.domain.times import Millis
 
 
 _Answering: TypeAlias = "Callable[[Message, Rpc], Awaitable[Message]]"

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
+from tokenauthority.authority.sessions import Sessions
 from tokenauthority.domain.times import Millis
 from tokenauthority.service import mapping, paging
 from tokenauthority.service.problems import Problems
+from tokenauthority.service.rpc import Rpc
 from tokenauthority.v1 import session_pb2 as pb
-
-
-if TYPE_CHECKING:
-    from tokenauthority.authority.sessions import Sessions
-    from tokenauthority.service.rpc import Rpc
 
 
 class SessionServicer:

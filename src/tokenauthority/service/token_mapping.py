@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tokenauthority.authority.revoke import RevokeRequest
+from tokenauthority.authority.verify import Signed, VerificationResult
+from tokenauthority.authority.watch import WatchEvent
 from tokenauthority.domain.revocation import StoredRevocation, TargetKind
 from tokenauthority.domain.role import DEFAULT_ROLE
 from tokenauthority.domain.times import Seconds
-from tokenauthority.domain.token import InactiveReason, TokenSpec
+from tokenauthority.domain.token import InactiveReason, MintedToken, TokenSpec
 from tokenauthority.service import mapping
 from tokenauthority.v1 import token_pb2 as pb
-
-
-if TYPE_CHECKING:
-    from tokenauthority.authority.verify import Signed, VerificationResult
-    from tokenauthority.authority.watch import WatchEvent
-    from tokenauthority.domain.token import MintedToken
 
 
 _REASONS_OUT: Final = mapping.wire_values(pb.InactiveReason.Value, "INACTIVE_REASON", InactiveReason)

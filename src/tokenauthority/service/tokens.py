@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import AsyncGenerator, Iterable
+from typing import Protocol
 
 from tokenauthority.audit import AuditedToken
+from tokenauthority.authority.generate import Generate
+from tokenauthority.authority.revoke import Revoke
+from tokenauthority.authority.verify import Verify
+from tokenauthority.authority.watch import Watch
+from tokenauthority.domain.caller import Caller
 from tokenauthority.domain.errors import FieldViolation, InvalidRequestError, PermissionDeniedError
 from tokenauthority.domain.ids import MAX_SESSION_ID
-from tokenauthority.domain.token import MAX_BATCH, MAX_SUBJECT
+from tokenauthority.domain.role import Permission
+from tokenauthority.domain.token import MAX_BATCH, MAX_SUBJECT, MintedToken
 from tokenauthority.service import mapping, token_mapping
+from tokenauthority.service.rpc import Rpc
 from tokenauthority.v1 import token_pb2 as pb
-
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable
-
-    from tokenauthority.authority.generate import Generate
-    from tokenauthority.authority.revoke import Revoke
-    from tokenauthority.authority.verify import Verify
-    from tokenauthority.authority.watch import Watch
-    from tokenauthority.domain.caller import Caller
-    from tokenauthority.domain.role import Permission
-    from tokenauthority.domain.token import MintedToken
-    from tokenauthority.service.rpc import Rpc
 
 
 class Meter(Protocol):

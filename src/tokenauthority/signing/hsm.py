@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping
+from typing import Final
 
 import attrs
 import msgspec
@@ -16,20 +17,13 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass
 from pkcs11.util.ec import encode_named_curve_parameters
 
-from tokenauthority.domain.key import Algorithm
+from tokenauthority.domain.key import Algorithm, StoredKey
 from tokenauthority.signing.hsm_token import HsmToken
-from tokenauthority.signing.jose import encode_segment
+from tokenauthority.signing.hsm_uri import TokenUri
+from tokenauthority.signing.jose import Signer, encode_segment
 from tokenauthority.signing.key_provider import AbsentSigner, KeyProviderError
 from tokenauthority.signing.key_serialization import MIN_RSA_BITS, PublicKey
 from tokenauthority.signing.signing_key import SigningKey
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from tokenauthority.domain.key import StoredKey
-    from tokenauthority.signing.hsm_uri import TokenUri
-    from tokenauthority.signing.jose import Signer
 
 
 LABEL: Final = "tokenauthority-"

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import threading
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final, TypeVar
+from pathlib import Path
+from typing import Final, TypeVar
 
 import pkcs11
 import pkcs11.exceptions as errors
 
+from tokenauthority.signing.hsm_uri import TokenUri
 from tokenauthority.signing.key_provider import KeyProviderError
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from tokenauthority.signing.hsm_uri import TokenUri
 
 
 T = TypeVar("T")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import attrs
 
@@ -13,15 +14,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt import PyJWTError, get_algorithm_by_name
 
 from tokenauthority.domain.token import TokenRejectedError
-from tokenauthority.signing.claims import json_object
+from tokenauthority.signing.claims import Json, json_object
 from tokenauthority.signing.jose import SignatureVerifier
-
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
-    from tokenauthority.signing.claims import Json
-    from tokenauthority.signing.key_serialization import PublicKey
+from tokenauthority.signing.key_serialization import PublicKey
 
 
 MAX_JWKS: Final = 262_144

@@ -6,12 +6,10 @@ be a class with these methods, and a line for its scheme in `server/key_provider
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import NoReturn, Protocol
 
-
-if TYPE_CHECKING:
-    from tokenauthority.domain.key import Algorithm, StoredKey
-    from tokenauthority.signing.signing_key import SigningKey
+from tokenauthority.domain.key import Algorithm, StoredKey
+from tokenauthority.signing.signing_key import SigningKey
 
 
 class KeyProviderError(Exception):

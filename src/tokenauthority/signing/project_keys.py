@@ -6,8 +6,9 @@ import attrs
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
+from tokenauthority.domain.credential import CredentialKind
 from tokenauthority.domain.ids import is_uuid
-from tokenauthority.domain.project import CredentialKind, is_secret
+from tokenauthority.domain.project import is_secret
 from tokenauthority.signing.jose import LocalSigner, SignatureVerifier, Signer
 from tokenauthority.signing.key_serialization import (
     load_private_der,

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import attrs
 
 from tokenauthority.domain.times import Seconds
 from tokenauthority.domain.token import InactiveReason, TokenClaims, TokenRejectedError
-
-
-if TYPE_CHECKING:
-    from tokenauthority.domain.token_format import TokenFormat
+from tokenauthority.domain.token_format import TokenFormat
 
 
 LAST_SECOND: Final = Seconds(253_402_300_799)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import sqlite3
 
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar
 
 import attrs
 import sqlalchemy as sa
@@ -15,10 +16,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.threads import BlockingPool, PoolError
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
 
 
 P = ParamSpec("P")

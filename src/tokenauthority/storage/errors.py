@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tokenauthority.domain.errors import AlreadyExistsError, PreconditionError, Reason
-from tokenauthority.domain.project import MAX_LIVE_SECRETS
-from tokenauthority.domain.role import MAX_ROLES
-
-
-if TYPE_CHECKING:
-    from tokenauthority.domain.project import Project
-    from tokenauthority.domain.role import Role
+from tokenauthority.domain.project import MAX_LIVE_SECRETS, Project
+from tokenauthority.domain.role import MAX_ROLES, Role
 
 
 def project_exists(project: Project, *, by_id: bool) -> AlreadyExistsError:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import threading
 
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -19,11 +21,6 @@ from tokenauthority.storage.address import SqliteAddress, parse_address
 from tokenauthority.storage.database import StoreLimits, unavailable_on_failure
 from tokenauthority.storage.postgres import postgres_engine
 from tokenauthority.storage.sqlite import writing_engine
-
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 
 _LIMITS: Final = StoreLimits(pool_size=1, statement_timeout=600.0, busy_timeout=600.0)

@@ -5,20 +5,15 @@ from __future__ import annotations
 import os
 import socket
 
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 from weakref import WeakSet
 
 import psycopg
 import sqlalchemy as sa
 
-from tokenauthority.storage.database import StoreThreads, unavailable_on_failure
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tokenauthority.storage.database import StoreLimits
+from tokenauthority.storage.database import StoreLimits, StoreThreads, unavailable_on_failure
 
 
 T = TypeVar("T")

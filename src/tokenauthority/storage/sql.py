@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from tokenauthority.domain.times import Millis
 from tokenauthority.storage.address import SqliteAddress, parse_address
 from tokenauthority.storage.database import StoreLimits
 from tokenauthority.storage.postgres import PostgresDatabase
@@ -15,11 +16,7 @@ from tokenauthority.storage.sql_sealed import SqlSealedStore
 from tokenauthority.storage.sql_sessions import SqlSessionStore
 from tokenauthority.storage.sql_signing_keys import SqlSigningKeyStore
 from tokenauthority.storage.sqlite import SqliteDatabase
-
-
-if TYPE_CHECKING:
-    from tokenauthority.domain.times import Millis
-    from tokenauthority.storage.store import Store
+from tokenauthority.storage.store import Store
 
 
 _DELETED_AT_ONCE: Final = 1000

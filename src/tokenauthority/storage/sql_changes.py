@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -12,10 +13,6 @@ from tokenauthority.domain.change import Change, ChangeKind, Cursor, HistoryLost
 from tokenauthority.storage.database import SqlOperations, point_query, transaction
 from tokenauthority.storage.schema import PAGE, Id, metadata
 from tokenauthority.storage.store import MAX_CHANGES
-
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 changes: Final = sa.Table(

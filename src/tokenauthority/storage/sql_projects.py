@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import attrs
 import sqlalchemy as sa
 
 from tokenauthority.domain.change import ChangeKind
+from tokenauthority.domain.credential import Credential, CredentialKind
 from tokenauthority.domain.errors import NotFoundError
 from tokenauthority.domain.ids import is_project_id
-from tokenauthority.domain.project import Credential, CredentialKind, Project
+from tokenauthority.domain.project import Project
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.storage import errors
 from tokenauthority.storage.database import Query, SqlOperations, insert_or, point_query, query, transaction
 from tokenauthority.storage.schema import PAGE, Id, metadata
 from tokenauthority.storage.sql_changes import ChangeLog
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
 
 
 projects: Final = sa.Table(

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
 
 import msgspec
 import sqlalchemy as sa
 
-from tokenauthority.domain.change import ChangeKind
-from tokenauthority.domain.revocation import StoredRevocation, StoredSessionEnd, TargetKind
+from tokenauthority.domain.change import Change, ChangeKind
+from tokenauthority.domain.revocation import Event, RevokedTarget, StoredRevocation, StoredSessionEnd, TargetKind
 from tokenauthority.domain.revocation_index import oldest_stored
+from tokenauthority.domain.times import Millis, Seconds
 from tokenauthority.storage.database import SqlOperations, query, transaction
 from tokenauthority.storage.schema import PAGE, Id, metadata
 from tokenauthority.storage.sql_changes import ChangeLog
 from tokenauthority.storage.sql_projects import projects, require_project
 from tokenauthority.storage.sql_sessions import sessions
-
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
-
-    from tokenauthority.domain.change import Change
-    from tokenauthority.domain.revocation import Event, RevokedTarget
-    from tokenauthority.domain.times import Millis, Seconds
 
 
 revocations: Final = sa.Table(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -14,10 +15,6 @@ from tokenauthority.storage.database import SqlOperations, query, transaction
 from tokenauthority.storage.schema import Id, metadata
 from tokenauthority.storage.sql_changes import ChangeLog
 from tokenauthority.storage.sql_projects import projects, require_project
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 
 roles: Final = sa.Table(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -11,10 +12,6 @@ from tokenauthority.storage.database import SqlOperations, query, transaction
 from tokenauthority.storage.sql_changes import ChangeLog
 from tokenauthority.storage.sql_projects import project_credentials
 from tokenauthority.storage.sql_signing_keys import signing_keys
-
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 _COLUMNS: Final = {

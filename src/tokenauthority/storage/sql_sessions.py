@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import Final
 
 import attrs
 import sqlalchemy as sa
@@ -16,18 +17,13 @@ from tokenauthority.domain.session import (
     SessionState,
     StoredSession,
 )
+from tokenauthority.domain.times import Millis
 from tokenauthority.storage import errors
 from tokenauthority.storage.database import Query, SqlOperations, insert_or, point_query, query, transaction
 from tokenauthority.storage.schema import Id, metadata, partial_index
 from tokenauthority.storage.sql_changes import ChangeLog
 from tokenauthority.storage.sql_projects import projects, require_project
 from tokenauthority.storage.store import IDEMPOTENCY_PERIOD
-
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tokenauthority.domain.times import Millis
 
 
 sessions: Final = sa.Table(

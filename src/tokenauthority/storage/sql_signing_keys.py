@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import attrs
 import sqlalchemy as sa
@@ -12,10 +13,6 @@ from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
 from tokenauthority.storage.database import SqlOperations, query, transaction
 from tokenauthority.storage.schema import Id, metadata, partial_index
 from tokenauthority.storage.sql_changes import ChangeLog
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 
 signing_keys: Final = sa.Table(

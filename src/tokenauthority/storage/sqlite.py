@@ -9,19 +9,14 @@ from __future__ import annotations
 
 import sqlite3
 
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeVar
 from urllib.parse import quote
 
 import sqlalchemy as sa
 
-from tokenauthority.storage.database import StoreThreads, unavailable_on_failure
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tokenauthority.storage.database import StoreLimits
+from tokenauthority.storage.database import StoreLimits, StoreThreads, unavailable_on_failure
 
 
 T = TypeVar("T")

@@ -11,21 +11,18 @@ Any method raises `UnavailableError` when the database cannot be reached or writ
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Final, Protocol
 
+from tokenauthority.domain.change import Change, Cursor
+from tokenauthority.domain.credential import Credential
+from tokenauthority.domain.key import StoredKey
+from tokenauthority.domain.project import Project
+from tokenauthority.domain.revocation import Event, RevokedTarget, StoredRevocation, StoredSessionEnd
+from tokenauthority.domain.role import Role
+from tokenauthority.domain.sealed import SealedBlob, SealedCount, SealedKind
+from tokenauthority.domain.session import IdempotencyKey, SessionState, StoredSession
 from tokenauthority.domain.times import DAY, Millis, in_millis
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
-
-    from tokenauthority.domain.change import Change, Cursor
-    from tokenauthority.domain.key import StoredKey
-    from tokenauthority.domain.project import Credential, Project
-    from tokenauthority.domain.revocation import Event, RevokedTarget, StoredRevocation, StoredSessionEnd
-    from tokenauthority.domain.role import Role
-    from tokenauthority.domain.sealed import SealedBlob, SealedCount, SealedKind
-    from tokenauthority.domain.session import IdempotencyKey, SessionState, StoredSession
 
 
 IDEMPOTENCY_PERIOD: Final[Millis] = in_millis(DAY)

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping
+from typing import Protocol
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from tokenauthority.web.discovery import DISCOVERY_PATH, JWKS_PATH, Discovery, prefixes
-
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from prometheus_client import CollectorRegistry
-    from starlette.requests import Request
 
 
 class Published(Protocol):

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+from collections.abc import Callable
+from typing import Final, TypeAlias, TypeVar
 
 import attrs
 
 from tokenauthority.domain.ids import MAX_SESSION_ID, NUL
+from tokenauthority.domain.token import TokenClaims
+from tokenauthority.domain.token_format import TokenFormat
+from tokenauthority.signing.jose import CompactJws, SignatureVerifier
+from tokenauthority.signing.keyring import KeyRing
 from tokenauthority.signing.project_keys import ProjectKeys, ProjectSecret, VonageKey
 from tokenauthority.signing.results import Encoded, Unverified, Verified, key_unknown, malformed, signature_invalid
 from tokenauthority.signing.signing_key import SigningKey
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tokenauthority.domain.token import TokenClaims
-    from tokenauthority.domain.token_format import TokenFormat
-    from tokenauthority.signing.jose import CompactJws, SignatureVerifier
-    from tokenauthority.signing.keyring import KeyRing
 
 
 CONNECT_SCOPE: Final = "session.connect"

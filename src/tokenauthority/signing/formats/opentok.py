@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import Final
 from urllib.parse import unquote_plus
 
 from tokenauthority.domain.role import BUILT_IN_ROLES
 from tokenauthority.domain.times import DAY, Seconds
 from tokenauthority.signing.claims import Json, optional_text, text_list
 from tokenauthority.signing.results import LAST_SECOND, malformed
-
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 LAYOUT: Final = "initial_layout_class_list"

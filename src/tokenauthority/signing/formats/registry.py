@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tokenauthority.domain.token_format import TokenFormat
-from tokenauthority.signing.formats.codec import JwsCodec, TextCodec
+from tokenauthority.signing.formats.codec import Codec, JwsCodec, TextCodec, TrustedKeys
 from tokenauthority.signing.jose import parse_compact
-from tokenauthority.signing.results import malformed
-
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from tokenauthority.signing.formats.codec import Codec, TrustedKeys
-    from tokenauthority.signing.results import Unverified, Verified
+from tokenauthority.signing.results import Unverified, Verified, malformed
 
 
 def codec_of(token_format: TokenFormat) -> Codec:
