@@ -83,7 +83,7 @@ image:  ## build the container image with docker, buildah or podman
 	fi; set -x; "$$@" $(ARGS) --build-arg VERSION=$(VERSION) --tag $(IMAGE) .
 
 clean:  ## remove all that make has made, but not .tokenauthority, which holds the data of `make run`
-	rm -rf .venv dist site $(dir $(GENERATED)) tests/sdk/node/node_modules .coverage .coverage.* .hypothesis \
+	rm -rf .venv dist site $(dir $(GENERATED)) tests/conformance/sdk/node/node_modules .coverage .coverage.* .hypothesis \
 		.mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@if [ -d .tokenauthority ]; then echo "kept: .tokenauthority, the keys and data of make run"; fi

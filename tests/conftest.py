@@ -20,5 +20,5 @@ pytest_plugins = [
     "tests.support.wire",
     "tests.support.production",
     "tests.support.softhsm",
-    "tests.sdk.programs",
+    "tests.conformance.sdk.programs",
 ]

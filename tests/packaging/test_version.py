@@ -10,7 +10,7 @@ from pathlib import Path
 from tokenauthority import __version__
 
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def test_no_other_file_states_the_version() -> None:

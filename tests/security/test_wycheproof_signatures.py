@@ -1,8 +1,8 @@
 """Wycheproof's JWS tests that are about our own key types, run against the strict reading and the bound verifiers.
 
 Of the 401 tests 312 have a key for HS256, ES256 or RS256. The other 89 have a public key for an algorithm that no token
-of ours has, or for none. They are run against issuers' keys (tests/callers/test_wycheproof.py), which are the only ones
-read from a JWK, so that `use` and `key_ops` are looked at there.
+of ours has, or for none. They are run against issuers' keys (`test_wycheproof_keys.py`), which are the only ones read
+from a JWK, so that `use` and `key_ops` are looked at there.
 """
 
 from __future__ import annotations

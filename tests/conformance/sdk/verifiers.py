@@ -16,8 +16,8 @@ from typing import Any, Protocol
 import httpx
 import jwt
 
-from tests.sdk.node_sdk import HERE as NODE
-from tests.sdk.programs import Tell, find, run
+from tests.conformance.sdk.node_sdk import HERE as NODE
+from tests.conformance.sdk.programs import Tell, find, run
 from tests.support.authority import WAIT
 
 

@@ -1,7 +1,7 @@
 """Wycheproof's tests of JWKs and JWSs, run against the reading of issuers' JWKSs and what it makes of their keys.
 
 All 26 tests of the file about keys apply. Of the 401 about signatures the 361 with a public key do; the 40 with a
-shared key are tests/signing/test_wycheproof.py's, since a JWKS yields no shared key here.
+shared key are tests/security/test_wycheproof_signatures.py's, since a JWKS yields no shared key here.
 """
 
 from __future__ import annotations

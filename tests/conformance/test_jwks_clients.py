@@ -17,10 +17,10 @@ import pytest
 
 from jwt import get_algorithm_by_name
 
-from tests.sdk.gate import running_gate
-from tests.sdk.node_sdk import node_with_packages
-from tests.sdk.programs import Tell
-from tests.sdk.verifiers import Program, PyJwt, RefusedError, Verifier, build_go, jose
+from tests.conformance.sdk.gate import running_gate
+from tests.conformance.sdk.node_sdk import node_with_packages
+from tests.conformance.sdk.programs import Tell
+from tests.conformance.sdk.verifiers import Program, PyJwt, RefusedError, Verifier, build_go, jose
 from tests.service.api import Api
 from tests.support.authority import RunningAuthority, StartAuthority
 from tokenauthority.domain.key import Algorithm

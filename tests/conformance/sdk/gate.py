@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from tests.sdk.verifiers import RefusedError
+from tests.conformance.sdk.verifiers import RefusedError
 from tests.support.envoy import envoy
 
 

@@ -42,9 +42,10 @@ RECORDS = (
 
 
 @pytest.fixture
-def path_of_known_log(path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def path_of_known_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A log with a fixed id and key, so that nothing in it is random."""
     monkeypatch.setattr("secrets.token_hex", lambda count: "5e" * count)
+    path = tmp_path / "audit.jsonl"
     key_path(path).write_bytes(KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     return path
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.sdk.node_sdk import NodeSdk
+from tests.conformance.sdk.node_sdk import NodeSdk
 from tests.signing.builders import KEYS, PROJECT, SECRET, verify
 from tokenauthority.domain.ids import make_session_id
 from tokenauthority.domain.role import BUILT_IN_ROLES

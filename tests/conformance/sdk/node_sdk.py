@@ -1,4 +1,4 @@
-"""The official Node SDK, and what else of npm is tested against, in `tests/sdk/node/node_modules`."""
+"""The official Node SDK, and what else of npm is tested against, in `tests/conformance/sdk/node/node_modules`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.sdk.programs import Tell, find, run
+from tests.conformance.sdk.programs import Tell, find, run
 
 
 HERE = Path(__file__).parent / "node"
