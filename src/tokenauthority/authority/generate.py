@@ -159,9 +159,7 @@ class Generate:
         key = None if traits.signed_by is None else tenant.keys.current(traits.signed_by)
         if key is None and not traits.signed_by_authority:
             raise PreconditionError(
-                Reason.FORMAT_UNAVAILABLE,
-                project.project_id,
-                f"the project has no key that signs {decision.format}",
+                Reason.FORMAT_UNAVAILABLE, project.project_id, f"the project has no key that signs {decision.format}"
             )
         return _Plan(tenant, decision, traits, codec_of(decision.format), key)
 

@@ -100,7 +100,4 @@ def format_violations(project: Project, *, has_secret: bool) -> list[FieldViolat
     return [FieldViolation("default_format", f"{project.default_format} needs {_CREDENTIALS[needed]}")]
 
 
-_CREDENTIALS: Final = {
-    CredentialKind.SECRET: "a project secret",
-    CredentialKind.VONAGE_KEY: "an imported application",
-}
+_CREDENTIALS: Final = {CredentialKind.SECRET: "a project secret", CredentialKind.VONAGE_KEY: "an imported application"}

@@ -178,9 +178,7 @@ class Projects:
         project = await self._stored_project(project_id)
         if len(project.secrets) != MAX_LIVE_SECRETS - 1:
             raise PreconditionError(
-                Reason.SECRET_COUNT,
-                project_id,
-                f"the project has {len(project.secrets)} live secrets; this needs one",
+                Reason.SECRET_COUNT, project_id, f"the project has {len(project.secrets)} live secrets; this needs one"
             )
         value = secrets.token_hex(20)
         # Strictly later than its predecessor: the newest signs, also if the clock stood still or went back.

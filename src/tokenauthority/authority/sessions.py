@@ -110,12 +110,7 @@ class Sessions:
         return session
 
     async def list_page(
-        self,
-        project_id: str,
-        *,
-        before: tuple[Millis, str] | None,
-        limit: int,
-        state: SessionState | None,
+        self, project_id: str, *, before: tuple[Millis, str] | None, limit: int, state: SessionState | None
     ) -> Sequence[StoredSession]:
         """Return at most *limit* sessions of the project, newest first. The grant has been checked.
 
@@ -138,10 +133,7 @@ class Sessions:
             if not tenant.project.external_sessions:
                 raise NotFoundError.session(session_id)
             session = StoredSession(
-                session_id=session_id,
-                project_id=tenant.project.project_id,
-                spec=SessionSpec(),
-                create_time=now,
+                session_id=session_id, project_id=tenant.project.project_id, spec=SessionSpec(), create_time=now
             )
         session = await self._store.end_session(session, now)
         self._tenants.invalidate(ChangeKind.SESSION_END, session.project_id, session_id)

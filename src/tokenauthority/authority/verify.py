@@ -70,13 +70,7 @@ class Verify:
         self._max_staleness = max_staleness
 
     async def check(
-        self,
-        token: str,
-        grant: Grant,
-        now: Millis,
-        *,
-        session_id: str = "",
-        required: Collection[Permission] = (),
+        self, token: str, grant: Grant, now: Millis, *, session_id: str = "", required: Collection[Permission] = ()
     ) -> VerificationResult:
         """Return the verdict about *token*: for *session_id*, unless empty, and with the *required* permissions.
 

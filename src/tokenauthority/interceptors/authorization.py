@@ -62,8 +62,6 @@ class AuthorizationInterceptor:
         caller = call.caller
         if caller is None or action not in caller.grant.actions:
             raise PermissionDeniedError(
-                Reason.ACTION_NOT_GRANTED,
-                f"the caller's grant does not name the action {action}",
-                limit="actions",
+                Reason.ACTION_NOT_GRANTED, f"the caller's grant does not name the action {action}", limit="actions"
             )
         return await proceed(call)

@@ -33,11 +33,7 @@ def tasks_of(app: App, web: HttpServer) -> list[BackgroundTask]:
         signing_keys_task(app.keys, app.clock),
         summaries_task(app.audit_sampler),
         BackgroundTask(
-            name="prune",
-            work=lambda: _prune(app),
-            interval=_PRUNE_INTERVAL,
-            delayed=True,
-            event="store.not_pruned",
+            name="prune", work=lambda: _prune(app), interval=_PRUNE_INTERVAL, delayed=True, event="store.not_pruned"
         ),
         BackgroundTask(
             name="callers",

@@ -103,6 +103,5 @@ def build_core(
 
 def _rotation(settings: Settings) -> Rotation:
     return Rotation(
-        period=in_millis(Seconds(settings.keys.rotation_period)),
-        publication=Millis(round(settings.publication * 1000)),
+        period=in_millis(Seconds(settings.keys.rotation_period)), publication=Millis(round(settings.publication * 1000))
     )

@@ -14,11 +14,7 @@ class Readiness:
     """The data of `/readyz` and of the JWKS routes."""
 
     def __init__(
-        self,
-        core: Core,
-        audit_log: FileAuditLog,
-        details: Callable[[], Mapping[str, str]],
-        clock: Callable[[], Millis],
+        self, core: Core, audit_log: FileAuditLog, details: Callable[[], Mapping[str, str]], clock: Callable[[], Millis]
     ) -> None:
         self._core = core
         self._audit_log = audit_log

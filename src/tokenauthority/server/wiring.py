@@ -34,12 +34,7 @@ from tokenauthority.interceptors.audit import AuditInterceptor
 from tokenauthority.interceptors.audit_sampler import AuditSampler
 from tokenauthority.interceptors.auth_failures import AuthFailureLimiter
 from tokenauthority.interceptors.authentication import AuthenticationInterceptor
-from tokenauthority.interceptors.authorization import (
-    HEALTH_METHODS,
-    PUBLIC,
-    AuthorizationInterceptor,
-    required_actions,
-)
+from tokenauthority.interceptors.authorization import HEALTH_METHODS, PUBLIC, AuthorizationInterceptor, required_actions
 from tokenauthority.interceptors.chain import Chain
 from tokenauthority.interceptors.errors import ErrorsInterceptor
 from tokenauthority.interceptors.metrics import MetricsInterceptor
@@ -194,10 +189,7 @@ def build(
 def _servicers(core: Core, settings: Settings, meter: Meter) -> Mapping[str, object]:
     """Return the servicers, each under the service that it answers."""
     keys = KeyServicer(
-        core.keys,
-        settings.issuance.issuer,
-        jwks_max_age=core.jwks_max_age,
-        require_current=core.verify.require_current,
+        core.keys, settings.issuance.issuer, jwks_max_age=core.jwks_max_age, require_current=core.verify.require_current
     )
     servicers = {
         "SessionService": SessionServicer(core.sessions),

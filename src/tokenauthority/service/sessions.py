@@ -21,11 +21,7 @@ class SessionServicer:
     async def create_session(self, request: pb.CreateSessionRequest, rpc: Rpc) -> pb.CreateSessionResponse:
         """Answer CreateSession."""
         session = await self._sessions.create(
-            request.project_id,
-            mapping.session_spec(request),
-            request.request_id,
-            rpc.caller,
-            rpc.now,
+            request.project_id, mapping.session_spec(request), request.request_id, rpc.caller, rpc.now
         )
         return pb.CreateSessionResponse(session=mapping.session_message(session))
 
@@ -44,10 +40,7 @@ class SessionServicer:
         state = problems.value_or(partial(mapping.session_state, request.state), None)
         problems.raise_if_any()
         found = await self._sessions.list_page(
-            project_id,
-            before=None if before is None else (Millis(before[0]), before[1]),
-            limit=size + 1,
-            state=state,
+            project_id, before=None if before is None else (Millis(before[0]), before[1]), limit=size + 1, state=state
         )
         page, next_page = paging.cut_page(found, size, query, lambda last: (last.create_time, last.session_id))
         return pb.ListSessionsResponse(sessions=map(mapping.session_message, page), next_page_token=next_page)

@@ -91,11 +91,7 @@ class ChainWriter:
             raise AuditLogError(f"the audit log {self._path} cannot be written: {error.strerror or error}") from error
 
     async def write_lines(
-        self,
-        lines: Iterable[tuple[str, bytes]],
-        *,
-        checkpoint: bool,
-        on_committed: Callable[[], None] = lambda: None,
+        self, lines: Iterable[tuple[str, bytes]], *, checkpoint: bool, on_committed: Callable[[], None] = lambda: None
     ) -> bool:
         """Commit *lines* (type and JSON object of each), and after them a *checkpoint* if asked for.
 
