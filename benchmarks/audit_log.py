@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Final
 import structlog
 import uvloop
 
-from tokenauthority.audit import AuditRecord, time_text
-from tokenauthority.audit.writing import Disk, FileAuditLog, LogOptions
+from tokenauthority.audit.record import AuditRecord, time_text
+from tokenauthority.audit.writing.log import FileAuditLog, LogOptions
+from tokenauthority.audit.writing.log_file import Disk
 from tokenauthority.domain.times import Millis
 
 

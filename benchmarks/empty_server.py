@@ -19,7 +19,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from tokenauthority.callers.registry import CallerRegistry, CurrentCallers
 from tokenauthority.callers.spiffe import ForwardedAuthenticator
-from tokenauthority.config import load
+from tokenauthority.config.loading import load
 from tokenauthority.server.listeners import Listener
 from tokenauthority.server.wiring import _options as channel_options
 

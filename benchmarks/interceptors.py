@@ -22,7 +22,8 @@ from prometheus_client import CollectorRegistry
 
 from benchmarks.calls import GENERATE
 from benchmarks.measure import Spread
-from tokenauthority.audit.writing import Disk, FileAuditLog
+from tokenauthority.audit.writing.log import FileAuditLog
+from tokenauthority.audit.writing.log_file import Disk
 from tokenauthority.callers.api_keys import digest, new_api_key
 from tokenauthority.callers.bearer import BearerAuthenticator
 from tokenauthority.callers.identity import ApiKeyIdentity

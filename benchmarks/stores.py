@@ -10,7 +10,7 @@ import attrs
 import sqlalchemy as sa
 
 from tokenauthority.authority.credential_sealer import CredentialSealer
-from tokenauthority.config import load
+from tokenauthority.config.loading import load
 from tokenauthority.domain.ids import (
     REVOCATION_RANDOM_BYTES,
     SESSION_RANDOM_BYTES,

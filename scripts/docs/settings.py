@@ -13,8 +13,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from scripts.docs.markdown import code, page
-from tokenauthority.config import Settings
-from tokenauthority.config.settings import PREFIX
+from tokenauthority.config.settings import PREFIX, Settings
 
 
 _INTRODUCTION: Final = """

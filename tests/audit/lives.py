@@ -15,7 +15,8 @@ import sys
 
 from pathlib import Path
 
-from tokenauthority.config import ConfigError, Settings
+from tokenauthority.config.loading import ConfigError
+from tokenauthority.config.settings import Settings
 from tokenauthority.server.main import run
 
 

@@ -17,11 +17,13 @@ import msgspec
 import pytest
 
 from tests.support.authority import WAIT
-from tokenauthority.audit import AuditedToken, AuditRecord
 from tokenauthority.audit.checkpoint import CheckpointFile
 from tokenauthority.audit.keys import load_public_key
-from tokenauthority.audit.reading import Report, verify_log
-from tokenauthority.audit.writing import Disk, FileAuditLog, LogOptions
+from tokenauthority.audit.reading.report import Report
+from tokenauthority.audit.reading.verify import verify_log
+from tokenauthority.audit.record import AuditedToken, AuditRecord
+from tokenauthority.audit.writing.log import FileAuditLog, LogOptions
+from tokenauthority.audit.writing.log_file import Disk
 from tokenauthority.domain.caller import Action
 from tokenauthority.domain.times import Millis
 from tokenauthority.server.wiring import system_clock

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.audit.logs import RECORD, key_path, objects, record, running, written
-from tokenauthority.audit import AuditLogError
+from tokenauthority.audit.errors import AuditLogError
 from tokenauthority.audit.keys import public_path
 
 

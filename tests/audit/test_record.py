@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from tests.audit.logs import RECORD, changed, text_lines, written
-from tokenauthority.audit import AuditRecord, time_text
+from tokenauthority.audit.record import AuditRecord, time_text
 from tokenauthority.domain.times import Millis
 
 

@@ -11,7 +11,8 @@ from typing import Protocol
 
 import pytest
 
-from tokenauthority.config import ConfigError, load, uses_workload_api
+from tokenauthority.config.listeners import uses_workload_api
+from tokenauthority.config.loading import ConfigError, load
 from tokenauthority.config.settings import MtlsSettings
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tokenauthority.config import ConfigError, Settings, describe, problems_of, read
+from tokenauthority.config.loading import ConfigError, describe, problems_of, read
+from tokenauthority.config.settings import Settings
 
 
 URI = "pkcs11:token=x?module-path=/usr/lib/hsm.so"

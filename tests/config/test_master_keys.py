@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tokenauthority.config import ConfigError, MasterKeySourceError, describe, read
-from tokenauthority.config.master_keys import MAX_FILE, problems_of_master_keys, sources_of
+from tokenauthority.config.loading import ConfigError, describe, read
+from tokenauthority.config.master_keys import MAX_FILE, MasterKeySourceError, problems_of_master_keys, sources_of
 
 
 CANARY = "canary-5e1f"

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tokenauthority.config import ConfigError, Settings, describe, load
+from tokenauthority.config.loading import ConfigError, describe, load
+from tokenauthority.config.settings import Settings
 
 
 CANARY = "canary-1d0c9b"

@@ -12,10 +12,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.audit.logs import RECORD, changed, key_path, running
-from tokenauthority.audit import AuditedToken, AuditRecord
 from tokenauthority.audit.checkpoint import last_checkpoint
-from tokenauthority.audit.reading import Selection, read_lines, select_records, verify_log
-from tokenauthority.audit.writing import LogOptions
+from tokenauthority.audit.reading.files import read_lines
+from tokenauthority.audit.reading.selection import Selection, select_records
+from tokenauthority.audit.reading.verify import verify_log
+from tokenauthority.audit.record import AuditedToken, AuditRecord
+from tokenauthority.audit.writing.log import LogOptions
 from tokenauthority.domain.times import Millis
 
 

@@ -18,7 +18,7 @@ from tests.fuzzing.target import GRANT, make_target
 from tests.support.authority import _running, make_caller
 from tests.support.wire import V1, Wire
 from tokenauthority.callers.api_keys import digest, new_api_key
-from tokenauthority.config import Settings
+from tokenauthority.config.settings import Settings
 from tokenauthority.domain.ids import MAX_SESSION_ID
 from tokenauthority.domain.role import in_order
 from tokenauthority.service.token_mapping import verification_message

@@ -13,7 +13,7 @@ from tests.support.authority import WAIT, RunningAuthority, StartAuthority
 from tests.support.faults import break_audit_log
 from tests.support.faulty_store import FaultyStore
 from tests.support.wire import GENERATE, LIST_PROJECTS, V1, Connect, Wire, outcome, records, wait_for_record
-from tokenauthority.audit import AuditRecord
+from tokenauthority.audit.record import AuditRecord
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.domain.ids import make_session_id
 from tokenauthority.domain.session import SessionSpec, StoredSession

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from tests.support.authority import WAIT, Clock, make_caller
 from tests.support.background import supervised
-from tokenauthority.audit import AuditRecord
+from tokenauthority.audit.record import AuditRecord
 from tokenauthority.domain.caller import Caller, Rate
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.domain.times import Millis

@@ -14,8 +14,8 @@ from prometheus_client import CollectorRegistry
 
 from tests.support.authority import EVERYTHING, RunningAuthority, StartAuthority, make_caller
 from tests.support.wire import GENERATE, LIST_PROJECTS, Connect, Wire, records
-from tokenauthority.audit import AuditRecord
-from tokenauthority.audit.writing import AuditLog
+from tokenauthority.audit.record import AuditRecord
+from tokenauthority.audit.writing.log import AuditLog
 from tokenauthority.callers.api_keys import digest, new_api_key
 from tokenauthority.callers.bearer import BearerAuthenticator
 from tokenauthority.callers.identity import ApiKeyIdentity

@@ -15,7 +15,7 @@ from tests.support.authority import RunningAuthority, StartAuthority, eventually
 from tests.support.faults import break_audit_log
 from tests.support.faulty_store import FaultyStore
 from tests.support.wire import LIST_PROJECTS, Connect, Wire, wait_for_record
-from tokenauthority.audit import AuditRecord
+from tokenauthority.audit.record import AuditRecord
 from tokenauthority.interceptors.chain import Call, Context
 from tokenauthority.interceptors.metrics import MetricsInterceptor
 

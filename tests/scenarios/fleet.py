@@ -19,7 +19,7 @@ import grpc
 from tests.support.authority import WAIT, AuthorityProcess, eventually, launch
 from tokenauthority.callers.api_keys import new_api_key
 from tokenauthority.client import Authority
-from tokenauthority.config import Settings
+from tokenauthority.config.settings import Settings
 from tokenauthority.server.main import upgrade_database
 from tokenauthority.signing.sealing import MasterKey
 from tokenauthority.v1 import token_pb2, token_pb2_grpc

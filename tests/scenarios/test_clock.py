@@ -7,7 +7,7 @@ import pytest
 
 from tests.authority.world import LEEWAY, make_world
 from tests.support.authority import EVERYTHING, RunningAuthority, StartAuthority
-from tokenauthority.audit.reading import verify_log
+from tokenauthority.audit.reading.verify import verify_log
 from tokenauthority.client import Authority, Token
 from tokenauthority.domain.key import KeyState
 from tokenauthority.domain.times import MAX_TTL, Millis, Seconds, in_millis

@@ -146,7 +146,8 @@ def test_without_the_extra_it_says_what_to_install(softhsm: SoftHsm) -> None:
     """Whoever does not use an HSM needs none of it."""
     program = (
         "import sys; sys.modules['pkcs11'] = None\n"
-        "from tokenauthority.config import ConfigError, Settings\n"
+        "from tokenauthority.config.loading import ConfigError\n"
+        "from tokenauthority.config.settings import Settings\n"
         "from tokenauthority.server.key_providers import provider_of\n"
         "import tokenauthority.server.main\n"
         "try: provider_of(Settings.model_validate({'keys': {'provider': sys.argv[1]}}))\n"

@@ -7,7 +7,7 @@ import pytest
 from tests.support.authority import eventually
 from tests.support.production import Production, Server
 from tokenauthority.client import AuthorityError, Token
-from tokenauthority.config import Settings
+from tokenauthority.config.settings import Settings
 from tokenauthority.server.main import upgrade_database
 from tokenauthority.v1 import project_pb2, token_pb2
 

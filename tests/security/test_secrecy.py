@@ -22,7 +22,8 @@ from tokenauthority.authority.project_spec import NewSecret, OpenTokImport, Vona
 from tokenauthority.callers.api_keys import new_api_key
 from tokenauthority.callers.authenticator import PresentedCredentials
 from tokenauthority.client.connection import Connection
-from tokenauthority.config import MasterKeySource, Settings
+from tokenauthority.config.master_keys import MasterKeySource
+from tokenauthority.config.settings import Settings
 from tokenauthority.contract import METHODS
 from tokenauthority.domain.credential import Credential, CredentialKind
 from tokenauthority.domain.key import Algorithm

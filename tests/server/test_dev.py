@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tokenauthority.config import Settings
+from tokenauthority.config.settings import Settings
 from tokenauthority.server import dev
 
 

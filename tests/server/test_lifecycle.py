@@ -28,7 +28,7 @@ from tokenauthority.callers.api_keys import digest, new_api_key
 from tokenauthority.callers.identity import ApiKeyIdentity
 from tokenauthority.callers.registry import CallerEntry, CallerRegistry, CurrentCallers
 from tokenauthority.client import AuthorityError
-from tokenauthority.config import Settings
+from tokenauthority.config.settings import Settings
 from tokenauthority.contract import SERVICES
 from tokenauthority.server.lifecycle import Addresses, serving
 from tokenauthority.server.wiring import App, build

@@ -12,7 +12,7 @@ from tests.service.api import Api, Connect
 from tests.support.authority import EVERYTHING, Clock, RunningAuthority, _running, make_caller
 from tests.support.memory_store import MemoryStore
 from tokenauthority.callers.api_keys import digest, new_api_key
-from tokenauthority.config import Settings
+from tokenauthority.config.settings import Settings
 from tokenauthority.domain.caller import ANY, Grant, Rate
 from tokenauthority.domain.times import Millis, Seconds
 from tokenauthority.domain.token_format import TokenFormat

@@ -12,7 +12,7 @@ import pytest
 
 from google.protobuf.message_factory import GetMessageClass
 
-from tokenauthority.audit import AuditRecord
+from tokenauthority.audit.record import AuditRecord
 from tokenauthority.contract import METHODS, SERVICES
 from tokenauthority.domain.times import Millis
 from tokenauthority.service import keys, projects, roles, sessions, tokens

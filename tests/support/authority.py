@@ -23,7 +23,7 @@ from tokenauthority.authority.project_spec import ProjectSpec
 from tokenauthority.callers.api_keys import digest, new_api_key
 from tokenauthority.callers.identity import ApiKeyIdentity
 from tokenauthority.callers.registry import CallerEntry, CallerRegistry, CurrentCallers
-from tokenauthority.config import Settings
+from tokenauthority.config.settings import Settings
 from tokenauthority.domain.caller import ANY, Action, Caller, CallerKind, Grant
 from tokenauthority.domain.times import Millis
 from tokenauthority.server.lifecycle import serving

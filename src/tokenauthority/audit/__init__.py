@@ -3,9 +3,3 @@
 `writing` appends records to the log of a running server; `reading` verifies and searches logs without a server. The
 modules beside them hold what both share: the record, the format of a line, checkpoints and the key that signs them.
 """
-
-from tokenauthority.audit.errors import AuditLogError
-from tokenauthority.audit.record import AuditedToken, AuditRecord, time_text
-
-
-__all__ = ["AuditLogError", "AuditRecord", "AuditedToken", "time_text"]

@@ -24,7 +24,10 @@ from tokenauthority.cli.values import MOMENT
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-    from tokenauthority.audit.reading import Line, LoggedRecord, Report, TrustedCheckpoint
+    from tokenauthority.audit.reading.files import Line
+    from tokenauthority.audit.reading.report import Report
+    from tokenauthority.audit.reading.selection import LoggedRecord
+    from tokenauthority.audit.reading.trusted_checkpoint import TrustedCheckpoint
 
 
 T = TypeVar("T")
@@ -79,7 +82,7 @@ def verify(*, files: tuple[Path, ...], key_files: tuple[Path, ...], trusted_file
 
     Exit code 1: a file is not an audit log. Exit code 5: the log is not as it was written; the first bad line is named.
     """
-    from tokenauthority.audit.reading import verify_log
+    from tokenauthority.audit.reading.verify import verify_log
 
     keys = [_public_key(path) for path in key_files]
     with _report_bad_archives():
@@ -119,7 +122,8 @@ def show(
 
     Prints a table; with --json a list of the records as they stand in the log.
     """
-    from tokenauthority.audit.reading import Selection, read_lines, select_records
+    from tokenauthority.audit.reading.files import read_lines
+    from tokenauthority.audit.reading.selection import Selection, select_records
 
     selection = Selection(since=_moment(since), until=_moment(until), **wanted)
     with _report_bad_archives():
@@ -157,7 +161,7 @@ def _public_key(path: Path) -> Ed25519PublicKey:
 
 def _only_logs(files: Sequence[Path]) -> Sequence[Path]:
     """Return the files that are logs: a pattern such as audit.jsonl* also matches the files that belong to a log."""
-    from tokenauthority.audit.reading import is_companion, is_log
+    from tokenauthority.audit.reading.files import is_companion, is_log
 
     logs = [path for path in files if not is_companion(path)]
     for path in files:
@@ -174,7 +178,11 @@ def _trusted_checkpoint(
     files: Sequence[Path], given: Path | None, keys: Sequence[Ed25519PublicKey]
 ) -> TrustedCheckpoint | None:
     """Return the checkpoint that the log must hold: the one in *given*, else the newest in its checkpoint files."""
-    from tokenauthority.audit.reading import TrustedCheckpointError, find_trusted_checkpoint, read_trusted_checkpoint
+    from tokenauthority.audit.reading.trusted_checkpoint import (
+        TrustedCheckpointError,
+        find_trusted_checkpoint,
+        read_trusted_checkpoint,
+    )
 
     def report_skipped(path: Path) -> None:
         _remark(f"{path}: skipped, as no checkpoint can be read from it")
@@ -194,7 +202,7 @@ def _remark(text: str) -> None:
 
 def _ordered(files: Sequence[Path]) -> Sequence[Path]:
     """Return the files by their first records, or as they were given where a first record is damaged."""
-    from tokenauthority.audit.reading import FirstLineError, in_order
+    from tokenauthority.audit.reading.files import FirstLineError, in_order
 
     try:
         return [part.path for part in in_order(files)]
@@ -203,7 +211,7 @@ def _ordered(files: Sequence[Path]) -> Sequence[Path]:
 
 
 def _summary(report: Report, trusted: TrustedCheckpoint | None, *, signed: bool) -> Record:
-    from tokenauthority.audit.reading import describe_result, describe_trusted
+    from tokenauthority.audit.reading.report import describe_result, describe_trusted
 
     kinds = {name: report.kinds[name] for name in sorted(report.kinds)}
     checkpoint, bad = report.checkpoint, report.bad

@@ -23,11 +23,11 @@ from tokenauthority.cli.output import show_record
 from tokenauthority.cli.server import config_option, load_settings
 from tokenauthority.client import translated_errors
 from tokenauthority.client.connection import DEFAULT_TIMEOUT, Connection
-from tokenauthority.config import OFF
+from tokenauthority.config.listeners import OFF
 
 
 if TYPE_CHECKING:
-    from tokenauthority.config import Settings
+    from tokenauthority.config.settings import Settings
 
 
 _LOOPBACK: Final = {IPv4Address(0): "127.0.0.1", IPv6Address(0): "[::1]"}

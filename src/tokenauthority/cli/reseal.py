@@ -26,7 +26,7 @@ def reseal(*, dev: bool, config_file: Path | None) -> None:
     has sealed, the settings must name that key as the previous one. Safe to repeat, also after an interruption.
     """
     from tokenauthority.authority.reseal import ResealError
-    from tokenauthority.config import ConfigError
+    from tokenauthority.config.loading import ConfigError
     from tokenauthority.server.master_keys import reseal_store
 
     try:

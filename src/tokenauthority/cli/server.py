@@ -16,7 +16,7 @@ from tokenauthority.cli.output import show_list
 
 
 if TYPE_CHECKING:
-    from tokenauthority.config import Settings
+    from tokenauthority.config.settings import Settings
 
 
 config_option: Final = click.option(
@@ -52,7 +52,7 @@ def serve(*, dev: bool, config_file: Path | None, dev_api_key: str | None) -> No
         raise click.UsageError("--dev-api-key requires --dev")
     # Before gRPC is imported: else it prints a line for every failed handshake, which any stranger can cause.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    from tokenauthority.config import ConfigError
+    from tokenauthority.config.loading import ConfigError
     from tokenauthority.server.main import run
 
     settings = load_settings(config_file, dev=dev, dev_api_key=dev_api_key)
@@ -73,7 +73,7 @@ def config() -> None:
 @config_option
 def show_config(*, dev: bool, config_file: Path | None) -> None:
     """Show every setting with its variable, value (secrets are hidden) and meaning."""
-    from tokenauthority.config import describe, problems_of
+    from tokenauthority.config.loading import describe, problems_of
 
     columns = ("variable", "value", "meaning")
     settings = load_settings(config_file, dev=dev, complete=False)
@@ -93,7 +93,7 @@ def db() -> None:
 @config_option
 def upgrade_schema(*, dev: bool, config_file: Path | None) -> None:
     """Upgrade the database schema to this version. Safe to repeat."""
-    from tokenauthority.config import ConfigError
+    from tokenauthority.config.loading import ConfigError
     from tokenauthority.server.main import upgrade_database
 
     try:
@@ -111,7 +111,7 @@ def load_settings(
     Raises:
         ConfigurationFailure: the settings are invalid or incomplete; the message names every problem.
     """
-    from tokenauthority.config import ConfigError, load, read
+    from tokenauthority.config.loading import ConfigError, load, read
 
     try:
         return (load if complete else read)(config_file, dev=dev, dev_api_key=dev_api_key)

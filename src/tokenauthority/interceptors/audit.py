@@ -12,7 +12,7 @@ from typing import Final
 import grpc
 import structlog
 
-from tokenauthority.audit.writing import AuditLog
+from tokenauthority.audit.writing.log import AuditLog
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.interceptors import status
 from tokenauthority.interceptors.chain import Call, Proceed

@@ -20,8 +20,8 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from tokenauthority.audit import AuditRecord, time_text
-from tokenauthority.audit.writing import AuditLog
+from tokenauthority.audit.record import AuditRecord, time_text
+from tokenauthority.audit.writing.log import AuditLog
 from tokenauthority.domain.caller import Rate
 from tokenauthority.domain.errors import Reason, UnavailableError
 from tokenauthority.domain.origin import origin_of

@@ -21,7 +21,7 @@ import msgspec
 
 from google.protobuf.message import DecodeError, Message
 
-from tokenauthority.audit import AuditRecord
+from tokenauthority.audit.record import AuditRecord
 from tokenauthority.domain.caller import Caller
 from tokenauthority.domain.errors import ExhaustedError, FieldViolation, InvalidRequestError, UnimplementedError
 from tokenauthority.interceptors.status import StatusError

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Final
 
-from tokenauthority.audit import AuditRecord, time_text
+from tokenauthority.audit.record import AuditRecord, time_text
 from tokenauthority.domain.times import Millis
 from tokenauthority.interceptors.chain import Call, Proceed
 from tokenauthority.interceptors.status import REQUEST_ID

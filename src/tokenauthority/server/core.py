@@ -19,7 +19,7 @@ from tokenauthority.authority.store_follower import StoreFollower
 from tokenauthority.authority.tenant_cache import TenantCache
 from tokenauthority.authority.verify import Verify
 from tokenauthority.authority.watch import Watch
-from tokenauthority.config import Settings
+from tokenauthority.config.settings import Settings
 from tokenauthority.domain.rotation import Rotation
 from tokenauthority.domain.times import Millis, Seconds, in_millis
 from tokenauthority.server.key_providers import provider_of

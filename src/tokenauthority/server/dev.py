@@ -19,7 +19,8 @@ from tokenauthority.authority.projects import Projects
 from tokenauthority.callers.api_keys import digest, is_api_key, new_api_key
 from tokenauthority.callers.identity import ApiKeyIdentity
 from tokenauthority.callers.registry import CallerEntry, CallerRegistry
-from tokenauthority.config import ConfigError, Settings
+from tokenauthority.config.loading import ConfigError
+from tokenauthority.config.settings import Settings
 from tokenauthority.domain.caller import ANY, Action, Caller, CallerKind, Grant
 from tokenauthority.domain.times import Millis
 from tokenauthority.signing.sealing import MasterKey

@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from tokenauthority.config import TlsSettings
+from tokenauthority.config.settings import TlsSettings
 from tokenauthority.server.tls import CertificateError, CertificateFiles, Certificates
 from tokenauthority.server.tls_credentials import CertificateMetrics
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tokenauthority.config import ConfigError, Settings
+from tokenauthority.config.loading import ConfigError
+from tokenauthority.config.settings import Settings
 from tokenauthority.signing.hsm_uri import TokenUri
 from tokenauthority.signing.key_provider import KeyProvider, KeyProviderError
 

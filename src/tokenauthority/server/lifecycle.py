@@ -14,7 +14,7 @@ import structlog
 
 from grpc_health.v1 import health_pb2
 
-from tokenauthority.config import Settings
+from tokenauthority.config.settings import Settings
 from tokenauthority.contract import SERVICES
 from tokenauthority.server.background import Background
 from tokenauthority.server.background_tasks import tasks_of

@@ -19,7 +19,9 @@ from tokenauthority.callers.bearer import BearerAuthenticator
 from tokenauthority.callers.registry import CurrentCallers
 from tokenauthority.callers.spiffe import ForwardedAuthenticator, PeerAuthenticator
 from tokenauthority.callers.xfcc import MAX_HEADER
-from tokenauthority.config import OFF, UNIX, ConfigError, Settings, endpoint_socket, uses_workload_api
+from tokenauthority.config.listeners import OFF, UNIX, endpoint_socket, uses_workload_api
+from tokenauthority.config.loading import ConfigError
+from tokenauthority.config.settings import Settings
 from tokenauthority.server.tls import CertificateError, CertificateFiles
 from tokenauthority.server.tls_credentials import CertificateMetrics, RotatingCredentials
 

@@ -13,7 +13,8 @@ import uvloop
 
 from tokenauthority.callers.file import CallersFile, CallersFileError
 from tokenauthority.callers.registry import CurrentCallers
-from tokenauthority.config import ConfigError, Settings
+from tokenauthority.config.loading import ConfigError
+from tokenauthority.config.settings import Settings
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.server import dev, lifecycle, logging, master_keys
 from tokenauthority.server.background import BackgroundError

@@ -8,15 +8,15 @@ import structlog
 
 from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.authority.reseal import MasterKeyMissingError, Resealed, require_master_keys, reseal
-from tokenauthority.config import (
-    ConfigError,
+from tokenauthority.config.loading import ConfigError
+from tokenauthority.config.master_keys import (
     MasterKeySource,
     MasterKeySourceError,
-    Settings,
     previous_key_settings,
     problems_of_master_keys,
     sources_of,
 )
+from tokenauthority.config.settings import Settings
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.server import dev
 from tokenauthority.server.problems import store_problem

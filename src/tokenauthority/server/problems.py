@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 from typing import Final
 
-from tokenauthority.audit import AuditLogError
-from tokenauthority.config import ConfigError, Settings
+from tokenauthority.audit.errors import AuditLogError
+from tokenauthority.config.loading import ConfigError
+from tokenauthority.config.settings import Settings
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.storage import StoreAddressError, parse_address
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from tokenauthority.audit.writing import FileAuditLog
+from tokenauthority.audit.writing.log import FileAuditLog
 from tokenauthority.domain.times import Millis
 from tokenauthority.server.core import Core
 from tokenauthority.signing.keyring import JsonWebKeySet

@@ -15,7 +15,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from tokenauthority.audit.writing import FileAuditLog, LogOptions
+from tokenauthority.audit.writing.log import FileAuditLog, LogOptions
 from tokenauthority.authority.projects import Projects
 from tokenauthority.authority.revocations import Revocations
 from tokenauthority.authority.signing_keys import SigningKeyManager
@@ -25,7 +25,7 @@ from tokenauthority.callers.file import CallersFile
 from tokenauthority.callers.issuer_keys import IssuerKeyCaches
 from tokenauthority.callers.jwt import JwtVerifier
 from tokenauthority.callers.registry import CurrentCallers
-from tokenauthority.config import Settings
+from tokenauthority.config.settings import Settings
 from tokenauthority.contract import METHODS, SERVICES
 from tokenauthority.domain.caller import Rate
 from tokenauthority.domain.times import Millis

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
-from tokenauthority.audit import AuditRecord
+from tokenauthority.audit.record import AuditRecord
 from tokenauthority.v1 import key_pb2, project_pb2, session_pb2, token_pb2
 
 

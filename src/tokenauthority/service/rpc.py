@@ -16,7 +16,7 @@ import msgspec
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from tokenauthority.audit import AuditRecord
+from tokenauthority.audit.record import AuditRecord
 from tokenauthority.contract import METHODS, Method
 from tokenauthority.domain.caller import Caller, Grant
 from tokenauthority.domain.times import Millis

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable
 from typing import Protocol
 
-from tokenauthority.audit import AuditedToken
+from tokenauthority.audit.record import AuditedToken
 from tokenauthority.authority.generate import Generate
 from tokenauthority.authority.revoke import Revoke
 from tokenauthority.authority.verify import Verify

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.audit.logs import RECORD, changed, written
-from tokenauthority.audit import AuditedToken, AuditRecord
-from tokenauthority.audit.reading import Selection, read_lines, select_records
+from tokenauthority.audit.reading.files import read_lines
+from tokenauthority.audit.reading.selection import Selection, select_records
+from tokenauthority.audit.record import AuditedToken, AuditRecord
 
 
 BARE = AuditRecord(

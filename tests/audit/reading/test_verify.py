@@ -24,8 +24,9 @@ from tests.audit.logs import checked, key_path, record, running
 from tokenauthority.audit.chain import Position, chain_line, hash_line
 from tokenauthority.audit.checkpoint import Checkpoint, CheckpointFile
 from tokenauthority.audit.keys import AuditKey, load_public_key
-from tokenauthority.audit.reading import Report, verify_log
-from tokenauthority.audit.writing import LogOptions
+from tokenauthority.audit.reading.report import Report
+from tokenauthority.audit.reading.verify import verify_log
+from tokenauthority.audit.writing.log import LogOptions
 
 
 @attrs.frozen(kw_only=True)

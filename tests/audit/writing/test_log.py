@@ -23,8 +23,8 @@ from tests.audit.logs import (
     until,
     written,
 )
-from tokenauthority.audit import AuditLogError
-from tokenauthority.audit.writing import FileAuditLog, LogOptions
+from tokenauthority.audit.errors import AuditLogError
+from tokenauthority.audit.writing.log import FileAuditLog, LogOptions
 from tokenauthority.domain.errors import Reason, UnavailableError
 from tokenauthority.domain.times import Millis
 from tokenauthority.server.wiring import system_clock

@@ -31,8 +31,8 @@ from tests.audit.logs import (
     until,
     until_recovered,
 )
-from tokenauthority.audit import AuditLogError
-from tokenauthority.audit.writing import FileAuditLog, LogOptions
+from tokenauthority.audit.errors import AuditLogError
+from tokenauthority.audit.writing.log import FileAuditLog, LogOptions
 from tokenauthority.domain.errors import Reason, UnavailableError
 
 

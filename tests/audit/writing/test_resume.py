@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from tests.audit.logs import RECORD, FaultyDisk, calls, checked, key_path, objects, record, running, types, written
-from tokenauthority.audit import AuditLogError
 from tokenauthority.audit.chain import Position, chain_line, hash_line
 from tokenauthority.audit.checkpoint import Checkpoint
+from tokenauthority.audit.errors import AuditLogError
 from tokenauthority.audit.keys import AuditKey, load_public_key, public_path
 
 

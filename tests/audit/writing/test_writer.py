@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.audit.logs import RECORD, calls, checked, objects, record, running, types, until, written
-from tokenauthority.audit.writing import LogOptions
+from tokenauthority.audit.writing.log import LogOptions
 
 
 SMALL = LogOptions(max_bytes=5_000, watch=60)
