@@ -15,7 +15,7 @@ from tests.support.memory_store import MemoryStore
 from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.authority.project_spec import ProjectSpec, VonageImport
 from tokenauthority.authority.tenant_cache import TenantCache
-from tokenauthority.domain.change import Change, ChangeKind
+from tokenauthority.domain.change import ChangeKind
 from tokenauthority.domain.errors import Reason, UnavailableError
 from tokenauthority.domain.role import BUILT_IN_ROLES, Permission, Role
 from tokenauthority.domain.session import SessionSpec, SessionState
@@ -139,7 +139,7 @@ async def test_a_change_of_another_server_is_read_anew(kind: ChangeKind) -> None
     await world.tenants.role(world.project_id, "host")
     await world.tenants.session(world.session.session_id)
     subject = world.session.session_id if kind is ChangeKind.SESSION_END else world.project_id
-    world.tenants.apply(Change(sequence=1, mark=1, kind=kind, project_id=world.project_id, subject=subject))
+    world.tenants.invalidate(kind, world.project_id, subject)
     before = store.count(*READS)
     await world.tenants.tenant(world.project_id)
     await world.tenants.role(world.project_id, "host")

@@ -73,11 +73,7 @@ class CredentialSealer:
         return self._seal(key.key_id, CredentialKind.VONAGE_KEY, key.to_der(), now)
 
     def project_keys(self, project: Project) -> ProjectKeys:
-        """Return the keys of a project.
-
-        Raises:
-            SealBrokenError: the data was sealed under another master key, or has changed.
-        """
+        """Return the keys of a project; raise SealBrokenError as `open_signing_key`."""
         live = tuple(ProjectSecret(c.credential_id, self._open(c).decode()) for c in project.secrets)
         vonage = None
         for credential in project.credentials:
@@ -94,9 +90,9 @@ class CredentialSealer:
             KeyProviderError: the provider cannot create it.
         """
         if self._provider is None:
-            key = SigningKey.generate(algorithm)
-            return NewKey(key, "", self.seal_signing_key(key))
-        key, location = self._provider.generate_key(algorithm)
+            key, location = SigningKey.generate(algorithm), ""
+        else:
+            key, location = self._provider.generate_key(algorithm)
         return NewKey(key, location, self.seal_signing_key(key))
 
     def destroy_signing_key(self, stored: StoredKey) -> None:
@@ -143,11 +139,7 @@ class CredentialSealer:
         return self._sealer.key_ids
 
     def resealed(self, blob: SealedBlob) -> bytes | None:
-        """Return *blob* sealed under the first master key, or None if it is already.
-
-        Raises:
-            SealBrokenError: no master key opens the blob.
-        """
+        """Return *blob* sealed under the first master key, or None if it is already; raise SealBrokenError."""
         purpose = _PURPOSES[blob.kind]
         plaintext = self._sealer.open(blob.sealed, purpose=purpose, object_id=blob.object_id)
         if self._sealer.is_current(blob.sealed):

@@ -29,7 +29,11 @@ class BufferedEvent:
 
 
 class EventBuffer:
-    """The last *size* events. A watcher that falls further behind has to resume from its last token."""
+    """The last *size* events. A watcher that falls further behind has to resume from its last token.
+
+    `generation` counts how often the store's history was replaced, as after a restore; `beats` counts the heartbeats,
+    and `beat_time` is the time of the last one.
+    """
 
     def __init__(self, size: int) -> None:
         self._entries: deque[BufferedEvent] = deque()
@@ -37,31 +41,22 @@ class EventBuffer:
         self._floor = 0
         self._cursor: Cursor | None = None
         self._changed = asyncio.Event()
-        self._generation = 0
-        self._beats = 0
-        self._beat_time = Millis(0)
+        self.generation = 0
+        self.beats = 0
+        self.beat_time = Millis(0)
 
     @property
     def cursor(self) -> Cursor:
-        """The cursor after the newest change that was read.
-
-        Raises:
-            UnavailableError: the store has not been read yet.
-        """
+        """The cursor after the newest change that was read; UnavailableError before the first read."""
         if self._cursor is None:
             raise UnavailableError.store()
         return self._cursor
-
-    @property
-    def generation(self) -> int:
-        """How often the store's history was found to be replaced, as after a restore."""
-        return self._generation
 
     def begin(self, cursor: Cursor) -> None:
         """Start again at *cursor*: the store was read anew, so earlier events are invalid."""
         self._entries.clear()
         self._floor, self._cursor = cursor.sequence, cursor
-        self._generation += 1
+        self.generation += 1
         self._wake()
 
     def publish(self, entries: Sequence[BufferedEvent], cursor: Cursor) -> None:
@@ -74,11 +69,7 @@ class EventBuffer:
             self._wake()
 
     def after(self, sequence: int) -> list[BufferedEvent]:
-        """Return the events after *sequence*, in order.
-
-        Raises:
-            ExhaustedError: `READER_TOO_SLOW`, the buffer no longer has all of them.
-        """
+        """Return the events after *sequence*, in order; raise ExhaustedError if some have left the buffer."""
         if sequence < self._floor:
             raise ExhaustedError.slow_reader()
         found = []
@@ -90,31 +81,17 @@ class EventBuffer:
 
     def beat(self, time: Millis) -> None:
         """Wake every watcher: all events up to *time* have been published."""
-        self._beats += 1
-        self._beat_time = time
+        self.beats += 1
+        self.beat_time = time
         self._wake()
-
-    @property
-    def beats(self) -> int:
-        """The number of heartbeats so far."""
-        return self._beats
-
-    @property
-    def beat_time(self) -> Millis:
-        """The time of the last heartbeat."""
-        return self._beat_time
 
     def woken(self) -> asyncio.Event:
         """Return what the next event or heartbeat sets. Call it before `after`."""
         return self._changed
 
     def require_generation(self, generation: int) -> None:
-        """Raise if the store's history was replaced after *generation*.
-
-        Raises:
-            UnavailableError: the watcher has to start again.
-        """
-        if generation != self._generation:
+        """Raise UnavailableError if the store's history was replaced since: the watcher has to start again."""
+        if generation != self.generation:
             raise UnavailableError.changes_lost()
 
     def _wake(self) -> None:
@@ -123,11 +100,7 @@ class EventBuffer:
 
 
 async def buffered_events(store: RevocationStore, changes: Sequence[Change]) -> list[BufferedEvent]:
-    """Return the events among *changes* (at most 1000), in order, without those that were deleted since.
-
-    Raises:
-        UnavailableError: the store cannot be read.
-    """
+    """Return the events among *changes* (at most 1000), in order, without those that were deleted since."""
     announced = [change for change in changes if change.kind in _EVENT_KINDS]
     events = await store.events_of(announced) if announced else {}
     return [BufferedEvent(change.cursor, events[change.sequence]) for change in announced if change.sequence in events]

@@ -25,6 +25,7 @@ from tokenauthority.domain.errors import (
     PreconditionError,
     Reason,
     TokenAuthorityError,
+    require_valid,
 )
 from tokenauthority.domain.policy import Granted, Refused, decide
 from tokenauthority.domain.times import Millis
@@ -80,14 +81,8 @@ class Generate:
         self._random = Randomness()
 
     async def one(self, request: TokenSpec, grant: Grant, now: Millis) -> MintedToken:
-        """Make one token.
-
-        Raises:
-            InvalidRequestError, PermissionDeniedError, NotFoundError, PreconditionError, UnavailableError.
-        """
-        violations = request_violations(request, now)
-        if violations:
-            raise InvalidRequestError(violations)
+        """Make one token; raise what the contract names for GenerateToken, or UnavailableError."""
+        require_valid(request_violations(request, now))
         plan = await self._plan(request, grant, now)
         signing_key = self._keys.signing(now) if plan.key is None else None
         if signing_key is not None and signing_key.remote:
@@ -123,8 +118,7 @@ class Generate:
             if found:
                 violations.extend(v.under(f"requests[{index}]") for v in found)
             await time_slice.checkpoint()
-        if violations:
-            raise InvalidRequestError(violations)
+        require_valid(violations)
         signing_key = self._keys.signing(now) if any(plan.key is None for _, plan in planned) else None
         if signing_key is not None and signing_key.remote:
             return await self._mint_remotely(planned, signing_key)
@@ -186,7 +180,6 @@ class Generate:
 
     def _claims(self, request: TokenSpec, plan: _Plan) -> TokenClaims:
         granted, project, traits = plan.granted, plan.tenant.project, plan.traits
-        has_token_id = traits.has_token_id
         return TokenClaims(
             session_id=request.session_id,
             role=request.role,
@@ -194,13 +187,13 @@ class Generate:
             expire_time=granted.expire_time,
             project_id=project.project_id,
             application_id=project.vonage_application_id or "",
-            token_id=self._random.draw(16).hex() if has_token_id else "",
+            token_id=self._random.draw(16).hex() if traits.has_token_id else "",
             permissions=granted.role.permissions if traits.carries_permissions else (),
             data=request.data,
             initial_layout_class_list=request.initial_layout_class_list,
             subject=request.subject,
             issuer=self._issuer,
-            nonce=0 if has_token_id else int.from_bytes(self._random.draw(8)) % _NONCES,
+            nonce=0 if traits.has_token_id else int.from_bytes(self._random.draw(8)) % _NONCES,
         )
 
 

@@ -32,6 +32,7 @@ from tokenauthority.domain.errors import (
     NotFoundError,
     PreconditionError,
     Reason,
+    require_valid,
 )
 from tokenauthority.domain.ids import MAX_PROJECT_ID, is_project_id, is_uuid
 from tokenauthority.domain.project import MAX_LIVE_SECRETS, Project, is_secret, project_violations
@@ -52,7 +53,7 @@ _MAX_SECRET_ID: Final = 64
 
 
 class Projects:
-    """The use cases of ProjectService."""
+    """The use cases of ProjectService. They raise what the contract names for the RPC, and UnavailableError."""
 
     def __init__(self, store: ProjectStore, tenants: TenantCache, credentials: CredentialSealer) -> None:
         self._store = store
@@ -60,24 +61,16 @@ class Projects:
         self._credentials = credentials
 
     async def create(self, spec: ProjectSpec, grant: Grant, now: Millis) -> tuple[Project, NewSecret]:
-        """Create a project, and return it with its first secret.
-
-        Raises:
-            InvalidRequestError, PermissionDeniedError, AlreadyExistsError, UnavailableError.
-        """
+        """Create a project, and return it with its first secret."""
         _require_granted(grant, spec.project_id, "project_id")
         project = new_project(spec, now, TokenFormat.SESSION_JWT, external=False)
-        _require_none(spec_violations(spec, project))
+        require_valid(spec_violations(spec, project))
         value = secrets.token_hex(20)
         credential = self._credentials.seal_secret(value, now)
         return await self._create_project(project, credential), NewSecret(credential=credential, value=value)
 
     async def import_opentok(self, spec: ProjectSpec, source: OpenTokImport, grant: Grant, now: Millis) -> Project:
-        """Import a project of the OpenTok platform, with its API key as project id.
-
-        Raises:
-            InvalidRequestError, PermissionDeniedError, AlreadyExistsError, UnavailableError.
-        """
+        """Import a project of the OpenTok platform, with its API key as project id."""
         if source.api_key:
             _require_granted(grant, source.api_key, "opentok.api_key")
         unnamed = attrs.evolve(spec, project_id="")
@@ -89,16 +82,12 @@ class Projects:
             violations.append(FieldViolation("opentok.api_key", f"must be a decimal number from 1 to {MAX_PROJECT_ID}"))
         if not is_secret(source.api_secret):
             violations.append(FieldViolation("opentok.api_secret", "must be 40 hex characters"))
-        _require_none(violations)
+        require_valid(violations)
         credential = self._credentials.seal_secret(source.api_secret, now)
         return await self._create_project(attrs.evolve(project, project_id=source.api_key), credential)
 
     async def import_vonage(self, spec: ProjectSpec, source: VonageImport, grant: Grant, now: Millis) -> Project:
-        """Import an application of Vonage Video as a project.
-
-        Raises:
-            InvalidRequestError, PermissionDeniedError, AlreadyExistsError, UnavailableError.
-        """
+        """Import an application of Vonage Video as a project."""
         _require_granted(grant, spec.project_id, "project_id")
         application_id = source.application_id.lower() if is_uuid(source.application_id) else _NO_APPLICATION
         project = new_project(spec, now, TokenFormat.VONAGE_JWT, external=True, application_id=application_id)
@@ -112,15 +101,11 @@ class Projects:
             )
         except ValueError as error:
             raise InvalidRequestError([*violations, FieldViolation("vonage.private_key", str(error))]) from error
-        _require_none(violations)
+        require_valid(violations)
         return await self._create_project(project, credential)
 
     def refuse_import(self, spec: ProjectSpec, grant: Grant, now: Millis, violation: FieldViolation) -> NoReturn:
-        """Refuse an import without a usable source: for *violation*, and for everything else that is wrong with it.
-
-        Raises:
-            InvalidRequestError, PermissionDeniedError.
-        """
+        """Refuse an import without a usable source: for *violation*, and for everything else that is wrong with it."""
         if spec.project_id:
             _require_granted(grant, spec.project_id, "project_id")
         # The source decides which default formats are possible.
@@ -129,22 +114,11 @@ class Projects:
         raise InvalidRequestError([*spec_violations(spec, project), violation])
 
     async def get(self, project_id: str) -> Project:
-        """Return the project, which the grant must allow already.
-
-        Raises:
-            NotFoundError, UnavailableError.
-        """
-        tenant = await self._tenants.tenant(project_id)
-        if tenant is None:
-            raise NotFoundError.project(project_id)
-        return tenant.project
+        """Return the project, which the grant must allow already."""
+        return (await self._tenants.require_tenant(project_id)).project
 
     async def list_page(self, grant: Grant, *, after: int, limit: int) -> Sequence[Project]:
-        """Return at most *limit* projects of the grant with an id above *after*.
-
-        Raises:
-            UnavailableError.
-        """
+        """Return at most *limit* projects of the grant with an id above *after*."""
         only = None if ANY in grant.projects else grant.projects
         return await self._store.list_projects(after=after, limit=limit, only=only)
 
@@ -154,15 +128,12 @@ class Projects:
         """Change the project's fields to the values of *changes*, and return it.
 
         *problems* are fields that could not be parsed; they are reported with all others.
-
-        Raises:
-            InvalidRequestError, NotFoundError, UnavailableError.
         """
 
         def change(project: Project) -> Project:
             changed = attrs.evolve(project, **changes)
             found = [*project_violations(changed), *format_violations(changed, has_secret=bool(changed.secrets))]
-            _require_none([*problems, *(violation.under("project") for violation in found)])
+            require_valid([*problems, *(violation.under("project") for violation in found)])
             return changed
 
         changed = await self._store.update_project(project_id, change)
@@ -170,11 +141,7 @@ class Projects:
         return changed
 
     async def rotate_secret(self, project_id: str, now: Millis) -> NewSecret:
-        """Add a second secret, which signs from now on.
-
-        Raises:
-            NotFoundError, PreconditionError, UnavailableError.
-        """
+        """Add a second secret, which signs from now on."""
         project = await self._stored_project(project_id)
         if len(project.secrets) != MAX_LIVE_SECRETS - 1:
             raise PreconditionError(
@@ -189,11 +156,7 @@ class Projects:
         return NewSecret(credential=credential, value=value)
 
     async def retire_secret(self, project_id: str, secret_id: str) -> Project:
-        """Retire the secret, and return the project without it.
-
-        Raises:
-            InvalidRequestError, NotFoundError, PreconditionError, UnavailableError.
-        """
+        """Retire the secret, and return the project without it."""
         if not (secret_id.isprintable() and 1 <= len(secret_id) <= _MAX_SECRET_ID):
             raise InvalidRequestError(
                 [FieldViolation("secret_id", f"must have 1 to {_MAX_SECRET_ID} printable characters")]
@@ -237,8 +200,3 @@ def _require_granted(grant: Grant, project_id: str, field: str) -> None:
     """
     if not project_id or is_project_id(project_id):
         grant.require_project(project_id or ANY, field)
-
-
-def _require_none(violations: list[FieldViolation]) -> None:
-    if violations:
-        raise InvalidRequestError(violations)

@@ -87,11 +87,7 @@ class KeyPlace:
         return await _answer(self._making, work, self._patience, late)
 
     async def ask(self, work: Callable[[], T], patience: float | None = None) -> T:
-        """Return what *work* answers.
-
-        Raises:
-            KeyProviderError: see `make`.
-        """
+        """Return what *work* answers; raise KeyProviderError as `make`."""
         return await _answer(self._asking, work, self._patience if patience is None else patience)
 
     async def prove(self, key: SigningKey) -> None:

@@ -34,11 +34,7 @@ class Revocations:
         self._loading: RevocationIndex | None = None
 
     async def load(self, now: Millis) -> None:
-        """Read every revocation in force.
-
-        Raises:
-            UnavailableError: the store cannot be read; the index stays as it was.
-        """
+        """Read every revocation in force; the index stays as it was if that raises UnavailableError."""
         self._loading = index = _new_index()
         after = ""
         try:
@@ -66,11 +62,7 @@ class Revocations:
         return gone
 
     def require_room(self, revocation: StoredRevocation) -> None:
-        """Raise if the index is full and *revocation* is for a new target.
-
-        Raises:
-            ExhaustedError: `REVOCATION_LIMIT`.
-        """
+        """Raise ExhaustedError if the index is full and *revocation* is for a new target."""
         if len(self.index) >= self._limit and not self.index.has_target_of(revocation):
             raise ExhaustedError.too_many_revocations(self._limit)
 

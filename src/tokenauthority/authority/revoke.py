@@ -14,7 +14,7 @@ from tokenauthority.authority.sessions import NO_SESSION_ID, authorized_tenant
 from tokenauthority.authority.tenant_cache import TenantCache
 from tokenauthority.authority.verify import Verify
 from tokenauthority.domain.caller import Grant
-from tokenauthority.domain.errors import FieldViolation, InvalidRequestError, NotFoundError
+from tokenauthority.domain.errors import FieldViolation, InvalidRequestError, require_valid
 from tokenauthority.domain.ids import REVOCATION_RANDOM_BYTES, make_revocation_id, project_in_session_id
 from tokenauthority.domain.revocation import StoredRevocation, TargetKind, moment_violations, revocation_violations
 from tokenauthority.domain.times import MAX_LEEWAY, MAX_TTL, Millis, Seconds, whole_seconds
@@ -56,16 +56,12 @@ class Revoke:
         self._wake = wake
 
     async def revoke(self, request: RevokeRequest, grant: Grant, now: Millis) -> StoredRevocation:
-        """Store a revocation and return it.
-
-        Raises:
-            InvalidRequestError, PermissionDeniedError, NotFoundError, ExhaustedError, UnavailableError.
-        """
+        """Store a revocation and return it; raise what the contract names for RevokeTokens, or UnavailableError."""
         violations = revocation_violations(request.token_id, request.subject, request.comment)
         if request.issued_before is not None:
             violations += moment_violations(request.issued_before, now)
         kind, target, project_id, issued = await self._target(request, grant, violations, now)
-        _raise_violations(violations)
+        require_valid(violations)
         moment = request.issued_before
         if moment is None:
             # The clock of the server that made a single token may have been ahead of this one's, and it is meant.
@@ -109,13 +105,13 @@ class Revoke:
                 signed = await self._verify.require_signed(request.token, grant)
             except TokenRejectedError as rejected:
                 problem = f"is not a token that the caller may revoke: {rejected.detail}"
-                _raise_violations([FieldViolation("token", problem), *violations])
+                require_valid([FieldViolation("token", problem), *violations])
                 raise
             issued = signed.claims.issue_time
             if issued > whole_seconds(now) + MAX_TTL:
                 # Its revocation would have to be stored for years.
                 problem = "was issued more than 30 days in the future: end its session, or change the project's secret"
-                _raise_violations([FieldViolation("token", problem), *violations])
+                require_valid([FieldViolation("token", problem), *violations])
             return TargetKind.TOKEN, signed.claims.token_id, signed.project_id, issued
         problem = "is required: one of token, token_id, session_id and subject"
         raise InvalidRequestError([FieldViolation("target", problem), *violations])
@@ -125,19 +121,12 @@ class Revoke:
             project_id = grant.chosen_project(project_id)
         except InvalidRequestError as error:
             violations.extend(error.violations)
-        _raise_violations(violations)
-        if await self._tenants.tenant(project_id) is None:
-            raise NotFoundError.project(project_id)
-        return project_id
+        require_valid(violations)
+        return (await self._tenants.require_tenant(project_id)).project.project_id
 
     async def _project_of(self, session_id: str, grant: Grant, violations: list[FieldViolation]) -> str:
         if project_in_session_id(session_id) is None:
             violations.append(NO_SESSION_ID)
-        _raise_violations(violations)
+        require_valid(violations)
         # The session need not exist: tokens outlive a session that a restored store has lost.
         return (await authorized_tenant(session_id, self._tenants, grant)).project.project_id
-
-
-def _raise_violations(violations: list[FieldViolation]) -> None:
-    if violations:
-        raise InvalidRequestError(violations)

@@ -14,7 +14,7 @@ import msgspec
 from tokenauthority.authority.tenant_cache import Tenant, TenantCache
 from tokenauthority.domain.caller import Caller, Grant
 from tokenauthority.domain.change import ChangeKind
-from tokenauthority.domain.errors import FieldViolation, InvalidRequestError, NotFoundError
+from tokenauthority.domain.errors import FieldViolation, InvalidRequestError, NotFoundError, require_valid
 from tokenauthority.domain.ids import SESSION_RANDOM_BYTES, is_project_id, make_session_id, project_in_session_id
 from tokenauthority.domain.session import (
     DEFAULT_RESOLUTION,
@@ -56,7 +56,10 @@ async def authorized_tenant(session_id: str, tenants: TenantCache, grant: Grant)
 
 
 class Sessions:
-    """The use cases of SessionService. They call *wake* after a change that watchers should see soon."""
+    """The use cases of SessionService. They call *wake* after a change that watchers should see soon.
+
+    They raise what the contract names for the RPC, and UnavailableError.
+    """
 
     def __init__(self, store: SessionStore, tenants: TenantCache, wake: Callable[[], None]) -> None:
         self._store = store
@@ -76,8 +79,7 @@ class Sessions:
             project_id = caller.grant.chosen_project(project_id)
         except InvalidRequestError as error:
             violations = [*error.violations, *violations]
-        if violations:
-            raise InvalidRequestError(violations)
+        require_valid(violations)
         if spec.archive_mode is ArchiveMode.ALWAYS and not spec.archive_resolution:
             spec = attrs.evolve(spec, archive_resolution=DEFAULT_RESOLUTION)
         relayed = spec.media_mode is MediaMode.RELAYED
@@ -98,11 +100,7 @@ class Sessions:
         return session
 
     async def get(self, session_id: str, grant: Grant) -> StoredSession:
-        """Return the session.
-
-        Raises:
-            InvalidRequestError, PermissionDeniedError, NotFoundError, UnavailableError.
-        """
+        """Return the session."""
         await authorized_tenant(session_id, self._tenants, grant)
         session = await self._tenants.session(session_id)
         if session is None:
@@ -112,21 +110,12 @@ class Sessions:
     async def list_page(
         self, project_id: str, *, before: tuple[Millis, str] | None, limit: int, state: SessionState | None
     ) -> Sequence[StoredSession]:
-        """Return at most *limit* sessions of the project, newest first. The grant has been checked.
-
-        Raises:
-            NotFoundError, UnavailableError.
-        """
-        if await self._tenants.tenant(project_id) is None:
-            raise NotFoundError.project(project_id)
+        """Return at most *limit* sessions of the project, newest first. The grant has been checked."""
+        await self._tenants.require_tenant(project_id)
         return await self._store.list_sessions(project_id, before=before, limit=limit, state=state)
 
     async def end(self, session_id: str, grant: Grant, now: Millis) -> StoredSession:
-        """End the session durably, and return it.
-
-        Raises:
-            InvalidRequestError, PermissionDeniedError, NotFoundError, UnavailableError.
-        """
+        """End the session durably, and return it."""
         tenant = await authorized_tenant(session_id, self._tenants, grant)
         session = await self._store.get_session(session_id)
         if session is None:

@@ -36,7 +36,7 @@ _STEPS: Final = 4
 
 
 class SigningKeyManager:
-    """The key ring of this server. Call `load` first."""
+    """The key ring of this server. Call `load` first; a read or a change of the store may raise UnavailableError."""
 
     def __init__(
         self, store: SigningKeyStore, credentials: CredentialSealer, algorithm: Algorithm, rotation: Rotation
@@ -62,7 +62,6 @@ class SigningKeyManager:
         Raises:
             KeyProviderError: the provider cannot create the first key.
             SealBrokenError: the ring was sealed under another master key.
-            UnavailableError: the store cannot be read.
         """
         await self.refresh()
         await self.maintain(now)
@@ -72,7 +71,6 @@ class SigningKeyManager:
 
         Raises:
             SealBrokenError: a key does not open; all others are up to date.
-            UnavailableError: the store cannot be read; the ring is unchanged.
         """
         failure = await self._read_ring()
         # A ring that was restored to an earlier day may be due at once.
@@ -81,19 +79,11 @@ class SigningKeyManager:
             raise failure
 
     async def prove_active_key(self) -> None:
-        """Return if the key that signs can sign.
-
-        Raises:
-            KeyProviderError: it cannot where it lives.
-        """
+        """Return if the key that signs can sign; raise KeyProviderError if it cannot where it lives."""
         await self._place.prove(self.ring.active)
 
     async def maintain(self, now: Millis) -> None:
-        """Do what is due: prepare the next key, rotate, delete. One of several servers does it.
-
-        Raises:
-            UnavailableError: the store cannot be written.
-        """
+        """Do what is due: prepare the next key, rotate, delete. One of several servers does it."""
         for _ in range(_STEPS):
             if rotation.next_step(self._stored, self._algorithm, self._rotation, now) > now:
                 return
@@ -114,25 +104,15 @@ class SigningKeyManager:
         return min(_LOOK, max(1.0, due / 1000))
 
     async def prepare(self, algorithm: Algorithm | None, now: Millis) -> StoredKey:
-        """Create a PREPARED key, which is published from now on.
-
-        Raises:
-            PreconditionError: the ring is full.
-            UnavailableError: the store cannot be written, or the provider cannot create the key.
-        """
+        """Create a PREPARED key, which is published from now on; raise PreconditionError if the ring is full."""
         try:
             fresh = await self._create_key(algorithm or self._algorithm, now)
         except KeyProviderError as error:
             raise UnavailableError.signing() from error
-        kept = await self._update(lambda ring: rotation.prepared(ring, fresh), fresh)
-        return _found(kept, fresh.key_id)
+        return _found(await self._update(lambda ring: rotation.prepared(ring, fresh), fresh), fresh.key_id)
 
     async def activate(self, key_id: str, now: Millis) -> StoredKey:
-        """Make the key ACTIVE, and return it.
-
-        Raises:
-            NotFoundError, PreconditionError, UnavailableError.
-        """
+        """Make the key ACTIVE, and return it; raise NotFoundError or PreconditionError."""
         known = self._opened.get(key_id)
         if known is not None:
             try:
@@ -145,11 +125,7 @@ class SigningKeyManager:
         return _found(kept, key_id)
 
     async def revoke(self, key_id: str, now: Millis) -> StoredKey:
-        """Make the key REVOKED, and return it: it leaves the JWKS, and all its tokens are invalid.
-
-        Raises:
-            NotFoundError, PreconditionError, UnavailableError.
-        """
+        """Make the key REVOKED, and return it: it leaves the JWKS, and its tokens are invalid. Raise as `activate`."""
         kept = await self._update(lambda ring: rotation.revoked(ring, key_id, self._rotation, now))
         return _found(kept, key_id)
 

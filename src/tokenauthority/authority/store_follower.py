@@ -132,7 +132,7 @@ class StoreFollower:
     async def _apply(self, changes: Sequence[Change]) -> None:
         entries = await buffered_events(self._store, changes)
         for change in changes:
-            self._tenants.apply(change)
+            self._tenants.invalidate(change.kind, change.project_id, change.subject)
         self._revocations.apply(entry.event for entry in entries)
         self._ring_changed |= any(change.kind is ChangeKind.KEY for change in changes)
         self._cursor = changes[-1].cursor

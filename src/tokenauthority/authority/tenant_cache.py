@@ -14,8 +14,8 @@ import structlog
 from cachetools import LRUCache
 
 from tokenauthority.authority.credential_sealer import CredentialSealer
-from tokenauthority.domain.change import Change, ChangeKind
-from tokenauthority.domain.errors import UnavailableError
+from tokenauthority.domain.change import ChangeKind
+from tokenauthority.domain.errors import NotFoundError, UnavailableError
 from tokenauthority.domain.ids import is_project_id, project_in_session_id
 from tokenauthority.domain.project import Project
 from tokenauthority.domain.role import BUILT_IN_ROLES, Role
@@ -49,7 +49,10 @@ class Tenant:
 
 
 class TenantCache:
-    """The objects that use cases read on every call. Every method may raise `UnavailableError`."""
+    """The objects that use cases read on every call. Every read may raise `UnavailableError`.
+
+    `epoch` changes with each change: read it before the store, for `cache_session`.
+    """
 
     def __init__(
         self,
@@ -64,7 +67,7 @@ class TenantCache:
         self._applications: LRUCache[str, str] = LRUCache(max_projects)
         self._roles: LRUCache[str, Mapping[str, Role]] = LRUCache(max_projects)
         self._sessions: LRUCache[str, StoredSession] = LRUCache(max_sessions)
-        self._epoch = 0
+        self.epoch = 0
         self._unopened: LRUCache[str, str] = LRUCache(max_projects)
         self._logger = structlog.stdlib.get_logger(__name__)
 
@@ -72,16 +75,23 @@ class TenantCache:
         """Return the project and its keys, or None."""
         tenant = self._tenants.get(project_id)
         if tenant is None:
-            epoch = self._epoch
+            epoch = self.epoch
             project = await self._store.get_project(project_id)
             if project is None:
                 return None
             tenant = self._open(project, epoch)
         return tenant
 
+    async def require_tenant(self, project_id: str) -> Tenant:
+        """Return the project and its keys; raise NotFoundError if there is none."""
+        tenant = await self.tenant(project_id)
+        if tenant is None:
+            raise NotFoundError.project(project_id)
+        return tenant
+
     async def renewed(self, tenant: Tenant) -> Tenant | None:
         """Return the project with the keys that the store has now, or None if *tenant* has the same ones."""
-        epoch = self._epoch
+        epoch = self.epoch
         project = await self._store.get_project(tenant.project.project_id)
         if project is None or project.credentials == tenant.project.credentials:
             return None
@@ -94,7 +104,7 @@ class TenantCache:
         known = self._applications.get(owner)
         if known is not None:
             return await self.tenant(known)
-        epoch = self._epoch
+        epoch = self.epoch
         project = await self._store.find_vonage_project(owner)
         if project is None:
             return None
@@ -110,9 +120,9 @@ class TenantCache:
         role = self._roles.get(project_id, {}).get(name)
         if role is None:
             # Another server may have created it a moment ago, so a role that is not cached may exist.
-            epoch = self._epoch
+            epoch = self.epoch
             roles = {found.name: found for found in await self._store.list_roles(project_id)}
-            if epoch == self._epoch:
+            if epoch == self.epoch:
                 self._roles[project_id] = roles
             role = roles.get(name)
         return role
@@ -121,9 +131,9 @@ class TenantCache:
         """Return the session, or None."""
         session = self._sessions.get(session_id)
         if session is None:
-            epoch = self._epoch
+            epoch = self.epoch
             session = await self._store.get_session(session_id)
-            if session is not None and epoch == self._epoch:
+            if session is not None and epoch == self.epoch:
                 self._sessions[session_id] = session
         return session
 
@@ -132,21 +142,16 @@ class TenantCache:
         """Why some projects cannot be used on this server; empty if all can."""
         return f"{len(self._unopened)} cannot be opened, the log says which" if self._unopened else ""
 
-    @property
-    def epoch(self) -> int:
-        """The argument of `cache_session`; read it before the store."""
-        return self._epoch
-
     def cache_session(self, session: StoredSession, epoch: int) -> None:
         """Cache a session that this server just created, unless something has changed since *epoch*."""
-        if epoch == self._epoch:
+        if epoch == self.epoch:
             self._sessions[session.session_id] = session
 
     def invalidate(self, kind: ChangeKind, project_id: str, subject: str) -> None:
-        """Remove an object that has changed."""
+        """Remove an object that this server or another one has changed."""
         if kind not in _INVALIDATING:
             return
-        self._epoch += 1
+        self.epoch += 1
         if kind is ChangeKind.SESSION_END:
             self._sessions.pop(subject, None)
         elif kind is ChangeKind.ROLE:
@@ -157,27 +162,20 @@ class TenantCache:
 
     def clear(self) -> None:
         """Remove everything: the store was restored from a backup, or this server missed changes."""
-        self._epoch += 1
+        self.epoch += 1
         for cache in (self._tenants, self._applications, self._roles, self._sessions, self._unopened):
             cache.clear()
-
-    def apply(self, change: Change) -> None:
-        """Remove the object of a change that this server or another one made."""
-        self.invalidate(change.kind, change.project_id, change.subject)
 
     def _open(self, project: Project, epoch: int) -> Tenant:
         try:
             tenant = Tenant(project, self._credentials.project_keys(project))
         except SealBrokenError as error:
-            self._note(project.project_id, str(error))
+            # Once: every call for the project meets it.
+            if self._unopened.get(project.project_id) != str(error):
+                self._logger.error("project.not_opened", project_id=project.project_id, problem=str(error))  # noqa: TRY400 - damaged data, no bug: a traceback would say no more
+            self._unopened[project.project_id] = str(error)
             raise UnavailableError.seal_broken(f"the keys of project {project.project_id}") from error
         self._unopened.pop(project.project_id, None)
-        if epoch == self._epoch:
+        if epoch == self.epoch:
             self._tenants[project.project_id] = tenant
         return tenant
-
-    def _note(self, project_id: str, problem: str) -> None:
-        # Once: it is met by every call for the project.
-        if self._unopened.get(project_id) != problem:
-            self._logger.error("project.not_opened", project_id=project_id, problem=problem)
-        self._unopened[project_id] = problem

@@ -92,11 +92,7 @@ class Verify:
         return VerificationResult(signed=signed)
 
     def require_current(self) -> None:
-        """Require that this server has seen the store's changes lately, so that it misses no revocation.
-
-        Raises:
-            UnavailableError: the store could not be read for `issuance.max_staleness`.
-        """
+        """Raise UnavailableError if the store's changes were not read for too long: a revocation could be missed."""
         if self._follower.age() > self._max_staleness:
             raise UnavailableError.store()
 

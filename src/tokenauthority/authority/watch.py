@@ -13,8 +13,8 @@ import attrs
 from tokenauthority.authority.event_buffer import EventBuffer, buffered_events
 from tokenauthority.domain.caller import ANY, Grant
 from tokenauthority.domain.change import Change, Cursor, HistoryLostError
-from tokenauthority.domain.errors import FieldViolation, InvalidRequestError, UnavailableError
-from tokenauthority.domain.ids import is_project_id
+from tokenauthority.domain.errors import FieldViolation, InvalidRequestError, UnavailableError, require_valid
+from tokenauthority.domain.ids import MAX_PROJECT_ID, is_project_id
 from tokenauthority.domain.revocation import RETENTION, Event, StoredRevocation, StoredSessionEnd
 from tokenauthority.domain.revocation_index import CLOCK_MARGIN
 from tokenauthority.domain.times import Millis, Seconds, in_millis
@@ -69,13 +69,13 @@ class Watch:
         """
         if len(project_ids) > MAX_PROJECTS:
             raise InvalidRequestError([FieldViolation("project_ids", f"must have at most {MAX_PROJECTS} items")])
-        bad = [
-            FieldViolation(f"project_ids[{i}]", "must be a decimal number from 1 to 2147483647")
-            for i, project_id in enumerate(project_ids)
-            if not is_project_id(project_id)
-        ]
-        if bad:
-            raise InvalidRequestError(bad)
+        require_valid(
+            [
+                FieldViolation(f"project_ids[{i}]", f"must be a decimal number from 1 to {MAX_PROJECT_ID}")
+                for i, project_id in enumerate(project_ids)
+                if not is_project_id(project_id)
+            ]
+        )
         for i, project_id in enumerate(project_ids):
             grant.require_project(project_id, f"project_ids[{i}]")
         return frozenset(project_ids) or grant.projects

@@ -98,6 +98,12 @@ class InvalidRequestError(TokenAuthorityError):
         return InvalidRequestError([violation.under(prefix) for violation in self.violations])
 
 
+def require_valid(violations: Sequence[FieldViolation]) -> None:
+    """Raise an InvalidRequestError with all *violations*, if there are any."""
+    if violations:
+        raise InvalidRequestError(violations)
+
+
 class UnauthenticatedError(TokenAuthorityError):
     """The caller is not authenticated. One text for every cause, so that it is no oracle."""
 
