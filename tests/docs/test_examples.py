@@ -19,7 +19,7 @@ from tests.docs.workspace import Workspace
 from tests.support.authority import AuthorityProcess, clean_environment, eventually, launch
 from tokenauthority.callers.file import load_callers
 from tokenauthority.client import Authority, translated_errors
-from tokenauthority.config import Settings
+from tokenauthority.config.settings import Settings
 from tokenauthority.v1 import project_pb2
 
 

@@ -21,7 +21,7 @@ from tokenauthority.callers.api_keys import new_api_key
 from tokenauthority.domain.caller import Rate
 from tokenauthority.domain.errors import RateLimitError, UnauthenticatedError
 from tokenauthority.domain.times import Millis
-from tokenauthority.interceptors.auth_failures import AuthFailureLimiter
+from tokenauthority.interceptors.auth_failures import AuthAttempt, AuthFailureLimiter
 from tokenauthority.server.wiring import system_clock
 
 
@@ -203,12 +203,12 @@ def limiter() -> AuthFailureLimiter:
 
 def test_addresses_fail_each_for_itself(limiter: AuthFailureLimiter) -> None:
     """One that failed too often is no burden to others; the ports and the host part of IPv6 make no other address."""
-    limiter.begin_attempt("ipv4:192.0.2.1:1").fail()
-    limiter.begin_attempt("ipv6:[2001:db8::1]:1").fail()
+    AuthAttempt(limiter, "ipv4:192.0.2.1:1").fail()
+    AuthAttempt(limiter, "ipv6:[2001:db8::1]:1").fail()
     for _ in range(2):
-        assert limiter.begin_attempt("ipv4:192.0.2.1:2").may_verify()
+        assert AuthAttempt(limiter, "ipv4:192.0.2.1:2").may_verify()
     may = {
-        peer: limiter.begin_attempt(peer).may_verify()
+        peer: AuthAttempt(limiter, peer).may_verify()
         for peer in (
             "ipv4:192.0.2.1:3",
             "ipv6:[2001:db8::2]:1",
@@ -229,8 +229,8 @@ def test_addresses_fail_each_for_itself(limiter: AuthFailureLimiter) -> None:
 
 def test_a_credential_that_was_not_looked_at_is_not_called_bad(limiter: AuthFailureLimiter) -> None:
     """The two refusals differ in what the server did, never in what the credential is."""
-    limiter.begin_attempt("unix:").fail()
-    attempts = [limiter.begin_attempt("unix:") for _ in range(3)]
+    AuthAttempt(limiter, "unix:").fail()
+    attempts = [AuthAttempt(limiter, "unix:") for _ in range(3)]
     looked_at = [attempt.may_verify() for attempt in attempts]
 
     assert [True, True, False] == looked_at

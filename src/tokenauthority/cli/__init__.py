@@ -8,7 +8,8 @@ import sys
 
 def main() -> None:
     """Run the command line and exit with its code; without the server's requirements, print how to install them."""
-    # Without gRPC's own lines on standard error, which repeat our one line at length; read when grpc is imported.
+    # Without gRPC's own lines on standard error: they repeat our one line at length, and any stranger can cause one by
+    # a failed handshake with a server. Read when grpc is imported.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         from tokenauthority.cli.app import root

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from pathlib import Path
@@ -50,8 +49,6 @@ def serve(*, dev: bool, config_file: Path | None, dev_api_key: str | None) -> No
     """
     if dev_api_key is not None and not dev:
         raise click.UsageError("--dev-api-key requires --dev")
-    # Before gRPC is imported: else it prints a line for every failed handshake, which any stranger can cause.
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     from tokenauthority.config.loading import ConfigError
     from tokenauthority.server.main import run
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final
 from urllib.parse import unquote
@@ -18,8 +19,9 @@ _PEER: Final = re.compile(r"ipv4:([0-9.]{7,15}):[0-9]+|ipv6:\[([0-9A-Fa-f.:]{2,4
 _PREFIX: Final = 64
 
 
+@lru_cache(4096)
 def origin_of(peer: str) -> str:
-    """The origin of gRPC's *peer*: an IPv4 address, an IPv6 network of 64 bits, `unix` or `unknown`.
+    """Return the origin of gRPC's *peer*: an IPv4 address, an IPv6 network of 64 bits, `unix` or `unknown`.
 
     `ipv4:192.0.2.7:50000` is `192.0.2.7`; `ipv6:%5B2001:db8::1%5D:50000` is `2001:db8::/64`.
     """

@@ -9,16 +9,12 @@ from __future__ import annotations
 import asyncio
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import attrs
+import prometheus_client
 import structlog
-
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
 
 from tokenauthority.audit.record import AuditRecord, time_text
 from tokenauthority.audit.writing.log import AuditLog
@@ -36,8 +32,6 @@ SUMMARY_INTERVAL: Final = 60.0
 _MAX_ORIGINS: Final = 32
 """Origins that have a summary of their own; the others share one, so that many addresses do not write much either."""
 
-_OTHERS: Final = "others"
-
 
 @attrs.define
 class _Tally:
@@ -51,11 +45,17 @@ class _Tally:
         self.codes.update(other.codes)
 
 
-class AuditSampler(Collector):
+class AuditSampler:
     """An audit log before *log* that bounds the records of *each* origin and caller, and of all origins *together*."""
 
     def __init__(
-        self, log: AuditLog, registry: CollectorRegistry, clock: Callable[[], Millis], *, each: Rate, together: Rate
+        self,
+        log: AuditLog,
+        registry: prometheus_client.CollectorRegistry,
+        clock: Callable[[], Millis],
+        *,
+        each: Rate,
+        together: Rate,
     ) -> None:
         self._log = log
         self._clock = clock
@@ -63,11 +63,12 @@ class AuditSampler(Collector):
         self._callers = Buckets(each)
         self._together = Buckets(together)
         self._tallies: dict[tuple[str, str], _Tally] = {}
-        self._counted = 0
+        self._counted = prometheus_client.Counter(
+            "tokenauthority_summarised_calls", "Refused calls that the audit log only counts.", registry=registry
+        )
         self._flushing = asyncio.Lock()
         logger = structlog.stdlib.get_logger(__name__)
         self._outage = Outage(logger, "audit.summary_failed", recovered="audit.summary_recovered", level="warning")
-        registry.register(self)
 
     async def append(self, record: AuditRecord) -> None:
         """Write *record* by itself, or count it in a summary; see `AuditLog.append`."""
@@ -89,23 +90,27 @@ class AuditSampler(Collector):
         else:
             return True
         if not written:
-            self._count(kind, name, record.code, now)
+            if kind == "peer" and (kind, name) not in self._tallies and len(self._tallies) >= _MAX_ORIGINS:
+                name = "others"
+            self._tallies.setdefault((kind, name), _Tally(now)).codes[record.code] += 1
+            self._counted.inc()
         return written
-
-    def _count(self, kind: str, name: str, code: str, now: Millis) -> None:
-        if kind == "peer" and (kind, name) not in self._tallies and len(self._tallies) >= _MAX_ORIGINS:
-            name = _OTHERS
-        self._tallies.setdefault((kind, name), _Tally(now)).codes[code] += 1
-        self._counted += 1
 
     async def flush(self) -> None:
         """Write a summary of what was counted since the last one. Counts that cannot be written stay for the next."""
         async with self._flushing:
             unwritten, self._tallies = self._tallies, {}
             try:
-                for key, tally in tuple(unwritten.items()):
-                    await self._log.note("summary", self._fields(*key, tally))
-                    del unwritten[key]
+                for (kind, name), tally in tuple(unwritten.items()):
+                    fields = {
+                        kind: name,
+                        "since": time_text(tally.since),
+                        "until": time_text(self._clock()),
+                        "count": tally.codes.total(),
+                        "codes": dict(tally.codes),
+                    }
+                    await self._log.note("summary", fields)
+                    del unwritten[kind, name]
             except UnavailableError as error:
                 self._outage.report(str(error))
             else:
@@ -113,18 +118,3 @@ class AuditSampler(Collector):
             finally:
                 for key, tally in unwritten.items():
                     self._tallies.setdefault(key, _Tally(tally.since)).add(tally)
-
-    def _fields(self, kind: str, name: str, tally: _Tally) -> dict[str, object]:
-        return {
-            kind: name,
-            "since": time_text(tally.since),
-            "until": time_text(self._clock()),
-            "count": tally.codes.total(),
-            "codes": dict(tally.codes),
-        }
-
-    def collect(self) -> Iterator[Metric]:
-        """Return the numbers as Prometheus' metrics."""
-        yield CounterMetricFamily(
-            "tokenauthority_summarised_calls", "Refused calls that the audit log only counts.", self._counted
-        )

@@ -7,14 +7,11 @@ many in a second for all throttled origins together. A credential that an authen
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
-from functools import lru_cache
+from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
+import attrs
+
+from prometheus_client import CollectorRegistry, Counter
 
 from tokenauthority.domain.caller import Rate
 from tokenauthority.domain.errors import RateLimitError, TokenAuthorityError, UnauthenticatedError
@@ -23,7 +20,7 @@ from tokenauthority.domain.times import Millis
 from tokenauthority.interceptors.buckets import Buckets
 
 
-class AuthFailureLimiter(Collector):
+class AuthFailureLimiter:
     """A limit of failures for *each* origin, and of verifications for all *throttled* origins together."""
 
     def __init__(
@@ -32,56 +29,42 @@ class AuthFailureLimiter(Collector):
         self._clock = clock
         self._origins = Buckets(each)
         self._throttled = Buckets(throttled)
-        self._failures: Counter[str] = Counter()
-        self._origin_of = lru_cache(4096)(origin_of)
-        registry.register(self)
-
-    def begin_attempt(self, peer: str) -> AuthAttempt:
-        """Return the authentication of a call from *peer*, as gRPC names it."""
-        return AuthAttempt(self, peer)
+        self._failures = Counter(
+            "tokenauthority_failed_authentications",
+            "Calls without a valid credential, by whether it was verified or refused for too many failures.",
+            ("examined",),
+            registry=registry,
+        )
 
     def may_verify(self, peer: str) -> bool:
         """Return whether a credential from *peer* that is not cached may be verified now."""
         if not len(self._origins):
             return True
         now = self._clock()
-        return not self._origins.refill(self._origin_of(peer), now) or self._throttled.try_take("", now)
+        return not self._origins.refill(origin_of(peer), now) or self._throttled.try_take("", now)
 
     def count_failure(self, peer: str, *, verified: bool) -> TokenAuthorityError:
         """Count a failure, and return the error to answer."""
-        self._failures["yes" if verified else "no"] += 1
+        self._failures.labels("yes" if verified else "no").inc()
         now = self._clock()
         if verified:
-            self._origins.try_take(self._origin_of(peer), now)
+            self._origins.try_take(origin_of(peer), now)
             return UnauthenticatedError()
         return RateLimitError(
             "too many failed authentications from this address; try again shortly",
-            subject=f"address:{self._origin_of(peer)}",
+            subject=f"address:{origin_of(peer)}",
             limit="failed_auth_rate",
             retry_after=self._throttled.refill("", now) / 1000,
         )
 
-    def collect(self) -> Iterator[Metric]:
-        """Return the numbers as Prometheus' metrics."""
-        failed = CounterMetricFamily(
-            "tokenauthority_failed_authentications",
-            "Calls without a valid credential, by whether it was verified or refused for too many failures.",
-            labels=("examined",),
-        )
-        for verified, count in self._failures.items():
-            failed.add_metric((verified,), count)
-        yield failed
 
-
+@attrs.define
 class AuthAttempt:
-    """The authentication of one call."""
+    """The authentication of one call from *peer*, as gRPC names it."""
 
-    __slots__ = ("_limiter", "_peer", "_verified")
-
-    def __init__(self, limiter: AuthFailureLimiter, peer: str) -> None:
-        self._limiter = limiter
-        self._peer = peer
-        self._verified = True
+    _limiter: AuthFailureLimiter
+    _peer: str
+    _verified: bool = attrs.field(default=True, init=False)
 
     def may_verify(self) -> bool:
         """Return whether its credential may be verified; see `PresentedCredentials.may_verify`."""

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final
 
 from tokenauthority.callers.authenticator import Authenticator, PresentedCredentials
-from tokenauthority.interceptors.auth_failures import AuthFailureLimiter
+from tokenauthority.interceptors.auth_failures import AuthAttempt, AuthFailureLimiter
 from tokenauthority.interceptors.chain import Call, Proceed
-
-
-_AUTHORIZATION: Final = "authorization"
-_FORWARDED: Final = "x-forwarded-client-cert"
 
 
 class AuthenticationInterceptor:
@@ -30,10 +25,10 @@ class AuthenticationInterceptor:
         """Set the record's caller, or refuse."""
         if call.method in self._public:
             return await proceed(call)
-        attempt = self._limiter.begin_attempt(call.record.peer)
+        attempt = AuthAttempt(self._limiter, call.record.peer)
         presented = PresentedCredentials(
-            authorization=call.metadata.get(_AUTHORIZATION, ()),
-            forwarded=call.metadata.get(_FORWARDED, ()),
+            authorization=call.metadata.get("authorization", ()),
+            forwarded=call.metadata.get("x-forwarded-client-cert", ()),
             tls=call.context.auth_context,
             may_verify=attempt.may_verify,
         )

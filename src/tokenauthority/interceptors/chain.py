@@ -134,49 +134,50 @@ class Chain(grpc.aio.ServerInterceptor):
         if wrapped is None:
             handler = await continuation(handler_call_details)
             if handler is None:
-                return self._unary(method, _unknown_method)
+                return self._handler(method, _unknown_method)
             wrapped = self._handlers[method] = self._wrap(method, handler)
         return wrapped
 
     def _serve(self, path: str, method: ServedMethod) -> Handler:
-        if not method.streaming:
-            return self._unary(path, partial(_answer_served, method))
-        innermost = partial(_answer_stream, partial(_stream_served, method), method.decode)
-        run = self._compose(path, innermost, streaming=True)
-        return cast("Handler", grpc.stream_stream_rpc_method_handler(run, None, method.encode))
+        give = method.stream if method.streaming else method.answer
+
+        def behave(request: object, call: Call) -> object:
+            return give(cast("Message", request), call.caller, call.record)
+
+        innermost = partial(_answer, behave, method.decode)
+        encode = method.encode if method.streaming else None
+        return self._handler(path, innermost, streaming=method.streaming, answers=method.streaming, encode=encode)
 
     def _wrap(self, method: str, handler: Handler) -> Handler:
-        if handler.unary_unary is not None:
-            return self._unary(method, partial(_answer, handler, handler.unary_unary))
-        return self._stream(method, handler)
-
-    def _unary(self, method: str, innermost: Proceed) -> Handler:
-        # As a stream of requests, of which the innermost step reads one: gRPC would else wait for the message before it
-        # calls anything of ours, for as long as a stranger likes.
-        run = self._compose(method, innermost, streaming=False)
-        return cast("Handler", grpc.stream_unary_rpc_method_handler(run))
-
-    def _stream(self, method: str, handler: Handler) -> Handler:
-        behavior = handler.stream_stream or handler.stream_unary or handler.unary_stream
+        behavior = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
         if behavior is None:
             raise LookupError(f"{method} has no behavior")
-        decode = None if handler.request_streaming else handler.request_deserializer
-        by_grpc = handler.request_deserializer if handler.request_streaming else None
-        run = self._compose(method, partial(_answer_stream, partial(_with_context, behavior), decode), streaming=True)
-        make = (
-            grpc.stream_stream_rpc_method_handler
-            if handler.response_streaming
-            else grpc.stream_unary_rpc_method_handler
-        )
-        return cast("Handler", make(run, by_grpc, handler.response_serializer))
 
-    def _compose(
-        self, method: str, innermost: Proceed, *, streaming: bool
-    ) -> Callable[[AsyncIterator[object], Context], Awaitable[object]]:
-        proceed = innermost
+        def behave(request: object, call: Call) -> object:
+            return behavior(request, call.context)
+
+        return self._handler(
+            method,
+            partial(_answer, behave, None if handler.request_streaming else handler.request_deserializer),
+            streaming=handler.unary_unary is None,
+            answers=handler.response_streaming,
+            decode=handler.request_deserializer if handler.request_streaming else None,
+            encode=handler.response_serializer,
+        )
+
+    def _handler(
+        self,
+        method: str,
+        innermost: Proceed,
+        *,
+        streaming: bool = False,
+        answers: bool = False,
+        decode: Callable[[bytes], object] | None = None,
+        encode: Callable[..., bytes] | None = None,
+    ) -> Handler:
+        chain = innermost
         for interceptor in reversed(self._interceptors):
-            proceed = partial(interceptor.intercept, proceed=proceed)
-        chain = proceed
+            chain = partial(interceptor.intercept, proceed=chain)
 
         async def run(requests: AsyncIterator[object], context: Context) -> object:
             try:
@@ -185,38 +186,23 @@ class Chain(grpc.aio.ServerInterceptor):
                 await _ended(context, error.status, streaming=streaming)
                 return None
 
-        return run
+        # Requests come as a stream, of which the innermost step reads one: gRPC would else wait for the message before
+        # it calls anything of ours, for as long as a stranger likes.
+        make = grpc.stream_stream_rpc_method_handler if answers else grpc.stream_unary_rpc_method_handler
+        return cast("Handler", make(run, decode, encode))
 
 
-async def _answer(handler: Handler, behavior: Callable[[object, Context], Awaitable[object]], call: Call) -> object:
-    receive = _received_in_time if call.finishing else _received
-    request = await receive(handler.request_deserializer, call)
+async def _answer(
+    behave: Callable[[object, Call], object], decode: Callable[[bytes], object] | None, call: Call
+) -> object:
+    """Answer as *behave* does; without *decode* it reads the requests itself."""
+    receive = _received_in_time if call.streaming or call.finishing else _received
+    request = call.requests if decode is None else await receive(decode, call)
     try:
-        answer = behavior(request, call.context)
+        result = behave(request, call)
     except NotImplementedError:
         # What the stubs generate for a method that a servicer lacks, such as that of health's List.
         raise UnimplementedError from None
-    return handler.response_serializer(await answer)
-
-
-async def _answer_served(method: ServedMethod, call: Call) -> object:
-    receive = _received_in_time if call.finishing else _received
-    request = await receive(method.decode, call)
-    return await method.answer(cast("Message", request), call.caller, call.record)
-
-
-def _stream_served(method: ServedMethod, request: object, call: Call) -> object:
-    return method.stream(cast("Message", request), call.caller, call.record)
-
-
-def _with_context(behavior: Callable[[object, Context], object], request: object, call: Call) -> object:
-    return behavior(request, call.context)
-
-
-async def _answer_stream(
-    behavior: Callable[[object, Call], object], decode: Callable[[bytes], object] | None, call: Call
-) -> object:
-    result = behavior(call.requests if decode is None else await _received_in_time(decode, call), call)
     if inspect.isawaitable(result):
         return await result
     messages = cast("AsyncGenerator[object]", result)

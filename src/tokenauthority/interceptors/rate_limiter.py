@@ -9,20 +9,18 @@ The streams of a caller are bounded too, so that no caller can hold all streams 
 
 from __future__ import annotations
 
-from collections import Counter
+import collections
+
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
 import msgspec
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, Counter
 
 from tokenauthority.callers.registry import CurrentCallers
-from tokenauthority.domain.caller import Caller, Grant
+from tokenauthority.domain.caller import Caller
 from tokenauthority.domain.errors import RateLimitError
 from tokenauthority.domain.rates import Bucket, DayCount, Decision, count_items, take_items
 from tokenauthority.domain.times import Millis
@@ -43,7 +41,7 @@ _STREAM_PAUSE: Final = 5.0
 """Seconds after which to retry: streams stay open for long."""
 
 
-class CallerRateLimiter(Collector):
+class CallerRateLimiter:
     """The usage of the current *callers*; that of others is deleted. *max_streams* is for each caller."""
 
     def __init__(
@@ -51,12 +49,16 @@ class CallerRateLimiter(Collector):
     ) -> None:
         self._callers = callers
         self._max_streams = max_streams
-        self._streams: Counter[str] = Counter()
+        self._streams: collections.Counter[str] = collections.Counter()
         self._clock = clock
         self._version = callers.version
         self._usages: dict[str, _Usage] = {}
-        self._refused: Counter[str] = Counter()
-        registry.register(self)
+        self._refused = Counter(
+            "tokenauthority_rate_limited",
+            "RPCs refused by a limit of their caller's grant, by limit.",
+            ("limit",),
+            registry=registry,
+        )
 
     async def intercept(self, call: Call, proceed: Proceed) -> object:
         """Charge the first item; a public method, which has no caller, is free."""
@@ -71,18 +73,14 @@ class CallerRateLimiter(Collector):
             return await proceed(call)
 
     def charge(self, caller: Caller, items: int) -> None:
-        """Charge all but the first of the *items* that one RPC asks for, all or none.
-
-        Raises:
-            RateLimitError: The caller's limits do not allow them now, or never allow so many at once.
-        """
+        """Charge all but the first of the *items* that one RPC asks for, all or none; raise RateLimitError."""
         if items > 1:
             self._charge(caller, items, paid=1)
 
     @contextmanager
     def _counted_stream(self, name: str) -> Iterator[None]:
         if self._streams[name] >= self._max_streams:
-            self._refused[_STREAMS] += 1
+            self._refused.labels(_STREAMS).inc()
             raise RateLimitError(
                 f"caller {name} has {self._max_streams} streams open, as many as {_STREAMS} lets",
                 subject=f"caller:{name}",
@@ -118,24 +116,13 @@ class CallerRateLimiter(Collector):
         )
         if not granted:
             error = _refusal(caller, items, free.wait, left.wait)
-            self._refused[error.limit] += 1
+            self._refused.labels(error.limit).inc()
             raise error
 
     def _delete_usage_of_former_callers(self) -> None:
         present = {entry.caller.name for entry in self._callers.registry.entries}
         self._usages = {name: usage for name, usage in self._usages.items() if name in present}
         self._version = self._callers.version
-
-    def collect(self) -> Iterator[Metric]:
-        """Return the numbers as Prometheus' metrics."""
-        refused = CounterMetricFamily(
-            "tokenauthority_rate_limited",
-            "RPCs refused by a limit of their caller's grant, by limit.",
-            labels=("limit",),
-        )
-        for limit, number in self._refused.items():
-            refused.add_metric((limit,), number)
-        yield refused
 
 
 def _refusal(caller: Caller, items: int, rate_wait: Millis | None, quota_wait: Millis | None) -> RateLimitError:
@@ -148,13 +135,10 @@ def _refusal(caller: Caller, items: int, rate_wait: Millis | None, quota_wait: M
         quota = grant.daily_quota
         return _error(caller, "daily_quota", None, f"asks for {items} items, more than its daily quota of {quota}")
     if quota_wait > rate_wait:
-        return _error(caller, "daily_quota", quota_wait, _used_up(grant))
+        problem = f"has not enough left of its {grant.daily_quota} items of this UTC day; try again tomorrow"
+        return _error(caller, "daily_quota", quota_wait, problem)
     rate = f"{grant.rate.per_second:g} items per second" if grant.rate else ""
     return _error(caller, "rate", rate_wait, f"has used up its rate of {rate}; try again in {rate_wait} ms")
-
-
-def _used_up(grant: Grant) -> str:
-    return f"has not enough left of its {grant.daily_quota} items of this UTC day; try again tomorrow"
 
 
 def _error(caller: Caller, limit: str, wait: Millis | None, problem: str) -> RateLimitError:

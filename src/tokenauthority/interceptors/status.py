@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import attrs
 import grpc
 
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -50,8 +51,6 @@ REQUEST_ID: Final = "x-request-id"
 PUSHBACK: Final = "grpc-retry-pushback-ms"
 """The metadata key by which a client's own retry learns how long to wait (gRFC A6)."""
 
-_NEVER: Final = "-1"
-
 _MAX_VIOLATIONS: Final = 3072
 """Characters of violations that are sent one by one. They travel in the trailers, of which most gRPC clients take 8 KiB
 with everything else in it; a larger answer would reach them as another error."""
@@ -83,15 +82,13 @@ class StatusError(Exception):
         self.status = status
 
 
+@attrs.frozen
 class _Status(grpc.Status):
     """A status with its trailing metadata, which takes the place of any that was set before."""
 
-    def __init__(
-        self, code: grpc.StatusCode, details: str, trailing_metadata: Sequence[tuple[str, str | bytes]]
-    ) -> None:
-        self.code = code
-        self.details = details
-        self.trailing_metadata = tuple(trailing_metadata)
+    code: grpc.StatusCode
+    details: str
+    trailing_metadata: tuple[tuple[str, str | bytes], ...]
 
 
 def of_error(error: TokenAuthorityError, request_id: str, patience: float = math.inf) -> StatusError:
@@ -132,18 +129,14 @@ def _details(error: TokenAuthorityError) -> list[Message]:
         details.append(QuotaFailure(violations=[QuotaFailure.Violation(subject=subject, description=str(error))]))
     if isinstance(error, OverloadedError | RateLimitError | UnavailableError) and error.retry_after is not None:
         delay = Duration()
-        delay.FromMilliseconds(_millis(error.retry_after))
+        delay.FromMilliseconds(round(error.retry_after * 1000))
         details.append(RetryInfo(retry_delay=delay))
     return details
 
 
 def _pushback(retry_after: float | None, patience: float) -> str:
-    """Return how long a client is to wait: never beyond its deadline, as it would then not see which limit it met."""
-    return _NEVER if retry_after is None or retry_after > patience else str(_millis(retry_after))
-
-
-def _millis(seconds: float) -> int:
-    return round(seconds * 1000)
+    """Return how long a client is to wait; -1 for a wait beyond its deadline, which would hide the limit it met."""
+    return "-1" if retry_after is None or retry_after > patience else str(round(retry_after * 1000))
 
 
 def _bad_request(violations: Sequence[FieldViolation]) -> BadRequest:
