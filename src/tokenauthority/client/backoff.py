@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import random
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 import grpc
 
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tokenauthority.client.errors import AuthorityError
+from tokenauthority.client.errors import AuthorityError
 
 
 LONGEST_PAUSE: Final = 10.0

@@ -5,15 +5,11 @@ from __future__ import annotations
 import os
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Self
 
 from tokenauthority.client.connection import DEFAULT_TIMEOUT, Connection
 from tokenauthority.client.environment import connection_from
-
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Self
 
 
 class AuthorityBase(ABC):

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, Final
 
 from tokenauthority.client.connection import DEFAULT_TIMEOUT, Connection
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 
 ADDRESS: Final = "TOKENAUTHORITY_ADDRESS"

@@ -5,13 +5,10 @@ A stream gets the key but no deadline: WatchRevocations is meant to stay open.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
 import grpc
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 Pairs = tuple[tuple[str, str | bytes], ...]

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import uuid
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
 
 from tokenauthority.client.enums import to_value
 from tokenauthority.client.times import Lifetime, Moment, duration, timestamp
+from tokenauthority.client.values import Token
 from tokenauthority.v1 import role_pb2, session_pb2, token_pb2
-
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from tokenauthority.client.values import Token
 
 
 class SessionOptions(TypedDict, total=False):

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from datetime import datetime
+from typing import TypeAlias
 
 import grpc
 
 from tokenauthority.client.errors import AuthorityError
 from tokenauthority.client.values import convert_message
-
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from tokenauthority.v1 import token_pb2
+from tokenauthority.v1 import token_pb2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

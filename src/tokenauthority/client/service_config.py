@@ -11,13 +11,10 @@ from __future__ import annotations
 
 import json
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable
+from typing import Final
 
 from tokenauthority.contract import METHODS
-
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 MAX_BATCH: Final = 1000

@@ -7,6 +7,7 @@ import math
 import threading
 import time
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import grpc
@@ -17,8 +18,6 @@ from tokenauthority.v1 import token_pb2
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from tokenauthority.v1.token_pb2_grpc import TokenServiceAsyncStub, TokenServiceStub
 
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, TypeVar, cast
+from datetime import datetime
+from typing import TypeVar, cast
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
 
 from tokenauthority.client.enums import to_text
 from tokenauthority.client.times import moment
 from tokenauthority.v1 import token_pb2
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
-
-    from google.protobuf.descriptor import FieldDescriptor
-    from google.protobuf.message import Message
 
 
 Value = TypeVar("Value")

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Collection, Iterable
+from typing import Final
 
 import attrs
 
+from tokenauthority.domain.revocation_index import RevocationIndex
 from tokenauthority.domain.role import Permission
-from tokenauthority.domain.token import InactiveReason, TokenRejectedError
+from tokenauthority.domain.times import Seconds
+from tokenauthority.domain.token import InactiveReason, TokenClaims, TokenRejectedError
 from tokenauthority.domain.validity import require_not_revoked, require_permissions, require_time
 from tokenauthority.signing.formats.codec import require_authority_signature
 from tokenauthority.signing.formats.registry import read_token
-from tokenauthority.signing.results import key_unknown
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
-
-    from tokenauthority.domain.revocation_index import RevocationIndex
-    from tokenauthority.domain.times import Seconds
-    from tokenauthority.domain.token import TokenClaims
-    from tokenauthority.signing.jwks_reader import JwksKey
-    from tokenauthority.signing.results import Unverified
+from tokenauthority.signing.jwks_reader import JwksKey
+from tokenauthority.signing.results import Unverified, key_unknown
 
 
 _PERMISSIONS: Final = {permission.value: permission for permission in Permission}

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import logging
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 from tokenauthority.client.backoff import Backoff
 from tokenauthority.client.blocking.watch import MessageWatch
-from tokenauthority.client.errors import InvalidArgument
+from tokenauthority.client.errors import AuthorityError, InvalidArgument
 from tokenauthority.client.streams import Stream
 from tokenauthority.domain.times import DAY, Millis
+from tokenauthority.v1 import token_pb2
+from tokenauthority.v1.token_pb2_grpc import TokenServiceStub
 from tokenauthority.verifier.replica import ReplicaError, RevocationReplica
-from tokenauthority.verifier.settings import LONGEST_PAUSE
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tokenauthority.client.errors import AuthorityError
-    from tokenauthority.v1 import token_pb2
-    from tokenauthority.v1.token_pb2_grpc import TokenServiceStub
-    from tokenauthority.verifier.settings import VerifierSettings
-    from tokenauthority.verifier.state import VerifierState
+from tokenauthority.verifier.settings import LONGEST_PAUSE, VerifierSettings
+from tokenauthority.verifier.state import VerifierState
 
 
 SOURCE: Final = "WatchRevocations"

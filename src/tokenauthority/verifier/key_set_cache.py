@@ -6,25 +6,19 @@ import math
 import secrets
 import threading
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 import grpc
 
 from tokenauthority.client.backoff import Backoff
 from tokenauthority.client.errors import AuthorityError, from_rpc_error
 from tokenauthority.domain.key import Algorithm
-from tokenauthority.signing.jwks_reader import MAX_JWKS, JwksError, parse_jwks
+from tokenauthority.signing.jwks_reader import MAX_JWKS, JwksError, JwksKey, parse_jwks
 from tokenauthority.v1 import key_pb2
+from tokenauthority.v1.key_pb2_grpc import KeyServiceStub
 from tokenauthority.verifier.settings import LONGEST_PAUSE
-from tokenauthority.verifier.state import KeySet
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tokenauthority.signing.jwks_reader import JwksKey
-    from tokenauthority.v1.key_pb2_grpc import KeyServiceStub
-    from tokenauthority.verifier.state import VerifierState
+from tokenauthority.verifier.state import KeySet, VerifierState
 
 
 SOURCE: Final = "GetJsonWebKeySet"

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import secrets
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from tokenauthority.domain.revocation import StoredRevocation, StoredSessionEnd, TargetKind
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from tokenauthority.domain.revocation import Event, StoredRevocation, StoredSessionEnd, TargetKind
 from tokenauthority.domain.revocation_index import RevocationIndex
 from tokenauthority.domain.times import Millis, Seconds
-
-
-if TYPE_CHECKING:
-    from google.protobuf.timestamp_pb2 import Timestamp
-
-    from tokenauthority.domain.revocation import Event
-    from tokenauthority.v1 import token_pb2
+from tokenauthority.v1 import token_pb2
 
 
 _KEY_BYTES: Final = 16

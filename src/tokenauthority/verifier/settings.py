@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 
-from typing import TYPE_CHECKING, Final, TypedDict
+from collections.abc import Iterable
+from typing import Final, TypedDict
 
 import attrs
 
 from tokenauthority.domain.ids import is_project_id
 from tokenauthority.domain.times import MAX_LEEWAY, Seconds
-
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 MAX_PROJECTS: Final = 1000

@@ -6,19 +6,15 @@ import logging
 import math
 import threading
 
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import attrs
 
 from tokenauthority.client.errors import AuthorityError, InvalidArgument, PermissionDenied, Unauthenticated
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from tokenauthority.domain.revocation_index import RevocationIndex
-    from tokenauthority.signing.jwks_reader import JwksKey
+from tokenauthority.domain.revocation_index import RevocationIndex
+from tokenauthority.signing.jwks_reader import JwksKey
 
 
 _PERMANENT: Final = (InvalidArgument, PermissionDenied, Unauthenticated)

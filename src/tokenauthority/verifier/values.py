@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import attrs
 
 from tokenauthority.client.values import Claims
-
-
-if TYPE_CHECKING:
-    from tokenauthority.domain.token import TokenClaims
+from tokenauthority.domain.token import TokenClaims
 
 
 STALE: Final = "STALE"

@@ -9,9 +9,13 @@ import sys
 import threading
 import time
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Final, Self, Unpack
 
+from tokenauthority.client.connection import Connection
 from tokenauthority.client.environment import connection_from
+from tokenauthority.client.values import Token
 from tokenauthority.domain.times import Millis, whole_seconds
 from tokenauthority.domain.token import TokenRejectedError
 from tokenauthority.v1.key_pb2_grpc import KeyServiceStub
@@ -19,19 +23,9 @@ from tokenauthority.v1.token_pb2_grpc import TokenServiceStub
 from tokenauthority.verifier import checks
 from tokenauthority.verifier.follower import RevocationFollower
 from tokenauthority.verifier.key_set_cache import KeySetCache
-from tokenauthority.verifier.settings import VerifierSettings
+from tokenauthority.verifier.settings import VerifierOptions, VerifierSettings
 from tokenauthority.verifier.state import VerifierState
 from tokenauthority.verifier.values import STALE, Status, Verdict, to_client_claims
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from types import TracebackType
-    from typing import Self, Unpack
-
-    from tokenauthority.client.connection import Connection
-    from tokenauthority.client.values import Token
-    from tokenauthority.verifier.settings import VerifierOptions
 
 
 _TICK: Final = 1.0

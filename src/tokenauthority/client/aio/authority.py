@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from types import TracebackType
+from typing import Self, TypeVar, Unpack
+
+import grpc
 
 from tokenauthority.client import requests
 from tokenauthority.client.aio.watch import AsyncRevocationWatch
 from tokenauthority.client.base import AuthorityBase
-from tokenauthority.client.errors import translated_errors
+from tokenauthority.client.connection import Connection
+from tokenauthority.client.errors import AuthorityError, translated_errors
 from tokenauthority.client.requests import RevokeOptions, SessionOptions, TokenOptions, TokenRequest
 from tokenauthority.client.revocations import Revocation
+from tokenauthority.client.times import Moment
 from tokenauthority.client.values import SessionData, Token, Verification, convert_message, read_verification
 from tokenauthority.v1 import session_pb2
 from tokenauthority.v1.key_pb2_grpc import KeyServiceStub
@@ -18,18 +24,6 @@ from tokenauthority.v1.project_pb2_grpc import ProjectServiceStub
 from tokenauthority.v1.role_pb2_grpc import RoleServiceStub
 from tokenauthority.v1.session_pb2_grpc import SessionServiceStub
 from tokenauthority.v1.token_pb2_grpc import TokenServiceStub
-
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
-    from types import TracebackType
-    from typing import Self, Unpack
-
-    import grpc
-
-    from tokenauthority.client.connection import Connection
-    from tokenauthority.client.errors import AuthorityError
-    from tokenauthority.client.times import Moment
 
 
 Request = TypeVar("Request")

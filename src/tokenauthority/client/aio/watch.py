@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 from tokenauthority.client.backoff import Backoff
 from tokenauthority.client.errors import AuthorityError
-from tokenauthority.client.revocations import read_event
+from tokenauthority.client.revocations import RevocationEvent, read_event
 from tokenauthority.client.streams import SILENCE, AsyncStream, wait_async
+from tokenauthority.v1 import token_pb2
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from types import TracebackType
-    from typing import Self
-
-    from tokenauthority.client.revocations import RevocationEvent
-    from tokenauthority.v1 import token_pb2
     from tokenauthority.v1.token_pb2_grpc import TokenServiceAsyncStub
 
 
