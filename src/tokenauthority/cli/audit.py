@@ -111,12 +111,7 @@ def verify(*, files: tuple[Path, ...], key_files: tuple[Path, ...], trusted_file
 @click.option("--until", type=MOMENT, metavar="MOMENT", help="Records before that time.")
 @click.option("--limit", type=click.IntRange(0), default=100, show_default=True, help="The newest so many; 0 for all.")
 def show(
-    *,
-    files: tuple[Path, ...],
-    since: int | datetime | None,
-    until: int | datetime | None,
-    limit: int,
-    **wanted: str,
+    *, files: tuple[Path, ...], since: int | datetime | None, until: int | datetime | None, limit: int, **wanted: str
 ) -> None:
     """Show records, oldest first. Verifies nothing: see `verify`.
 

@@ -54,9 +54,5 @@ def read_list(
 
 
 limit_option = click.option(
-    "--limit",
-    type=click.IntRange(min=0),
-    default=100,
-    show_default=True,
-    help="How many at most; 0 for all.",
+    "--limit", type=click.IntRange(min=0), default=100, show_default=True, help="How many at most; 0 for all."
 )

@@ -31,8 +31,7 @@ SESSION_STATES: Final = click.Choice(["active", "ended"], case_sensitive=False)
 FORMATS: Final = click.Choice([each.lower() for each in TokenFormat], case_sensitive=False)
 ALGORITHMS: Final = click.Choice(["es256", "eddsa", "rs256"], case_sensitive=False)
 PERMISSIONS: Final = click.Choice(
-    ["subscribe", "publish", "signal", "force_disconnect", "force_unpublish", "force_mute"],
-    case_sensitive=False,
+    ["subscribe", "publish", "signal", "force_disconnect", "force_unpublish", "force_mute"], case_sensitive=False
 )
 
 

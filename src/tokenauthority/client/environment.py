@@ -20,9 +20,7 @@ TIMEOUT: Final = "TOKENAUTHORITY_TIMEOUT"
 JSON: Final = "TOKENAUTHORITY_JSON"
 """Read by the command line only."""
 
-CLIENT_VARIABLES: Final = frozenset(
-    {ADDRESS, API_KEY, CA_FILE, PLAINTEXT, PROJECT_ID, API_KEY_FILE, TIMEOUT, JSON},
-)
+CLIENT_VARIABLES: Final = frozenset({ADDRESS, API_KEY, CA_FILE, PLAINTEXT, PROJECT_ID, API_KEY_FILE, TIMEOUT, JSON})
 """All variables of clients. The server's settings share the prefix and must not take them for misspelt settings."""
 
 _YES: Final = frozenset({"1", "true", "yes", "on", "t", "y"})

@@ -88,8 +88,7 @@ class InvalidRequestError(TokenAuthorityError):
 
     def __init__(self, violations: Sequence[FieldViolation]) -> None:
         super().__init__(
-            Reason.INVALID_FIELD,
-            "invalid request: " + "; ".join(f"{v.field}: {v.problem}" for v in violations[:10]),
+            Reason.INVALID_FIELD, "invalid request: " + "; ".join(f"{v.field}: {v.problem}" for v in violations[:10])
         )
         self.violations = tuple(violations)
 

@@ -40,13 +40,7 @@ class Refused:
 
 
 def decide(
-    request: TokenSpec,
-    *,
-    project: Project,
-    session: StoredSession | None,
-    role: Role | None,
-    grant: Grant,
-    now: Millis,
+    request: TokenSpec, *, project: Project, session: StoredSession | None, role: Role | None, grant: Grant, now: Millis
 ) -> Granted | Refused:
     """Check a well-formed *request* against the grant, the session, the format and the project, in this order.
 

@@ -43,10 +43,7 @@ class Role:
     def with_values_of(self, changed: Role) -> Role:
         """Return this role with the changeable values of *changed*."""
         return attrs.evolve(
-            self,
-            permissions=changed.permissions,
-            description=changed.description,
-            update_time=changed.update_time,
+            self, permissions=changed.permissions, description=changed.description, update_time=changed.update_time
         )
 
 

@@ -55,11 +55,7 @@ class _Mechanisms:
 _MECHANISMS: Final = {
     # Hashed here: not every token has a mechanism that also hashes. The signature is r and s, as in JWS.
     Algorithm.ES256: _Mechanisms(
-        KeyType.EC,
-        Mechanism.EC_KEY_PAIR_GEN,
-        Mechanism.ECDSA,
-        "secp256r1",
-        lambda data: hashlib.sha256(data).digest(),
+        KeyType.EC, Mechanism.EC_KEY_PAIR_GEN, Mechanism.ECDSA, "secp256r1", lambda data: hashlib.sha256(data).digest()
     ),
     Algorithm.EDDSA: _Mechanisms(KeyType.EC_EDWARDS, Mechanism.EC_EDWARDS_KEY_PAIR_GEN, Mechanism.EDDSA, "1.3.101.112"),
     Algorithm.RS256: _Mechanisms(KeyType.RSA, Mechanism.RSA_PKCS_KEY_PAIR_GEN, Mechanism.SHA256_RSA_PKCS),

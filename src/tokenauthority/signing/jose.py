@@ -42,14 +42,7 @@ _ES256_SIGNATURE: Final = 64
 _REFUSED_HEADERS: Final = ("crit", "b64", "zip", "enc")
 _TO_URL: Final = bytes.maketrans(b"+/", b"-_")
 _FROM_URL: Final = bytes.maketrans(b"-_", b"+/")
-_CRYPTO_ERRORS: Final = (
-    InternalError,
-    InvalidSignature,
-    PyJWTError,
-    TypeError,
-    UnsupportedAlgorithm,
-    ValueError,
-)
+_CRYPTO_ERRORS: Final = (InternalError, InvalidSignature, PyJWTError, TypeError, UnsupportedAlgorithm, ValueError)
 
 
 @attrs.frozen(kw_only=True)

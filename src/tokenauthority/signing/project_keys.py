@@ -10,12 +10,7 @@ from tokenauthority.domain.credential import CredentialKind
 from tokenauthority.domain.ids import is_uuid
 from tokenauthority.domain.project import is_secret
 from tokenauthority.signing.jose import LocalSigner, SignatureVerifier, Signer
-from tokenauthority.signing.key_serialization import (
-    load_private_der,
-    load_rsa_pem,
-    private_der,
-    require_rsa_key,
-)
+from tokenauthority.signing.key_serialization import load_private_der, load_rsa_pem, private_der, require_rsa_key
 
 
 def _secret(text: str) -> str:

@@ -95,8 +95,4 @@ def _is_role(project_id: str, name: str) -> sa.ColumnElement[bool]:
 
 
 def _updatable_columns(role: Role) -> dict[str, str | int | None]:
-    return {
-        "permissions": " ".join(role.permissions),
-        "description": role.description,
-        "update_time": role.update_time,
-    }
+    return {"permissions": " ".join(role.permissions), "description": role.description, "update_time": role.update_time}

@@ -56,10 +56,7 @@ requests: Final = sa.Table(
     sa.Column("body_digest", Id, nullable=False),
     # Deferred, because the key is claimed before its session is written: whoever loses the claim then writes nothing.
     sa.Column(
-        "session_id",
-        Id,
-        sa.ForeignKey(sessions.c.session_id, deferrable=True, initially="DEFERRED"),
-        nullable=False,
+        "session_id", Id, sa.ForeignKey(sessions.c.session_id, deferrable=True, initially="DEFERRED"), nullable=False
     ),
     sa.Column("create_time", sa.BigInteger, nullable=False),
     sa.Index("ix_session_requests_create_time", "create_time"),

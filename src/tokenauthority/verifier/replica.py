@@ -111,7 +111,5 @@ def _to_revocation(message: token_pb2.Revocation) -> StoredRevocation:
 
 def _to_session_end(message: token_pb2.SessionEnd) -> StoredSessionEnd:
     return StoredSessionEnd(
-        session_id=message.session_id,
-        project_id=message.project_id,
-        end_time=Millis(message.end_time.ToMilliseconds()),
+        session_id=message.session_id, project_id=message.project_id, end_time=Millis(message.end_time.ToMilliseconds())
     )

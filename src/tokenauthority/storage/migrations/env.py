@@ -8,10 +8,6 @@ from tokenauthority.storage.schema import metadata
 
 
 # Both engines can undo DDL, so that a step that fails leaves the schema as it was.
-context.configure(
-    connection=context.config.attributes["connection"],
-    target_metadata=metadata,
-    transactional_ddl=True,
-)
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, transactional_ddl=True)
 with context.begin_transaction():
     context.run_migrations()

@@ -33,11 +33,7 @@ def upgrade() -> None:
     _end_keys()
     has_ended = sa.text("end_time IS NOT NULL")
     op.create_index(
-        "ix_sessions_end",
-        "sessions",
-        ["end_time", "session_id"],
-        sqlite_where=has_ended,
-        postgresql_where=has_ended,
+        "ix_sessions_end", "sessions", ["end_time", "session_id"], sqlite_where=has_ended, postgresql_where=has_ended
     )
     op.create_table(
         "revocations",
