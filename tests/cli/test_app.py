@@ -48,10 +48,10 @@ def test_every_command_has_help_and_reports_failures(run_alone: Run) -> None:
 def test_the_short_help_of_each_command_is_that_of_its_module() -> None:
     """The table repeats it, so that --help loads nothing; it must not drift in meaning."""
     context = click.Context(root)
-    for name, entry in COMMANDS.items():
+    for name, (_, text) in COMMANDS.items():
         command = root.get_command(context, name)
         assert command is not None
-        assert entry.help.rstrip(".").split()[0] == command.get_short_help_str().split()[0], name
+        assert text.rstrip(".").split()[0] == command.get_short_help_str().split()[0], name
 
 
 def test_help_loads_neither_grpc_nor_the_server() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final
 
 import click
 
@@ -13,28 +14,20 @@ from tokenauthority.cli.failures import usage_in_one_line
 from tokenauthority.cli.options import shared_options
 
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-
-class _Entry(NamedTuple):
-    module: str
-    help: str
-
-
-COMMANDS: Final[Mapping[str, _Entry]] = {
-    "serve": _Entry("server", "Run an authority."),
-    "sessions": _Entry("sessions", "Create, show and end sessions."),
-    "tokens": _Entry("tokens", "Generate, verify, revoke and inspect tokens."),
-    "projects": _Entry("projects", "Create, import, show and change projects."),
-    "keys": _Entry("keys", "Show and change the signing keys, and change the master key."),
-    "callers": _Entry("callers", "Create API keys, and check the callers file."),
-    "audit": _Entry("audit", "Verify and search audit logs."),
-    "config": _Entry("server", "Show the settings of a server."),
-    "db": _Entry("server", "Manage the server's database."),
-    "health": _Entry("health", "Check whether an authority serves."),
-    "completion": _Entry("completion", "Print the shell's completion script."),
+COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
+    "serve": ("server", "Run an authority."),
+    "sessions": ("sessions", "Create, show and end sessions."),
+    "tokens": ("tokens", "Generate, verify, revoke and inspect tokens."),
+    "projects": ("projects", "Create, import, show and change projects."),
+    "keys": ("keys", "Show and change the signing keys, and change the master key."),
+    "callers": ("callers", "Create API keys, and check the callers file."),
+    "audit": ("audit", "Verify and search audit logs."),
+    "config": ("server", "Show the settings of a server."),
+    "db": ("server", "Manage the server's database."),
+    "health": ("health", "Check whether an authority serves."),
+    "completion": ("completion", "Print the shell's completion script."),
 }
+"""The commands, each with its module and its line in the help."""
 
 
 class _LazyGroup(click.Group):
@@ -56,20 +49,18 @@ class _LazyGroup(click.Group):
     def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = getattr(import_module(f"tokenauthority.cli.{COMMANDS[cmd_name].module}"), cmd_name)
+        command = getattr(import_module(f"tokenauthority.cli.{COMMANDS[cmd_name][0]}"), cmd_name)
         if not isinstance(command, click.Command):
             raise TypeError(f"COMMANDS names {cmd_name}, which is not a click command")
         return command
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        names = [
-            CompletionItem(name, help=entry.help) for name, entry in COMMANDS.items() if name.startswith(incomplete)
-        ]
-        return names + click.Command.shell_complete(self, ctx, incomplete)
+        found = [CompletionItem(name, help=text) for name, (_, text) in COMMANDS.items() if name.startswith(incomplete)]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
 
 root: Final = _LazyGroup(

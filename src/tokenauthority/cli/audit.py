@@ -134,9 +134,9 @@ def show(
             show_list([_row(record) for _, record in found], _COLUMNS, as_json=False)
     total = next(counter)
     if limit and total > limit:
-        _remark(f"{total - limit} older ones not shown: --limit 0")
+        click.echo(f"{total - limit} older ones not shown: --limit 0", err=True)
     elif not total:
-        _remark("no records")
+        click.echo("no records", err=True)
 
 
 def _counted(found: Iterable[T], counter: Iterator[int]) -> Iterator[T]:
@@ -161,7 +161,7 @@ def _only_logs(files: Sequence[Path]) -> Sequence[Path]:
     logs = [path for path in files if not is_companion(path)]
     for path in files:
         if is_companion(path):
-            _remark(f"{path}: skipped, as it belongs to a log and is not one")
+            click.echo(f"{path}: skipped, as it belongs to a log and is not one", err=True)
         elif not is_log(path):
             raise Failure(f"{path} is not an audit log")
     if not logs:
@@ -180,7 +180,7 @@ def _trusted_checkpoint(
     )
 
     def report_skipped(path: Path) -> None:
-        _remark(f"{path}: skipped, as no checkpoint can be read from it")
+        click.echo(f"{path}: skipped, as no checkpoint can be read from it", err=True)
 
     try:
         trusted = read_trusted_checkpoint(given) if given else find_trusted_checkpoint(files, report_skipped)
@@ -189,10 +189,6 @@ def _trusted_checkpoint(
     except TrustedCheckpointError as error:
         raise NotIntactFailure(str(error)) from error
     return trusted
-
-
-def _remark(text: str) -> None:
-    click.echo(text, err=True)
 
 
 def _ordered(files: Sequence[Path]) -> Sequence[Path]:
@@ -208,7 +204,6 @@ def _ordered(files: Sequence[Path]) -> Sequence[Path]:
 def _summary(report: Report, trusted: TrustedCheckpoint | None, *, signed: bool) -> Record:
     from tokenauthority.audit.reading.report import describe_result, describe_trusted
 
-    kinds = {name: report.kinds[name] for name in sorted(report.kinds)}
     checkpoint, bad = report.checkpoint, report.bad
     return {
         "result": describe_result(report, signed=signed),
@@ -218,7 +213,7 @@ def _summary(report: Report, trusted: TrustedCheckpoint | None, *, signed: bool)
         "first_record": report.first,
         "last_record": report.last,
         "records": report.kinds.total(),
-        "types": kinds,
+        "types": dict(sorted(report.kinds.items())),
         "signatures": report.signatures if signed else "not checked: give --public-key",
         "last_checkpoint": checkpoint.seq if checkpoint else None,
         "last_checkpoint_time": checkpoint.time if checkpoint else None,

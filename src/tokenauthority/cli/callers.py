@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -13,18 +14,15 @@ import click
 
 from tokenauthority.cli.failures import ConfigurationFailure, Failure
 from tokenauthority.cli.options import Group, current
-from tokenauthority.cli.output import printable, show_list, to_json
+from tokenauthority.cli.output import Record, printable, show_list, to_json
 from tokenauthority.cli.server import config_option, load_settings
 from tokenauthority.cli.values import FORMATS, LIFETIME
 
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tokenauthority.callers.explain import AccessDecision
     from tokenauthority.callers.file import CallersFileError
     from tokenauthority.callers.registry import CallerEntry, CallerRegistry
-    from tokenauthority.cli.output import Record
     from tokenauthority.domain.caller import Action
 
 
@@ -80,7 +78,11 @@ def validate_file(file: Path | None, config_file: Path | None) -> None:
 @config_option
 def list_callers(file: Path | None, config_file: Path | None) -> None:
     """Show the callers of FILE: their identities and what they may do."""
-    show_list(_caller_rows(_load_valid_file(file, config_file)), _COLUMNS, as_json=current().as_json)
+    by_name: dict[str, list[CallerEntry]] = {}
+    for entry in _load_valid_file(file, config_file).entries:
+        by_name.setdefault(entry.caller.name, []).append(entry)
+    rows = [_caller_row(entries[0], [str(entry.identity) for entry in entries]) for entries in by_name.values()]
+    show_list(rows, _COLUMNS, as_json=current().as_json)
 
 
 @callers.command("check")
@@ -155,9 +157,9 @@ def check_access(
 def create_key(
     *,
     name: str,
-    projects: tuple[str, ...],
-    actions: tuple[str, ...],
-    roles: tuple[str, ...],
+    projects: Sequence[str],
+    actions: Sequence[str],
+    roles: Sequence[str],
     admin: bool,
     key_file: Path | None,
 ) -> None:
@@ -215,13 +217,6 @@ def _report_invalid(error: CallersFileError) -> NoReturn:
         for problem in error.problems:
             click.echo(f"{error.path}:{problem.line}: {printable(problem.text)}")
     raise Failure(f"{error.path} is not valid: {len(error.problems)} problems") from error
-
-
-def _caller_rows(registry: CallerRegistry) -> list[Record]:
-    by_name: dict[str, list[CallerEntry]] = {}
-    for entry in registry.entries:
-        by_name.setdefault(entry.caller.name, []).append(entry)
-    return [_caller_row(entries[0], [str(entry.identity) for entry in entries]) for entries in by_name.values()]
 
 
 def _caller_row(entry: CallerEntry, identities: list[str]) -> Record:

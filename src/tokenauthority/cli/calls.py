@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import click
 
+from google.protobuf.message import Message
+
 from tokenauthority.cli.options import current
-from tokenauthority.cli.output import record
+from tokenauthority.cli.output import Record, record, show_list, show_record
 from tokenauthority.client import Authority, translated_errors
 
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from google.protobuf.message import Message
-
-    from tokenauthority.cli.output import Record
-
-
 MAX_PAGE: Final = 1000
+
+
+class PageRequest(Protocol):
+    """A request for one page of a list."""
+
+    page_size: int
+    page_token: str
 
 
 class Page(Protocol):
@@ -29,6 +31,7 @@ class Page(Protocol):
     next_page_token: str
 
 
+AnyRequest = TypeVar("AnyRequest", bound=PageRequest)
 AnyPage = TypeVar("AnyPage", bound=Page)
 
 
@@ -39,18 +42,28 @@ def authority() -> Iterator[Authority]:
         yield client
 
 
-def read_list(
-    fetch: Callable[[int, str], AnyPage], items: Callable[[AnyPage], Sequence[Message]], limit: int
-) -> list[Record]:
-    """Return the first *limit* items of a list, all for 0. *fetch* returns a page by its size and token."""
+def show_message(message: Message) -> None:
+    """Print a message that the authority answered."""
+    show_record(record(message), as_json=current().as_json)
+
+
+def show_pages(
+    fetch: Callable[[AnyRequest], AnyPage],
+    request: AnyRequest,
+    items: Callable[[AnyPage], Sequence[Message]],
+    limit: int,
+    columns: Sequence[str],
+) -> None:
+    """Print the first *limit* items of a list, all for 0, which *fetch* returns page by page."""
     records: list[Record] = []
-    page_token = ""
     while True:
-        page = fetch(min(limit - len(records), MAX_PAGE) if limit else MAX_PAGE, page_token)
+        request.page_size = min(limit - len(records), MAX_PAGE) if limit else MAX_PAGE
+        page = fetch(request)
         records += map(record, items(page))
-        page_token = page.next_page_token
-        if not page_token or (limit and len(records) >= limit):
-            return records
+        request.page_token = page.next_page_token
+        if not page.next_page_token or (limit and len(records) >= limit):
+            break
+    show_list(records, columns, as_json=current().as_json)
 
 
 limit_option = click.option(

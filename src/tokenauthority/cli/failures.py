@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import re
 
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, Protocol
 from urllib.parse import unquote
 
@@ -15,9 +17,6 @@ from click.exceptions import NoArgsIsHelpError
 
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from tokenauthority.client.errors import AuthorityError
 
 

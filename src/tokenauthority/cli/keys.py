@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 
+from pathlib import Path
 from typing import Final
 
 import click
 
-from tokenauthority.cli.calls import authority, limit_option, read_list
+from tokenauthority.cli.calls import authority, limit_option, show_message, show_pages
+from tokenauthority.cli.failures import ConfigurationFailure, Failure
 from tokenauthority.cli.options import Command, Group, current
-from tokenauthority.cli.output import record, show_list, show_record
-from tokenauthority.cli.reseal import reseal
+from tokenauthority.cli.output import show_record
+from tokenauthority.cli.server import config_option, dev_option, load_settings
 from tokenauthority.cli.values import ALGORITHMS
 from tokenauthority.client.enums import to_value
 from tokenauthority.v1 import key_pb2
@@ -40,16 +42,10 @@ def keys() -> None:
 @limit_option
 def list_keys(limit: int) -> None:
     """List the signing keys, newest first, without their private parts."""
-    with authority() as client:
-        records = read_list(
-            lambda size, token: client.keys.ListSigningKeys(
-                key_pb2.ListSigningKeysRequest(page_size=size, page_token=token)
-            ),
-            lambda page: page.keys,
-            limit,
-        )
     columns = ("key_id", "algorithm", "state", "create_time", "activate_time", "retire_time", "expire_time")
-    show_list(records, columns, as_json=current().as_json)
+    with authority() as client:
+        request = key_pb2.ListSigningKeysRequest()
+        show_pages(client.keys.ListSigningKeys, request, lambda page: page.keys, limit, columns)
 
 
 @keys.command("prepare")
@@ -58,8 +54,7 @@ def prepare_key(algorithm: str | None) -> None:
     """Create a key and publish it in the JWKS; the key does not sign yet. Each repetition creates another key."""
     wanted = to_value(key_pb2.SigningAlgorithm, "algorithm", algorithm or "")
     with authority() as client:
-        answer = client.keys.PrepareSigningKey(key_pb2.PrepareSigningKeyRequest(algorithm=wanted))
-    show_record(record(answer.key), as_json=current().as_json)
+        show_message(client.keys.PrepareSigningKey(key_pb2.PrepareSigningKeyRequest(algorithm=wanted)).key)
 
 
 @keys.command("activate", cls=_KeyCommand)
@@ -70,8 +65,7 @@ def activate_key(key_id: str) -> None:
     The authority refuses this until verifiers have had the time to fetch the key.
     """
     with authority() as client:
-        answer = client.keys.ActivateSigningKey(key_pb2.ActivateSigningKeyRequest(key_id=key_id))
-    show_record(record(answer.key), as_json=current().as_json)
+        show_message(client.keys.ActivateSigningKey(key_pb2.ActivateSigningKeyRequest(key_id=key_id)).key)
 
 
 @keys.command("revoke", cls=_KeyCommand)
@@ -85,9 +79,37 @@ def revoke_key(key_id: str, comment: str, *, yes: bool) -> None:
     """
     if not yes:
         click.confirm(f"Every token that {key_id} has signed will be refused. Revoke it?", abort=True, err=True)
+    request = key_pb2.RevokeSigningKeyRequest(key_id=key_id, comment=comment)
     with authority() as client:
-        answer = client.keys.RevokeSigningKey(key_pb2.RevokeSigningKeyRequest(key_id=key_id, comment=comment))
-    show_record(record(answer.key), as_json=current().as_json)
+        show_message(client.keys.RevokeSigningKey(request).key)
 
 
-keys.add_command(reseal)
+@keys.command("reseal")
+@dev_option
+@config_option
+def reseal_secrets(*, dev: bool, config_file: Path | None) -> None:
+    """Encrypt every stored key and secret under the master key of the settings.
+
+    This command opens the store itself, with the server's settings, while servers run. To open what another master key
+    has sealed, the settings must name that key as the previous one. Safe to repeat, also after an interruption.
+    """
+    from tokenauthority.authority.reseal import ResealError
+    from tokenauthority.config.loading import ConfigError
+    from tokenauthority.server.master_keys import reseal_store
+
+    try:
+        store, done = reseal_store(load_settings(config_file, dev=dev, complete=False))
+    except ConfigError as error:
+        raise ConfigurationFailure(str(error)) from error
+    except ResealError as error:
+        raise Failure(str(error)) from error
+    show_record(
+        {
+            "store": store,
+            "master_key_id": done.master_key_id,
+            "signing_keys_sealed_anew": done.signing_keys,
+            "project_credentials_sealed_anew": done.project_credentials,
+            "already_under_it": done.already,
+        },
+        as_json=current().as_json,
+    )

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, cast
 
 import click
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
-    from google.protobuf.message import Message
     from rich.table import Table
 
 
@@ -153,14 +152,8 @@ def _plain_value(field: FieldDescriptor, value: object) -> object:
     if field.message_type is not None:
         return record(cast("Message", value))
     if field.enum_type is not None:
-        return _enum_name(field.enum_type, cast("int", value))
+        from tokenauthority.client.enums import to_text
+
+        name = to_text(field.enum_type, cast("int", value))
+        return name.upper() if field.enum_type.name.endswith("Reason") else name
     return value
-
-
-def _enum_name(enum: EnumDescriptor, number: int) -> str:
-    names: Mapping[int, str] = {value.number: value.name for value in enum.values}
-    prefix = names[0].removesuffix("UNSPECIFIED")
-    if not number:
-        return ""
-    short = names.get(number, str(number)).removeprefix(prefix)
-    return short if enum.name.endswith("Reason") else short.lower()

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 import click
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from tokenauthority.cli.calls import authority, limit_option, read_list
+from tokenauthority.cli.calls import authority, limit_option, show_message, show_pages
 from tokenauthority.cli.options import Group, current
-from tokenauthority.cli.output import record, show_list, show_record
+from tokenauthority.cli.output import record, show_record
 from tokenauthority.cli.values import FORMATS, LIFETIME, read_text
 from tokenauthority.client.enums import to_value
 from tokenauthority.client.times import duration
 from tokenauthority.v1 import project_pb2, token_pb2
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 
 Parameters = ParamSpec("Parameters")
@@ -111,16 +108,10 @@ def import_vonage(application_id: str, key_file: str, project_id: str, **values:
 @limit_option
 def list_projects(limit: int) -> None:
     """List the projects that the caller may use."""
-    with authority() as client:
-        records = read_list(
-            lambda size, token: client.projects.ListProjects(
-                project_pb2.ListProjectsRequest(page_size=size, page_token=token)
-            ),
-            lambda page: page.projects,
-            limit,
-        )
     columns = ("project_id", "display_name", "default_format", "default_ttl", "max_ttl", "create_time")
-    show_list(records, columns, as_json=current().as_json)
+    with authority() as client:
+        request = project_pb2.ListProjectsRequest()
+        show_pages(client.projects.ListProjects, request, lambda page: page.projects, limit, columns)
 
 
 @projects.command("show")
@@ -128,9 +119,8 @@ def list_projects(limit: int) -> None:
 def show_project(project_id: str) -> None:
     """Show one project: PROJECT_ID, else that of --project, else the only project of the caller."""
     with authority() as client:
-        wanted = project_id or client.project_id
-        answer = client.projects.GetProject(project_pb2.GetProjectRequest(project_id=wanted))
-    show_record(record(answer.project), as_json=current().as_json)
+        request = project_pb2.GetProjectRequest(project_id=project_id or client.project_id)
+        show_message(client.projects.GetProject(request).project)
 
 
 @projects.command("update")
@@ -145,10 +135,8 @@ def update_project(project_id: str, **changes: object) -> None:
     with authority() as client:
         project = project_pb2.Project(project_id=project_id or client.project_id)
         _set_fields(project, changes)
-        answer = client.projects.UpdateProject(
-            project_pb2.UpdateProjectRequest(project=project, update_mask=FieldMask(paths=paths))
-        )
-    show_record(record(answer.project), as_json=current().as_json)
+        request = project_pb2.UpdateProjectRequest(project=project, update_mask=FieldMask(paths=paths))
+        show_message(client.projects.UpdateProject(request).project)
 
 
 @projects.command("rotate-secret")
@@ -159,10 +147,8 @@ def rotate_secret(project_id: str) -> None:
     The first secret still verifies until it is retired.
     """
     with authority() as client:
-        answer = client.projects.RotateProjectSecret(
-            project_pb2.RotateProjectSecretRequest(project_id=project_id or client.project_id)
-        )
-    show_record(record(answer.secret), as_json=current().as_json)
+        request = project_pb2.RotateProjectSecretRequest(project_id=project_id or client.project_id)
+        show_message(client.projects.RotateProjectSecret(request).secret)
     if not current().as_json:
         click.echo(_SHOWN_ONCE, err=True)
 
@@ -172,10 +158,8 @@ def rotate_secret(project_id: str) -> None:
 def retire_secret(secret_id: str) -> None:
     """Retire one of the two active secrets of the project that --project names; the secret's tokens become invalid."""
     with authority() as client:
-        answer = client.projects.RetireProjectSecret(
-            project_pb2.RetireProjectSecretRequest(project_id=client.project_id, secret_id=secret_id)
-        )
-    show_record(record(answer.project), as_json=current().as_json)
+        request = project_pb2.RetireProjectSecretRequest(project_id=client.project_id, secret_id=secret_id)
+        show_message(client.projects.RetireProjectSecret(request).project)
 
 
 def _set_fields(
@@ -198,5 +182,4 @@ def _set_fields(
 def _import_project(request: project_pb2.ImportProjectRequest, values: Mapping[str, object]) -> None:
     _set_fields(request, values)
     with authority() as client:
-        answer = client.projects.ImportProject(request)
-    show_record(record(answer.project), as_json=current().as_json)
+        show_message(client.projects.ImportProject(request).project)

@@ -54,10 +54,9 @@ def serve(*, dev: bool, config_file: Path | None, dev_api_key: str | None) -> No
 
     settings = load_settings(config_file, dev=dev, dev_api_key=dev_api_key)
     try:
-        status = run(settings)
+        sys.exit(run(settings))
     except ConfigError as error:
         raise ConfigurationFailure(str(error)) from error
-    sys.exit(status)
 
 
 @click.group(cls=Group)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import click
 
-from tokenauthority.cli.calls import authority, limit_option, read_list
+from tokenauthority.cli.calls import authority, limit_option, show_message, show_pages
 from tokenauthority.cli.options import Group, current
-from tokenauthority.cli.output import record, show_list, show_record
 from tokenauthority.cli.values import ARCHIVE_MODES, MEDIA_MODES, SESSION_STATES
-from tokenauthority.client import requests
+from tokenauthority.client import SessionOptions, requests
 from tokenauthority.v1 import session_pb2
 
 
@@ -32,34 +33,15 @@ def sessions() -> None:
 @click.option("--archive-resolution", default="", metavar="WxH", help="Such as 1280x720; requires always.")
 @click.option("--request-id", metavar="UUID", help="Makes this command safe to repeat for 24 hours.")
 @click.option("--quiet", "-q", is_flag=True, help="Print only the session id.")
-def create_session(
-    *,
-    media_mode: str,
-    archive_mode: str,
-    location: str,
-    e2ee: bool,
-    archive_name: str,
-    archive_resolution: str,
-    request_id: str | None,
-    quiet: bool,
-) -> None:
+def create_session(*, quiet: bool, **options: Unpack[SessionOptions]) -> None:
     """Create a session."""
-    request = requests.create_session_request(
-        current().project,
-        media_mode=media_mode,
-        archive_mode=archive_mode,
-        location=location,
-        e2ee=e2ee,
-        archive_name=archive_name,
-        archive_resolution=archive_resolution,
-        request_id=request_id,
-    )
+    request = requests.create_session_request(current().project, **options)
     with authority() as client:
-        answer = client.sessions.CreateSession(request)
+        session = client.sessions.CreateSession(request).session
     if quiet:
-        click.echo(answer.session.session_id)
-        return
-    show_record(record(answer.session), as_json=current().as_json)
+        click.echo(session.session_id)
+    else:
+        show_message(session)
 
 
 @sessions.command("list")
@@ -67,16 +49,10 @@ def create_session(
 @limit_option
 def list_sessions(state: str | None, limit: int) -> None:
     """List the project's sessions, newest first."""
-    with authority() as client:
-        records = read_list(
-            lambda size, token: client.sessions.ListSessions(
-                requests.list_sessions_request(client.project_id, state or "", size, token)
-            ),
-            lambda page: page.sessions,
-            limit,
-        )
     columns = ("session_id", "state", "media_mode", "archive_mode", "create_time")
-    show_list(records, columns, as_json=current().as_json)
+    with authority() as client:
+        request = requests.list_sessions_request(client.project_id, state or "", 0, "")
+        show_pages(client.sessions.ListSessions, request, lambda page: page.sessions, limit, columns)
 
 
 @sessions.command("show")
@@ -84,8 +60,7 @@ def list_sessions(state: str | None, limit: int) -> None:
 def show_session(session_id: str) -> None:
     """Show one session."""
     with authority() as client:
-        answer = client.sessions.GetSession(session_pb2.GetSessionRequest(session_id=session_id))
-    show_record(record(answer.session), as_json=current().as_json)
+        show_message(client.sessions.GetSession(session_pb2.GetSessionRequest(session_id=session_id)).session)
 
 
 @sessions.command("end")
@@ -93,5 +68,4 @@ def show_session(session_id: str) -> None:
 def end_session(session_id: str) -> None:
     """End a session for ever: it gets no more tokens, and its existing tokens become invalid."""
     with authority() as client:
-        answer = client.sessions.EndSession(session_pb2.EndSessionRequest(session_id=session_id))
-    show_record(record(answer.session), as_json=current().as_json)
+        show_message(client.sessions.EndSession(session_pb2.EndSessionRequest(session_id=session_id)).session)

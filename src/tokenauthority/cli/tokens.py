@@ -5,20 +5,20 @@ from __future__ import annotations
 import sys
 import time
 
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
 from tokenauthority.cli.failures import NOT_ACTIVE, Failure
 from tokenauthority.cli.options import Group, current
-from tokenauthority.cli.output import record, show_record
+from tokenauthority.cli.output import Record, record, show_record
 from tokenauthority.cli.values import FORMATS, LIFETIME, MOMENT, PERMISSIONS, read_text
 from tokenauthority.cli.watch import watch
 
 
 if TYPE_CHECKING:
-    from tokenauthority.cli.output import Record
+    from tokenauthority.client import TokenOptions
     from tokenauthority.signing.results import Unverified
 
 
@@ -33,27 +33,23 @@ def tokens() -> None:
 @click.option("--data", default="", metavar="TEXT", help="Connection data, which everyone in the session can read.")
 @click.option("--expire-time", type=MOMENT, metavar="TIME", help="When the token expires: RFC 3339 or epoch seconds.")
 @click.option("--ttl", type=LIFETIME, metavar="TIME", help="Lifetime of the token: 90s, 15m, 12h, 30d.")
-@click.option("--format", "token_format", type=FORMATS, help="Default: the project's default format.")
-@click.option("--layout-class", multiple=True, metavar="NAME", help="Initial layout class; may be repeated.")
+@click.option("--format", type=FORMATS, help="Default: the project's default format.")
+@click.option(
+    "--layout-class",
+    "initial_layout_class_list",
+    multiple=True,
+    metavar="NAME",
+    help="Initial layout class; may be repeated.",
+)
 @click.option("--subject", default="", metavar="ID", help="The end user's id; in session_jwt only.")
-def request_token(
-    *,
-    session_id: str,
-    role: str,
-    data: str,
-    expire_time: int | datetime | None,
-    ttl: timedelta | None,
-    token_format: str | None,
-    layout_class: tuple[str, ...],
-    subject: str,
-) -> None:
+def request_token(*, session_id: str, **options: Unpack[TokenOptions]) -> None:
     """Generate a token for a session: standard output has only the token, standard error its fields."""
     from tokenauthority.cli.calls import authority
     from tokenauthority.client import TokenRequest, requests
 
-    wanted = TokenRequest(session_id, role, data, expire_time, ttl, token_format or "", layout_class, subject)
+    options["format"] = options.get("format") or ""
     try:
-        request = requests.generate_token_request(wanted)
+        request = requests.generate_token_request(TokenRequest(session_id, **options))
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     with authority() as client:
@@ -91,7 +87,7 @@ def check_token(token: str, session_id: str, permission: tuple[str, ...]) -> Non
 @tokens.command("revoke")
 @click.option("--token", metavar="TOKEN", help="This token; - is standard input.")
 @click.option("--token-id", metavar="ID", help="The token with this id.")
-@click.option("--session", "session_id", metavar="ID", help="Every token of this session.")
+@click.option("--session", metavar="ID", help="Every token of this session.")
 @click.option("--subject", metavar="ID", help="Every token of this end user.")
 @click.option(
     "--issued-before",
@@ -101,46 +97,36 @@ def check_token(token: str, session_id: str, permission: tuple[str, ...]) -> Non
     "five minutes from now, because servers' clocks may differ.",
 )
 @click.option("--comment", default="", metavar="TEXT", help="For the audit log and for `tokens watch`.")
-def request_revocation(
-    *,
-    token: str | None,
-    token_id: str | None,
-    session_id: str | None,
-    subject: str | None,
-    issued_before: int | datetime | None,
-    comment: str,
-) -> None:
+def request_revocation(*, issued_before: int | datetime | None, comment: str, **targets: str | None) -> None:
     """Revoke one token, or all tokens of a session or of an end user, that were issued up to a time.
 
     Give exactly one of --token, --token-id, --session and --subject. The session stays open, and tokens issued from the
     next second on are valid; `tokenauthority sessions end` ends the session. The process list shows a token on the
     command line. Safe to repeat.
     """
-    from tokenauthority.cli.calls import authority
+    from tokenauthority.cli.calls import authority, show_message
     from tokenauthority.client import requests
 
-    options = {"--token": token, "--token-id": token_id, "--session": session_id, "--subject": subject}
-    given = {name: value for name, value in options.items() if value is not None}
+    given = {name: value for name, value in targets.items() if value is not None}
     if len(given) != 1:
         raise click.UsageError("give exactly one of --token, --token-id, --session and --subject")
     if "" in given.values():
         # An unset variable of the shell gives an empty value.
-        raise click.UsageError(f"{next(iter(given))} is empty")
+        raise click.UsageError(f"--{next(iter(given)).replace('_', '-')} is empty")
     try:
         request = requests.revoke_tokens_request(
             current().project,
-            token=_token_text(token or ""),
-            token_id=token_id or "",
-            session_id=session_id or "",
-            subject=subject or "",
+            token=_token_text(given.get("token", "")),
+            token_id=given.get("token_id", ""),
+            session_id=given.get("session", ""),
+            subject=given.get("subject", ""),
             issued_before=issued_before,
             comment=comment,
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     with authority() as client:
-        answer = client.tokens.RevokeTokens(request)
-    show_record(record(answer.revocation), as_json=current().as_json)
+        show_message(client.tokens.RevokeTokens(request).revocation)
 
 
 tokens.add_command(watch)
@@ -172,8 +158,7 @@ def _token_text(argument: str) -> str:
 
 
 def _show_verdict(answer: Record) -> None:
-    verdict = "active" if answer["active"] else f"not active: {answer['reason']}: {answer['reason_detail']}"
-    click.echo(verdict)
+    click.echo("active" if answer["active"] else f"not active: {answer['reason']}: {answer['reason_detail']}")
     claims = answer["claims"]
     if isinstance(claims, dict):
         show_record(claims, as_json=False)

@@ -5,15 +5,11 @@ from __future__ import annotations
 import re
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
 from tokenauthority.domain.token_format import TokenFormat
-
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 MAX_INPUT: Final = 65_536
@@ -73,14 +69,14 @@ LIFETIME: Final = _Lifetime()
 MOMENT: Final = _Moment()
 
 
-def read_text(path: str | Path, what: str) -> str:
+def read_text(path: str, what: str) -> str:
     """Read a file, or standard input if *path* is `-`, and return its text without white space around it.
 
     Raises:
         UsageError: the text is empty, longer than 65,536 characters or not UTF-8.
         OSError: the file cannot be read.
     """
-    with click.open_file(str(path), encoding="utf-8") as file:
+    with click.open_file(path, encoding="utf-8") as file:
         try:
             text = str(file.read(MAX_INPUT + 1))
         except UnicodeDecodeError:

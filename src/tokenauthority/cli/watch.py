@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
@@ -13,8 +14,6 @@ from tokenauthority.cli.options import Command, current
 
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tokenauthority.client import AuthorityError, RevocationWatch
 
 
