@@ -9,7 +9,6 @@ import pytest
 from tokenauthority.domain.revocation import (
     RETENTION,
     StoredRevocation,
-    StoredSessionEnd,
     TargetKind,
     moment_violations,
     revocation_violations,
@@ -77,12 +76,3 @@ def test_a_moment_lies_between_30_days_ago_and_now(moment: int, problem: str | N
 
     expected = [] if problem is None else [("issued_before", problem)]
     assert expected == [(violation.field, violation.problem) for violation in found]
-
-
-def test_the_end_of_a_session_says_when_it_was() -> None:
-    """The session, its project and its end."""
-    ended = SESSION.ended(Millis(NOW + 5))
-
-    assert StoredSessionEnd(
-        session_id="2_x", project_id="1", end_time=Millis(NOW + 5)
-    ) == StoredSessionEnd.from_session(ended)

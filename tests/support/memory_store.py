@@ -199,7 +199,7 @@ class MemoryStore:
     ) -> Sequence[StoredSessionEnd]:
         """See `Store`."""
         chosen = (s for s in self._sessions.values() if project_ids is None or s.project_id in project_ids)
-        ends = [StoredSessionEnd.from_session(s) for s in chosen if s.end_time is not None and s.end_time >= since]
+        ends = [_end_of(s) for s in chosen if s.end_time is not None and s.end_time >= since]
         ordered = sorted(ends, key=lambda e: (e.end_time, e.session_id))
         return [e for e in ordered if (e.end_time, e.session_id) > after][:limit]
 
@@ -208,7 +208,7 @@ class MemoryStore:
         found: dict[int, Event] = {}
         for change in changes:
             if change.kind is ChangeKind.SESSION_END:
-                found[change.sequence] = StoredSessionEnd.from_session(self._sessions[change.subject])
+                found[change.sequence] = _end_of(self._sessions[change.subject])
             elif change.subject in self._revocations:
                 found[change.sequence] = self._revocations[change.subject]
         return found
@@ -292,6 +292,11 @@ class MemoryStore:
 
 def _is_over(revocation: StoredRevocation, now: Millis) -> bool:
     return revocation.issued_before < oldest_stored(now)
+
+
+def _end_of(session: StoredSession) -> StoredSessionEnd:
+    end_time = session.create_time if session.end_time is None else session.end_time
+    return StoredSessionEnd(session_id=session.session_id, project_id=session.project_id, end_time=end_time)
 
 
 def _sealed_in(

@@ -18,7 +18,7 @@ from tokenauthority.client import Authority, translated_errors
 MAX_PAGE: Final = 1000
 
 
-class PageRequest(Protocol):
+class PagedRequest(Protocol):
     """A request for one page of a list."""
 
     page_size: int
@@ -31,7 +31,7 @@ class Page(Protocol):
     next_page_token: str
 
 
-AnyRequest = TypeVar("AnyRequest", bound=PageRequest)
+AnyRequest = TypeVar("AnyRequest", bound=PagedRequest)
 AnyPage = TypeVar("AnyPage", bound=Page)
 
 

@@ -80,12 +80,8 @@ class Grant:
     def require_project(self, project_id: str, field: str = "") -> None:
         """Raise PermissionDeniedError for a project outside the grant; so an absent project cannot be probed."""
         if not self.allows_project(project_id):
-            raise PermissionDeniedError(
-                Reason.PROJECT_NOT_GRANTED,
-                "the caller's grant does not name this project",
-                limit="projects",
-                field=field,
-            )
+            detail = "the caller's grant does not name this project"
+            raise PermissionDeniedError(Reason.PROJECT_NOT_GRANTED, detail, limit="projects", field=field)
 
     def chosen_project(self, project_id: str) -> str:
         """Return the project of a request: the one that it names, or the grant's only one.
@@ -97,9 +93,8 @@ class Grant:
         if not project_id:
             if len(self.projects) == 1 and ANY not in self.projects:
                 return next(iter(self.projects))
-            raise InvalidRequestError(
-                [FieldViolation("project_id", "is required: the caller may use more than one project")]
-            )
+            problem = "is required: the caller may use more than one project"
+            raise InvalidRequestError([FieldViolation("project_id", problem)])
         if not is_project_id(project_id):
             raise InvalidRequestError([FieldViolation("project_id", "must be a decimal number from 1 to 2147483647")])
         self.require_project(project_id, "project_id")

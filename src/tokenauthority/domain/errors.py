@@ -23,6 +23,8 @@ from enum import StrEnum
 
 import attrs
 
+from tokenauthority.domain.ids import NUL
+
 
 class Reason(StrEnum):
     """Why a call failed, for programs; the names are those of `ErrorReason` in the contract."""
@@ -75,6 +77,13 @@ class FieldViolation:
         return FieldViolation(f"{prefix}.{self.field}" if self.field else prefix, self.problem)
 
 
+def stored_text_violations(field: str, text: str, limit: int) -> list[FieldViolation]:
+    """Return what is wrong with a text that a store is to hold: PostgreSQL cannot store U+0000."""
+    if len(text) <= limit and NUL not in text:
+        return []
+    return [FieldViolation(field, f"must have at most {limit} characters, none of them U+0000")]
+
+
 class TokenAuthorityError(Exception):
     """The root of the tree. `reason` is for programs, `str(error)` for a person."""
 
@@ -87,9 +96,8 @@ class InvalidRequestError(TokenAuthorityError):
     """One or more fields of the request are invalid; all of them are named at once."""
 
     def __init__(self, violations: Sequence[FieldViolation]) -> None:
-        super().__init__(
-            Reason.INVALID_FIELD, "invalid request: " + "; ".join(f"{v.field}: {v.problem}" for v in violations[:10])
-        )
+        problems = "; ".join(f"{v.field}: {v.problem}" for v in violations[:10])
+        super().__init__(Reason.INVALID_FIELD, f"invalid request: {problems}")
         self.violations = tuple(violations)
 
     def under(self, prefix: str) -> InvalidRequestError:
@@ -206,9 +214,8 @@ class ExhaustedError(TokenAuthorityError):
     @classmethod
     def too_many_revocations(cls, limit: int) -> ExhaustedError:
         """Return the error for a revocation above the limit."""
-        return cls(
-            Reason.REVOCATION_LIMIT, f"{limit} revocations are in force, as many as limits.max_revocations allows"
-        )
+        message = f"{limit} revocations are in force, as many as limits.max_revocations allows"
+        return cls(Reason.REVOCATION_LIMIT, message)
 
 
 class UnavailableError(TokenAuthorityError):

@@ -78,26 +78,15 @@ def _outside_grant(
     request: TokenSpec, token_format: TokenFormat, lifetime: Seconds, grant: Grant
 ) -> PermissionDeniedError | None:
     if not grant.allows_role(request.role):
-        return PermissionDeniedError(
-            Reason.ROLE_NOT_GRANTED,
-            f"the caller's grant does not name the role {request.role}",
-            limit="roles",
-            field="role",
-        )
+        detail = f"the caller's grant does not name the role {request.role}"
+        return PermissionDeniedError(Reason.ROLE_NOT_GRANTED, detail, limit="roles", field="role")
     if not grant.allows_format(token_format):
-        return PermissionDeniedError(
-            Reason.FORMAT_NOT_GRANTED,
-            f"the caller's grant does not name the format {token_format}",
-            limit="formats",
-            field="format",
-        )
+        detail = f"the caller's grant does not name the format {token_format}"
+        return PermissionDeniedError(Reason.FORMAT_NOT_GRANTED, detail, limit="formats", field="format")
     if lifetime > grant.max_ttl:
-        return PermissionDeniedError(
-            Reason.LIFETIME_NOT_GRANTED,
-            f"the caller's grant allows a lifetime of at most {grant.max_ttl}s",
-            limit=f"max_ttl={grant.max_ttl}s",
-            field=_lifetime_field(request),
-        )
+        detail, limit = f"the caller's grant allows a lifetime of at most {grant.max_ttl}s", f"max_ttl={grant.max_ttl}s"
+        field = _lifetime_field(request)
+        return PermissionDeniedError(Reason.LIFETIME_NOT_GRANTED, detail, limit=limit, field=field)
     return None
 
 

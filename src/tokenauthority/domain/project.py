@@ -9,8 +9,7 @@ from typing import Final
 import attrs
 
 from tokenauthority.domain.credential import Credential, CredentialKind
-from tokenauthority.domain.errors import FieldViolation
-from tokenauthority.domain.ids import NUL
+from tokenauthority.domain.errors import FieldViolation, stored_text_violations
 from tokenauthority.domain.times import MAX_TTL, Millis, Seconds
 from tokenauthority.domain.token_format import TokenFormat
 
@@ -37,13 +36,8 @@ class Project:
     @property
     def secrets(self) -> tuple[Credential, ...]:
         """Return its live secrets, newest first."""
-        return tuple(
-            sorted(
-                (c for c in self.credentials if c.kind is CredentialKind.SECRET),
-                key=lambda c: (c.create_time, c.credential_id),
-                reverse=True,
-            )
-        )
+        live = [c for c in self.credentials if c.kind is CredentialKind.SECRET]
+        return tuple(sorted(live, key=lambda c: (c.create_time, c.credential_id), reverse=True))
 
     def with_values_of(self, changed: Project) -> Project:
         """Return this project with the changeable values of *changed*: not its id, times, application or secrets."""
@@ -64,11 +58,7 @@ def is_secret(text: str) -> bool:
 
 def project_violations(project: Project) -> list[FieldViolation]:
     """Return what is wrong with the values of a new or changed project."""
-    found = []
-    if len(project.display_name) > MAX_DISPLAY_NAME or NUL in project.display_name:
-        found.append(
-            FieldViolation("display_name", f"must have at most {MAX_DISPLAY_NAME} characters, none of them U+0000")
-        )
+    found = stored_text_violations("display_name", project.display_name, MAX_DISPLAY_NAME)
     limit, name = project.max_ttl, "max_ttl"
     if not 1 <= limit <= MAX_TTL:
         found.append(FieldViolation("max_ttl", f"must be from 1s to 30 days ({MAX_TTL}s)"))

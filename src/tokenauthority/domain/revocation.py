@@ -7,9 +7,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from tokenauthority.domain.errors import FieldViolation
-from tokenauthority.domain.ids import NUL
-from tokenauthority.domain.session import StoredSession
+from tokenauthority.domain.errors import FieldViolation, stored_text_violations
 from tokenauthority.domain.times import MAX_LEEWAY, MAX_TTL, Millis, Seconds, as_text, in_millis, whole_seconds
 
 
@@ -57,12 +55,6 @@ class StoredSessionEnd(msgspec.Struct, frozen=True, kw_only=True):
     project_id: str
     end_time: Millis
 
-    @classmethod
-    def from_session(cls, session: StoredSession) -> StoredSessionEnd:
-        """Return the end of *session*, which has ended."""
-        end_time = session.create_time if session.end_time is None else session.end_time
-        return cls(session_id=session.session_id, project_id=session.project_id, end_time=end_time)
-
 
 RevokedTarget: TypeAlias = tuple[str, str, str, str, Seconds]
 """What a revocation says: its id, project, kind, target and `issued_before`.
@@ -76,28 +68,24 @@ Event: TypeAlias = StoredRevocation | StoredSessionEnd
 
 def revocation_violations(token_id: str, subject: str, comment: str) -> list[FieldViolation]:
     """Return what is wrong with the texts of a requested revocation."""
-    found = [
-        FieldViolation(field, f"must have at most {MAX_TARGET} characters, none of them U+0000")
-        for field, text in (("token_id", token_id), ("subject", subject))
-        if len(text) > MAX_TARGET or NUL in text
+    return [
+        *stored_text_violations("token_id", token_id, MAX_TARGET),
+        *stored_text_violations("subject", subject, MAX_TARGET),
+        *comment_violations(comment),
     ]
-    return found + comment_violations(comment)
 
 
 def comment_violations(comment: str) -> list[FieldViolation]:
     """Return what is wrong with the comment of a revocation, of tokens or of a key."""
-    if len(comment) > MAX_COMMENT or NUL in comment:
-        return [FieldViolation("comment", f"must have at most {MAX_COMMENT} characters, none of them U+0000")]
-    return []
+    return stored_text_violations("comment", comment, MAX_COMMENT)
 
 
 def moment_violations(issued_before: Seconds, now: Millis) -> list[FieldViolation]:
     """Return what is wrong with the moment that a caller names."""
     second = whole_seconds(now)
     if issued_before > second:
-        return [
-            FieldViolation("issued_before", f"must not lie in the future; the authority's clock says {as_text(second)}")
-        ]
+        problem = f"must not lie in the future; the authority's clock says {as_text(second)}"
+        return [FieldViolation("issued_before", problem)]
     if issued_before < second - RETENTION:
         return [FieldViolation("issued_before", "must lie within the last 30 days: older tokens are expired")]
     return []

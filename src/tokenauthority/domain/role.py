@@ -8,8 +8,8 @@ from typing import Final
 
 import attrs
 
-from tokenauthority.domain.errors import FieldViolation
-from tokenauthority.domain.ids import NUL, is_role_name
+from tokenauthority.domain.errors import FieldViolation, stored_text_violations
+from tokenauthority.domain.ids import is_role_name
 from tokenauthority.domain.times import Millis
 
 
@@ -78,8 +78,4 @@ def role_violations(role: Role) -> list[FieldViolation]:
         found.append(FieldViolation("name", ROLE_NAME_RULE))
     if not role.permissions:
         found.append(FieldViolation("permissions", "must name at least one permission"))
-    if len(role.description) > MAX_DESCRIPTION or NUL in role.description:
-        found.append(
-            FieldViolation("description", f"must have at most {MAX_DESCRIPTION} characters, none of them U+0000")
-        )
-    return found
+    return found + stored_text_violations("description", role.description, MAX_DESCRIPTION)

@@ -75,11 +75,10 @@ def maintained(
 def needs_fresh(ring: Sequence[StoredKey], algorithm: Algorithm, rotation: Rotation, now: Millis) -> bool:
     """Return whether the next step of `maintained` would add a new key."""
     following = maintained(ring, None, algorithm, rotation, now)
-    if [key.key_id for key in following if key.state is KeyState.ACTIVE] != [
-        key.key_id for key in ring if key.state is KeyState.ACTIVE
-    ]:
+    active, before = _active(following), _active(ring)
+    if (active and active.key_id) != (before and before.key_id):
         return False
-    return _active(following) is None or _lacks_prepared(following, algorithm)
+    return active is None or _lacks_prepared(following, algorithm)
 
 
 def next_step(ring: Sequence[StoredKey], algorithm: Algorithm, rotation: Rotation, now: Millis) -> Millis:
@@ -120,11 +119,8 @@ def activated(ring: Sequence[StoredKey], key_id: str, rotation: Rotation, now: M
         raise _state(key_id, f"the key is {key.state.name}, not PREPARED")
     if not rotation.is_ripe(key, now):
         left = key.create_time + rotation.publication - now
-        raise _state(
-            key_id,
-            f"verifiers may not have fetched the key yet: it can sign in {-(-left // 1000)}s, "
-            f"once it has been published for {rotation.publication // 1000}s",
-        )
+        once = f"once it has been published for {rotation.publication // 1000}s"
+        raise _state(key_id, f"verifiers may not have fetched the key yet: it can sign in {-(-left // 1000)}s, {once}")
     return _with_active(ring, key, rotation, now)
 
 
@@ -163,9 +159,8 @@ def _with_active(ring: Sequence[StoredKey], chosen: StoredKey, rotation: Rotatio
         if key.key_id == chosen.key_id:
             following.append(_signing(key, rotation, now))
         elif key.state is KeyState.ACTIVE:
-            following.append(
-                attrs.evolve(key, state=KeyState.RETIRED, retire_time=now, expire_time=_expire_time(key, now))
-            )
+            expire_time = _expire_time(key, now)
+            following.append(attrs.evolve(key, state=KeyState.RETIRED, retire_time=now, expire_time=expire_time))
         elif key.state is not KeyState.PREPARED or key.create_time > chosen.create_time:
             following.append(key)
     return tuple(following)
@@ -212,10 +207,10 @@ def _newest(keys: Sequence[StoredKey]) -> StoredKey:
 
 
 def _found(ring: Sequence[StoredKey], key_id: str) -> StoredKey:
-    for key in ring:
-        if key.key_id == key_id:
-            return key
-    raise NotFoundError(Reason.KEY_NOT_FOUND, "signing key", key_id)
+    found = next((key for key in ring if key.key_id == key_id), None)
+    if found is None:
+        raise NotFoundError(Reason.KEY_NOT_FOUND, "signing key", key_id)
+    return found
 
 
 def _state(key_id: str, message: str) -> PreconditionError:

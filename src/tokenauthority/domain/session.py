@@ -81,25 +81,18 @@ def spec_violations(spec: SessionSpec, request_id: str) -> list[FieldViolation]:
     """Return every invalid field and forbidden combination of a CreateSession request."""
     always = spec.archive_mode is ArchiveMode.ALWAYS
     routed = spec.media_mode is MediaMode.ROUTED
-    found = []
-    if spec.location and not is_ipv4(spec.location):
-        found.append(FieldViolation("location", "must be an IPv4 address such as 12.34.56.78"))
-    if always and not routed:
-        found.append(FieldViolation("archive_mode", "ALWAYS needs media_mode ROUTED"))
-    if spec.e2ee and not routed:
-        found.append(FieldViolation("e2ee", "needs media_mode ROUTED"))
-    if spec.e2ee and always:
-        found.append(FieldViolation("e2ee", "cannot be combined with archive_mode ALWAYS"))
-    if spec.archive_name and not always:
-        found.append(FieldViolation("archive_name", "needs archive_mode ALWAYS"))
-    if len(spec.archive_name) > MAX_ARCHIVE_NAME or NUL in spec.archive_name:
-        found.append(
-            FieldViolation("archive_name", f"must have 1 to {MAX_ARCHIVE_NAME} characters, none of them U+0000")
-        )
-    if spec.archive_resolution and not always:
-        found.append(FieldViolation("archive_resolution", "needs archive_mode ALWAYS"))
-    if spec.archive_resolution and spec.archive_resolution not in RESOLUTIONS:
-        found.append(FieldViolation("archive_resolution", "must be one of " + ", ".join(RESOLUTIONS)))
-    if request_id and not is_uuid(request_id):
-        found.append(FieldViolation("request_id", "must be a UUID"))
-    return found
+    name, resolution = spec.archive_name, spec.archive_resolution
+    is_storable = len(name) <= MAX_ARCHIVE_NAME and NUL not in name
+    known = ", ".join(RESOLUTIONS)
+    rules = (
+        (spec.location and not is_ipv4(spec.location), "location", "must be an IPv4 address such as 12.34.56.78"),
+        (always and not routed, "archive_mode", "ALWAYS needs media_mode ROUTED"),
+        (spec.e2ee and not routed, "e2ee", "needs media_mode ROUTED"),
+        (spec.e2ee and always, "e2ee", "cannot be combined with archive_mode ALWAYS"),
+        (name and not always, "archive_name", "needs archive_mode ALWAYS"),
+        (not is_storable, "archive_name", f"must have 1 to {MAX_ARCHIVE_NAME} characters, none of them U+0000"),
+        (resolution and not always, "archive_resolution", "needs archive_mode ALWAYS"),
+        (resolution and resolution not in RESOLUTIONS, "archive_resolution", f"must be one of {known}"),
+        (request_id and not is_uuid(request_id), "request_id", "must be a UUID"),
+    )
+    return [FieldViolation(field, problem) for is_broken, field, problem in rules if is_broken]

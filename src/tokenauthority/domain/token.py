@@ -152,10 +152,8 @@ def text_violations(request: TokenSpec) -> list[FieldViolation]:
     found = []
     if len(request.data) > MAX_DATA:
         found.append(FieldViolation("data", f"must have at most {MAX_DATA} characters, has {len(request.data)}"))
-    if len(request.subject) > MAX_SUBJECT:
-        found.append(
-            FieldViolation("subject", f"must have at most {MAX_SUBJECT} characters, has {len(request.subject)}")
-        )
+    if (length := len(request.subject)) > MAX_SUBJECT:
+        found.append(FieldViolation("subject", f"must have at most {MAX_SUBJECT} characters, has {length}"))
     if NUL in request.subject:
         found.append(FieldViolation("subject", "must not hold U+0000"))
     return found
@@ -176,9 +174,8 @@ def _lifetime_violations(request: TokenSpec, now: Seconds) -> list[FieldViolatio
 def _layout_violations(classes: tuple[str, ...]) -> list[FieldViolation]:
     found = []
     if sum(map(len, classes)) + len(classes) - 1 > MAX_LAYOUT:
-        found.append(
-            FieldViolation("initial_layout_class_list", f"joined by spaces must have at most {MAX_LAYOUT} characters")
-        )
+        problem = f"joined by spaces must have at most {MAX_LAYOUT} characters"
+        found.append(FieldViolation("initial_layout_class_list", problem))
     invalid = (i for i, name in enumerate(classes) if not name or _INVALID_CLASS.search(name))
     found += [
         FieldViolation(f"initial_layout_class_list[{i}]", "must be one class without white space, '&' or '='")

@@ -48,7 +48,6 @@ class SqlStore(
         return deleted
 
     async def close(self) -> None:
-        """See `Store`."""
         await self._database.close()
 
 

@@ -72,13 +72,11 @@ class SqlChangeStore(SqlOperations):
 
     @point_query
     def last_change(self, connection: sa.Connection) -> Cursor:
-        """See `ChangeStore`."""
         sequence, mark = connection.execute(_LAST).one()
         return Cursor(sequence, mark)
 
     @point_query
     def changes_after(self, connection: sa.Connection, cursor: Cursor, limit: int) -> Sequence[Change]:
-        """See `ChangeStore`."""
         # One more, from the change of the cursor itself on: if that is not the same any more, the history is another.
         rows = connection.execute(_FROM, {"from": cursor.sequence, "page": limit + 1}).mappings().all()
         found = [Change(**{**row, "kind": ChangeKind(row["kind"])}) for row in rows]

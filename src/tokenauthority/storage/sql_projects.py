@@ -91,7 +91,6 @@ class SqlProjectStore(SqlOperations):
 
     @transaction
     def create_project(self, connection: sa.Connection, project: Project) -> None:
-        """See `ProjectStore`."""
         log = ChangeLog(connection)
         if not insert_project(connection, project):
             raise errors.project_exists(project, by_id=_project_exists(connection, project.project_id))
@@ -99,19 +98,16 @@ class SqlProjectStore(SqlOperations):
 
     @point_query
     def get_project(self, connection: sa.Connection, project_id: str) -> Project | None:
-        """See `ProjectStore`."""
         return next(_select_projects(connection, _BY_ID, {"wanted": project_id}), None)
 
     @point_query
     def find_vonage_project(self, connection: sa.Connection, application_id: str) -> Project | None:
-        """See `ProjectStore`."""
         return next(_select_projects(connection, _BY_VONAGE, {"wanted": application_id}), None)
 
     @query
     def list_projects(
         self, connection: sa.Connection, *, after: int, limit: int, only: Collection[str] | None
     ) -> Sequence[Project]:
-        """See `ProjectStore`."""
         if only is None:
             return list(_select_projects(connection, _PAGE, {"after": after, "page": limit}))
         wanted = sorted(number for number in map(int, filter(is_project_id, only)) if number > after)
@@ -127,7 +123,6 @@ class SqlProjectStore(SqlOperations):
     def update_project(
         self, connection: sa.Connection, project_id: str, change: Callable[[Project], Project]
     ) -> Project:
-        """See `ProjectStore`."""
         # Its lock keeps all other writers away, so the row needs no lock of its own.
         log = ChangeLog(connection)
         present = _require_whole_project(connection, project_id)
@@ -139,7 +134,6 @@ class SqlProjectStore(SqlOperations):
 
     @transaction
     def add_secret(self, connection: sa.Connection, project_id: str, credential: Credential) -> None:
-        """See `ProjectStore`."""
         log = ChangeLog(connection)
         secrets = _require_whole_project(connection, project_id).secrets
         if len(secrets) != 1:
@@ -149,7 +143,6 @@ class SqlProjectStore(SqlOperations):
 
     @transaction
     def remove_secret(self, connection: sa.Connection, project_id: str, secret_id: str) -> None:
-        """See `ProjectStore`."""
         log = ChangeLog(connection)
         secret_ids = [secret.credential_id for secret in _require_whole_project(connection, project_id).secrets]
         if secret_id not in secret_ids:

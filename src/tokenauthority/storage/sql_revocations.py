@@ -62,7 +62,6 @@ class SqlRevocationStore(SqlOperations):
 
     @transaction
     def create_revocation(self, connection: sa.Connection, revocation: StoredRevocation) -> StoredRevocation:
-        """See `RevocationStore`."""
         log = ChangeLog(connection)
         require_project(connection, revocation.project_id)
         row = msgspec.structs.asdict(revocation) | {"kind": revocation.kind.value}
@@ -90,7 +89,6 @@ class SqlRevocationStore(SqlOperations):
         limit: int,
         now: Millis,
     ) -> Sequence[StoredRevocation]:
-        """See `RevocationStore`."""
         page = {"after": after, "since": oldest_stored(now), "page": limit}
         statement = _WHOLE if project_ids is None else _WHOLE.where(revocations.c.project_id.in_(project_ids))
         return [_revocation_from_row(row) for row in connection.execute(statement, page)]
@@ -99,7 +97,6 @@ class SqlRevocationStore(SqlOperations):
     def list_revoked(
         self, connection: sa.Connection, *, after: str, limit: int, now: Millis
     ) -> Sequence[RevokedTarget]:
-        """See `RevocationStore`."""
         page = {"after": after, "since": oldest_stored(now), "page": limit}
         with connection.execute(_TARGETS, page) as result:
             # As the driver returns them: to make rows of a million costs more than to read them.
@@ -115,7 +112,6 @@ class SqlRevocationStore(SqlOperations):
         after: tuple[Millis, str],
         limit: int,
     ) -> Sequence[StoredSessionEnd]:
-        """See `RevocationStore`."""
         order = (sessions.c.end_time, sessions.c.session_id)
         statement = _ENDS.where(sessions.c.end_time >= since, sa.tuple_(*order) > sa.tuple_(*after)).order_by(*order)
         if project_ids is not None:
@@ -124,7 +120,6 @@ class SqlRevocationStore(SqlOperations):
 
     @query
     def events_of(self, connection: sa.Connection, changes: Sequence[Change]) -> Mapping[int, Event]:
-        """See `RevocationStore`."""
         found: dict[str, Event] = {}
         if wanted := _subjects(changes, ChangeKind.REVOCATION):
             statement = sa.select(*_COLUMNS).where(revocations.c.revocation_id.in_(wanted))

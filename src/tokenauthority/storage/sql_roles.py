@@ -37,7 +37,6 @@ class SqlRoleStore(SqlOperations):
 
     @transaction
     def create_role(self, connection: sa.Connection, role: Role) -> None:
-        """See `RoleStore`."""
         log = ChangeLog(connection)
         require_project(connection, role.project_id)
         names = {known.name for known in _select_roles(connection, role.project_id)}
@@ -56,14 +55,12 @@ class SqlRoleStore(SqlOperations):
 
     @query
     def list_roles(self, connection: sa.Connection, project_id: str) -> Sequence[Role]:
-        """See `RoleStore`."""
         return _select_roles(connection, project_id)
 
     @transaction
     def update_role(
         self, connection: sa.Connection, project_id: str, name: str, change: Callable[[Role], Role]
     ) -> Role:
-        """See `RoleStore`."""
         # Its lock keeps all other writers away, so the row needs no lock of its own.
         log = ChangeLog(connection)
         present = next((role for role in _select_roles(connection, project_id) if role.name == name), None)
@@ -76,7 +73,6 @@ class SqlRoleStore(SqlOperations):
 
     @transaction
     def delete_role(self, connection: sa.Connection, project_id: str, name: str) -> None:
-        """See `RoleStore`."""
         log = ChangeLog(connection)
         if connection.execute(sa.delete(roles).where(_is_role(project_id, name))).rowcount == 0:
             raise NotFoundError.role(name)

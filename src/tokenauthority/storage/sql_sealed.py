@@ -30,7 +30,6 @@ class SqlSealedStore(SqlOperations):
 
     @query
     def count_sealed(self, connection: sa.Connection, length: int) -> Sequence[SealedCount]:
-        """See `SealedStore`."""
         found = []
         for kind, (owner, _, sealed) in _COLUMNS.items():
             prefix = sa.func.substr(sealed, 1, length, type_=sa.LargeBinary).label("prefix")
@@ -46,7 +45,6 @@ class SqlSealedStore(SqlOperations):
     def list_sealed(
         self, connection: sa.Connection, kind: SealedKind, *, after: tuple[str, str], limit: int
     ) -> Sequence[SealedBlob]:
-        """See `SealedStore`."""
         owner, object_id, sealed = _COLUMNS[kind]
         # Columns with names of their own: those of a signing key are one and the same.
         columns = (owner.label("owner"), object_id.label("object_id"), sealed.label("sealed"))
@@ -56,7 +54,6 @@ class SqlSealedStore(SqlOperations):
 
     @transaction
     def replace_sealed(self, connection: sa.Connection, changes: Sequence[tuple[SealedBlob, bytes]]) -> int:
-        """See `SealedStore`."""
         # For its lock alone: whoever waits for a row that is changed here holds none that is changed next.
         ChangeLog(connection)
         replaced = 0

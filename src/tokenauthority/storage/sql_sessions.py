@@ -77,7 +77,6 @@ class SqlSessionStore(SqlOperations):
     def create_session(
         self, connection: sa.Connection, session: StoredSession, idempotency_key: IdempotencyKey | None
     ) -> StoredSession:
-        """See `SessionStore`."""
         require_project(connection, session.project_id)
         if idempotency_key is not None and not _claim_key(connection, session, idempotency_key):
             return _select_repeated(connection, idempotency_key)
@@ -86,7 +85,6 @@ class SqlSessionStore(SqlOperations):
 
     @point_query
     def get_session(self, connection: sa.Connection, session_id: str) -> StoredSession | None:
-        """See `SessionStore`."""
         return _select_session(connection, session_id)
 
     @query
@@ -99,13 +97,11 @@ class SqlSessionStore(SqlOperations):
         limit: int,
         state: SessionState | None,
     ) -> Sequence[StoredSession]:
-        """See `SessionStore`."""
         rows = connection.execute(page_of_sessions(project_id, before, limit, state)).mappings().all()
         return [_session_from_row(row) for row in rows]
 
     @transaction
     def end_session(self, connection: sa.Connection, session: StoredSession, now: Millis) -> StoredSession:
-        """See `SessionStore`."""
         log = ChangeLog(connection)
         require_project(connection, session.project_id)
         known = _select_session(connection, session.session_id)

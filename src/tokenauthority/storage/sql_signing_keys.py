@@ -40,14 +40,12 @@ class SqlSigningKeyStore(SqlOperations):
 
     @query
     def list_keys(self, connection: sa.Connection) -> Sequence[StoredKey]:
-        """See `SigningKeyStore`."""
         return _select_ring(connection)
 
     @transaction
     def update_keys(
         self, connection: sa.Connection, change: Callable[[Sequence[StoredKey]], Sequence[StoredKey]]
     ) -> Sequence[StoredKey]:
-        """See `SigningKeyStore`."""
         log = ChangeLog(connection)
         present = {key.key_id: key for key in _select_ring(connection)}
         wanted = {key.key_id: key for key in change(tuple(present.values()))}
