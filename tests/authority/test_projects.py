@@ -137,3 +137,23 @@ async def test_repr_shows_no_secret() -> None:
 
     assert secret.value not in shown
     assert "PEM-TEXT" not in shown
+
+
+async def test_a_project_is_what_it_was_just_changed_to() -> None:
+    """Its values and its secrets."""
+    world = await make_world()
+    await world.tenants.tenant(world.project_id)
+    await world.projects.update(world.project_id, {"display_name": "changed"})
+    updated = await world.tenants.tenant(world.project_id)
+    second = await world.projects.rotate_secret(world.project_id, NOW)
+    rotated = await world.tenants.tenant(world.project_id)
+    assert rotated is not None
+    first = rotated.keys.secrets[-1].key_id
+    await world.projects.retire_secret(world.project_id, first)
+    retired = await world.tenants.tenant(world.project_id)
+
+    assert updated is not None
+    assert retired is not None
+    assert "changed" == updated.project.display_name
+    assert [second.value, world.secret] == [secret.value for secret in rotated.keys.secrets]
+    assert [second.value] == [secret.value for secret in retired.keys.secrets]

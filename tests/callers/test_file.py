@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from pathlib import Path
 
 import pytest
@@ -74,14 +72,6 @@ def test_knows_when_it_has_changed(tmp_path: Path) -> None:
     assert (False, True, False, True, False, True, True, False) == (
         absent, made, read, written, failed, replaced, removed, file.changed(),
     )  # fmt: skip
-
-
-def test_a_fifo_is_refused_and_not_waited_for(tmp_path: Path) -> None:
-    """Nobody may ever write into it."""
-    os.mkfifo(tmp_path / "callers.toml")
-
-    with pytest.raises(CallersFileError, match="cannot be read"):
-        load_callers(tmp_path / "callers.toml")
 
 
 def test_an_api_key_in_the_wrong_place_is_not_quoted(tmp_path: Path) -> None:

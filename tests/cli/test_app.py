@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 import pytest
 
 from tests.cli.conftest import Run, python
-from tests.support.authority import RunningAuthority
 from tokenauthority.cli.app import COMMANDS, root
-from tokenauthority.cli.options import Command, shared_options
-from tokenauthority.client.environment import CLIENT_VARIABLES
+from tokenauthority.cli.options import Command
 
 
 KEY = "tak_" + "k" * 43
@@ -65,71 +61,6 @@ def test_help_loads_neither_grpc_nor_the_server() -> None:
 
     assert "click" in loaded
     assert set() == {"grpc", "google", "rich", "sqlalchemy", "pydantic", "cryptography", "jwt"} & loaded
-
-
-def test_says_what_to_install_where_click_is_missing(tmp_path: Path) -> None:
-    """A back end has installed the client alone."""
-    (tmp_path / "click.py").write_text("raise ModuleNotFoundError('no click', name='click')\n")
-
-    done = python("-m", "tokenauthority.cli", "--help", path=str(tmp_path))
-
-    assert 1 == done.returncode
-    assert "pip install '.[server]'" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_the_shared_options_have_the_clients_variables() -> None:
-    """One each, and no other."""
-    variables = {option.envvar for option in shared_options(hidden=False)}
-
-    assert CLIENT_VARIABLES == variables
-
-
-@pytest.mark.parametrize("place", ["before", "after"])
-def test_shared_options_stand_before_or_after(
-    run_alone: Run, running_authority: RunningAuthority, tmp_path: Path, place: str
-) -> None:
-    """Whichever comes to mind; the key comes from a file."""
-    file = tmp_path / "key"
-    file.write_text(running_authority.api_key + "\n")
-    shared = (
-        *("--address", running_authority.address, "--plaintext", "--api-key-file", str(file)),
-        *("--project", running_authority.project_id, "--timeout", "10", "--json"),
-    )
-    command = ("sessions", "create")
-
-    made = run_alone(*shared, *command) if place == "before" else run_alone(*command, *shared)
-
-    assert running_authority.project_id == made.text("project_id")
-
-
-def test_the_key_may_come_from_standard_input(run_alone: Run, running_authority: RunningAuthority) -> None:
-    """Without a prompt."""
-    shared = ("--address", running_authority.address, "--plaintext", "--api-key-file", "-")
-
-    assert 0 == run_alone(*shared, "projects", "list", stdin=running_authority.api_key + "\n").exit_code
-
-
-@pytest.mark.parametrize("source", ["--api-key", "--api-key-file"])
-@pytest.mark.parametrize("place", ["before", "after"])
-def test_the_command_line_beats_the_environment(
-    run: Run, running_authority: RunningAuthority, tmp_path: Path, source: str, place: str
-) -> None:
-    """Also where one names a key and the other a file."""
-    file = tmp_path / "key"
-    file.write_text(running_authority.api_key)
-    value = str(file) if source == "--api-key-file" else running_authority.api_key
-    wrong = {"TOKENAUTHORITY_API_KEY": KEY, "TOKENAUTHORITY_API_KEY_FILE": ""}
-    if source == "--api-key":
-        wrong = {"TOKENAUTHORITY_API_KEY": "", "TOKENAUTHORITY_API_KEY_FILE": "/no/such/file"}
-    arguments = ("projects", "list")
-
-    listed = (
-        run(source, value, *arguments, env=wrong) if place == "before" else run(*arguments, source, value, env=wrong)
-    )
-
-    assert "" == listed.err
-    assert 0 == listed.exit_code
 
 
 @pytest.mark.parametrize(

@@ -61,26 +61,6 @@ def test_an_expiry_far_away_is_refused_by_the_authority(run: Run, session_id: st
     assert "INVALID_FIELD" in refused.err
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--expire-time", "2100-01-01T00:00:00"], "must be like 2026-12-24T18:00:00Z"),
-        (["--expire-time", "tomorrow"], "must be like 2026-12-24T18:00:00Z"),
-        (["--expire-time", "1764000000000"], "in seconds (not milliseconds) since 1970"),
-        (["--ttl", "1x"], "must be like 90s"),
-        (["--ttl", "999999999d"], "is longer than 100 years"),
-        (["--ttl", "1h", "--expire-time", "1"], "give expire_time or ttl, not both"),
-        (["--format", "jwt"], "is not one of"),
-    ],
-)
-def test_a_bad_option_is_a_usage_error(run: Run, options: list[str], message: str) -> None:
-    """Exit code 2, and nothing was asked of the authority."""
-    refused = run("tokens", "generate", "--session", OTHER_SESSION, *options)
-
-    assert 2 == refused.exit_code
-    assert message in refused.err
-
-
 def test_a_token_that_is_not_good_exits_with_4(run: Run, session_id: str) -> None:
     """The reason is on standard output, for a person and for a program."""
     token = run("tokens", "generate", "--session", session_id, "--role", "subscriber").out.strip()

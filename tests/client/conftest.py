@@ -17,7 +17,12 @@ import pytest
 from google.protobuf.message import Message
 
 from tests.support.authority import WAIT, RunningAuthority
-from tokenauthority.client import AsyncAuthority, AsyncRevocationWatch, Authority
+from tokenauthority.client import (
+    AsyncAuthority,
+    AsyncRevocationWatch,
+    AsyncSession,
+    Authority,
+)
 
 
 Result = TypeVar("Result")
@@ -147,3 +152,13 @@ async def scripted_client(kind: type[Client], scripted_server: ScriptedServer) -
     """Each client of the scripted server."""
     async with entered(kind(scripted_server.address, api_key="tak_scripted", plaintext=True)) as opened:
         yield opened
+
+
+async def new_session(client: Client) -> AsyncSession:
+    """A session with the defaults."""
+    return await done(client.create_session())
+
+
+async def reasons_of(client: Client, *tokens: object) -> list[str]:
+    """Why each token is invalid; empty for a valid one."""
+    return [(await done(client.verify_token(str(token)))).reason for token in tokens]

@@ -15,8 +15,15 @@ from typing import Any
 import jwt
 import msgspec
 
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from hypothesis import strategies as st
 
 from tokenauthority.domain.ids import make_session_id
@@ -221,6 +228,12 @@ layout = st.lists(layout_class, max_size=5).map(tuple)
 moments = st.integers(0, 253_402_300_799).map(Seconds)
 session_ids = st.one_of(st.just(SESSION), st.text("abcXYZ019_-=~.", min_size=1, max_size=255))
 role_names = st.sampled_from(sorted(BUILT_IN_ROLES))
+
+
+def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, form: PrivateFormat, password: bytes = b"") -> str:
+    """A private key as PEM, encrypted if there is a password."""
+    encryption = BestAvailableEncryption(password) if password else NoEncryption()
+    return key.private_bytes(Encoding.PEM, form, encryption).decode()
 
 
 @st.composite

@@ -10,9 +10,9 @@ from hashlib import sha256
 import jwt
 import pytest
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
-from tests.signing.builders import APPLICATION, SECRET, SHORT_RSA, VONAGE, b64url, signing_key
+from tests.signing.builders import APPLICATION, SECRET, VONAGE, b64url, signing_key
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.signing.signing_key import SigningKey, _public_half
 
@@ -91,35 +91,6 @@ def test_es256_coordinates_have_32_bytes() -> None:
 def test_generated_keys_differ(algorithm: Algorithm) -> None:
     """Two new keys are two keys."""
     assert SigningKey.generate(algorithm).key_id != SigningKey.generate(algorithm).key_id
-
-
-@pytest.mark.parametrize(
-    ("algorithm", "key"),
-    [
-        (Algorithm.ES256, ec.generate_private_key(ec.SECP384R1())),
-        (Algorithm.ES256, ec.generate_private_key(ec.SECP256K1())),
-        (Algorithm.ES256, ed25519.Ed25519PrivateKey.generate()),
-        (Algorithm.EDDSA, ec.generate_private_key(ec.SECP256R1())),
-        (Algorithm.RS256, ec.generate_private_key(ec.SECP256R1())),
-        (Algorithm.RS256, SHORT_RSA),
-        (Algorithm.RS256, rsa.generate_private_key(3, 2048)),
-        (Algorithm.ES256, ec.generate_private_key(ec.SECP256R1()).public_key()),
-        (Algorithm.ES256, b"key"),
-        (Algorithm.RS256, None),
-    ],
-    ids=["P-384", "K-256", "Ed-as-EC", "EC-as-Ed", "EC-as-RSA", "RSA-1024", "e-3", "public", "bytes", "none"],
-)
-def test_a_key_of_another_kind_is_refused(algorithm: Algorithm, key: object) -> None:
-    """A key is bound to exactly one algorithm, and strong enough for it."""
-    with pytest.raises(ValueError, match="key"):
-        SigningKey.local(algorithm, key)
-
-
-@pytest.mark.parametrize("der", [b"", b"x", b"0" * 100])
-def test_a_stored_key_that_is_damaged_is_refused(der: bytes) -> None:
-    """The error says so, and holds nothing of it."""
-    with pytest.raises(ValueError, match=r"^the stored private key cannot be read$"):
-        SigningKey.from_der(Algorithm.ES256, der)
 
 
 def test_no_key_shows_its_secret() -> None:

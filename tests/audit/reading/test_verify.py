@@ -3,93 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import json
-import shutil
 import zlib
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import attrs
 import msgspec
 import pytest
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.audit.logs import checked, key_path, record, running
+from tests.audit.reading.conftest import Log, place
 from tokenauthority.audit.chain import Position, chain_line, hash_line
-from tokenauthority.audit.checkpoint import Checkpoint, CheckpointFile
-from tokenauthority.audit.keys import AuditKey, load_public_key
-from tokenauthority.audit.reading.report import Report
+from tokenauthority.audit.checkpoint import Checkpoint
+from tokenauthority.audit.keys import AuditKey
 from tokenauthority.audit.reading.verify import verify_log
-from tokenauthority.audit.writing.log import LogOptions
-
-
-@attrs.frozen(kw_only=True)
-class Log:
-    """A log that ended in order, in two files, of which the second has the checkpoint file."""
-
-    directory: Path
-    old: tuple[bytes, ...]
-    new: tuple[bytes, ...]
-    key: Ed25519PublicKey
-    trusted: Checkpoint
-
-    @property
-    def calls(self) -> list[int]:
-        """Which lines of the newer file, from 0, are records of RPCs."""
-        return [number for number, line in enumerate(self.new) if json.loads(line)["type"] == "rpc"]
-
-    @property
-    def path(self) -> Path:
-        """The newer file."""
-        return self.directory / "audit.jsonl"
-
-    def check(self, old: bytes | None, new: bytes, **options: object) -> Report:
-        """What the verifier says to these contents of the files."""
-        with TemporaryDirectory() as name:
-            paths = [Path(name, "audit.jsonl"), *([Path(name, "audit-1.jsonl")] if old is not None else [])]
-            for path, content in zip(paths, (new, old), strict=False):
-                path.write_bytes(content or b"")
-            given: dict[str, object] = {"keys": [self.key], "trusted": self.trusted, **options}
-            return verify_log(paths, **given)  # type: ignore[arg-type]  # as given
-
-
-@pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> Log:
-    """30 records, with checkpoints before, between and after them."""
-    directory = tmp_path_factory.mktemp("log")
-    path = directory / "audit.jsonl"
-
-    async def write() -> None:
-        for begin in (0, 10, 20):
-            async with running(path, LogOptions(watch=60)) as written:
-                for number in range(begin, begin + 10):
-                    await written.append(record(number))
-                if begin == 10:
-                    path.rename(directory / "audit-1.jsonl")
-                    written.reopen()
-
-    asyncio.run(write())
-    stored = CheckpointFile(path).read_checkpoint()
-    assert stored is not None
-    return Log(
-        directory=directory,
-        old=tuple((directory / "audit-1.jsonl").read_bytes().splitlines(keepends=True)),
-        new=tuple(path.read_bytes().splitlines(keepends=True)),
-        key=load_public_key(directory / "audit-key.pub.pem"),
-        trusted=stored[1],
-    )
-
-
-def place(report: Report) -> tuple[str, int] | None:
-    """Return the file and the line number of the bad line."""
-    bad = report.bad
-    return None if bad is None else (bad.file.name if bad.file else "", bad.line)
 
 
 def test_an_unchanged_log_is_intact(log: Log) -> None:
@@ -344,34 +276,12 @@ def test_finds_a_repeated_name(log: Log, name: str) -> None:
     assert ("audit-1.jsonl", len(log.old) + 1) == place(report)
 
 
-def test_reads_compressed_files(log: Log, tmp_path: Path) -> None:
-    """As logrotate leaves them."""
-    old, new = tmp_path / "audit.jsonl.1.gz", tmp_path / "audit.jsonl"
-    old.write_bytes(gzip.compress(b"".join(log.old)))
-    shutil.copy(log.path, new)
-    read: list[int] = []
-    report = verify_log([new, old], keys=[log.key], trusted=log.trusted, progress=read.append)
-
-    assert (None, True) == (report.bad, report.holds_trusted)
-    assert old.stat().st_size + new.stat().st_size == sum(read)
-
-
 def test_counts_what_no_checkpoint_covers_yet(log: Log) -> None:
     """Of a log whose server was killed."""
     report = log.check(b"".join(log.old), b"".join(log.new[:8]), trusted=None)
     covered = max(n for n in range(8) if b'"type":"checkpoint"' in log.new[n])
 
     assert (None, 7 - covered) == (report.bad, report.uncovered)
-
-
-@pytest.mark.parametrize("content", [b"\n", b"canary\n", b"canary", b"{}\n", b"\x00" * 1000, b"[" * 100_000 + b"\n"])
-def test_finds_that_a_file_is_not_a_log(log: Log, content: bytes) -> None:
-    """Its first line is named."""
-    report = log.check(None, content)
-
-    assert ("audit.jsonl", 1) == place(report)
-    assert report.bad is not None
-    assert "canary" not in report.bad.reason
 
 
 def test_an_empty_log_is_cut_off_where_it_has_a_trusted_checkpoint(log: Log) -> None:

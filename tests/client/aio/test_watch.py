@@ -2,88 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import grpc
 import pytest
 
-from google.protobuf.message import Message
-
-from tests.client.conftest import Client, ScriptedServer, Watch, done, entered, failing, giving
+from tests.client.conftest import Client, ScriptedServer, done, entered, failing
+from tests.client.watching import name_of, named, next_event, resumed, revoked
 from tests.support.authority import WAIT, StartAuthority
 from tests.support.production import Production
 from tokenauthority.client import (
-    AsyncRevocationWatch,
     Authority,
     AuthorityError,
     Heartbeat,
     InvalidArgument,
     PermissionDenied,
-    Revocation,
-    RevocationEvent,
-    RevocationWatch,
-    SessionEnd,
     SnapshotEnd,
 )
 from tokenauthority.client.backoff import Backoff
 from tokenauthority.v1 import project_pb2, token_pb2
-
-
-async def next_event(watch: Watch) -> RevocationEvent:
-    """The next event of either watch."""
-    either: object = watch
-    if isinstance(either, RevocationWatch):
-        return next(either)
-    return await asyncio.wait_for(anext(watch), WAIT)
-
-
-async def named(watch: Watch, count: int) -> list[str]:
-    """The next *count* events, heartbeats apart, each by what it is about."""
-    found: list[str] = []
-    while len(found) < count:
-        event = await next_event(watch)
-        if not isinstance(event, Heartbeat):
-            found.append(name_of(event))
-    return found
-
-
-def name_of(event: RevocationEvent) -> str:
-    """What an event is about."""
-    match event:
-        case Revocation():
-            return event.token_id or event.session_id or event.subject
-        case SessionEnd():
-            return f"end of {event.session_id}"
-        case SnapshotEnd():
-            return "snapshot"
-    return "heartbeat"
-
-
-def revoked(resume_token: str, subject: str) -> Callable[[bytes, grpc.ServicerContext], Message]:
-    """A scripted stream that sends one revocation and ends."""
-    revocation = token_pb2.Revocation(subject=subject)
-    return giving(token_pb2.WatchRevocationsResponse(resume_token=resume_token, revocation=revocation))
-
-
-def hanging(release: threading.Event) -> Callable[[bytes, grpc.ServicerContext], Message]:
-    """A stream that sends nothing until its reader has gone."""
-
-    def hang(_: bytes, context: grpc.ServicerContext) -> Message:
-        context.add_callback(release.set)
-        release.wait(WAIT)
-        return token_pb2.WatchRevocationsResponse()
-
-    return hang
-
-
-def resumed(server: ScriptedServer) -> list[str]:
-    """The resume tokens that the scripted server received."""
-    return [token_pb2.WatchRevocationsRequest.FromString(request).resume_token for request in server.requests]
 
 
 async def test_gives_what_is_in_force_and_then_what_happens(client: Client) -> None:
@@ -196,24 +133,6 @@ async def test_resumes_from_its_last_token(
     assert ["", "1.1", "1.1"] == resumed(scripted_server)[:3]
 
 
-async def test_a_stream_that_falls_silent_is_opened_again(
-    scripted_server: ScriptedServer, scripted_client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A server that is there and sends nothing knows nothing."""
-    for package in ("aio", "blocking"):
-        monkeypatch.setattr(f"tokenauthority.client.{package}.watch.SILENCE", 0.2)
-    release = threading.Event()
-    losses: list[AuthorityError] = []
-    scripted_server.answers = [hanging(release), revoked("1.1", "bob")]
-
-    async with entered(scripted_client.watch_revocations(on_lost=lambda error, _: losses.append(error))) as watch:
-        names = await named(watch, 1)
-    release.set()
-
-    assert ["bob"] == names
-    assert "no message for 0.2 seconds" in str(losses[0])
-
-
 async def test_on_lost_can_end_the_watch(scripted_server: ScriptedServer, scripted_client: Client) -> None:
     """By raising what it likes."""
     scripted_server.answers = [failing(grpc.StatusCode.RESOURCE_EXHAUSTED)]
@@ -273,82 +192,6 @@ async def test_a_reopened_watch_resumes_by_a_new_stream(
 
     assert (["bob"], ["eve"]) == (first, second)
     assert ["", "1.1"] == resumed(scripted_server)
-
-
-def test_another_thread_can_end_a_blocking_watch(authority: Authority) -> None:
-    """Also one that waits for an event."""
-    ready = threading.Event()
-
-    def read(watch: RevocationWatch) -> list[str]:
-        names = []
-        for event in watch:
-            names.append(name_of(event))
-            ready.set()
-        return names
-
-    watch = authority.watch_revocations()
-    with ThreadPoolExecutor(1) as pool:
-        seen = pool.submit(read, watch)
-        assert ready.wait(WAIT)
-        watch.close()
-
-        assert "snapshot" == seen.result(WAIT)[0]
-    assert watch.closed
-    assert [] == list(watch)
-
-
-@pytest.mark.parametrize("kind", ["asyncio"], indirect=True)
-async def test_another_task_can_end_an_asyncio_watch(client: Client) -> None:
-    """The reader's loop ends; a reader that is cancelled itself is cancelled, as always."""
-    watch, other = client.watch_revocations(), client.watch_revocations()
-    ready = asyncio.Event()
-
-    async def read(watch: AsyncRevocationWatch) -> list[str]:
-        names = []
-        async for event in watch:
-            names.append(name_of(event))
-            ready.set()
-        return names
-
-    reading = asyncio.create_task(read(watch))
-    await asyncio.wait_for(ready.wait(), WAIT)
-    await watch.close()
-    cancelled = asyncio.create_task(read(other))
-    ready.clear()
-    await asyncio.wait_for(ready.wait(), WAIT)
-    cancelled.cancel()
-
-    assert "snapshot" == (await asyncio.wait_for(reading, WAIT))[0]
-    with pytest.raises(asyncio.CancelledError):
-        await cancelled
-    await other.close()
-
-
-NEWER = {
-    "event": token_pb2.WatchRevocationsResponse(resume_token="7.7"),
-    "target": token_pb2.WatchRevocationsResponse(
-        resume_token="7.7", revocation=token_pb2.Revocation(revocation_id="rev_1", project_id="47000000")
-    ),
-}
-
-
-@pytest.mark.parametrize("message", NEWER.values(), ids=NEWER)
-async def test_what_a_newer_contract_revokes_is_not_skipped(
-    scripted_server: ScriptedServer, scripted_client: Client, message: token_pb2.WatchRevocationsResponse
-) -> None:
-    """It would be missed for good: each attempt fails, and the resume token stays the one before."""
-    scripted_server.answers = [revoked("6.6", "bob"), giving(message), giving(message)]
-    async with entered(scripted_client.watch_revocations()) as watch:
-        first = await named(watch, 1)
-        errors = []
-        for _ in range(2):
-            with pytest.raises(AuthorityError, match="does not know: update it") as caught:
-                await next_event(watch)
-            errors.append((caught.value.code, watch.resume_token))
-
-    assert ["bob"] == first
-    assert [(grpc.StatusCode.UNIMPLEMENTED, "6.6")] * 2 == errors
-    assert ["", "6.6", "6.6"] == resumed(scripted_server)
 
 
 async def test_a_grant_without_the_action_ends_the_watch(
