@@ -8,6 +8,7 @@ import gc
 import subprocess
 import sys
 import threading
+import weakref
 
 from collections.abc import AsyncIterator
 from functools import partial
@@ -163,6 +164,28 @@ async def test_work_whose_caller_has_left_is_not_begun(held: Held) -> None:
     await asyncio.gather(running, instead)
 
     assert ["instead"] == begun
+
+
+async def test_work_that_is_never_begun_is_not_stored(held: Held) -> None:
+    """Also while every thread hangs, as with an HSM that is dead for hours: each failed call would take memory."""
+    pool = BlockingPool("test")
+    running = asyncio.create_task(pool.run(held))
+    await held.under_way()
+    abandoned = weakref.WeakSet[Held]()
+    for _ in range(50):
+        work = Held()
+        abandoned.add(work)
+        with pytest.raises(PoolTimeoutError):
+            await pool.run(work, patience=0)
+    last = asyncio.create_task(pool.run(lambda: "last"))
+    await asyncio.sleep(0)
+    del work
+    gc.collect()
+    stored = len(abandoned)
+    held.release.set()
+
+    assert stored <= 2
+    assert (7, "last") == (await running, await last)
 
 
 async def test_work_that_was_begun_keeps_its_place(held: Held) -> None:

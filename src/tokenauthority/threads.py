@@ -60,6 +60,7 @@ class BlockingPool:
         self._queue: _Queue = queue.SimpleQueue()
         self._threads = 0
         self._pending: set[_Job[Any]] = set()
+        self._abandoned = 0
         self._closed = False
         self._drained = asyncio.Event()
         # Threads hold the queue and not the pool: they end with it, also where nobody closes it.
@@ -127,7 +128,21 @@ class BlockingPool:
         begun = not job.claim.acquire(blocking=False)
         if not begun:
             self._remove(job)
+            self._abandoned += 1
+            if self._abandoned > len(self._pending) and not self._closed:
+                self._drop_abandoned()
         return begun
+
+    def _drop_abandoned(self) -> None:
+        """Delete abandoned work from the queue: no thread does that while all of them hang."""
+        queued = []
+        with suppress(queue.Empty):
+            while True:
+                queued.append(self._queue.get_nowait())
+        for job in queued:
+            if job in self._pending:
+                self._queue.put(job)
+        self._abandoned = 0
 
     def _expire(self, job: _Job[T], seconds: float) -> None:
         if not job.answer.done():
