@@ -455,6 +455,21 @@ async def test_a_key_that_does_not_open_does_not_put_off_what_is_due() -> None:
     assert foreign in await store.list_keys()
 
 
+async def test_a_due_step_that_changes_nothing_here_is_not_repeated_at_once() -> None:
+    """The next look comes after a pause; else a ring of which no key opens would have the store asked without end."""
+    store = MemoryStore()
+    keys = make_keys(store)
+    await keys.load(NOW)
+    foreign = attrs.evolve(make_foreign(), key_id="y" * 43, state=KeyState.ACTIVE, activate_time=NOW, sign_until=END)
+    await store.update_keys(lambda _: (foreign, make_foreign()))
+    now = Millis(NOW + PERIOD)
+
+    await keys.maintain(now)
+
+    assert not keys.woken.is_set()
+    assert keys.seconds_to_next_look(now) == 1
+
+
 async def test_a_key_that_nobody_waits_for_any_more_is_kept_all_the_same() -> None:
     """Where keys live elsewhere, it would else be left there, and no row would ever name it."""
     store = FaultyStore()

@@ -84,19 +84,14 @@ class SigningKeyManager:
 
     async def maintain(self, now: Millis) -> None:
         """Do what is due: prepare the next key, rotate, delete. One of several servers does it."""
-        for _ in range(_STEPS):
-            if rotation.next_step(self._stored, self._algorithm, self._rotation, now) > now:
-                return
-            # Another server may have done it already. And while the store is away no key must be created in vain: in an
-            # HSM that is hard to undo. The follower reports a key that does not open.
-            await self._read_ring()
-            fresh = None
-            if rotation.needs_fresh(self._stored, self._algorithm, self._rotation, now):
-                fresh = await self._create_key(self._algorithm, now)
-            step = partial(
-                rotation.maintained, fresh=fresh, algorithm=self._algorithm, rotation=self._rotation, now=now
-            )
-            await self._update(step, fresh)
+        try:
+            for _ in range(_STEPS):
+                if rotation.next_step(self._stored, self._algorithm, self._rotation, now) > now:
+                    return
+                await self._take_step(now)
+        finally:
+            # Its own changes wake nobody: what could not be done just now cannot be done at once.
+            self.woken.clear()
 
     def seconds_to_next_look(self, now: Millis) -> float:
         """Return how long `maintain` may wait unless `woken` is set: from 1 to 30 seconds."""
@@ -177,6 +172,16 @@ class SigningKeyManager:
     async def _read_ring(self) -> Exception | None:
         async with self._lock:
             return self._replace_ring(await self._store.list_keys())
+
+    async def _take_step(self, now: Millis) -> None:
+        # Another server may have done it already. And while the store is away no key must be created in vain: in an
+        # HSM that is hard to undo. The follower reports a key that does not open.
+        await self._read_ring()
+        fresh = None
+        if rotation.needs_fresh(self._stored, self._algorithm, self._rotation, now):
+            fresh = await self._create_key(self._algorithm, now)
+        step = partial(rotation.maintained, fresh=fresh, algorithm=self._algorithm, rotation=self._rotation, now=now)
+        await self._update(step, fresh)
 
     async def _create_key(self, algorithm: Algorithm, now: Millis) -> StoredKey:
         new = await self._place.make(
