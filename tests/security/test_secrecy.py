@@ -8,7 +8,8 @@ from __future__ import annotations
 import base64
 import secrets
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from typing import cast
 
 import grpc
 import pytest
@@ -19,6 +20,7 @@ from tests.support.production import Production, Server
 from tests.support.wire import V1, Wire
 from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.authority.project_spec import NewSecret, OpenTokImport, VonageImport
+from tokenauthority.authority.revoke import RevokeRequest
 from tokenauthority.callers.api_keys import new_api_key
 from tokenauthority.callers.authenticator import PresentedCredentials
 from tokenauthority.client.connection import Connection
@@ -31,6 +33,7 @@ from tokenauthority.domain.sealed import SealedBlob, SealedKind
 from tokenauthority.domain.times import Millis, Seconds
 from tokenauthority.domain.token import MintedToken, TokenClaims, TokenSpec
 from tokenauthority.domain.token_format import TokenFormat
+from tokenauthority.interceptors.chain import Call, Context
 from tokenauthority.signing.project_keys import ProjectKeys, ProjectSecret, VonageKey
 from tokenauthority.signing.results import Encoded
 from tokenauthority.signing.sealing import MasterKey, Sealer
@@ -150,6 +153,8 @@ def test_no_repr_shows_a_secret() -> None:
     vonage = VonageKey.from_pem("vkey_1", APPLICATION, key_text)
     signing = SigningKey.generate(Algorithm.ES256)
     guarded.add("signing key", repr(signing.to_der()))
+    call = Call("/a/B", cast("AsyncIterator[object]", None), cast("Context", None), streaming=False)
+    call.metadata["authorization"] = [f"Bearer {api_key}"]
     objects = [
         master,
         Sealer(master),
@@ -174,6 +179,8 @@ def test_no_repr_shows_a_secret() -> None:
         Encoded(token, "1"),
         Connection(address="localhost:1", api_key=api_key),
         PresentedCredentials(authorization=[f"Bearer {api_key}", f"Bearer {token}"], forwarded=[data]),
+        RevokeRequest(token=token),
+        call,
     ]
 
     shown = {type(each).__name__: guarded.found_in(f"{each!r} {each}") for each in objects}

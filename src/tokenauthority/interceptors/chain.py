@@ -74,7 +74,7 @@ class Handler(Protocol):
 
 
 class Call(msgspec.Struct, eq=False):
-    """One RPC as the interceptors see it.
+    """One RPC as the interceptors see it. Its `repr` does not show the metadata, which contain credentials.
 
     Attributes:
         requests: Its messages: one, if the method takes one. A message that has not been read has cost nothing yet.
@@ -100,6 +100,9 @@ class Call(msgspec.Struct, eq=False):
     caller: Caller | None = None
     opening: Callable[[], Awaitable[None]] | None = None
     record: AuditRecord = cast("AuditRecord", None)
+
+    def __repr__(self) -> str:
+        return f"Call(method={self.method!r}, caller={self.caller!r})"
 
 
 Proceed: TypeAlias = Callable[[Call], Awaitable[object]]
