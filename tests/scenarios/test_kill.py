@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
-import signal
 import subprocess
-import sys
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from threading import Event
 
@@ -21,7 +17,9 @@ import grpc
 import pytest
 
 from tests.audit.logs import checked, fill, objects, small_disk, text_lines
+from tests.support import forkserver
 from tests.support.authority import WAIT, clean_environment, eventually
+from tests.support.forkserver import ForkedProcess
 from tests.support.wire import GENERATE, V1, Wire
 from tokenauthority.callers.api_keys import new_api_key
 from tokenauthority.v1 import session_pb2, token_pb2
@@ -41,39 +39,32 @@ class Lives:
 
     directory: Path
     audit_path: Path
-    process: subprocess.Popen[str]
     tokens: set[str] = attrs.Factory(set)
     number: int = 0
-    pid: int = 0
+    process: ForkedProcess | None = None
     session_id: str = ""
 
-    def start(self) -> int:
-        """Begin a life; the process id."""
+    def start(self) -> ForkedProcess:
+        """Begin a life."""
         self.number += 1
-        settings = {
-            "dev": True,
-            "dev_api_key": KEY,
-            "data_dir": str(self.directory),
-            "listen": {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0"},
-            "audit": {"path": str(self.audit_path), "max_bytes": 65_536, "checkpoint_interval": 1},
-            "log": str(self.log),
-        }
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(settings) + "\n")
-        self.process.stdin.flush()
-        self.pid = self._answer()
-        return self.pid
-
-    def ended(self) -> int:
-        """Wait for the end of a life; its exit status."""
-        self.pid, status = 0, self._answer()
-        return status
-
-    def kill(self, pid: int) -> None:
-        """End it at once."""
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        self.ended()
+        environment = clean_environment(
+            TOKENAUTHORITY_DATA_DIR=str(self.directory),
+            TOKENAUTHORITY_LISTEN__GRPC="127.0.0.1:0",
+            TOKENAUTHORITY_LISTEN__HTTP="127.0.0.1:0",
+            TOKENAUTHORITY_LOGGING__FORMAT="json",
+            TOKENAUTHORITY_AUDIT__PATH=str(self.audit_path),
+            TOKENAUTHORITY_AUDIT__MAX_BYTES="65536",
+            TOKENAUTHORITY_AUDIT__CHECKPOINT_INTERVAL="1",
+        )
+        with self.log.open("w") as log:
+            self.process = forkserver.start(
+                ["serve", "--dev", "--dev-api-key", KEY],
+                cwd=self.directory,
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        return self.process
 
     @property
     def log(self) -> Path:
@@ -96,12 +87,8 @@ class Lives:
 
     def wait_for_address(self) -> str:
         """Where it is, once it is there."""
-        eventually(lambda: bool(self.address()) or self.process.poll() is not None, "the server does not start")
+        eventually(lambda: bool(self.address()), "the server does not start")
         return self.address()
-
-    def _answer(self) -> int:
-        assert self.process.stdout is not None
-        return int(self.process.stdout.readline())
 
 
 @pytest.fixture
@@ -121,24 +108,18 @@ def lives_on_a_small_disk(tmp_path: Path) -> Iterator[Lives]:
 def _lives(tmp_path: Path, audit_path: Path) -> Iterator[Lives]:
     data = tmp_path / "data"
     data.mkdir()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.audit.lives"],
-        env=clean_environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    made = Lives(directory=data, audit_path=audit_path, process=process)
+    made = Lives(directory=data, audit_path=audit_path)
     try:
         yield made
     finally:
-        if made.pid:
-            made.kill(made.pid)
-        process.kill()
-        process.wait(WAIT)
-        for stream in (process.stdin, process.stdout):
-            if stream is not None:
-                stream.close()
+        if made.process:
+            end(made.process)
+
+
+def end(process: ForkedProcess) -> None:
+    """End a life at once."""
+    process.kill()
+    process.wait(WAIT)
 
 
 def ask(wire: Wire, lives: Lives, stop: Event, answered: list[str], refused: list[str]) -> None:
@@ -159,8 +140,8 @@ def ask(wire: Wire, lives: Lives, stop: Event, answered: list[str], refused: lis
         refused.extend(outcome.reason or outcome.code for outcome in (one, three) if outcome.code != "OK")
 
 
-def under_load(lives: Lives, pid: int, *, full: bool = False) -> list[str]:
-    """Put a server under load for a random time and kill it; return why calls were refused."""
+def under_load(lives: Lives, process: ForkedProcess, *, full: bool = False) -> list[str]:
+    """Put a server under load for a random time and kill it; return why it refused calls."""
     stop, answered, refused = Event(), list[str](), list[str]()
     channel = grpc.insecure_channel(
         lives.wait_for_address(), [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
@@ -177,7 +158,7 @@ def under_load(lives: Lives, pid: int, *, full: bool = False) -> list[str]:
                 let_the_disk_be_full(lives, answered, refused)
             stop.wait(random.random() * 0.02)
         finally:
-            lives.kill(pid)
+            end(process)
             stop.set()
         for done in work:
             done.result(WAIT)
@@ -197,7 +178,7 @@ def create_session(wire: Wire, lives: Lives) -> str:
 def let_the_disk_be_full(lives: Lives, answered: list[str], refused: list[str]) -> None:
     """Until calls are refused, and at times until they are answered again."""
     fill(filler(lives))
-    eventually(lambda: "AUDIT_UNAVAILABLE" in refused, "the disk is full and nobody notices")
+    eventually(lambda: "AUDIT_UNAVAILABLE" in refused, "the disk is full and no call fails")
     if random.random() < 0.5:
         before = len(answered)
         filler(lives).unlink()
@@ -235,17 +216,17 @@ def copy_public_key(lives: Lives) -> None:
 def test_whoever_holds_a_token_finds_it_in_the_log(lives: Lives) -> None:
     """SIGKILL under load and while it starts, over and over in one directory; then a life that ends with SIGTERM."""
     for _ in range(LIVES):
-        pid = lives.start()
+        process = lives.start()
         if random.random() < 0.2:
             Event().wait(random.random() * 0.5)
-            lives.kill(pid)
+            end(process)
         else:
-            under_load(lives, pid)
-    pid = lives.start()
+            under_load(lives, process)
+    process = lives.start()
     lives.wait_for_address()
-    os.kill(pid, signal.SIGTERM)
+    process.terminate()
 
-    assert 0 == lives.ended()
+    assert 0 == process.wait(WAIT)
     verify_tokens(lives)
     assert ("stop", "checkpoint") == tuple(line["type"] for line in objects(lives.audit_path)[-2:])
 
@@ -256,21 +237,20 @@ def test_whoever_holds_a_token_finds_it_also_after_a_full_disk(lives_on_a_small_
     lives = lives_on_a_small_disk
     refused = []
     for _ in range(LIVES_ON_A_SMALL_DISK):
-        pid = lives.start()
-        refused += under_load(lives, pid, full=random.random() < 0.5)
+        process = lives.start()
+        refused += under_load(lives, process, full=random.random() < 0.5)
         if filler(lives).exists():
             if random.random() < 0.5:
                 fill(filler(lives))
-                lives.start()
 
-                assert 2 == lives.ended()
+                assert 2 == lives.start().wait(WAIT)
                 assert "cannot be written: No space left on device" in lives.log.read_text()
             filler(lives).unlink()
-    pid = lives.start()
+    process = lives.start()
     lives.wait_for_address()
-    os.kill(pid, signal.SIGTERM)
+    process.terminate()
 
-    assert 0 == lives.ended()
+    assert 0 == process.wait(WAIT)
     copy_public_key(lives)
     verify_tokens(lives)
     assert "AUDIT_UNAVAILABLE" in refused
