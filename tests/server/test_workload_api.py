@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from prometheus_client import CollectorRegistry
+from spiffe import WorkloadApiClient
 from spiffe._proto import workload_pb2 as pb
+from structlog.testing import capture_logs
 
 from tests.support.authority import eventually
 from tests.support.peers import (
@@ -29,6 +33,7 @@ from tests.support.production import Production, Server
 from tests.support.spiffe import Issued, SpiffeCa
 from tests.support.workload_api import WorkloadApiServer
 from tokenauthority.server.tls import CertificateError
+from tokenauthority.server.tls_credentials import CertificateMetrics, RotatingCredentials
 from tokenauthority.server.workload_api import WorkloadApi
 
 
@@ -156,6 +161,32 @@ def test_finds_an_agent_again_that_was_away(
         shows(production, server, client, new)
 
         assert "OK" == ask_once(address, ca.bundle, client)
+
+
+def test_streams_again_after_an_error_of_the_library_itself(
+    agent: WorkloadApiServer, ca: SpiffeCa, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread does not end in silence, before the first certificate or after it: a line, a count, a new stream."""
+    bugs, stream = [RuntimeError("no stream")], WorkloadApiClient.stream_x509_contexts
+
+    def stream_or_raise(client: WorkloadApiClient, *callbacks: Any) -> object:
+        if bugs:
+            raise bugs.pop()
+        return stream(client, *callbacks)
+
+    monkeypatch.setattr(WorkloadApiClient, "stream_x509_contexts", stream_or_raise)
+    agent.serve(authority(ca), ca)
+    source, registry = WorkloadApi(agent.endpoint), CollectorRegistry()
+    source.send_to(RotatingCredentials("mtls", source.first, CertificateMetrics(registry)))
+    labels, again = {"listener": "mtls", "outcome": "refused"}, agent.streams + 1
+    with capture_logs() as events:
+        bugs.append(RuntimeError("no stream"))
+        agent.send(grpc.StatusCode.INVALID_ARGUMENT)
+        eventually(partial(agent.has_streamed, again), "the stream did not begin again")
+    source.close()
+
+    assert 2.0 <= (registry.get_sample_value("tokenauthority_certificate_loads_total", labels) or 0)
+    assert "the Workload API: no stream" in [event["problem"] for event in events]
 
 
 def test_says_that_the_agent_sends_nothing(agent: WorkloadApiServer) -> None:

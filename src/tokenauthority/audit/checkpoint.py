@@ -83,11 +83,7 @@ def parse_checkpoint(line: bytes) -> Checkpoint:
 
 
 def last_checkpoint(path: Path) -> Checkpoint | None:
-    """Return the last checkpoint in a checkpoint file, an audit log or an operational log of JSON lines, if any.
-
-    Raises:
-        OSError: The file cannot be read.
-    """
+    """Return the last checkpoint in a checkpoint file, an audit log or an operational log of JSON lines, if any."""
     found = None
     with path.open("rb") as file:
         while line := file.readline(_MAX_CHECKPOINT):
@@ -116,7 +112,6 @@ class CheckpointFile:
 
         Raises:
             DamagedLineError: The file holds no checkpoint.
-            OSError: The file cannot be read.
         """
         try:
             with self.path.open("rb") as file:
@@ -127,19 +122,11 @@ class CheckpointFile:
         return line, parse_checkpoint(line)
 
     def require_writable(self) -> None:
-        """Write the present content once more.
-
-        Raises:
-            OSError: The file cannot be written.
-        """
+        """Write the present content once more, so that an OSError shows that the file cannot be written."""
         found = self.read_checkpoint()
         if found is not None:
             self.write_checkpoint(found[0])
 
     def write_checkpoint(self, line: bytes) -> None:
-        """Replace the content by *line* (without newline), whole or not at all, also if the machine stops meanwhile.
-
-        Raises:
-            OSError: The file cannot be written.
-        """
+        """Replace the content by *line* (without newline), whole or not at all, also if the machine stops meanwhile."""
         replace_file(self.path, line + b"\n")

@@ -105,7 +105,6 @@ def load_public_key(path: Path) -> Ed25519PublicKey:
 
     Raises:
         ValueError: The file holds no Ed25519 public key.
-        OSError: The file cannot be read.
     """
     try:
         public = load_pem_public_key(_read_pem(path))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final, NoReturn
 
 import attrs
@@ -39,6 +39,7 @@ from tokenauthority.domain.project import MAX_LIVE_SECRETS, Project, is_secret, 
 from tokenauthority.domain.times import Millis
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.storage import ProjectStore
+from tokenauthority.threads import BlockingPool
 
 
 _LOWEST_PICKED: Final = 1_000_000_000
@@ -51,6 +52,8 @@ _NO_APPLICATION: Final = "00000000-0000-0000-0000-000000000000"
 
 _MAX_SECRET_ID: Final = 64
 
+_CHECKING_THREADS: Final = 4
+
 
 class Projects:
     """The use cases of ProjectService. They raise what the contract names for the RPC, and UnavailableError."""
@@ -59,6 +62,7 @@ class Projects:
         self._store = store
         self._tenants = tenants
         self._credentials = credentials
+        self._threads = BlockingPool("key-checks", threads=_CHECKING_THREADS)
 
     async def create(self, spec: ProjectSpec, grant: Grant, now: Millis) -> tuple[Project, NewSecret]:
         """Create a project, and return it with its first secret."""
@@ -96,9 +100,8 @@ class Projects:
             violations.append(FieldViolation("vonage.application_id", "must be a UUID"))
         try:
             # To check an RSA key takes a tenth of a second and more.
-            credential = await asyncio.to_thread(
-                self._credentials.seal_vonage_key, source.private_key, application_id, now
-            )
+            seal = partial(self._credentials.seal_vonage_key, source.private_key, application_id, now)
+            credential = await self._threads.run(seal)
         except ValueError as error:
             raise InvalidRequestError([*violations, FieldViolation("vonage.private_key", str(error))]) from error
         require_valid(violations)

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter
 from tokenauthority.callers.file import CallersFile, CallersFileError
 from tokenauthority.callers.issuer_keys import IssuerKeyCaches
 from tokenauthority.callers.registry import CurrentCallers
+from tokenauthority.threads import BlockingPool
 
 
 class CallersReloader:
@@ -36,6 +37,7 @@ class CallersReloader:
         self._replaced = replaced
         self._asked = False
         self.woken: Final = asyncio.Event()
+        self._thread = BlockingPool("callers-file")
         self._problems = 0
         self._reloads = Counter(
             "tokenauthority_callers_reloads", "Reloads of the callers file.", ("result",), registry=registry
@@ -61,7 +63,7 @@ class CallersReloader:
     async def look(self) -> None:
         """Read the file if it has changed or at a request, and fetch the issuers' keys that are due."""
         asked, self._asked = self._asked, False
-        if self._file is not None and (asked or await asyncio.to_thread(self._file.changed)):
+        if self._file is not None and (asked or await self._thread.run(self._file.changed)):
             await self._load(self._file)
         await self._key_caches.refresh_due()
 
@@ -72,7 +74,7 @@ class CallersReloader:
     async def _load(self, file: CallersFile) -> None:
         logger = structlog.stdlib.get_logger(__name__)
         try:
-            registry = await asyncio.to_thread(file.load)
+            registry = await self._thread.run(file.load)
         except CallersFileError as error:
             self._problems = len(error.problems)
             self._reloads.labels("refused").inc()

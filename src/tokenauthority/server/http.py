@@ -117,17 +117,14 @@ class HttpServer:
         self._server = _Uvicorn(config, limits, tls)
 
     def bind(self) -> str:
-        """Bind the address; return it with the port that it got.
-
-        Raises:
-            OSError: it cannot be listened on.
-        """
+        """Bind the address, and return it with the port that it got; raise OSError if it cannot be listened on."""
         host, _, port = self._address.rpartition(":")
         try:
             family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
             self._socket = socket.create_server((host.strip("[]"), int(port)), family=family, backlog=128)
         except OSError as error:
-            raise OSError(f"cannot listen on {self._address}: {error.strerror}") from error
+            other = "TOKENAUTHORITY_LISTEN__HTTP=HOST:PORT chooses another address"
+            raise OSError(f"cannot listen on {self._address}: {error.strerror}; {other}") from error
         return f"{host}:{self._socket.getsockname()[1]}"
 
     async def serve(self) -> None:

@@ -74,7 +74,7 @@ async def _answering(app: App, settings: Settings, on_fatal: Callable[[], None])
         settings.listen.http,
         None if certificate is None else certificate.context,
     )
-    addresses = Addresses(bound, _bind(web))
+    addresses = Addresses(bound, web.bind())
     async with AsyncExitStack() as stack:
         stack.callback(web.close)
         for listener, _ in app.listeners:
@@ -114,13 +114,6 @@ def reload_at_hang_up(app: App) -> None:
         app.audit_log.reopen()
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
-
-
-def _bind(web: HttpServer) -> str:
-    try:
-        return web.bind()
-    except OSError as error:
-        raise OSError(f"{error}; TOKENAUTHORITY_LISTEN__HTTP=HOST:PORT chooses another address") from error
 
 
 async def _drain(app: App, settings: Settings) -> None:

@@ -7,6 +7,7 @@ import os
 import socket
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -29,10 +30,6 @@ from tokenauthority.server.tls_credentials import CertificateMetrics, RotatingCr
 MAX_METADATA: Final = 8 * 1024
 
 
-def _nothing() -> None:
-    """Close nothing: certificates from files need no closing."""
-
-
 @attrs.frozen(kw_only=True)
 class Listener:
     """One address. `credentials` None is plaintext, for loopback and unix sockets only.
@@ -45,7 +42,7 @@ class Listener:
     authenticator: Authenticator
     credentials: grpc.ServerCredentials | None
     max_metadata: int = MAX_METADATA
-    close: Callable[[], None] = _nothing
+    close: Callable[[], None] = lambda: None
 
 
 def listeners_of(
@@ -62,7 +59,15 @@ def listeners_of(
         if listen.grpc != OFF:
             found.append(_bearer(settings, bearer, metrics))
         if listen.sidecar is not None:
-            found.append(_sidecar(listen.sidecar, callers))
+            found.append(
+                Listener(
+                    name="sidecar",
+                    address=listen.sidecar,
+                    authenticator=ForwardedAuthenticator(callers),
+                    credentials=None,
+                    max_metadata=MAX_METADATA + MAX_HEADER,
+                )
+            )
         # Last: a failure after it would leave the connection to the Workload API open.
         if listen.mtls is not None:
             found.append(_mtls(listen.mtls, settings, callers, metrics))
@@ -96,37 +101,19 @@ def _bearer(settings: Settings, bearer: BearerAuthenticator, metrics: Certificat
     return Listener(name="grpc", address=settings.listen.grpc, authenticator=bearer, credentials=credentials)
 
 
-def _sidecar(address: str, callers: CurrentCallers) -> Listener:
-    return Listener(
-        name="sidecar",
-        address=address,
-        authenticator=ForwardedAuthenticator(callers),
-        credentials=None,
-        max_metadata=MAX_METADATA + MAX_HEADER,
-    )
-
-
 def _mtls(address: str, settings: Settings, callers: CurrentCallers, metrics: CertificateMetrics) -> Listener:
     mtls = settings.mtls
-    trust_domain = mtls.trust_domain or ""
-    close = _nothing
+    listener = partial(Listener, name="mtls", address=address)
     if uses_workload_api(mtls):
         from tokenauthority.server.workload_api import WorkloadApi  # noqa: PLC0415 - 0.3 s that few servers need
 
         source = WorkloadApi(endpoint_socket())
         rotating = RotatingCredentials("mtls", source.first, metrics)
         source.send_to(rotating)
-        credentials, close = rotating.credentials(), source.close
-        trust_domain = trust_domain or source.trust_domain
-    else:
-        credentials = _from_files("mtls", metrics, *mtls.files.values())
-    return Listener(
-        name="mtls",
-        address=address,
-        authenticator=PeerAuthenticator(callers, trust_domain),
-        credentials=credentials,
-        close=close,
-    )
+        peers = PeerAuthenticator(callers, mtls.trust_domain or source.trust_domain)
+        return listener(authenticator=peers, credentials=rotating.credentials(), close=source.close)
+    credentials = _from_files("mtls", metrics, *mtls.files.values())
+    return listener(authenticator=PeerAuthenticator(callers, mtls.trust_domain or ""), credentials=credentials)
 
 
 def _from_files(listener: str, metrics: CertificateMetrics, *files: Path | None) -> grpc.ServerCredentials:

@@ -16,20 +16,16 @@ def register_state(registry: CollectorRegistry, core: Core) -> None:
     ring = Gauge("tokenauthority_signing_keys", "Signing keys of the ring, by state.", ("state",), registry=registry)
     for state in KeyState:
         ring.labels(state.value).set_function(_count(core.keys, state))
-    gauges: dict[str, tuple[str, Callable[[], float]]] = {
-        "signing_key_end_seconds": (
-            "When the key that signs must stop, in Unix time.",
-            lambda: (core.keys.ring.sign_until or 0) / 1000,
-        ),
-        "revocations": ("Revocations in force.", lambda: len(core.revocations.index)),
-        "watchers": ("Open streams of WatchRevocations.", lambda: core.watch.watchers),
-        "store_age_seconds": (
-            "Seconds since the store's changes were last read: how old cached data may be.",
-            core.follower.age,
-        ),
-    }
-    for name, (meaning, read) in gauges.items():
+
+    def register(name: str, meaning: str, read: Callable[[], float]) -> None:
         Gauge(f"tokenauthority_{name}", meaning, registry=registry).set_function(read)
+
+    end = "When the key that signs must stop, in Unix time."
+    register("signing_key_end_seconds", end, lambda: (core.keys.ring.sign_until or 0) / 1000)
+    register("revocations", "Revocations in force.", lambda: len(core.revocations.index))
+    register("watchers", "Open streams of WatchRevocations.", lambda: core.watch.watchers)
+    age = "Seconds since the store's changes were last read: how old cached data may be."
+    register("store_age_seconds", age, core.follower.age)
 
 
 def _count(keys: SigningKeyManager, state: KeyState) -> Callable[[], float]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 
 from collections.abc import Callable
-from typing import Final
 
 import grpc
 import structlog
@@ -16,21 +15,38 @@ from tokenauthority.server.tls import CertificateError, Certificates
 
 
 class CertificateMetrics:
-    """Metrics of loaded and refused certificates, and of the expiry of the current one, by listener."""
+    """Counts loaded and refused certificates, and shows the expiry of the current one, by listener; logs both."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.loads: Final = Counter(
+        self._loads = Counter(
             "tokenauthority_certificate_loads",
             "Certificates that were loaded, or refused because they are not valid.",
             ("listener", "outcome"),
             registry=registry,
         )
-        self.expiry: Final = Gauge(
+        self._expiry = Gauge(
             "tokenauthority_certificate_expiry_seconds",
             "When the current certificate expires, in Unix time.",
             ("listener",),
             registry=registry,
         )
+
+    def loaded(self, listener: str, certificates: Certificates, *, first: bool = False) -> None:
+        """Count certificates that are served from now on, and log them, unless they are the *first*."""
+        self._loads.labels(listener, "loaded").inc()
+        self._expiry.labels(listener).set(certificates.expiry.timestamp())
+        if not first:
+            _logger().info("certificate.loaded", listener=listener, expiry=certificates.expiry.isoformat())
+
+    def refused(self, listener: str, problem: str, *, again: bool = False) -> None:
+        """Count invalid certificates, and log them unless *again*."""
+        self._loads.labels(listener, "refused").inc()
+        if not again:
+            _logger().error("certificate.refused", listener=listener, problem=problem)
+
+
+def _logger() -> structlog.stdlib.BoundLogger:
+    return structlog.stdlib.get_logger(__name__)
 
 
 class RotatingCredentials:
@@ -53,7 +69,7 @@ class RotatingCredentials:
         self._new: Certificates | None = None
         self._client_authentication = first.roots is not None
         self._first = _configuration(first)
-        self._record_loaded(first)
+        metrics.loaded(listener, first, first=True)
 
     def credentials(self) -> grpc.ServerCredentials:
         """Return the credentials for gRPC: TLS 1.2 and 1.3, with client certificates if there are CAs for them."""
@@ -70,9 +86,7 @@ class RotatingCredentials:
 
     def refuse(self, problem: str, *, again: bool = False) -> None:
         """Count invalid certificates, and log them unless *again*; the old ones stay. Any thread may call this."""
-        self._metrics.loads.labels(self._listener, "refused").inc()
-        if not again:
-            self._logger().error("certificate.refused", listener=self._listener, problem=problem)
+        self._metrics.refused(self._listener, problem, again=again)
 
     def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
         """Return what to use from this handshake on, or None for no change. It must not raise into gRPC's thread."""
@@ -86,17 +100,8 @@ class RotatingCredentials:
         found = found or offered
         if found is None:
             return None
-        self._record_loaded(found)
-        self._logger().info("certificate.loaded", listener=self._listener, expiry=found.expiry.isoformat())
+        self._metrics.loaded(self._listener, found)
         return _configuration(found)
-
-    def _record_loaded(self, certificates: Certificates) -> None:
-        self._metrics.loads.labels(self._listener, "loaded").inc()
-        self._metrics.expiry.labels(self._listener).set(certificates.expiry.timestamp())
-
-    @staticmethod
-    def _logger() -> structlog.stdlib.BoundLogger:
-        return structlog.stdlib.get_logger(__name__)
 
 
 def _configuration(certificates: Certificates) -> grpc.ServerCertificateConfiguration:

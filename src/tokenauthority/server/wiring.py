@@ -27,7 +27,7 @@ from tokenauthority.callers.jwt import JwtVerifier
 from tokenauthority.callers.registry import CurrentCallers
 from tokenauthority.config.settings import Settings
 from tokenauthority.contract import METHODS, SERVICES
-from tokenauthority.domain.caller import Rate
+from tokenauthority.domain.caller import Caller, Rate
 from tokenauthority.domain.times import Millis
 from tokenauthority.interceptors.admission import AdmissionInterceptor
 from tokenauthority.interceptors.audit import AuditInterceptor
@@ -52,7 +52,7 @@ from tokenauthority.service.projects import ProjectServicer
 from tokenauthority.service.roles import RoleServicer
 from tokenauthority.service.rpc import bind_servicers
 from tokenauthority.service.sessions import SessionServicer
-from tokenauthority.service.tokens import Meter, TokenServicer
+from tokenauthority.service.tokens import TokenServicer
 from tokenauthority.signing.sealing import Sealer
 from tokenauthority.storage import Store
 
@@ -134,13 +134,7 @@ def build(
         ErrorsInterceptor(),
         admission,
     )
-
-    def add_services(server: grpc.aio.Server) -> None:
-        health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
-        if settings.listen.reflection:
-            reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-
-    served = bind_servicers(_servicers(core, settings, rate_limiter), clock)
+    served = bind_servicers(_servicers(core, settings, rate_limiter.charge), clock)
     register_state(registry, core)
 
     key_caches = IssuerKeyCaches(
@@ -163,7 +157,9 @@ def build(
             # A last bound, far above that of the admission step: gRPC's own refusal has no details and no audit record.
             maximum_concurrent_rpcs=4 * (limits.max_concurrent_rpcs + limits.max_streams),
         )
-        add_services(server)
+        health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+        if settings.listen.reflection:
+            reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
         listeners.append((listener, server))
     return App(
         listeners=tuple(listeners),
@@ -186,14 +182,14 @@ def build(
     )
 
 
-def _servicers(core: Core, settings: Settings, meter: Meter) -> Mapping[str, object]:
+def _servicers(core: Core, settings: Settings, charge: Callable[[Caller, int], None]) -> Mapping[str, object]:
     """Return the servicers, each under the service that it answers."""
     keys = KeyServicer(
         core.keys, settings.issuance.issuer, jwks_max_age=core.jwks_max_age, require_current=core.verify.require_current
     )
     servicers = {
         "SessionService": SessionServicer(core.sessions),
-        "TokenService": TokenServicer(core.generate, core.verify, core.revoke, core.watch, meter=meter),
+        "TokenService": TokenServicer(core.generate, core.verify, core.revoke, core.watch, charge),
         "RoleService": RoleServicer(core.roles),
         "ProjectService": ProjectServicer(core.projects),
         "KeyService": keys,

@@ -78,9 +78,12 @@ class WorkloadApi:
             ended = self._ended = threading.Event()
             if self._closed.is_set():
                 break
-            stream = self._client.stream_x509_contexts(self._received, self._failed)
-            ended.wait()
-            stream.cancel()
+            try:
+                stream = self._client.stream_x509_contexts(self._received, self._failed)
+                ended.wait()
+                stream.cancel()
+            except Exception as error:  # noqa: BLE001 - _failed reports it; let out, it would end this thread, and the certificates would expire
+                self._failed(error)
             self._closed.wait(self._pause)
             self._pause = min(2 * self._pause, _MAX_PAUSE)
         self._client.close()

@@ -10,7 +10,7 @@ from typing import Final
 from google.protobuf.duration_pb2 import Duration
 
 from tokenauthority.authority.signing_keys import SigningKeyManager
-from tokenauthority.domain.errors import FieldViolation, InvalidRequestError
+from tokenauthority.domain.errors import FieldViolation, require_valid
 from tokenauthority.domain.revocation import comment_violations
 from tokenauthority.service import mapping, paging
 from tokenauthority.service.problems import Problems
@@ -69,14 +69,12 @@ class KeyServicer:
         self, request: pb.ActivateSigningKeyRequest, rpc: Rpc
     ) -> pb.ActivateSigningKeyResponse:
         """Answer ActivateSigningKey."""
-        key_id = _recorded_key_id(request.key_id, "", rpc)
-        key = await self._keys.activate(key_id, rpc.now)
+        key = await self._keys.activate(_recorded_key_id(request.key_id, "", rpc), rpc.now)
         return pb.ActivateSigningKeyResponse(key=mapping.key_message(key))
 
     async def revoke_signing_key(self, request: pb.RevokeSigningKeyRequest, rpc: Rpc) -> pb.RevokeSigningKeyResponse:
         """Answer RevokeSigningKey."""
-        key_id = _recorded_key_id(request.key_id, request.comment, rpc)
-        key = await self._keys.revoke(key_id, rpc.now)
+        key = await self._keys.revoke(_recorded_key_id(request.key_id, request.comment, rpc), rpc.now)
         return pb.RevokeSigningKeyResponse(key=mapping.key_message(key))
 
 
@@ -85,7 +83,6 @@ def _recorded_key_id(key_id: str, comment: str, rpc: Rpc) -> str:
     violations = comment_violations(comment)
     if _KEY_ID.fullmatch(key_id) is None:
         violations = [FieldViolation("key_id", "must be the 43 characters of a kid"), *violations]
-    if violations:
-        raise InvalidRequestError(violations)
+    require_valid(violations)
     rpc.record.key_id, rpc.record.comment = key_id, comment
     return key_id

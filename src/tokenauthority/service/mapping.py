@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tokenauthority.authority.project_spec import NewSecret
-from tokenauthority.domain.errors import FieldViolation, InvalidRequestError
+from tokenauthority.domain.errors import FieldViolation, InvalidRequestError, require_valid
 from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
 from tokenauthority.domain.project import Project
 from tokenauthority.domain.role import Permission, Role, in_order
@@ -93,9 +93,9 @@ def permissions(values: Sequence[role_pb2.Permission.ValueType], field: str) -> 
     """Return the permissions, each once, in the order of the enum."""
     if len(values) > _MAX_PERMISSIONS:
         raise InvalidRequestError([FieldViolation(field, f"must have at most {_MAX_PERMISSIONS} items")])
-    unknown = [unknown_value(f"{field}[{i}]", value) for i, value in enumerate(values) if value not in _PERMISSIONS]
-    if unknown:
-        raise InvalidRequestError(unknown)
+    require_valid(
+        [unknown_value(f"{field}[{i}]", value) for i, value in enumerate(values) if value not in _PERMISSIONS]
+    )
     return in_order(_PERMISSIONS[value] for value in values)
 
 

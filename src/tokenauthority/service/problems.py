@@ -1,11 +1,11 @@
-"""Gathers what is wrong with the parts of a request, so that all of it is named at once."""
+"""Gather what is wrong with the parts of a request, so that all of it is named at once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TypeVar
 
-from tokenauthority.domain.errors import FieldViolation, InvalidRequestError
+from tokenauthority.domain.errors import FieldViolation, InvalidRequestError, require_valid
 
 
 T = TypeVar("T")
@@ -19,7 +19,7 @@ class Problems:
         self.found: list[FieldViolation] = []
 
     def value_or(self, part: Callable[[], T], otherwise: U) -> T | U:
-        """What *part* answers; *otherwise* where it finds something wrong. Errors of another kind pass at once."""
+        """Return what *part* returns, or *otherwise* if it finds something wrong. Other errors are raised at once."""
         try:
             return part()
         except InvalidRequestError as error:
@@ -27,14 +27,9 @@ class Problems:
             return otherwise
 
     def add(self, field: str, problem: str) -> None:
-        """One more."""
+        """Add a violation."""
         self.found.append(FieldViolation(field, problem))
 
     def raise_if_any(self) -> None:
-        """End the call if there is any.
-
-        Raises:
-            InvalidRequestError: with all of them.
-        """
-        if self.found:
-            raise InvalidRequestError(self.found)
+        """Raise an InvalidRequestError with all violations, if there are any."""
+        require_valid(self.found)

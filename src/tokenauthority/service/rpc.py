@@ -49,12 +49,7 @@ class Rpc(msgspec.Struct, frozen=True):
         return self.caller.grant
 
     def chosen_project(self, asked: str) -> str:
-        """Return the project that the request means, and record it; see `Grant.chosen_project`.
-
-        Raises:
-            InvalidRequestError: *asked* is malformed, or empty and the grant has several projects.
-            PermissionDeniedError: The project is outside the grant.
-        """
+        """Return the project that the request means, and record it; see `Grant.chosen_project`, also for errors."""
         self.record.project_id = self.caller.grant.chosen_project(asked)
         return self.record.project_id
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
-from typing import Protocol
+from collections.abc import AsyncGenerator, Callable, Iterable
+from functools import partial
 
 from tokenauthority.audit.record import AuditedToken
 from tokenauthority.authority.generate import Generate
@@ -13,33 +13,24 @@ from tokenauthority.authority.watch import Watch
 from tokenauthority.domain.caller import Caller
 from tokenauthority.domain.errors import FieldViolation, InvalidRequestError, PermissionDeniedError
 from tokenauthority.domain.ids import MAX_SESSION_ID
-from tokenauthority.domain.role import Permission
 from tokenauthority.domain.token import MAX_BATCH, MAX_SUBJECT, MintedToken
 from tokenauthority.service import mapping, token_mapping
+from tokenauthority.service.problems import Problems
 from tokenauthority.service.rpc import Rpc
 from tokenauthority.v1 import token_pb2 as pb
 
 
-class Meter(Protocol):
-    """What holds a caller to its rate and quota."""
-
-    def charge(self, caller: Caller, items: int) -> None:
-        """Charge all but the first of *items*, which every RPC has paid before; all or none.
-
-        Raises:
-            RateLimitError: The caller's rate or quota does not allow them.
-        """
-
-
 class TokenServicer:
-    """The RPCs of TokenService."""
+    """The RPCs of TokenService. *charge* charges a caller for all but the first of so many items, or for none."""
 
-    def __init__(self, generate: Generate, verify: Verify, revoke: Revoke, watch: Watch, *, meter: Meter) -> None:
+    def __init__(
+        self, generate: Generate, verify: Verify, revoke: Revoke, watch: Watch, charge: Callable[[Caller, int], None]
+    ) -> None:
         self._generate = generate
         self._verify = verify
         self._revoke = revoke
         self._watch = watch
-        self._meter = meter
+        self._charge = charge
 
     async def generate_token(self, request: pb.GenerateTokenRequest, rpc: Rpc) -> pb.GenerateTokenResponse:
         """Answer GenerateToken."""
@@ -64,7 +55,7 @@ class TokenServicer:
             raise InvalidRequestError(
                 [FieldViolation("requests", f"must have 1 to {MAX_BATCH} items, has {len(request.requests)}")]
             )
-        self._meter.charge(rpc.caller, len(request.requests))
+        self._charge(rpc.caller, len(request.requests))
         wanted = [token_mapping.token_request(message) for message in request.requests]
         record = rpc.record
         sessions, roles = (item.session_id for item in wanted), (item.role for item in wanted)
@@ -78,18 +69,14 @@ class TokenServicer:
 
     async def verify_token(self, request: pb.VerifyTokenRequest, rpc: Rpc) -> pb.VerifyTokenResponse:
         """Answer VerifyToken."""
-        violations = []
+        problems = Problems()
         if not request.token:
-            violations.append(FieldViolation("token", "is required"))
+            problems.add("token", "is required")
         if len(request.session_id) > MAX_SESSION_ID:
-            violations.append(FieldViolation("session_id", f"must have at most {MAX_SESSION_ID} characters"))
-        required: tuple[Permission, ...] = ()
-        try:
-            required = mapping.permissions(request.required_permissions, "required_permissions")
-        except InvalidRequestError as error:
-            violations.extend(error.violations)
-        if violations:
-            raise InvalidRequestError(violations)
+            problems.add("session_id", f"must have at most {MAX_SESSION_ID} characters")
+        read = partial(mapping.permissions, request.required_permissions, "required_permissions")
+        required = problems.value_or(read, ())
+        problems.raise_if_any()
         result = await self._verify.check(
             request.token, rpc.grant, rpc.now, session_id=request.session_id, required=required
         )

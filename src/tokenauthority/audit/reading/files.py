@@ -1,4 +1,7 @@
-"""Reads the files of a log in their order, line by line, in bounded memory."""
+"""Read the files of a log in their order, line by line, in bounded memory.
+
+A file that cannot be read raises OSError, a compressed one that is cut off EOFError.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,6 @@ def in_order(paths: Iterable[Path]) -> Sequence[LogFilePart]:
 
     Raises:
         FirstLineError: The first line of a file is not valid.
-        OSError: A file cannot be read.
     """
     parts = []
     for path in dict.fromkeys(paths):
@@ -74,12 +76,7 @@ def is_companion(path: Path) -> bool:
 
 
 def is_log(path: Path) -> bool:
-    """Return whether the file is an audit log, even a damaged one: one of its first two lines looks like a record.
-
-    Raises:
-        OSError: The file cannot be read.
-        EOFError: The file is compressed and cut off.
-    """
+    """Return whether the file is an audit log, even a damaged one: one of its first two lines looks like a record."""
     with path.open("rb") as raw, _decompressed(path, raw) as file:
         first, second = file.readline(MAX_LINE), file.readline(MAX_LINE)
     if not first or first.startswith(b'{"seq":'):
@@ -92,12 +89,7 @@ def is_log(path: Path) -> bool:
 
 
 def read_lines(paths: Iterable[Path], progress: Progress = lambda _: None) -> Iterator[Line]:
-    """Yield the lines of the files, one file after the other.
-
-    Raises:
-        OSError: A file cannot be read.
-        EOFError: A compressed file is cut off.
-    """
+    """Yield the lines of the files, one file after the other."""
     for path in paths:
         # The position of the raw file tells how much of a compressed file has been read.
         with path.open("rb") as raw, _decompressed(path, raw) as file:

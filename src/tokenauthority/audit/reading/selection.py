@@ -1,4 +1,4 @@
-"""Selects records of a log by who asked, what for, when, and how it ended."""
+"""Select records of a log by who asked, what for, when, and how it ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds the trusted checkpoint: the one that a log must hold, read from outside of the log's own files."""
+"""Find the trusted checkpoint: the one that a log must hold, read from outside of the log's own files."""
 
 from __future__ import annotations
 
@@ -26,11 +26,7 @@ class TrustedCheckpoint:
     path: Path
 
     def require_signature(self, keys: Sequence[Ed25519PublicKey]) -> None:
-        """Refuse a checkpoint that none of the *keys* signed.
-
-        Raises:
-            TrustedCheckpointError: None of them did; the message says whether the key or the signature is wrong.
-        """
+        """Raise TrustedCheckpointError if none of *keys* signed it; it says whether key or signature is wrong."""
         if self.checkpoint.key_id not in map(key_id, keys):
             raise TrustedCheckpointError(f"{self.path}: {unknown_key_text(self.checkpoint, map(key_id, keys))}")
         if not any(self.checkpoint.is_signed_by(key) for key in keys):
@@ -42,7 +38,6 @@ def read_trusted_checkpoint(path: Path) -> TrustedCheckpoint:
 
     Raises:
         TrustedCheckpointError: The file holds no checkpoint.
-        OSError: The file cannot be read.
     """
     checkpoint = last_checkpoint(path)
     if checkpoint is None:
@@ -58,8 +53,6 @@ def find_trusted_checkpoint(files: Sequence[Path], on_skipped: Callable[[Path], 
 
     Raises:
         TrustedCheckpointError: The checkpoint file of one of *files* holds no checkpoint.
-        OSError: A file cannot be read.
-        EOFError: A compressed file is cut off.
     """
     log_id = _log_id(files)
     own = {path for file in files if (path := CheckpointFile(file).path).is_file()}

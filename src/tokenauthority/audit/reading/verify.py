@@ -1,4 +1,4 @@
-"""Verifies a log without its server: finds and names the first changed, missing, reordered, doubled or cut-off line.
+"""Verify a log without its server: find and name the first changed, missing, reordered, doubled or cut-off line.
 
 It cannot see changes to lines after the last checkpoint that it knows of, nor a log that somebody rewrote who has the
 audit key.
@@ -60,11 +60,7 @@ def verify_log(
     """Verify the files of one log, in any order, and return what was found.
 
     With *keys*, one of them must have signed each checkpoint. With *trusted*, the log must hold that checkpoint. Unless
-    *partial*, the files must begin with the log's first line.
-
-    Raises:
-        OSError: A file cannot be read.
-        EOFError: A compressed file is cut off.
+    *partial*, the files must begin with the log's first line. Raise as `read_lines` where one cannot be read.
     """
     verification = _Verification({key_id(key): key for key in keys}, trusted, partial=partial)
     try:

@@ -70,7 +70,10 @@ class _PendingLine(msgspec.Struct):
 
 
 class FileAuditLog:
-    """The log at *path*, its checkpoints signed by the key at *key_file*; belongs to the event loop that runs it."""
+    """The log at *path*, its checkpoints signed by the key at *key_file*; belongs to the event loop that runs it.
+
+    `problem` is why no record can be written now; empty when one can.
+    """
 
     def __init__(
         self,
@@ -94,7 +97,7 @@ class FileAuditLog:
             clock=clock,
         )
         self._logger = structlog.stdlib.get_logger("tokenauthority.audit")
-        self._problem = "not started"
+        self.problem = "not started"
         self._cause: Exception | None = None
         self._pending: list[_PendingLine] = []
         self._in_flight: list[_PendingLine] = []
@@ -108,22 +111,13 @@ class FileAuditLog:
         self._wake: asyncio.Event
         self._task: asyncio.Task[None] | None = None
 
-    @property
-    def problem(self) -> str:
-        """Why no record can be written now; empty when one can."""
-        return self._problem
-
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Accept records while the block runs.
-
-        Raises:
-            AuditLogError: The log cannot be opened or written, or lines of it are missing.
-        """
+        """Accept records while the block runs; raise AuditLogError as `ChainWriter.open_log`."""
         self._wake = asyncio.Event()
         try:
             await self._writer.open_log()
-            self._problem = ""
+            self.problem = ""
             self._watch()
             self._task = asyncio.create_task(self._work())
             yield
@@ -149,7 +143,7 @@ class FileAuditLog:
         self._watch_timer = asyncio.get_running_loop().call_later(self._options.watch, self._watch)
 
     async def _enqueue(self, kind: str, body: bytes) -> None:
-        if self._problem or self._closing or self._pending_bytes + len(body) > MAX_PENDING:
+        if self.problem or self._closing or self._pending_bytes + len(body) > MAX_PENDING:
             raise UnavailableError.audit() from self._cause
         self._pending_bytes += len(body)
         committed = asyncio.get_running_loop().create_future()
@@ -158,7 +152,7 @@ class FileAuditLog:
         await committed
 
     async def _work(self) -> None:
-        while not self._closing or (self._pending and not self._problem):
+        while not self._closing or (self._pending and not self.problem):
             await self._wake.wait()
             self._wake.clear()
             # Whatever goes wrong here, no record may wait forever, and the next turn tries to recover.
@@ -170,13 +164,13 @@ class FileAuditLog:
     async def _turn(self) -> None:
         timer = asyncio.get_running_loop().call_later(self._options.stall, self._fail, TimeoutError("the disk hangs"))
         try:
-            if not self._problem:
+            if not self.problem:
                 await self._write_pending()
             elif self._recovery_due and not self._closing:
                 # Only the retry timer sets this: other wake-ups must not make attempts more frequent.
                 self._recovery_due = False
-                await self._writer.recover(self._problem)
-                self._problem, self._cause = "", None
+                await self._writer.recover(self.problem)
+                self.problem, self._cause = "", None
                 self._moved = False
                 self._wake.set()
         finally:
@@ -212,8 +206,8 @@ class FileAuditLog:
 
     def _fail(self, error: Exception) -> None:
         """Fail all records that wait, and refuse new ones until the log has recovered."""
-        first = not self._problem
-        self._problem = _cause_text(error)
+        first = not self.problem
+        self.problem = _cause_text(error)
         self._cause = error
         for each in (*self._in_flight, *self._pending):
             if not each.committed.done():
@@ -222,7 +216,7 @@ class FileAuditLog:
                 each.committed.set_exception(failure)
         self._in_flight, self._pending, self._pending_bytes = [], [], 0
         if first:
-            self._logger.error("audit.unavailable", cause=self._problem, errno=getattr(error, "errno", None))
+            self._logger.error("audit.unavailable", cause=self.problem, errno=getattr(error, "errno", None))
         if self._retry_timer is None:
             self._retry_timer = asyncio.get_running_loop().call_later(self._options.retry, self._on_retry)
 
@@ -254,13 +248,13 @@ class FileAuditLog:
             # The thread still has the file, which the end of the process closes.
             ending.cancel()
             self._logger.error("audit.not_ended", cause="the disk hangs")
-        self._problem = self._problem or "closed"
+        self.problem = self.problem or "closed"
         await self._worker.close()
 
     async def _end(self) -> None:
         if self._task is not None:
             await self._task
-            problem = self._problem
+            problem = self.problem
             if not problem:
                 try:
                     await self._writer.write_stop()

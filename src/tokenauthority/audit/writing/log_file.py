@@ -1,6 +1,6 @@
 """The open file of an audit log: grows by whole commits and notices when somebody else moves or changes the file.
 
-Its methods block; one thread at a time may call them.
+Its methods block; one thread at a time may call them. Each may raise an OSError.
 """
 
 from __future__ import annotations
@@ -29,19 +29,11 @@ class Disk:
     """The two system calls of a commit. Tests replace them to count them or to let them fail."""
 
     def write(self, descriptor: int, data: memoryview) -> int:
-        """Write as `os.write` does; return how many bytes were written, which may be fewer than all.
-
-        Raises:
-            OSError: Nothing was written.
-        """
+        """Write as `os.write` does; return how many bytes were written, which may be fewer than all."""
         return os.write(descriptor, data)
 
     def sync(self, descriptor: int) -> None:
-        """Return once everything that was written is on the disk.
-
-        Raises:
-            OSError: Some of it may not be on the disk.
-        """
+        """Return once everything that was written is on the disk; after an OSError some of it may not be."""
         os.fdatasync(descriptor)
 
 
@@ -96,7 +88,6 @@ class LogFile:
         Raises:
             AuditLogError: Another process has the file, or it is not a regular file.
             DamagedLineError: The first or last line is longer than `MAX_LINE`.
-            OSError: The file cannot be opened, read or written.
         """
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._fd = self._open_descriptor()
@@ -170,11 +161,7 @@ class LogFile:
         self._begin_file()
 
     def recover(self) -> Recovered:
-        """Make the log writable again after a failure, in the same file or in a new one.
-
-        Raises:
-            OSError: The log cannot be written yet.
-        """
+        """Make the log writable again after a failure, in the same file or in a new one."""
         try:
             there = self.path.stat()
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Decides where a log continues when a server opens it, from its file and its checkpoint file, or refuses it."""
+"""Decide where a log continues when a server opens it, from its file and its checkpoint file, or refuse it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,6 @@ def require_key(path: Path, key_file: Path) -> None:
     Raises:
         AuditLogError: The key is gone.
         DamagedLineError: The checkpoint file holds no checkpoint.
-        OSError: A file cannot be read.
     """
     # Read before the key: a server that starts at the same moment creates the key before the log.
     stored = CheckpointFile(path).read_checkpoint()
@@ -64,7 +63,6 @@ def resume(file: LogFile, opened: Opened, key: AuditKey) -> Resumption:
     Raises:
         AuditLogError: Lines are missing or damaged; a log that continued would hide that.
         DamagedLineError: The checkpoint file holds no checkpoint.
-        OSError: A file cannot be read.
     """
     path, stored = file.path, CheckpointFile(file.path).read_checkpoint()
     if stored is not None and stored[1].key_id == key.key_id and not stored[1].is_signed_by(key.public):

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import attrs
 import msgspec
@@ -27,11 +26,11 @@ from tokenauthority.domain.times import Millis
 from tokenauthority.threads import BlockingPool
 
 
-T = TypeVar("T")
-
-
 class ChainWriter:
-    """One log: its file at *path*, its checkpoint file, and the key at *key_file* that signs its checkpoints."""
+    """One log: its file at *path*, its checkpoint file, and the key at *key_file* that signs its checkpoints.
+
+    Every method may raise an OSError. After one of `write_lines`, `was_moved` or `rotate`, call `recover` next.
+    """
 
     def __init__(
         self,
@@ -73,10 +72,10 @@ class ChainWriter:
             AuditLogError: The log cannot be opened or written, or lines of it are missing.
         """
         try:
-            await self._in_worker(partial(require_key, self._path, self._key_file))
-            self._key = await self._in_worker(partial(AuditKey.load_or_create, self._key_file))
-            opened = await self._in_worker(self._file.open_locked)
-            found = await self._in_worker(partial(resume, self._file, opened, self._key))
+            await self._worker.run(partial(require_key, self._path, self._key_file))
+            self._key = await self._worker.run(partial(AuditKey.load_or_create, self._key_file))
+            opened = await self._worker.run(self._file.open_locked)
+            found = await self._worker.run(partial(resume, self._file, opened, self._key))
             self._log_id, self._position = found.log_id, found.position
             self._warn_of_absences(opened, found)
             # Where all lines of the log are in other files, the first line of this one must name the log.
@@ -97,45 +96,32 @@ class ChainWriter:
 
         *on_committed* is called once the lines are committed, before the checkpoint file is written.
 
+        If that raises, the lines are not committed, unless *on_committed* was called.
+
         Returns:
             Whether the file was moved; if so, call `rotate` next.
-
-        Raises:
-            OSError: The lines are not committed, unless *on_committed* was called; call `recover` next.
         """
         return await self._commit(lines, checkpoint="interval" if checkpoint else None, on_committed=on_committed)
 
     async def was_moved(self) -> bool:
-        """Return whether somebody moved the file, as logrotate does before it sends SIGHUP.
-
-        Raises:
-            OSError: Somebody deleted, replaced or changed the file; call `recover` next.
-        """
-        return await self._in_worker(self._file.was_moved)
+        """Return whether somebody moved the file, as logrotate does before it sends SIGHUP."""
+        return await self._worker.run(self._file.was_moved)
 
     async def rotate(self) -> None:
-        """End the file with a checkpoint and continue in a new file; the name of the old one gets a time and a number.
-
-        Raises:
-            OSError: The rotation failed; call `recover` next.
-        """
+        """End the file with a checkpoint and continue in a new file; the name of the old one gets time and number."""
         moved = await self._commit([], checkpoint="rotation", durable=True)
         count = self._position.seq
         name = f"{self._path.stem}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{count}{self._path.suffix}"
-        await self._in_worker(partial(self._file.rotate_to, None if moved else self._path.with_name(name)))
+        await self._worker.run(partial(self._file.rotate_to, None if moved else self._path.with_name(name)))
         start = msgspec.json.encode(self._fields_at(self._position))
         await self._commit([("continued", start)], checkpoint="start", durable=True)
         self._logger.info("audit.rotated", to="" if moved else name, count=count)
 
     async def recover(self, cause: str) -> None:
-        """Recover what a failed commit left, write a line about the failure and its *cause*, and continue.
-
-        Raises:
-            OSError: The log cannot be written yet.
-        """
+        """Recover what a failed commit left, write a line about the failure and its *cause*, and continue."""
         # Checked first: else each attempt would add lines to the log where the checkpoint file cannot be written.
-        await self._in_worker(self._checkpoint_file.require_writable)
-        recovered = await self._in_worker(self._file.recover)
+        await self._worker.run(self._checkpoint_file.require_writable)
+        recovered = await self._worker.run(self._file.recover)
         position = self._position
         for line in recovered.lines.splitlines():
             position = Position(position.seq + 1, hash_line(line))
@@ -150,16 +136,12 @@ class ChainWriter:
         self._logger.warning("audit.recovered", cause=cause, count=self._position.seq)
 
     async def write_stop(self) -> None:
-        """Write that the server stops here.
-
-        Raises:
-            OSError: The line cannot be written.
-        """
+        """Write that the server stops here."""
         await self._commit([("stop", msgspec.json.encode({"time": self._now()}))], checkpoint="stop", durable=True)
 
     async def close(self) -> None:
         """Close the file."""
-        await self._in_worker(self._file.close)
+        await self._worker.run(self._file.close)
 
     async def _commit(
         self,
@@ -184,13 +166,13 @@ class ChainWriter:
         # A checkpoint is on the disk before the checkpoint file names it, whatever the durability of the rest.
         sync = self._durable or durable or signed is not None
         data = b"%b%b\n" % (before, b"\n".join(parts))
-        moved = await self._in_worker(partial(self._file.commit, data, durable=sync))
+        moved = await self._worker.run(partial(self._file.commit, data, durable=sync))
         self._position = position
         on_committed()
         if signed is not None:
             self._covered = position.seq
             self._logger.info("audit.checkpoint", **msgspec.to_builtins(signed))
-            await self._in_worker(partial(self._checkpoint_file.write_checkpoint, line))
+            await self._worker.run(partial(self._checkpoint_file.write_checkpoint, line))
         return moved
 
     def _warn_of_absences(self, opened: Opened, found: Resumption) -> None:
@@ -207,9 +189,6 @@ class ChainWriter:
 
     def _now(self) -> str:
         return time_text(self._clock())
-
-    async def _in_worker(self, work: Callable[[], T]) -> T:
-        return await self._worker.run(work)
 
 
 def _torn(quarantined: Quarantined | None) -> dict[str, object]:
