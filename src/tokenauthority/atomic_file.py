@@ -9,11 +9,7 @@ from pathlib import Path
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Put *data* in place of the file *path*. One process at a time may write a file.
-
-    Raises:
-        OSError: it cannot be written; the file is as it was.
-    """
+    """Put *data* in place of the file *path*, which an OSError leaves as it was. One process at a time may do that."""
     # Always the same name, so that processes that were killed leave no more than one such file.
     new = path.with_name(f"{path.name}.new")
     _write_durably(new, data)
@@ -22,11 +18,7 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def create_file(path: Path, data: bytes) -> None:
-    """Make the file *path* and its directory (mode 0700), unless another process has made the file by now.
-
-    Raises:
-        OSError: it cannot be made.
-    """
+    """Make the file *path* and its directory (mode 0700), unless another process has made the file by now."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     own = path.with_name(f"{path.name}.{os.getpid()}")
     try:
@@ -39,11 +31,7 @@ def create_file(path: Path, data: bytes) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """Make the names in *directory* durable; a file system that cannot is left to itself.
-
-    Raises:
-        OSError: there is no such directory.
-    """
+    """Make the names in *directory* durable; a file system that cannot is left to itself."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with contextlib.suppress(OSError):

@@ -98,9 +98,9 @@ async def test_a_token_of_which_any_character_is_changed_is_not_good(world: Worl
 async def test_what_another_issuer_signed_is_signed_by_an_unknown_key(world: World) -> None:
     """The issuer is part of what must fit."""
     token = await make_token(world, TokenFormat.SESSION_JWT)
-    world.verify._issuer = "https://elsewhere.example"
+    verify = attrs.evolve(world.verify, issuer="https://elsewhere.example")
 
-    assert InactiveReason.KEY_UNKNOWN is (await world.verify.check(token, EVERYTHING, NOW)).reason
+    assert InactiveReason.KEY_UNKNOWN is (await verify.check(token, EVERYTHING, NOW)).reason
 
 
 async def test_a_project_outside_the_grant_is_unknown(world: World) -> None:

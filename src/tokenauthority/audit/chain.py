@@ -66,11 +66,7 @@ def chain_line(position: Position, kind: str, body: bytes) -> tuple[bytes, Posit
 
 
 def parse_link(line: bytes) -> Link:
-    """Return what chains *line* (without newline).
-
-    Raises:
-        DamagedLineError: The line is damaged, or is not a line of an audit log.
-    """
+    """Return what chains *line* (without newline), or raise DamagedLineError."""
     if len(line) >= MAX_LINE:
         raise DamagedLineError("it is longer than a record can be")
     content = line[:-_CRC_LENGTH]
@@ -87,11 +83,7 @@ def parse_link(line: bytes) -> Link:
 
 
 def parse_file_start(line: bytes) -> FileStart:
-    """Return what chains *line* (without newline), the first of a file, and the log that it names.
-
-    Raises:
-        DamagedLineError: As for `parse_link`, or the line does not name a log.
-    """
+    """Return what chains *line*, the first of a file, and the log that it names; raise as `parse_link`."""
     parse_link(line)
     try:
         return _starts.decode(line)

@@ -71,11 +71,7 @@ _checkpoints: Final = msgspec.json.Decoder(Checkpoint)
 
 
 def parse_checkpoint(line: bytes) -> Checkpoint:
-    """Return the checkpoint in a line of the log, in a checkpoint file or in an `audit.checkpoint` log event.
-
-    Raises:
-        DamagedLineError: The line holds no checkpoint.
-    """
+    """Return the checkpoint in a line of a log, a checkpoint file or a log event, or raise DamagedLineError."""
     try:
         return _checkpoints.decode(line)
     except (msgspec.MsgspecError, RecursionError):
@@ -108,11 +104,7 @@ class CheckpointFile:
         self.path = log.with_name(f"{log.name}.head")
 
     def read_checkpoint(self) -> tuple[bytes, Checkpoint] | None:
-        """Return the line (without newline) and its checkpoint, or None where there is no such file.
-
-        Raises:
-            DamagedLineError: The file holds no checkpoint.
-        """
+        """Return the line (without newline) and its checkpoint, None without a file; raise DamagedLineError."""
         try:
             with self.path.open("rb") as file:
                 line = file.read(_MAX_CHECKPOINT).removesuffix(b"\n")

@@ -101,11 +101,7 @@ def public_path(path: Path) -> Path:
 
 
 def load_public_key(path: Path) -> Ed25519PublicKey:
-    """Return the public key in the PEM file.
-
-    Raises:
-        ValueError: The file holds no Ed25519 public key.
-    """
+    """Return the Ed25519 public key in the PEM file; raise ValueError if it holds none."""
     try:
         public = load_pem_public_key(_read_pem(path))
     except (ValueError, UnsupportedAlgorithm):

@@ -64,11 +64,7 @@ class CredentialSealer:
         return self._seal(f"sec_{secrets.token_hex(8)}", CredentialKind.SECRET, value.encode(), now)
 
     def seal_vonage_key(self, pem: str, application_id: str, now: Millis) -> Credential:
-        """Return a Vonage application key in PEM as a credential with a new id.
-
-        Raises:
-            ValueError: the key cannot sign; see `VonageKey.from_pem`.
-        """
+        """Return a Vonage key as a credential with a new id; raise ValueError as `VonageKey.from_pem`."""
         key = VonageKey.from_pem(f"vkey_{secrets.token_hex(8)}", application_id, pem)
         return self._seal(key.key_id, CredentialKind.VONAGE_KEY, key.to_der(), now)
 
@@ -84,11 +80,7 @@ class CredentialSealer:
         return ProjectKeys(project.project_id, live, vonage)
 
     def make_signing_key(self, algorithm: Algorithm) -> NewKey:
-        """Create a signing key. Blocks: with a provider as long as that takes, for RSA some tenths of a second.
-
-        Raises:
-            KeyProviderError: the provider cannot create it.
-        """
+        """Create a signing key, or raise KeyProviderError. Blocks: for RSA tenths of a second, a provider longer."""
         if self._provider is None:
             key, location = SigningKey.generate(algorithm), ""
         else:
@@ -96,11 +88,7 @@ class CredentialSealer:
         return NewKey(key, location, self.seal_signing_key(key))
 
     def destroy_signing_key(self, stored: StoredKey) -> None:
-        """Have the provider destroy a key that lives there; a key in the store goes with its row. Blocks.
-
-        Raises:
-            KeyProviderError: the provider cannot destroy it now, or this server has no such provider.
-        """
+        """Have the provider destroy a key that lives there, or raise KeyProviderError. Blocks."""
         if not stored.location:
             return
         provider = self._provider_of(stored)

@@ -91,11 +91,7 @@ class KeyPlace:
         return await _answer(self._asking, work, self._patience if patience is None else patience)
 
     async def prove(self, key: SigningKey) -> None:
-        """Return if *key* can sign; a local key always can.
-
-        Raises:
-            KeyProviderError: its place cannot be reached, does not have it, or signs with another key.
-        """
+        """Return if *key* can sign, as local keys always can; raise KeyProviderError if its place does not."""
         if not key.remote:
             return
         token = await self.ask(lambda: key.signer.sign(b"{}")[0], 2 * _PATIENCE)

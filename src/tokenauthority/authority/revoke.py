@@ -38,22 +38,15 @@ class RevokeRequest:
     comment: str = ""
 
 
+@attrs.frozen(eq=False, repr=False)
 class Revoke:
     """The use case RevokeTokens. It calls *wake* after a change that watchers should see soon."""
 
-    def __init__(
-        self,
-        store: RevocationStore,
-        tenants: TenantCache,
-        verify: Verify,
-        revocations: Revocations,
-        wake: Callable[[], None],
-    ) -> None:
-        self._store = store
-        self._tenants = tenants
-        self._verify = verify
-        self._revocations = revocations
-        self._wake = wake
+    _store: RevocationStore
+    _tenants: TenantCache
+    _verify: Verify
+    _revocations: Revocations
+    _wake: Callable[[], None]
 
     async def revoke(self, request: RevokeRequest, grant: Grant, now: Millis) -> StoredRevocation:
         """Store a revocation and return it; raise what the contract names for RevokeTokens, or UnavailableError."""

@@ -69,11 +69,7 @@ class Sessions:
     async def create(
         self, project_id: str, spec: SessionSpec, request_id: str, caller: Caller, now: Millis
     ) -> StoredSession:
-        """Create a session, or return the one that the same *request_id* created.
-
-        Raises:
-            InvalidRequestError, PermissionDeniedError, NotFoundError, AlreadyExistsError, UnavailableError.
-        """
+        """Create a session, or return the one that the same *request_id* created."""
         violations = spec_violations(spec, request_id)
         try:
             project_id = caller.grant.chosen_project(project_id)

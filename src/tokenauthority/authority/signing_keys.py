@@ -67,11 +67,7 @@ class SigningKeyManager:
         await self.maintain(now)
 
     async def refresh(self) -> None:
-        """Read the ring again: another server has changed it.
-
-        Raises:
-            SealBrokenError: a key does not open; all others are up to date.
-        """
+        """Read the ring, which another server changed; SealBrokenError means that all keys but one are up to date."""
         failure = await self._read_ring()
         # A ring that was restored to an earlier day may be due at once.
         self.woken.set()
@@ -125,11 +121,7 @@ class SigningKeyManager:
         return _found(kept, key_id)
 
     def signing(self, now: Millis) -> SigningKey:
-        """Return the key that signs.
-
-        Raises:
-            UnavailableError: the key has ended because the store was away for too long, or does not open here.
-        """
+        """Return the key that signs; raise UnavailableError if it has ended, or does not open here."""
         ring = self.ring
         if not ring.can_sign:
             raise UnavailableError.seal_broken("the signing key")

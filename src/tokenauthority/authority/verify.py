@@ -43,6 +43,7 @@ class VerificationResult:
     signed: Signed | None = None
 
 
+@attrs.frozen(eq=False, repr=False)
 class Verify:
     """The use case VerifyToken.
 
@@ -50,33 +51,18 @@ class Verify:
     the changes of the store: any longer, and a token that was revoked on another server would pass.
     """
 
-    def __init__(
-        self,
-        tenants: TenantCache,
-        keys: SigningKeyManager,
-        revocations: Revocations,
-        follower: StoreFollower,
-        *,
-        issuer: str,
-        leeway: Seconds,
-        max_staleness: float,
-    ) -> None:
-        self._tenants = tenants
-        self._keys = keys
-        self._revocations = revocations
-        self._follower = follower
-        self._issuer = issuer
-        self._leeway = leeway
-        self._max_staleness = max_staleness
+    _tenants: TenantCache
+    _keys: SigningKeyManager
+    _revocations: Revocations
+    _follower: StoreFollower
+    _issuer: str = attrs.field(kw_only=True)
+    _leeway: Seconds = attrs.field(kw_only=True)
+    _max_staleness: float = attrs.field(kw_only=True)
 
     async def check(
         self, token: str, grant: Grant, now: Millis, *, session_id: str = "", required: Collection[Permission] = ()
     ) -> VerificationResult:
-        """Return the verdict about *token*: for *session_id*, unless empty, and with the *required* permissions.
-
-        Raises:
-            UnavailableError: the store cannot be read, or its changes were not for too long.
-        """
+        """Return the verdict for *session_id*, unless empty, and the *required* permissions; raise UnavailableError."""
         self.require_current()
         try:
             signed, tenant = await self._signed_token(token, grant)
@@ -97,12 +83,7 @@ class Verify:
             raise UnavailableError.store()
 
     async def require_signed(self, token: str, grant: Grant) -> Signed:
-        """Return what *token* says, whose signature must verify; whether it is expired or revoked is not checked.
-
-        Raises:
-            TokenRejectedError: it is no token of a project of the grant.
-            UnavailableError: the store cannot be read.
-        """
+        """Return what *token* says, expired, revoked or not; raise TokenRejectedError if its signature is invalid."""
         return (await self._signed_token(token, grant))[0]
 
     async def _signed_token(self, token: str, grant: Grant) -> tuple[Signed, Tenant]:

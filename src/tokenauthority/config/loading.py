@@ -37,24 +37,15 @@ class ConfigError(Exception):
 
 
 def load(config_file: Path | None = None, *, dev: bool = False, dev_api_key: str | None = None) -> Settings:
-    """Read the settings and check that a server can start with them.
-
-    Raises:
-        ConfigError: settings are missing, unknown or not allowed; it names all of them.
-    """
+    """Read the settings; raise ConfigError with every problem if a server cannot start with them."""
     settings = read(config_file, dev=dev, dev_api_key=dev_api_key)
-    problems = problems_of(settings)
-    if problems:
+    if problems := problems_of(settings):
         raise ConfigError(problems)
     return settings
 
 
 def read(config_file: Path | None = None, *, dev: bool = False, dev_api_key: str | None = None) -> Settings:
-    """Read the settings, complete or not.
-
-    Raises:
-        ConfigError: the file cannot be read, or values are unknown or malformed.
-    """
+    """Read the settings, complete or not; raise ConfigError if the file or values are unreadable or unknown."""
     values = _read_file(config_file)
     problems = [f"{name} is for the command line, not the file" for name in ("dev", "dev_api_key") if name in values]
     if dev:
@@ -63,8 +54,7 @@ def read(config_file: Path | None = None, *, dev: bool = False, dev_api_key: str
             table = values.setdefault(group, {})
             if isinstance(table, dict):
                 table.setdefault(field, value)
-    values["dev"] = dev
-    values["dev_api_key"] = dev_api_key
+    values |= {"dev": dev, "dev_api_key": dev_api_key}
     problems += _unknown_variables()
     try:
         settings = Settings.model_validate(values)

@@ -47,11 +47,7 @@ class MasterKeySource:
         return variable_of(("keys", self.setting))
 
     def read(self) -> str:
-        """Return the text of the master key, well formed or not.
-
-        Raises:
-            MasterKeySourceError: there is none, it cannot be read, or it is larger than `MAX_FILE`.
-        """
+        """Return the text, well formed or not; raise MasterKeySourceError if it is missing, unreadable or too large."""
         text, place = self.value, ""
         if self.path is not None:
             text, place = _read_key_file(self.variable, self.path), f" {self.path}"

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Collection
 from functools import partial
 from time import perf_counter
-from typing import Final
+from typing import Final, cast
 
 import grpc
 import structlog
@@ -115,6 +115,6 @@ class AuditInterceptor:
 def _expired(call: Call) -> bool:
     """Return whether it was cancelled because its deadline passed; a stream has only the deadline of its caller."""
     if call.streaming:
-        remaining = call.context.time_remaining()
+        remaining = cast("float | None", call.context.time_remaining())
         return remaining is not None and remaining <= 0
     return call.deadline <= asyncio.get_running_loop().time()

@@ -32,11 +32,7 @@ class AuthorizationTableError(Exception):
 
 
 def required_actions(methods: Iterable[Method]) -> Mapping[str, Action]:
-    """Return the action that each of *methods* needs, by its path.
-
-    Raises:
-        AuthorizationTableError: It names every method without an action, or with one that the domain does not know.
-    """
+    """Return the action that each method needs, by path; raise AuthorizationTableError for an unknown or no action."""
     known = {action.value: action for action in Action}
     actions = {method.path: known.get(method.required_action) for method in methods}
     gaps = sorted(path for path, action in actions.items() if action is None)

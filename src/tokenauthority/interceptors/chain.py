@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Final, NoReturn, Protocol, TypeAlias, cast
+from typing import Final, Protocol, TypeAlias, cast
 
 import grpc
 import grpc.aio
@@ -32,32 +32,7 @@ _SEND_TIMEOUT: Final = 20.0
 """Seconds that a message of a stream may wait for its reader."""
 
 
-class Context(Protocol):
-    """The part of grpc.aio's ServicerContext that interceptors use; its own types leave the messages open."""
-
-    async def abort_with_status(self, status: grpc.Status) -> NoReturn:
-        """End the RPC."""
-
-    async def write(self, message: object) -> None:
-        """Send one message of a stream."""
-
-    def invocation_metadata(self) -> Sequence[tuple[str, str | bytes]] | None:
-        """Return the metadata of the caller."""
-
-    def set_trailing_metadata(self, metadata: Sequence[tuple[str, str]]) -> None:
-        """Set the metadata that is sent with the status."""
-
-    def time_remaining(self) -> float | None:
-        """Return the seconds to the caller's deadline."""
-
-    def code(self) -> grpc.StatusCode:
-        """Return the status that the call was ended with."""
-
-    def peer(self) -> str:
-        """Return the other end of the connection."""
-
-    def auth_context(self) -> Mapping[str, Iterable[bytes]]:
-        """Return what TLS has verified of the other end."""
+Context: TypeAlias = "grpc.aio.ServicerContext[object, object]"
 
 
 class Handler(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from itertools import accumulate
 from time import perf_counter
@@ -44,7 +44,7 @@ class MetricsInterceptor(Collector):
         self._known = frozenset(methods)
         self._open = 0
         self._calls: Counter[tuple[str, str]] = Counter()
-        self._durations: dict[str, _Durations] = {}
+        self._durations: defaultdict[str, _Durations] = defaultdict(_Durations)
         registry.register(self)
 
     async def intercept(self, call: Call, proceed: Proceed) -> object:
@@ -71,9 +71,7 @@ class MetricsInterceptor(Collector):
 
     def _count(self, method: str, code: str, seconds: float) -> None:
         self._calls[method, code] += 1
-        durations = self._durations.get(method)
-        if durations is None:
-            durations = self._durations[method] = _Durations()
+        durations = self._durations[method]
         durations.seconds += seconds
         durations.counts[bisect_left(_BUCKETS, seconds)] += 1
 

@@ -6,9 +6,9 @@ import asyncio
 import re
 import secrets
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
-from typing import Final
+from typing import Final, cast
 
 from tokenauthority.audit.record import AuditRecord, time_text
 from tokenauthority.domain.times import Millis
@@ -40,10 +40,10 @@ class RequestInterceptor:
     async def intercept(self, call: Call, proceed: Proceed) -> object:
         """Prepare the call; the answer passes unchanged."""
         metadata = call.metadata
-        for key, value in call.context.invocation_metadata() or ():
+        for key, value in cast("Iterable[tuple[str, str | bytes]] | None", call.context.invocation_metadata()) or ():
             metadata.setdefault(key, []).append(value)
         request_id = _request_id(metadata.get(REQUEST_ID))
-        remaining = call.context.time_remaining()
+        remaining = cast("float | None", call.context.time_remaining())
         call.capped = remaining is None or remaining > self._max_deadline
         allowed = self._max_deadline if remaining is None else min(remaining, self._max_deadline)
         call.deadline = asyncio.get_running_loop().time() + allowed

@@ -79,10 +79,8 @@ class Background:
     async def running(self, tasks: Iterable[BackgroundTask], on_fatal: Callable[[], None]) -> AsyncIterator[None]:
         """Run *tasks* while the block runs, then cancel them and wait for their end.
 
-        *on_fatal* is called when a fatal task has failed: it has to end the block. The other tasks go on until then.
-
-        Raises:
-            BackgroundError: a fatal task has failed.
+        *on_fatal* is called when a fatal task has failed: it has to end the block, which then raises BackgroundError.
+        The other tasks go on until then.
         """
         supervisor = asyncio.create_task(self._supervise_all(tuple(tasks), on_fatal), name="background")
         try:

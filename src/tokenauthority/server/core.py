@@ -53,17 +53,11 @@ def build_core(
     names_role: Callable[[str, str], bool],
     clock: Callable[[], Millis],
 ) -> Core:
-    """Build the use cases; read nothing yet. *names_role* returns whether a caller's grant names a role.
-
-    Raises:
-        ConfigError: the provider of the signing keys needs a package that is not installed.
-    """
+    """Build the use cases; read nothing yet. *names_role* returns whether a caller's grant names a role."""
     issuance, limits = settings.issuance, settings.limits
     credentials = CredentialSealer(sealer, provider_of(settings))
-    tenants, keys = (
-        TenantCache(store, credentials),
-        SigningKeyManager(store, credentials, settings.keys.algorithm, _rotation(settings)),
-    )
+    tenants = TenantCache(store, credentials)
+    keys = SigningKeyManager(store, credentials, settings.keys.algorithm, _rotation(settings))
     event_buffer, revocations = EventBuffer(limits.watch_buffer), Revocations(store, limits.max_revocations)
     follower = StoreFollower(
         store,

@@ -38,15 +38,10 @@ class DevIdentity:
 
 
 def identity(settings: Settings) -> DevIdentity:
-    """Return the caller of this data directory, or one with the API key of --dev-api-key.
-
-    Raises:
-        ConfigError: --dev-api-key is not an API key.
-    """
-    if settings.dev_api_key is None:
-        api_key = _load_or_create(settings.data_dir / "dev-api-key", new_api_key)
-    else:
-        api_key = settings.dev_api_key.get_secret_value()
+    """Return the caller of this data directory, or of --dev-api-key; raise ConfigError if that is no API key."""
+    given = settings.dev_api_key
+    stored = settings.data_dir / "dev-api-key"
+    api_key = _load_or_create(stored, new_api_key) if given is None else given.get_secret_value()
     if not is_api_key(api_key):
         raise ConfigError(
             ["--dev-api-key must be tak_ and 43 characters of base64url; `tokenauthority callers new-key` makes one"]
@@ -57,11 +52,7 @@ def identity(settings: Settings) -> DevIdentity:
 
 
 def master_key(settings: Settings) -> MasterKey:
-    """Return the master key of this data directory.
-
-    Raises:
-        ConfigError: the stored key is damaged.
-    """
+    """Return the master key of this data directory; raise ConfigError if it is damaged."""
     path = settings.data_dir / "master.key"
     try:
         return MasterKey.parse(_load_or_create(path, lambda: MasterKey.generate().reveal()))

@@ -9,16 +9,9 @@ from tokenauthority.signing.key_provider import KeyProvider, KeyProviderError
 
 
 def provider_of(settings: Settings) -> KeyProvider | None:
-    """Return the provider of new signing keys, or None for the store. The provider is not asked yet.
-
-    Raises:
-        ConfigError: it needs a package that is not installed.
-    """
-    uri = settings.keys.provider
-    if not uri:
-        return None
-    # The settings accept no other scheme.
-    return _pkcs11(settings, TokenUri.parse(uri))
+    """Return the provider of new signing keys, not asked yet, or None; raise ConfigError if its package is missing."""
+    # The settings accept no other scheme than pkcs11.
+    return _pkcs11(settings, TokenUri.parse(settings.keys.provider)) if settings.keys.provider else None
 
 
 def _pkcs11(settings: Settings, uri: TokenUri) -> KeyProvider:

@@ -48,11 +48,7 @@ class Listener:
 def listeners_of(
     settings: Settings, callers: CurrentCallers, bearer: BearerAuthenticator, metrics: CertificateMetrics
 ) -> tuple[Listener, ...]:
-    """Return the listeners of the settings.
-
-    Raises:
-        ConfigError: certificates cannot be read, or are not valid.
-    """
+    """Return the listeners of the settings; raise ConfigError if certificates are unreadable or not valid."""
     listen = settings.listen
     found = []
     try:
@@ -77,11 +73,7 @@ def listeners_of(
 
 
 def bind(listener: Listener, server: grpc.aio.Server) -> str:
-    """Bind the listener's address; return it with the port that it got.
-
-    Raises:
-        OSError: it cannot be listened on.
-    """
+    """Bind the listener's address, and return it with the port that it got; raise OSError if it is taken."""
     with _private_socket(listener) if listener.address.startswith(UNIX) else contextlib.nullcontext():
         try:
             if listener.credentials is None:

@@ -40,11 +40,7 @@ _CLOSE_TIMEOUT: Final = 10.0
 
 
 def run(settings: Settings) -> int:
-    """Serve until a signal; return the exit status: 1 where the server could not go on.
-
-    Raises:
-        ConfigError: a file, an address or the store that the settings name cannot be used.
-    """
+    """Serve until a signal; return the exit status, 1 if the server could not go on. Raise ConfigError."""
     # Until there is something to reload: logrotate may send SIGHUP at any moment, and its default ends the process.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     logging.configure(settings.logging)
@@ -69,11 +65,7 @@ def run(settings: Settings) -> int:
 
 
 def upgrade_database(settings: Settings) -> tuple[str, bool]:
-    """Upgrade the store's schema; return the store's place, without password, and whether it was created.
-
-    Raises:
-        ConfigError: the store cannot be reached, or is newer than this program.
-    """
+    """Upgrade the store's schema; return its place, without password, and whether it is new. Raise as `run`."""
     try:
         make_data_dir(settings)
         made = migrate(settings.database_url)
@@ -105,8 +97,8 @@ async def _serve(settings: Settings) -> None:
     try:
         sealer = await master_keys.sealer_for(settings, store)
         app = build(settings, store=store, sealer=sealer, callers=callers, callers_file=callers_file)
+        lifecycle.reload_at_hang_up(app)
         async with lifecycle.serving(app, settings, on_fatal=stop.set) as addresses:
-            lifecycle.reload_at_hang_up(app)
             if identity is not None:
                 project = await dev.project_id(app.projects, app.clock())
                 with dev.welcomed(settings, addresses.grpc, addresses.http, identity.api_key, project) as text:

@@ -25,11 +25,7 @@ from tokenauthority.storage import SchemaError, Store, StoreAddressError, check_
 
 
 def read_master_keys(settings: Settings) -> tuple[MasterKey, ...]:
-    """Return the master key, and after it the previous one if there is one.
-
-    Raises:
-        ConfigError: a key is missing, unreadable or malformed; the message names every such setting.
-    """
+    """Return the master key, and the previous one if there is one; raise ConfigError with every invalid setting."""
     problems = problems_of_master_keys(settings.keys, required=not settings.dev)
     if problems:
         raise ConfigError(problems)

@@ -33,11 +33,7 @@ _CAUSES: Final = (
 
 
 def make_data_dir(settings: Settings) -> None:
-    """Create the data directory, mode 0700, if anything is stored in it.
-
-    Raises:
-        ConfigError: it cannot be created.
-    """
+    """Create the data directory, mode 0700, if anything is stored in it; raise ConfigError if that fails."""
     if settings.database.url is not None and settings.audit.path is not None:
         return
     try:

@@ -74,11 +74,7 @@ class CertificateFiles:
         self._seen: _Fingerprint | None = None
 
     def read(self) -> Certificates:
-        """Return the content of the files.
-
-        Raises:
-            CertificateError: a file cannot be read, is larger than 1 MiB, or its content is not valid.
-        """
+        """Return the content; raise CertificateError if a file is unreadable, above 1 MiB or not valid."""
         # Before reading, so that files that change meanwhile are read again.
         self._seen = self._fingerprint()
         roots = None if self._roots is None else _read_pem(self._roots)
@@ -86,11 +82,7 @@ class CertificateFiles:
         return checked(found, chain=self._chain, key=self._key, roots=self._roots)
 
     def read_if_changed(self) -> Certificates | None:
-        """Return the content if a file has changed since the last read; else None, for the cost of a stat.
-
-        Raises:
-            CertificateError: as `read`.
-        """
+        """Return `read()` if a file has changed since the last read; else None, for the cost of a stat."""
         return None if self._fingerprint() == self._seen else self.read()
 
     def _fingerprint(self) -> _Fingerprint:

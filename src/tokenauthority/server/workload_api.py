@@ -34,11 +34,7 @@ class WorkloadApi:
     """
 
     def __init__(self, endpoint: str, first_answer: float = FIRST_ANSWER) -> None:
-        """Connect and wait for the first certificates.
-
-        Raises:
-            CertificateError: there is no Workload API, or it sent no valid certificate within *first_answer* seconds.
-        """
+        """Wait at most *first_answer* seconds for the first certificates; raise CertificateError without valid ones."""
         self._changed = threading.Condition()
         self._latest: Certificates | None = None
         self._problem = "it has sent no certificate; has this workload an entry?"

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+import attrs
+
 from google.protobuf.duration_pb2 import Duration
 
 from tokenauthority.authority.signing_keys import SigningKeyManager
@@ -21,21 +23,14 @@ from tokenauthority.v1 import key_pb2 as pb
 _KEY_ID: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 
 
+@attrs.frozen(eq=False, repr=False)
 class KeyServicer:
     """The RPCs of KeyService."""
 
-    def __init__(
-        self,
-        keys: SigningKeyManager,
-        issuer: str,
-        *,
-        jwks_max_age: Callable[[], int],
-        require_current: Callable[[], None],
-    ) -> None:
-        self._keys = keys
-        self._require_current = require_current
-        self._issuer = issuer
-        self._jwks_max_age = jwks_max_age
+    _keys: SigningKeyManager
+    _issuer: str
+    _jwks_max_age: Callable[[], int] = attrs.field(kw_only=True)
+    _require_current: Callable[[], None] = attrs.field(kw_only=True)
 
     async def get_json_web_key_set(
         self, _request: pb.GetJsonWebKeySetRequest, _rpc: Rpc

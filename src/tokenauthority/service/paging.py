@@ -68,11 +68,7 @@ def _page_size(asked: int) -> int:
 
 
 def decode_position(token: str, query: str | None, shape: type[_Position]) -> _Position | None:
-    """Return where the page of *token* begins; None for the first.
-
-    Raises:
-        InvalidRequestError: It is not a token, or one of another list than *query*.
-    """
+    """Return where the page of *token* begins, None for the first; raise unless it is a token of the list *query*."""
     if not token:
         return None
     if len(token) > _MAX_TOKEN:

@@ -96,11 +96,7 @@ class ServedMethod:
 
 
 def bind_servicers(servicers: Mapping[str, object], clock: Callable[[], Millis]) -> Mapping[str, ServedMethod]:
-    """Return every RPC of the contract by its path, bound to its method of *servicers*, which are by service.
-
-    Raises:
-        ServicerTableError: It names every RPC without a method.
-    """
+    """Return the RPCs of the contract by path, bound to *servicers* by service; raise ServicerTableError for gaps."""
     methods = {
         path: getattr(servicers.get(method.service), servicer_method_name(method.name), None)
         for path, method in METHODS.items()

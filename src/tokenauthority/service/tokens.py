@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterable
 from functools import partial
 
+import attrs
+
 from tokenauthority.audit.record import AuditedToken
 from tokenauthority.authority.generate import Generate
 from tokenauthority.authority.revoke import Revoke
@@ -20,17 +22,15 @@ from tokenauthority.service.rpc import Rpc
 from tokenauthority.v1 import token_pb2 as pb
 
 
+@attrs.frozen(eq=False, repr=False)
 class TokenServicer:
     """The RPCs of TokenService. *charge* charges a caller for all but the first of so many items, or for none."""
 
-    def __init__(
-        self, generate: Generate, verify: Verify, revoke: Revoke, watch: Watch, charge: Callable[[Caller, int], None]
-    ) -> None:
-        self._generate = generate
-        self._verify = verify
-        self._revoke = revoke
-        self._watch = watch
-        self._charge = charge
+    _generate: Generate
+    _verify: Verify
+    _revoke: Revoke
+    _watch: Watch
+    _charge: Callable[[Caller, int], None]
 
     async def generate_token(self, request: pb.GenerateTokenRequest, rpc: Rpc) -> pb.GenerateTokenResponse:
         """Answer GenerateToken."""

@@ -51,11 +51,7 @@ class FirstLineError(Exception):
 
 
 def in_order(paths: Iterable[Path]) -> Sequence[LogFilePart]:
-    """Return the files by the numbers of their first lines, without empty ones.
-
-    Raises:
-        FirstLineError: The first line of a file is not valid.
-    """
+    """Return the files by the numbers of their first lines, without empty ones; raise FirstLineError."""
     parts = []
     for path in dict.fromkeys(paths):
         with path.open("rb") as raw, _decompressed(path, raw) as file:

@@ -34,11 +34,7 @@ class TrustedCheckpoint:
 
 
 def read_trusted_checkpoint(path: Path) -> TrustedCheckpoint:
-    """Return the last checkpoint in the file.
-
-    Raises:
-        TrustedCheckpointError: The file holds no checkpoint.
-    """
+    """Return the last checkpoint in the file; raise TrustedCheckpointError if it holds none."""
     checkpoint = last_checkpoint(path)
     if checkpoint is None:
         raise TrustedCheckpointError(f"{path}: it holds no checkpoint")

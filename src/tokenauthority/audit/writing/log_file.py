@@ -124,11 +124,7 @@ class LogFile:
         return moved
 
     def was_moved(self) -> bool:
-        """Return whether the unchanged file was renamed, and its old name is now free or names an empty file.
-
-        Raises:
-            LostFileError: The file was deleted, replaced or changed by somebody else.
-        """
+        """Return whether the file was renamed, and its old name is free or empty; raise LostFileError if it changed."""
         here = os.fstat(self._fd)
         if not here.st_nlink:
             raise LostFileError("the file was deleted")

@@ -33,12 +33,7 @@ class Resumption:
 
 
 def require_key(path: Path, key_file: Path) -> None:
-    """Refuse a log at *path* that was signed by a key that is gone: a new key would hide the loss.
-
-    Raises:
-        AuditLogError: The key is gone.
-        DamagedLineError: The checkpoint file holds no checkpoint.
-    """
+    """Raise AuditLogError if the log at *path* was signed by a key that is gone: a new key would hide the loss."""
     # Read before the key: a server that starts at the same moment creates the key before the log.
     stored = CheckpointFile(path).read_checkpoint()
     has_lines = path.is_file() and path.stat().st_size > 0

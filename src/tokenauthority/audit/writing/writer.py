@@ -66,11 +66,7 @@ class ChainWriter:
         return self._position.seq - self._covered
 
     async def open_log(self) -> None:
-        """Open the log and write that it begins or continues.
-
-        Raises:
-            AuditLogError: The log cannot be opened or written, or lines of it are missing.
-        """
+        """Open the log and write that it begins or continues; raise AuditLogError, also if lines are missing."""
         try:
             await self._worker.run(partial(require_key, self._path, self._key_file))
             self._key = await self._worker.run(partial(AuditKey.load_or_create, self._key_file))
