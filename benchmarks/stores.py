@@ -25,7 +25,7 @@ from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.server import dev
 from tokenauthority.server.wiring import system_clock
 from tokenauthority.signing.sealing import Sealer
-from tokenauthority.storage import migrate
+from tokenauthority.storage.migrate import migrate
 from tokenauthority.storage.sql_projects import insert_project
 from tokenauthority.storage.sql_revocations import revocations as revocation_table
 from tokenauthority.storage.sql_sessions import sessions as session_table

@@ -32,7 +32,7 @@ from tokenauthority.domain.rotation import Rotation
 from tokenauthority.domain.session import SessionSpec, StoredSession
 from tokenauthority.domain.times import Millis, Seconds
 from tokenauthority.signing.sealing import MasterKey, Sealer
-from tokenauthority.storage import Store
+from tokenauthority.storage.store import Store
 
 
 NOW = Millis(1_800_000_000_123)

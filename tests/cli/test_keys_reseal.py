@@ -21,7 +21,10 @@ from tests.support.authority import WAIT, clean_environment
 from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.domain.sealed import SealedKind
 from tokenauthority.signing.sealing import MasterKey, Sealer, sealed_under
-from tokenauthority.storage import SqliteAddress, StoreLimits, migrate, open_store, parse_address
+from tokenauthority.storage.address import SqliteAddress, parse_address
+from tokenauthority.storage.database import StoreLimits
+from tokenauthority.storage.migrate import migrate
+from tokenauthority.storage.sql import open_store
 from tokenauthority.storage.sql_projects import insert_project
 from tokenauthority.storage.sqlite import writing_engine
 

@@ -22,7 +22,7 @@ from tests.support.authority import WAIT, eventually
 from tests.support.postgres import PostgresServer
 from tokenauthority.client import Authority, AuthorityError, Token
 from tokenauthority.domain.key import KeyState, StoredKey
-from tokenauthority.storage import open_store
+from tokenauthority.storage.sql import open_store
 from tokenauthority.v1 import key_pb2
 
 

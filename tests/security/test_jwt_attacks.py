@@ -22,7 +22,8 @@ from tests.support.faulty_store import FaultyStore, Observer
 from tokenauthority.domain.key import KeyState
 from tokenauthority.domain.token import InactiveReason
 from tokenauthority.signing.signing_key import SigningKey
-from tokenauthority.storage import migrate, open_store
+from tokenauthority.storage.migrate import migrate
+from tokenauthority.storage.sql import open_store
 from tokenauthority.v1 import token_pb2
 
 

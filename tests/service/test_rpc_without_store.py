@@ -17,7 +17,9 @@ from tests.support.authority import RunningAuthority, StartAuthority, eventually
 from tests.support.faulty_store import FaultyStore
 from tokenauthority.service import paging
 from tokenauthority.signing.sealing import MasterKey, Sealer
-from tokenauthority.storage import Store, migrate, open_store
+from tokenauthority.storage.migrate import migrate
+from tokenauthority.storage.sql import open_store
+from tokenauthority.storage.store import Store
 from tokenauthority.v1 import project_pb2, role_pb2, session_pb2, token_pb2
 
 

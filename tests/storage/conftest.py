@@ -11,9 +11,11 @@ import sqlalchemy as sa
 
 from tests.support.memory_store import MemoryStore
 from tests.support.postgres import PostgresServer
-from tokenauthority.storage import PostgresAddress, SqliteAddress, StoreLimits, open_store, parse_address
+from tokenauthority.storage.address import PostgresAddress, SqliteAddress, parse_address
+from tokenauthority.storage.database import StoreLimits
 from tokenauthority.storage.migrate import migrate
 from tokenauthority.storage.postgres import PostgresDatabase
+from tokenauthority.storage.sql import open_store
 from tokenauthority.storage.sqlite import SqliteDatabase
 from tokenauthority.storage.store import Store
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tokenauthority.storage import open_store
 from tokenauthority.storage.address import PostgresAddress, SqliteAddress, StoreAddressError, parse_address
+from tokenauthority.storage.sql import open_store
 
 
 PASSWORD = "hunter2secret"

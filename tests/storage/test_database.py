@@ -24,11 +24,11 @@ from tests.storage.conftest import ClosedLater
 from tests.support.postgres import PostgresServer, running_postgres
 from tokenauthority.domain.errors import Reason, UnavailableError
 from tokenauthority.domain.project import Project
-from tokenauthority.storage import StoreLimits, open_store
 from tokenauthority.storage.address import PostgresAddress, SqliteAddress, parse_address
+from tokenauthority.storage.database import StoreLimits
 from tokenauthority.storage.migrate import check_schema, migrate
 from tokenauthority.storage.postgres import PostgresDatabase
-from tokenauthority.storage.sql import SqlStore
+from tokenauthority.storage.sql import SqlStore, open_store
 from tokenauthority.storage.store import Store
 
 

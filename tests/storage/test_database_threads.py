@@ -11,8 +11,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tokenauthority.domain.errors import Reason, UnavailableError
-from tokenauthority.storage import StoreLimits
-from tokenauthority.storage.database import StoreThreads
+from tokenauthority.storage.database import StoreLimits, StoreThreads
 from tokenauthority.threads import PoolError
 
 

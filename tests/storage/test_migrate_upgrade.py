@@ -31,9 +31,9 @@ from tokenauthority.domain.key import Algorithm, KeyState
 from tokenauthority.domain.session import SessionState
 from tokenauthority.domain.times import Millis
 from tokenauthority.server.wiring import system_clock
-from tokenauthority.storage import open_store
 from tokenauthority.storage.address import SqliteAddress, parse_address
 from tokenauthority.storage.migrate import _alembic_config, _connect, _create_file, check_schema, migrate
+from tokenauthority.storage.sql import open_store
 
 
 APPLICATION: Final = "78d335fa-323d-0114-9c3d-d6f0d48968cf"

@@ -11,8 +11,7 @@ import sqlalchemy as sa
 from tests.storage.builders import NOW, PROJECT
 from tests.storage.conftest import postgres_url_of
 from tokenauthority.domain.session import SessionState
-from tokenauthority.storage import StoreLimits
-from tokenauthority.storage.database import Query
+from tokenauthority.storage.database import Query, StoreLimits
 from tokenauthority.storage.postgres import PostgresDatabase, postgres_engine
 from tokenauthority.storage.sql_sessions import page_of_sessions
 

@@ -12,7 +12,7 @@ from tests.storage.builders import (
     make_session,
 )
 from tests.storage.conftest import ClosedLater
-from tokenauthority.storage import open_store
+from tokenauthority.storage.sql import open_store
 from tokenauthority.storage.store import Store
 
 

@@ -30,8 +30,8 @@ from tokenauthority.domain.errors import (
     NotFoundError,
     PreconditionError,
 )
-from tokenauthority.storage import open_store
 from tokenauthority.storage.postgres import PostgresDatabase
+from tokenauthority.storage.sql import open_store
 from tokenauthority.storage.sql_changes import ChangeLog
 from tokenauthority.storage.sqlite import SqliteDatabase
 from tokenauthority.storage.store import Store

@@ -29,7 +29,7 @@ from tokenauthority.domain.times import Millis
 from tokenauthority.server.lifecycle import serving
 from tokenauthority.server.wiring import App, build, system_clock
 from tokenauthority.signing.sealing import MasterKey, Sealer
-from tokenauthority.storage import Store
+from tokenauthority.storage.store import Store
 
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ import attrs
 
 from tests.support.memory_store import MemoryStore
 from tokenauthority.domain.errors import UnavailableError
-from tokenauthority.storage import Store
+from tokenauthority.storage.store import Store
 
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from tokenauthority.domain.change import Change, ChangeKind, Cursor
 from tokenauthority.domain.errors import ExhaustedError, UnavailableError
 from tokenauthority.domain.revocation import Event
 from tokenauthority.domain.times import Millis
-from tokenauthority.storage import RevocationStore
+from tokenauthority.storage.store import RevocationStore
 
 
 _EVENT_KINDS: Final = frozenset({ChangeKind.REVOCATION, ChangeKind.SESSION_END})

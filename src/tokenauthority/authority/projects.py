@@ -38,7 +38,7 @@ from tokenauthority.domain.ids import MAX_PROJECT_ID, is_project_id, is_uuid
 from tokenauthority.domain.project import MAX_LIVE_SECRETS, Project, is_secret, project_violations
 from tokenauthority.domain.times import Millis
 from tokenauthority.domain.token_format import TokenFormat
-from tokenauthority.storage import ProjectStore
+from tokenauthority.storage.store import ProjectStore
 from tokenauthority.threads import BlockingPool
 
 

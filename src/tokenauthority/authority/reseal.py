@@ -13,7 +13,7 @@ import attrs
 from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.domain.sealed import SealedBlob, SealedCount, SealedKind
 from tokenauthority.signing.sealing import HEADER_BYTES, SealBrokenError, sealed_under
-from tokenauthority.storage import SealedStore
+from tokenauthority.storage.store import SealedStore
 
 
 _PAGE: Final = 100

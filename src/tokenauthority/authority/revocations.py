@@ -12,7 +12,7 @@ from tokenauthority.domain.errors import ExhaustedError
 from tokenauthority.domain.revocation import Event, StoredRevocation
 from tokenauthority.domain.revocation_index import RevocationIndex
 from tokenauthority.domain.times import Millis
-from tokenauthority.storage import RevocationStore
+from tokenauthority.storage.store import RevocationStore
 
 
 _PAGE: Final = 2_000

@@ -19,7 +19,7 @@ from tokenauthority.domain.ids import REVOCATION_RANDOM_BYTES, make_revocation_i
 from tokenauthority.domain.revocation import StoredRevocation, TargetKind, moment_violations, revocation_violations
 from tokenauthority.domain.times import MAX_LEEWAY, MAX_TTL, Millis, Seconds, whole_seconds
 from tokenauthority.domain.token import TokenRejectedError
-from tokenauthority.storage import RevocationStore
+from tokenauthority.storage.store import RevocationStore
 
 
 _UNKNOWN: Final = Seconds(0)

@@ -20,7 +20,7 @@ from tokenauthority.domain.errors import (
 from tokenauthority.domain.ids import is_role_name
 from tokenauthority.domain.role import BUILT_IN_ROLES, ROLE_NAME_RULE, Permission, Role, role_violations
 from tokenauthority.domain.times import Millis
-from tokenauthority.storage import RoleStore
+from tokenauthority.storage.store import RoleStore
 
 
 class Roles:

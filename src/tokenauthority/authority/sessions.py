@@ -27,7 +27,7 @@ from tokenauthority.domain.session import (
     spec_violations,
 )
 from tokenauthority.domain.times import Millis
-from tokenauthority.storage import SessionStore
+from tokenauthority.storage.store import SessionStore
 
 
 NO_SESSION_ID: Final = FieldViolation("session_id", "is not a session id")

@@ -22,7 +22,7 @@ from tokenauthority.signing.key_provider import KeyProviderError
 from tokenauthority.signing.keyring import JsonWebKeySet, KeyRing, RingKey
 from tokenauthority.signing.sealing import SealBrokenError
 from tokenauthority.signing.signing_key import SigningKey
-from tokenauthority.storage import SigningKeyStore
+from tokenauthority.storage.store import SigningKeyStore
 
 
 _LOOK: Final = 30.0

@@ -19,7 +19,7 @@ from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.domain.times import Millis
 from tokenauthority.outage import Outage
 from tokenauthority.signing.sealing import SealBrokenError
-from tokenauthority.storage import Store
+from tokenauthority.storage.store import Store
 
 
 _BATCH: Final = 1000

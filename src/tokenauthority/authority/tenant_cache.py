@@ -22,7 +22,7 @@ from tokenauthority.domain.role import BUILT_IN_ROLES, Role
 from tokenauthority.domain.session import StoredSession
 from tokenauthority.signing.project_keys import ProjectKeys
 from tokenauthority.signing.sealing import SealBrokenError
-from tokenauthority.storage import Store
+from tokenauthority.storage.store import Store
 
 
 MAX_SESSIONS: Final = 100_000

@@ -18,7 +18,7 @@ from tokenauthority.domain.ids import MAX_PROJECT_ID, is_project_id
 from tokenauthority.domain.revocation import RETENTION, Event, StoredRevocation, StoredSessionEnd
 from tokenauthority.domain.revocation_index import CLOCK_MARGIN
 from tokenauthority.domain.times import Millis, Seconds, in_millis
-from tokenauthority.storage import Store
+from tokenauthority.storage.store import Store
 
 
 MAX_PROJECTS: Final = 1000

@@ -24,7 +24,7 @@ from tokenauthority.domain.rotation import Rotation
 from tokenauthority.domain.times import Millis, Seconds, in_millis
 from tokenauthority.server.key_providers import provider_of
 from tokenauthority.signing.sealing import Sealer
-from tokenauthority.storage import Store
+from tokenauthority.storage.store import Store
 
 
 @attrs.frozen(kw_only=True)

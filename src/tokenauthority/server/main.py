@@ -23,16 +23,10 @@ from tokenauthority.server.tls import CertificateError
 from tokenauthority.server.wiring import build
 from tokenauthority.signing.key_provider import KeyProviderError
 from tokenauthority.signing.sealing import SealBrokenError
-from tokenauthority.storage import (
-    SchemaError,
-    SqliteAddress,
-    Store,
-    StoreAddressError,
-    check_schema,
-    migrate,
-    open_store,
-    parse_address,
-)
+from tokenauthority.storage.address import SqliteAddress, StoreAddressError, parse_address
+from tokenauthority.storage.migrate import SchemaError, check_schema, migrate
+from tokenauthority.storage.sql import open_store
+from tokenauthority.storage.store import Store
 
 
 _CLOSE_TIMEOUT: Final = 10.0

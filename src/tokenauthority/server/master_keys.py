@@ -21,7 +21,10 @@ from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.server import dev
 from tokenauthority.server.problems import store_problem
 from tokenauthority.signing.sealing import MasterKey, Sealer
-from tokenauthority.storage import SchemaError, Store, StoreAddressError, check_schema, open_store, parse_address
+from tokenauthority.storage.address import StoreAddressError, parse_address
+from tokenauthority.storage.migrate import SchemaError, check_schema
+from tokenauthority.storage.sql import open_store
+from tokenauthority.storage.store import Store
 
 
 def read_master_keys(settings: Settings) -> tuple[MasterKey, ...]:

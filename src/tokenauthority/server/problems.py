@@ -11,7 +11,7 @@ from tokenauthority.audit.errors import AuditLogError
 from tokenauthority.config.loading import ConfigError
 from tokenauthority.config.settings import Settings
 from tokenauthority.domain.errors import UnavailableError
-from tokenauthority.storage import StoreAddressError, parse_address
+from tokenauthority.storage.address import StoreAddressError, parse_address
 
 
 _CAUSES: Final = (

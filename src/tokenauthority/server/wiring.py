@@ -54,7 +54,7 @@ from tokenauthority.service.rpc import bind_servicers
 from tokenauthority.service.sessions import SessionServicer
 from tokenauthority.service.tokens import TokenServicer
 from tokenauthority.signing.sealing import Sealer
-from tokenauthority.storage import Store
+from tokenauthority.storage.store import Store
 
 
 MAX_REQUEST: Final = 12 * 1024 * 1024
