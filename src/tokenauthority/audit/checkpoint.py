@@ -18,8 +18,8 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from tokenauthority.atomic_file import replace_file
 from tokenauthority.audit.chain import DamagedLineError, parse_link
+from tokenauthority.files import replace_file
 
 
 DOMAIN: Final = b"tokenauthority audit checkpoint v1\n"

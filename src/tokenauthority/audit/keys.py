@@ -23,10 +23,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from tokenauthority.atomic_file import create_file, replace_file
 from tokenauthority.audit.chain import Position
 from tokenauthority.audit.checkpoint import Checkpoint
 from tokenauthority.audit.errors import AuditLogError
+from tokenauthority.files import create_file, replace_file
 
 
 _MAX_PEM: Final = 16_384

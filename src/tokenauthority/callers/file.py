@@ -12,10 +12,10 @@ from typing import Final
 
 from tokenauthority.callers.file_checks import IDENTITIES, Problem, Table, check_document, identities_of, tables_of
 from tokenauthority.callers.registry import CallerEntry, CallerRegistry
-from tokenauthority.callers.regular_file import open_regular, signature_of
 from tokenauthority.callers.toml_lines import Path as TomlPath
 from tokenauthority.callers.toml_lines import locate
 from tokenauthority.domain.caller import Caller
+from tokenauthority.files import open_regular, signature_of
 
 
 MAX_FILE: Final = 1_048_576

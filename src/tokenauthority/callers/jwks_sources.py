@@ -13,7 +13,7 @@ from typing import Final
 import httpx
 
 from tokenauthority.callers.identity import Issuer
-from tokenauthority.callers.regular_file import open_regular, signature_of
+from tokenauthority.files import open_regular, signature_of
 from tokenauthority.signing.jwks_reader import MAX_JWKS, Jwks, JwksError, parse_jwks
 
 
@@ -38,11 +38,7 @@ class JwksUrlSource:
         self._timeout = timeout
 
     async def load(self) -> Jwks:
-        """Fetch the keys.
-
-        Raises:
-            JwksError: the keys cannot be fetched, or not within the timeout.
-        """
+        """Fetch the keys, or raise JwksError if they cannot be fetched within the timeout."""
         try:
             async with asyncio.timeout(self._timeout):
                 context, headers = await asyncio.to_thread(self._prepare_request)
@@ -90,11 +86,7 @@ class JwksFileSource:
         self._jwks = Jwks()
 
     async def load(self) -> Jwks:
-        """Read the keys.
-
-        Raises:
-            JwksError: the file cannot be read, or holds no JWKS.
-        """
+        """Read the keys, or raise JwksError if the file cannot be read or holds no JWKS."""
         return await asyncio.to_thread(self._read_file)
 
     def _read_file(self) -> Jwks:

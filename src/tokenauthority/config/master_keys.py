@@ -11,9 +11,9 @@ import attrs
 
 from pydantic import SecretStr
 
-from tokenauthority.callers.regular_file import open_regular
 from tokenauthority.config.settings import KeySettings
 from tokenauthority.config.wording import unreadable, variable_of
+from tokenauthority.files import open_regular
 
 
 CREDENTIALS_DIRECTORY: Final = "CREDENTIALS_DIRECTORY"

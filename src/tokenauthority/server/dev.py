@@ -13,7 +13,6 @@ from typing import Final
 
 import attrs
 
-from tokenauthority.atomic_file import create_file, replace_file
 from tokenauthority.authority.project_spec import ProjectSpec
 from tokenauthority.authority.projects import Projects
 from tokenauthority.callers.api_keys import digest, is_api_key, new_api_key
@@ -23,6 +22,7 @@ from tokenauthority.config.loading import ConfigError
 from tokenauthority.config.settings import Settings
 from tokenauthority.domain.caller import ANY, Action, Caller, CallerKind, Grant
 from tokenauthority.domain.times import Millis
+from tokenauthority.files import create_file, replace_file
 from tokenauthority.signing.sealing import MasterKey
 
 

@@ -16,9 +16,9 @@ from typing import Final
 
 import attrs
 
-from tokenauthority.atomic_file import sync_directory
 from tokenauthority.audit.errors import AuditLogError, LostFileError, NotRenamedError
 from tokenauthority.audit.writing import tail
+from tokenauthority.files import sync_directory
 
 
 _FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK

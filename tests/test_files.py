@@ -1,4 +1,4 @@
-"""Small files are written whole or not at all."""
+"""Small files are written whole or not at all, and those of an operator opened without waiting for a writer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tokenauthority.atomic_file import create_file, replace_file
+from tokenauthority.callers.file import CallersFileError, load_callers
+from tokenauthority.files import create_file, replace_file
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -88,3 +89,11 @@ def test_says_why_a_file_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(FileExistsError):
         create_file(tmp_path / "file" / "key", b"one")
+
+
+def test_a_fifo_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    """Nobody may ever write into it."""
+    os.mkfifo(tmp_path / "callers.toml")
+
+    with pytest.raises(CallersFileError, match="cannot be read"):
+        load_callers(tmp_path / "callers.toml")

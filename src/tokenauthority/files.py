@@ -1,11 +1,14 @@
-"""Write small files whole or not at all, with mode 0600, also where the machine stops in between."""
+"""Write small files whole or not at all, also where the machine stops in between, and open those of an operator."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 
 from pathlib import Path
+from typing import IO
 
 
 def replace_file(path: Path, data: bytes) -> None:
@@ -38,6 +41,20 @@ def sync_directory(directory: Path) -> None:
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """Open *path* for reading; OSError if it is no regular file: opening a FIFO would wait for its writer, for ever."""
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+
+
+def signature_of(status: os.stat_result) -> tuple[int, ...]:
+    """Return what differs when a file was written or replaced: its time, size, inode and device."""
+    return (status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev)
 
 
 def _write_durably(path: Path, data: bytes) -> None:
