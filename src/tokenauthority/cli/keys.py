@@ -15,7 +15,7 @@ from tokenauthority.cli.options import Command, Group, current
 from tokenauthority.cli.output import show_record
 from tokenauthority.cli.server import config_option, dev_option, load_settings
 from tokenauthority.cli.values import ALGORITHMS
-from tokenauthority.client.enums import to_value
+from tokenauthority.client.conversions import to_value
 from tokenauthority.v1 import key_pb2
 
 

@@ -152,7 +152,7 @@ def _plain_value(field: FieldDescriptor, value: object) -> object:
     if field.message_type is not None:
         return record(cast("Message", value))
     if field.enum_type is not None:
-        from tokenauthority.client.enums import to_text
+        from tokenauthority.client.conversions import to_text
 
         name = to_text(field.enum_type, cast("int", value))
         return name.upper() if field.enum_type.name.endswith("Reason") else name

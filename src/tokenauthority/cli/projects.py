@@ -14,8 +14,7 @@ from tokenauthority.cli.calls import authority, limit_option, show_message, show
 from tokenauthority.cli.options import Group, current
 from tokenauthority.cli.output import record, show_record
 from tokenauthority.cli.values import FORMATS, LIFETIME, read_text
-from tokenauthority.client.enums import to_value
-from tokenauthority.client.times import duration
+from tokenauthority.client.conversions import duration, to_value
 from tokenauthority.v1 import project_pb2, token_pb2
 
 

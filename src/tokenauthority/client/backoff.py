@@ -61,11 +61,7 @@ class Backoff:
         return min(asked or 0.0, _LONGEST_ASKED) + self._draw(0, longest)
 
     def pause_after(self, error: AuthorityError) -> float:
-        """Return the seconds to wait after *error*, with the `retry_after` in it.
-
-        Raises:
-            AuthorityError: *error* itself, if another attempt would fail in the same way.
-        """
+        """Return the seconds to wait after *error*, or raise *error* if another attempt would fail in the same way."""
         if not (self._is_endless or _is_temporary(error)):
             raise error
         return self.pause(error.retry_after)

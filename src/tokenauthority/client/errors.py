@@ -5,11 +5,11 @@ Any other status is an AuthorityError itself. Messages hold neither a token nor 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Protocol, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 import grpc
 
@@ -105,7 +105,8 @@ def translated_errors() -> Iterator[None]:
 
 def from_rpc_error(error: grpc.RpcError) -> AuthorityError:
     """Return the AuthorityError that says what *error* says."""
-    call = cast("_FailedCall", error)
+    # The errors of blocking and asyncio calls both have its methods.
+    call = cast("grpc.Call", error)
     trailers = dict(call.trailing_metadata() or ())
     details = _read_status(trailers.get("grpc-status-details-bin"))
     info = _find_detail(details, ErrorInfo)
@@ -131,14 +132,6 @@ _CLASSES: Final[Mapping[grpc.StatusCode, type[AuthorityError]]] = {
     grpc.StatusCode.UNAVAILABLE: Unavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
 }
-
-
-class _FailedCall(Protocol):
-    """The common methods of the errors of blocking and asyncio calls; gRPC has no name for them."""
-
-    def code(self) -> grpc.StatusCode: ...
-    def details(self) -> str | None: ...
-    def trailing_metadata(self) -> Iterable[tuple[str, str | bytes]] | None: ...
 
 
 def _read_status(trailer: str | bytes | None) -> Status:

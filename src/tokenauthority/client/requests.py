@@ -8,8 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypedDict
 
-from tokenauthority.client.enums import to_value
-from tokenauthority.client.times import Lifetime, Moment, duration, timestamp
+from tokenauthority.client.conversions import Lifetime, Moment, duration, timestamp, to_value
 from tokenauthority.client.values import Token
 from tokenauthority.v1 import role_pb2, session_pb2, token_pb2
 
@@ -166,11 +165,6 @@ def list_sessions_request(
 def generate_token_request(request: TokenRequest) -> token_pb2.GenerateTokenRequest:
     """Build a GenerateTokenRequest."""
     return token_pb2.GenerateTokenRequest(request=request.message())
-
-
-def generate_tokens_request(requests: Iterable[TokenRequest]) -> token_pb2.BatchGenerateTokensRequest:
-    """Build a BatchGenerateTokensRequest."""
-    return token_pb2.BatchGenerateTokensRequest(requests=[request.message() for request in requests])
 
 
 def verify_token_request(

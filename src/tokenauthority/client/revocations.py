@@ -69,11 +69,7 @@ RevocationEvent: TypeAlias = Revocation | SessionEnd | SnapshotEnd | Heartbeat
 
 
 def require_known(message: token_pb2.WatchRevocationsResponse) -> None:
-    """Refuse a message of a newer contract: to skip it would miss what it revokes.
-
-    Raises:
-        AuthorityError: the event is unknown (UNIMPLEMENTED).
-    """
+    """Raise AuthorityError for an event of a newer contract: to skip it would miss what it revokes."""
     event = message.WhichOneof("event")
     if event is None or (event == "revocation" and message.revocation.WhichOneof("target") is None):
         raise AuthorityError(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TypeVar, cast
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from tokenauthority.client.enums import to_text
-from tokenauthority.client.times import moment
+from tokenauthority.client.conversions import to_text
 from tokenauthority.v1 import token_pb2
 
 
@@ -135,5 +134,5 @@ def _convert_field(message: Message, name: str) -> object:
             return tuple(to_text(field.enum_type, number) for number in value)
         return to_text(field.enum_type, value)
     if field.message_type is not None:
-        return moment(value) if message.HasField(name) else None
+        return value.ToDatetime(tzinfo=UTC) if message.HasField(name) else None
     return tuple(value) if field.is_repeated else value

@@ -13,12 +13,12 @@ from tokenauthority.client import requests
 from tokenauthority.client.aio.watch import AsyncRevocationWatch
 from tokenauthority.client.base import AuthorityBase
 from tokenauthority.client.connection import Connection
+from tokenauthority.client.conversions import Moment
 from tokenauthority.client.errors import AuthorityError, translated_errors
 from tokenauthority.client.requests import RevokeOptions, SessionOptions, TokenOptions, TokenRequest
 from tokenauthority.client.revocations import Revocation
-from tokenauthority.client.times import Moment
 from tokenauthority.client.values import SessionData, Token, Verification, convert_message, read_verification
-from tokenauthority.v1 import session_pb2
+from tokenauthority.v1 import session_pb2, token_pb2
 from tokenauthority.v1.key_pb2_grpc import KeyServiceStub
 from tokenauthority.v1.project_pb2_grpc import ProjectServiceStub
 from tokenauthority.v1.role_pb2_grpc import RoleServiceStub
@@ -160,7 +160,8 @@ class AsyncAuthority(AuthorityBase):
         Raises:
             AuthorityError: as `generate_token`; the path of a violation, such as `requests[17].ttl`, names the request.
         """
-        answer = await _call(self.tokens.BatchGenerateTokens, requests.generate_tokens_request(wanted))
+        batch = token_pb2.BatchGenerateTokensRequest(requests=[request.message() for request in wanted])
+        answer = await _call(self.tokens.BatchGenerateTokens, batch)
         return [convert_message(token, Token) for token in answer.tokens]
 
     async def verify_token(

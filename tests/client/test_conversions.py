@@ -1,4 +1,4 @@
-"""Moments and lifetimes as Python callers write them."""
+"""Enums, moments and lifetimes as Python callers write them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,47 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenauthority.client.times import duration, moment, timestamp
+from tokenauthority.client import requests
+from tokenauthority.client.conversions import choices, duration, timestamp, to_text, to_value
+from tokenauthority.v1 import role_pb2, session_pb2, token_pb2
 
 
 EPOCH_SECONDS = st.integers(min_value=0, max_value=253_402_300_799)
 ZONES = st.integers(min_value=-14 * 60, max_value=14 * 60).map(lambda m: timezone(timedelta(minutes=m)))
+ENUMS = [
+    session_pb2.MediaMode,
+    session_pb2.ArchiveMode,
+    session_pb2.SessionState,
+    token_pb2.TokenFormat,
+    role_pb2.Permission,
+]
+
+
+@pytest.mark.parametrize("enum", ENUMS, ids=lambda enum: enum.DESCRIPTOR.name)
+def test_every_value_of_an_enum_has_a_short_name(enum: type[session_pb2.MediaMode]) -> None:
+    """In either case, and back; UNSPECIFIED is the empty text."""
+    names = choices(enum)
+
+    assert len(enum.values()) - 1 == len(names)
+    assert names == [to_text(enum.DESCRIPTOR, to_value(enum, "field", name.upper())) for name in names]
+    assert "" == to_text(enum.DESCRIPTOR, to_value(enum, "field", ""))
+
+
+def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
+    """The message is all that one needs."""
+    with pytest.raises(ValueError, match="media_mode must be one of relayed, routed"):
+        requests.create_session_request("", media_mode="p2p")
+
+
+def test_a_value_of_a_newer_contract_is_its_number() -> None:
+    """An older client does not fail on it."""
+    assert "99" == to_text(session_pb2.MediaMode.DESCRIPTOR, 99)
 
 
 @given(EPOCH_SECONDS)
 def test_seconds_come_back_as_the_same_moment(seconds: int) -> None:
     """An int is seconds since 1970, and what comes back is aware and in UTC."""
-    back = moment(timestamp("expire_time", seconds))
+    back = timestamp("expire_time", seconds).ToDatetime(tzinfo=UTC)
 
     assert UTC is back.tzinfo
     assert seconds == int(back.timestamp())
@@ -38,7 +68,7 @@ def test_a_fraction_of_a_second_is_cut_off(seconds: float) -> None:
 )
 def test_a_datetime_of_any_zone_is_the_moment_that_it_says(at: datetime) -> None:
     """The zone counts, the fraction does not."""
-    assert at.replace(microsecond=0) == moment(timestamp("expire_time", at))
+    assert at.replace(microsecond=0) == timestamp("expire_time", at).ToDatetime(tzinfo=UTC)
 
 
 def test_refuses_a_datetime_without_a_zone() -> None:
