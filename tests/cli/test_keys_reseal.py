@@ -217,7 +217,7 @@ def _killed_after_progress(store: Store, done: int) -> int:
         forkserver.start(["keys", "reseal"], cwd=Path.cwd(), env=clean_environment(**store.settings)) as process,
     ):
         while process.poll() is None:
-            if connection.execute(look, (store.new.id_bytes,)).fetchone()[0] > done + MANY // 3:
+            if connection.execute(look, (bytes.fromhex(store.new.key_id),)).fetchone()[0] > done + MANY // 3:
                 process.kill()
                 break
         return process.wait(WAIT)

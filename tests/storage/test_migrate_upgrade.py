@@ -126,7 +126,7 @@ def make_first(url: str, activate_time: Millis) -> None:
         "activate_time": activate_time,
         "sealed": b"\x00sealed key\xff",
     }
-    with _connect(url) as connection:
+    with _connect(address) as connection:
         config = _alembic_config()
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")

@@ -10,10 +10,6 @@ import attrs
 from tokenauthority.domain.caller import Caller
 
 
-def _always() -> bool:
-    return True
-
-
 @attrs.frozen(kw_only=True)
 class PresentedCredentials:
     """The credentials of one RPC. Metadata values stand in the order of their arrival; `repr` shows none of them.
@@ -26,7 +22,7 @@ class PresentedCredentials:
     authorization: Sequence[str | bytes] = attrs.field(default=(), repr=False)
     forwarded: Sequence[str | bytes] = attrs.field(default=(), repr=False)
     tls: Callable[[], Mapping[str, Iterable[bytes]]] = attrs.field(default=dict, repr=False)
-    may_verify: Callable[[], bool] = attrs.field(default=_always, repr=False)
+    may_verify: Callable[[], bool] = attrs.field(default=lambda: True, repr=False)
 
 
 class Authenticator(Protocol):

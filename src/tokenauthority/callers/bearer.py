@@ -13,7 +13,7 @@ from tokenauthority.callers.credential_cache import CredentialCache
 from tokenauthority.callers.jwt import JwtVerifier, looks_like_jwt
 from tokenauthority.callers.registry import CurrentCallers
 from tokenauthority.domain.caller import Caller
-from tokenauthority.domain.times import Millis, whole_seconds
+from tokenauthority.domain.times import Millis, in_millis, whole_seconds
 
 
 _SCHEME: Final = "bearer "
@@ -56,10 +56,8 @@ class BearerAuthenticator:
             return None
         caller = self._callers.registry.find_caller(proof.identity)
         if caller is not None:
-            expires = Millis(proof.expire_time * 1000)
-            self._cache.store_caller(
-                digest, caller, self._callers.version, expires=expires, still_trusted=proof.still_trusted
-            )
+            expires, version = in_millis(proof.expire_time), self._callers.version
+            self._cache.store_caller(digest, caller, version, expires=expires, still_trusted=proof.still_trusted)
         return caller
 
 

@@ -44,9 +44,8 @@ def _decide(entry: CallerEntry, request: AccessRequest) -> Iterator[AccessDecisi
 
     def decide(field: str, what: str, *, allows: bool) -> AccessDecision:
         if field not in entry.lines:
-            return AccessDecision(
-                allows, entry.line, f"{field} is left out, which {'allows' if allows else 'refuses'} {what}"
-            )
+            verb = "allows" if allows else "refuses"
+            return AccessDecision(allows, entry.line, f"{field} is left out, which {verb} {what}")
         return AccessDecision(allows, entry.lines[field], f"{field} {'allows' if allows else 'does not allow'} {what}")
 
     yield decide("actions", request.action, allows=request.action in grant.actions)
@@ -57,9 +56,9 @@ def _decide(entry: CallerEntry, request: AccessRequest) -> Iterator[AccessDecisi
     if request.format is not None:
         yield decide("formats", f"format {request.format}", allows=grant.allows_format(request.format))
     if request.ttl is not None:
-        yield _outside_contract(request.ttl) or decide(
-            "max_ttl", f"{request.ttl}s", allows=request.ttl <= grant.max_ttl
-        )
+        within = decide("max_ttl", f"{request.ttl}s", allows=request.ttl <= grant.max_ttl)
+        beyond = AccessDecision(allows=False, line=0, text=f"a token's lifetime is from 1s to {MAX_TTL}s")
+        yield within if 1 <= request.ttl <= MAX_TTL else beyond
     if request.items > MAX_BATCH:
         yield AccessDecision(allows=False, line=0, text=f"a batch has at most {MAX_BATCH} items")
     if grant.rate is not None:
@@ -67,9 +66,3 @@ def _decide(entry: CallerEntry, request: AccessRequest) -> Iterator[AccessDecisi
         yield decide(burst, f"{request.items} items at once", allows=request.items <= grant.rate.burst)
     if grant.daily_quota is not None:
         yield decide("daily_quota", f"{request.items} items a day", allows=request.items <= grant.daily_quota)
-
-
-def _outside_contract(ttl: Seconds) -> AccessDecision | None:
-    if 1 <= ttl <= MAX_TTL:
-        return None
-    return AccessDecision(allows=False, line=0, text=f"a token's lifetime is from 1s to {MAX_TTL}s")

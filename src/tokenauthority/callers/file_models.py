@@ -21,13 +21,6 @@ from tokenauthority.domain.times import MAX_TTL, Seconds
 from tokenauthority.domain.token_format import TokenFormat
 
 
-MAX_API_KEYS: Final = 2
-"""API keys of one caller: the current one and its replacement."""
-
-MAX_BURST: Final = 1_000_000
-MAX_QUOTA: Final = 1_000_000_000_000
-MAX_ISSUER: Final = 2048
-
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -42,9 +35,8 @@ def _valid(check: Callable[[str], object]) -> AfterValidator:
 
 def _one_of(names: Iterable[str]) -> FieldInfo:
     ordered = sorted(names)
-    info: FieldInfo = Field(
-        pattern=f"^(?:{'|'.join(map(re.escape, ordered))})$", json_schema_extra={"enum": [*ordered]}
-    )
+    pattern = f"^(?:{'|'.join(map(re.escape, ordered))})$"
+    info: FieldInfo = Field(pattern=pattern, json_schema_extra={"enum": [*ordered]})
     return info
 
 
@@ -75,7 +67,7 @@ def _is_loopback(host: str) -> bool:
 
 
 _Digest: TypeAlias = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-_VisibleAscii: TypeAlias = Annotated[str, Field(pattern=f"^[!-~]{{1,{MAX_ISSUER}}}$")]
+_VisibleAscii: TypeAlias = Annotated[str, Field(pattern="^[!-~]{1,2048}$")]
 _Printable: TypeAlias = Annotated[str, Field(min_length=1, max_length=1024), _valid(str.isprintable)]
 _FilePath: TypeAlias = Annotated[str, Field(min_length=1), _valid(lambda text: "\0" not in text)]
 _SOME: Final = Field(min_length=1)
@@ -105,7 +97,7 @@ class CallerTable(_Table):
         str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$"), _valid(lambda text: not is_api_key(text))
     ]
     """Name in the audit log, unique in the file: 1 to 128 of `A-Z a-z 0-9 . _ / -`, and no API key."""
-    api_key_sha256: _Digest | Annotated[list[_Digest], Field(min_length=1, max_length=MAX_API_KEYS)] | None = None
+    api_key_sha256: _Digest | Annotated[list[_Digest], Field(min_length=1, max_length=2)] | None = None
     """SHA-256 of the API key, 64 lower-case hex characters; or a list of two, the current key and its replacement."""
     spiffe_id: Annotated[str, _valid(is_spiffe_id)] | None = None
     """SPIFFE id of the client certificate, `spiffe://trust-domain/path`, at most 2048 characters."""
@@ -123,9 +115,9 @@ class CallerTable(_Table):
     """Longest lifetime of the caller's tokens, such as `90s`, `15m`, `1h` or `30d`; default and limit: `30d`."""
     rate: Annotated[str, Field(pattern="^[0-9]{1,6}/[smhd]$"), _valid(lambda text: int(text[:-2]))] | None = None
     """Items on average, such as `200/s`, `50/m`, `1000/h` or `5000/d`; a batch of 9 is 9 items; default: no limit."""
-    burst: Annotated[int, Field(ge=1, le=MAX_BURST)] | None = None
+    burst: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """Items at once, a whole number from 1 to 1000000; a larger batch never passes; default: the count in `rate`."""
-    daily_quota: Annotated[int, Field(ge=1, le=MAX_QUOTA)] | None = None
+    daily_quota: Annotated[int, Field(ge=1, le=1_000_000_000_000)] | None = None
     """Items of one day in UTC, a whole number from 1 to 1000000000000; default: no limit."""
 
     def to_grant(self) -> Grant:

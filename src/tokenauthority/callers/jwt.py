@@ -86,11 +86,7 @@ def _is_caller_type(header: Mapping[str, Json]) -> bool:
 
 
 def _checked_claims(jws: CompactJws, issuer: Issuer, now: Seconds) -> tuple[JwtIdentity, Seconds]:
-    """Return identity and expiry of a token that is valid now and for this authority.
-
-    Raises:
-        TokenRejectedError: the token is not.
-    """
+    """Return identity and expiry of a token that is valid now and for this authority, or raise TokenRejectedError."""
     payload = jws.payload
     identity = JwtIdentity(issuer.issuer, short_text(payload, "sub", MAX_SUBJECT))
     issued, expires = numeric_date(payload, "iat"), numeric_date(payload, "exp")

@@ -96,31 +96,25 @@ def reported_failures(target: CallTarget) -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.EPIPE:
             raise  # click ends silently when the reader of a pipe has closed it
-        raise Failure(_os_error(error)) from error
+        name = f"{error.filename}: " if error.filename else ""
+        raise Failure(f"{name}{error.strerror or type(error).__name__}") from error
     except Exception as error:
-        failure = _translate_error(error, target)
-        if failure is None:
+        from tokenauthority.client.errors import AuthorityError
+
+        if not isinstance(error, AuthorityError):
             raise
-        raise failure from error
+        raise _to_failure(error, target) from error
 
 
 def read_bytes(path: Path, name: str) -> bytes:
-    """Return the content of the file that the option or variable *name* names.
-
-    Raises:
-        ConfigurationFailure: the file cannot be read.
-    """
+    """Return the content of the file that the option or variable *name* names, or raise ConfigurationFailure."""
     try:
         return path.read_bytes()
     except OSError as error:
         raise ConfigurationFailure(f"{name} {path}: {error.strerror}") from error
 
 
-def _translate_error(error: Exception, target: CallTarget) -> Failure | None:
-    from tokenauthority.client.errors import AuthorityError
-
-    if not isinstance(error, AuthorityError):
-        return None
+def _to_failure(error: AuthorityError, target: CallTarget) -> Failure:
     if error.code.name not in _UNREACHABLE:
         return Failure(_describe_error(error))
     # An error without a reason is not from the authority: the call was lost on the network.
@@ -153,8 +147,3 @@ def _describe_error(error: AuthorityError) -> str:
     missing = [f"{v.field}: {v.problem}" for v in error.violations if v.problem not in message]
     facts = ", ".join(filter(None, (error.reason, error.request_id and f"request id {error.request_id}")))
     return "; ".join([message, *missing]) + (f" ({facts})" if facts else "")
-
-
-def _os_error(error: OSError) -> str:
-    name = f"{error.filename}: " if error.filename else ""
-    return f"{name}{error.strerror or type(error).__name__}"

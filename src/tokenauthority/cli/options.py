@@ -34,11 +34,7 @@ class Globals:
     """The options that stand on the command line."""
 
     def connection(self, *, with_key: bool = True) -> Connection:
-        """Return how to reach the authority; without an API key unless *with_key*.
-
-        Raises:
-            ConfigurationFailure: the address or the API key is missing, a file cannot be read, or a value is invalid.
-        """
+        """Return how to reach the authority, without an API key unless *with_key*, or raise ConfigurationFailure."""
         from tokenauthority.client.environment import connection_from
 
         if not self.address:
@@ -86,7 +82,16 @@ def current() -> Globals:
     return _globals(click.get_current_context())
 
 
-class Command(click.Command):
+class _NamesSharedOptions(click.Command):
+    """A command or group whose help ends with a line that says where the shared options are explained."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_epilog(ctx, formatter)
+        formatter.write_paragraph()
+        formatter.write_text("Shared options (--address, --project, --json and more): tokenauthority --help")
+
+
+class Command(_NamesSharedOptions):
     """A command that accepts the shared options too, and reports failures in one line."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
@@ -100,29 +105,14 @@ class Command(click.Command):
         with reported_failures(_globals(ctx)):
             return super().invoke(ctx)
 
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Add a line that says where the shared options are explained."""
-        super().format_epilog(ctx, formatter)
-        _name_shared_options(formatter)
 
-
-class Group(click.Group):
+class Group(_NamesSharedOptions, click.Group):
     """A group of such commands."""
 
     command_class = Command
 
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Add a line that says where the shared options are explained."""
-        super().format_epilog(ctx, formatter)
-        _name_shared_options(formatter)
-
 
 Group.group_class = Group
-
-
-def _name_shared_options(formatter: click.HelpFormatter) -> None:
-    formatter.write_paragraph()
-    formatter.write_text("Shared options (--address, --project, --json and more): tokenauthority --help")
 
 
 def _globals(context: click.Context) -> Globals:

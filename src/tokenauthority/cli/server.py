@@ -102,11 +102,7 @@ def upgrade_schema(*, dev: bool, config_file: Path | None) -> None:
 def load_settings(
     config_file: Path | None, *, dev: bool = False, dev_api_key: str | None = None, complete: bool = True
 ) -> Settings:
-    """Return the server's settings; with *complete*, only if a server can start with them.
-
-    Raises:
-        ConfigurationFailure: the settings are invalid or incomplete; the message names every problem.
-    """
+    """Return the server's settings, or raise ConfigurationFailure; *complete* ones let a server start."""
     from tokenauthority.config.loading import ConfigError, load, read
 
     try:

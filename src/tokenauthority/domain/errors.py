@@ -1,18 +1,5 @@
 """Every error that a caller can receive: one tree, each error with its facts and its own message.
 
-TokenAuthorityError
-    InvalidRequestError       a field is missing, malformed or beyond its limit
-    UnauthenticatedError      no credential, or an invalid one
-    PermissionDeniedError     the caller's grant does not allow it (`limit` says what)
-    NotFoundError             no such project, session, role, key or secret
-    AlreadyExistsError        project, role, or a request id with another body
-    PreconditionError         the object is not in the state that the step needs
-    OverloadedError           too many RPCs at once
-    RateLimitError            the caller's rate or quota is used up, or its address failed to authenticate too often
-    ExhaustedError            a stream's reader is too slow, or there are too many revocations
-    UnavailableError          the store, the audit log or a signing key cannot be used; or the server drains
-    UnimplementedError        a method of the contract that this version does not have
-
 Messages hold ids, names and limits, never a secret and never free text from outside.
 """
 
@@ -204,7 +191,7 @@ class RateLimitError(TokenAuthorityError):
 
 
 class ExhaustedError(TokenAuthorityError):
-    """There is no room for more, and no wait that is known to help."""
+    """No room for more, and no wait is known to help: a stream's reader is too slow, or too many revocations."""
 
     @classmethod
     def slow_reader(cls) -> ExhaustedError:
@@ -219,7 +206,7 @@ class ExhaustedError(TokenAuthorityError):
 
 
 class UnavailableError(TokenAuthorityError):
-    """Something that the answer needs cannot be used now; `retry_after` is in seconds."""
+    """The store, the audit log or a signing key cannot be used now, or the server drains; `retry_after` in seconds."""
 
     def __init__(self, reason: Reason, message: str, retry_after: float = 1.0) -> None:
         super().__init__(reason, message)

@@ -94,11 +94,7 @@ def next_step(ring: Sequence[StoredKey], algorithm: Algorithm, rotation: Rotatio
 
 
 def prepared(ring: Sequence[StoredKey], fresh: StoredKey) -> Ring:
-    """Return the ring with one more PREPARED key.
-
-    Raises:
-        PreconditionError: `KEY_STATE`, there are four already, or a hundred keys in all.
-    """
+    """Return the ring with one more PREPARED key, or raise `KEY_STATE`: it has four, or a hundred keys in all."""
     waiting = sum(key.state is KeyState.PREPARED for key in ring)
     if waiting >= MAX_PREPARED:
         raise _state(fresh.key_id, f"{waiting} keys are PREPARED already: activate or revoke one first")

@@ -20,11 +20,7 @@ _REVOKED: Final = {
 
 
 def require_time(claims: TokenClaims, now: Seconds, leeway: Seconds) -> None:
-    """Require that the token has been issued and has not expired, by clocks that may differ by *leeway* seconds.
-
-    Raises:
-        TokenRejectedError: `NOT_YET_VALID` or `EXPIRED`.
-    """
+    """Raise TokenRejectedError, `NOT_YET_VALID` or `EXPIRED`; clocks may differ by *leeway* seconds."""
     if claims.issue_time > now + leeway:
         raise TokenRejectedError(InactiveReason.NOT_YET_VALID, f"issued {claims.issue_time - now}s in the future")
     if claims.not_before > now + leeway:
@@ -35,11 +31,7 @@ def require_time(claims: TokenClaims, now: Seconds, leeway: Seconds) -> None:
 
 
 def require_not_revoked(index: RevocationIndex, project_id: str, claims: TokenClaims) -> None:
-    """Require that the token is not revoked.
-
-    Raises:
-        TokenRejectedError: `REVOKED`.
-    """
+    """Raise TokenRejectedError, `REVOKED`, if the token is revoked."""
     revoked = index.revoked_by(
         project_id,
         token_id=claims.token_id,
@@ -52,11 +44,7 @@ def require_not_revoked(index: RevocationIndex, project_id: str, claims: TokenCl
 
 
 def require_permissions(granted: Collection[Permission], required: Collection[Permission]) -> None:
-    """Require every one of *required*.
-
-    Raises:
-        TokenRejectedError: `PERMISSION_MISSING`.
-    """
+    """Raise TokenRejectedError, `PERMISSION_MISSING`, unless every one of *required* is granted."""
     missing = [permission.value for permission in required if permission not in granted]
     if missing:
         raise TokenRejectedError(InactiveReason.PERMISSION_MISSING, "lacks " + ", ".join(missing))

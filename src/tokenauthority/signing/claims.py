@@ -6,7 +6,7 @@ import json
 import math
 import re
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, NoReturn, TypeAlias
 
 from tokenauthority.domain.ids import NUL
@@ -69,11 +69,25 @@ def short_text(claims: Mapping[str, Json], name: str, limit: int) -> str:
     return value
 
 
-def revocable_text(claims: Mapping[str, Json], name: str, limit: int) -> str:
-    """Return the same, which must have no U+0000: no store can hold a revocation that names it."""
-    value = short_text(claims, name, limit)
+def stored_text(claims: Mapping[str, Json], name: str, limit: int) -> str:
+    """Return the same, which must also be `storable`."""
+    return storable(text(claims, name), name, limit)
+
+
+def storable(value: str, name: str, limit: int) -> str:
+    """Return *value*, which must have 1 to *limit* characters, none of them U+0000: no store can hold that."""
+    if not 1 <= len(value) <= limit:
+        raise malformed(f"{name} must have 1 to {limit} characters")
     if NUL in value:
         raise malformed(f"{name} has U+0000")
+    return value
+
+
+def checked_text(claims: Mapping[str, Json], name: str, is_valid: Callable[[str], bool], kind: str) -> str:
+    """Return the claim *name*, which must be present and a string that *is_valid*; an error calls it no *kind*."""
+    value = text(claims, name)
+    if not is_valid(value):
+        raise malformed(f"{name} is no {kind}")
     return value
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 import attrs
@@ -65,39 +66,24 @@ _MECHANISMS: Final = {
 class HsmProvider:
     """The keys of one token. Locations are RFC 7512 URIs without module and PIN: each server has its own settings."""
 
+    scheme: Final = "pkcs11"
+
     def __init__(self, uri: TokenUri, pin: Callable[[], str]) -> None:
         self._token = HsmToken(uri, pin)
 
-    @property
-    def scheme(self) -> str:
-        """Return `pkcs11`."""
-        return "pkcs11"
-
     def generate_key(self, algorithm: Algorithm) -> tuple[SigningKey, str]:
-        """Generate a key in the token, sensitive and not extractable, with the bytes of its id as CKA_ID.
-
-        Raises:
-            KeyProviderError: the token cannot be used, or lacks the mechanisms.
-        """
+        """Generate a key in the token, sensitive and not extractable, with the bytes of its id as CKA_ID."""
         return self._token.call(lambda session: self._generate(session, algorithm))
 
     def located_key(self, stored: StoredKey, public_key: object) -> SigningKey:
-        """Return the key; its signer searches the token at the first signature.
-
-        Raises:
-            ValueError: *public_key* is not one for the algorithm.
-        """
+        """Return the key; its signer searches the token at the first signature."""
         if not self._is_here(stored.location):
             absent = AbsentSigner(self._elsewhere(stored.location))
             return SigningKey.located(stored.algorithm, public_key, lambda *_: absent)
         return SigningKey.located(stored.algorithm, public_key, self._signer(stored.algorithm))
 
     def destroy_key(self, stored: StoredKey) -> None:
-        """Destroy the private key in the token.
-
-        Raises:
-            KeyProviderError: the token cannot be used, or the key is in another one.
-        """
+        """Destroy the private key in the token; KeyProviderError too if it is in another token."""
         if not self._is_here(stored.location):
             raise KeyProviderError(self._elsewhere(stored.location))
 
@@ -145,11 +131,7 @@ class _HsmSigner:
         self._missing = f"the token {token.uri.token_location} does not have exactly one private key {key_id}"
 
     def sign(self, payload_json: bytes) -> tuple[str, bytes]:
-        """Return the compact token that claims *payload_json*, and its signature.
-
-        Raises:
-            KeyProviderError: the token cannot be used now, or does not have the key.
-        """
+        """Return the compact token that claims *payload_json*, and its signature, or raise KeyProviderError."""
         signing_input = self._header + encode_segment(payload_json)
         prepared = self._mechanisms.prepare(signing_input)
         signature = self._token.call(lambda session: self._key(session).sign(prepared, mechanism=self._mechanisms.sign))
@@ -174,21 +156,12 @@ def _template(algorithm: Algorithm, key_id: str) -> dict[Attribute, object]:
 
 
 def _generate_pair(session: pkcs11.Session, kind: _Mechanisms) -> tuple[pkcs11.PublicKey, pkcs11.PrivateKey]:
-    if not kind.curve:
-        return session.generate_keypair(
-            kind.key_type,
-            MIN_RSA_BITS,
-            store=True,
-            mechanism=kind.generate,
-            public_template=_PUBLIC,
-            private_template=_PRIVATE,
-        )
-    parameters = session.create_domain_parameters(
-        kind.key_type, {Attribute.EC_PARAMS: encode_named_curve_parameters(kind.curve)}, local=True
-    )
-    return parameters.generate_keypair(
-        store=True, mechanism=kind.generate, public_template=_PUBLIC, private_template=_PRIVATE
-    )
+    if kind.curve:
+        curve = {Attribute.EC_PARAMS: encode_named_curve_parameters(kind.curve)}
+        generate = session.create_domain_parameters(kind.key_type, curve, local=True).generate_keypair
+    else:
+        generate = partial(session.generate_keypair, kind.key_type, MIN_RSA_BITS)
+    return generate(store=True, mechanism=kind.generate, public_template=_PUBLIC, private_template=_PRIVATE)
 
 
 def _exported(key: pkcs11.PublicKey) -> PublicKey:

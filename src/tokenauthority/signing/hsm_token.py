@@ -48,11 +48,7 @@ class Module:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the module while the block runs.
-
-        Raises:
-            KeyProviderError: another call holds it for longer than 10 seconds.
-        """
+        """Hold the module while the block runs; KeyProviderError after 10 seconds that another call holds it."""
         if not self._lock.acquire(timeout=MODULE_TIMEOUT):
             raise KeyProviderError(f"the PKCS#11 module {self._path} has not answered for {MODULE_TIMEOUT:g} seconds")
         try:
@@ -62,9 +58,7 @@ class Module:
 
     def find_token(self, uri: TokenUri) -> pkcs11.Token:
         """Return the token that *uri* names; call it while the module is locked."""
-        library = pkcs11.lib(self._path)
-        serial = uri.serial.encode() or None
-        return library.get_token(token_label=uri.token or None, token_serial=serial)
+        return pkcs11.lib(self._path).get_token(token_label=uri.token or None, token_serial=uri.serial.encode() or None)
 
     def restart(self) -> None:
         """Initialise it again, which ends all its sessions; call it while the module is locked.
@@ -123,32 +117,24 @@ class HsmToken:
                 session.close()
 
     def _open_session(self) -> pkcs11.Session:
-        pin = self._pin()
+        pin, token, path = self._pin(), self.uri.token_location, self.uri.module_path
         if pin == self._refused:
-            raise KeyProviderError(f"the token {self.uri.token_location} has refused this PIN; it is not tried again")
+            raise KeyProviderError(f"the token {token} has refused this PIN; it is not tried again")
         if not 1 <= len(pin) <= _MAX_PIN:
-            raise KeyProviderError(
-                f"the PIN for the token {self.uri.token_location} must have 1 to {_MAX_PIN} characters"
-            )
+            raise KeyProviderError(f"the PIN for the token {token} must have 1 to {_MAX_PIN} characters")
         try:
             session = self._log_in(pin)
         except _PIN_PROBLEMS as error:
             # Tokens lock after some wrong PINs, and each signature would be another try.
             self._refused = pin
-            raise KeyProviderError(
-                f"the token {self.uri.token_location} refuses the PIN: {type(error).__name__}"
-            ) from error
+            raise KeyProviderError(f"the token {token} refuses the PIN: {type(error).__name__}") from error
         except errors.NoSuchToken as error:
-            raise KeyProviderError(
-                f"the module {self.uri.module_path} has no token {self.uri.token_location}"
-            ) from error
+            raise KeyProviderError(f"the module {path} has no token {token}") from error
         except errors.MultipleTokensReturned as error:
-            raise KeyProviderError(
-                f"the module {self.uri.module_path} has several tokens {self.uri.token_location}: name the serial"
-            ) from error
+            raise KeyProviderError(f"the module {path} has several tokens {token}: name the serial") from error
         except errors.PKCS11Error as error:
             cause = str(error) or type(error).__name__
-            raise KeyProviderError(f"the module {self.uri.module_path} cannot be used: {cause}") from error
+            raise KeyProviderError(f"the module {path} cannot be used: {cause}") from error
         self._session, self._generation = session, self._module.generation
         return session
 

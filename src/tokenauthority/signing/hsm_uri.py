@@ -47,10 +47,8 @@ class TokenUri:
         module_path = Path(how.get("module-path", ""))
         if not module_path.is_absolute():
             raise ValueError("must name the module by module-path=/ABSOLUTE/PATH.so")
-        pin_source = how.get("pin-source")
-        return cls(
-            module_path, where.get("token", ""), where.get("serial", ""), _file_path(pin_source) if pin_source else None
-        )
+        pin_source = _file_path(how["pin-source"]) if how.get("pin-source") else None
+        return cls(module_path, where.get("token", ""), where.get("serial", ""), pin_source)
 
     @property
     def token_location(self) -> str:

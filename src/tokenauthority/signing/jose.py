@@ -162,11 +162,7 @@ class _FastES256(ECAlgorithm):
 
 
 def parse_compact(token: str) -> CompactJws:
-    """Read *token* as a compact JWS whose payload is a JSON object.
-
-    Raises:
-        TokenRejectedError: `MALFORMED`, as `parse_raw`, and for any other payload.
-    """
+    """Read *token* as a compact JWS whose payload is a JSON object; it fails as `parse_raw` does."""
     raw = parse_raw(token)
     return CompactJws(
         header=raw.header,
@@ -216,11 +212,7 @@ def encode_segment(data: bytes) -> bytes:
 
 
 def decode_segment(segment: bytes, name: str) -> bytes:
-    """Return the bytes of *segment*, which must be exactly what `encode_segment` makes of them.
-
-    Raises:
-        TokenRejectedError: `MALFORMED`: padding, another alphabet, or trailing bits that are not 0.
-    """
+    """Return the bytes of *segment*; it is `MALFORMED` unless `encode_segment` makes exactly it of them."""
     try:
         data = binascii.a2b_base64(segment.translate(_FROM_URL) + b"=" * (-len(segment) % 4))
     except ValueError:

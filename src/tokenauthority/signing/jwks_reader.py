@@ -16,7 +16,7 @@ from jwt import PyJWTError, get_algorithm_by_name
 from tokenauthority.domain.token import TokenRejectedError
 from tokenauthority.signing.claims import Json, json_object
 from tokenauthority.signing.jose import SignatureVerifier
-from tokenauthority.signing.key_serialization import PublicKey
+from tokenauthority.signing.key_serialization import MIN_RSA_BITS, PublicKey
 
 
 MAX_JWKS: Final = 262_144
@@ -24,7 +24,6 @@ MAX_JWKS: Final = 262_144
 
 MAX_KEYS: Final = 100
 MAX_KEY_ID: Final = 255
-MIN_RSA_BITS: Final = 2048
 MAX_RSA_BITS: Final = 8192
 """A longer key of an issuer would make each verification slow."""
 

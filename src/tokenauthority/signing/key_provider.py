@@ -24,25 +24,13 @@ class KeyProvider(Protocol):
         """Return the scheme of its URIs, without the colon."""
 
     def generate_key(self, algorithm: Algorithm) -> tuple[SigningKey, str]:
-        """Generate a key, and return it with the URI that locates it.
-
-        Raises:
-            KeyProviderError: it cannot be generated.
-        """
+        """Generate a key, and return it with the URI that locates it, or raise KeyProviderError."""
 
     def located_key(self, stored: StoredKey, public_key: object) -> SigningKey:
-        """Return the key at `stored.location` whose public half is *public_key*, without a call to the provider.
-
-        Raises:
-            ValueError: *public_key* is not one for the algorithm.
-        """
+        """Return the key at `stored.location`, without a call to the provider; ValueError for an unfit *public_key*."""
 
     def destroy_key(self, stored: StoredKey) -> None:
-        """Destroy the private key; no error where it is destroyed already.
-
-        Raises:
-            KeyProviderError: it cannot be destroyed.
-        """
+        """Destroy the private key, or raise KeyProviderError; no error where it is destroyed already."""
 
 
 class AbsentSigner:

@@ -69,11 +69,7 @@ def load_rsa_pem(pem: str) -> rsa.RSAPrivateKey:
 
 
 def load_private_der(der: bytes) -> object:
-    """Parse the private key that `private_der` wrote. It was sealed, which proves it unchanged: nothing is checked.
-
-    Raises:
-        ValueError: *der* is none.
-    """
+    """Parse the private key that `private_der` wrote, or raise ValueError. It was sealed, so nothing is checked."""
     try:
         return load_der_private_key(der, password=None, unsafe_skip_rsa_key_validation=True)
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -86,11 +82,7 @@ def private_der(key: PrivateKey) -> bytes:
 
 
 def load_public_der(der: bytes) -> object:
-    """Parse the public key that `public_der` wrote.
-
-    Raises:
-        ValueError: *der* is none.
-    """
+    """Parse the public key that `public_der` wrote, or raise ValueError."""
     try:
         return load_der_public_key(der)
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -103,11 +95,7 @@ def public_der(key: PublicKey) -> bytes:
 
 
 def require_public_key(algorithm: Algorithm, key: object) -> PublicKey:
-    """Return *key*, which must be the public half of one for *algorithm*.
-
-    Raises:
-        ValueError: it is not.
-    """
+    """Return *key*, or raise ValueError if it is not the public half of one for *algorithm*."""
     match algorithm, key:
         case Algorithm.ES256, ec.EllipticCurvePublicKey(curve=ec.SECP256R1()):
             return key
@@ -120,11 +108,7 @@ def require_public_key(algorithm: Algorithm, key: object) -> PublicKey:
 
 
 def require_private_key(algorithm: Algorithm, key: object) -> PrivateKey:
-    """Return *key*, which must be one for *algorithm*.
-
-    Raises:
-        ValueError: it is not.
-    """
+    """Return *key*, or raise ValueError if it is not one for *algorithm*."""
     match algorithm, key:
         case Algorithm.ES256, ec.EllipticCurvePrivateKey(curve=ec.SECP256R1()):
             return key

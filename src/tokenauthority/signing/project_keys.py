@@ -85,11 +85,7 @@ class VonageKey:
 
     @classmethod
     def from_der(cls, key_id: str, application_id: str, der: bytes) -> VonageKey:
-        """Parse the key that `to_der` wrote.
-
-        Raises:
-            ValueError: *der* is no such key.
-        """
+        """Parse the key that `to_der` wrote, or raise ValueError."""
         return cls(key_id, application_id, load_private_der(der))
 
     def to_der(self) -> bytes:

@@ -69,16 +69,11 @@ class MasterKey:
 
     value: bytes = attrs.field(converter=_checked, repr=False)
     key_id: str = attrs.field(init=False)
-    id_bytes: bytes = attrs.field(init=False, repr=False, eq=False)
     cipher: AESGCM = attrs.field(init=False, repr=False, eq=False)
 
     @key_id.default
     def _named(self) -> str:
         return hashlib.sha256(_KEY_ID_LABEL + self.value).digest()[:_KEY_ID_BYTES].hex()
-
-    @id_bytes.default
-    def _name_in_bytes(self) -> bytes:
-        return bytes.fromhex(self.key_id)
 
     @cipher.default
     def _prepared(self) -> AESGCM:
@@ -118,7 +113,8 @@ class Sealer:
         if not master_keys:
             raise ValueError("sealing needs a master key")
         self._first = master_keys[0]
-        self._by_id = {key.id_bytes: key for key in master_keys}
+        self._header = _VERSION + bytes.fromhex(self._first.key_id)
+        self._by_id = {bytes.fromhex(key.key_id): key for key in master_keys}
 
     @property
     def key_ids(self) -> tuple[str, ...]:
@@ -127,10 +123,9 @@ class Sealer:
 
     def seal(self, plaintext: bytes, *, purpose: str, object_id: str) -> bytes:
         """Return the envelope of *plaintext*, which opens only for the same *purpose* and *object_id*."""
-        header = _VERSION + self._first.id_bytes
         nonce = os.urandom(_NONCE_BYTES)
-        bound = _associated(header, purpose, object_id)
-        return header + nonce + self._first.cipher.encrypt(nonce, plaintext, bound)
+        bound = _associated(self._header, purpose, object_id)
+        return self._header + nonce + self._first.cipher.encrypt(nonce, plaintext, bound)
 
     def open(self, sealed: bytes, *, purpose: str, object_id: str) -> bytes:
         """Return the plaintext that `seal` was given.
@@ -144,12 +139,8 @@ class Sealer:
             raise _damaged(purpose, object_id)
         key = self._by_id.get(header[1:])
         if key is None:
-            raise SealBrokenError(
-                purpose,
-                object_id,
-                SealProblem.OTHER_MASTER_KEY,
-                f"sealed under the master key {header[1:].hex()}, which is not among those given",
-            )
+            detail = f"sealed under the master key {header[1:].hex()}, which is not among those given"
+            raise SealBrokenError(purpose, object_id, SealProblem.OTHER_MASTER_KEY, detail)
         try:
             return key.cipher.decrypt(nonce, ciphertext, _associated(header, purpose, object_id))
         except InvalidTag:
@@ -157,7 +148,7 @@ class Sealer:
 
     def is_current(self, sealed: bytes) -> bool:
         """Return whether *sealed* is under the master key that this sealer seals with; if not, seal it again."""
-        return sealed[:HEADER_BYTES] == _VERSION + self._first.id_bytes
+        return sealed[:HEADER_BYTES] == self._header
 
 
 def sealed_under(header: bytes) -> str | None:

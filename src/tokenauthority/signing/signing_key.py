@@ -71,20 +71,12 @@ class SigningKey:
 
     @classmethod
     def from_der(cls, algorithm: Algorithm, der: bytes) -> SigningKey:
-        """Parse the key that `to_der` wrote.
-
-        Raises:
-            ValueError: *der* is no private key, or one that *algorithm* cannot use.
-        """
+        """Parse the key that `to_der` wrote; ValueError if it is none, or not one for *algorithm*."""
         return cls.local(algorithm, load_private_der(der))
 
     @classmethod
     def local(cls, algorithm: Algorithm, private_key: object) -> SigningKey:
-        """Prepare *private_key* for *algorithm*.
-
-        Raises:
-            ValueError: the one is not for the other.
-        """
+        """Prepare *private_key* for *algorithm*, or raise ValueError if the one is not for the other."""
         key = require_private_key(algorithm, private_key)
         public_key = key.public_key()
         public = _public_half(algorithm, public_key)
@@ -105,21 +97,13 @@ class SigningKey:
 
     @property
     def private_key(self) -> PrivateKey:
-        """Return the private half.
-
-        Raises:
-            LookupError: the key is remote.
-        """
+        """Return the private half, or raise LookupError if the key is remote."""
         if self._private_key is None:
             raise LookupError(f"the private half of signing key {self.key_id} is with a key provider")
         return self._private_key
 
     def to_der(self) -> bytes:
-        """Return the private key as unencrypted PKCS#8 DER, to be sealed.
-
-        Raises:
-            LookupError: the key is remote.
-        """
+        """Return the private key as unencrypted PKCS#8 DER, to be sealed; LookupError if the key is remote."""
         return private_der(self.private_key)
 
 

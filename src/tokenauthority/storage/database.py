@@ -49,7 +49,7 @@ class StoreLimits:
 
 
 class Database(Protocol):
-    """A database behind its threads. Each method costs at most one hop to a thread and back."""
+    """A database behind its threads. Each method costs at most one hop to a thread and back, and raises the same."""
 
     async def run_transaction(self, work: Callable[[sa.Connection], T]) -> T:
         """Run *work* in one transaction that is durable when this returns. *work* may run more than once.
@@ -59,18 +59,10 @@ class Database(Protocol):
         """
 
     async def run_query(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run *work*, which only reads. Each of its statements sees everything that was committed before it.
-
-        Raises:
-            UnavailableError: As `run_transaction`.
-        """
+        """Run *work*, which only reads. Each of its statements sees everything that was committed before it."""
 
     async def run_point_query(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run *work*, which only reads and takes some microseconds, perhaps without a hop to a thread.
-
-        Raises:
-            UnavailableError: As `run_transaction`.
-        """
+        """Run *work*, which only reads and takes some microseconds, perhaps without a hop to a thread."""
 
     async def close(self) -> None:
         """Finish the work that has begun, then close files and connections."""
@@ -127,11 +119,7 @@ class StoreThreads:
         self._patience = limits.unit_timeout
 
     async def run_unit(self, work: Callable[[], T]) -> T:
-        """Return what *work* returns; see `BlockingPool.run`.
-
-        Raises:
-            UnavailableError: Too much is pending, it took too long, or the store is closed.
-        """
+        """Return what *work* returns; UnavailableError: too much is pending, it took too long, or it is closed."""
         try:
             return await self._pool.run(work, patience=self._patience)
         except PoolError as error:
@@ -159,6 +147,4 @@ def unavailable_on_failure() -> Iterator[None]:
 
 def insert_or(connection: sa.Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
     """Return an INSERT that has `on_conflict_...`; both dialects have it, each as its own class."""
-    if connection.dialect.name == "postgresql":
-        return postgresql.insert(table)
-    return sqlite.insert(table)
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)

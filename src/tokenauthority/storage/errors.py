@@ -28,26 +28,17 @@ def role_limit(project_id: str) -> PreconditionError:
 
 def not_one_secret(project_id: str, count: int) -> PreconditionError:
     """Say that the project has another number of live secrets than one."""
-    return PreconditionError(
-        Reason.SECRET_COUNT,
-        project_id,
-        f"project {project_id} has {count} live secrets; one can be added only to exactly one"
-        f" (at most {MAX_LIVE_SECRETS} are live at once)",
-    )
+    rule = f"one can be added only to exactly one (at most {MAX_LIVE_SECRETS} are live at once)"
+    return PreconditionError(Reason.SECRET_COUNT, project_id, f"project {project_id} has {count} live secrets; {rule}")
 
 
 def only_secret(project_id: str) -> PreconditionError:
     """Say that the project has one live secret, which has to stay."""
-    return PreconditionError(
-        Reason.SECRET_COUNT, project_id, f"project {project_id} has no other live secret; add one first"
-    )
+    message = f"project {project_id} has no other live secret; add one first"
+    return PreconditionError(Reason.SECRET_COUNT, project_id, message)
 
 
 def request_id_reused(request_id: str) -> AlreadyExistsError:
     """Say that the request id was used with another body."""
-    return AlreadyExistsError(
-        Reason.REQUEST_ID_REUSED,
-        "request",
-        request_id,
-        f"request id {request_id} was used with another body in the last 24 hours",
-    )
+    message = f"request id {request_id} was used with another body in the last 24 hours"
+    return AlreadyExistsError(Reason.REQUEST_ID_REUSED, "request", request_id, message)

@@ -17,7 +17,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from tokenauthority.storage.address import SqliteAddress, parse_address
+from tokenauthority.storage.address import PostgresAddress, SqliteAddress, parse_address
 from tokenauthority.storage.database import StoreLimits, unavailable_on_failure
 from tokenauthority.storage.postgres import postgres_engine
 from tokenauthority.storage.sqlite import writing_engine
@@ -55,7 +55,7 @@ def migrate(url: str) -> bool:
         address = parse_address(url)
         if isinstance(address, SqliteAddress):
             _create_file(address.path)
-        with _alembic_lock, _connect(url) as connection:
+        with _alembic_lock, _connect(address) as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK_ID)))
             config = _alembic_config()
@@ -78,7 +78,7 @@ def check_schema(url: str) -> None:
         address = parse_address(url)
         if isinstance(address, SqliteAddress) and not address.path.exists():
             raise SchemaError(f"there is no store at {address.path}: run `tokenauthority db upgrade`")
-        with _connect(url) as connection:
+        with _connect(address) as connection:
             version = _schema_version(connection)
     scripts = ScriptDirectory.from_config(_alembic_config())
     _require_known(version, scripts)
@@ -106,8 +106,7 @@ def _alembic_config() -> Config:
 
 
 @contextmanager
-def _connect(url: str) -> Iterator[sa.Connection]:
-    address = parse_address(url)
+def _connect(address: SqliteAddress | PostgresAddress) -> Iterator[sa.Connection]:
     if isinstance(address, SqliteAddress):
         engine = writing_engine(address.path, _LIMITS.busy_timeout)
     else:

@@ -67,23 +67,16 @@ def _with_credentials(page: sa.FromClause) -> Query:
     )
 
 
+def _page_where(condition: sa.ColumnElement[bool]) -> Query:
+    page = sa.select(projects).where(condition).order_by(projects.c.number).limit(PAGE)
+    return _with_credentials(page.subquery())
+
+
 _IDS: Final = sa.select(projects.c.project_id).where(projects.c.project_id == sa.bindparam("wanted"))
 _BY_ID: Final = _with_credentials(projects).where(projects.c.project_id == sa.bindparam("wanted"))
 _BY_VONAGE: Final = _with_credentials(projects).where(projects.c.vonage_application_id == sa.bindparam("wanted"))
-_PAGE: Final = _with_credentials(
-    sa.select(projects)
-    .where(projects.c.number > sa.bindparam("after", type_=sa.BigInteger))
-    .order_by(projects.c.number)
-    .limit(PAGE)
-    .subquery()
-)
-_CHOSEN: Final = _with_credentials(
-    sa.select(projects)
-    .where(projects.c.number.in_(sa.bindparam("chosen", expanding=True)))
-    .order_by(projects.c.number)
-    .limit(PAGE)
-    .subquery()
-)
+_PAGE: Final = _page_where(projects.c.number > sa.bindparam("after", type_=sa.BigInteger))
+_CHOSEN: Final = _page_where(projects.c.number.in_(sa.bindparam("chosen", expanding=True)))
 
 
 class SqlProjectStore(SqlOperations):

@@ -44,13 +44,8 @@ class SqlRoleStore(SqlOperations):
             raise errors.role_exists(role)
         if len(names) >= MAX_ROLES:
             raise errors.role_limit(role.project_id)
-        row = {
-            "project_id": role.project_id,
-            "name": role.name,
-            "create_time": role.create_time,
-            **_updatable_columns(role),
-        }
-        connection.execute(sa.insert(roles), row)
+        row = {"project_id": role.project_id, "name": role.name, "create_time": role.create_time}
+        connection.execute(sa.insert(roles), row | _updatable_columns(role))
         log.append(ChangeKind.ROLE, role.project_id, role.name)
 
     @query

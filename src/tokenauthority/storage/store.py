@@ -36,11 +36,7 @@ class ProjectStore(Protocol):
     """Projects and their credentials. Projects are never deleted."""
 
     async def create_project(self, project: Project) -> None:
-        """Store a new project with its credentials.
-
-        Raises:
-            AlreadyExistsError: `PROJECT_EXISTS`, the id or the Vonage application id is taken.
-        """
+        """Store a new project with its credentials; `PROJECT_EXISTS` if its id or Vonage application id is taken."""
 
     async def get_project(self, project_id: str) -> Project | None:
         """Return the project with its credentials (oldest first, ties by id), or None."""
@@ -110,11 +106,7 @@ class RoleStore(Protocol):
         """
 
     async def delete_role(self, project_id: str, name: str) -> None:
-        """Delete a role.
-
-        Raises:
-            NotFoundError: `ROLE_NOT_FOUND`.
-        """
+        """Delete a role, or raise NotFoundError, `ROLE_NOT_FOUND`."""
 
 
 class SessionStore(Protocol):

@@ -70,11 +70,7 @@ def require_valid_claims(
 
 
 def parse_permissions(names: Iterable[str]) -> tuple[Permission, ...]:
-    """Return the permissions with these names, in either case.
-
-    Raises:
-        ValueError: a name is unknown; the message lists the known ones.
-    """
+    """Return the permissions with these names, in either case; ValueError for an unknown one, which lists the known."""
     if isinstance(names, str):
         raise ValueError('required_permissions is a list such as ["publish"]')  # noqa: TRY004 - as any invalid name
     try:

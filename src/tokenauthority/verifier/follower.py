@@ -112,10 +112,7 @@ class RevocationFollower:
         """Convert a time of the authority's clock to this machine's monotonic clock; to the earliest it can be.
 
         A message may have been delayed, and clocks differ. But the authority began to answer after it was asked, and
-        its clock says how much later *authority_time* is. This does not hold if that clock was set meanwhile.
-
-        Raises:
-            ReplicaError: the authority's clock was set.
+        its clock says how much later *authority_time* is. If that clock was set meanwhile, raise ReplicaError.
         """
         if self._opened is None:
             self._opened, self._authority_time = authority_time, Millis(authority_time - _MAX_LOOK)

@@ -85,15 +85,11 @@ class VerifierSettings:
             return "issuer must be a string"
         if not _is(int, self.leeway) or not 0 <= self.leeway <= MAX_LEEWAY:
             return f"leeway must be a whole number of seconds from 0 to {MAX_LEEWAY}"
-        waits = {
-            "max_staleness": self.max_staleness,
-            "max_silence": self.max_silence,
-            "sync_timeout": self.sync_timeout,
-        }
-        for name, seconds in waits.items():
+        for name in ("max_staleness", "max_silence", "sync_timeout"):
+            seconds = getattr(self, name)
             if seconds is None and name == "max_staleness":
                 continue
-            if seconds is None or not _is((int, float), seconds) or not math.isfinite(seconds) or seconds <= 0:
+            if not _is((int, float), seconds) or not math.isfinite(seconds) or seconds <= 0:
                 return f"{name} must be a number of seconds, more than 0"
         is_valid = _is(int, self.max_revocations) and self.max_revocations >= 1
         return "" if is_valid else "max_revocations must be a whole number, at least 1"

@@ -14,8 +14,6 @@ from tokenauthority.domain.token import TokenClaims
 STALE: Final = "STALE"
 """The one reason that VerifyToken does not have: the keys or revocations are too old to check any token."""
 
-_FORMAT: Final = "session_jwt"
-
 
 @attrs.frozen(kw_only=True)
 class Verdict:
@@ -75,7 +73,7 @@ def to_client_claims(claims: TokenClaims, key_id: str) -> Claims:
         data=claims.data,
         initial_layout_class_list=claims.initial_layout_class_list,
         subject=claims.subject,
-        format=_FORMAT,
+        format="session_jwt",
         key_id=key_id,
         issue_time=datetime.fromtimestamp(claims.issue_time, UTC),
         expire_time=datetime.fromtimestamp(claims.valid_until(), UTC),

@@ -86,8 +86,7 @@ class Verifier:
         Raises:
             ValueError: an option is missing or out of its bounds.
         """
-        own = [connection.project_id] if connection.project_id else []
-        options.setdefault("project_ids", own)
+        options.setdefault("project_ids", [connection.project_id] if connection.project_id else [])
         self._settings = VerifierSettings(**options)
         self._address = connection.address
         self._clock = clock
@@ -264,8 +263,7 @@ class Verifier:
     def _stale_detail(self, age: float) -> str:
         if not self._state.synced:
             return "the verifier has not received the keys and revocations yet"
-        outdated = f"the verifier's keys or revocations are {age:.0f}s old"
-        return self._why_inactive() or outdated
+        return self._why_inactive() or f"the verifier's keys or revocations are {age:.0f}s old"
 
     def _log_staleness(self) -> None:
         if self._stopping.is_set():

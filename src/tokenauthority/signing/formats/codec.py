@@ -7,7 +7,6 @@ from typing import Final, TypeAlias, TypeVar
 
 import attrs
 
-from tokenauthority.domain.ids import MAX_SESSION_ID, NUL
 from tokenauthority.domain.token import TokenClaims
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.signing.jose import CompactJws, SignatureVerifier
@@ -65,11 +64,7 @@ class JwsCodec(Codec):
     _read: Callable[[CompactJws], Unverified]
 
     def read(self, jws: CompactJws) -> Unverified:
-        """Read *jws* without verifying it; unknown further claims are ignored.
-
-        Raises:
-            TokenRejectedError: `MALFORMED`.
-        """
+        """Read *jws* without verifying it, or raise TokenRejectedError, `MALFORMED`; further claims are ignored."""
         if not self.recognises(jws):
             raise malformed("the token is of another format")
         return self._read(jws)
@@ -146,12 +141,3 @@ def verify_with_secrets(
     if not fitting:
         raise signature_invalid()
     return Verified(claims=unverified.claims, key_id=fitting[0])
-
-
-def require_session_id(session_id: str) -> str:
-    """Return *session_id*, which must have 1 to 255 characters, none of them U+0000: no store can look for that."""
-    if not 1 <= len(session_id) <= MAX_SESSION_ID:
-        raise malformed(f"session_id must have 1 to {MAX_SESSION_ID} characters")
-    if NUL in session_id:
-        raise malformed("session_id has U+0000")
-    return session_id

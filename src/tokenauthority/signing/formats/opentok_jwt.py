@@ -10,14 +10,13 @@ from typing import Final
 
 import msgspec
 
-from tokenauthority.domain.ids import is_project_id
+from tokenauthority.domain.ids import MAX_SESSION_ID, is_project_id
 from tokenauthority.domain.token import TokenClaims
 from tokenauthority.domain.token_format import TokenFormat
-from tokenauthority.signing.claims import Json, not_before, numeric_date, optional_text, require, text
+from tokenauthority.signing.claims import Json, not_before, numeric_date, optional_text, require, stored_text, text
 from tokenauthority.signing.formats.codec import (
     CONNECT_SCOPE,
     JwsCodec,
-    require_session_id,
     signed_with,
     verify_with_secrets,
 )
@@ -63,7 +62,7 @@ def _read_opentok_jwt(jws: CompactJws) -> Unverified:
     require(payload, "scope", CONNECT_SCOPE)
     issue_time = numeric_date(payload, "iat")
     claims = TokenClaims(
-        session_id=require_session_id(text(payload, "session_id")),
+        session_id=stored_text(payload, "session_id", MAX_SESSION_ID),
         role=require_built_in_role(text(payload, "role")),
         issue_time=issue_time,
         expire_time=numeric_date(payload, "exp") if "exp" in payload else day_after(issue_time),

@@ -17,15 +17,14 @@ from functools import partial
 from typing import Final
 from urllib.parse import quote_plus, unquote_to_bytes
 
-from tokenauthority.domain.ids import is_project_id
+from tokenauthority.domain.ids import MAX_SESSION_ID, is_project_id
 from tokenauthority.domain.times import Seconds
 from tokenauthority.domain.token import TokenClaims
 from tokenauthority.domain.token_format import TokenFormat
-from tokenauthority.signing.claims import MAX_MOMENT
+from tokenauthority.signing.claims import MAX_MOMENT, storable
 from tokenauthority.signing.formats.codec import (
     CONNECT_SCOPE,
     TextCodec,
-    require_session_id,
     signed_with,
     verify_with_secrets,
 )
@@ -93,10 +92,6 @@ def _read_t1(token: str) -> Unverified:
     )
 
 
-def _is_t1(token: str) -> bool:
-    return token.startswith(PREFIX)
-
-
 def _holds(secret: ProjectSecret, unverified: Unverified) -> bool:
     return hmac.compare_digest(hmac.digest(secret.hmac_key, unverified.signing_input, "sha1"), unverified.signature)
 
@@ -108,7 +103,7 @@ def _claims(project_id: str, signature: str, fields: dict[str, str]) -> TokenCla
         raise malformed(f"scope must be {CONNECT_SCOPE!r}")
     issue_time = _moment(fields, "create_time")
     return TokenClaims(
-        session_id=require_session_id(_field(fields, "session_id")),
+        session_id=storable(_field(fields, "session_id"), "session_id", MAX_SESSION_ID),
         role=require_built_in_role(_field(fields, "role")),
         issue_time=issue_time,
         expire_time=_moment(fields, "expire_time") if "expire_time" in fields else day_after(issue_time),
@@ -175,7 +170,7 @@ def _moment(fields: dict[str, str], name: str) -> Seconds:
 
 CODEC: Final = TextCodec(
     token_format=TokenFormat.OPENTOK_T1,
-    recognises=_is_t1,
+    recognises=lambda token: token.startswith(PREFIX),
     read=_read_t1,
     encode=signed_with(ProjectSecret, encode_t1),
     verify=partial(verify_with_secrets, holds=_holds),

@@ -18,11 +18,7 @@ def codec_of(token_format: TokenFormat) -> Codec:
 
 
 def read_token(token: str) -> Unverified:
-    """Read *token*, of whichever format, without verifying it.
-
-    Raises:
-        TokenRejectedError: `MALFORMED`, whatever else *token* may be.
-    """
+    """Read *token*, of whichever format, without verifying it, or raise TokenRejectedError, `MALFORMED`."""
     for text_codec in _TEXT_CODECS:
         if text_codec.recognises(token):
             return text_codec.read(token)
@@ -34,11 +30,7 @@ def read_token(token: str) -> Unverified:
 
 
 def verify_token(unverified: Unverified, trusted: TrustedKeys) -> Verified:
-    """Return what a token that was read says, once one of the *trusted* keys has signed it.
-
-    Raises:
-        TokenRejectedError: `SIGNATURE_INVALID`, or `KEY_UNKNOWN` where none of them can have.
-    """
+    """Return what a token that was read says, once one of the *trusted* keys has signed it; see `Codec.verify`."""
     return _CODECS[unverified.format].verify(unverified, trusted)
 
 

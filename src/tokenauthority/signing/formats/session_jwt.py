@@ -6,26 +6,25 @@ from typing import Final
 
 import msgspec
 
-from tokenauthority.domain.ids import is_project_id, is_role_name
+from tokenauthority.domain.ids import MAX_SESSION_ID, is_project_id, is_role_name
 from tokenauthority.domain.role import Permission
 from tokenauthority.domain.token import MAX_SUBJECT, TokenClaims
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.signing.claims import (
     Json,
+    checked_text,
     not_before,
     numeric_date,
     optional_text,
     require,
-    revocable_text,
     short_text,
-    text,
+    stored_text,
     text_list,
 )
 from tokenauthority.signing.formats.codec import (
     CONNECT_SCOPE,
     MAX_TOKEN_ID,
     JwsCodec,
-    require_session_id,
     signed_with,
     verify_with_ring,
 )
@@ -60,22 +59,18 @@ def encode_session_jwt(claims: TokenClaims, key: SigningKey) -> Encoded:
     return Encoded(key.signer.sign(_ENCODER.encode(payload))[0], claims.token_id)
 
 
-def _is_session_jwt(jws: CompactJws) -> bool:
-    return jws.header.get("typ") == SESSION_JWT_TYPE
-
-
 def _read_session_jwt(jws: CompactJws) -> Unverified:
     payload = jws.payload
     require(payload, "scope", CONNECT_SCOPE)
     claims = TokenClaims(
         issuer=short_text(payload, "iss", MAX_ISSUER),
-        project_id=_project_id(payload),
-        subject=revocable_text(payload, "sub", MAX_SUBJECT) if "sub" in payload else "",
-        token_id=revocable_text(payload, "jti", MAX_TOKEN_ID),
+        project_id=checked_text(payload, "aud", is_project_id, "project id"),
+        subject=stored_text(payload, "sub", MAX_SUBJECT) if "sub" in payload else "",
+        token_id=stored_text(payload, "jti", MAX_TOKEN_ID),
         issue_time=numeric_date(payload, "iat"),
         expire_time=numeric_date(payload, "exp"),
-        session_id=require_session_id(text(payload, "session_id")),
-        role=_role(payload),
+        session_id=stored_text(payload, "session_id", MAX_SESSION_ID),
+        role=checked_text(payload, "role", is_role_name, "name of a role"),
         permissions=_permissions(payload),
         data=optional_text(payload, "connection_data"),
         initial_layout_class_list=(
@@ -84,20 +79,6 @@ def _read_session_jwt(jws: CompactJws) -> Unverified:
         not_before=not_before(payload),
     )
     return jws.unverified(TokenFormat.SESSION_JWT, claims, short_text(jws.header, "kid", MAX_KEY_ID))
-
-
-def _project_id(payload: dict[str, Json]) -> str:
-    project_id = text(payload, "aud")
-    if not is_project_id(project_id):
-        raise malformed("aud is no project id")
-    return project_id
-
-
-def _role(payload: dict[str, Json]) -> str:
-    role = text(payload, "role")
-    if not is_role_name(role):
-        raise malformed("role is no name of a role")
-    return role
 
 
 def _permissions(payload: dict[str, Json]) -> tuple[Permission, ...]:
@@ -109,7 +90,7 @@ def _permissions(payload: dict[str, Json]) -> tuple[Permission, ...]:
 
 CODEC: Final = JwsCodec(
     token_format=TokenFormat.SESSION_JWT,
-    recognises=_is_session_jwt,
+    recognises=lambda jws: jws.header.get("typ") == SESSION_JWT_TYPE,
     read=_read_session_jwt,
     encode=signed_with(SigningKey, encode_session_jwt),
     verify=verify_with_ring,

@@ -10,17 +10,25 @@ from typing import Final
 
 import msgspec
 
-from tokenauthority.domain.ids import is_uuid
+from tokenauthority.domain.ids import MAX_SESSION_ID, is_uuid
 from tokenauthority.domain.role import DEFAULT_ROLE
 from tokenauthority.domain.token import TokenClaims
 from tokenauthority.domain.token_format import TokenFormat
-from tokenauthority.signing.claims import Json, not_before, numeric_date, optional_text, require, revocable_text, text
+from tokenauthority.signing.claims import (
+    Json,
+    checked_text,
+    not_before,
+    numeric_date,
+    optional_text,
+    require,
+    stored_text,
+    text,
+)
 from tokenauthority.signing.formats.codec import (
     CONNECT_SCOPE,
     MAX_TOKEN_ID,
     JwsCodec,
     TrustedKeys,
-    require_session_id,
     signed_with,
 )
 from tokenauthority.signing.formats.opentok import layout_classes, require_built_in_role
@@ -58,10 +66,6 @@ def encode_vonage_jwt(claims: TokenClaims, key: VonageKey) -> Encoded:
     return Encoded(key.signer.sign(_ENCODER.encode(payload))[0], claims.token_id)
 
 
-def _is_vonage_jwt(jws: CompactJws) -> bool:
-    return jws.header.get("typ", "JWT") == "JWT" and "application_id" in jws.payload
-
-
 def _read_vonage_jwt(jws: CompactJws) -> Unverified:
     payload = jws.payload
     require(payload, "scope", CONNECT_SCOPE)
@@ -72,12 +76,12 @@ def _read_vonage_jwt(jws: CompactJws) -> Unverified:
     if "acl" in payload:
         _check_acl(payload["acl"])
     claims = TokenClaims(
-        session_id=require_session_id(text(payload, "session_id")),
+        session_id=stored_text(payload, "session_id", MAX_SESSION_ID),
         role=require_built_in_role(text(payload, "role")) if "role" in payload else DEFAULT_ROLE,
         issue_time=numeric_date(payload, "iat"),
         expire_time=numeric_date(payload, "exp"),
-        application_id=_application_id(payload),
-        token_id=revocable_text(payload, "jti", MAX_TOKEN_ID),
+        application_id=checked_text(payload, "application_id", is_uuid, "UUID").lower(),
+        token_id=stored_text(payload, "jti", MAX_TOKEN_ID),
         # Ruby's SDK writes `data`.
         data=optional_text(payload, "connection_data" if "connection_data" in payload else "data"),
         initial_layout_class_list=layout_classes(payload),
@@ -94,13 +98,6 @@ def _verify_vonage_jwt(unverified: Unverified, trusted: TrustedKeys) -> Verified
     return Verified(claims=unverified.claims, key_id=key.key_id)
 
 
-def _application_id(payload: dict[str, Json]) -> str:
-    application_id = text(payload, "application_id")
-    if not is_uuid(application_id):
-        raise malformed("application_id is no UUID")
-    return application_id.lower()
-
-
 def _check_acl(acl: Json) -> None:
     paths = acl.get("paths") if isinstance(acl, dict) else None
     if not isinstance(paths, dict) or _SESSION_PATHS not in paths:
@@ -109,7 +106,7 @@ def _check_acl(acl: Json) -> None:
 
 CODEC: Final = JwsCodec(
     token_format=TokenFormat.VONAGE_JWT,
-    recognises=_is_vonage_jwt,
+    recognises=lambda jws: jws.header.get("typ", "JWT") == "JWT" and "application_id" in jws.payload,
     read=_read_vonage_jwt,
     encode=signed_with(VonageKey, encode_vonage_jwt),
     verify=_verify_vonage_jwt,
