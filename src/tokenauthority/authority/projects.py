@@ -177,12 +177,9 @@ class Projects:
 
     async def _create_project(self, project: Project, credential: Credential) -> Project:
         project = attrs.evolve(project, credentials=(credential,))
-        if not project.project_id:
-            return await self._create_with_picked_id(project)
-        await self._store.create_project(project)
-        return project
-
-    async def _create_with_picked_id(self, project: Project) -> Project:
+        if project.project_id:
+            await self._store.create_project(project)
+            return project
         for attempt in range(_PICKS):
             picked = _LOWEST_PICKED + secrets.randbelow(MAX_PROJECT_ID - _LOWEST_PICKED + 1)
             project = attrs.evolve(project, project_id=str(picked))

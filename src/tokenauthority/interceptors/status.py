@@ -26,21 +26,7 @@ from google.rpc.error_details_pb2 import (
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
-from tokenauthority.domain.errors import (
-    AlreadyExistsError,
-    ExhaustedError,
-    FieldViolation,
-    InvalidRequestError,
-    NotFoundError,
-    OverloadedError,
-    PermissionDeniedError,
-    PreconditionError,
-    RateLimitError,
-    TokenAuthorityError,
-    UnauthenticatedError,
-    UnavailableError,
-    UnimplementedError,
-)
+from tokenauthority.domain import errors
 
 
 DOMAIN: Final = "tokenauthority"
@@ -57,18 +43,18 @@ with everything else in it; a larger answer would reach them as another error.""
 
 _ITEM: Final = re.compile(r"requests\[([0-9]+)\]")
 
-CODES: Final[Mapping[type[TokenAuthorityError], grpc.StatusCode]] = {
-    InvalidRequestError: grpc.StatusCode.INVALID_ARGUMENT,
-    UnauthenticatedError: grpc.StatusCode.UNAUTHENTICATED,
-    PermissionDeniedError: grpc.StatusCode.PERMISSION_DENIED,
-    NotFoundError: grpc.StatusCode.NOT_FOUND,
-    AlreadyExistsError: grpc.StatusCode.ALREADY_EXISTS,
-    PreconditionError: grpc.StatusCode.FAILED_PRECONDITION,
-    OverloadedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    RateLimitError: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    ExhaustedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    UnavailableError: grpc.StatusCode.UNAVAILABLE,
-    UnimplementedError: grpc.StatusCode.UNIMPLEMENTED,
+CODES: Final[Mapping[type[errors.TokenAuthorityError], grpc.StatusCode]] = {
+    errors.InvalidRequestError: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.UnauthenticatedError: grpc.StatusCode.UNAUTHENTICATED,
+    errors.PermissionDeniedError: grpc.StatusCode.PERMISSION_DENIED,
+    errors.NotFoundError: grpc.StatusCode.NOT_FOUND,
+    errors.AlreadyExistsError: grpc.StatusCode.ALREADY_EXISTS,
+    errors.PreconditionError: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.OverloadedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.RateLimitError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.ExhaustedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.UnavailableError: grpc.StatusCode.UNAVAILABLE,
+    errors.UnimplementedError: grpc.StatusCode.UNIMPLEMENTED,
 }
 
 
@@ -91,18 +77,18 @@ class _Status(grpc.Status):
     trailing_metadata: tuple[tuple[str, str | bytes], ...]
 
 
-def of_error(error: TokenAuthorityError, request_id: str, patience: float = math.inf) -> StatusError:
+def of_error(error: errors.TokenAuthorityError, request_id: str, patience: float = math.inf) -> StatusError:
     """Return the status of a domain error, with its details; *patience* is how many seconds its caller still waits."""
     code = CODES[type(error)]
     info = ErrorInfo(domain=DOMAIN, reason=error.reason.value, metadata={"request_id": request_id})
-    if isinstance(error, PermissionDeniedError):
+    if isinstance(error, errors.PermissionDeniedError):
         info.metadata["limit"] = error.limit
         if error.field:
             info.metadata["field"] = error.field
-    if isinstance(error, RateLimitError):
+    if isinstance(error, errors.RateLimitError):
         info.metadata["limit"] = error.limit
     trailing = [(REQUEST_ID, request_id)]
-    if isinstance(error, OverloadedError | RateLimitError):
+    if isinstance(error, errors.OverloadedError | errors.RateLimitError):
         trailing.append((PUSHBACK, _pushback(error.retry_after, patience)))
     return StatusError(code, error.reason.value, _status(code, str(error), trailing, info, *_details(error)))
 
@@ -113,21 +99,24 @@ def plain(code: grpc.StatusCode, reason: str, message: str, request_id: str) -> 
     return StatusError(code, reason, _status(code, message, [(REQUEST_ID, request_id)], info))
 
 
-def _details(error: TokenAuthorityError) -> list[Message]:
+def _details(error: errors.TokenAuthorityError) -> list[Message]:
     details: list[Message] = []
-    if isinstance(error, InvalidRequestError):
+    if isinstance(error, errors.InvalidRequestError):
         details.append(_bad_request(error.violations))
-    if isinstance(error, NotFoundError | AlreadyExistsError):
+    if isinstance(error, errors.NotFoundError | errors.AlreadyExistsError):
         details.append(ResourceInfo(resource_type=error.kind, resource_name=error.name, description=str(error)))
-    if isinstance(error, PreconditionError):
+    if isinstance(error, errors.PreconditionError):
         violation = PreconditionFailure.Violation(
             type=error.reason.value, subject=error.subject, description=str(error)
         )
         details.append(PreconditionFailure(violations=[violation]))
-    if isinstance(error, OverloadedError | RateLimitError):
-        subject = "server" if isinstance(error, OverloadedError) else error.subject
+    if isinstance(error, errors.OverloadedError | errors.RateLimitError):
+        subject = "server" if isinstance(error, errors.OverloadedError) else error.subject
         details.append(QuotaFailure(violations=[QuotaFailure.Violation(subject=subject, description=str(error))]))
-    if isinstance(error, OverloadedError | RateLimitError | UnavailableError) and error.retry_after is not None:
+    if (
+        isinstance(error, errors.OverloadedError | errors.RateLimitError | errors.UnavailableError)
+        and error.retry_after is not None
+    ):
         delay = Duration()
         delay.FromMilliseconds(round(error.retry_after * 1000))
         details.append(RetryInfo(retry_delay=delay))
@@ -139,7 +128,7 @@ def _pushback(retry_after: float | None, patience: float) -> str:
     return "-1" if retry_after is None or retry_after > patience else str(round(retry_after * 1000))
 
 
-def _bad_request(violations: Sequence[FieldViolation]) -> BadRequest:
+def _bad_request(violations: Sequence[errors.FieldViolation]) -> BadRequest:
     """Return every violation while there is room, then a last one that names the items of a batch with the others."""
     details = BadRequest()
     room = _MAX_VIOLATIONS

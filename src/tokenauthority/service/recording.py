@@ -17,13 +17,6 @@ from tokenauthority.audit.record import AuditRecord
 from tokenauthority.v1 import key_pb2, project_pb2, session_pb2, token_pb2
 
 
-_PROJECT_FIELDS: Final = ("project_id", "api_key")
-_SESSION_FIELDS: Final = ("session_id",)
-_ROLE_FIELDS: Final = ("name",)
-_OBJECT_FIELDS: Final = ("secret_id", "application_id")
-"""Fields by which a request names its objects, also in a message one level down. The only `api_key` is that of OpenTok,
-which is the project id and no secret."""
-
 _NOT_BY_FIELDS: Final = frozenset({token_pb2.VerifyTokenRequest.DESCRIPTOR, token_pb2.GenerateTokenRequest.DESCRIPTOR})
 """Requests that these do not describe. The session of the first is only compared with that of a token. The role of
 the second has a default, so its servicer records it."""
@@ -36,10 +29,9 @@ _REASONS: Final = {
 
 def request_recorder(kind: Descriptor) -> Callable[[Message, AuditRecord], None]:
     """Return what records the objects that a request of *kind* names, if a name has the form of what it should be."""
-    project_of = _first_value(kind, _PROJECT_FIELDS)
-    session_of = _first_value(kind, _SESSION_FIELDS)
-    role_of = _first_value(kind, _ROLE_FIELDS)
-    object_of = _first_value(kind, _OBJECT_FIELDS)
+    # The only `api_key` is that of OpenTok, which is the project id and no secret.
+    project_of, session_of = _first_value(kind, "project_id", "api_key"), _first_value(kind, "session_id")
+    role_of, object_of = _first_value(kind, "name"), _first_value(kind, "secret_id", "application_id")
 
     def record_request(request: Message, record: AuditRecord) -> None:
         record.ask(
@@ -52,8 +44,8 @@ def request_recorder(kind: Descriptor) -> Callable[[Message, AuditRecord], None]
     return (lambda _request, _record: None) if kind in _NOT_BY_FIELDS else record_request
 
 
-def _first_value(kind: Descriptor, names: tuple[str, ...]) -> Callable[[Message], str]:
-    """Return what reads the first of the fields *names* that is not empty in a message of *kind*."""
+def _first_value(kind: Descriptor, *names: str) -> Callable[[Message], str]:
+    """Return what reads the first of the fields *names* that is not empty, also one message down."""
     messages = {f"{field.name}.": field.message_type for field in kind.fields if not field.is_repeated}
     paths = [
         f"{parent}{name}"
