@@ -20,5 +20,4 @@ pytest_plugins = [
     "tests.support.wire",
     "tests.support.production",
     "tests.support.softhsm",
-    "tests.conformance.sdk.programs",
 ]

@@ -11,7 +11,7 @@ import pytest
 
 from cryptography import x509
 
-from tests.support.envoy import running_envoy
+from tests.conformance.envoy import running_envoy
 from tests.support.peers import ROOM_SERVICE, ROOM_SERVICE_ID, ask_once, last_caller, write_callers
 from tests.support.production import Production, Server
 from tests.support.spiffe import Issued, SpiffeCa

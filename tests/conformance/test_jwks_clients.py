@@ -19,7 +19,7 @@ from jwt import get_algorithm_by_name
 
 from tests.conformance.sdk.gate import running_gate
 from tests.conformance.sdk.node_sdk import node_with_packages
-from tests.conformance.sdk.programs import Tell
+from tests.conformance.sdk.programs import Announce
 from tests.conformance.sdk.verifiers import Program, PyJwt, RefusedError, Verifier, build_go, jose
 from tests.service.api import Api
 from tests.support.authority import RunningAuthority, StartAuthority
@@ -154,14 +154,14 @@ def world(start_authority: StartAuthority) -> Iterator[Callable[..., World]]:
 
 
 @pytest.fixture(scope="session")
-def go_verifier(tmp_path_factory: pytest.TempPathFactory, tell: Tell) -> Path:
+def go_verifier(tmp_path_factory: pytest.TempPathFactory, announce: Announce) -> Path:
     """The program with go-oidc, built once for all test processes; that it cannot be is a failure, not a skip."""
     own = tmp_path_factory.getbasetemp()
-    return build_go(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own, tell)
+    return build_go(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own, announce)
 
 
 @pytest.fixture
-def start_verifier(request: pytest.FixtureRequest, tmp_path: Path, tell: Tell) -> Iterator[Start]:
+def start_verifier(request: pytest.FixtureRequest, tmp_path: Path, announce: Announce) -> Iterator[Start]:
     """Starts a verifier by name, for a world; *patient* False: it asks at once for a key that it does not know."""
     with contextlib.ExitStack() as stack:
 
@@ -172,7 +172,7 @@ def start_verifier(request: pytest.FixtureRequest, tmp_path: Path, tell: Tell) -
                 case "pyjwt":
                     verifier = PyJwt(issuer, audience) if patient else PyJwt(issuer, audience, cooldown=0)
                 case "jose":
-                    verifier = jose(node_with_packages(tell), issuer, audience, *([] if patient else ["0"]))
+                    verifier = jose(node_with_packages(announce), issuer, audience, *([] if patient else ["0"]))
                 case "go-oidc":
                     binary: Path = request.getfixturevalue("go_verifier")
                     verifier = Program([str(binary), issuer, audience], tmp_path)

@@ -14,8 +14,8 @@ from typing import cast
 import grpc
 import pytest
 
+from tests.security.driving import APPLICATION, CANARY, Driver, Secrets, drive_badly, drive_well, pem
 from tests.support.authority import AuthorityProcess
-from tests.support.driving import APPLICATION, CANARY, Driver, Secrets, drive_badly, drive_well, pem
 from tests.support.production import Production, Server
 from tests.support.wire import V1, Wire
 from tokenauthority.authority.credential_sealer import CredentialSealer

@@ -10,8 +10,8 @@ import json
 
 import pytest
 
-from tests.support import wycheproof
-from tests.support.wycheproof import KEYS, SIGNATURES, Case
+from tests.security import wycheproof
+from tests.security.wycheproof import KEYS, SIGNATURES, Case
 from tokenauthority.callers.identity import ALGORITHMS
 from tokenauthority.domain.token import TokenRejectedError
 from tokenauthority.signing.jose import parse_raw

@@ -14,8 +14,8 @@ from typing import Any
 import jwt
 import pytest
 
-from tests.support import wycheproof
-from tests.support.wycheproof import SIGNATURES, Case
+from tests.security import wycheproof
+from tests.security.wycheproof import SIGNATURES, Case
 from tokenauthority.domain.token import TokenRejectedError
 from tokenauthority.signing.jose import SignatureVerifier, parse_raw
 

@@ -17,6 +17,7 @@ from spiffe import WorkloadApiClient
 from spiffe._proto import workload_pb2 as pb
 from structlog.testing import capture_logs
 
+from tests.server.workload_api import WorkloadApiServer
 from tests.support.authority import eventually
 from tests.support.peers import (
     ROOM_SERVICE,
@@ -31,7 +32,6 @@ from tests.support.peers import (
 )
 from tests.support.production import Production, Server
 from tests.support.spiffe import Issued, SpiffeCa
-from tests.support.workload_api import WorkloadApiServer
 from tokenauthority.server.tls import CertificateError
 from tokenauthority.server.tls_credentials import CertificateMetrics, RotatingCredentials
 from tokenauthority.server.workload_api import WorkloadApi

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from tests.conformance.envoy import envoy
 from tests.conformance.sdk.verifiers import RefusedError
-from tests.support.envoy import envoy
 
 
 CLAIMS = ("sub", "session_id")

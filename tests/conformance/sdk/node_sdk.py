@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.conformance.sdk.programs import Tell, find, run
+import pytest
+
+from tests.conformance.sdk.programs import Announce, find, run
 
 
 HERE = Path(__file__).parent / "node"
@@ -26,8 +28,8 @@ class NodeSdk:
         RuntimeError: node or npm is neither on the PATH nor in the virtual environment, or the SDK cannot be installed.
     """
 
-    def __init__(self, tell: Tell) -> None:
-        self._node = node_with_packages(tell)
+    def __init__(self, announce: Announce) -> None:
+        self._node = node_with_packages(announce)
 
     def generate_tokens(self, requests: Sequence[Mapping[str, Any]]) -> list[str]:
         """A token for each of *requests*: `apiKey`, `apiSecret`, `sessionId`, `options`, `legacy` (T1 if true)."""
@@ -35,18 +37,24 @@ class NodeSdk:
         return answer
 
 
-def node_with_packages(tell: Tell) -> str:
+@pytest.fixture(scope="session")
+def node_sdk(announce: Announce) -> NodeSdk:
+    """The official Node SDK; a test fails without it, and is not skipped."""
+    return NodeSdk(announce)
+
+
+def node_with_packages(announce: Announce) -> str:
     """The path of a node that finds in HERE the packages of the lock file, which are installed when first asked for.
 
     Raises:
         RuntimeError: node or npm is neither on the PATH nor in the virtual environment, or they cannot be installed.
     """
     node = find("node", PACKAGE)
-    _install(find("npm", PACKAGE), tell)
+    _install(find("npm", PACKAGE), announce)
     return node
 
 
-def _install(npm: str, tell: Tell) -> None:
+def _install(npm: str, announce: Announce) -> None:
     lock_file = HERE / "package-lock.json"
     wanted = hashlib.sha256(lock_file.read_bytes()).hexdigest()
     stamp = HERE / "node_modules" / ".installed"
@@ -55,6 +63,6 @@ def _install(npm: str, tell: Tell) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if stamp.is_file() and stamp.read_text() == wanted:
             return
-        tell(f"{npm} ci: installs the packages to test against into {HERE / 'node_modules'}, once")
+        announce(f"{npm} ci: installs the packages to test against into {HERE / 'node_modules'}, once")
         run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], HERE, INSTALL_SECONDS)
         stamp.write_text(wanted)

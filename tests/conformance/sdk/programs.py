@@ -1,4 +1,4 @@
-"""Programs of other languages, from the system or the virtual environment, and what is said while one is fetched."""
+"""Programs of other languages, from the system or the virtual environment."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from typing import TypeAlias
 import pytest
 
 
-Tell: TypeAlias = Callable[[str], None]
-"""Says to who waits what takes so long."""
+Announce: TypeAlias = Callable[[str], None]
+"""Says what takes so long, to whoever waits for the tests."""
 
 
 @pytest.fixture(scope="session")
-def tell(request: pytest.FixtureRequest) -> Tell:
+def announce(request: pytest.FixtureRequest) -> Announce:
     """Writes to the terminal, whatever pytest captures."""
     capture = request.config.pluginmanager.getplugin("capturemanager")
 

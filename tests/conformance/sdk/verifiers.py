@@ -17,7 +17,7 @@ import httpx
 import jwt
 
 from tests.conformance.sdk.node_sdk import HERE as NODE
-from tests.conformance.sdk.programs import Tell, find, run
+from tests.conformance.sdk.programs import Announce, find, run
 from tests.support.authority import WAIT
 
 
@@ -115,7 +115,7 @@ def jose(node: str, issuer: str, audience: str, *cooldown: str) -> Program:
     return Program([node, "verify.mjs", issuer, audience, *cooldown], NODE)
 
 
-def build_go(directory: Path, tell: Tell) -> Path:
+def build_go(directory: Path, announce: Announce) -> Path:
     """The program with `go-oidc`, built into *directory* unless it is there.
 
     Raises:
@@ -130,7 +130,7 @@ def build_go(directory: Path, tell: Tell) -> Path:
     with binary.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not binary.exists():
-            tell(f"{go} build: makes the verifier in Go, with modules that are fetched once")
+            announce(f"{go} build: makes the verifier in Go, with modules that are fetched once")
             run([go, "build", "-o", str(binary), "."], GO, BUILD_SECONDS, variables=variables)
     return binary
 
