@@ -82,6 +82,10 @@ QUOTA = (
         ({"projects": '["2147483648"]'}, "line 4: caller room-service: projects has an invalid item: '2147483648'"),
         ({"projects": "[47]"}, "line 4: caller room-service: projects has an invalid item: 47"),
         ({"projects": "[[]]"}, "line 4: caller room-service: projects has an invalid item: []"),
+        (
+            {"projects": f"[[0x{'f' * 5000}]]"},
+            "line 4: caller room-service: projects has an invalid item: what is too long to show",
+        ),
         ({"actions": None}, f"line 1: caller room-service: {missing(ACTIONS)}"),
         ({"actions": '["tokens.steal"]'}, "line 5: caller room-service: actions has an invalid item: 'tokens.steal'"),
         ({"actions": '["tokens.*"]'}, "line 5: caller room-service: actions has an invalid item: 'tokens.*'"),

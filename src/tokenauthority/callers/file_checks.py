@@ -124,7 +124,8 @@ class _Check:
 
     def check_callers(self) -> None:
         """Check that each name and identity has one table, and that each table has one kind of identity."""
-        issuers = [table.get("issuer") for _, table in tables_of(self._document, "issuers")]
+        tables = tables_of(self._document, "issuers")
+        issuers = {issuer for _, table in tables if isinstance(issuer := table.get("issuer"), str)}
         names: set[str] = set()
         owners: dict[Identity, str] = {}
         for path, table in tables_of(self._document, "callers"):
@@ -201,7 +202,11 @@ class _Check:
 
 def _quote(value: object) -> str:
     """Return *value* on one line, cut off if it is long, and never an API key in the wrong place."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:
+        # Python prints no integer of more than 4300 digits, which TOML can write in hex.
+        return "what is too long to show"
     if PREFIX in text:
         return "what looks like an API key"
     return text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}..."
