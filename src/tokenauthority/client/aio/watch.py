@@ -85,7 +85,7 @@ class AsyncMessageWatch:
         return self._closed.is_set()
 
     async def close(self) -> None:
-        """End the watch; another thread or task may call it."""
+        """End the watch, also while `next_message` waits."""
         self._closed.set()
         # Read once: the thread that reads messages may have closed the stream by the next line.
         stream = self._stream
@@ -119,7 +119,7 @@ class AsyncRevocationWatch(AsyncMessageWatch):
 
     It yields what is in force (or what happened after a resume token), then a `SnapshotEnd`, then each event as it
     happens, and heartbeats. It reconnects by itself for as long as it takes and misses no event, but may repeat
-    events. One thread or task at a time may iterate; any may call `close`.
+    events. One reader at a time: a task of its event loop, or a thread of a blocking client. Another may call `close`.
     """
 
     def __init__(
