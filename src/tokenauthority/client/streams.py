@@ -35,9 +35,8 @@ class AsyncStream:
         self, stub: TokenServiceAsyncStub, project_ids: Sequence[str], resume_token: str, silence: float
     ) -> None:
         self._silence = silence
-        self._call = stub.WatchRevocations(
-            token_pb2.WatchRevocationsRequest(project_ids=project_ids, resume_token=resume_token)
-        )
+        request = token_pb2.WatchRevocationsRequest(project_ids=project_ids, resume_token=resume_token)
+        self._call = stub.WatchRevocations(request)
         self._messages = aiter(self._call)
 
     async def next_message(self) -> token_pb2.WatchRevocationsResponse:
@@ -88,9 +87,8 @@ class Stream:
         self._patient_until = math.inf
         self._silent = False
         self._closed = threading.Event()
-        self._call = stub.WatchRevocations(
-            token_pb2.WatchRevocationsRequest(project_ids=project_ids, resume_token=resume_token)
-        )
+        request = token_pb2.WatchRevocationsRequest(project_ids=project_ids, resume_token=resume_token)
+        self._call = stub.WatchRevocations(request)
         threading.Thread(target=self._cancel_silent_call, name="revocations-silence", daemon=True).start()
 
     def next_message(self) -> token_pb2.WatchRevocationsResponse:

@@ -139,12 +139,9 @@ def revoked(ring: Sequence[StoredKey], key_id: str, rotation: Rotation, now: Mil
         ripe = [other for other in waiting if rotation.is_ripe(other, now)]
         ring = _with_active(ring, _newest(ripe or waiting), rotation, now)
         key = _found(ring, key_id)
-    changed = attrs.evolve(
-        key,
-        state=KeyState.REVOKED,
-        retire_time=now if key.retire_time is None else key.retire_time,
-        expire_time=_expire_time(key, now),
-    )
+    retire_time = now if key.retire_time is None else key.retire_time
+    expire_time = _expire_time(key, now)
+    changed = attrs.evolve(key, state=KeyState.REVOKED, retire_time=retire_time, expire_time=expire_time)
     return tuple(changed if other.key_id == key_id else other for other in ring)
 
 

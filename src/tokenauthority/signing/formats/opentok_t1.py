@@ -115,7 +115,7 @@ def _claims(project_id: str, signature: str, fields: dict[str, str]) -> TokenCla
 
 
 def _decode(text: bytes) -> bytes:
-    """The bytes of *text*: base64 of one alphabet, padded in full or not at all, no stray bits."""
+    """Return the bytes of *text*: base64 of one alphabet, padded in full or not at all, no stray bits."""
     unpadded = text.rstrip(b"=")
     standard = unpadded.translate(_FROM_URL)
     one_alphabet = unpadded == standard or not (b"+" in unpadded or b"/" in unpadded)
@@ -131,7 +131,7 @@ def _decode(text: bytes) -> bytes:
 
 
 def _fields(query: bytes) -> dict[str, str]:
-    """The fields of *query*, at most 32, none twice; names and values are unescaped, `+` being a space."""
+    """Return the fields of *query*, at most 32, none twice; names and values are unescaped, `+` being a space."""
     fields: dict[str, str] = {}
     try:
         parts = query.decode("utf-8").split("&", MAX_FIELDS)
