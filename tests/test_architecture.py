@@ -58,6 +58,7 @@ HELD_ELSEWHERE = {
     "authority/project_spec.py": "service/test_projects.py",
     "callers/explain.py": "cli/test_callers.py",
     "callers/identity.py": "callers/test_file_checks.py",
+    "config/groups.py": "config/test_settings.py",
     "cli/calls.py": "cli/test_failures.py",
     "service/mapping.py": "service",
     "service/problems.py": "service/test_tokens_batch.py",

@@ -11,9 +11,9 @@ from typing import Protocol
 
 import pytest
 
+from tokenauthority.config.groups import MtlsSettings
 from tokenauthority.config.listeners import uses_workload_api
 from tokenauthority.config.loading import ConfigError, load
-from tokenauthority.config.settings import MtlsSettings
 
 
 BASE = {

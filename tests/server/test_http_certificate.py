@@ -12,7 +12,7 @@ import trustme
 
 from prometheus_client import CollectorRegistry
 
-from tokenauthority.config.settings import TlsSettings
+from tokenauthority.config.groups import TlsSettings
 from tokenauthority.server.http_certificate import HttpCertificate
 from tokenauthority.server.tls_credentials import CertificateMetrics
 

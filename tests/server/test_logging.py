@@ -15,7 +15,7 @@ PROGRAM = """
 import logging, sys
 import structlog
 from tokenauthority.interceptors.request import current_request_id
-from tokenauthority.config.settings import LoggingSettings
+from tokenauthority.config.groups import LoggingSettings
 from tokenauthority.server import logging as ours
 
 canary = sys.argv[3]

@@ -8,7 +8,8 @@ import os
 from pathlib import Path
 from typing import Final
 
-from tokenauthority.config.settings import PREFIX, MtlsSettings, Settings
+from tokenauthority.config.groups import MtlsSettings
+from tokenauthority.config.settings import PREFIX, Settings
 from tokenauthority.config.wording import unreadable
 
 

@@ -11,7 +11,7 @@ import attrs
 
 from pydantic import SecretStr
 
-from tokenauthority.config.settings import KeySettings
+from tokenauthority.config.groups import KeySettings
 from tokenauthority.config.wording import unreadable, variable_of
 from tokenauthority.files import open_regular
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 
-from tokenauthority.config.settings import TlsSettings
+from tokenauthority.config.groups import TlsSettings
 from tokenauthority.server.tls import CertificateError, CertificateFiles, Certificates
 from tokenauthority.server.tls_credentials import CertificateMetrics
 

@@ -11,7 +11,7 @@ import structlog
 
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from tokenauthority.config.settings import LoggingSettings
+from tokenauthority.config.groups import LoggingSettings
 from tokenauthority.interceptors.request import current_request_id
 
 
