@@ -55,11 +55,11 @@ class Revocations:
 
     async def prune(self, now: Millis) -> int:
         """Delete revocations whose tokens have all expired, with pauses for other tasks; return how many."""
-        gone = 0
+        removed = 0
         for count in self.index.remove_expired_in_steps(now, _PRUNE_STEP):
-            gone += count
+            removed += count
             await asyncio.sleep(0)
-        return gone
+        return removed
 
     def require_room(self, revocation: StoredRevocation) -> None:
         """Raise ExhaustedError if the index is full and *revocation* is for a new target."""

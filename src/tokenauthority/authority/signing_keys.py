@@ -112,13 +112,13 @@ class SigningKeyManager:
                 raise UnavailableError.signing() from error
         elif any(key.key_id == key_id and key.state is KeyState.PREPARED for key in self._stored):
             raise UnavailableError.seal_broken(f"signing key {key_id}")
-        kept = await self._update(lambda ring: rotation.activated(ring, key_id, self._rotation, now))
-        return _found(kept, key_id)
+        stored = await self._update(lambda ring: rotation.activated(ring, key_id, self._rotation, now))
+        return _found(stored, key_id)
 
     async def revoke(self, key_id: str, now: Millis) -> StoredKey:
         """Make the key REVOKED, and return it: it leaves the JWKS, and its tokens are invalid. Raise as `activate`."""
-        kept = await self._update(lambda ring: rotation.revoked(ring, key_id, self._rotation, now))
-        return _found(kept, key_id)
+        stored = await self._update(lambda ring: rotation.revoked(ring, key_id, self._rotation, now))
+        return _found(stored, key_id)
 
     def signing(self, now: Millis) -> SigningKey:
         """Return the key that signs; raise UnavailableError if it has ended, or does not open here."""
@@ -199,7 +199,7 @@ class SigningKeyManager:
         async with self._lock:
             known = self._stored
             try:
-                kept = await self._store.update_keys(change)
+                stored = await self._store.update_keys(change)
             except UnavailableError:
                 # The change may have been stored, so a fresh key must stay at the provider.
                 raise
@@ -207,16 +207,16 @@ class SigningKeyManager:
                 if fresh is not None:
                     await self._destroy(fresh)
                 raise
-            failure = self._replace_ring(kept)
+            failure = self._replace_ring(stored)
         if failure is not None:
             # The change is stored; the follower meets the same failure and reports that its data is not fresh.
             self._logger.error("keys.not_opened", problem=str(failure))
         self.woken.set()
-        there = {key.key_id for key in kept}
+        there = {key.key_id for key in stored}
         for key in (*known, *([] if fresh is None else [fresh])):
             if key.key_id not in there:
                 await self._destroy(key)
-        return kept
+        return stored
 
     async def _destroy(self, key: StoredKey) -> None:
         try:

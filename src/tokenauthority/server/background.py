@@ -148,6 +148,6 @@ async def _wait(wake: asyncio.Event, seconds: float | None) -> None:
 
 
 def _is_cancelled() -> bool:
-    """Whether this task was cancelled, and not only what it waits for."""
+    """Return whether this task was cancelled, and not only what it waits for."""
     current = asyncio.current_task()
     return current is not None and current.cancelling() > 0

@@ -88,7 +88,7 @@ class App:
 
 
 def system_clock() -> Millis:
-    """The wall clock."""
+    """Return the time of the wall clock."""
     return Millis(time.time_ns() // 1_000_000)
 
 
