@@ -312,7 +312,8 @@ def test_quotes_no_api_key_whatever_field_holds_it(tmp_path: Path, field: str) -
     table = entry if field in CallerTable.model_fields else issuer
     for value in (f'"{KEY}"', f'["{KEY}"]', f'{{ "{KEY}" = "{KEY}" }}'):
         path = tmp_path / "callers.toml"
-        path.write_text(table(**{field: value}) + entry(name='"other"', api_key_sha256=f'"{OTHER}"', max_ttl='"x"'))
+        other = entry(name='"other"', api_key_sha256=f'"{OTHER}"', max_ttl='"x"')
+        path.write_text(table(**{field: value}, unknown="1") + other)
         with pytest.raises(CallersFileError) as caught:
             load_callers(path)
         assert KEY not in str(caught.value) + repr(caught.value) + repr(caught.value.problems)

@@ -27,6 +27,11 @@ def is_api_key(text: str) -> bool:
     return _KEY.fullmatch(text) is not None
 
 
+def redact_api_keys(text: str) -> str:
+    """Return *text* with `tak_...` in place of each key."""
+    return _KEY.sub(f"{PREFIX}...", text)
+
+
 def is_digest(text: str) -> bool:
     """Return whether *text* has the shape of a key's digest."""
     return _DIGEST.fullmatch(text) is not None

@@ -10,7 +10,7 @@ import attrs
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from tokenauthority.callers.api_keys import PREFIX, is_digest
+from tokenauthority.callers.api_keys import PREFIX, is_digest, redact_api_keys
 from tokenauthority.callers.file_models import CallersDocument, CallerTable, IssuerTable
 from tokenauthority.callers.identity import ApiKeyIdentity, Identity, JwtIdentity, SpiffeIdentity, is_spiffe_id
 from tokenauthority.callers.toml_lines import Path
@@ -192,7 +192,8 @@ class _Check:
         match path:
             case (str(kind), int(index), *_):
                 label = self._labels.get((kind, index), f"{kind[:-1]} {index + 1}") + ": "
-        self.problems.append(Problem(self._line(path), label + problem))
+        # A valid name of an issuer can be an API key in the wrong field, and names its table in the label.
+        self.problems.append(Problem(self._line(path), redact_api_keys(label + problem)))
 
     def _line(self, path: Path) -> int:
         while path and path not in self._lines:
