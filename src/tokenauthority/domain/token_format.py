@@ -1,7 +1,8 @@
 """The token formats: one row for each says what signs it and what it can carry.
 
 Policy, issuance, verification and the rules of projects read the row and name no format. A further format is a member
-with its row here, a codec of the same name in `signing/formats/`, a value of `TokenFormat` in the contract, and a page.
+with its row here, a codec of the same name in `signing/formats/`, a value of `TokenFormat` in the contract, and a
+section in docs/explanation/formats.md; the table in docs/explanation/architecture.md also lists its tests.
 """
 
 from __future__ import annotations
