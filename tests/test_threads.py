@@ -319,7 +319,7 @@ async def test_close_does_not_wait_for_work_that_hangs(held: Held) -> None:
 
 
 async def test_threads_end_with_their_pool() -> None:
-    """Closed or forgotten: a process that makes many has not ever more of them."""
+    """Closed or unreferenced: a process that makes many has not ever more of them."""
     closed, forgotten = BlockingPool("ending"), BlockingPool("ending")
     await asyncio.gather(closed.run(lambda: None), forgotten.run(lambda: None))
     threads = [thread for thread in threading.enumerate() if thread.name == "ending"]
@@ -349,7 +349,7 @@ async def test_a_system_without_threads_is_an_error_of_the_work() -> None:
 
 
 def test_work_that_hangs_keeps_no_process_from_ending() -> None:
-    """Nor does its answer harm the loop that is gone."""
+    """Nor does its answer harm the loop that has ended."""
     program = """
 import asyncio, threading
 from tokenauthority.threads import BlockingPool, PoolTimeoutError

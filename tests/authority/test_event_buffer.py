@@ -37,7 +37,7 @@ def feed_at(size: int) -> EventBuffer:
     batches=st.lists(st.lists(st.booleans(), max_size=5), max_size=6),
     back=st.integers(0, 12),
 )
-def test_tells_all_after_a_place_or_that_it_cannot(size: int, batches: list[list[bool]], back: int) -> None:
+def test_lists_all_after_a_place_or_that_it_cannot(size: int, batches: list[list[bool]], back: int) -> None:
     """Never some of them: what fell out of the buffer is missed loudly."""
     event_buffer, sequence, all_events = feed_at(size), START, []
     for batch in batches:
@@ -74,7 +74,7 @@ async def test_wakes_those_who_wait_at_an_event_and_at_a_beat() -> None:
     assert not event_buffer.woken().is_set()
 
 
-async def test_a_new_beginning_wakes_everyone_and_voids_what_was_told() -> None:
+async def test_a_new_beginning_wakes_everyone_and_voids_what_was_sent() -> None:
     """Readers of the history before have to begin anew."""
     event_buffer = feed_at(3)
     event_buffer.publish([entry(START + 1)], Cursor(START + 1, 1))
@@ -95,7 +95,7 @@ def test_knows_nothing_before_it_begins() -> None:
         _ = EventBuffer(3).cursor
 
 
-async def test_only_revocations_and_ends_are_events_and_those_forgotten_are_left_out() -> None:
+async def test_only_revocations_and_ends_are_events_and_expired_ones_are_left_out() -> None:
     """In the order of the changes, each at its own place."""
     store = MemoryStore()
     await store.create_project(make_project())

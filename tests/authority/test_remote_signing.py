@@ -375,7 +375,7 @@ async def test_whoever_waits_for_a_place_that_hangs_learns_it() -> None:
     assert await patient.make(lambda: True, lambda _: None)
 
 
-async def test_what_is_made_too_late_is_given_back() -> None:
+async def test_what_is_made_too_late_is_destroyed() -> None:
     """Nobody waits for it any more, and nobody would ever know of it."""
     go_on, given_back, late = threading.Event(), threading.Event(), list[int]()
 

@@ -189,7 +189,7 @@ async def test_a_store_needs_every_master_key_that_it_names() -> None:
 
 
 @pytest.mark.parametrize("sealed", [b"", b"\x02" + bytes(40), b"\x01short"])
-async def test_what_is_no_envelope_is_told_from_another_master_key(sealed: bytes) -> None:
+async def test_what_is_no_envelope_is_distinguished_from_another_master_key(sealed: bytes) -> None:
     """It is damaged, or of a program that is newer than this one."""
     store = MemoryStore()
     credential = attrs.evolve(CredentialSealer(Sealer(OLD)).seal_secret(SECRET, NOW), sealed=sealed)

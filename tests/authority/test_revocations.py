@@ -35,7 +35,7 @@ async def test_reads_more_than_a_page() -> None:
     assert [TargetKind.TOKEN, TargetKind.TOKEN, None] == [kind_of(revocations, target) for target in ("0", "2000", "x")]
 
 
-async def test_what_is_taken_back_while_all_is_read_anew_stays_taken_back() -> None:
+async def test_what_is_revoked_while_all_is_read_anew_stays_revoked() -> None:
     """A server that reads everything anew, at work as it is, forgets nothing that it has answered for meanwhile."""
     store = FaultyStore()
     second_page = store.hold("list_revoked", when=lambda call: bool(call.arguments["after"]))
@@ -54,7 +54,7 @@ async def test_what_is_taken_back_while_all_is_read_anew_stays_taken_back() -> N
     assert TargetKind.TOKEN is kind_of(revocations, "token-1")
 
 
-async def test_forgets_a_day_after_nothing_can_be_covered() -> None:
+async def test_deletes_a_day_after_nothing_can_be_covered() -> None:
     """By its clock: neither the last second of the retention nor the day of margin after it loses anything."""
     store = MemoryStore()
     await store.create_project(make_project("47000000"))
@@ -70,7 +70,7 @@ async def test_forgets_a_day_after_nothing_can_be_covered() -> None:
     assert [(0, 0, 1), (0, 0, 1), (1, 1, 0)] == went
 
 
-async def test_others_have_their_turn_while_it_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_others_have_their_turn_while_it_deletes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a million, to forget takes its time, for which the server must not stand still."""
     monkeypatch.setattr(authority_revocations, "_PRUNE_STEP", 2)
     revocations = Revocations(MemoryStore(), 10_000)

@@ -76,7 +76,7 @@ def only(*project_ids: str) -> Grant:
 
 @pytest.mark.parametrize("token_format", FORMATS)
 @pytest.mark.parametrize("by_id", [True, False])
-async def test_one_token_is_taken_back_and_no_other(world: World, token_format: TokenFormat, *, by_id: bool) -> None:
+async def test_one_token_is_revoked_and_no_other(world: World, token_format: TokenFormat, *, by_id: bool) -> None:
     """By itself or by its id, in every format; the next VerifyToken sees it."""
     token, other = await minted(world, token_format), await minted(world, token_format)
     by_name: dict[str, Any] = {"token_id": token.token_id, "project_id": world.project_id}
@@ -89,7 +89,7 @@ async def test_one_token_is_taken_back_and_no_other(world: World, token_format: 
     assert [revocation] == await world.store.list_revocations(after="", limit=10, now=NOW)
 
 
-async def test_every_token_of_a_session_is_taken_back_up_to_now(world: World) -> None:
+async def test_every_token_of_a_session_is_revoked_up_to_now(world: World) -> None:
     """Of any format; those made from the next second on are good, and those of other sessions."""
     other = await world.sessions.create(world.project_id, SessionSpec(), "", make_caller(), NOW)
     tokens = [await minted(world, token_format) for token_format in FORMATS]
@@ -103,7 +103,7 @@ async def test_every_token_of_a_session_is_taken_back_up_to_now(world: World) ->
     assert [None, None] == [await reason_of(world, token, later) for token in (elsewhere, again)]
 
 
-async def test_every_token_of_a_subject_is_taken_back_in_its_project(world: World) -> None:
+async def test_every_token_of_a_subject_is_revoked_in_its_project(world: World) -> None:
     """Not those of the same subject in another project, nor those of nobody."""
     project, _ = await world.projects.create(ProjectSpec(), EVERYTHING, NOW)
     session = await world.sessions.create(project.project_id, SessionSpec(), "", make_caller(), NOW)
@@ -117,7 +117,7 @@ async def test_every_token_of_a_subject_is_taken_back_in_its_project(world: Worl
     ]
 
 
-async def test_only_tokens_issued_up_to_the_moment_are_taken_back(world: World) -> None:
+async def test_only_tokens_issued_up_to_the_moment_are_revoked(world: World) -> None:
     """To the second."""
     early, late = await minted(world, now=Millis(NOW - 10_000)), await minted(world, now=Millis(NOW - 9000))
     await revoke(world, session_id=world.session.session_id, issued_before=Seconds(SECOND - 10))
@@ -134,7 +134,7 @@ async def test_a_single_token_is_meant_though_its_servers_clock_was_ahead(world:
     assert InactiveReason.REVOKED is await reason_of(world, ahead)
 
 
-async def test_a_single_token_of_a_clock_that_is_days_ahead_never_becomes_good(world: World) -> None:
+async def test_a_single_token_of_a_clock_that_is_days_ahead_never_becomes_valid(world: World) -> None:
     """OK means that it is taken back, also once its second has come; what must be kept for years is refused."""
     day = 86_400_000
     ahead = await minted(world, TokenFormat.OPENTOK_JWT, now=Millis(NOW + 2 * day))
@@ -163,7 +163,7 @@ async def test_another_server_knows_once_it_has_followed(world: World) -> None:
     assert InactiveReason.REVOKED is (await other.verify.check(token.token, EVERYTHING, NOW)).reason
 
 
-async def test_a_token_out_of_force_can_be_taken_back(world: World) -> None:
+async def test_a_token_out_of_force_can_be_revoked(world: World) -> None:
     """Its signature holds, and clocks may differ."""
     token = await minted(world, now=Millis(NOW - RETENTION * 1000))
     before = await reason_of(world, token)
@@ -238,7 +238,7 @@ async def test_names_everything_that_is_wrong_at_once(
     assert len(expected) + 2 == len(fields)
 
 
-async def test_a_good_token_does_not_hide_what_else_is_wrong(world: World) -> None:
+async def test_a_valid_token_does_not_hide_what_else_is_wrong(world: World) -> None:
     """The comment is refused all the same."""
     token = await minted(world)
 
@@ -289,7 +289,7 @@ async def test_a_token_outside_the_grant_is_as_one_of_a_project_that_is_not_ther
     assert token.token not in problems[0][0].problem
 
 
-async def test_a_token_that_nobody_here_signed_cannot_be_taken_back(world: World) -> None:
+async def test_a_token_that_nobody_here_signed_cannot_be_revoked(world: World) -> None:
     """Whoever could name it without its signature would fill the store with what is no token."""
     token = await minted(world, TokenFormat.OPENTOK_JWT)
     head, _, signature = token.token.rpartition(".")

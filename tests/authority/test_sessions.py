@@ -8,7 +8,7 @@ from tokenauthority.domain.session import SessionState
 
 
 async def test_a_session_is_over_once_it_was_ended() -> None:
-    """Though it was at hand as ACTIVE."""
+    """Though it was cached as ACTIVE."""
     world = await make_world()
     session_id = world.session.session_id
     before = await world.tenants.session(session_id)

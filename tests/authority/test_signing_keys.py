@@ -71,7 +71,7 @@ def running(keys: SigningKeyManager, clock: Callable[[], Millis]) -> AbstractAsy
 
 @pytest.mark.parametrize("algorithm", Algorithm)
 async def test_the_first_server_makes_a_key_of_the_configured_algorithm(algorithm: Algorithm) -> None:
-    """A new store has one key that signs and one at hand after the first load, and the JWKS shows both."""
+    """A new store has an active and a prepared key after the first load, and the JWKS shows both."""
     keys = SigningKeyManager(MemoryStore(), CredentialSealer(Sealer(MasterKey.generate())), algorithm, ROTATION)
     await keys.load(NOW)
 
@@ -161,7 +161,7 @@ async def test_it_rotates_by_itself() -> None:
     assert ["active", "prepared", "retired"] == states(await store.list_keys())
 
 
-async def test_the_key_at_hand_is_replaced_at_once_when_it_is_revoked() -> None:
+async def test_the_prepared_key_takes_over_at_once_when_the_active_one_is_revoked() -> None:
     """The background task is woken: the next rotation must not have to wait for it."""
     store, looks, looked = FaultyStore(), iter(range(1)), asyncio.Event()
 
@@ -187,7 +187,7 @@ async def test_the_key_at_hand_is_replaced_at_once_when_it_is_revoked() -> None:
 
 
 async def test_without_the_store_it_signs_until_the_end_of_its_key_and_never_after() -> None:
-    """A server that could not be told of the next key must not sign with this one for ever."""
+    """A server that could not learn of the next key must not sign with this one for ever."""
     store = FaultyStore()
     keys = make_keys(store)
     await keys.load(NOW)
@@ -258,7 +258,7 @@ async def test_a_revoked_key_is_out_of_the_key_set_at_once() -> None:
 
 
 async def test_refusals_leave_the_ring_as_it_was() -> None:
-    """A key that is not there, one that is not PREPARED, and a fifth one at hand."""
+    """A key that is not there, one that is not PREPARED, and a fifth prepared one."""
     keys = make_keys(MemoryStore())
     await keys.load(NOW)
     for _ in range(3):
@@ -275,8 +275,8 @@ async def test_refusals_leave_the_ring_as_it_was() -> None:
     assert before == await keys.stored()
 
 
-async def test_a_key_that_was_kept_is_not_destroyed_because_another_cannot_be_opened() -> None:
-    """Where keys live elsewhere, the ring would else name one that is gone."""
+async def test_a_stored_key_is_not_destroyed_because_another_cannot_be_opened() -> None:
+    """Where keys live elsewhere, the ring would else name one that does not exist."""
     store, credentials = MemoryStore(), CredentialSealer(Sealer(MasterKey.generate()))
     keys = make_keys(store, credentials)
     await keys.load(NOW)
@@ -291,7 +291,7 @@ async def test_a_key_that_was_kept_is_not_destroyed_because_another_cannot_be_op
 
 @given(gaps=st.lists(st.integers(-100_000_000, 3_600_000), min_size=2, max_size=6), longest=st.integers(1, 86_400))
 @settings(max_examples=50, deadline=None)
-def test_the_key_set_is_never_kept_beyond_its_next_change(gaps: list[int], longest: int) -> None:
+def test_the_key_set_is_never_cached_beyond_its_next_change(gaps: list[int], longest: int) -> None:
     """And never longer than is allowed, or for less than no time."""
 
     async def judge() -> list[tuple[int, int]]:
@@ -396,7 +396,7 @@ async def test_a_key_that_does_not_open_is_not_destroyed_where_it_lives() -> Non
 
 
 async def test_a_key_that_cannot_be_read_keeps_no_other_from_going() -> None:
-    """Its seal is good and what it holds is no such key, as another version may have written it."""
+    """Its seal is valid and what it holds is no such key, as another version may have written it."""
     store, sealer = MemoryStore(), Sealer(MasterKey.generate())
     keys = make_keys(store, CredentialSealer(sealer))
     await keys.load(NOW)
@@ -470,7 +470,7 @@ async def test_a_due_step_that_changes_nothing_here_is_not_repeated_at_once() ->
     assert keys.seconds_to_next_look(now) == 1
 
 
-async def test_a_key_that_nobody_waits_for_any_more_is_kept_all_the_same() -> None:
+async def test_a_key_that_nobody_waits_for_any_more_is_stored_all_the_same() -> None:
     """Where keys live elsewhere, it would else be left there, and no row would ever name it."""
     store = FaultyStore()
     keys = make_keys(store)

@@ -249,7 +249,7 @@ async def test_a_store_that_cannot_be_read_anew_is_asked_again() -> None:
     assert await store.last_change() == world.server.event_buffer.cursor
 
 
-async def test_what_is_told_to_those_who_watch_is_in_force_here_already(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_sent_to_those_who_watch_is_in_force_here_already(monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader that asks this server about what it has just read must not hear that the token is good."""
     store = MemoryStore()
     await store.create_project(make_project("47000000"))
@@ -360,7 +360,7 @@ async def test_signs_of_life_are_as_rare_as_they_may_be(monkeypatch: pytest.Monk
     assert 3 == server.event_buffer.beats
 
 
-async def test_a_key_that_was_revoked_elsewhere_is_not_forgotten_because_the_ring_could_not_be_read() -> None:
+async def test_a_key_that_was_revoked_elsewhere_stays_revoked_though_the_ring_could_not_be_read() -> None:
     """The change was read and is not told again, so that the ring is read with the next look."""
     store, sealer = MemoryStore(), Sealer(MasterKey.generate())
     ours, theirs = make_server(store, sealer), make_server(store, sealer)

@@ -25,7 +25,7 @@ from tokenauthority.signing.sealing import MasterKey, Sealer
 READS = ("get_project", "get_session", "list_roles")
 
 
-async def test_a_read_that_a_change_overtakes_is_answered_but_not_kept() -> None:
+async def test_a_read_that_a_change_overtakes_is_answered_but_not_cached() -> None:
     """A session read before it was ended, and answered after, does not stay ACTIVE in the cache."""
     store = FaultyStore()
     world = await make_world(store)
@@ -45,7 +45,7 @@ async def test_a_read_that_a_change_overtakes_is_answered_but_not_kept() -> None
     assert (SessionState.ACTIVE, SessionState.ENDED) == (overtaken.state, fresh.state)
 
 
-async def test_a_session_that_is_ended_while_it_is_made_is_not_kept_as_active() -> None:
+async def test_a_session_that_is_ended_while_it_is_made_is_not_cached_as_active() -> None:
     """Another server may end a session before the one that made it has its answer."""
     store = FaultyStore()
     world = await make_world(store)
@@ -64,7 +64,7 @@ async def test_a_session_that_is_ended_while_it_is_made_is_not_kept_as_active() 
     assert SessionState.ENDED is known.state
 
 
-async def test_a_project_read_that_a_change_overtakes_is_not_kept() -> None:
+async def test_a_project_read_that_a_change_overtakes_is_not_cached() -> None:
     """A project read before its values changed is read anew."""
     store = FaultyStore()
     world = await make_world(store)
@@ -82,7 +82,7 @@ async def test_a_project_read_that_a_change_overtakes_is_not_kept() -> None:
     assert "after" == fresh.project.display_name
 
 
-async def test_roles_read_that_a_change_overtakes_are_not_kept() -> None:
+async def test_roles_read_that_a_change_overtakes_are_not_cached() -> None:
     """A role list read before a role was made is read anew."""
     store = FaultyStore()
     world = await make_world(store)
@@ -148,7 +148,7 @@ async def test_a_change_of_another_server_is_read_anew(kind: ChangeKind) -> None
     assert (0 if kind is ChangeKind.KEY else 1) == store.count(*READS) - before
 
 
-async def test_it_keeps_no_more_than_its_bounds() -> None:
+async def test_it_caches_no_more_than_its_bounds() -> None:
     """However many projects and sessions there are, memory is bounded; what was let go is read again."""
     world = await make_world()
     tenants = TenantCache(world.store, CredentialSealer(world.sealer), max_sessions=2, max_projects=2)
@@ -166,7 +166,7 @@ async def test_it_keeps_no_more_than_its_bounds() -> None:
     assert await tenants.tenant(projects[0]) is not None
 
 
-async def test_what_does_not_exist_is_not_kept() -> None:
+async def test_what_does_not_exist_is_not_cached() -> None:
     """A project or session that is made a moment later is there at once, and probing fills no memory."""
     world = await make_world()
     other = make_server(world.store, world.sealer).tenants
@@ -239,8 +239,8 @@ async def test_what_keeps_projects_from_being_used_is_over_once_they_can_be() ->
 
 
 @pytest.mark.parametrize("kind", [ChangeKind.REVOCATION, ChangeKind.KEY])
-async def test_a_change_of_what_it_does_not_keep_overtakes_no_read(kind: ChangeKind) -> None:
-    """A thousand tokens taken back in a second must not send each call for a project to the store."""
+async def test_a_change_of_what_it_does_not_cache_overtakes_no_read(kind: ChangeKind) -> None:
+    """A thousand tokens revoked in a second must not send each call for a project to the store."""
     store = FaultyStore()
     world = await make_world(store)
     world.tenants.invalidate(ChangeKind.PROJECT, world.project_id, world.project_id)

@@ -52,7 +52,7 @@ def shared_world() -> World:
 @settings(max_examples=60, deadline=None)
 @given(ANYTHING | ANYTHING.map("T1==".__add__))
 def test_any_text_gets_a_verdict(text: str) -> None:
-    """Text that nobody signed is not good, and never an error."""
+    """Text that nobody signed is invalid, and never an error."""
     shared_world()
 
     assert asyncio.run(reason_of(text)) is not None
@@ -76,13 +76,13 @@ async def world() -> World:
 
 
 async def make_token(world: World, token_format: TokenFormat) -> str:
-    """A good token of the world's session."""
+    """A valid token of the world's session."""
     request = TokenSpec(session_id=world.session.session_id, format=token_format, data="data")
     return (await world.generate.one(request, EVERYTHING, NOW)).token
 
 
 @pytest.mark.parametrize("token_format", [TokenFormat.SESSION_JWT, TokenFormat.OPENTOK_JWT, TokenFormat.OPENTOK_T1])
-async def test_a_token_of_which_any_character_is_changed_is_not_good(world: World, token_format: TokenFormat) -> None:
+async def test_a_token_of_which_any_character_is_changed_is_invalid(world: World, token_format: TokenFormat) -> None:
     """No single change, cut or addition goes unnoticed."""
     token = await make_token(world, token_format)
     changed = [token[:i] + ("A" if token[i] != "A" else "B") + token[i + 1 :] for i in range(len(token))]
@@ -104,7 +104,7 @@ async def test_what_another_issuer_signed_is_signed_by_an_unknown_key(world: Wor
 
 
 async def test_a_project_outside_the_grant_is_unknown(world: World) -> None:
-    """A good token of a project that the caller may not see tells nothing, not even its claims."""
+    """A valid token of a project that the caller may not see reveals nothing, not even its claims."""
     token = await make_token(world, TokenFormat.OPENTOK_JWT)
     grant = attrs.evolve(EVERYTHING, projects=frozenset({"1"}))
 

@@ -131,7 +131,7 @@ async def test_a_new_reader_gets_all_in_force_and_a_marker_and_then_what_happens
     assert [False, False, True, True, True] == [bool(message.resume_token) for message in first + second]
 
 
-async def test_what_is_out_of_force_is_not_told() -> None:
+async def test_what_is_out_of_force_is_not_sent() -> None:
     """A day after the last token that it covers; ended sessions alike."""
     place = await make_place()
     await place.revoke("old", moment=-(RETENTION + DAY + 1))
@@ -144,7 +144,7 @@ async def test_what_is_out_of_force_is_not_told() -> None:
     assert ["kept", "2_kept", "MARKER"] == told(await take(place.follow(), 3))
 
 
-async def test_more_than_a_page_is_told_whole() -> None:
+async def test_more_than_a_page_is_sent_whole() -> None:
     """Of revocations, of ended sessions that ended at once, and of changes."""
     place = await make_place()
     with mock.patch.object(watch, "_PAGE", 2):
@@ -185,7 +185,7 @@ async def test_a_token_resumes_at_every_server_of_the_store() -> None:
     assert ["a", "MARKER"] == told(await take(other.watch.follow(ALL, marker.resume_token), 2))
 
 
-async def test_only_the_projects_asked_for_are_told() -> None:
+async def test_only_events_of_the_projects_asked_for_are_sent() -> None:
     """Of what is in force, of what was missed and of what happens."""
     place = await make_place()
     await place.revoke("a")
@@ -274,7 +274,7 @@ async def test_a_full_buffer_is_not_too_much() -> None:
     assert ["a", "b", "c"] == told(await take(stream, 3))
 
 
-async def test_what_happens_while_a_message_waits_for_its_reader_is_told() -> None:
+async def test_what_happens_while_a_message_waits_for_its_reader_is_sent() -> None:
     """However long the reader takes over the one before."""
     place = await make_place()
     stream = place.follow()
@@ -288,7 +288,7 @@ async def test_what_happens_while_a_message_waits_for_its_reader_is_told() -> No
     assert ["a", "b"] == told(first + await take(stream, 1))
 
 
-async def test_a_beat_without_news_is_a_sign_of_life_from_which_to_resume() -> None:
+async def test_a_beat_without_events_is_a_heartbeat_from_which_to_resume() -> None:
     """It stands behind what was told and what did not concern the reader."""
     place = await make_place()
     stream = place.follow(projects=frozenset({HOME}))
@@ -482,7 +482,7 @@ async def test_who_leaves_before_its_turn_leaves_nothing_behind() -> None:
     assert ["MARKER"] == told(await take(place.follow(), 1))
 
 
-async def test_a_server_that_has_not_read_the_store_tells_nothing() -> None:
+async def test_a_server_that_has_not_read_the_store_sends_nothing() -> None:
     """Unavailable, and not an empty list."""
     server = make_server(MemoryStore(), Sealer(MasterKey.generate()))
 

@@ -63,7 +63,7 @@ class World:
 
 @attrs.frozen(kw_only=True)
 class Server:
-    """What one server has at hand of a store."""
+    """What one server has cached of a store."""
 
     tenants: TenantCache
     keys: SigningKeyManager
@@ -135,7 +135,7 @@ async def make_world(store: MemoryStore | None = None, sealer: Sealer | None = N
 
 @functools.cache
 def rsa_pem(number: int = 0) -> str:
-    """An RSA key of 2048 bits as Vonage hands it out; *number* tells several apart."""
+    """An RSA key of 2048 bits as Vonage hands it out; *number* makes several differ."""
     key = generate_private_key(65537, 2048)
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 

@@ -127,7 +127,7 @@ BAD_CLAIMS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("changes", BAD_CLAIMS.values(), ids=BAD_CLAIMS)
-async def test_refuses_bad_claims(world: World, changes: dict[str, Any]) -> None:
+async def test_refuses_invalid_claims(world: World, changes: dict[str, Any]) -> None:
     """Each claim is there, of its type, exactly what it should be, and in its time."""
     assert await world.knows(forge(EC, claims=kubernetes_claims(**changes))) is None
 

@@ -58,7 +58,7 @@ def test_says_that_a_log_is_intact(run_alone: Run, log: Path, key: str) -> None:
     } == {name: value for name, value in as_json.items() if name not in {"log_id", "last_checkpoint_time"}}
 
 
-def test_names_the_first_bad_line(run_alone: Run, log: Path) -> None:
+def test_names_the_first_invalid_line(run_alone: Run, log: Path) -> None:
     """With file, line and why, on standard error too, and an exit code of its own."""
     log.write_bytes(log.read_bytes().replace(b'"call-2"', b'"call-9"'))
     outcome = run_alone("audit", "verify", str(log), "--json")

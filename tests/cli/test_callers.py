@@ -16,7 +16,7 @@ from tokenauthority.callers.file import load_callers
 from tokenauthority.callers.identity import ApiKeyIdentity
 
 
-def test_the_entry_makes_the_key_good(run_alone: Run, tmp_path: Path) -> None:
+def test_the_entry_makes_the_key_valid(run_alone: Run, tmp_path: Path) -> None:
     """What is printed on standard output is a whole callers file; the key is on standard error alone."""
     made = run_alone("callers", "new-key", "--name", "room-service", "--project", "47000000")
     key = next(line for line in made.err.splitlines() if line.startswith("tak_"))

@@ -55,7 +55,7 @@ def test_a_key_that_verifiers_may_not_have_yet_does_not_sign(run: Run) -> None:
     assert "KEY_STATE" in refused.err
 
 
-def test_signs_with_the_key_that_it_is_told_to(run: Run, running_authority: RunningAuthority) -> None:
+def test_signs_with_the_key_that_is_activated(run: Run, running_authority: RunningAuthority) -> None:
     """The one before is retired."""
     before = signing(run)
     made = run("keys", "prepare", "--json").text("key_id")

@@ -88,7 +88,7 @@ def test_imports_a_vonage_application(run: Run, tmp_path: Path, private_key: str
     assert imported.json["external_sessions"] is False
 
 
-def test_a_bad_secret_is_refused_without_showing_it(run: Run) -> None:
+def test_an_invalid_secret_is_refused_without_showing_it(run: Run) -> None:
     """The message names the field."""
     refused = run(*("projects", "import", "opentok", "--api-key", "123456", "--secret-file", "-"), stdin="nosecret")
 
@@ -127,7 +127,7 @@ def test_a_second_project_of_that_id_is_refused(run: Run) -> None:
     assert "PROJECT_EXISTS" in refused.err
 
 
-def test_changes_what_it_is_told_to(run: Run) -> None:
+def test_changes_what_the_options_name(run: Run) -> None:
     """The rest stays, and nothing at all is an error."""
     run("projects", "create", "--project-id", "47000000", "--display-name", "rooms")
     options = ("--max-ttl", "1d", "--default-ttl", "1h", "--default-format", "opentok_jwt", "--external-sessions")

@@ -15,7 +15,7 @@ from tests.support.authority import AuthorityProcess, clean_environment, launch
 DSN = "postgresql://authority:hunter2@127.0.0.1:1/tokens"
 
 
-def test_serves_until_it_is_told_to_stop(authority_process: AuthorityProcess, run_alone: Run) -> None:
+def test_serves_until_it_is_stopped(authority_process: AuthorityProcess, run_alone: Run) -> None:
     """What it prints is enough to call it; SIGTERM ends it with 0, and then nothing points to it any more."""
     served = run_alone("sessions", "create", env=authority_process.environment)
 

@@ -61,7 +61,7 @@ def test_an_expiry_far_away_is_refused_by_the_authority(run: Run, session_id: st
     assert "INVALID_FIELD" in refused.err
 
 
-def test_a_token_that_is_not_good_exits_with_4(run: Run, session_id: str) -> None:
+def test_an_invalid_token_exits_with_4(run: Run, session_id: str) -> None:
     """The reason is on standard output, for a person and for a program."""
     token = run("tokens", "generate", "--session", session_id, "--role", "subscriber").out.strip()
 
@@ -150,7 +150,7 @@ def test_data_cannot_drive_the_terminal(run: Run, run_alone: Run, session_id: st
 
 
 @pytest.mark.parametrize("given", ["argument", "stdin"])
-def test_takes_a_token_back(run: Run, session_id: str, given: str) -> None:
+def test_revokes_a_token(run: Run, session_id: str, given: str) -> None:
     """It is no longer active, and the answer says what was revoked."""
     token = run("tokens", "generate", "--session", session_id).out.strip()
     option, stdin = ("-", f"{token}\n") if given == "stdin" else (token, "")
@@ -164,7 +164,7 @@ def test_takes_a_token_back(run: Run, session_id: str, given: str) -> None:
 
 
 @pytest.mark.parametrize("target", ["token-id", "session", "subject"])
-def test_takes_back_what_is_named(run: Run, session_id: str, target: str) -> None:
+def test_revokes_what_is_named(run: Run, session_id: str, target: str) -> None:
     """One token, those of a session, those of an end user; in JSON the other targets are null."""
     made = run("tokens", "generate", "--session", session_id, "--subject", "bob", "--json").json
     name = {"token-id": "token_id", "session": "session_id", "subject": "subject"}[target]
@@ -177,7 +177,7 @@ def test_takes_back_what_is_named(run: Run, session_id: str, target: str) -> Non
     assert "REVOKED" == run("tokens", "verify", str(made["token"]), "--json").text("reason")
 
 
-def test_takes_back_only_what_was_issued_before(run: Run, session_id: str) -> None:
+def test_revokes_only_what_was_issued_before(run: Run, session_id: str) -> None:
     """Moments are as all commands take them."""
     token = run("tokens", "generate", "--session", session_id).out.strip()
 
@@ -201,7 +201,7 @@ def test_takes_back_only_what_was_issued_before(run: Run, session_id: str) -> No
         (["--session", ""], "--session is empty"),
     ],
 )
-def test_what_is_to_be_taken_back_must_be_clear(run: Run, options: list[str], message: str) -> None:
+def test_what_is_to_be_revoked_must_be_clear(run: Run, options: list[str], message: str) -> None:
     """Exit code 2, and nothing was asked of the authority."""
     refused = run("tokens", "revoke", *options)
 
@@ -209,7 +209,7 @@ def test_what_is_to_be_taken_back_must_be_clear(run: Run, options: list[str], me
     assert message in refused.err
 
 
-def test_what_cannot_be_taken_back_exits_with_1(run: Run) -> None:
+def test_what_cannot_be_revoked_exits_with_1(run: Run) -> None:
     """In one line, without the text that was no token."""
     refused = run("tokens", "revoke", "--token", "secretish")
 

@@ -24,7 +24,7 @@ OTHER_SESSION = make_session_id("47", "", relayed=True, now=Millis(1_700_000_000
         (["--format", "jwt"], "is not one of"),
     ],
 )
-def test_a_bad_option_is_a_usage_error(run: Run, options: list[str], message: str) -> None:
+def test_an_invalid_option_is_a_usage_error(run: Run, options: list[str], message: str) -> None:
     """Exit code 2, and nothing was asked of the authority."""
     refused = run("tokens", "generate", "--session", OTHER_SESSION, *options)
 

@@ -104,7 +104,7 @@ def test_survives_garbled_details(scripted_server: ScriptedServer, scripted: Aut
     assert "" == caught.value.reason
 
 
-def test_names_every_bad_field_of_a_real_refusal(authority: Authority) -> None:
+def test_names_every_invalid_field_of_a_real_refusal(authority: Authority) -> None:
     """All at once, by their paths."""
     session = authority.create_session()
 

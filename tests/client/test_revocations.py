@@ -40,7 +40,7 @@ NEWER = {
 async def test_what_a_newer_contract_revokes_is_not_skipped(
     scripted_server: ScriptedServer, scripted_client: Client, message: token_pb2.WatchRevocationsResponse
 ) -> None:
-    """It would be missed for good: each attempt fails, and the resume token stays the one before."""
+    """It would be missed for ever: each attempt fails, and the resume token stays the one before."""
     scripted_server.answers = [revoked("6.6", "bob"), giving(message), giving(message)]
     async with entered(scripted_client.watch_revocations()) as watch:
         first = await named(watch, 1)

@@ -61,7 +61,7 @@ def revoked(resume_token: str, subject: str) -> Callable[[bytes, grpc.ServicerCo
 
 
 def hanging(release: threading.Event) -> Callable[[bytes, grpc.ServicerContext], Message]:
-    """A stream that sends nothing until its reader has gone."""
+    """A stream that sends nothing until its reader has left."""
 
     def hang(_: bytes, context: grpc.ServicerContext) -> Message:
         context.add_callback(release.set)

@@ -17,7 +17,7 @@ from tokenauthority.config.settings import Settings
 
 
 def test_needs_nothing_with_dev(directory: Path) -> None:
-    """A development server listens on loopback, keeps its data here, and talks to a person."""
+    """A development server listens on loopback, stores its data here, and logs for a person."""
     settings = load(dev=True)
 
     assert (True, Path(".tokenauthority"), "text", True) == (
@@ -139,7 +139,7 @@ def test_the_file_beats_what_dev_presets(directory: Path) -> None:
 
 
 def test_names_every_problem_at_once(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unknown keys, unknown variables and bad values, in one go and without the values."""
+    """Unknown keys, unknown variables and invalid values, in one go and without the values."""
     file = written(
         directory,
         f"""
@@ -212,7 +212,7 @@ def test_takes_dev_from_the_command_line_only(directory: Path, name: str) -> Non
     [(b"a = ", "is not valid TOML"), (b"\xff\xfe", "is not valid TOML"), (None, "cannot be read")],
 )
 def test_names_a_file_that_cannot_be_used(directory: Path, content: bytes | None, problem: str) -> None:
-    """Bad TOML, bad UTF-8 and no file at all."""
+    """Invalid TOML, invalid UTF-8 and no file at all."""
     path = directory / "authority.toml"
     if content is not None:
         path.write_bytes(content)

@@ -171,7 +171,7 @@ def test_names_what_is_no_file_and_waits_for_nobody(
 @pytest.mark.parametrize(
     ("mode", "exposed"), [(0o400, False), (0o600, False), (0o640, True), (0o604, True), (0o620, True)]
 )
-def test_tells_a_file_that_others_may_read(
+def test_reports_a_file_that_others_may_read(
     directory: Path, monkeypatch: pytest.MonkeyPatch, mode: int, *, exposed: bool
 ) -> None:
     """Group and others; a credential is guarded by systemd, whose mode bits may be those of an ACL."""

@@ -72,7 +72,7 @@ def test_the_issuer_is_a_url(directory: Path, issuer: str) -> None:
 @pytest.mark.parametrize(
     "issuer", ["https://a", "https://a/", "https://a:8443/b", "https://[::1]/b/c.d/", "https://A/~b"]
 )
-def test_the_issuer_is_kept_as_it_is_written(directory: Path, issuer: str) -> None:
+def test_the_issuer_stays_as_it_is_written(directory: Path, issuer: str) -> None:
     """Verifiers compare it byte for byte."""
     file = written(directory, f'[issuance]\nissuer = "{issuer}"\n')
 

@@ -57,7 +57,7 @@ def test_a_caller_is_whose_certificate_envoy_saw(mesh: Mesh) -> None:
 
 
 def test_a_header_of_the_callers_own_never_helps(mesh: Mesh) -> None:
-    """Envoy puts its own in its place: a certificate of nobody stays nobody's."""
+    """Envoy puts its own in its place: a certificate of no caller proves no caller."""
     uri = x509.UniformResourceIdentifier
     nobodies = [
         mesh.ca.workload("/unknown"),

@@ -189,7 +189,7 @@ def start_verifier(request: pytest.FixtureRequest, tmp_path: Path, announce: Ann
 def test_accepts_what_the_authority_signs_and_nothing_else(
     world: Callable[..., World], start_verifier: Start, name: str, algorithm: Algorithm
 ) -> None:
-    """Of each algorithm; each refusal is for its own reason, and afterwards a good token is still good."""
+    """Of each algorithm; each refusal is for its own reason, and afterwards a valid token is still valid."""
     authority = world(algorithm)
     verifier = start_verifier(name, authority)
     token = authority.token()

@@ -66,7 +66,7 @@ def _name(vector: Mapping[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("vector", VECTORS["vectors"], ids=_name)
-def test_what_an_official_sdk_made_is_good(api: Api, imported: str, vector: Mapping[str, Any]) -> None:
+def test_what_an_official_sdk_made_is_valid(api: Api, imported: str, vector: Mapping[str, Any]) -> None:
     """Active, in its format, for its session and of its project."""
     verdict = api.verify(vector["token"], session_id=vector["session_id"])
 
@@ -183,14 +183,14 @@ READ: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize(("token", "data"), READ.values(), ids=READ)
-def test_what_an_official_sdk_would_make_is_good(api: Api, imported: str, token: str, data: str) -> None:
+def test_what_an_official_sdk_would_make_is_valid(api: Api, imported: str, token: str, data: str) -> None:
     """Java's, .NET's and PHP's differ from all others in order, escaping, base64 or the names of claims."""
     verdict = api.verify(token, session_id=SESSION)
 
     assert ("ACTIVE", data) == (reason_of(verdict), verdict.claims.data), verdict.reason_detail
 
 
-def test_javas_token_with_vonage_credentials_is_good(api: Api, imported: str) -> None:
+def test_javas_token_with_vonage_credentials_is_valid(api: Api, imported: str) -> None:
     """It has neither `sub` nor `acl`."""
     session_id = VECTORS["vonage"]["session_id"]
     claims = {
@@ -209,8 +209,8 @@ def test_javas_token_with_vonage_credentials_is_good(api: Api, imported: str) ->
     assert ("ACTIVE", imported) == (reason_of(verdict), verdict.claims.project_id), verdict.reason_detail
 
 
-def test_the_same_tokens_are_not_good_a_month_later(api: Api, imported: str, clock: Clock) -> None:
-    """The control: it is the moment that made them good."""
+def test_the_same_tokens_are_invalid_a_month_later(api: Api, imported: str, clock: Clock) -> None:
+    """The control: it is the moment that made them valid."""
     clock.fixed = Millis((NOW + 31 * 86_400) * 1000)
 
     assert {"EXPIRED"} == {reason_of(api.verify(vector["token"])) for vector in VECTORS["vectors"]}

@@ -86,7 +86,7 @@ def _token_id(vector: Vector) -> str:
 
 @pytest.mark.parametrize("vector", VECTORS["vectors"], ids=_name)
 def test_reads_and_verifies_what_an_official_sdk_made(vector: Vector) -> None:
-    """The format, the claims and the key of an official token are told right."""
+    """The format, the claims and the key of an official token are read right."""
     unverified = read_token(vector["token"])
 
     verified = verify(vector["token"], KEYS)

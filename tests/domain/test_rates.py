@@ -63,7 +63,7 @@ def test_gives_no_more_than_the_burst_and_the_rate(rate: Rate, asked: list[tuple
 
 
 @given(short_asks())
-def test_a_refusal_tells_the_wait_to_the_millisecond(ask: tuple[Bucket, Rate, Millis, int]) -> None:
+def test_a_refusal_states_the_wait_to_the_millisecond(ask: tuple[Bucket, Rate, Millis, int]) -> None:
     """After it the same request is granted, and a millisecond earlier it is not."""
     bucket, rate, now, items = ask
     refused = take_items(bucket, rate, items, now)
@@ -75,7 +75,7 @@ def test_a_refusal_tells_the_wait_to_the_millisecond(ask: tuple[Bucket, Rate, Mi
 
 
 @given(short_asks())
-def test_a_refusal_of_the_rest_tells_the_wait_for_all(ask: tuple[Bucket, Rate, Millis, int]) -> None:
+def test_a_refusal_of_the_rest_states_the_wait_for_all(ask: tuple[Bucket, Rate, Millis, int]) -> None:
     """Who comes again pays the first item anew, and then gets the rest too; a millisecond earlier not."""
     bucket, rate, now, items = ask
     first = take_items(bucket, rate, 1, now)
@@ -122,7 +122,7 @@ def test_more_than_the_burst_can_never_pass(used: tuple[Bucket, Rate, Millis], m
 
 
 @given(used_buckets(), st.integers(1, 100 * DAY))
-def test_a_clock_that_steps_back_keeps_nobody_out(used: tuple[Bucket, Rate, Millis], back: int) -> None:
+def test_a_clock_that_steps_back_shuts_nobody_out(used: tuple[Bucket, Rate, Millis], back: int) -> None:
     """The wait for one item is never longer than one item takes to come, however far the clock went."""
     bucket, rate, now = used
     decision = take_items(bucket, rate, 1, Millis(now - back))

@@ -1,4 +1,4 @@
-"""Revocations: what may be asked for, and how long each is kept."""
+"""Revocations: what may be asked for, and how long each is stored."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SECOND_TEXT: Final = "2027-01-15T08:00:00Z"
 SESSION: Final = StoredSession(session_id="2_x", project_id="1", spec=SessionSpec(), create_time=NOW)
 
 
-def test_a_revocation_is_kept_until_nothing_that_it_covers_can_be_good() -> None:
+def test_a_revocation_is_stored_until_nothing_that_it_covers_can_be_valid() -> None:
     """30 days, and the 300 seconds that a verifier's clock may be behind."""
     revocation = StoredRevocation(
         revocation_id="rev_1",
@@ -52,7 +52,7 @@ def test_every_text_that_is_too_long_is_named_with_its_limit() -> None:
     assert ["255", "255", "256"] == [violation.problem.split()[4] for violation in found]
 
 
-def test_no_text_holds_what_postgresql_cannot_keep() -> None:
+def test_no_text_holds_what_postgresql_cannot_store() -> None:
     """U+0000 is refused in each of them."""
     found = revocation_violations("a\0", "\0", "b\0c")
 

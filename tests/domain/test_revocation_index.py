@@ -114,7 +114,7 @@ def test_says_what_looking_at_every_revocation_would_say(known: list[Event], dat
 
 
 @given(events, st.data())
-def test_the_order_and_the_number_of_tellings_make_no_difference(known: list[Event], data: st.DataObject) -> None:
+def test_the_order_and_the_repetition_of_events_make_no_difference(known: list[Event], data: st.DataObject) -> None:
     """What is told twice, or an older statement after a newer one, changes nothing."""
     token = data.draw(tokens(known))
     again = data.draw(st.permutations(known + known[:3]))
@@ -162,7 +162,7 @@ def make(number: int, moment: Seconds) -> Event:
     )
 
 
-def test_what_is_kept_outlives_every_token_that_it_covers() -> None:
+def test_what_is_stored_outlives_every_token_that_it_covers() -> None:
     """The longest lifetime, by the clock of the most generous verifier, and a day for clocks that were set wrong."""
     token = Token("1", "t0", "", "", SECOND)
     index = index_of([make(0, SECOND)])

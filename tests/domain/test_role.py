@@ -55,7 +55,7 @@ def test_takes_what_is_at_the_limit(values: dict[str, Any]) -> None:
     assert [] == role_violations(make_role(**values))
 
 
-def test_names_every_bad_field_at_once() -> None:
+def test_names_every_invalid_field_at_once() -> None:
     """A name, permissions and a description that cannot be are all named."""
     bad = role_violations(make_role(name="a" * 64, permissions=(), description="x" * 257))
 

@@ -283,7 +283,7 @@ def test_a_ring_that_is_looked_after_always_signs(period: int, publication: int,
         ring = step(ring, make(f"n{number}", now), rotation, now)
 
 
-def test_an_empty_ring_gets_a_key_that_signs_and_one_at_hand() -> None:
+def test_an_empty_ring_gets_an_active_and_a_prepared_key() -> None:
     """The first signs at once: there is no verifier yet that could lack it."""
     ring = ring_at()
 
@@ -292,7 +292,7 @@ def test_an_empty_ring_gets_a_key_that_signs_and_one_at_hand() -> None:
     assert later(30 * DAY) == next_step(ring, Algorithm.ES256, ROTATION, START)
 
 
-def test_a_period_later_the_key_at_hand_takes_over() -> None:
+def test_a_period_later_the_prepared_key_takes_over() -> None:
     """The one before is RETIRED until the last token that it may have signed is out of force."""
     now = later(30 * DAY)
     ring = step(ring_at(), make("c", now), ROTATION, now)
@@ -304,7 +304,7 @@ def test_a_period_later_the_key_at_hand_takes_over() -> None:
     assert later(37 * DAY + DAY // 2 + LIFE) == retired.expire_time
 
 
-def test_a_retired_key_is_forgotten_a_day_after_its_last_token() -> None:
+def test_a_retired_key_is_deleted_a_day_after_its_last_token() -> None:
     """Not a millisecond earlier."""
     now = later(30 * DAY)
     ring = step(ring_at(), make("c", now), ROTATION, now)
@@ -345,7 +345,7 @@ def test_a_new_algorithm_signs_from_the_next_rotation_on() -> None:
     assert "e" == active_of(step(ring, make("g", now, Algorithm.EDDSA), ROTATION, now))
 
 
-def test_activating_drops_older_keys_at_hand_and_keeps_newer_ones() -> None:
+def test_activating_deletes_older_prepared_keys_and_leaves_newer_ones() -> None:
     """Those that were passed over never signed anything."""
     ring = prepared(prepared(ring_at(), make("c", later(1))), make("d", later(2)))
     now = later(HOUR)
@@ -381,7 +381,7 @@ def test_an_absent_key_is_not_found(change: object) -> None:
     assert (Reason.KEY_NOT_FOUND, "x") == (refused.value.reason, refused.value.name)
 
 
-def test_refuses_a_fifth_key_at_hand_and_the_hundred_and_first_of_all() -> None:
+def test_refuses_a_fifth_prepared_key_and_the_hundred_and_first_of_all() -> None:
     """Every verifier fetches them all."""
     four = ring_at()
     for key_id in ("c", "d", "e"):
@@ -395,7 +395,7 @@ def test_refuses_a_fifth_key_at_hand_and_the_hundred_and_first_of_all() -> None:
     assert 100 == len(prepared(hundred[1:], make("f")))
 
 
-def test_revoking_the_key_that_signs_puts_one_at_hand_in_its_place() -> None:
+def test_revoking_the_active_key_puts_a_prepared_one_in_its_place() -> None:
     """The newest that verifiers have had the time to fetch, and where there is none the newest at all."""
     ring = prepared(prepared(ring_at(), make("c", later(1))), make("d", later(HOUR)))
 
@@ -403,7 +403,7 @@ def test_revoking_the_key_that_signs_puts_one_at_hand_in_its_place() -> None:
     assert {"a": REVOKED, "b": ACTIVE} == states(revoked(ring_at(), "a", ROTATION, later(1)))
 
 
-def test_revoking_the_key_that_signs_needs_one_at_hand() -> None:
+def test_revoking_the_active_key_needs_a_prepared_one() -> None:
     """Else nothing would sign."""
     alone = tuple(key for key in ring_at() if key.state is ACTIVE)
 
@@ -418,7 +418,7 @@ def test_revoking_twice_changes_nothing() -> None:
     assert once == revoked(once, "a", ROTATION, later(HOUR))
 
 
-def test_a_revoked_key_is_kept_as_long_as_its_tokens_could_have_lived() -> None:
+def test_a_revoked_key_is_stored_as_long_as_its_tokens_could_have_lived() -> None:
     """So that what it signed is told from what nobody ever signed."""
     ring = revoked(ring_at(), "a", ROTATION, later(1))
     waiting = revoked(prepared(ring_at(), make("c")), "c", ROTATION, later(1))

@@ -78,7 +78,7 @@ def test_names_the_field_that_is_beyond_its_limit(values: dict[str, Any], expect
     assert [expected] == fields_of(**values)
 
 
-def test_names_every_bad_field_at_once() -> None:
+def test_names_every_invalid_field_at_once() -> None:
     """Nobody has to try again to learn of the next mistake."""
     bad = fields_of(
         session_id="",
@@ -95,12 +95,12 @@ def test_names_every_bad_field_at_once() -> None:
     assert sorted(expected | layout) == sorted(bad)
 
 
-def test_a_flood_of_bad_classes_makes_no_flood_of_violations() -> None:
+def test_a_flood_of_invalid_classes_makes_no_flood_of_violations() -> None:
     """An error stays small however much is wrong."""
     assert 11 == len(fields_of(initial_layout_class_list=("",) * 100_000))
 
 
-def test_a_token_is_good_for_30_days_at_the_most() -> None:
+def test_a_token_is_valid_for_30_days_at_the_most() -> None:
     """Whatever an SDK wrote into a token, it does not outlive 30 days."""
     claims = TokenClaims(
         session_id="2_x", role="publisher", issue_time=SECOND, expire_time=Seconds(SECOND + 2 * MAX_TTL)

@@ -38,7 +38,7 @@ def claims(expire_time: int = ISSUED + 60) -> TokenClaims:
     at=st.one_of(st.integers(-400, 400), st.integers(-(10**6), 10**7)),
     from_end=st.booleans(),
 )
-def test_a_token_is_good_from_its_issue_to_its_end_give_or_take_the_leeway(
+def test_a_token_is_valid_from_its_issue_to_its_end_give_or_take_the_leeway(
     lifetime: int,
     leeway: int,
     at: int,
@@ -78,9 +78,7 @@ def test_says_by_how_much_a_token_is_early_or_late() -> None:
     ],
 )
 @pytest.mark.parametrize("ahead", [-1, 0, 1])
-def test_what_was_taken_back_is_revoked_and_says_by_what(
-    kind: TargetKind, target: str, detail: str, ahead: int
-) -> None:
+def test_a_revoked_token_says_by_what_it_was_revoked(kind: TargetKind, target: str, detail: str, ahead: int) -> None:
     """If it was issued at that second or before, in that project."""
     index = RevocationIndex(b"k" * 16)
     index.add(

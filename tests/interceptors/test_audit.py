@@ -136,7 +136,7 @@ def test_records_a_deadline_that_passed(start_authority: StartAuthority, connect
 
 
 class _Memory:
-    """An audit log that keeps records, or fails."""
+    """An audit log that stores records, or fails."""
 
     def __init__(self, failure: Exception | None = None) -> None:
         self.failure = failure
@@ -162,8 +162,8 @@ def _call(deadline: float) -> Call:
 
 
 @pytest.mark.parametrize(("seconds", "code"), [(60.0, "CANCELLED"), (-0.001, "DEADLINE_EXCEEDED")])
-async def test_tells_a_passed_deadline_from_a_client_that_left(seconds: float, code: str) -> None:
-    """The handler is cancelled in both cases; the clock tells which it was, and the record is written to its end."""
+async def test_distinguishes_a_passed_deadline_from_a_client_that_left(seconds: float, code: str) -> None:
+    """The handler is cancelled in both cases; the clock shows which it was, and the record is written to its end."""
     log = _Memory()
 
     async def cancelled(call: Call) -> object:
@@ -206,7 +206,7 @@ async def test_a_stream_has_no_deadline_but_its_callers(remaining: float | None,
 
 @pytest.mark.parametrize("failure", [UnavailableError.audit(), ValueError("write to closed file"), TypeError("canary")])
 async def test_drops_the_answer_however_the_log_fails(failure: Exception) -> None:
-    """Also a log that fails in a way that nobody foresaw keeps the answer back, and says nothing of itself."""
+    """Also a log that fails in a way that nobody foresaw withholds the answer, and says nothing of itself."""
 
     async def answered(call: Call) -> object:
         return b"token"

@@ -27,7 +27,7 @@ NOW = Millis(1_700_000_000_000)
 
 
 class Memory:
-    """An audit log that keeps what it is given, or fails, and tells of summaries."""
+    """An audit log that stores what it is given, or fails, and shows summaries."""
 
     def __init__(self) -> None:
         self.failing = False
@@ -152,7 +152,7 @@ async def test_a_caller_beyond_its_rate_is_counted_by_name(log: Log) -> None:
     ("code", "reason"),
     [("OK", ""), ("PERMISSION_DENIED", "ACTION_NOT_GRANTED"), ("RESOURCE_EXHAUSTED", "CONCURRENCY_LIMIT")],
 )
-async def test_every_other_record_of_a_caller_is_kept(log: Log, code: str, reason: str) -> None:
+async def test_every_other_record_of_a_caller_is_written(log: Log, code: str, reason: str) -> None:
     """Whatever a known caller was given or denied has a line of its own."""
     for _ in range(100):
         await log.refuse("ipv4:192.0.2.1:1", code, make_caller(), reason)

@@ -1,4 +1,4 @@
-"""A flood of bad credentials costs little and keeps nobody out who has a good one."""
+"""A flood of invalid credentials costs little and shuts nobody out who has a valid one."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def flood(wire: Wire, calls: int) -> Counter[tuple[str, str]]:
 
 @pytest.fixture
 def flooded(start_authority: StartAuthority, connect: Connect) -> Flooded:
-    """An authority whose clock stands still, in which one caller was good before a flood from its address."""
+    """An authority whose clock stands still, in which a credential is cached before a flood from its address."""
     authority = start_authority(
         callers={KNOWN: make_caller("known"), FRESH: make_caller("fresh")},
         settings={"limits": {"failed_auth_rate": 1.0, "failed_auth_burst": 20, "suspect_rate": 100}},
@@ -110,7 +110,7 @@ def test_a_summary_is_written_once(flooded: Flooded) -> None:
     assert [10, 7] == [summary["count"] for summary in flooded.summaries()]
 
 
-def test_a_caller_that_was_good_before_is_served_in_a_flood(flooded: Flooded) -> None:
+def test_a_caller_with_a_cached_credential_is_served_in_a_flood(flooded: Flooded) -> None:
     """From the same address, at every moment of it, and it has its own record each time."""
     codes = []
     for _ in range(5):
@@ -131,8 +131,8 @@ def test_a_caller_that_is_new_gets_in_behind_an_address_that_failed_too_often(fl
     assert "OK" == fresh.code
 
 
-def test_a_caller_that_is_new_gets_in_after_the_told_wait_when_the_flood_is_large(flooded: Flooded) -> None:
-    """The refusal says that it is none of the credential, and when to come; then it is remembered as good."""
+def test_a_caller_that_is_new_gets_in_after_the_stated_wait_when_the_flood_is_large(flooded: Flooded) -> None:
+    """The refusal says that it is none of the credential, and when to retry; then the credential is cached."""
     flood(flooded.wire, 500)
     refused = flooded.wire.call(LIST_PROJECTS, api_key=FRESH)
     flooded.after(10)
@@ -151,8 +151,8 @@ def _told(refused: Outcome) -> tuple[str, str, str]:
     return refused.code, refused.reason, refused.error_info.metadata["limit"]
 
 
-def test_good_calls_do_not_use_up_what_an_address_may_fail(flooded: Flooded) -> None:
-    """Only failures count: after many good calls a bad one is still answered and recorded as the first."""
+def test_valid_calls_do_not_use_up_what_an_address_may_fail(flooded: Flooded) -> None:
+    """Only failures count: after many valid calls an invalid one is still answered and recorded as the first."""
     for _ in range(50):
         flooded.wire.call(LIST_PROJECTS, api_key=FRESH)
     flood(flooded.wire, 20)
@@ -227,7 +227,7 @@ def test_addresses_fail_each_for_itself(limiter: AuthFailureLimiter) -> None:
     } == may
 
 
-def test_a_credential_that_was_not_looked_at_is_not_called_bad(limiter: AuthFailureLimiter) -> None:
+def test_a_credential_that_was_not_verified_is_not_called_invalid(limiter: AuthFailureLimiter) -> None:
     """The two refusals differ in what the server did, never in what the credential is."""
     AuthAttempt(limiter, "unix:").fail()
     attempts = [AuthAttempt(limiter, "unix:") for _ in range(3)]

@@ -106,7 +106,7 @@ def test_what_is_unavailable_is_logged_with_its_reason_but_not_a_stop(
     assert {(LIST_PROJECTS, "STORE_UNAVAILABLE", "ConnectionRefusedError")} == told
 
 
-def test_names_every_bad_field_at_once(wire: Wire) -> None:
+def test_names_every_invalid_field_at_once(wire: Wire) -> None:
     """A bad request lists one violation for each field, so that it is put right in one go."""
     request = session_pb2.CreateSessionRequest(location="nowhere", request_id="not a uuid", archive_name="x" * 81)
     outcome = wire.call(V1 + "SessionService/CreateSession", request)

@@ -34,7 +34,7 @@ def counts(authority: RunningAuthority) -> dict[tuple[str, str], float]:
 
 
 def test_counts_by_method_and_status(running_authority: RunningAuthority, wire: Wire) -> None:
-    """Good and refused calls are told apart, and calls that are not recorded are counted too."""
+    """Successful and refused calls are distinguished, and calls that are not recorded are counted too."""
     for key in (None, None, "", "tak_wrong"):
         wire.call(LIST_PROJECTS, api_key=key)
     wire.call(LIST_PROJECTS, b"\xff")

@@ -291,7 +291,7 @@ def test_callers_do_not_use_up_each_others_rate(limit: Limit) -> None:
     assert (3, 0, 4) == (same.passing(), subject.passing(), another.passing())
 
 
-def test_a_reload_keeps_what_was_used(limit: Limit) -> None:
+def test_a_reload_counts_what_was_used(limit: Limit) -> None:
     """Else whoever can have the file read again has no limit. A higher burst adds what it is higher by."""
     subject = limit(Rate(10, 5), quota=20)
     used = subject.passing()

@@ -45,7 +45,7 @@ def test_the_verifier_needs_nothing_of_the_server() -> None:
 
 
 def test_says_what_it_lacks() -> None:
-    """Whoever has installed just the client is told which extra it is."""
+    """An error names the extra to whoever has installed just the client."""
     code = "import sys; sys.modules['attrs'] = None; import tokenauthority.verifier"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
 

@@ -138,7 +138,7 @@ class Cable:
             self._whole = True
 
     def close(self) -> None:
-        """Cut it for good."""
+        """Cut it for ever."""
         self.cut()
         _hang_up(self._listener)
 

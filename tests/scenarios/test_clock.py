@@ -33,7 +33,7 @@ class Stepped:
         self.authority.do(self.authority.app.keys.maintain(self.authority.clock()))
 
     def reasons(self, *tokens: Token) -> list[str]:
-        """Why each is not good; empty where it is."""
+        """Why each is invalid; empty for a valid one."""
         return [self.client.verify_token(token).reason for token in tokens]
 
     def states(self) -> list[KeyState]:
@@ -61,7 +61,7 @@ def stepped(start_authority: StartAuthority) -> Stepped:
 
 
 def test_an_hour_ahead_expires_and_rotates_early_and_loses_nothing(stepped: Stepped) -> None:
-    """What lives longer than the hour is good throughout; back at the right time all is as if nothing had been."""
+    """What lives longer than the hour is valid throughout; back at the right time all is as if nothing had been."""
     client = stepped.client
     with client:
         long, short, revoked, ended = (
@@ -93,7 +93,7 @@ def test_an_hour_ahead_expires_and_rotates_early_and_loses_nothing(stepped: Step
 
 
 def test_an_hour_behind_knows_no_token_yet_and_loses_nothing(stepped: Stepped) -> None:
-    """What was made before is NOT_YET_VALID until the clock is right; what is taken back then stays so."""
+    """What was made before is NOT_YET_VALID until the clock is right; what is revoked then stays so."""
     client = stepped.client
     with client:
         kept, revoked = (client.create_session().generate_token(ttl=7200) for _ in range(2))
@@ -114,7 +114,7 @@ def test_an_hour_behind_knows_no_token_yet_and_loses_nothing(stepped: Stepped) -
 
 
 async def test_the_last_token_of_a_key_verifies_until_it_expires() -> None:
-    """Also one that a server which had lost the store signed at the key's very end; then the key is forgotten."""
+    """Also one that a server which had lost the store signed at the key's very end; then the key is deleted."""
     world = await make_world()
     keys, generate = world.keys, world.generate
     request = TokenSpec(session_id=world.session.session_id, role="publisher", ttl=MAX_TTL)

@@ -1,4 +1,4 @@
-"""A server whose signing key lives in an HSM: its tokens verify everywhere, and it says what keeps it from signing."""
+"""A server whose signing key lives in an HSM: its tokens verify everywhere, and a failure costs new tokens alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real server outside of --dev: TLS only, clear words when it cannot start, nothing forgotten over a restart."""
+"""A real server outside of --dev: TLS only, nothing lost over a restart."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ KILLS = 4
 
 @attrs.frozen(kw_only=True)
 class Answer:
-    """One answer of the JWKS: when it was asked for and there, for how long it may be kept, and the kids in it."""
+    """One answer of the JWKS: when it was requested and received, for how long it may be cached, and the kids in it."""
 
     asked: float
     there: float
@@ -51,7 +51,7 @@ class Answer:
 
 @attrs.define
 class KeyCache:
-    """The JWKS as an offline verifier keeps it: fetched anew when its max-age is over, and for no other reason."""
+    """The JWKS as an offline verifier caches it: fetched anew when its max-age is over, and for no other reason."""
 
     urls: Sequence[str]
     answers: list[Answer] = attrs.Factory(list)
@@ -59,7 +59,7 @@ class KeyCache:
     _turns: int = 0
 
     def check(self, token: Token) -> None:
-        """Verify a token without asking anybody about it. KeyError: its key is not in what may be kept still."""
+        """Verify a token without asking anybody about it. KeyError: its key is not in what may still be cached."""
         if not self.answers or time.monotonic() >= self.answers[-1].asked + self.answers[-1].max_age:
             self.fetch()
         key = self._keys[token.key_id]
@@ -124,7 +124,7 @@ def signs(client: Authority, key_id: str) -> bool:
 
 
 def outlived_a_change(answers: Sequence[Answer]) -> list[tuple[Answer, Answer]]:
-    """Answers that might have been kept though another set of keys was there already."""
+    """Answers that might have been cached though another set of keys was there already."""
     return [
         (one, later)
         for one, later in combinations(answers, 2)
@@ -202,7 +202,7 @@ class Rings:
 def test_a_server_without_its_store_signs_until_the_end_of_its_key(
     postgres_url: str, postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
-    """Not a moment longer: then it is SIGNING_KEY_ENDED, until the store is back; every token of before is good."""
+    """Not a moment longer: then it is SIGNING_KEY_ENDED, until the store is back; every token of before is valid."""
     with (
         cable_to(postgres_server.port) as cable,
         fleet_of(tmp_path, postgres_url.replace(f":{postgres_server.port}/", f":{cable.port}/"), **SHORT) as fleet,

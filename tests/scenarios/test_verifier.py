@@ -1,4 +1,4 @@
-"""A verifier beside real server processes: one is killed, another takes over, a database is put back."""
+"""A verifier beside real server processes: one is killed, another takes over, a database is restored."""
 
 from __future__ import annotations
 

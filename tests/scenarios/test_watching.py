@@ -139,7 +139,9 @@ def test_heartbeats_say_that_the_server_is_up_to_date(start_authority: StartAuth
     assert ["", True, True, True] == [m.resume_token and True for m in messages]
 
 
-def test_a_reader_that_falls_behind_is_told_and_resumes(start_authority: StartAuthority, connect: Connect) -> None:
+def test_a_reader_that_falls_behind_gets_an_error_and_resumes(
+    start_authority: StartAuthority, connect: Connect
+) -> None:
     """More at once than `limits.watch_buffer` holds: RESOURCE_EXHAUSTED, and everything from the last resume token."""
     store = MemoryStore()
     authority = start_authority(
@@ -162,7 +164,7 @@ def test_a_reader_that_falls_behind_is_told_and_resumes(start_authority: StartAu
     assert [revocation.revocation_id for revocation in kept] == told
 
 
-def test_a_reader_that_takes_nothing_keeps_nothing_of_the_server(
+def test_a_reader_that_takes_nothing_holds_no_memory_of_the_server(
     start_authority: StartAuthority, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its stream ends though it takes not even the status; what it finds when it reads on is RESOURCE_EXHAUSTED."""

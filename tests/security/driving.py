@@ -73,7 +73,7 @@ def _in_base64url(text: str) -> str:
 
 @attrs.define
 class Driver:
-    """Makes calls, and keeps how they ended and which methods did their work."""
+    """Makes calls, and records how they ended and which methods did their work."""
 
     wire: Wire
     secrets: Secrets

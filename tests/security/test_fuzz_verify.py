@@ -24,7 +24,7 @@ async def target() -> World:
 
 @pytest.mark.parametrize("block", range(4))
 async def test_whatever_comes_gets_the_right_verdict(target: World, block: int) -> None:
-    """No error, a reason with each refusal, and good is only what the judge lets pass."""
+    """No error, a reason with each refusal, and only what the judge lets pass is valid."""
     for seed in range(block * 1500, (block + 1) * 1500):
         case = make_case(seed)
 
@@ -44,8 +44,8 @@ def test_a_seed_makes_one_case() -> None:
     assert [make_case(seed) for seed in range(300)] == [make_case(seed) for seed in range(300)]
 
 
-async def test_what_is_good_is_known_to_the_judge(target: World) -> None:
-    """And is no longer good for another session or for more than it permits."""
+async def test_the_judge_knows_the_valid_tokens(target: World) -> None:
+    """And is invalid for another session or for more than it permits."""
     cases = [case for case in map(make_case, range(2000)) if case.good]
 
     assert len(cases) > 50

@@ -19,7 +19,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def test_the_server_answers_as_the_use_case(server: Served) -> None:
-    """Verdict, reason, detail and claims; only a bad question is an error, and no token makes one."""
+    """Verdict, reason, detail and claims; only an invalid request is an error, and no token makes one."""
     cases = [make_case(seed) for seed in range(600)]
     answers = [server.answer(case) for case in cases]
 
@@ -28,7 +28,7 @@ def test_the_server_answers_as_the_use_case(server: Served) -> None:
 
 
 @pytest.mark.parametrize("data", [b"\x0a\x01\xff", b"\x0a\x03\xed\xa0\x80", b"\x0a\x02\xc0\x80", b"\x0a\xff", b"\xff"])
-def test_bytes_that_are_no_request_are_a_bad_request(server: Served, data: bytes) -> None:
+def test_bytes_that_are_no_request_are_an_invalid_request(server: Served, data: bytes) -> None:
     """A token that is no UTF-8 cannot be in a message at all: the call is at fault, and the server goes on."""
     assert ERROR == server.wire.call(VERIFY, data).code
     assert "OK" == server.wire.call(VERIFY, token_pb2.VerifyTokenRequest(token="x")).code

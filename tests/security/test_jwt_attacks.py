@@ -50,7 +50,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def native(key: SigningKey, header: dict[str, Any], claims: dict[str, Any]) -> str:
-    """A SESSION_JWT by *key*, good but for *header* and *claims*."""
+    """A SESSION_JWT by *key*, valid but for *header* and *claims*."""
     said = {
         "iss": ISSUER,
         "aud": OWN,
@@ -156,7 +156,7 @@ async def test_only_the_shape_of_an_id_reaches_the_store(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["' OR 1=1 --", "%", "_%", "x' UNION SELECT 1; --", "\\", '"'])
-async def test_a_hostile_session_id_under_a_good_signature_is_a_mismatch(tmp_path: Path, text: str) -> None:
+async def test_a_hostile_session_id_under_a_valid_signature_is_a_mismatch(tmp_path: Path, text: str) -> None:
     """What a tenant signs may say anything: in SQL too it finds the session of that very id, or none."""
     url = f"sqlite:///{tmp_path / 'authority.db'}"
     await asyncio.to_thread(migrate, url)

@@ -96,7 +96,7 @@ def _secret(published: Published, form: str) -> bytes:
     return forms[form]
 
 
-def test_the_genuine_token_is_good(published: Published) -> None:
+def test_the_genuine_token_is_valid(published: Published) -> None:
     """The control: what is forged below differs from it in what is said there."""
     assert "active" == published.verdict(published.token)
 

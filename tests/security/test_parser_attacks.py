@@ -254,7 +254,7 @@ def test_dots_alone_are_no_token(text: str) -> None:
 
 @each_jwt_format
 def test_an_oversized_token_is_refused_even_if_genuine(token_format: TokenFormat) -> None:
-    """A token of one byte more than the limit is not looked at, and one just within it is good."""
+    """A token of one byte more than the limit is not read, and one just within it is valid."""
     spare = MAX_TOKEN - len(forge(token_format, payload=payload_of(token_format, connection_data="x")))
     within = forge(token_format, payload=payload_of(token_format, connection_data="x" * (spare * 3 // 4 - 3)))
     beyond = forge(token_format, payload=payload_of(token_format, connection_data="x" * (spare * 3 // 4 + 9)))

@@ -66,7 +66,7 @@ def read_to_end(connection: socket.socket) -> bytes:
     [b"", REQUEST, b"POST /livez HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nx"],
     ids=["nothing", "head", "body"],
 )
-async def test_connections_without_a_request_keep_nobody_out(sent: bytes) -> None:
+async def test_connections_without_a_request_shut_nobody_out(sent: bytes) -> None:
     """However many there are, they are closed, and the next one is answered."""
     limits = HttpLimits(connections=4, first_request=0.2, connection_age=NEVER)
     async with serving(limits) as address:

@@ -1,4 +1,4 @@
-"""A server names what keeps its key provider from signing, and what to install."""
+"""A server names what stops its key provider from signing, and what to install."""
 
 from __future__ import annotations
 

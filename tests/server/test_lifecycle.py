@@ -62,7 +62,7 @@ class Draining:
         return send(b"", timeout=WAIT, metadata=(("authorization", f"Bearer {KEY}"),))
 
     async def health(self, service: str = "") -> int:
-        """The state that health tells."""
+        """The state that the health service reports."""
         request = health_pb2.HealthCheckRequest(service=service).SerializeToString()
         send: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self.channel.unary_unary(HEALTH + "Check")
         return health_pb2.HealthCheckResponse.FromString(await send(request, timeout=WAIT)).status
@@ -214,7 +214,7 @@ class Tally:
 
 
 def generate_until(production: Production, address: str, session_id: str, stop: Event, tally: Tally) -> None:
-    """Make tokens, each by its own call, until told to stop."""
+    """Make tokens, each by its own call, until the test stops it."""
     with production.client(address) as client:
         while not stop.is_set():
             try:

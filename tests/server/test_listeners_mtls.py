@@ -105,7 +105,7 @@ def _uri(text: str) -> x509.UniformResourceIdentifier:
     ],
     ids=lambda names: ",".join(str(name.value) for name in names) or "no names",
 )
-def test_a_good_certificate_of_nobody_is_nobody(world: World, names: list[x509.GeneralName]) -> None:
+def test_a_valid_certificate_of_nobody_is_nobody(world: World, names: list[x509.GeneralName]) -> None:
     """No id, an unknown one, several, or one that only other kinds of names spell: all the same answer."""
     assert "UNAUTHENTICATED" == world.ask(world.ca.issue(*names))
 
@@ -172,7 +172,7 @@ def test_a_certificate_says_nothing_to_the_other_listener(world: World) -> None:
     ],
 )
 def test_takes_no_old_tls(world: World, version: ssl.TLSVersion, *, spoken: bool) -> None:
-    """Nothing below TLS 1.2, with a good certificate too."""
+    """Nothing below TLS 1.2, with a valid certificate too."""
     client = world.ca.workload(ROOM_SERVICE)
     path = world.production.directory / "tls-client.pem"
     path.write_bytes(client.chain + client.key)

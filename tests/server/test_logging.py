@@ -81,7 +81,7 @@ def test_shows_no_local_variables(form: str) -> None:
     assert CANARY not in text
 
 
-def test_shows_as_much_as_it_is_told_to() -> None:
+def test_shows_as_much_as_the_settings_say() -> None:
     """The level holds for all events, and libraries stay quiet at any level."""
     assert "event.debug" in logged("json", "debug")
     assert ["event.bug"] == [json.loads(line)["event"] for line in logged("json", "error").splitlines()]

@@ -56,7 +56,7 @@ def test_names_a_port_that_is_taken(production: Production, variable: str) -> No
         ("server.key", "no key", "server.key holds no private key in PEM"),
     ],
 )
-def test_names_a_file_that_is_not_good(production: Production, file: str, content: str, named: str) -> None:
+def test_names_an_invalid_file(production: Production, file: str, content: str, named: str) -> None:
     """The message leads to the file, not to a port or a library."""
     (production.directory / file).write_text(content)
     status, log = production.fail()
@@ -69,7 +69,7 @@ def test_names_a_file_that_is_not_good(production: Production, file: str, conten
 def test_names_a_key_that_is_not_that_of_the_certificate(
     production: Production, authority_of_certificates: trustme.CA
 ) -> None:
-    """Two good files that do not belong together are told at once, not by the first client."""
+    """Two valid files that do not belong together are named at once, not by the first client."""
     other = authority_of_certificates.issue_cert("127.0.0.1")
     (production.directory / "server.key").write_bytes(other.private_key_pem.bytes())
     status, log = production.fail()

@@ -57,7 +57,7 @@ def authority(ca: SpiffeCa) -> Issued:
 
 
 def started(production: Production) -> Server:
-    """A server that is told no files: the variable alone says where the certificates are."""
+    """A server whose settings name no files: the variable alone says where the certificates are."""
     write_callers(production)
     return production.start(LISTEN__MTLS="127.0.0.1:0")
 
@@ -118,10 +118,10 @@ BROKEN: list[pb.X509SVIDResponse | grpc.StatusCode] = [
 ]
 
 
-def test_keeps_what_it_has_when_the_agent_sends_no_good_one(
+def test_serves_the_last_certificate_when_the_agent_sends_no_valid_one(
     production: Production, agent: WorkloadApiServer, ca: SpiffeCa
 ) -> None:
-    """Nothing, rubbish, a key of another certificate, or errors: each is got over, and the next good one is taken."""
+    """Nothing, rubbish, a key of another certificate, or errors: each is survived, and the next valid one is taken."""
     agent.serve(authority(ca), ca)
     server = started(production)
     address, client = server.address_of("mtls"), ca.workload(ROOM_SERVICE)
@@ -190,7 +190,7 @@ def test_streams_again_after_an_error_of_the_library_itself(
 
 
 def test_says_that_the_agent_sends_nothing(agent: WorkloadApiServer) -> None:
-    """A workload without an entry is told so after a bounded time, and the agent's own error where there was one."""
+    """A workload without an entry gets an error after a bounded time, and the agent's own error where there was one."""
     with pytest.raises(CertificateError, match="has this workload an entry"):
         WorkloadApi(agent.endpoint, first_answer=0.5)
     agent.send(grpc.StatusCode.INVALID_ARGUMENT)

@@ -160,7 +160,7 @@ def test_refuses_an_unknown_algorithm(place: Place) -> None:
     assert (grpc.StatusCode.INVALID_ARGUMENT, ["algorithm"]) == (refused.code, refused.fields)
 
 
-def test_refuses_a_fifth_key_at_hand(place: Place) -> None:
+def test_refuses_a_fifth_prepared_key(place: Place) -> None:
     """FAILED_PRECONDITION with the type of the state; nothing was made."""
     for _ in range(3):
         place.prepare()
@@ -237,7 +237,7 @@ def test_an_absent_key_is_not_found_and_a_malformed_id_is_named(place: Place, me
 
 
 def test_a_revoked_key_is_out_of_the_key_set_and_its_tokens_are_unknown(place: Place) -> None:
-    """The detail tells that the key was revoked; there are no claims, for nothing vouches for them any more."""
+    """The detail says that the key was revoked; there are no claims, for nothing vouches for them any more."""
     key_id = place.in_state(ACTIVE)
     token = place.token()
     key = place.revoke(key_id, comment="läuft aus")
@@ -257,8 +257,8 @@ def test_a_revoked_key_is_out_of_the_key_set_and_its_tokens_are_unknown(place: P
     assert record == place.last_record("RevokeSigningKey")
 
 
-def test_a_token_of_a_revoked_key_cannot_be_taken_back(place: Place) -> None:
-    """There is nothing to take back."""
+def test_a_token_of_a_revoked_key_cannot_be_revoked(place: Place) -> None:
+    """There is nothing to revoke."""
     token = place.token()
     place.revoke(token.key_id)
     refused = failure(lambda: place.api.tokens.RevokeTokens(token_pb2.RevokeTokensRequest(token=token.token)))
@@ -275,7 +275,7 @@ def test_revoking_twice_answers_the_same(place: Place) -> None:
     assert first == place.revoke(key_id)
 
 
-def test_names_a_bad_key_id_and_a_long_comment_at_once(place: Place) -> None:
+def test_names_an_invalid_key_id_and_a_long_comment_at_once(place: Place) -> None:
     """256 characters are allowed."""
     refused = failure(lambda: place.revoke("x", comment="x" * 257))
     place.revoke(place.in_state(ACTIVE), comment="é" * 256)
@@ -283,7 +283,7 @@ def test_names_a_bad_key_id_and_a_long_comment_at_once(place: Place) -> None:
     assert (grpc.StatusCode.INVALID_ARGUMENT, ["key_id", "comment"]) == (refused.code, refused.fields)
 
 
-def test_the_key_set_may_be_kept_until_its_next_change_and_no_longer(place: Place) -> None:
+def test_the_key_set_may_be_cached_until_its_next_change_and_no_longer(place: Place) -> None:
     """Over gRPC and HTTP alike, whatever the setting allows."""
     ages = []
     for milliseconds in (0, PERIOD - 300_001, 1, 1001, 297_999, 999):
@@ -294,7 +294,7 @@ def test_the_key_set_may_be_kept_until_its_next_change_and_no_longer(place: Plac
     assert [*((age, f"public, max-age={age}") for age in (300, 300, 300, 298, 1)), (0, "no-cache")] == ages
 
 
-def test_a_key_that_takes_over_was_in_the_key_set_of_all_who_kept_it(place: Place) -> None:
+def test_a_key_that_takes_over_was_in_the_key_set_of_all_who_cached_it(place: Place) -> None:
     """The planned rotation changes nothing that a verifier would have had to know before."""
     place.wait(PERIOD)
     before = place.published()

@@ -246,7 +246,7 @@ def test_refuses_bad_sizes_and_tokens(
     assert (grpc.StatusCode.INVALID_ARGUMENT, expected) == (failed.code, failed.fields)
 
 
-def test_names_every_bad_field_at_once(api: Api) -> None:
+def test_names_every_invalid_field_at_once(api: Api) -> None:
     """A token is not called another list's where the request does not say which list it means."""
     token = paging.next_token("other", (1, "x"))
     lists: list[Callable[[], object]] = [

@@ -143,7 +143,7 @@ class TestCreate:
         """24 hours, or `max_ttl` where that is shorter."""
         assert seconds(60) == create(api, max_ttl=seconds(60)).project.default_ttl
 
-    def test_names_every_bad_field_at_once(self, api: Api) -> None:
+    def test_names_every_invalid_field_at_once(self, api: Api) -> None:
         """Whatever is wrong with it."""
         failed = failure(
             lambda: create(
@@ -250,7 +250,7 @@ class TestImportOpenTok:
         """False is not the same as left out."""
         assert not import_opentok(api, fresh_id(), external_sessions=False).external_sessions
 
-    def test_names_every_bad_field_at_once(self, api: Api) -> None:
+    def test_names_every_invalid_field_at_once(self, api: Api) -> None:
         """Without a word of the secret."""
         failed = failure(
             lambda: import_opentok(
@@ -352,7 +352,7 @@ class TestImportVonage:
         assert ["vonage.private_key"] == failed.fields
         assert all(line not in repr(failed) for line in pem.splitlines() if len(line) > 30)
 
-    def test_names_every_bad_field_at_once(self, api: Api) -> None:
+    def test_names_every_invalid_field_at_once(self, api: Api) -> None:
         """The application, the key and the rest."""
         failed = failure(lambda: import_vonage(api, "x", "y", project_id="z", default_format=T1, max_ttl=seconds(0)))
 

@@ -92,7 +92,7 @@ def test_a_role_of_one_project_is_none_of_another(api: Api, project_id: str) -> 
     assert grpc.StatusCode.NOT_FOUND == failure(lambda: get(api, AWAY, "host")).code
 
 
-def test_names_every_bad_field_at_once(api: Api, project_id: str) -> None:
+def test_names_every_invalid_field_at_once(api: Api, project_id: str) -> None:
     """A role that cannot be."""
     failed = failure(lambda: create(api, project_id, "Host!", description="x" * 257))
 

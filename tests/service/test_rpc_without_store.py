@@ -1,4 +1,4 @@
-"""What becomes of RPCs when the store is down, and when several servers share one."""
+"""What RPCs answer when the store is down, and when several servers share one."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class TestDown:
         assert 1 == len({failed.message for failed in failures})
         assert api.new_session(project_id).session_id
 
-    def test_what_is_at_hand_is_still_given_and_verified(
+    def test_cached_data_still_makes_and_verifies_tokens(
         self, start_authority: StartAuthority, connect: Connect
     ) -> None:
         """Tokens for known sessions do not wait for the store."""
@@ -147,7 +147,7 @@ class TestSeveralServers:
 
         eventually(lambda: reason_of(there.verify(token)) == "SESSION_ENDED", "the other server never heard of it")
 
-    def test_tokens_of_one_are_good_at_the_other(
+    def test_tokens_of_one_are_valid_at_the_other(
         self, servers: tuple[RunningAuthority, RunningAuthority], connect: Connect
     ) -> None:
         """They share the signing key, the secrets and the sessions at once."""
@@ -197,7 +197,7 @@ class TestSeveralServers:
 
         assert ["page_token"] == failure(lambda: api.sessions.ListSessions(request)).fields
 
-    def test_what_one_has_just_made_is_good_at_the_other(
+    def test_what_one_has_just_made_is_valid_at_the_other(
         self, open_shared: Callable[[], Store], start_authority: StartAuthority, connect: Connect
     ) -> None:
         """Before the other has heard of it: no role, and no token under a new secret, is refused for that."""

@@ -36,7 +36,7 @@ def test_refuses_no_request_and_more_than_1000(api: Api, session_id: str, count:
     assert (grpc.StatusCode.INVALID_ARGUMENT, ["requests"]) == (failed.code, failed.fields)
 
 
-def test_names_every_bad_item_and_makes_none(api: Api, session_id: str) -> None:
+def test_names_every_invalid_item_and_makes_none(api: Api, session_id: str) -> None:
     """Whatever is wrong with an item, its field is named with its place in the batch."""
     ended = api.new_session(api.verify(api.generate(session_id).token).claims.project_id).session_id
     api.end(ended)
@@ -73,14 +73,14 @@ def test_names_every_bad_item_and_makes_none(api: Api, session_id: str) -> None:
     ] == sorted(failed.fields)
 
 
-def test_one_bad_item_among_many_is_named(api: Api, session_id: str) -> None:
+def test_one_invalid_item_among_many_is_named(api: Api, session_id: str) -> None:
     """The example of the contract."""
     requests = [wanted(session_id, role="cameraman" if i == 17 else "publisher") for i in range(100)]
 
     assert ["requests[17].role"] == failure(lambda: api.batch(requests)).fields
 
 
-def test_1000_bad_items_are_all_named(api: Api, session_id: str) -> None:
+def test_1000_invalid_items_are_all_named(api: Api, session_id: str) -> None:
     """As many as every gRPC client takes in its trailers one by one, and the rest in one violation."""
     failed = failure(lambda: api.batch([wanted(session_id, role="cameraman", data="x" * 1001)] * 1000))
 

@@ -159,7 +159,7 @@ def test_carries_what_is_at_its_limit(api: Api, session_id: str, fields: dict[st
     }
 
 
-def test_names_every_bad_field_at_once(api: Api) -> None:
+def test_names_every_invalid_field_at_once(api: Api) -> None:
     """Also a format that is not known and fields of the token request that are missing."""
     failed = failure(
         lambda: api.generate(

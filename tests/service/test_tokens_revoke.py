@@ -1,4 +1,4 @@
-"""RevokeTokens: what was taken back is not good from the answer on, and the audit log says who did it to whom."""
+"""RevokeTokens: what was revoked is invalid from the answer on, and the audit log says who did it to whom."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ def test_the_next_verdict_is_revoked_and_says_what_the_token_said(
 
 
 @pytest.mark.parametrize("token_format", FORMATS, ids=token_pb2.TokenFormat.Name)
-def test_tokens_of_every_format_are_taken_back(
+def test_tokens_of_every_format_are_revoked(
     api: Api, session_id: str, token_format: token_pb2.TokenFormat.ValueType
 ) -> None:
-    """Each by itself; another one of the same session stays good."""
+    """Each by itself; another one of the same session stays valid."""
     gone, kept = (api.generate(session_id, format=token_format) for _ in range(2))
     revocation = revoke(api, token=gone.token)
 
@@ -80,8 +80,8 @@ def test_tokens_of_every_format_are_taken_back(
 
 
 @TARGETS
-def test_answers_the_revocation_as_it_is_kept(api: Api, token: token_pb2.Token, target: str) -> None:
-    """With what it covers, until when, by whom it was explained, and when it is forgotten."""
+def test_answers_the_revocation_as_it_is_stored(api: Api, token: token_pb2.Token, target: str) -> None:
+    """With what it covers, until when, by whom it was explained, and when it is deleted."""
     revocation = revoke(api, **fields_of(target, token), comment="läuft aus")
     single = target in {"token", "token_id"}
     moment = SECOND + (300 if single else 0)
@@ -105,7 +105,7 @@ def test_a_fraction_of_the_moment_is_cut_off(api: Api, token: token_pb2.Token) -
     assert Timestamp(seconds=SECOND) == revocation.issued_before
 
 
-def test_tokens_issued_after_the_moment_stay_good(api: Api, clock: Clock, session_id: str) -> None:
+def test_tokens_issued_after_the_moment_stay_valid(api: Api, clock: Clock, session_id: str) -> None:
     """To the second, also of those that are made after the answer."""
     tokens = []
     for second in (0, 1):
@@ -160,7 +160,7 @@ def test_every_server_of_the_store_knows_it(start_authority: StartAuthority, con
     ],
 )
 @pytest.mark.usefixtures("clock")
-def test_names_every_bad_field(api: Api, fields: dict[str, Any], expected: list[str]) -> None:
+def test_names_every_invalid_field(api: Api, fields: dict[str, Any], expected: list[str]) -> None:
     """INVALID_ARGUMENT with a violation for each."""
     refused = failure(lambda: revoke(api, **fields))
 
@@ -183,7 +183,7 @@ def test_a_project_outside_the_grant_is_denied_whether_it_exists_or_not(
     assert ("session_id" if by_session else "project_id") == refused.facts["field"]
 
 
-def test_a_token_outside_the_grant_tells_nothing_about_its_project(
+def test_a_token_outside_the_grant_reveals_nothing_about_its_project(
     api: Api, connect: Connect, token: token_pb2.Token
 ) -> None:
     """The same as for a token of a project that is not there."""
@@ -213,7 +213,7 @@ def test_what_is_not_there_is_not_found(
 
 
 def test_there_is_no_room_beyond_the_limit(start_authority: StartAuthority, connect: Connect) -> None:
-    """RESOURCE_EXHAUSTED, before anything is kept."""
+    """RESOURCE_EXHAUSTED, before anything is stored."""
     authority = start_authority(settings={"limits": {"max_revocations": 1}})
     api = connect(authority=authority)
     revoke(api, subject="a", project_id=authority.project_id)
@@ -224,8 +224,8 @@ def test_there_is_no_room_beyond_the_limit(start_authority: StartAuthority, conn
     assert ("RESOURCE_EXHAUSTED", "REVOCATION_LIMIT") == tuple(last_record(authority)[n] for n in ("code", "reason"))
 
 
-def test_what_could_not_be_kept_is_not_answered(start_authority: StartAuthority, connect: Connect) -> None:
-    """UNAVAILABLE with a time to wait; the token stays good, for nobody was told otherwise."""
+def test_what_could_not_be_stored_is_not_answered(start_authority: StartAuthority, connect: Connect) -> None:
+    """UNAVAILABLE with a time to wait; the token stays valid, for nobody was answered otherwise."""
     store = FaultyStore()
     store.fail("create_revocation")
     authority = start_authority(store=store)

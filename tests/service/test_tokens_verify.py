@@ -38,7 +38,7 @@ class Place:
     session_id: str
 
     def jwt(self, **claims: Any) -> str:
-        """An OPENTOK_JWT with the project's secret, good but for *claims*; None leaves one out."""
+        """An OPENTOK_JWT with the project's secret, valid but for *claims*; None leaves one out."""
         good = {
             "iss": self.project_id,
             "ist": "project",
@@ -65,7 +65,7 @@ def _stopped(clock: Clock) -> None:
 
 
 @EVERY_FORMAT
-def test_a_good_token_is_active_and_says_what_was_put_in(
+def test_a_valid_token_is_active_and_says_what_was_put_in(
     api: Api, place: Place, token_format: token_pb2.TokenFormat.ValueType
 ) -> None:
     """No reason, no detail, and every field of the claims."""
@@ -92,8 +92,8 @@ def test_a_good_token_is_active_and_says_what_was_put_in(
 
 @pytest.mark.parametrize("use_jwt", [True, False], ids=["JWT", "T1"])
 @pytest.mark.parametrize("role", list(opentok.Roles), ids=lambda role: role.value)
-def test_tokens_of_the_official_sdk_are_good(api: Api, place: Place, role: opentok.Roles, *, use_jwt: bool) -> None:
-    """What the OpenTok SDK makes with the project's secret says here what it was told there."""
+def test_tokens_of_the_official_sdk_are_valid(api: Api, place: Place, role: opentok.Roles, *, use_jwt: bool) -> None:
+    """What the OpenTok SDK makes with the project's secret says here what it was given there."""
     data = "name=bob&x=é\N{GRINNING FACE}\n+%"
     with time_machine.travel(SECOND, tick=False):
         sdk = opentok.Client(place.project_id, place.secret)
@@ -220,7 +220,7 @@ def test_a_project_without_the_key_does_not_know_it(api: Api, place: Place) -> N
 def test_the_project_is_unknown_whether_it_is_outside_the_grant_or_does_not_exist(
     api: Api, connect: Connect, place: Place, project: str, kind: str
 ) -> None:
-    """The two answers are the same, so nothing can be probed; good, forged or native makes no difference."""
+    """The two answers are the same, so nothing can be probed; valid, forged or native makes no difference."""
     home = connect("home")
     if kind == "native":
         token = api.generate(
@@ -254,7 +254,7 @@ def test_a_clock_may_run_30_seconds_ahead(api: Api, place: Place, ahead: int, ex
 
 
 @pytest.mark.parametrize(("ahead", "expected"), [(-1, "ACTIVE"), (LEEWAY, "ACTIVE"), (LEEWAY + 1, "NOT_YET_VALID")])
-def test_a_token_is_not_good_before_its_nbf(api: Api, place: Place, ahead: int, expected: str) -> None:
+def test_a_token_is_invalid_before_its_nbf(api: Api, place: Place, ahead: int, expected: str) -> None:
     """No SDK writes it; who signs with a project's secret may."""
     verdict = api.verify(place.jwt(nbf=SECOND + ahead))
 
@@ -269,7 +269,7 @@ def test_a_token_is_not_good_before_its_nbf(api: Api, place: Place, ahead: int, 
 def test_a_clock_may_run_30_seconds_behind(
     api: Api, place: Place, clock: Clock, *, token_format: token_pb2.TokenFormat.ValueType, later: int, expected: str
 ) -> None:
-    """A token is good for less than half a minute after its expiry."""
+    """A token is valid for less than half a minute after its expiry."""
     token = api.generate(place.session_id, ttl=60, format=token_format).token
     clock.fixed = Millis((SECOND + later) * 1000)
 
@@ -291,7 +291,7 @@ def test_no_token_outlives_30_days(api: Api, place: Place, age: int, expected: s
 
 
 @pytest.mark.parametrize(("age", "expected"), [(86_400 + LEEWAY - 1, "ACTIVE"), (86_400 + LEEWAY, "EXPIRED")])
-def test_a_token_without_an_expiry_is_good_for_a_day(api: Api, place: Place, age: int, expected: str) -> None:
+def test_a_token_without_an_expiry_is_valid_for_a_day(api: Api, place: Place, age: int, expected: str) -> None:
     """As Ruby's and PHP's SDKs write it by default."""
     verdict = api.verify(place.jwt(iat=SECOND - age, exp=None))
 
@@ -390,8 +390,10 @@ def test_of_several_reasons_the_first_is_given(api: Api, place: Place, clock: Cl
     ],
     ids=["no token", "long session id", "no permission", "all at once"],
 )
-def test_only_a_bad_question_is_an_error(api: Api, request_: token_pb2.VerifyTokenRequest, expected: list[str]) -> None:
-    """INVALID_ARGUMENT names every bad field of the question."""
+def test_only_an_invalid_request_is_an_error(
+    api: Api, request_: token_pb2.VerifyTokenRequest, expected: list[str]
+) -> None:
+    """INVALID_ARGUMENT names every invalid field of the request."""
     failed = failure(lambda: api.tokens.VerifyToken(request_))
 
     assert (grpc.StatusCode.INVALID_ARGUMENT, expected) == (failed.code, failed.fields)

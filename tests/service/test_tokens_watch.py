@@ -1,4 +1,4 @@
-"""WatchRevocations: a stream that begins with all in force, tells each event once it is durable, and leaves a trace."""
+"""WatchRevocations: a stream that begins with all in force, sends each event once it is durable, and leaves a trace."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_reader_resumes_after_its_last_message(api: Api, project_id: str) -> N
 
 
 def test_a_reader_resumes_at_another_server_of_the_store(start_authority: StartAuthority, connect: Connect) -> None:
-    """Where what it missed is told, too, though that server started later."""
+    """Where what it missed is sent, too, though that server started later."""
     store, sealer = MemoryStore(), Sealer(MasterKey.generate())
     first = start_authority(store=store, sealer=sealer)
     api = connect(authority=first)
@@ -121,7 +121,9 @@ def test_a_reader_resumes_at_another_server_of_the_store(start_authority: StartA
     assert ["a", "snapshot_end"] == told(messages)
 
 
-def test_tells_only_of_the_projects_asked_for_or_granted(start_authority: StartAuthority, connect: Connect) -> None:
+def test_sends_only_events_of_the_projects_asked_for_or_granted(
+    start_authority: StartAuthority, connect: Connect
+) -> None:
     """None asked for means all that the caller may see."""
     key, store = new_api_key(), MemoryStore()
     home = Grant(projects=frozenset({HOME}), actions=EVERYTHING.actions, roles=frozenset({ANY}))
@@ -199,7 +201,7 @@ def test_a_reader_that_falls_behind_is_dropped_and_can_resume(
 
 
 async def _many(store: MemoryStore, authority: RunningAuthority, count: int) -> None:
-    """So many at once, as far as those who watch can tell."""
+    """So many at once, as far as those who watch can see."""
     for number in range(count):
         await store.create_revocation(
             make_revocation(

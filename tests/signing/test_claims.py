@@ -61,7 +61,7 @@ def test_no_name_may_stand_twice(name: str, first: Json, second: Json) -> None:
     assert _refused(json_object, f'{{"a": [{{{pair}}}]}}'.encode(), "test")
 
 
-def test_nesting_is_good_up_to_its_limit() -> None:
+def test_nesting_is_valid_up_to_its_limit() -> None:
     """16 levels are read, 17 are not."""
     inner = MAX_DEPTH - 1
 

@@ -140,7 +140,7 @@ def test_an_algorithm_without_mechanism_is_refused(softhsm: SoftHsm) -> None:
     assert [] == private_keys(softhsm)
 
 
-def test_a_key_whose_id_cannot_be_kept_is_not_left_behind(softhsm: SoftHsm, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_that_cannot_be_located_is_not_left_behind(softhsm: SoftHsm, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody would find it again."""
 
     def refuse(*_: object) -> SigningKey:

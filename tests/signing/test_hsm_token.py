@@ -39,7 +39,7 @@ def test_a_session_that_broke_costs_no_signature(softhsm: SoftHsm) -> None:
     key.signer.sign(b"{}")
     loaded = hsm_token.module(softhsm.module_path)
     with loaded.locked():
-        # As a module does whose connection was lost; nobody told the token's sessions.
+        # As a module does whose connection was lost; the open session is not informed.
         pkcs11.lib(str(softhsm.module_path)).reinitialize()
 
     key.public.verifier.verify(parse_raw(key.signer.sign(b"{}")[0]))

@@ -124,7 +124,7 @@ def test_passes_over_what_the_issuer_may_not_sign_with() -> None:
     assert {"rsa-1"} == set(parse_jwks(jwks(EC, RSA, OKP), ("RS256",)).keys)
 
 
-def test_a_set_without_keys_takes_all_back() -> None:
+def test_a_set_without_keys_revokes_all() -> None:
     """An issuer that was broken into publishes just that."""
     assert {} == parse_jwks(b'{"keys":[]}', ALGORITHMS).keys
     assert {} == parse_jwks(jwks(EC.jwk(use="enc")), ALGORITHMS).keys

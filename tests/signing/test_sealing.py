@@ -56,7 +56,7 @@ def test_a_blob_does_not_open_as_another_objects(purpose: str, object_id: str) -
     assert SealProblem.DAMAGED is _problem(Sealer(KEY), SEALED, purpose, object_id)
 
 
-def test_another_master_key_is_told_from_damage() -> None:
+def test_another_master_key_is_distinguished_from_damage() -> None:
     """The message names the object and the master key's id, and holds neither key nor content."""
     with pytest.raises(SealBrokenError, match=r"^signing_key k1: sealed under the master key") as caught:
         Sealer(OTHER).open(SEALED, purpose="signing_key", object_id="k1")

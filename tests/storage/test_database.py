@@ -204,7 +204,7 @@ async def test_postgresql_that_restarts_between_two_calls(
     assert make_session() == found
 
 
-async def test_unreachable_server_is_told_without_the_password(closed_later: ClosedLater) -> None:
+async def test_unreachable_server_is_reported_without_the_password(closed_later: ClosedLater) -> None:
     """No error of a server that does not answer shows the password."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]

@@ -134,7 +134,7 @@ def test_servers_that_start_together_migrate_once(new_url: str) -> None:
     check_schema(new_url)
 
 
-def test_empty_store_is_told_to_be_upgraded(new_url: str) -> None:
+def test_empty_store_is_refused_with_the_command_to_upgrade(new_url: str) -> None:
     """A store without a schema is refused with the command that makes one, and the check makes nothing."""
     for _ in range(2):
         with pytest.raises(SchemaError, match="run `tokenauthority db upgrade`"):

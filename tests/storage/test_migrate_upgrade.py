@@ -1,4 +1,4 @@
-"""A store of the first schema keeps all that it holds when it is upgraded, on both engines."""
+"""A store of the first schema has all that it held when it is upgraded, on both engines."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ async def test_an_upgraded_store_has_all_that_it_had(first_url: str, closed_late
     }
 
 
-async def test_an_upgraded_store_tells_its_changes_anew(first_url: str, closed_later: ClosedLater) -> None:
+async def test_an_upgraded_store_lists_its_changes_anew(first_url: str, closed_later: ClosedLater) -> None:
     """No follower can mistake a position in the old numbers for one in the new."""
     make_first(first_url, NOW)
     migrate(first_url)

@@ -136,7 +136,7 @@ async def test_follower_misses_nothing_while_writers_overlap(store: Store, secon
 
 
 async def test_numbers_of_changes_are_never_used_again(sqlite: SqliteDatabase) -> None:
-    """A number stays above all earlier ones, even where their rows are gone."""
+    """A number stays above all earlier ones, even where their rows are deleted."""
     await sqlite.run_transaction(lambda c: ChangeLog(c).append(ChangeKind.KEY, "", "a"))
     before = await sqlite.run_query(lambda c: c.exec_driver_sql("SELECT max(sequence) FROM changes").scalar_one())
     await sqlite.run_transaction(lambda c: c.exec_driver_sql("DELETE FROM changes"))
@@ -149,7 +149,7 @@ async def test_numbers_of_changes_are_never_used_again(sqlite: SqliteDatabase) -
 async def test_later_writer_waits_for_the_commit_of_an_earlier_one(
     postgres: PostgresDatabase, migrated_postgres_url: str, closed_later: ClosedLater
 ) -> None:
-    """A change that has its number but is not committed keeps later ones from being seen before it."""
+    """A change that has its number but is not committed stops later ones from being seen before it."""
     store = closed_later(open_store(migrated_postgres_url))
     engine = sa.create_engine(postgres_url_of(migrated_postgres_url))
     start = await store.last_change()

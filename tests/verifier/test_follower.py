@@ -1,4 +1,4 @@
-"""What is revoked is known soon, through every break of the stream; what is not known is told as an age."""
+"""What is revoked is known soon, through every break of the stream; what is not known shows as an age."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_earlier_revocations_are_known_at_the_start(bench: Bench, start_verifier
     assert ("REVOKED", "SESSION_ENDED") == (verifier.verify(token).reason, verifier.verify(of_ended).reason)
 
 
-def test_heartbeats_keep_it_young(verifier: Verifier) -> None:
+def test_heartbeats_keep_it_current(verifier: Verifier) -> None:
     """Its age falls again and again, though nothing happens."""
     before = verifier.age()
 
@@ -95,7 +95,7 @@ def test_max_staleness_decides_whether_it_fails_closed_or_open(
     assert again.active
 
 
-def test_what_happens_before_it_has_caught_up_keeps_nobody_young(scripted: ScriptedAuthority) -> None:
+def test_what_happens_before_it_has_caught_up_leaves_it_stale(scripted: ScriptedAuthority) -> None:
     """After a break it reads what it missed; until the end of that it may lack something."""
     hours = Hours()
     with follow(scripted, monotonic=hours) as verifier:
@@ -112,7 +112,7 @@ def test_what_happens_before_it_has_caught_up_keeps_nobody_young(scripted: Scrip
     assert 20 == before
 
 
-def test_an_event_alone_keeps_nobody_young(scripted: ScriptedAuthority) -> None:
+def test_an_event_alone_leaves_it_stale(scripted: ScriptedAuthority) -> None:
     """Others may wait behind it; that none does is for a heartbeat to say."""
     hours = Hours()
     with follow(scripted, monotonic=hours) as verifier:
@@ -184,7 +184,7 @@ def test_a_clock_that_is_set_back_before_the_first_sign_of_life_is_found_with_th
 
 
 def test_a_clock_that_is_set_forward_makes_nothing_young(scripted: ScriptedAuthority) -> None:
-    """What it tells from then on would be the present, however long it was on its way: the stream is begun anew."""
+    """What it sends from then on would be the present, however long it was on its way: the stream is begun anew."""
     hours = Hours()
     with follow(scripted, monotonic=hours) as verifier:
         stream = scripted.next_stream()
@@ -272,7 +272,7 @@ def test_it_stays_away_for_as_long_as_the_authority_asks(scripted: ScriptedAutho
 
 
 def test_pauses_grow_until_the_next_sign_of_life(scripted: ScriptedAuthority) -> None:
-    """Not only until all is told: an authority that breaks off right after that would be asked all the time."""
+    """Not only until all is sent: an authority that breaks off right after that would be asked all the time."""
     with follow(scripted) as verifier:
         verifier._follower._watch._backoff = asked = Asked()
         for _ in range(2):
@@ -286,7 +286,7 @@ def test_pauses_grow_until_the_next_sign_of_life(scripted: ScriptedAuthority) ->
 
 
 def test_a_clock_that_runs_a_little_ahead_was_not_set(scripted: ScriptedAuthority) -> None:
-    """A stream is open for hours, and no two clocks agree for as long: what it tells is still taken."""
+    """A stream is open for hours, and no two clocks agree for as long: what it sends is still taken."""
     hours = Hours()
     with follow(scripted, monotonic=hours) as verifier:
         stream = scripted.next_stream()

@@ -101,7 +101,7 @@ def test_an_unknown_key_that_is_new_is_known_soon(scripted: ScriptedAuthority) -
         becomes(verifier, TOKEN, "")
 
 
-def test_the_keys_are_fetched_before_their_age_and_kept_beyond_it(scripted: ScriptedAuthority) -> None:
+def test_the_keys_are_fetched_before_their_age_and_used_beyond_it(scripted: ScriptedAuthority) -> None:
     """While they cannot be had they serve on; beyond their `max_age` they make the verifier old."""
     hours = Hours()
     with follow(scripted, monotonic=hours, max_staleness=1000) as verifier:

@@ -49,7 +49,7 @@ def test_a_full_replica_deletes_expired_events_before_it_fails(scripted: Scripte
 
 
 def test_decisions_use_the_old_index_until_the_new_one_is_complete(scripted: ScriptedAuthority) -> None:
-    """The authority could not resume and sends all that is in force; what that lacks is forgotten at its end."""
+    """The authority could not resume and sends all that is in force; what that lacks is deleted at its end."""
     scripted.greeting = [revocation(token_id="a1b2c3"), snapshot_end()]
     with follow(scripted) as verifier:
         first = scripted.next_stream()

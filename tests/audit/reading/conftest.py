@@ -79,6 +79,6 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Log:
 
 
 def place(report: Report) -> tuple[str, int] | None:
-    """Return the file and the line number of the bad line."""
+    """Return the file and the line number of the invalid line."""
     bad = report.bad
     return None if bad is None else (bad.file.name if bad.file else "", bad.line)

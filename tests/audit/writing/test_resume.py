@@ -238,7 +238,7 @@ def test_refuses_to_create_a_second_key(path: Path, missing: str) -> None:
 def test_warns_of_possible_tampering(
     path: Path, events: list[MutableMapping[str, Any]], missing: str, event: str
 ) -> None:
-    """Once, in the operational log: a checkpoint file that is gone, or a log that is gone without it."""
+    """Once, in the operational log: a checkpoint file that is missing, or a log that is missing without it."""
     written(path, record(1))
     path.with_name(missing).unlink()
     written(path, record(2))

@@ -38,13 +38,13 @@ class Gate:
 
 @contextlib.contextmanager
 def running_gate(directory: Path, issuer: str, audience: str) -> Iterator[Gate]:
-    """Envoy with its filter jwt_authn. It knows no discovery, so it is told where the JWKS is."""
+    """Envoy with its filter jwt_authn. It knows no discovery, so its configuration says where the JWKS is."""
     with envoy(directory, lambda port: _config(port, issuer, audience)) as address:
         yield Gate(address)
 
 
 def _config(port: int, issuer: str, audience: str) -> dict[str, object]:
-    """A listener that answers each good token with its claims."""
+    """A listener that answers each valid token with its claims."""
     place = urlsplit(issuer)
     extensions = "type.googleapis.com/envoy.extensions.filters"
     provider = {

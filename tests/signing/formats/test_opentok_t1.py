@@ -303,7 +303,7 @@ def test_trailing_bits_are_zero(data: bytes) -> None:
     assert data.hex() == verify(token).claims.data
 
 
-def test_all_secrets_are_tried_and_the_newest_that_fits_is_told() -> None:
+def test_all_secrets_are_tried_and_the_newest_that_fits_is_named() -> None:
     """The order of the secrets decides nothing but the name."""
     token = mint(TokenFormat.OPENTOK_T1, make_claims(TokenFormat.OPENTOK_T1)).token
 

@@ -150,7 +150,7 @@ def test_json_from_anywhere_is_malformed_and_nothing_else(value: object) -> None
 
 
 @each_format
-def test_the_format_is_told(token_format: TokenFormat) -> None:
+def test_the_format_is_recognised(token_format: TokenFormat) -> None:
     """Each format's tokens are read as such, and no signature is needed for it."""
     unverified = read_token(SAMPLES[token_format].token)
 
@@ -160,7 +160,7 @@ def test_the_format_is_told(token_format: TokenFormat) -> None:
 
 
 @pytest.mark.parametrize("token_format", [TokenFormat.OPENTOK_T1, TokenFormat.OPENTOK_JWT])
-def test_every_live_secret_verifies_and_is_told(token_format: TokenFormat) -> None:
+def test_every_live_secret_verifies_and_is_named(token_format: TokenFormat) -> None:
     """A token signed with the older of two secrets is valid, and says so."""
     token = mint(token_format, key=OLD_SECRET).token
 

@@ -139,7 +139,7 @@ def test_text_is_unchanged_and_not_escaped_in_transit() -> None:
     assert "é😀\u2028" == json.loads(body)["connection_data"]
 
 
-def test_a_revoked_key_is_told_from_an_unknown_one_in_words() -> None:
+def test_a_revoked_key_is_distinguished_from_an_unknown_one_in_words() -> None:
     """Both are KEY_UNKNOWN; an operator reads which."""
     other = ring_key(signing_key(Algorithm.ES256, 5))
     revoked = KeyRing([other, ring_key(ring().active, KeyState.REVOKED)])
