@@ -10,6 +10,7 @@ from scripts.docs.authorization import authorization_page
 from scripts.docs.callers import callers_page
 from scripts.docs.commands import commands_page
 from scripts.docs.contract import contract_page, errors_page
+from scripts.docs.events import events_page
 from scripts.docs.metrics import metrics_page
 from scripts.docs.python_api import client_page, verifier_page
 from scripts.docs.settings import settings_page
@@ -26,4 +27,5 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "reference/verifier.md": verifier_page,
     "reference/audit-fields.md": audit_page,
     "reference/metrics.md": metrics_page,
+    "reference/log-events.md": events_page,
 }

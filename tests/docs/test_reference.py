@@ -13,6 +13,7 @@ from scripts.docs.authorization import authorization_page
 from scripts.docs.callers import callers_page
 from scripts.docs.commands import command_names, commands_page
 from scripts.docs.contract import contract_page, errors_page
+from scripts.docs.events import FURTHER_FIELDS, MEANINGS, logged_events
 from scripts.docs.pages import PAGES
 from scripts.docs.prose import undefined_settings
 from scripts.docs.settings import all_settings, settings_page
@@ -53,6 +54,15 @@ def test_every_audit_field_has_a_meaning() -> None:
     """A field that the docstring of the record leaves out would have an empty row."""
     assert "| `request_id` |" in audit_page()
     assert [] == re.findall(r"^\| `(\w+)` \|\s*\|$", audit_page(), re.MULTILINE)
+
+
+def test_every_event_of_the_operational_log_has_a_meaning() -> None:
+    """The table has the events of the source and no others; the fields that a call passes in a mapping are listed."""
+    events = list(logged_events())
+
+    assert len(events) > 40
+    assert {event.name for event in events} == MEANINGS.keys()
+    assert {event.name for event in events if event.spread} == FURTHER_FIELDS.keys()
 
 
 def test_every_field_of_the_callers_file_has_a_meaning() -> None:
