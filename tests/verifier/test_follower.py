@@ -285,6 +285,17 @@ def test_pauses_grow_until_the_next_sign_of_life(scripted: ScriptedAuthority) ->
     assert [1, 2, 1] == in_a_row
 
 
+def test_pauses_grow_while_no_sign_of_life_can_be_used(scripted: ScriptedAuthority) -> None:
+    """An authority with a clock that jumps must not be asked ten times a second by each verifier."""
+    with follow(scripted) as verifier:
+        verifier._follower._watch._backoff = asked = Asked()
+        for _ in range(3):
+            scripted.next_stream().tell(heartbeat(second=NOW - 3600))
+        in_a_row = [asked.pauses.get(timeout=WAIT)[0] for _ in range(3)]
+
+    assert [1, 2, 3] == in_a_row
+
+
 def test_a_clock_that_runs_a_little_ahead_was_not_set(scripted: ScriptedAuthority) -> None:
     """A stream is open for hours, and no two clocks agree for as long: what it sends is still taken."""
     hours = Hours()

@@ -148,10 +148,10 @@ async def test_on_lost_can_end_the_watch(scripted_server: ScriptedServer, script
 @pytest.mark.parametrize(
     ("sent", "resets"),
     [
-        (["snapshot_end", "heartbeat"], 1),
-        (["heartbeat"], 0),
-        (["snapshot_end"], 0),
-        (["revocation"], 0),
+        (["snapshot_end", "heartbeat", "revocation"], 1),
+        (["heartbeat", "revocation"], 0),
+        (["snapshot_end", "revocation"], 0),
+        (["revocation", "revocation"], 0),
     ],
     ids=["heartbeat", "heartbeat-within", "snapshot", "event"],
 )

@@ -46,6 +46,7 @@ class AsyncMessageWatch:
         self._closed = asyncio.Event()
         self._stream: AsyncStream | None = None
         self._caught_up = False
+        self._is_current = False
 
     async def next_message(self) -> token_pb2.WatchRevocationsResponse:
         """Wait for the next message and return it.
@@ -54,6 +55,10 @@ class AsyncMessageWatch:
             AuthorityError: another attempt would fail in the same way, such as PermissionDenied.
             StopAsyncIteration: the watch was closed.
         """
+        if self._is_current:
+            # Only now: a reader that could not use the heartbeat has called `reopen` instead.
+            self._is_current = False
+            self._backoff.reset()
         while not self._closed.is_set():
             if self._stream is None:
                 self._stream, self._caught_up = self._open_stream(self.resume_token), False
@@ -68,8 +73,7 @@ class AsyncMessageWatch:
                 continue
             self._caught_up = self._caught_up or message.HasField("snapshot_end")
             # An authority that breaks off right after what is in force must not be asked for it without a pause.
-            if self._caught_up and message.HasField("heartbeat"):
-                self._backoff.reset()
+            self._is_current = self._caught_up and message.HasField("heartbeat")
             self.resume_token = message.resume_token
             return message
         raise StopAsyncIteration
@@ -77,6 +81,7 @@ class AsyncMessageWatch:
     async def reopen(self) -> None:
         """Close the stream and wait as after an error; the next message comes from a new stream."""
         self._close_stream()
+        self._is_current = False
         await wait_async(self._closed, self._backoff.pause())
 
     @property
