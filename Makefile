@@ -11,6 +11,7 @@ LOCK   := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-vers
 	--no-header --no-annotate --exclude-newer "1 week"
 STUBS  := src/tokenauthority/v1/__init__.py
 CLIENT := src/tokenauthority/client/blocking/__init__.py
+AIO    := src/tokenauthority/client/aio
 GENERATED := $(STUBS) $(CLIENT)
 # Directories too: their times tell of a file that was removed.
 PROTOS := $(shell find protos/*)
@@ -114,5 +115,5 @@ clean:  ## remove all that make has made, but not .tokenauthority, which holds t
 $(STUBS): $(PROTOS) scripts/protos.py requirements/build.txt | .venv/build
 	$(BIN)/python scripts/protos.py
 
-$(CLIENT): $(wildcard src/tokenauthority/client/aio/*) scripts/blocking.py requirements/build.txt | .venv/build
+$(CLIENT): $(AIO) $(wildcard $(AIO)/*.py) scripts/blocking.py requirements/build.txt | .venv/build
 	$(BIN)/python scripts/blocking.py
