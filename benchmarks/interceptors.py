@@ -34,14 +34,14 @@ from tokenauthority.contract import METHODS
 from tokenauthority.domain.caller import Action, Caller, CallerKind, Grant, Rate
 from tokenauthority.interceptors.admission import AdmissionInterceptor
 from tokenauthority.interceptors.audit import AuditInterceptor
-from tokenauthority.interceptors.audit_sampler import AuditSampler
 from tokenauthority.interceptors.auth_failures import AuthFailureLimiter
 from tokenauthority.interceptors.authentication import AuthenticationInterceptor
 from tokenauthority.interceptors.authorization import PUBLIC, AuthorizationInterceptor, required_actions
-from tokenauthority.interceptors.chain import Chain
+from tokenauthority.interceptors.chain import InterceptorChain
 from tokenauthority.interceptors.errors import ErrorsInterceptor
 from tokenauthority.interceptors.metrics import MetricsInterceptor
 from tokenauthority.interceptors.rate_limiter import CallerRateLimiter
+from tokenauthority.interceptors.refusal_summarizer import RefusalSummarizer
 from tokenauthority.interceptors.request import RequestInterceptor
 from tokenauthority.server.wiring import system_clock
 
@@ -146,7 +146,7 @@ def _interceptors(key: str, log: FileAuditLog) -> dict[str, Interceptor]:
     callers = CurrentCallers(CallerRegistry([CallerEntry(caller, ApiKeyIdentity(digest(key)))]))
     bearer = BearerAuthenticator(callers, JwtVerifier(IssuerKeyCaches(callers, refresh=60, max_stale=60)), system_clock)
     auth_failures = AuthFailureLimiter(registry, system_clock, each=_ENOUGH, throttled=_ENOUGH)
-    refusals = AuditSampler(log, registry, system_clock, each=_ENOUGH, together=_ENOUGH)
+    refusals = RefusalSummarizer(log, registry, system_clock, each=_ENOUGH, together=_ENOUGH)
     return {
         "request": RequestInterceptor(system_clock, 30.0),
         "metrics": MetricsInterceptor(registry, {GENERATE}),
@@ -166,7 +166,7 @@ async def _calling(interceptors: Sequence[Interceptor], key: str) -> Callable[[]
     async def found(_: grpc.HandlerCallDetails) -> Handler:
         return handler
 
-    wrapped = await Chain(interceptors).intercept_service(found, cast("grpc.HandlerCallDetails", _Details()))
+    wrapped = await InterceptorChain(interceptors).intercept_service(found, cast("grpc.HandlerCallDetails", _Details()))
     run = wrapped.stream_unary
     assert run is not None
     context = cast("Context", _Context(key))

@@ -6,7 +6,7 @@ import structlog
 
 
 class Outage:
-    """One thing that should work, such as the store.
+    """Tracks whether one thing works, such as the store, and logs when its outage begins and ends.
 
     Each new cause logs *event*, and the first success after that logs *recovered*, if there is one. `cause` is empty
     while the thing works.

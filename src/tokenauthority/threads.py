@@ -39,7 +39,7 @@ class _Job(Generic[T]):
     late: Callable[[T], object] | None
     settle: Callable[[_Job[T], T, BaseException | None], None]
     claim: threading.Lock = attrs.Factory(threading.Lock)
-    """Who acquires it first decides: a thread, that the work is begun, or the caller who gives up, that it is not."""
+    """Acquired once: by the thread that runs the work, or by the caller who gives up, and then no thread runs it."""
 
 
 _Queue = queue.SimpleQueue[_Job[Any] | None]

@@ -327,7 +327,7 @@ async def test_a_rotation_elsewhere_is_taken_in_with_the_next_look() -> None:
 
 async def test_a_ring_that_was_put_back_is_maintained_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A restored ring may be past its end: who reads it anew looks after it then, and not at the next turn."""
-    monkeypatch.setattr(authority_keys, "_LOOK", 10 * WAIT)
+    monkeypatch.setattr(authority_keys, "_LONGEST_CHECK_INTERVAL", 10 * WAIT)
     now = Millis(NOW + 2 * PERIOD)
     shared, signs = MemoryStore(), asyncio.Event()
     store = FaultyStore(shared)

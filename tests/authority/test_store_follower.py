@@ -312,6 +312,18 @@ async def test_what_cannot_be_opened_is_the_problem_that_is_shown() -> None:
     assert foreign.key_id in {key.key_id for key in await store.list_keys()}
 
 
+async def test_a_bug_is_not_shown_as_an_outage_of_the_store() -> None:
+    """An operator would else look for a store that works."""
+    store = FaultyStore()
+    server = make_server(store, Sealer(MasterKey.generate()))
+    await server.follower.start()
+    store.fail("changes_after", error=LookupError())
+    with pytest.raises(LookupError):
+        await server.follower.catch_up()
+
+    assert "changes could not be applied, the log says why; cached data is served" == server.follower.problem
+
+
 async def test_a_sign_of_life_comes_with_each_look_where_looks_are_as_rare() -> None:
     """Else every second one would come too late."""
     server = make_server(MemoryStore(), Sealer(MasterKey.generate()), interval=WAIT, heartbeat=WAIT)

@@ -75,7 +75,7 @@ class Flooded:
 
     def summaries(self) -> list[dict[str, object]]:
         """Have the summaries written; all that there are."""
-        self.authority.do(self.authority.app.audit_sampler.flush())
+        self.authority.do(self.authority.app.refusal_summarizer.flush())
         return lines(self.authority, "summary")
 
 

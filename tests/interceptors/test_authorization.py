@@ -35,7 +35,7 @@ from tokenauthority.interceptors.authorization import (
     AuthorizationTableError,
     required_actions,
 )
-from tokenauthority.interceptors.chain import Chain
+from tokenauthority.interceptors.chain import InterceptorChain
 from tokenauthority.interceptors.errors import ErrorsInterceptor
 from tokenauthority.interceptors.request import RequestInterceptor
 from tokenauthority.server.wiring import system_clock
@@ -169,7 +169,7 @@ async def extra() -> AsyncIterator[tuple[_Extra, _Kept, str]]:
     auth_failures = AuthFailureLimiter(CollectorRegistry(), system_clock, each=enough, throttled=enough)
     server = grpc.aio.server(
         interceptors=[
-            Chain(
+            InterceptorChain(
                 [
                     RequestInterceptor(system_clock, 30.0),
                     AuditInterceptor(log, unrecorded=(), finishing=()),

@@ -36,7 +36,7 @@ def test_a_stream_of_resets_is_bounded_and_others_are_served(start_authority: St
         served = caller.call(LIST_PROJECTS)
     in_flight = "tokenauthority_rpcs_in_flight"
     eventually(lambda: authority.app.registry.get_sample_value(in_flight) == 0, "calls stay open")
-    authority.do(authority.app.audit_sampler.flush())
+    authority.do(authority.app.refusal_summarizer.flush())
     every = [json.loads(line) for line in authority.audit_path.read_bytes().splitlines()]
 
     assert taken[0]

@@ -43,9 +43,13 @@ def test_is_not_ready_while_it_drains(running_authority: RunningAuthority) -> No
     assert 200 == get(running_authority, "/livez").status_code
 
 
-@pytest.mark.parametrize("failure", [None, ValueError("canary-3b")], ids=["away", "bug"])
+@pytest.mark.parametrize(
+    ("failure", "problem"),
+    [(None, "cannot be read"), (ValueError("canary-3b"), "changes could not be applied, the log says why")],
+    ids=["away", "bug"],
+)
 def test_is_not_ready_while_the_store_cannot_be_read(
-    start_authority: StartAuthority, failure: Exception | None
+    start_authority: StartAuthority, failure: Exception | None, problem: str
 ) -> None:
     """A server that does not learn of changes any more says so, serves its keys on, and recovers by itself."""
     store = FaultyStore()
@@ -54,7 +58,7 @@ def test_is_not_ready_while_the_store_cannot_be_read(
     eventually(lambda: get(authority, "/readyz").status_code == 503, "the server still calls itself ready")
     ready = get(authority, "/readyz")
 
-    assert {"store": "cannot be read; cached data is served"} == ready.json()["problems"]
+    assert {"store": f"{problem}; cached data is served"} == ready.json()["problems"]
     assert not ready.json()["ready"]
     assert (200, 200) == (
         get(authority, "/livez").status_code,

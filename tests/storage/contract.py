@@ -24,4 +24,4 @@ async def refusal_of(call: Awaitable[object], kind: type[TokenAuthorityError]) -
 async def changes_of(store: Store, after: Cursor | None = None) -> list[tuple[ChangeKind, str, str]]:
     """Return kind, project and subject of each change after a cursor, without the first one of every store."""
     found = await store.changes_after(after or Cursor(), 1000)
-    return [(c.kind, c.project_id, c.subject) for c in found if c.kind is not ChangeKind.ORIGIN]
+    return [(c.kind, c.project_id, c.subject) for c in found if c.kind is not ChangeKind.STORE_CREATED]

@@ -187,7 +187,7 @@ async def test_an_upgraded_store_lists_its_changes_anew(first_url: str, closed_l
     await store.create_revocation(make_revocation())
     [revoked] = await store.changes_after(changes[-1].cursor, 10)
 
-    assert [ChangeKind.ORIGIN] == [change.kind for change in changes]
+    assert [ChangeKind.STORE_CREATED] == [change.kind for change in changes]
     assert await store.last_change() == revoked.cursor
     assert 0 < changes[0].mark < 2**63
     [end] = await store.list_session_ends(since=Millis(0), after=(Millis(0), ""), limit=10)

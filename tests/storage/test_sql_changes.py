@@ -41,7 +41,7 @@ async def test_begins_with_an_origin(store: Store) -> None:
     """A new store has one change, so that every store has a position to follow it from."""
     [origin] = await store.changes_after(Cursor(), 10)
 
-    assert ChangeKind.ORIGIN is origin.kind
+    assert ChangeKind.STORE_CREATED is origin.kind
     assert origin.cursor == await store.last_change()
     assert [] == list(await store.changes_after(origin.cursor, 10))
 

@@ -41,7 +41,7 @@ class MemoryStore:
         self._keys: dict[str, StoredKey] = {}
         self._revocations: dict[str, StoredRevocation] = {}
         self._changes: list[Change] = []
-        self._append(ChangeKind.ORIGIN, "", "")
+        self._append(ChangeKind.STORE_CREATED, "", "")
 
     async def create_project(self, project: Project) -> None:
         """See `Store`."""

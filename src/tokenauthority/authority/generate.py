@@ -117,7 +117,7 @@ class Generate:
                 found = [*plan, *found]
             if found:
                 violations.extend(v.under(f"requests[{index}]") for v in found)
-            await time_slice.checkpoint()
+            await time_slice.yield_if_due()
         require_valid(violations)
         signing_key = self._keys.signing(now) if any(plan.key is None for _, plan in planned) else None
         if signing_key is not None and signing_key.remote:
@@ -125,7 +125,7 @@ class Generate:
         minted = []
         for request, plan in planned:
             minted.append(self._mint(request, plan, signing_key))
-            await time_slice.checkpoint()
+            await time_slice.yield_if_due()
         return minted
 
     async def _plan_of_item(
@@ -163,7 +163,7 @@ class Generate:
         drafts: list[tuple[_Plan, TokenClaims] | MintedToken] = []
         for request, plan in planned:
             drafts.append((plan, self._claims(request, plan)) if plan.key is None else self._mint(request, plan, None))
-            await time_slice.checkpoint()
+            await time_slice.yield_if_due()
         unsigned = [draft for draft in drafts if not isinstance(draft, MintedToken)]
         signed = iter(await self._remote.run([partial(plan.codec.encode, claims, key) for plan, claims in unsigned]))
         return [
@@ -203,7 +203,7 @@ class _TimeSlice:
     def __init__(self) -> None:
         self._since = perf_counter()
 
-    async def checkpoint(self) -> None:
+    async def yield_if_due(self) -> None:
         """Let other tasks run, if the share is used up."""
         if perf_counter() - self._since > _SLICE:
             await asyncio.sleep(0)
@@ -217,7 +217,10 @@ def _minted(encoded: Encoded, plan: _Plan, key: TokenKey, claims: TokenClaims) -
 
 
 def _terms(request: TokenSpec) -> Hashable:
-    """Return everything that decides about a request, but for the length of its texts."""
+    """Return what `_plan_of_item` reads of a request: requests with equal terms share one plan.
+
+    The length of texts is no part of it: `text_violations` checks that for each request.
+    """
     return (
         request.session_id,
         request.role,

@@ -23,7 +23,7 @@ T = TypeVar("T")
 MAKING: Final = 60.0
 """Seconds that a provider has to make or destroy a key, with the wait for its turn. An RSA key may take an HSM long."""
 
-_PATIENCE: Final = 5.0
+_SIGNING_TIMEOUT: Final = 5.0
 """Seconds for one signature, with the wait for its turn."""
 
 _EACH: Final = 0.02
@@ -39,7 +39,7 @@ class RemoteSigning:
     A thread that does not come back keeps its place, so that a dead HSM costs no more threads than that.
     """
 
-    def __init__(self, *, at_once: int = _SIGNING_THREADS, patience: float = _PATIENCE) -> None:
+    def __init__(self, *, at_once: int = _SIGNING_THREADS, patience: float = _SIGNING_TIMEOUT) -> None:
         # What waits is bounded by the limit of concurrent RPCs, and by the time that each has.
         self._pool = BlockingPool("remote-signing", threads=at_once)
         self._patience = patience
@@ -94,7 +94,7 @@ class KeyPlace:
         """Return if *key* can sign, as local keys always can; raise KeyProviderError if its place does not."""
         if not key.remote:
             return
-        token = await self.ask(lambda: key.signer.sign(b"{}")[0], 2 * _PATIENCE)
+        token = await self.ask(lambda: key.signer.sign(b"{}")[0], 2 * _SIGNING_TIMEOUT)
         try:
             key.public.verifier.verify(parse_raw(token))
         except TokenRejectedError as error:

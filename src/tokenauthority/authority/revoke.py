@@ -62,7 +62,7 @@ class Revoke:
             moment = Seconds(second + MAX_LEEWAY) if kind is TargetKind.TOKEN else second
             # The clock may have been behind for hours, too: the token must stay invalid once it is right again.
             moment = max(moment, issued)
-        wanted = StoredRevocation(
+        requested = StoredRevocation(
             revocation_id=make_revocation_id(now, secrets.token_bytes(REVOCATION_RANDOM_BYTES)),
             project_id=project_id,
             kind=kind,
@@ -71,8 +71,8 @@ class Revoke:
             comment=request.comment,
             create_time=now,
         )
-        self._revocations.require_room(wanted)
-        revocation = await self._store.create_revocation(wanted)
+        self._revocations.require_room(requested)
+        revocation = await self._store.create_revocation(requested)
         self._revocations.apply([revocation])
         self._wake()
         return revocation

@@ -25,10 +25,10 @@ from tokenauthority.signing.signing_key import SigningKey
 from tokenauthority.storage.store import SigningKeyStore
 
 
-_LOOK: Final = 30.0
+_LONGEST_CHECK_INTERVAL: Final = 30.0
 """Seconds between two checks whether a step is due, at most: somebody may have set the clock."""
 
-_PATIENCE: Final = in_millis(Seconds(600))
+_OVERDUE_REPORT_DELAY: Final = in_millis(Seconds(600))
 """How long a step may be overdue before the server reports it."""
 
 _STEPS: Final = 4
@@ -75,7 +75,7 @@ class SigningKeyManager:
             raise failure
 
     async def prove_active_key(self) -> None:
-        """Return if the key that signs can sign; raise KeyProviderError if it cannot where it lives."""
+        """Return if the ACTIVE key can sign; raise KeyProviderError if its provider, such as an HSM, cannot."""
         await self._place.prove(self.ring.active)
 
     async def maintain(self, now: Millis) -> None:
@@ -92,15 +92,15 @@ class SigningKeyManager:
     def seconds_to_next_look(self, now: Millis) -> float:
         """Return how long `maintain` may wait unless `woken` is set: from 1 to 30 seconds."""
         due = rotation.next_step(self._stored, self._algorithm, self._rotation, now) - now
-        return min(_LOOK, max(1.0, due / 1000))
+        return min(_LONGEST_CHECK_INTERVAL, max(1.0, due / 1000))
 
     async def prepare(self, algorithm: Algorithm | None, now: Millis) -> StoredKey:
         """Create a PREPARED key, which is published from now on; raise PreconditionError if the ring is full."""
         try:
-            fresh = await self._create_key(algorithm or self._algorithm, now)
+            new_key = await self._create_key(algorithm or self._algorithm, now)
         except KeyProviderError as error:
             raise UnavailableError.signing() from error
-        return _found(await self._update(lambda ring: rotation.prepared(ring, fresh), fresh), fresh.key_id)
+        return _found(await self._change_ring(lambda ring: rotation.prepared(ring, new_key), new_key), new_key.key_id)
 
     async def activate(self, key_id: str, now: Millis) -> StoredKey:
         """Make the key ACTIVE, and return it; raise NotFoundError or PreconditionError."""
@@ -112,12 +112,12 @@ class SigningKeyManager:
                 raise UnavailableError.signing() from error
         elif any(key.key_id == key_id and key.state is KeyState.PREPARED for key in self._stored):
             raise UnavailableError.seal_broken(f"signing key {key_id}")
-        stored = await self._update(lambda ring: rotation.activated(ring, key_id, self._rotation, now))
+        stored = await self._change_ring(lambda ring: rotation.activated(ring, key_id, self._rotation, now))
         return _found(stored, key_id)
 
     async def revoke(self, key_id: str, now: Millis) -> StoredKey:
         """Make the key REVOKED, and return it: it leaves the JWKS, and its tokens are invalid. Raise as `activate`."""
-        stored = await self._update(lambda ring: rotation.revoked(ring, key_id, self._rotation, now))
+        stored = await self._change_ring(lambda ring: rotation.revoked(ring, key_id, self._rotation, now))
         return _found(stored, key_id)
 
     def signing(self, now: Millis) -> SigningKey:
@@ -130,13 +130,13 @@ class SigningKeyManager:
         return ring.active
 
     def problem(self, now: Millis) -> str:
-        """Return why native tokens cannot be signed now or soon; empty if they can."""
+        """Return why a SESSION_JWT cannot be signed now or soon; empty if it can."""
         due = rotation.next_step(self._stored, self._algorithm, self._rotation, now)
         if not self.ring.can_sign:
             return "the key that signs cannot be opened"
         if self.ring.sign_until is not None and now >= self.ring.sign_until:
             return "the signing key has ended and could not be replaced"
-        return "the signing keys could not be brought up to date" if now - due > _PATIENCE else ""
+        return "the signing keys could not be brought up to date" if now - due > _OVERDUE_REPORT_DELAY else ""
 
     def max_age(self, longest: int, now: Millis) -> int:
         """Return the seconds for which the JWKS may be cached: at most *longest*, and until the ring changes."""
@@ -169,11 +169,13 @@ class SigningKeyManager:
         # Another server may have done it already. And while the store is away no key must be created in vain: in an
         # HSM that is hard to undo. The follower reports a key that does not open.
         await self._read_ring()
-        fresh = None
-        if rotation.needs_fresh(self._stored, self._algorithm, self._rotation, now):
-            fresh = await self._create_key(self._algorithm, now)
-        step = partial(rotation.maintained, fresh=fresh, algorithm=self._algorithm, rotation=self._rotation, now=now)
-        await self._update(step, fresh)
+        new_key = None
+        if rotation.needs_new_key(self._stored, self._algorithm, self._rotation, now):
+            new_key = await self._create_key(self._algorithm, now)
+        step = partial(
+            rotation.maintained, new_key=new_key, algorithm=self._algorithm, rotation=self._rotation, now=now
+        )
+        await self._change_ring(step, new_key)
 
     async def _create_key(self, algorithm: Algorithm, now: Millis) -> StoredKey:
         new = await self._place.make(
@@ -183,17 +185,17 @@ class SigningKeyManager:
         )
         return new.prepared(now)
 
-    async def _update(
-        self, change: Callable[[Sequence[StoredKey]], Sequence[StoredKey]], fresh: StoredKey | None = None
+    async def _change_ring(
+        self, change: Callable[[Sequence[StoredKey]], Sequence[StoredKey]], new_key: StoredKey | None = None
     ) -> Sequence[StoredKey]:
-        """Change the ring in the store, and have the provider destroy keys that are not in it, as *fresh* may be.
+        """Change the ring in the store, and have the provider destroy keys that are not in it, as *new_key* may be.
 
         The change goes on when its caller gives up: else a new key could remain at the provider without a row.
         """
-        return await asyncio.shield(self._changed(change, fresh))
+        return await asyncio.shield(self._store_and_replace_ring(change, new_key))
 
-    async def _changed(
-        self, change: Callable[[Sequence[StoredKey]], Sequence[StoredKey]], fresh: StoredKey | None
+    async def _store_and_replace_ring(
+        self, change: Callable[[Sequence[StoredKey]], Sequence[StoredKey]], new_key: StoredKey | None
     ) -> Sequence[StoredKey]:
         # One at a time, so that an older read never replaces a newer one.
         async with self._lock:
@@ -201,11 +203,11 @@ class SigningKeyManager:
             try:
                 stored = await self._store.update_keys(change)
             except UnavailableError:
-                # The change may have been stored, so a fresh key must stay at the provider.
+                # The change may have been stored, so a new key must stay at the provider.
                 raise
             except Exception:
-                if fresh is not None:
-                    await self._destroy(fresh)
+                if new_key is not None:
+                    await self._destroy(new_key)
                 raise
             failure = self._replace_ring(stored)
         if failure is not None:
@@ -213,7 +215,7 @@ class SigningKeyManager:
             self._logger.error("keys.not_opened", problem=str(failure))
         self.woken.set()
         there = {key.key_id for key in stored}
-        for key in (*known, *([] if fresh is None else [fresh])):
+        for key in (*known, *([] if new_key is None else [new_key])):
             if key.key_id not in there:
                 await self._destroy(key)
         return stored

@@ -24,7 +24,9 @@ from tokenauthority.storage.store import Store
 
 _BATCH: Final = 1000
 
-_SEALED: Final = "a signing key cannot be opened, the log says which; cached data is served"
+_UNREADABLE: Final = "cannot be read; cached data is served"
+_KEY_NOT_OPENED: Final = "a signing key cannot be opened, the log says which; cached data is served"
+_NOT_APPLIED: Final = "changes could not be applied, the log says why; cached data is served"
 
 
 class StoreFollower:
@@ -57,7 +59,7 @@ class StoreFollower:
         self._last_beat = monotonic()
         self._cursor = Cursor()
         self._ring_changed = False
-        self._sealed = ""
+        self._problem = _UNREADABLE
         self._logger = structlog.stdlib.get_logger(__name__)
         self._outage = Outage(self._logger, "store.unavailable", recovered="store.recovered")
         self._last_read = monotonic()
@@ -97,15 +99,16 @@ class StoreFollower:
                 await self._keys.refresh()
                 self._ring_changed = False
         except UnavailableError as error:
-            self._sealed, self.fresh = "", False
+            self._problem, self.fresh = _UNREADABLE, False
             # Only the type: a driver's text may contain the store's URL with its password.
             cause = type(error.__cause__ or error).__name__
             self._outage.report(cause, cause=cause)
         except Exception as error:
             # Such as a key that another server sealed under another master key: this server must report that its data
             # is not fresh, and must continue to follow.
-            self._sealed, self.fresh = _SEALED if isinstance(error, SealBrokenError) else "", False
-            if self._sealed:
+            not_opened = isinstance(error, SealBrokenError)
+            self._problem, self.fresh = _KEY_NOT_OPENED if not_opened else _NOT_APPLIED, False
+            if not_opened:
                 self._outage.recover()
             raise
         else:
@@ -118,7 +121,7 @@ class StoreFollower:
     @property
     def problem(self) -> str:
         """Why the data is not `fresh`; empty if it is."""
-        return "" if self.fresh else self._sealed or "cannot be read; cached data is served"
+        return "" if self.fresh else self._problem
 
     async def _apply_changes(self) -> None:
         try:

@@ -111,7 +111,7 @@ def verify(*, files: tuple[Path, ...], key_files: tuple[Path, ...], trusted_file
 @click.option("--until", type=MOMENT, metavar="MOMENT", help="Records before that time.")
 @click.option("--limit", type=click.IntRange(0), default=100, show_default=True, help="The newest so many; 0 for all.")
 def show(
-    *, files: tuple[Path, ...], since: int | datetime | None, until: int | datetime | None, limit: int, **wanted: str
+    *, files: tuple[Path, ...], since: int | datetime | None, until: int | datetime | None, limit: int, **fields: str
 ) -> None:
     """Show records, oldest first. Verifies nothing: see `verify`.
 
@@ -120,7 +120,7 @@ def show(
     from tokenauthority.audit.reading.files import read_lines
     from tokenauthority.audit.reading.selection import Selection, select_records
 
-    selection = Selection(since=_moment(since), until=_moment(until), **wanted)
+    selection = Selection(since=_moment(since), until=_moment(until), **fields)
     with _report_bad_archives():
         counter = itertools.count()
         found: Iterable[tuple[Line, LoggedRecord]] = _counted(

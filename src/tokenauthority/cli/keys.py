@@ -52,9 +52,9 @@ def list_keys(limit: int) -> None:
 @click.option("--algorithm", type=ALGORITHMS, help="Default: the algorithm of the authority's settings.")
 def prepare_key(algorithm: str | None) -> None:
     """Create a key and publish it in the JWKS; the key does not sign yet. Each repetition creates another key."""
-    wanted = to_value(key_pb2.SigningAlgorithm, "algorithm", algorithm or "")
+    wire_algorithm = to_value(key_pb2.SigningAlgorithm, "algorithm", algorithm or "")
     with authority() as client:
-        show_message(client.keys.PrepareSigningKey(key_pb2.PrepareSigningKeyRequest(algorithm=wanted)).key)
+        show_message(client.keys.PrepareSigningKey(key_pb2.PrepareSigningKeyRequest(algorithm=wire_algorithm)).key)
 
 
 @keys.command("activate", cls=_KeyCommand)

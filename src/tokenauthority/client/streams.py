@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SILENCE: Final = 90.0
 """Seconds without a message after which a stream counts as lost: heartbeats come every minute or more often."""
 
-_LOOK: Final = 1.0
+_LONGEST_CHECK_INTERVAL: Final = 1.0
 """Seconds between two checks for silence, at most."""
 
 
@@ -111,7 +111,7 @@ class Stream:
         self._call.cancel()
 
     def _cancel_silent_call(self) -> None:
-        while not self._closed.wait(min(_LOOK, self._silence / 4)):
+        while not self._closed.wait(min(_LONGEST_CHECK_INTERVAL, self._silence / 4)):
             if self._monotonic() > self._patient_until:
                 self._silent = True
                 self._call.cancel()

@@ -32,8 +32,8 @@ def problems_of_listeners(settings: Settings) -> list[str]:
     if listen.mtls is not None:
         problems += _problems_of_mtls(settings.mtls)
     if listen.sidecar is not None and not _is_private(listen.sidecar):
-        wanted = "must be unix:PATH or a loopback address such as 127.0.0.1:50053"
-        problems.append(f"{PREFIX}LISTEN__SIDECAR: {wanted}, not {listen.sidecar}")
+        required_form = "must be unix:PATH or a loopback address such as 127.0.0.1:50053"
+        problems.append(f"{PREFIX}LISTEN__SIDECAR: {required_form}, not {listen.sidecar}")
     return problems
 
 

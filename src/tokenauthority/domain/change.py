@@ -8,9 +8,9 @@ import attrs
 
 
 class ChangeKind(StrEnum):
-    """What changed. ORIGIN is the first change of every store."""
+    """What changed. STORE_CREATED is the first change of every store."""
 
-    ORIGIN = "origin"
+    STORE_CREATED = "origin"
     PROJECT = "project"
     ROLE = "role"
     SESSION_END = "session_end"

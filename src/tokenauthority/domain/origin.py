@@ -1,4 +1,4 @@
-"""Where an RPC comes from, as coarse as limits count it: who has one address has its neighbours too."""
+"""Name the origin of an RPC: its address, as limits count it. Addresses of one IPv6 /64 network are one origin."""
 
 from __future__ import annotations
 

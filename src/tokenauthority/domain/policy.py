@@ -47,8 +47,8 @@ def decide(
     A requested lifetime must be within the grant and the project; the default one is cut to them. The grant is checked
     first, so that nothing outside it can be probed.
 
-    *session* is None for one that the platform made, which the project must accept; *role* is None where the project
-    has none of that name.
+    *session* is None if the authority did not make it; the caller of this function has checked that the project accepts
+    such sessions (`external_sessions`). *role* is None if the project has no role of that name.
     """
     token_format = request.format or project.default_format
     issue_time = whole_seconds(now)

@@ -50,29 +50,29 @@ class Rotation:
 
 
 def maintained(
-    ring: Sequence[StoredKey], fresh: StoredKey | None, algorithm: Algorithm, rotation: Rotation, now: Millis
+    ring: Sequence[StoredKey], new_key: StoredKey | None, algorithm: Algorithm, rotation: Rotation, now: Millis
 ) -> Ring:
-    """Return the ring after the next step of its upkeep: delete expired keys, rotate, or add *fresh*.
+    """Return the ring after the next step of its upkeep: delete expired keys, rotate, or add *new_key*.
 
-    A ring that needs no step is returned equal. An empty ring needs two steps: the first *fresh* key becomes ACTIVE at
-    once, because no verifier has fetched any key yet, and the second stays PREPARED. *fresh* is a new PREPARED key, of
-    *algorithm*; None where there is none to add.
+    A ring that needs no step is returned equal. An empty ring needs two steps: the first *new_key* becomes ACTIVE at
+    once, because no verifier has fetched any key yet, and the second stays PREPARED. *new_key* is a PREPARED key of
+    *algorithm*, or None if there is none to add.
     """
     remaining = tuple(key for key in ring if not _is_expired(key, now))
     active = _active(remaining)
     if active is None:
-        return remaining if fresh is None else (*remaining, _signing(fresh, rotation, now))
+        return remaining if new_key is None else (*remaining, _signing(new_key, rotation, now))
     if now >= _rotation_time(active, rotation):
         ripe = [key for key in remaining if rotation.is_ripe(key, now)]
         ripe = [key for key in ripe if key.algorithm is algorithm] or ripe
         if ripe:
             return _with_active(remaining, _newest(ripe), rotation, now)
-    if fresh is not None and _lacks_prepared(remaining, algorithm):
-        return (*remaining, fresh)
+    if new_key is not None and _lacks_prepared(remaining, algorithm):
+        return (*remaining, new_key)
     return remaining
 
 
-def needs_fresh(ring: Sequence[StoredKey], algorithm: Algorithm, rotation: Rotation, now: Millis) -> bool:
+def needs_new_key(ring: Sequence[StoredKey], algorithm: Algorithm, rotation: Rotation, now: Millis) -> bool:
     """Return whether the next step of `maintained` would add a new key."""
     following = maintained(ring, None, algorithm, rotation, now)
     active, before = _active(following), _active(ring)
@@ -93,14 +93,14 @@ def next_step(ring: Sequence[StoredKey], algorithm: Algorithm, rotation: Rotatio
     return min(steps)
 
 
-def prepared(ring: Sequence[StoredKey], fresh: StoredKey) -> Ring:
+def prepared(ring: Sequence[StoredKey], new_key: StoredKey) -> Ring:
     """Return the ring with one more PREPARED key, or raise `KEY_STATE`: it has four, or a hundred keys in all."""
     waiting = sum(key.state is KeyState.PREPARED for key in ring)
     if waiting >= MAX_PREPARED:
-        raise _state(fresh.key_id, f"{waiting} keys are PREPARED already: activate or revoke one first")
+        raise _state(new_key.key_id, f"{waiting} keys are PREPARED already: activate or revoke one first")
     if len(ring) >= MAX_RING:
-        raise _state(fresh.key_id, f"the ring has {len(ring)} keys already: older ones must expire first")
-    return (*ring, fresh)
+        raise _state(new_key.key_id, f"the ring has {len(ring)} keys already: older ones must expire first")
+    return (*ring, new_key)
 
 
 def activated(ring: Sequence[StoredKey], key_id: str, rotation: Rotation, now: Millis) -> Ring:

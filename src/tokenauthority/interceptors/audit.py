@@ -27,7 +27,7 @@ _NOT_DELIVERED: Final = "NOT_DELIVERED"
 
 
 class AuditInterceptor:
-    """The step outside authentication, so that refused callers are recorded; it sees the final status.
+    """Runs outside authentication: so it records callers that are refused, and sees the final status of every RPC.
 
     A stream that gives something out has two records: one when it opens, one when it ends.
 

@@ -55,7 +55,7 @@ class Call(msgspec.Struct, eq=False):
         requests: Its messages: one, if the method takes one. A message that has not been read has cost nothing yet.
         metadata: Of the caller, with lower-case keys; a repeated key has all its values.
         deadline: On the event loop's clock.
-        capped: Whether the server enforces the deadline; at the deadline of its caller, gRPC cancels an RPC itself.
+        capped: Whether the server enforces `deadline`. gRPC enforces the caller's own: it cancels the RPC.
         finishing: Whether it is finished even if its caller leaves.
         abandoned: Whether its caller has left.
         caller: Set once it is authenticated.
@@ -90,7 +90,7 @@ class Interceptor(Protocol):
         """Do what is to be done around `await proceed(call)` and return its answer, or raise."""
 
 
-class Chain(grpc.aio.ServerInterceptor):
+class InterceptorChain(grpc.aio.ServerInterceptor):
     """Runs *interceptors*, outermost first, around every RPC of the server.
 
     The methods of *served* are answered from here, by path; those of other services, such as health, by what is

@@ -12,7 +12,7 @@ import structlog
 from tokenauthority.authority.signing_keys import SigningKeyManager
 from tokenauthority.authority.store_follower import StoreFollower
 from tokenauthority.domain.times import Millis
-from tokenauthority.interceptors.audit_sampler import SUMMARY_INTERVAL, AuditSampler
+from tokenauthority.interceptors.refusal_summarizer import SUMMARY_INTERVAL, RefusalSummarizer
 from tokenauthority.server.background import BackgroundTask
 from tokenauthority.server.http import HttpServer
 from tokenauthority.server.wiring import App
@@ -31,7 +31,7 @@ def tasks_of(app: App, web: HttpServer) -> list[BackgroundTask]:
         BackgroundTask(name="http", work=web.serve, fatal=True),
         follower_task(app.follower),
         signing_keys_task(app.keys, app.clock),
-        summaries_task(app.audit_sampler),
+        summaries_task(app.refusal_summarizer),
         BackgroundTask(
             name="prune", work=lambda: _prune(app), interval=_PRUNE_INTERVAL, delayed=True, event="store.not_pruned"
         ),
@@ -73,7 +73,7 @@ def signing_keys_task(keys: SigningKeyManager, clock: Callable[[], Millis]) -> B
     )
 
 
-def summaries_task(sampler: AuditSampler) -> BackgroundTask:
+def summaries_task(sampler: RefusalSummarizer) -> BackgroundTask:
     """Write the counts of refused calls to the audit log."""
     return BackgroundTask(
         name="audit-summaries",

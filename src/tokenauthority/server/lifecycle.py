@@ -79,7 +79,7 @@ async def _answering(app: App, settings: Settings, on_fatal: Callable[[], None])
         stack.callback(web.close)
         for listener, _ in app.listeners:
             stack.callback(listener.close)
-        stack.push_async_callback(app.audit_sampler.flush)
+        stack.push_async_callback(app.refusal_summarizer.flush)
         stack.push_async_callback(app.callers_reloader.close)
         for _, server in app.listeners:
             await server.start()

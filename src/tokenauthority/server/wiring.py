@@ -31,14 +31,14 @@ from tokenauthority.domain.caller import Caller, Rate
 from tokenauthority.domain.times import Millis
 from tokenauthority.interceptors.admission import AdmissionInterceptor
 from tokenauthority.interceptors.audit import AuditInterceptor
-from tokenauthority.interceptors.audit_sampler import AuditSampler
 from tokenauthority.interceptors.auth_failures import AuthFailureLimiter
 from tokenauthority.interceptors.authentication import AuthenticationInterceptor
 from tokenauthority.interceptors.authorization import HEALTH_METHODS, PUBLIC, AuthorizationInterceptor, required_actions
-from tokenauthority.interceptors.chain import Chain
+from tokenauthority.interceptors.chain import InterceptorChain
 from tokenauthority.interceptors.errors import ErrorsInterceptor
 from tokenauthority.interceptors.metrics import MetricsInterceptor
 from tokenauthority.interceptors.rate_limiter import CallerRateLimiter
+from tokenauthority.interceptors.refusal_summarizer import RefusalSummarizer
 from tokenauthority.interceptors.request import RequestInterceptor
 from tokenauthority.server.callers_reloader import CallersReloader
 from tokenauthority.server.core import Core, build_core
@@ -82,7 +82,7 @@ class App:
     callers_reloader: CallersReloader
     registry: CollectorRegistry
     audit_log: FileAuditLog
-    audit_sampler: AuditSampler
+    refusal_summarizer: RefusalSummarizer
     rate_limiter: CallerRateLimiter
     clock: Callable[[], Millis]
 
@@ -117,7 +117,7 @@ def build(
     actions = required_actions(METHODS.values())
     each = Rate(limits.failed_auth_rate, limits.failed_auth_burst)
     together = Rate(limits.recorded_refusals_rate, limits.recorded_refusals_burst)
-    audit_sampler = AuditSampler(audit_log, registry, clock, each=each, together=together)
+    refusal_summarizer = RefusalSummarizer(audit_log, registry, clock, each=each, together=together)
     throttled = Rate(limits.suspect_rate, limits.suspect_rate)
     auth_failures = AuthFailureLimiter(registry, clock, each=each, throttled=throttled)
     rate_limiter = CallerRateLimiter(registry, callers, clock, limits.max_streams_per_caller)
@@ -126,7 +126,7 @@ def build(
     )
     health_servicer = health.aio.HealthServicer()
     changing = {path for path, method in METHODS.items() if method.has_side_effects}
-    audit = AuditInterceptor(audit_sampler, unrecorded=HEALTH_METHODS, finishing=changing)
+    audit = AuditInterceptor(refusal_summarizer, unrecorded=HEALTH_METHODS, finishing=changing)
     outer = (
         RequestInterceptor(clock, limits.max_deadline),
         MetricsInterceptor(registry, METHODS.keys() | PUBLIC),
@@ -152,7 +152,7 @@ def build(
             AuthorizationInterceptor(actions),
         )
         server = grpc.aio.server(
-            interceptors=[Chain((*outer, *inner), served)],
+            interceptors=[InterceptorChain((*outer, *inner), served)],
             options=_options(settings, listener),
             # A last bound, far above that of the admission step: gRPC's own refusal has no details and no audit record.
             maximum_concurrent_rpcs=4 * (limits.max_concurrent_rpcs + limits.max_streams),
@@ -176,7 +176,7 @@ def build(
         callers_reloader=callers_reloader,
         registry=registry,
         audit_log=audit_log,
-        audit_sampler=audit_sampler,
+        refusal_summarizer=refusal_summarizer,
         rate_limiter=rate_limiter,
         clock=clock,
     )

@@ -35,11 +35,11 @@ class TokenServicer:
     async def generate_token(self, request: pb.GenerateTokenRequest, rpc: Rpc) -> pb.GenerateTokenResponse:
         """Answer GenerateToken."""
         try:
-            wanted = token_mapping.token_request(request.request)
-            record, subject = rpc.record, wanted.subject[:MAX_SUBJECT]
-            record.ask(session_id=wanted.session_id, role=wanted.role)
-            record.format, record.subject, record.lifetime = wanted.format or "", subject, wanted.ttl
-            minted = await self._generate.one(wanted, rpc.grant, rpc.now)
+            spec = token_mapping.token_request(request.request)
+            record, subject = rpc.record, spec.subject[:MAX_SUBJECT]
+            record.ask(session_id=spec.session_id, role=spec.role)
+            record.format, record.subject, record.lifetime = spec.format or "", subject, spec.ttl
+            minted = await self._generate.one(spec, rpc.grant, rpc.now)
         except (InvalidRequestError, PermissionDeniedError) as error:
             raise error.under("request") from error
         record.give_token(_audited(minted))
@@ -56,11 +56,11 @@ class TokenServicer:
                 [FieldViolation("requests", f"must have 1 to {MAX_BATCH} items, has {len(request.requests)}")]
             )
         self._charge(rpc.caller, len(request.requests))
-        wanted = [token_mapping.token_request(message) for message in request.requests]
+        specs = [token_mapping.token_request(message) for message in request.requests]
         record = rpc.record
-        sessions, roles = (item.session_id for item in wanted), (item.role for item in wanted)
-        record.ask(session_id=_common(sessions), role=_common(roles), items=len(wanted))
-        minted = await self._generate.batch(wanted, rpc.grant, rpc.now)
+        sessions, roles = (item.session_id for item in specs), (item.role for item in specs)
+        record.ask(session_id=_common(sessions), role=_common(roles), items=len(specs))
+        minted = await self._generate.batch(specs, rpc.grant, rpc.now)
         record.give_tokens(tuple(map(_audited, minted)))
         response = pb.BatchGenerateTokensResponse()
         for token in minted:

@@ -48,11 +48,11 @@ class SqlSigningKeyStore(SqlOperations):
     ) -> Sequence[StoredKey]:
         log = ChangeLog(connection)
         present = {key.key_id: key for key in _select_ring(connection)}
-        wanted = {key.key_id: key for key in change(tuple(present.values()))}
-        for key_id in present.keys() - wanted.keys():
+        changed_ring = {key.key_id: key for key in change(tuple(present.values()))}
+        for key_id in present.keys() - changed_ring.keys():
             connection.execute(sa.delete(signing_keys).where(signing_keys.c.key_id == key_id))
             log.append(ChangeKind.KEY, "", key_id)
-        changed = [key for key_id, key in wanted.items() if present.get(key_id) != key]
+        changed = [key for key_id, key in changed_ring.items() if present.get(key_id) != key]
         # The key that signed goes before the one that follows it: an index holds that there are never two.
         for key in sorted(changed, key=lambda key: key.state is KeyState.ACTIVE):
             row = {**attrs.asdict(key), "algorithm": key.algorithm.value, "state": key.state.value}

@@ -1,7 +1,7 @@
-"""Bound what refused calls write to the audit log: beyond so many, they are counted, and the counts are written.
+"""Limit the records that refused calls write to the audit log: count further ones, and write the counts as summaries.
 
-This holds for calls without a caller, which anybody can make, and for those of a caller beyond its rate. They gave
-nothing out, so their answers need not wait for a line. Every other record is written by itself.
+The limit is for calls without a caller, which anybody can make, and for calls of a caller beyond its rate. Such a call
+gave nothing out, so its answer need not wait for a line. Every other record is written by itself.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SUMMARY_INTERVAL: Final = 60.0
 """Seconds between two summaries."""
 
 _MAX_ORIGINS: Final = 32
-"""Origins that have a summary of their own; the others share one, so that many addresses do not write much either."""
+"""Origins that have a summary of their own. All others share one: many origins must not write many lines."""
 
 
 @attrs.define
@@ -45,8 +45,8 @@ class _Tally:
         self.codes.update(other.codes)
 
 
-class AuditSampler:
-    """An audit log before *log* that bounds the records of *each* origin and caller, and of all origins *together*."""
+class RefusalSummarizer:
+    """Passes records to *log*; limits those of refused calls, of *each* origin and caller and of all *together*."""
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ from tokenauthority.audit.record import AuditRecord
 from tokenauthority.domain.caller import Caller, Rate
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.domain.times import Millis
-from tokenauthority.interceptors.audit_sampler import AuditSampler
+from tokenauthority.interceptors.refusal_summarizer import RefusalSummarizer
 from tokenauthority.server import background_tasks as tasks_module
 from tokenauthority.server.background_tasks import summaries_task
 
@@ -58,11 +58,11 @@ class Memory:
 
 @attrs.define
 class Log:
-    """AuditSampler before a log in memory, at a moment that stands still."""
+    """RefusalSummarizer before a log in memory, at a moment that stands still."""
 
     memory: Memory
     clock: Clock
-    refusals: AuditSampler
+    refusals: RefusalSummarizer
 
     async def refuse(
         self, peer: str, code: str = "UNAUTHENTICATED", caller: Caller | None = None, reason: str = ""
@@ -80,7 +80,7 @@ def log() -> Log:
     memory, clock = Memory(), Clock()
     clock.fixed = NOW
     each, together = Rate(0.001, 5), Rate(0.001, 40)
-    return Log(memory, clock, AuditSampler(memory, CollectorRegistry(), clock, each=each, together=together))
+    return Log(memory, clock, RefusalSummarizer(memory, CollectorRegistry(), clock, each=each, together=together))
 
 
 async def test_many_addresses_write_no_more_than_all_together_may(log: Log) -> None:
