@@ -13,7 +13,7 @@ import attrs
 import pytest
 
 
-SHARED = Path(os.environ.get("TOKENAUTHORITY_SHARED", Path(__file__).parents[2] / "shared"))
+SHARED = Path(os.environ.get("TOKENAUTHORITY_SHARED", Path(__file__).parents[3] / "shared"))
 SIGNATURES = "json_web_signature_test.json"
 KEYS = "json_web_key_test.json"
 
