@@ -1,7 +1,7 @@
 """Run all interceptors around every RPC, also around those of unknown methods: one interceptor of grpc.aio.
 
-grpc.aio builds a handler anew for each interceptor and RPC; here the chain of a method is composed once, so that an
-interceptor costs a function call. The request is received and decoded inside the chain: the caller is authenticated and
+grpc.aio builds a handler anew for each interceptor and RPC; here the interceptors of a method are composed once, so
+that each costs a function call. The innermost step receives and decodes the request: the caller is authenticated and
 limits are checked before anything is waited for or parsed, and malformed bytes are an ordinary, recorded error.
 """
 
@@ -153,13 +153,13 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         decode: Callable[[bytes], object] | None = None,
         encode: Callable[..., bytes] | None = None,
     ) -> Handler:
-        chain = innermost
+        outermost = innermost
         for interceptor in reversed(self._interceptors):
-            chain = partial(interceptor.intercept, proceed=chain)
+            outermost = partial(interceptor.intercept, proceed=outermost)
 
         async def run(requests: AsyncIterator[object], context: Context) -> object:
             try:
-                return await chain(Call(method, requests, context, streaming=streaming))
+                return await outermost(Call(method, requests, context, streaming=streaming))
             except StatusError as error:
                 await _ended(context, error.status, streaming=streaming)
                 return None

@@ -21,7 +21,7 @@ _REASONS_OUT: Final = mapping.wire_values(pb.InactiveReason.Value, "INACTIVE_REA
 
 
 def token_request(message: pb.TokenRequest) -> TokenSpec:
-    """Return one wanted token; an unknown format is one of its `problems`, so that all violations are named at once."""
+    """Return what one request asks for; an unknown format is one of its `problems`, so that all are named at once."""
     lifetime = message.WhichOneof("lifetime")
     known = message.format in mapping.FORMATS
     return TokenSpec(

@@ -103,12 +103,12 @@ class SqlProjectStore(SqlOperations):
     ) -> Sequence[Project]:
         if only is None:
             return list(_select_projects(connection, _PAGE, {"after": after, "page": limit}))
-        wanted = sorted(number for number in map(int, filter(is_project_id, only)) if number > after)
+        numbers = sorted(number for number in map(int, filter(is_project_id, only)) if number > after)
         found: list[Project] = []
-        for start in range(0, len(wanted), _CHUNK):
+        for start in range(0, len(numbers), _CHUNK):
             if len(found) >= limit:
                 break
-            chosen = {"chosen": wanted[start : start + _CHUNK], "page": limit - len(found)}
+            chosen = {"chosen": numbers[start : start + _CHUNK], "page": limit - len(found)}
             found += _select_projects(connection, _CHOSEN, chosen)
         return found
 

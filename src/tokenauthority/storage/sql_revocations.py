@@ -121,11 +121,11 @@ class SqlRevocationStore(SqlOperations):
     @query
     def events_of(self, connection: sa.Connection, changes: Sequence[Change]) -> Mapping[int, Event]:
         found: dict[str, Event] = {}
-        if wanted := _subjects(changes, ChangeKind.REVOCATION):
-            statement = sa.select(*_COLUMNS).where(revocations.c.revocation_id.in_(wanted))
+        if subjects := _subjects(changes, ChangeKind.REVOCATION):
+            statement = sa.select(*_COLUMNS).where(revocations.c.revocation_id.in_(subjects))
             found |= {row[0]: _revocation_from_row(row) for row in connection.execute(statement)}
-        if wanted := _subjects(changes, ChangeKind.SESSION_END):
-            statement = _ENDS.where(sessions.c.session_id.in_(wanted))
+        if subjects := _subjects(changes, ChangeKind.SESSION_END):
+            statement = _ENDS.where(sessions.c.session_id.in_(subjects))
             found |= {row[0]: _session_end_from_row(row) for row in connection.execute(statement)}
         return {change.sequence: found[change.subject] for change in changes if change.subject in found}
 
