@@ -1,8 +1,6 @@
-"""Generate what follows from `protos/`: the typed gRPC stubs in `src/tokenauthority/v1/`, and the service config."""
+"""Generate the typed gRPC stubs of `protos/` in `src/tokenauthority/v1/`."""
 
 import importlib.metadata
-import json
-import runpy
 import shutil
 import subprocess
 import sys
@@ -14,11 +12,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PROTOS = ROOT / "protos"
 SOURCE = ROOT / "src"
 STUBS = SOURCE / "tokenauthority" / "v1"
-SERVICE_CONFIG = ROOT / "docs" / "service-config.json"
 
 
 def main() -> None:
-    """Generate all of it anew, so that no stub outlives the file that it was generated from.
+    """Generate all of them anew, so that no stub outlives the file that it was generated from.
 
     Raises:
         SystemExit: protoc refused the files; it has printed why.
@@ -40,19 +37,8 @@ def main() -> None:
     )
     if finished.returncode:
         raise SystemExit(finished.returncode)
-    if SERVICE_CONFIG.exists():
-        _write_service_config()
     # Last of all: make takes this file for the sign that all the others are there.
     (STUBS / "__init__.py").write_text('"""Generated from `protos/`; do not edit."""\n', encoding="utf-8")
-
-
-def _write_service_config() -> None:
-    """Write the document for clients in other languages; a source distribution has none."""
-    sys.path.insert(0, str(SOURCE))
-    # By path: the package of the client needs more than an environment that only builds has.
-    client = runpy.run_path(str(SOURCE / "tokenauthority" / "client" / "service_config.py"))
-    config = json.dumps(json.loads(client["SERVICE_CONFIG"]), indent=2)
-    SERVICE_CONFIG.write_text(config + "\n", encoding="utf-8")
 
 
 def _mypy_plugins() -> list[Path]:

@@ -83,14 +83,18 @@ def errors_page() -> str:
     )
 
 
-def _files() -> Iterator[_File]:
+def descriptor_set(*options: str) -> bytes:
+    """Return the serialized `FileDescriptorSet` of the contract with its comments; protoc has *options* too."""
     names = sorted(path.relative_to(PROTOS).as_posix() for path in PROTOS.rglob("*.proto"))
     with tempfile.TemporaryDirectory() as directory:
         output = Path(directory) / "contract.binpb"
-        options = ["--include_source_info", f"--descriptor_set_out={output}", f"--proto_path={PROTOS}"]
-        subprocess.run([sys.executable, "-m", "grpc_tools.protoc", *options, *names], check=True)
-        found = descriptor_pb2.FileDescriptorSet.FromString(output.read_bytes())
-    for proto in found.file:
+        given = ["--include_source_info", f"--descriptor_set_out={output}", f"--proto_path={PROTOS}", *options]
+        subprocess.run([sys.executable, "-m", "grpc_tools.protoc", *given, *names], check=True)
+        return output.read_bytes()
+
+
+def _files() -> Iterator[_File]:
+    for proto in descriptor_pb2.FileDescriptorSet.FromString(descriptor_set()).file:
         locations = proto.source_code_info.location
         yield _File(proto, {tuple(place.path): _clean(place.leading_comments) for place in locations})
 
@@ -160,5 +164,5 @@ def _link(type_name: str) -> str:
     if not name.startswith(f"{_PACKAGE}."):
         return code(name)
     name = name.removeprefix(f"{_PACKAGE}.")
-    anchor = re.sub(r"[^\w-]", "", name.lower())
-    return f"[{name}](#{anchor})"
+    fragment = re.sub(r"[^\w-]", "", name.lower())
+    return f"[{name}](#{fragment})"

@@ -9,7 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import attrs
+
 from scripts.docs.markdown import code, page, table
+from tokenauthority.server.background import BackgroundTask
 
 
 _SOURCE: Final = Path(__file__).resolve().parents[2] / "src" / "tokenauthority"
@@ -18,7 +21,7 @@ _LEVELS: Final = {"debug": "debug", "info": "info", "warning": "warning", "error
 _ABSENCE: Final = ("path", "count", "log_id")
 
 MEANINGS: Final = {
-    "audit.checkpoint": "A checkpoint was signed. A copy of this event elsewhere is a trusted checkpoint.",
+    "audit.checkpoint": "A checkpoint was signed. A copy of this event elsewhere can be the trusted checkpoint.",
     "audit.earlier_records_elsewhere": "At the start, all earlier lines of the audit log are in other files, as after "
     "logrotate. If you do not rotate so, somebody has moved the file.",
     "audit.failed": "A record was not written because of an unexpected error. The call failed.",
@@ -34,36 +37,78 @@ MEANINGS: Final = {
     "background.failed": "A background task without an event of its own has failed. It is started again, or the server "
     "ends.",
     "background.recovered": "A background task works again after its failure.",
+    "callers.ignored": "A development server reads no callers file: it has one caller, with every permission.",
     "callers.refused": "The callers file was changed and has errors. The server uses those of the previous file.",
     "callers.reloaded": "The callers file was changed and is used from now on.",
     "callers.upkeep_failed": "The task that reads the callers file again has failed. It is started again.",
     "certificate.loaded": "A listener uses a new certificate.",
     "certificate.refused": "A new certificate is invalid. The listener uses the previous one.",
+    "certificate.untried": "A new certificate could not be tried, for a cause of the server's, such as no free "
+    "descriptor. The listener uses the previous one, and tries again within a minute.",
+    "clock.stepped": "Somebody has set the clock of the machine, forward or, with a negative number, back.",
+    "connections.closed": "An address had more gRPC connections than others, and few were left. Those that were idle "
+    "for longest were closed.",
+    "file.exposed": "Other users of the machine can read or write a private file.",
+    "file.protected": "A private file is private again.",
     "follower.failed": "The changes of other servers could not be applied, though the store answered: a bug, or a "
-    "signing key that does not open. The store follower tries again.",
-    "follower.history_lost": "The changes after the last read are not in the store, as after a restore. All caches "
-    "were loaded again.",
+    "ring of which no signing key opens. The store follower tries again.",
+    "follower.history_lost": "The changes after the last read are not in the store, as after a restore, or one has an "
+    "unknown kind. All caches were loaded again.",
     "jwks.bug": "A bug while the keys of an issuer were read.",
     "jwks.failed": "The keys of an issuer cannot be fetched. The cached ones are used for a while.",
-    "jwks.loaded": "The keys of an issuer have changed.",
+    "jwks.loaded": "The keys of an issuer have changed. `unusable` names the keys that verify nothing, and why.",
+    "jwks.no_usable_key": "An issuer has keys, and none can be used. The server refuses all its JWTs.",
+    "keys.destroyed": "A private key was destroyed, in the provider if it has a `location`. `reason` says why.",
     "keys.not_destroyed": "The provider did not destroy a key that no row names any more.",
     "keys.not_maintained": "The task that prepares, rotates and deletes signing keys has failed. It is started again.",
-    "keys.not_opened": "A change of the key ring is stored, and a key in it does not open on this server.",
-    "master_key.exposed": "Other users of the machine can read the file of a master key.",
+    "keys.not_opened": "Rows of the key ring do not open on this server, or are earlier ones: they were changed "
+    "outside of this program, or are under a master key that the server lacks. Their keys stay as they last opened "
+    "here.",
+    "keys.opened": "All rows of the key ring open again.",
+    "limits.not_leased": "The limits of callers could not be leased from the store, though it answered: a bug. The "
+    "server tries again; calls of callers with a rate or a quota fail when their lease is used up.",
+    "log.dropped": "The log has not all lines of one kind: so many were above its limit. `kind` is an event, or a "
+    "place in a library.",
     "master_key.read": "The master key was read at the start. `seals` and `opens` are ids of keys.",
-    "project.not_opened": "The secrets of a project do not open. Calls for the project fail.",
+    "platform.recovered": "The platform of a project creates sessions again.",
+    "platform.unavailable": "The platform of a project has failed several times. CreateSession is `UNAVAILABLE` for "
+    "the project, and the platform is tried every few seconds. `cause` is the cause of the last failure.",
+    "project.credentials_ignored": "Beside the credentials of a project are rows that are not sealed for it. The "
+    "server ignores these rows. Delete them, or move them back to the project that lacks them.",
+    "project.not_opened": "The credentials of a project do not open: they, their number, or the project's id or "
+    "application were changed outside of this program, or the server lacks the master key. Or its default format was "
+    "changed, and is no format. Calls for the project fail.",
+    "python.thread_failed": "A thread of a library has ended with an error.",
+    "python.unraisable": "Python met an error where nobody could handle it, such as when an object was deleted.",
+    "role.unreadable": "The permissions of a role were changed outside of this program, and are no permissions. Calls "
+    "that name the role fail. Set its permissions, or delete it.",
     "rpc.bug": "An RPC met a bug and was answered with `INTERNAL`.",
-    "rpc.unavailable": "An RPC was answered with `UNAVAILABLE`; `cause` is the type of the error.",
+    "rpc.unavailable": "An RPC was answered with `UNAVAILABLE`; `cause` is the cause that is known, or the type of the "
+    "error.",
+    "server.connection_limits": "At the start: how many files the process may open (and might open `before` it raised "
+    "the limit), how many are `reserved` for all but connections, and how many connections each listener may have.",
     "server.draining": "The server stops: it refuses new RPCs and finishes those in progress.",
+    "server.ops_on_loopback": "Other machines reach `listen.http`, and not the probes and metrics: nobody has set "
+    "`listen.ops`. Set it, to its default if that is meant.",
     "server.started": "The server accepts calls, at these addresses.",
     "server.stopped": "The server has stopped in order.",
     "signing.failed": "The key that signs could not sign where it lives, such as in an HSM.",
     "signing.recovered": "The key that signs can sign again.",
+    "store.listener_lost": "The connection over which PostgreSQL notifies of changes is lost. The server tries again; "
+    "until then changes of other servers are seen at each `database.poll_interval`. `cause` is the first one.",
+    "store.listener_recovered": "PostgreSQL notifies of changes again.",
+    "store.not_listening": "PostgreSQL does not notify of changes, for the `cause`. Changes of other servers are seen "
+    "at each `database.poll_interval`.",
     "store.not_pruned": "Expired rows could not be deleted from the store. The task is started again.",
     "store.pruned": "Expired rows were deleted from the store.",
-    "store.recovered": "The store can be read again.",
+    "store.not_opened": "At the start, some rows of the store are under no master key of the server, or damaged. "
+    "`problem` counts them and names one. Calls for their projects fail.",
+    "store.not_verified": "Nothing shows that the PostgreSQL server of `database.url` is the right one, or the "
+    "connection is in plaintext: the URL has no `sslmode=verify-full`.",
+    "store.recovered": "The store can be read and written again, after so many `seconds`. `cause` is the last one.",
     "store.slow_to_close": "At the stop, the store did not close in time.",
-    "store.unavailable": "The store cannot be read. The server uses what is cached.",
+    "store.unavailable": "The store cannot be read or written, as `can_read` and `can_write` say; the server uses "
+    "what is cached. `cause` is the first one: the database's code and message.",
 }
 """What each event means to an operator."""
 
@@ -71,7 +116,8 @@ FURTHER_FIELDS: Final = {
     "audit.checkpoint": ("time", "log_id", "count", "head", "reason", "key_id", "signature"),
     "audit.earlier_records_elsewhere": _ABSENCE,
     "audit.head_file_absent": _ABSENCE,
-    "server.started": ("grpc", "mtls", "sidecar"),
+    "server.connection_limits": ("grpc", "http", "ops", "http_api"),
+    "server.started": ("grpc", "mtls", "sidecar", "http", "ops", "http_api"),
 }
 """Fields of the calls that pass a mapping."""
 
@@ -117,7 +163,22 @@ def events_page() -> str:
                 for (name, level), fields in sorted(rows.items())
             ],
         ),
+        "## Background tasks",
+        "The field `task` names what has failed. The task of each HTTP listener is among them; without it the server "
+        "ends. After a failure each other task is started again, and `background.recovered` says that it works.",
+        table(("task", "event of its failure"), [(code(task), code(event)) for task, event in background_tasks()]),
     )
+
+
+def background_tasks() -> list[tuple[str, str]]:
+    """Return the tasks that the source declares by name, with the event that a failure of each logs."""
+    tree = ast.parse((_SOURCE / "server" / "background_tasks.py").read_text(encoding="utf-8"))
+    calls = [
+        node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "BackgroundTask"
+    ]
+    default = str(attrs.fields(BackgroundTask).event.default)
+    given = [{keyword.arg: _text(keyword.value) for keyword in call.keywords} for call in calls]
+    return sorted((task["name"], task.get("event", default)) for task in given if task["name"])
 
 
 def _events_of(call: ast.Call, calls: list[ast.Call]) -> Iterator[LoggedEvent]:

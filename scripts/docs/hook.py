@@ -12,7 +12,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-from scripts.docs.pages import PAGES
+from scripts.docs.pages import FILES, PAGES
 from scripts.docs.prose import undefined_settings
 
 
@@ -24,17 +24,22 @@ _FOREIGN: Final = re.compile(r"<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)=
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Append the decisions to the menu, so that a new one needs no line in mkdocs.yml."""
+    """Put decisions and the languages of clients into the menu, so that a new page needs no line in mkdocs.yml."""
     docs = Path(config.docs_dir)
-    decisions = sorted(path.relative_to(docs).as_posix() for path in (docs / "explanation" / "adr").glob("*.md"))
-    (explanation,) = (entry["Explanation"] for entry in config.nav or () if "Explanation" in entry)
-    explanation.append({"Decisions": decisions})
+    menu = {title: pages for entry in config.nav or () for title, pages in entry.items()}
+    menu["Explanation"].append({"Decisions": _pages(docs, "explanation/adr")})
+    # After the first page of the section.
+    menu["Clients"][1:1] = [page for page in _pages(docs, "clients") if page not in menu["Clients"]]
     return config
 
 
+def _pages(docs: Path, folder: str) -> list[str]:
+    return sorted(path.relative_to(docs).as_posix() for path in (docs / folder).glob("*.md"))
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the generated pages."""
-    for path, generate in PAGES.items():
+    """Add what is generated."""
+    for path, generate in {**PAGES, **FILES}.items():
         files.append(File.generated(config, path, content=generate()))
     return files
 

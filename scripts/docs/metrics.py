@@ -19,7 +19,7 @@ from scripts.docs.markdown import code, page, table
 
 
 _OURS: Final = "tokenauthority_"
-_JWKS_PATH: Final = "/.well-known/jwks.json"
+_READYZ_PATH: Final = "/readyz"
 
 
 def metrics_page() -> str:
@@ -28,7 +28,7 @@ def metrics_page() -> str:
         families = list(text_string_to_metric_families(answer.read().decode()))
     return page(
         "Metrics",
-        "`GET /metrics` on the port of `listen.http` answers in the Prometheus text format. "
+        "`GET /metrics` on the address of `listen.ops` answers in the Prometheus text format. "
         "A counter counts from the start of the process.",
         "## Token Authority",
         _table(family for family in families if family.name.startswith(_OURS)),
@@ -52,9 +52,9 @@ def _name(family: Metric) -> str:
 
 @contextmanager
 def _development_server() -> Iterator[str]:
-    """Run a development server in a directory of its own and give its HTTP URL."""
+    """Run a development server in a directory of its own and give the URL of listen.ops."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TOKENAUTHORITY_")}
-    environment |= {"TOKENAUTHORITY_LISTEN__GRPC": "127.0.0.1:0", "TOKENAUTHORITY_LISTEN__HTTP": "127.0.0.1:0"}
+    environment |= {f"TOKENAUTHORITY_LISTEN__{name}": "127.0.0.1:0" for name in ("GRPC", "HTTP", "HTTP_API", "OPS")}
     with (
         tempfile.TemporaryDirectory() as directory,
         subprocess.Popen(
@@ -68,8 +68,8 @@ def _development_server() -> Iterator[str]:
     ):
         try:
             for line in server.stdout or ():
-                if _JWKS_PATH in line:
-                    yield line.split()[1].removesuffix(_JWKS_PATH)
+                if _READYZ_PATH in line:
+                    yield line.split()[1].removesuffix(_READYZ_PATH)
                     return
             raise RuntimeError(f"the development server did not start: {server.stderr and server.stderr.read()}")
         finally:

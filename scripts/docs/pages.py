@@ -1,6 +1,8 @@
-"""List the generated pages by their path in the site."""
+"""List the generated pages and files by their path in the site."""
 
 from __future__ import annotations
+
+import json
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -12,8 +14,10 @@ from scripts.docs.commands import commands_page
 from scripts.docs.contract import contract_page, errors_page
 from scripts.docs.events import events_page
 from scripts.docs.metrics import metrics_page
+from scripts.docs.openapi import openapi_document
 from scripts.docs.python_api import client_page, verifier_page
 from scripts.docs.settings import settings_page
+from tokenauthority.client import SERVICE_CONFIG
 
 
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
@@ -29,3 +33,9 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "reference/metrics.md": metrics_page,
     "reference/log-events.md": events_page,
 }
+
+FILES: Final[Mapping[str, Callable[[], str]]] = {
+    "openapi.json": openapi_document,
+    "service-config.json": lambda: json.dumps(json.loads(SERVICE_CONFIG), indent=2),
+}
+"""What pages link to and is no page."""

@@ -31,7 +31,7 @@ _NAMES: Final = {
     Path: "path",
     SecretStr: "text (a secret)",
 }
-_OF_THE_COMMAND_LINE: Final = frozenset({"dev", "dev_api_key"})
+_OF_THE_COMMAND_LINE: Final = frozenset({"dev", "dev_api_key", "config_file", "config_holds_secret"})
 """Fields that only an option of `serve` sets, never a variable or the file."""
 
 _BOUNDS: Final = {Ge: "at least {}", Gt: "more than {}", Le: "at most {}", Lt: "less than {}"}

@@ -12,6 +12,11 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 from tokenauthority.v1 import key_pb2, options_pb2, project_pb2, role_pb2, session_pb2, token_pb2
 
 
+DEFAULT_REQUEST_BYTES: Final = 64 * 1024
+"""Bytes of the largest request of a method that states no other, and of an item of a list. gRPC takes so much of a
+request before the server asks for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Method:
     """One RPC.
@@ -23,6 +28,8 @@ class Method:
         required_action: What the caller's grant must name, such as `tokens.generate`. Empty if the contract lacks it.
         idempotency: Protobuf's `idempotency_level`.
         retry_on_unavailable_only: Whether clients retry it on fewer statuses than other idempotent RPCs.
+        max_request_bytes: Bytes of the largest request.
+        max_items: Items of the only field of a request that is a list; 0 for other requests.
     """
 
     descriptor: MethodDescriptor
@@ -31,6 +38,8 @@ class Method:
     required_action: str
     idempotency: MethodOptions.IdempotencyLevel.ValueType
     retry_on_unavailable_only: bool
+    max_request_bytes: int
+    max_items: int
 
     @property
     def path(self) -> str:
@@ -60,6 +69,8 @@ def _methods() -> Iterator[Method]:
                     required_action=options.Extensions[options_pb2.required_action],
                     idempotency=options.idempotency_level,
                     retry_on_unavailable_only=options.Extensions[options_pb2.retry_on_unavailable_only],
+                    max_request_bytes=options.Extensions[options_pb2.max_request_bytes] or DEFAULT_REQUEST_BYTES,
+                    max_items=options.Extensions[options_pb2.max_items],
                 )
 
 
@@ -68,3 +79,6 @@ METHODS: Final[Mapping[str, Method]] = {method.path: method for method in _metho
 
 SERVICES: Final = tuple(dict.fromkeys(method.service for method in METHODS.values()))
 """Full names of the services, such as `tokenauthority.v1.TokenService`."""
+
+MAX_REQUEST_BYTES: Final = max(method.max_request_bytes for method in METHODS.values())
+"""Bytes of the largest request of all methods."""

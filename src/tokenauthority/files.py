@@ -4,20 +4,40 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import stat
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Put *data* in place of the file *path*, which an OSError leaves as it was. One process at a time may do that."""
+def replace_file(path: Path, data: bytes, *, like: os.stat_result | None = None) -> None:
+    """Put *data* in place of the file *path*, which an OSError leaves as it was. One process at a time may do that.
+
+    The file has the owner and the mode of *like*; default: those of a new file of this process, mode 0600.
+    """
     # Always the same name, so that processes that were killed leave no more than one such file.
     new = path.with_name(f"{path.name}.new")
     _write_durably(new, data)
+    if like is not None:
+        os.chown(new, like.st_uid, like.st_gid)
+        new.chmod(stat.S_IMODE(like.st_mode))
     new.rename(path)
     sync_directory(path.parent)
+
+
+@contextmanager
+def sole_writer(directory: Path) -> Iterator[None]:
+    """Let no other process write in *directory* that asks for the same; raise BlockingIOError if one does."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def create_file(path: Path, data: bytes) -> None:
@@ -52,13 +72,33 @@ def open_regular(path: Path) -> IO[bytes]:
     raise OSError(errno.EINVAL, "it is not a regular file", str(path))
 
 
+def exposed_mode(path: Path, *, secret: bool = True) -> str:
+    """Return the mode of *path* if other users can read or write it, such as `0644`; else, and without a file, nothing.
+
+    They may read what is not *secret*.
+
+    The group counts as others, unless it is by the group alone that this process reads the file.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return ""
+    by_group = status.st_uid != os.geteuid() and status.st_gid in {os.getegid(), *os.getgroups()}
+    others = stat.S_IWOTH | stat.S_IWGRP
+    if secret:
+        others |= stat.S_IROTH | (0 if by_group else stat.S_IRGRP)
+    return f"{stat.S_IMODE(status.st_mode):04o}" if status.st_mode & others else ""
+
+
 def signature_of(status: os.stat_result) -> tuple[int, ...]:
     """Return what differs when a file was written or replaced: its time, size, inode and device."""
     return (status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev)
 
 
 def _write_durably(path: Path, data: bytes) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+    # What has the name already is left by a process that was killed, or is a link that somebody else has made.
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""Report an outage once when it begins and once when it ends, however often its attempts fail alike."""
+"""Report an outage when it begins, when its cause changes and when it ends, however often its attempts fail."""
 
 from __future__ import annotations
 

@@ -95,6 +95,8 @@ class BlockingPool:
         finally:
             if timer is not None:
                 timer.cancel()
+            # Its answer refers to the error that it ends with, and the traceback of that to this frame.
+            del job
 
     async def close(self, patience: float = 0) -> bool:
         """Take no more work; return whether all that was taken has ended, after at most *patience* seconds."""

@@ -1,7 +1,7 @@
 """Signed checkpoints: each states how many lines a log had at a moment, and the hash of the last of them.
 
-Whoever can write the whole file can also compute a new chain. They cannot sign it: up to the last checkpoint that a
-reader trusts, a changed log shows. `CheckpointFile` stores that checkpoint beside the log.
+Whoever can write the whole file can also compute a new chain. They cannot sign it: up to the trusted checkpoint, a
+changed log shows. `CheckpointFile` stores the newest checkpoint beside the log.
 """
 
 from __future__ import annotations

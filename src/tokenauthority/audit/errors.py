@@ -5,6 +5,10 @@ class AuditLogError(OSError):
     """The server must not start with this log; the message names the file and what to do."""
 
 
+class AuditLogInUseError(AuditLogError):
+    """Another server writes to this log."""
+
+
 class NotRenamedError(OSError):
     """The full file could not be renamed; the file is unchanged and can be written on."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -54,8 +55,9 @@ class AuditRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
         method: The full name of the RPC, such as `/tokenauthority.v1.TokenService/GenerateToken`.
         action: The action that the RPC needs in a grant.
         caller: The name of the authenticated caller; empty where there is none.
-        caller_kind: How the caller proves itself: `api_key`, `jwt` or `spiffe`.
-        caller_identity: What the caller is known by: the start of a key's digest, a JWT's subject, a SPIFFE id.
+        caller_kind: How the caller proves itself: `api_key`, `jwt`, `spiffe` or `opentok`.
+        caller_identity: What the caller is known by: the start of a key's digest, a JWT's subject, a SPIFFE id; of an
+            OpenTok SDK the project, and the id of the secret or Vonage key that signed.
         peer: The address that the RPC comes from.
         user_agent: The user agent that the caller's gRPC library sends.
         project_id: The project that the RPC is about.
@@ -74,6 +76,10 @@ class AuditRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
         code: The name of the gRPC status.
         reason: The name of the ErrorReason or InactiveReason.
         duration_us: Elapsed microseconds.
+        credential_problem: Why the credential proves no caller; it is not sent to the caller. What it quotes of the
+            credential is not verified.
+        transport: How the call came where not through gRPC: `connect` for JSON over HTTP, `opentok` for an OpenTok SDK.
+        platform_url: The platform that was to create the session; empty where the authority creates it.
     """
 
     time: str
@@ -102,6 +108,9 @@ class AuditRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
     code: str = msgspec.field(default_factory=str)
     reason: str = ""
     duration_us: int = msgspec.field(default_factory=int)
+    credential_problem: str = ""
+    transport: str = ""
+    platform_url: str = ""
 
     def identify(self, caller: Caller) -> None:
         """Record who makes the RPC."""
@@ -158,4 +167,10 @@ def encode_record(record: AuditRecord) -> bytes:
 
 def time_text(moment: Millis) -> str:
     """Return *moment* in RFC 3339, UTC, to the millisecond."""
-    return f"{datetime.fromtimestamp(moment // 1000, UTC).isoformat()[:19]}.{moment % 1000:03}Z"
+    return f"{_second_text(moment // 1000)}.{moment % 1000:03}Z"
+
+
+# The calls of one second share its text.
+@lru_cache(maxsize=8)
+def _second_text(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat()[:19]

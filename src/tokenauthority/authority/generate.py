@@ -1,21 +1,19 @@
-"""Make tokens: one, or a batch of which all or none are made."""
+"""Generate tokens: one, or a batch of which all or none are generated."""
 
 from __future__ import annotations
 
-import asyncio
-
 from collections.abc import Hashable, Sequence
 from functools import partial
-from time import perf_counter
 from typing import Final
 
 import attrs
 
 from tokenauthority.authority.randomness import Randomness
 from tokenauthority.authority.remote_signing import RemoteSigning
-from tokenauthority.authority.sessions import authorized_tenant
+from tokenauthority.authority.sessions import authorized_tenant, stored_session
 from tokenauthority.authority.signing_keys import SigningKeyManager
 from tokenauthority.authority.tenant_cache import Tenant, TenantCache
+from tokenauthority.authority.time_slice import TimeSlice
 from tokenauthority.domain.caller import Grant
 from tokenauthority.domain.errors import (
     FieldViolation,
@@ -25,13 +23,14 @@ from tokenauthority.domain.errors import (
     PreconditionError,
     Reason,
     TokenAuthorityError,
+    UnavailableError,
     require_valid,
 )
 from tokenauthority.domain.policy import Granted, Refused, decide
 from tokenauthority.domain.times import Millis
 from tokenauthority.domain.token import (
     MAX_BATCH,
-    MintedToken,
+    GeneratedToken,
     TokenClaims,
     TokenSpec,
     request_violations,
@@ -46,9 +45,6 @@ from tokenauthority.signing.results import Encoded
 from tokenauthority.signing.signing_key import SigningKey
 
 
-_SLICE: Final = 0.005
-"""Seconds that a batch may hold the event loop before other tasks may run."""
-
 _NONCES: Final = 2**53
 """What every JSON parser reads exactly. The official SDKs draw smaller nonces, but the audit log names a token by its
 signature: whoever reads the log must not be able to find the token's nonce by trying all of them."""
@@ -58,10 +54,11 @@ signature: whoever reads the log must not be able to find the token's nonce by t
 class _Plan:
     """What is decided about a request, and about every other one of a batch on the same terms.
 
-    `key` is the project's key that signs; None where the authority's own does.
+    `room` is that of the session; `key` is the project's key that signs, None where the authority's own does.
     """
 
     tenant: Tenant
+    room: str
     granted: Granted
     traits: FormatTraits
     codec: Codec
@@ -72,25 +69,54 @@ class Generate:
     """The use cases GenerateToken and BatchGenerateTokens; *issuer* is the `iss` of the tokens that it signs itself."""
 
     def __init__(
-        self, tenants: TenantCache, keys: SigningKeyManager, issuer: str, remote: RemoteSigning | None = None
+        self,
+        tenants: TenantCache,
+        keys: SigningKeyManager,
+        issuer: str,
+        *,
+        remote: RemoteSigning | None = None,
     ) -> None:
         self._tenants = tenants
         self._keys = keys
         self._issuer = issuer
         self._remote = remote or RemoteSigning()
         self._random = Randomness()
+        self._probe_failed = False
 
-    async def one(self, request: TokenSpec, grant: Grant, now: Millis) -> MintedToken:
-        """Make one token; raise what the contract names for GenerateToken, or UnavailableError."""
+    async def one(self, request: TokenSpec, grant: Grant, now: Millis) -> GeneratedToken:
+        """Generate one token; raise what the contract names for GenerateToken, or UnavailableError."""
         require_valid(request_violations(request, now))
         plan = await self._plan(request, grant, now)
         signing_key = self._keys.signing(now) if plan.key is None else None
         if signing_key is not None and signing_key.remote:
-            return (await self._mint_remotely([(request, plan)], signing_key))[0]
-        return self._mint(request, plan, signing_key)
+            return (await self._generate_remotely([(request, plan)], signing_key))[0]
+        return self._generate(request, plan, signing_key)
 
-    async def batch(self, requests: Sequence[TokenSpec], grant: Grant, now: Millis) -> list[MintedToken]:
-        """Make all tokens in the order of *requests*, or none.
+    @property
+    def signing_problem(self) -> str:
+        """Why the last signature of a remote key, such as one in an HSM, failed; empty if it did not."""
+        return self._remote.problem
+
+    @property
+    def cannot_sign(self) -> str:
+        """Why the probe and all calls after it got no signature; empty if one did. One call may ask for too many."""
+        return self._remote.problem if self._probe_failed else ""
+
+    async def probe_signing(self, now: Millis) -> None:
+        """Sign something with the key that signs, if it is remote, to learn of its loss and of its return."""
+        try:
+            key = self._keys.signing(now)
+            if key.remote:
+                await self._remote.run([lambda: key.signer.sign(b"{}")])
+            else:
+                self._remote.recover()
+        except UnavailableError:
+            self._probe_failed = True
+        else:
+            self._probe_failed = False
+
+    async def batch(self, requests: Sequence[TokenSpec], grant: Grant, now: Millis) -> list[GeneratedToken]:
+        """Generate all tokens in the order of *requests*, or none.
 
         Raises:
             PermissionDeniedError: the first item that the grant does not allow.
@@ -101,7 +127,7 @@ class Generate:
             raise InvalidRequestError(
                 [FieldViolation("requests", f"must have 1 to {MAX_BATCH} items, has {len(requests)}")]
             )
-        time_slice = _TimeSlice()
+        time_slice = TimeSlice()
         plans: dict[Hashable, _Plan | Sequence[FieldViolation]] = {}
         planned: list[tuple[TokenSpec, _Plan]] = []
         violations: list[FieldViolation] = []
@@ -121,12 +147,12 @@ class Generate:
         require_valid(violations)
         signing_key = self._keys.signing(now) if any(plan.key is None for _, plan in planned) else None
         if signing_key is not None and signing_key.remote:
-            return await self._mint_remotely(planned, signing_key)
-        minted = []
+            return await self._generate_remotely(planned, signing_key)
+        generated = []
         for request, plan in planned:
-            minted.append(self._mint(request, plan, signing_key))
+            generated.append(self._generate(request, plan, signing_key))
             await time_slice.yield_if_due()
-        return minted
+        return generated
 
     async def _plan_of_item(
         self, request: TokenSpec, grant: Grant, now: Millis, item: str
@@ -142,10 +168,12 @@ class Generate:
     async def _plan(self, request: TokenSpec, grant: Grant, now: Millis) -> _Plan:
         tenant = await authorized_tenant(request.session_id, self._tenants, grant)
         project = tenant.project
-        session = await self._tenants.session(request.session_id)
+        session = await stored_session(request.session_id, self._tenants)
         if session is None and not project.external_sessions:
             raise NotFoundError.session(request.session_id)
-        role = await self._tenants.role(project.project_id, request.role)
+        # The time of a refusal must not show which other roles there are.
+        granted = grant.allows_role(request.role)
+        role = await self._tenants.role(project.project_id, request.role) if granted else None
         decision = decide(request, project=project, session=session, role=role, grant=grant, now=now)
         if isinstance(decision, Refused):
             raise decision.error
@@ -155,31 +183,38 @@ class Generate:
             raise PreconditionError(
                 Reason.FORMAT_UNAVAILABLE, project.project_id, f"the project has no key that signs {decision.format}"
             )
-        return _Plan(tenant, decision, traits, codec_of(decision.format), key)
+        room = request.session_id if session is None else session.room
+        return _Plan(tenant, room, decision, traits, codec_of(decision.format), key)
 
-    async def _mint_remotely(self, planned: Sequence[tuple[TokenSpec, _Plan]], key: SigningKey) -> list[MintedToken]:
-        """As `_mint`, in one thread for all tokens that the remote *key* signs."""
-        time_slice = _TimeSlice()
-        drafts: list[tuple[_Plan, TokenClaims] | MintedToken] = []
+    async def _generate_remotely(
+        self, planned: Sequence[tuple[TokenSpec, _Plan]], key: SigningKey
+    ) -> list[GeneratedToken]:
+        """As `_generate`, in one thread for all tokens that the remote *key* signs."""
+        time_slice = TimeSlice()
+        drafts: list[tuple[_Plan, TokenClaims] | GeneratedToken] = []
         for request, plan in planned:
-            drafts.append((plan, self._claims(request, plan)) if plan.key is None else self._mint(request, plan, None))
+            drafts.append(
+                (plan, self._claims(request, plan)) if plan.key is None else self._generate(request, plan, None)
+            )
             await time_slice.yield_if_due()
-        unsigned = [draft for draft in drafts if not isinstance(draft, MintedToken)]
+        unsigned = [draft for draft in drafts if not isinstance(draft, GeneratedToken)]
         signed = iter(await self._remote.run([partial(plan.codec.encode, claims, key) for plan, claims in unsigned]))
         return [
-            draft if isinstance(draft, MintedToken) else _minted(next(signed), draft[0], key, draft[1])
+            draft if isinstance(draft, GeneratedToken) else _generated_token(next(signed), draft[0], key, draft[1])
             for draft in drafts
         ]
 
-    def _mint(self, request: TokenSpec, plan: _Plan, signing_key: SigningKey | None) -> MintedToken:
+    def _generate(self, request: TokenSpec, plan: _Plan, signing_key: SigningKey | None) -> GeneratedToken:
         key = plan.key or signing_key
         if key is None:
             raise LookupError(f"no key was chosen for {plan.granted.format}")
         claims = self._claims(request, plan)
-        return _minted(plan.codec.encode(claims, key), plan, key, claims)
+        return _generated_token(plan.codec.encode(claims, key), plan, key, claims)
 
     def _claims(self, request: TokenSpec, plan: _Plan) -> TokenClaims:
         granted, project, traits = plan.granted, plan.tenant.project, plan.traits
+        token_id = self._random.draw(16).hex() if traits.has_token_id else ""
+        needs_subject = any(table.needs_subject for table in project.tables_of(granted.format))
         return TokenClaims(
             session_id=request.session_id,
             role=request.role,
@@ -187,31 +222,20 @@ class Generate:
             expire_time=granted.expire_time,
             project_id=project.project_id,
             application_id=project.vonage_application_id or "",
-            token_id=self._random.draw(16).hex() if traits.has_token_id else "",
+            token_id=token_id,
             permissions=granted.role.permissions if traits.carries_permissions else (),
             data=request.data,
             initial_layout_class_list=request.initial_layout_class_list,
-            subject=request.subject,
+            subject=request.subject or (token_id if needs_subject else ""),
             issuer=self._issuer,
+            room=plan.room,
+            claims_for=project.claims_for,
             nonce=0 if traits.has_token_id else int.from_bytes(self._random.draw(8)) % _NONCES,
         )
 
 
-class _TimeSlice:
-    """A share of the event loop, of a few milliseconds, after which other tasks run."""
-
-    def __init__(self) -> None:
-        self._since = perf_counter()
-
-    async def yield_if_due(self) -> None:
-        """Let other tasks run, if the share is used up."""
-        if perf_counter() - self._since > _SLICE:
-            await asyncio.sleep(0)
-            self._since = perf_counter()
-
-
-def _minted(encoded: Encoded, plan: _Plan, key: TokenKey, claims: TokenClaims) -> MintedToken:
-    return MintedToken(
+def _generated_token(encoded: Encoded, plan: _Plan, key: TokenKey, claims: TokenClaims) -> GeneratedToken:
+    return GeneratedToken(
         token=encoded.token, token_id=encoded.token_id, format=plan.granted.format, key_id=key.key_id, claims=claims
     )
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final, TypedDict
+from collections.abc import Collection
+from typing import Final, Literal, TypedDict
 
 import attrs
 
-from tokenauthority.domain.credential import Credential, CredentialKind
+from tokenauthority.domain.credential import CredentialKind
 from tokenauthority.domain.errors import FieldViolation
 from tokenauthority.domain.ids import MAX_PROJECT_ID, is_project_id
+from tokenauthority.domain.profile import RealTimeServer
 from tokenauthority.domain.project import Project, project_violations
 from tokenauthority.domain.times import DEFAULT_TTL, MAX_TTL, Millis, Seconds
 from tokenauthority.domain.token_format import TokenFormat
@@ -27,6 +29,8 @@ class ProjectSpec:
     default_ttl: Seconds | None = None
     max_ttl: Seconds | None = None
     external_sessions: bool | None = None
+    platform_url: str = ""
+    claims_for: tuple[RealTimeServer, ...] = ()
     problems: tuple[FieldViolation, ...] = ()
 
 
@@ -38,6 +42,8 @@ class ProjectChanges(TypedDict, total=False):
     default_ttl: Seconds
     max_ttl: Seconds
     external_sessions: bool
+    platform_url: str
+    claims_for: tuple[RealTimeServer, ...]
 
 
 @attrs.frozen(kw_only=True)
@@ -56,12 +62,13 @@ class VonageImport:
     private_key: str = attrs.field(repr=False)
 
 
-@attrs.frozen(kw_only=True)
-class NewSecret:
-    """A new secret: its value is shown this once."""
+@attrs.frozen
+class ServerImport:
+    """An API key of LiveKit or an app of Jitsi, by the name of the server in the request."""
 
-    credential: Credential
-    value: str = attrs.field(repr=False)
+    server: Literal["livekit", "jitsi"]
+    key_id: str
+    secret: str = attrs.field(repr=False)
 
 
 def new_project(
@@ -78,6 +85,8 @@ def new_project(
         external_sessions=external if spec.external_sessions is None else spec.external_sessions,
         create_time=now,
         vonage_application_id=application_id,
+        platform_url=spec.platform_url,
+        claims_for=spec.claims_for,
     )
 
 
@@ -98,6 +107,13 @@ def format_violations(project: Project, *, has_secret: bool) -> list[FieldViolat
     if needed is None or has[needed]:
         return []
     return [FieldViolation("default_format", f"{project.default_format} needs {_CREDENTIALS[needed]}")]
+
+
+def platform_violations(project: Project, allowed: Collection[str]) -> list[FieldViolation]:
+    """Return what is wrong with the platform of *project*; *allowed* are the URLs that the server's settings name."""
+    if not project.platform_url or project.platform_url in allowed:
+        return []
+    return [FieldViolation("platform_url", "must be one of platform.urls in the settings of the server, or empty")]
 
 
 _CREDENTIALS: Final = {CredentialKind.SECRET: "a project secret", CredentialKind.VONAGE_KEY: "an imported application"}

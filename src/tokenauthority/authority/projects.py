@@ -4,40 +4,49 @@ from __future__ import annotations
 
 import secrets
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, NoReturn
 
 import attrs
 
-from tokenauthority.authority.credential_sealer import CredentialSealer
+from tokenauthority.authority.credential_sealer import CredentialSealer, new_secret, new_vonage_key
 from tokenauthority.authority.project_spec import (
-    NewSecret,
     OpenTokImport,
     ProjectChanges,
     ProjectSpec,
+    ServerImport,
     VonageImport,
     format_violations,
     new_project,
+    platform_violations,
     spec_violations,
 )
+from tokenauthority.authority.shares import Shares
 from tokenauthority.authority.tenant_cache import TenantCache
-from tokenauthority.domain.caller import ANY, Grant
+from tokenauthority.domain.caller import ANY, Caller, Grant
 from tokenauthority.domain.change import ChangeKind
-from tokenauthority.domain.credential import Credential
+from tokenauthority.domain.credential import PlainCredential
 from tokenauthority.domain.errors import (
     AlreadyExistsError,
     FieldViolation,
     InvalidRequestError,
-    NotFoundError,
-    PreconditionError,
-    Reason,
+    UnavailableError,
     require_valid,
 )
-from tokenauthority.domain.ids import MAX_PROJECT_ID, is_project_id, is_uuid
-from tokenauthority.domain.project import MAX_LIVE_SECRETS, Project, is_secret, project_violations
+from tokenauthority.domain.ids import MAX_PROJECT_ID, is_project_id, is_server_key_id, is_uuid
+from tokenauthority.domain.project import (
+    Project,
+    is_secret,
+    is_server_secret,
+    project_violations,
+    require_one_secret,
+    require_other_secret,
+)
 from tokenauthority.domain.times import Millis
-from tokenauthority.domain.token_format import TokenFormat
+from tokenauthority.domain.token_format import DEFAULT_FORMAT, TokenFormat
+from tokenauthority.signing.sealing import SealBrokenError
+from tokenauthority.storage import errors
 from tokenauthority.storage.store import ProjectStore
 from tokenauthority.threads import BlockingPool
 
@@ -52,26 +61,48 @@ _NO_APPLICATION: Final = "00000000-0000-0000-0000-000000000000"
 
 _MAX_SECRET_ID: Final = 64
 
-_CHECKING_THREADS: Final = 4
+_CHECKS: Final = 2
+"""Keys that are checked at once. A caller has one of them checked at a time."""
+
+
+_KEY_ID_RULE: Final = "must have 1 to 64 of A-Z, a-z, 0-9, '-', '_' and '.', and be no number, UUID or id of a secret"
+_VALUE_RULE: Final = "must have 32 to 255 of A-Z, a-z, 0-9, '+', '/', '=', '-' and '_'"
+
+
+_OF_SERVERS: Final = {
+    "livekit": (TokenFormat.LIVEKIT_JWT, "livekit.api_key", "livekit.api_secret"),
+    "jitsi": (TokenFormat.JITSI_JWT, "jitsi.app_id", "jitsi.app_secret"),
+}
+"""The default format, and the fields of the key and of its secret."""
 
 
 class Projects:
-    """The use cases of ProjectService. They raise what the contract names for the RPC, and UnavailableError."""
+    """The use cases of ProjectService. They raise what the contract names for the RPC, and UnavailableError.
 
-    def __init__(self, store: ProjectStore, tenants: TenantCache, credentials: CredentialSealer) -> None:
+    *platform_urls* are the platforms that a project may have.
+    """
+
+    def __init__(
+        self,
+        store: ProjectStore,
+        tenants: TenantCache,
+        credentials: CredentialSealer,
+        platform_urls: frozenset[str] = frozenset(),
+    ) -> None:
+        self._platform_urls = platform_urls
         self._store = store
         self._tenants = tenants
         self._credentials = credentials
-        self._threads = BlockingPool("key-checks", threads=_CHECKING_THREADS)
+        self._threads = BlockingPool("key-checks", threads=_CHECKS)
+        self._checks = Shares(_CHECKS, 1)
 
-    async def create(self, spec: ProjectSpec, grant: Grant, now: Millis) -> tuple[Project, NewSecret]:
+    async def create(self, spec: ProjectSpec, grant: Grant, now: Millis) -> tuple[Project, PlainCredential]:
         """Create a project, and return it with its first secret."""
         _require_granted(grant, spec.project_id, "project_id")
-        project = new_project(spec, now, TokenFormat.SESSION_JWT, external=False)
+        project = new_project(spec, now, DEFAULT_FORMAT, external=False)
         require_valid(spec_violations(spec, project))
-        value = secrets.token_hex(20)
-        credential = self._credentials.seal_secret(value, now)
-        return await self._create_project(project, credential), NewSecret(credential=credential, value=value)
+        secret = new_secret(secrets.token_hex(20), now)
+        return await self._create_project(project, secret), secret
 
     async def import_opentok(self, spec: ProjectSpec, source: OpenTokImport, grant: Grant, now: Millis) -> Project:
         """Import a project of the OpenTok platform, with its API key as project id."""
@@ -79,7 +110,7 @@ class Projects:
             _require_granted(grant, source.api_key, "opentok.api_key")
         unnamed = attrs.evolve(spec, project_id="")
         project = new_project(unnamed, now, TokenFormat.OPENTOK_JWT, external=True)
-        violations = spec_violations(unnamed, project)
+        violations = [*spec_violations(unnamed, project), *platform_violations(project, self._platform_urls)]
         if spec.project_id:
             violations.append(FieldViolation("project_id", "must not be set: the API key becomes the project id"))
         if not is_project_id(source.api_key):
@@ -87,25 +118,47 @@ class Projects:
         if not is_secret(source.api_secret):
             violations.append(FieldViolation("opentok.api_secret", "must be 40 hex characters"))
         require_valid(violations)
-        credential = self._credentials.seal_secret(source.api_secret, now)
-        return await self._create_project(attrs.evolve(project, project_id=source.api_key), credential)
+        secret = new_secret(source.api_secret, now)
+        return await self._create_project(attrs.evolve(project, project_id=source.api_key), secret)
 
-    async def import_vonage(self, spec: ProjectSpec, source: VonageImport, grant: Grant, now: Millis) -> Project:
+    async def import_vonage(self, spec: ProjectSpec, source: VonageImport, caller: Caller, now: Millis) -> Project:
         """Import an application of Vonage Video as a project."""
-        _require_granted(grant, spec.project_id, "project_id")
-        application_id = source.application_id.lower() if is_uuid(source.application_id) else _NO_APPLICATION
+        _require_granted(caller.grant, spec.project_id, "project_id")
+        application_id = _NO_APPLICATION
+        if is_uuid(source.application_id):
+            application_id = source.application_id.lower()
+            caller.grant.require_application(application_id, "vonage.application_id")
         project = new_project(spec, now, TokenFormat.VONAGE_JWT, external=True, application_id=application_id)
-        violations = spec_violations(spec, project)
+        violations = [*spec_violations(spec, project), *platform_violations(project, self._platform_urls)]
         if application_id == _NO_APPLICATION:
             violations.append(FieldViolation("vonage.application_id", "must be a UUID"))
-        try:
-            # To check an RSA key takes a tenth of a second and more.
-            seal = partial(self._credentials.seal_vonage_key, source.private_key, application_id, now)
-            credential = await self._threads.run(seal)
-        except ValueError as error:
-            raise InvalidRequestError([*violations, FieldViolation("vonage.private_key", str(error))]) from error
+        parse = partial(new_vonage_key, source.private_key, application_id, now)
+        async with self._checks.hold(caller.name):
+            if not violations:
+                await self._require_new(project)
+            try:
+                # To check an RSA key takes milliseconds.
+                credential = await self._threads.run(parse)
+            except ValueError as error:
+                raise InvalidRequestError([*violations, FieldViolation("vonage.private_key", str(error))]) from error
         require_valid(violations)
         return await self._create_project(project, credential)
+
+    async def import_server(self, spec: ProjectSpec, source: ServerImport, grant: Grant, now: Millis) -> Project:
+        """Create a project whose secret a LiveKit or a Jitsi has already."""
+        _require_granted(grant, spec.project_id, "project_id")
+        token_format, key_field, secret_field = _OF_SERVERS[source.server]
+        project = new_project(spec, now, token_format, external=False)
+        violations = [*spec_violations(spec, project), *platform_violations(project, self._platform_urls)]
+        if not is_server_key_id(source.key_id):
+            violations.append(FieldViolation(key_field, _KEY_ID_RULE))
+        if not is_server_secret(source.secret):
+            violations.append(FieldViolation(secret_field, _VALUE_RULE))
+        require_valid(violations)
+        # Of two imports at once both may pass. Then neither project is found by the key, only by `aud`.
+        if await self._store.find_secret_project(source.key_id, only=None) is not None:
+            raise errors.secret_exists(project, source.key_id)
+        return await self._create_project(project, new_secret(source.secret, now, source.key_id))
 
     def refuse_import(self, spec: ProjectSpec, grant: Grant, now: Millis, violation: FieldViolation) -> NoReturn:
         """Refuse an import without a usable source: for *violation*, and for everything else that is wrong with it."""
@@ -113,8 +166,9 @@ class Projects:
             _require_granted(grant, spec.project_id, "project_id")
         # The source decides which default formats are possible.
         spec = attrs.evolve(spec, default_format=None)
-        project = new_project(spec, now, TokenFormat.SESSION_JWT, external=True)
-        raise InvalidRequestError([*spec_violations(spec, project), violation])
+        project = new_project(spec, now, DEFAULT_FORMAT, external=True)
+        found = [*spec_violations(spec, project), *platform_violations(project, self._platform_urls)]
+        raise InvalidRequestError([*found, violation])
 
     async def get(self, project_id: str) -> Project:
         """Return the project, which the grant must allow already."""
@@ -134,8 +188,12 @@ class Projects:
         """
 
         def change(project: Project) -> Project:
-            changed = attrs.evolve(project, **changes)
+            if any(name in project.unreadable and name not in changes for name in ("default_format", "claims_for")):
+                raise UnavailableError.seal_broken(f"project {project_id}: {project.unreadable}")
+            changed = attrs.evolve(project, **changes, unreadable="")
             found = [*project_violations(changed), *format_violations(changed, has_secret=bool(changed.secrets))]
+            if "platform_url" in changes:
+                found += platform_violations(changed, self._platform_urls)
             require_valid([*problems, *(violation.under("project") for violation in found)])
             return changed
 
@@ -143,20 +201,23 @@ class Projects:
         self._tenants.invalidate(ChangeKind.PROJECT, project_id, project_id)
         return changed
 
-    async def rotate_secret(self, project_id: str, now: Millis) -> NewSecret:
-        """Add a second secret, which signs from now on."""
-        project = await self._stored_project(project_id)
-        if len(project.secrets) != MAX_LIVE_SECRETS - 1:
-            raise PreconditionError(
-                Reason.SECRET_COUNT, project_id, f"the project has {len(project.secrets)} live secrets; this needs one"
-            )
-        value = secrets.token_hex(20)
-        # Strictly later than its predecessor: the newest signs, also if the clock stood still or went back.
-        moment = max(now, type(now)(project.secrets[0].create_time + 1))
-        credential = self._credentials.seal_secret(value, moment)
-        await self._store.add_secret(project_id, credential)
-        self._tenants.invalidate(ChangeKind.PROJECT, project_id, project_id)
-        return NewSecret(credential=credential, value=value)
+    async def rotate_secret(self, project_id: str, now: Millis, given: str = "") -> PlainCredential:
+        """Add a second secret, *given* or a new one, which signs from now on."""
+        if given and not is_secret(given):
+            raise InvalidRequestError([FieldViolation("secret", "must be 40 hex characters")])
+        value = given or secrets.token_hex(20)
+        added: list[PlainCredential] = []
+
+        def change(project: Project, credentials: Sequence[PlainCredential]) -> Sequence[PlainCredential]:
+            require_one_secret(project)
+            if any(credential.value == value.encode() for credential in credentials):
+                raise InvalidRequestError([FieldViolation("secret", "is the live secret of the project already")])
+            # Strictly later than its predecessor: the newest signs, also if the clock stood still or went back.
+            added.append(new_secret(value, max(now, type(now)(project.secrets[0].create_time + 1))))
+            return [*credentials, added[-1]]
+
+        await self._change_credentials(project_id, change)
+        return added[-1]
 
     async def retire_secret(self, project_id: str, secret_id: str) -> Project:
         """Retire the secret, and return the project without it."""
@@ -164,25 +225,54 @@ class Projects:
             raise InvalidRequestError(
                 [FieldViolation("secret_id", f"must have 1 to {_MAX_SECRET_ID} printable characters")]
             )
-        await self._store.remove_secret(project_id, secret_id)
+
+        def change(project: Project, credentials: Sequence[PlainCredential]) -> Sequence[PlainCredential]:
+            require_other_secret(project, secret_id)
+            return [credential for credential in credentials if credential.credential_id != secret_id]
+
+        return await self._change_credentials(project_id, change)
+
+    async def _change_credentials(
+        self, project_id: str, change: Callable[[Project, Sequence[PlainCredential]], Sequence[PlainCredential]]
+    ) -> Project:
+        """Replace the credentials of a project, and seal all that are live then as one set."""
+
+        def sealed(project: Project) -> Project:
+            genuine = self._credentials.genuine(project)
+            changed = self._credentials.sealed_project(
+                genuine, change(genuine, self._credentials.open_project(genuine))
+            )
+            # Rows that somebody has put there may be those of another project: they stay, and are reported.
+            strays = project.without(genuine.credentials)
+            return attrs.evolve(changed, credentials=(*changed.credentials, *strays))
+
+        try:
+            changed = self._credentials.genuine(await self._store.update_credentials(project_id, sealed))
+        except SealBrokenError as error:
+            raise UnavailableError.seal_broken(f"the keys of project {project_id}") from error
         self._tenants.invalidate(ChangeKind.PROJECT, project_id, project_id)
-        return await self._stored_project(project_id)
+        return changed
 
-    async def _stored_project(self, project_id: str) -> Project:
-        """Return the project as it is stored now: a cached one could undo another server's change."""
-        project = await self._store.get_project(project_id)
-        if project is None:
-            raise NotFoundError.project(project_id)
-        return project
+    async def _require_new(self, project: Project) -> None:
+        """Raise AlreadyExistsError before the key is checked; what another call makes meanwhile is found later."""
+        if project.project_id and await self._store.get_project(project.project_id) is not None:
+            raise errors.project_exists(project, by_id=True)
+        if await self._store.find_vonage_project(project.vonage_application_id or "", only=None) is not None:
+            raise errors.project_exists(project, by_id=False)
 
-    async def _create_project(self, project: Project, credential: Credential) -> Project:
-        project = attrs.evolve(project, credentials=(credential,))
+    async def _create_project(self, project: Project, credential: PlainCredential) -> Project:
+        created = await self._store_project(project, credential)
+        self._tenants.invalidate(ChangeKind.PROJECT, created.project_id, created.project_id)
+        return created
+
+    async def _store_project(self, project: Project, credential: PlainCredential) -> Project:
         if project.project_id:
+            project = self._credentials.sealed_project(project, [credential])
             await self._store.create_project(project)
             return project
         for attempt in range(_PICKS):
             picked = _LOWEST_PICKED + secrets.randbelow(MAX_PROJECT_ID - _LOWEST_PICKED + 1)
-            project = attrs.evolve(project, project_id=str(picked))
+            project = self._credentials.sealed_project(attrs.evolve(project, project_id=str(picked)), [credential])
             try:
                 await self._store.create_project(project)
             except AlreadyExistsError as error:

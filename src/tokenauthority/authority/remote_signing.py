@@ -45,6 +45,15 @@ class RemoteSigning:
         self._patience = patience
         self._outage = Outage(structlog.stdlib.get_logger(__name__), "signing.failed", recovered="signing.recovered")
 
+    @property
+    def problem(self) -> str:
+        """Why the last signature failed; empty if it did not."""
+        return self._outage.cause
+
+    def recover(self) -> None:
+        """End the outage, as the key that signs is none of these any more."""
+        self._outage.recover()
+
     async def run(self, works: Sequence[Callable[[], T]]) -> list[T]:
         """Return what each of *works* answers, one after the other. None are begun once the caller gives up.
 

@@ -25,7 +25,11 @@ _KEY_BYTES: Final = 16
 
 
 class Revocations:
-    """The index that VerifyToken reads, with at most *limit* revocations."""
+    """The index that VerifyToken reads, with at most *limit* revocations.
+
+    A project may hold as many as are free after it. So one project holds at most half, two hold at most two thirds, and
+    there is always room for a project that holds few.
+    """
 
     def __init__(self, store: RevocationStore, limit: int) -> None:
         self._store = store
@@ -62,9 +66,10 @@ class Revocations:
         return removed
 
     def require_room(self, revocation: StoredRevocation) -> None:
-        """Raise ExhaustedError if the index is full and *revocation* is for a new target."""
-        if len(self.index) >= self._limit and not self.index.has_target_of(revocation):
-            raise ExhaustedError.too_many_revocations(self._limit)
+        """Raise ExhaustedError if *revocation* is for a new target and its project has no share left."""
+        held, free = self.index.count_of(revocation.project_id), self._limit - len(self.index)
+        if (free < 1 or held > free) and not self.index.has_target_of(revocation):
+            raise ExhaustedError.too_many_revocations(held, self._limit)
 
 
 def _new_index() -> RevocationIndex:

@@ -10,7 +10,7 @@ from typing import Final
 import attrs
 
 from tokenauthority.authority.revocations import Revocations
-from tokenauthority.authority.sessions import NO_SESSION_ID, authorized_tenant
+from tokenauthority.authority.sessions import NO_SESSION_ID, authorized_tenant, stored_session
 from tokenauthority.authority.tenant_cache import TenantCache
 from tokenauthority.authority.verify import Verify
 from tokenauthority.domain.caller import Grant
@@ -121,5 +121,7 @@ class Revoke:
         if project_in_session_id(session_id) is None:
             violations.append(NO_SESSION_ID)
         require_valid(violations)
+        tenant = await authorized_tenant(session_id, self._tenants, grant)
         # The session need not exist: tokens outlive a session that a restored store has lost.
-        return (await authorized_tenant(session_id, self._tenants, grant)).project.project_id
+        await stored_session(session_id, self._tenants)
+        return tenant.project.project_id

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
 
 import attrs
 
 from tokenauthority.authority.tenant_cache import TenantCache
+from tokenauthority.domain.caller import ANY, Caller
 from tokenauthority.domain.change import ChangeKind
 from tokenauthority.domain.errors import (
     AlreadyExistsError,
@@ -15,30 +18,38 @@ from tokenauthority.domain.errors import (
     NotFoundError,
     PreconditionError,
     Reason,
+    UnavailableError,
     require_valid,
 )
 from tokenauthority.domain.ids import is_role_name
+from tokenauthority.domain.policy import require_no_widening
 from tokenauthority.domain.role import BUILT_IN_ROLES, ROLE_NAME_RULE, Permission, Role, role_violations
 from tokenauthority.domain.times import Millis
 from tokenauthority.storage.store import RoleStore
 
 
-class Roles:
-    """The use cases of RoleService. *named_in_a_grant* returns whether a caller's grant names a role of a project.
+_BUILT_IN: Final = tuple(BUILT_IN_ROLES.values())
 
-    The caller's grant has already been checked for the project ids. They raise what the contract names for
-    the RPC, and UnavailableError.
+
+class Roles:
+    """The use cases of RoleService. *callers_naming* returns whose grant names a role of a project now, on any thread.
+
+    The caller's grant has already been checked for the project ids. Whether a role would be widened is decided within
+    the transaction that changes it, on the roles and the callers file as they are then. They raise what the contract
+    names for the RPC, and UnavailableError.
     """
 
-    def __init__(self, store: RoleStore, tenants: TenantCache, named_in_a_grant: Callable[[str, str], bool]) -> None:
+    def __init__(
+        self, store: RoleStore, tenants: TenantCache, callers_naming: Callable[[str, str], frozenset[str]]
+    ) -> None:
         self._store = store
         self._tenants = tenants
-        self._named_in_a_grant = named_in_a_grant
+        self._callers_naming = callers_naming
 
     async def list_all(self, project_id: str) -> Sequence[Role]:
         """Return the built-in roles, then those of the project by name."""
         await self._tenants.require_tenant(project_id)
-        return [*BUILT_IN_ROLES.values(), *await self._store.list_roles(project_id)]
+        return [*_BUILT_IN, *await self._store.list_roles(project_id)]
 
     async def get(self, project_id: str, name: str) -> Role:
         """Return one role."""
@@ -49,12 +60,20 @@ class Roles:
             raise NotFoundError.role(name)
         return role
 
-    async def create(self, role: Role, problems: Sequence[FieldViolation] = ()) -> Role:
-        """Store a new role and return it. *problems* were found before; they are raised together with others."""
+    async def create(self, role: Role, caller: Caller, problems: Sequence[FieldViolation] = ()) -> Role:
+        """Store a new role and return it. *problems* were found before; they are raised together with others.
+
+        Of a name that another caller's grant names, only a caller who may grant every role makes one.
+        """
         require_valid([*problems, *role_violations(role)])
         if role.name in BUILT_IN_ROLES:
             raise AlreadyExistsError(Reason.ROLE_EXISTS, "role", role.name)
-        await self._store.create_role(role)
+
+        def check(roles: Sequence[Role]) -> None:
+            named = ANY not in caller.grant.roles and self._named_by_others(role, caller)
+            require_no_widening(role, (), roles=[*_BUILT_IN, *roles], grant=caller.grant, named_by_others=named)
+
+        await self._store.create_role(role, check)
         self._tenants.invalidate(ChangeKind.ROLE, role.project_id, role.name)
         return role
 
@@ -62,6 +81,7 @@ class Roles:
         self,
         project_id: str,
         name: str,
+        caller: Caller,
         now: Millis,
         *,
         permissions: tuple[Permission, ...] | None,
@@ -72,18 +92,21 @@ class Roles:
 
         For *problems* see `create`.
         """
-
-        def change(role: Role) -> Role:
-            return attrs.evolve(
-                role,
-                permissions=role.permissions if permissions is None else permissions,
-                description=role.description if description is None else description,
-                update_time=now,
-            )
-
+        with_changes = partial(_changed, permissions=permissions, description=description, now=now)
         # The fields that stay were valid when they were stored.
-        require_valid([*problems, *role_violations(change(Role(name=name, permissions=tuple(Permission))))])
+        require_valid([*problems, *role_violations(with_changes(Role(name=name, permissions=tuple(Permission))))])
         await self._require_changeable(project_id, name)
+
+        def change(role: Role, roles: Sequence[Role]) -> Role:
+            changed = with_changes(role)
+            if changed.unreadable:
+                raise UnavailableError.seal_broken(f"the role {name}: {changed.unreadable}")
+            named = self._named_by_others(role, caller)
+            require_no_widening(
+                changed, role.permissions, roles=[*_BUILT_IN, *roles], grant=caller.grant, named_by_others=named
+            )
+            return changed
+
         role = await self._store.update_role(project_id, name, change)
         self._tenants.invalidate(ChangeKind.ROLE, project_id, name)
         return role
@@ -93,15 +116,26 @@ class Roles:
         _require_name(name)
         await self._require_changeable(project_id, name)
         there = any(role.name == name for role in await self._store.list_roles(project_id))
-        if there and self._named_in_a_grant(project_id, name):
+        if there and self._callers_naming(project_id, name):
             raise PreconditionError(Reason.ROLE_IN_USE, name, f"a caller's grant names the role {name}")
         await self._store.delete_role(project_id, name)
         self._tenants.invalidate(ChangeKind.ROLE, project_id, name)
+
+    def _named_by_others(self, role: Role, caller: Caller) -> bool:
+        return bool(self._callers_naming(role.project_id, role.name) - {caller.name})
 
     async def _require_changeable(self, project_id: str, name: str) -> None:
         await self._tenants.require_tenant(project_id)
         if name in BUILT_IN_ROLES:
             raise PreconditionError(Reason.ROLE_BUILT_IN, name, f"the role {name} is built in and cannot be changed")
+
+
+def _changed(role: Role, *, permissions: tuple[Permission, ...] | None, description: str | None, now: Millis) -> Role:
+    if permissions is not None:
+        role = attrs.evolve(role, permissions=permissions, unreadable="")
+    if description is not None:
+        role = attrs.evolve(role, description=description)
+    return attrs.evolve(role, update_time=now)
 
 
 def _require_name(name: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from collections.abc import Callable, Sequence
-from time import monotonic
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -14,19 +14,25 @@ from tokenauthority.authority.event_buffer import EventBuffer, buffered_events
 from tokenauthority.authority.revocations import Revocations
 from tokenauthority.authority.signing_keys import SigningKeyManager
 from tokenauthority.authority.tenant_cache import TenantCache
+from tokenauthority.clocks import monotonic
 from tokenauthority.domain.change import Change, ChangeKind, Cursor, HistoryLostError
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.domain.times import Millis
-from tokenauthority.outage import Outage
 from tokenauthority.signing.sealing import SealBrokenError
 from tokenauthority.storage.store import Store
 
 
 _BATCH: Final = 1000
 
-_UNREADABLE: Final = "cannot be read; cached data is served"
-_KEY_NOT_OPENED: Final = "a signing key cannot be opened, the log says which; cached data is served"
-_NOT_APPLIED: Final = "changes could not be applied, the log says why; cached data is served"
+_SLEPT: Final = 2.0
+"""Seconds. If the last read succeeded, and began longer ago than the interval and this, the process has slept since."""
+
+_READ_WAIT: Final = 5.0
+"""Seconds that a call waits, at most, for a read after a sleep of the process."""
+
+_UNREADABLE: Final = "cannot be read"
+_KEY_NOT_OPENED: Final = "no signing key can be opened, the log says why"
+_NOT_APPLIED: Final = "changes could not be applied, the log says why"
 
 
 class StoreFollower:
@@ -61,10 +67,10 @@ class StoreFollower:
         self._ring_changed = False
         self._problem = _UNREADABLE
         self._logger = structlog.stdlib.get_logger(__name__)
-        self._outage = Outage(self._logger, "store.unavailable", recovered="store.recovered")
         self._last_read = monotonic()
         self.woken: Final = asyncio.Event()
         self.fresh = False
+        self._read_ended = asyncio.Event()
 
     async def start(self) -> None:
         """Load everything as of the newest change. Call this before anything is cached.
@@ -86,30 +92,46 @@ class StoreFollower:
         """Return the seconds since the last successful read began: how old cached data may be."""
         return monotonic() - self._last_read
 
+    async def wait_for_read(self) -> None:
+        """Wait for a read that begins now or later, if the process has slept: cached data looks fresh, and is old."""
+        called = monotonic()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_READ_WAIT):
+                # However long each read takes: one that began after the call has seen all that was written before it.
+                while self._has_slept() and self._last_read < called:
+                    self.wake()
+                    await self._read_ended.wait()
+
     async def catch_up(self) -> None:
         """Apply every change since the last read. An outage of the store is reported, not raised.
 
         Raises:
-            SealBrokenError: a signing key of another server does not open; all other changes are applied.
+            SealBrokenError: no signing key opens; all other changes are applied.
         """
+        try:
+            await self._read()
+        finally:
+            self._read_ended.set()
+            self._read_ended = asyncio.Event()
+
+    def _has_slept(self) -> bool:
+        return self.fresh and self.age() > self.interval + _SLEPT
+
+    async def _read(self) -> None:
         began, time = monotonic(), self._clock()
         try:
             await self._apply_changes()
             if self._ring_changed:
                 await self._keys.refresh()
                 self._ring_changed = False
-        except UnavailableError as error:
+        except UnavailableError:
+            # The store logs it.
             self._problem, self.fresh = _UNREADABLE, False
-            # Only the type: a driver's text may contain the store's URL with its password.
-            cause = type(error.__cause__ or error).__name__
-            self._outage.report(cause, cause=cause)
         except Exception as error:
-            # Such as a key that another server sealed under another master key: this server must report that its data
-            # is not fresh, and must continue to follow.
+            # Such as a ring of which no key opens: this server must report that its data is not fresh, and must
+            # continue to follow.
             not_opened = isinstance(error, SealBrokenError)
             self._problem, self.fresh = _KEY_NOT_OPENED if not_opened else _NOT_APPLIED, False
-            if not_opened:
-                self._outage.recover()
             raise
         else:
             self._mark_fresh(began)
@@ -151,4 +173,3 @@ class StoreFollower:
 
     def _mark_fresh(self, began: float) -> None:
         self.fresh, self._last_read = True, began
-        self._outage.recover()

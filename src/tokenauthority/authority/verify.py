@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import attrs
+import msgspec
 
 from tokenauthority.authority.revocations import Revocations
 from tokenauthority.authority.signing_keys import SigningKeyManager
@@ -12,12 +13,18 @@ from tokenauthority.authority.store_follower import StoreFollower
 from tokenauthority.authority.tenant_cache import Tenant, TenantCache
 from tokenauthority.domain.caller import Grant
 from tokenauthority.domain.errors import UnavailableError
+from tokenauthority.domain.ids import is_session_name
 from tokenauthority.domain.role import BUILT_IN_ROLES, Permission
 from tokenauthority.domain.session import SessionState
 from tokenauthority.domain.times import Millis, Seconds, whole_seconds
 from tokenauthority.domain.token import InactiveReason, TokenClaims, TokenRejectedError
 from tokenauthority.domain.token_format import TokenFormat
-from tokenauthority.domain.validity import require_not_revoked, require_permissions, require_time
+from tokenauthority.domain.validity import (
+    require_not_revoked,
+    require_original_not_revoked,
+    require_permissions,
+    require_time,
+)
 from tokenauthority.signing.formats.codec import TrustedKeys
 from tokenauthority.signing.formats.registry import read_token, verify_token
 from tokenauthority.signing.results import Unverified, Verified
@@ -71,6 +78,8 @@ class Verify:
         try:
             require_time(signed.claims, whole_seconds(now), self._leeway)
             require_not_revoked(self._revocations.index, signed.project_id, signed.claims)
+            if signed.format.traits.profile is not None:
+                require_original_not_revoked(self._revocations.index, signed.project_id, signed.claims)
             await self._require_session(signed.claims, tenant, session_id)
             require_permissions(signed.permissions, required)
         except TokenRejectedError as rejected:
@@ -79,8 +88,13 @@ class Verify:
 
     def require_current(self) -> None:
         """Raise UnavailableError if the store's changes were not read for too long: a revocation could be missed."""
-        if self._follower.age() > self._max_staleness:
+        if self.stale:
             raise UnavailableError.store()
+
+    @property
+    def stale(self) -> bool:
+        """Whether the store's changes were not read for longer than *max_staleness*."""
+        return self._follower.age() > self._max_staleness
 
     async def require_signed(self, token: str, grant: Grant) -> Signed:
         """Return what *token* says, expired, revoked or not; raise TokenRejectedError if its signature is invalid."""
@@ -90,20 +104,32 @@ class Verify:
         unverified = read_token(token)
         tenant = await self._tenant(unverified, grant)
         verified = await self._verified(unverified, tenant)
-        return _signed(unverified.format, verified, tenant), tenant
+        claims = await self._with_session_id(unverified.format, verified.claims, tenant)
+        return _signed(unverified.format, claims, verified.key_id, tenant), tenant
 
     async def _tenant(self, unverified: Unverified, grant: Grant) -> Tenant:
         claims = unverified.claims
-        tenant = await self._tenants.tenant_of(claims.project_id or claims.application_id.lower())
-        if tenant is None or not grant.allows_project(tenant.project.project_id):
+        tenant = await self._tenants.granted_tenant(claims.owner, grant)
+        if tenant is None:
             raise TokenRejectedError(InactiveReason.PROJECT_UNKNOWN, "the token's project is not known to the caller")
         return tenant
+
+    async def _with_session_id(self, token_format: TokenFormat, claims: TokenClaims, tenant: Tenant) -> TokenClaims:
+        """Return *claims* with the id of the session whose room they name."""
+        if token_format.traits.profile is None or not is_session_name(claims.session_id):
+            return claims
+        named = await self._tenants.named_session(tenant.project.project_id, claims.session_id)
+        if named is None or not tenant.owns(named.session_id):
+            return claims
+        return msgspec.structs.replace(claims, session_id=named.session_id)
 
     async def _verified(self, unverified: Unverified, tenant: Tenant) -> Verified:
         try:
             return self._check_signature(unverified, tenant)
         except TokenRejectedError:
             if unverified.format.traits.signed_by_authority:
+                # Another server may know its key: that is no verdict on the token.
+                self._keys.believed.require_opened(unverified.key_hint)
                 raise
             # Another server may have made the secret a moment ago.
             renewed = await self._tenants.renewed(tenant)
@@ -121,17 +147,16 @@ class Verify:
             raise TokenRejectedError(InactiveReason.SESSION_ENDED, "the session has ended")
         if session_id and session_id != claims.session_id:
             raise TokenRejectedError(InactiveReason.SESSION_MISMATCH, "the token is for another session")
-        if not own:
+        if not own or (known is not None and known.session_id != claims.session_id):
             raise TokenRejectedError(InactiveReason.SESSION_MISMATCH, "the session is not one of the token's project")
         if known is None and not tenant.project.external_sessions:
             raise TokenRejectedError(InactiveReason.SESSION_MISMATCH, "the session was not created here")
 
 
-def _signed(token_format: TokenFormat, verified: Verified, tenant: Tenant) -> Signed:
-    claims = verified.claims
+def _signed(token_format: TokenFormat, claims: TokenClaims, key_id: str, tenant: Tenant) -> Signed:
     return Signed(
         format=token_format,
-        key_id=verified.key_id,
+        key_id=key_id,
         project_id=tenant.project.project_id,
         permissions=(
             claims.permissions if token_format.traits.carries_permissions else BUILT_IN_ROLES[claims.role].permissions

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -11,6 +10,7 @@ from typing import Final, TypeVar
 import attrs
 
 from tokenauthority.authority.event_buffer import EventBuffer, buffered_events
+from tokenauthority.authority.shares import Shares
 from tokenauthority.domain.caller import ANY, Grant
 from tokenauthority.domain.change import Change, Cursor, HistoryLostError
 from tokenauthority.domain.errors import FieldViolation, InvalidRequestError, UnavailableError, require_valid
@@ -27,7 +27,9 @@ _E = TypeVar("_E", StoredRevocation, StoredSessionEnd)
 
 _PAGE: Final = 1000
 _READING: Final = 4
-"""Pages of the snapshot that are read at the same time."""
+"""Pages of snapshots that are read at the same time."""
+
+_READING_OF_A_CALLER: Final = 2
 
 _TOKEN: Final = re.compile(r"([1-9][0-9]{0,18})\.(0|[1-9][0-9]{0,18})", re.ASCII)
 _MAX_SEQUENCE: Final = 2**63 - 1
@@ -57,7 +59,7 @@ class Watch:
         self._store = store
         self._event_buffer = event_buffer
         self._clock = clock
-        self._reading = asyncio.Semaphore(_READING)
+        self._reading = Shares(_READING, _READING_OF_A_CALLER)
         self.watchers = 0
 
     def projects(self, project_ids: Sequence[str], grant: Grant) -> frozenset[str]:
@@ -80,8 +82,10 @@ class Watch:
             grant.require_project(project_id, f"project_ids[{i}]")
         return frozenset(project_ids) or grant.projects
 
-    async def follow(self, projects: frozenset[str], resume_token: str) -> AsyncIterator[WatchEvent]:
+    async def follow(self, projects: frozenset[str], resume_token: str, caller: str) -> AsyncIterator[WatchEvent]:
         """Yield all events after *resume_token*, or a snapshot first if that is empty or of a replaced history.
+
+        Of the reads of snapshots each *caller* has a share.
 
         Raises:
             InvalidRequestError: *resume_token* is malformed.
@@ -90,18 +94,18 @@ class Watch:
         """
         self.watchers += 1
         try:
-            async for message in self._follow(projects, resume_token):
+            async for message in self._follow(projects, resume_token, caller):
                 yield message
         finally:
             self.watchers -= 1
 
-    async def _follow(self, projects: frozenset[str], resume_token: str) -> AsyncIterator[WatchEvent]:
+    async def _follow(self, projects: frozenset[str], resume_token: str, caller: str) -> AsyncIterator[WatchEvent]:
         generation, began = self._event_buffer.generation, self._clock()
         cursor = await self._known(resume_token)
         if cursor is None:
             # Events that happen during the snapshot come after it, perhaps a second time.
             cursor = self._event_buffer.cursor
-            async for event in self._in_force(None if ANY in projects else projects):
+            async for event in self._in_force(None if ANY in projects else projects, caller):
                 yield WatchEvent(resume_token="", event=event)
         # From the store, because the buffer may not reach back that far.
         while changes := await self._changes(cursor):
@@ -152,11 +156,11 @@ class Watch:
         except HistoryLostError:
             raise UnavailableError.changes_lost() from None
 
-    async def _in_force(self, projects: frozenset[str] | None) -> AsyncIterator[Event]:
+    async def _in_force(self, projects: frozenset[str] | None, caller: str) -> AsyncIterator[Event]:
         """Yield the snapshot of these projects, or of all. A page that is not full is the last one."""
         now, after = self._clock(), ""
         while revocations := await self._page(
-            self._store.list_revocations(project_ids=projects, after=after, limit=_PAGE, now=now)
+            self._store.list_revocations(project_ids=projects, after=after, limit=_PAGE, now=now), caller
         ):
             for revocation in revocations:
                 yield revocation
@@ -166,7 +170,7 @@ class Watch:
         since = Millis(now - in_millis(Seconds(RETENTION + CLOCK_MARGIN)))
         last = (since, "")
         while ends := await self._page(
-            self._store.list_session_ends(project_ids=projects, since=since, after=last, limit=_PAGE)
+            self._store.list_session_ends(project_ids=projects, since=since, after=last, limit=_PAGE), caller
         ):
             for end in ends:
                 yield end
@@ -174,10 +178,10 @@ class Watch:
                 break
             last = (ends[-1].end_time, ends[-1].session_id)
 
-    async def _page(self, read: Coroutine[object, object, Sequence[_E]]) -> Sequence[_E]:
+    async def _page(self, read: Coroutine[object, object, Sequence[_E]], caller: str) -> Sequence[_E]:
         """Return what *read* answers, with a bound on how many watchers read at once, so that others get through."""
         try:
-            async with self._reading:
+            async with self._reading.hold(caller):
                 return await read
         finally:
             # It was not begun if its watcher has left meanwhile.

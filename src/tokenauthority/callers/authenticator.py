@@ -10,17 +10,23 @@ import attrs
 from tokenauthority.domain.caller import Caller
 
 
+class CredentialError(Exception):
+    """The presented credentials prove no caller. The text says why, for operators alone, and holds nothing secret."""
+
+
 @attrs.frozen(kw_only=True)
 class PresentedCredentials:
     """The credentials of one RPC. Metadata values stand in the order of their arrival; `repr` shows none of them.
 
-    `tls` returns gRPC's authentication context: `peer_spiffe_id`, `peer_uri` ... of a verified client certificate.
-    `may_verify` is called before a bearer credential that is not cached is verified. If it returns False, the
-    credential is not verified and the RPC has no caller.
+    `origin` is the address that limits count; see `domain.origin`. `tls` returns gRPC's authentication context:
+    `peer_spiffe_id`, `peer_uri`, `x509_pem_cert` ... of a verified client certificate. `may_verify` is called before a
+    bearer credential that is not cached is verified. If it returns False, the credential is not verified and the RPC
+    has no caller.
     """
 
     authorization: Sequence[str | bytes] = attrs.field(default=(), repr=False)
     forwarded: Sequence[str | bytes] = attrs.field(default=(), repr=False)
+    origin: str = ""
     tls: Callable[[], Mapping[str, Iterable[bytes]]] = attrs.field(default=dict, repr=False)
     may_verify: Callable[[], bool] = attrs.field(default=lambda: True, repr=False)
 
@@ -28,5 +34,5 @@ class PresentedCredentials:
 class Authenticator(Protocol):
     """The rule of one kind of listener for what proves a caller."""
 
-    async def authenticate(self, presented: PresentedCredentials) -> Caller | None:
-        """Return the caller that *presented* proves, or None for any cause."""
+    async def authenticate(self, presented: PresentedCredentials) -> Caller:
+        """Return the caller that *presented* proves, or raise CredentialError."""

@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from tokenauthority.callers.api_keys import is_api_key
-from tokenauthority.callers.authenticator import PresentedCredentials
+from tokenauthority.callers.authenticator import CredentialError, PresentedCredentials
 from tokenauthority.callers.credential_cache import CredentialCache
-from tokenauthority.callers.jwt import JwtVerifier, looks_like_jwt
+from tokenauthority.callers.identity import ApiKeyIdentity
+from tokenauthority.callers.jwt import JwtVerifier
+from tokenauthority.callers.jwt_rules import looks_like_jwt, shown
 from tokenauthority.callers.registry import CurrentCallers
 from tokenauthority.domain.caller import Caller
 from tokenauthority.domain.times import Millis, in_millis, whole_seconds
@@ -28,43 +30,49 @@ class BearerAuthenticator:
         self._clock = clock
         self._cache = CredentialCache(callers)
 
-    async def authenticate(self, presented: PresentedCredentials) -> Caller | None:
+    async def authenticate(self, presented: PresentedCredentials) -> Caller:
         """Find the caller; see `Authenticator.authenticate`."""
         credential = _bearer_credential(presented.authorization)
         is_key = is_api_key(credential)
         if not is_key and not looks_like_jwt(credential):
-            return None
+            raise CredentialError("the bearer credential is neither an API key nor a JWT")
         now = self._clock()
         digest = hashlib.sha256(credential.encode("utf-8", "surrogatepass")).digest()
         cached = self._cache.find_caller(digest, now)
         if cached is not None:
             return cached
         if not presented.may_verify():
-            return None
-        return self._find_by_key(digest) if is_key else await self._find_by_jwt(credential, digest, now)
+            raise CredentialError("the credential was not verified: too many failures from its address")
+        return (
+            self._find_by_key(digest) if is_key else await self._find_by_jwt(credential, digest, now, presented.origin)
+        )
 
-    def _find_by_key(self, digest: bytes) -> Caller | None:
+    def _find_by_key(self, digest: bytes) -> Caller:
         caller = self._callers.registry.find_by_digest(digest.hex())
-        if caller is not None:
-            self._cache.store_caller(digest, caller, self._callers.version)
+        if caller is None:
+            raise CredentialError(f"no caller has the API key {ApiKeyIdentity(digest.hex())}")
+        self._cache.store_caller(digest, caller, self._callers.version)
         return caller
 
-    async def _find_by_jwt(self, token: str, digest: bytes, now: Millis) -> Caller | None:
-        proof = await self._jwts.verify_jwt(token, whole_seconds(now), self._callers.registry.find_issuer)
+    async def _find_by_jwt(self, token: str, digest: bytes, now: Millis, origin: str) -> Caller:
+        proof = await self._jwts.verify_jwt(token, whole_seconds(now), self._callers.registry.find_issuer, origin)
         # A reload may have replaced the callers while the issuer's keys were fetched: the current ones decide.
-        if proof is None or self._callers.registry.find_issuer(proof.issuer.issuer) != proof.issuer:
-            return None
+        if self._callers.registry.find_issuer(proof.issuer.issuer) != proof.issuer:
+            raise CredentialError(f"JWT: the callers file has changed its issuer {proof.issuer.issuer} meanwhile")
         caller = self._callers.registry.find_caller(proof.identity)
-        if caller is not None:
-            expires, version = in_millis(proof.expire_time), self._callers.version
-            self._cache.store_caller(digest, caller, version, expires=expires, still_trusted=proof.still_trusted)
+        if caller is None:
+            raise CredentialError(
+                f"JWT: no caller has the sub {shown(proof.identity.subject)} of {proof.issuer.issuer}"
+            )
+        expires, version = in_millis(proof.expire_time), self._callers.version
+        self._cache.store_caller(digest, caller, version, expires=expires, still_trusted=proof.still_trusted)
         return caller
 
 
 def _bearer_credential(values: Sequence[str | bytes]) -> str:
     if len(values) != 1:
-        return ""
+        raise CredentialError(f"there are {len(values)} values of authorization, and must be one")
     value = values[0]
     if not isinstance(value, str) or value[: len(_SCHEME)].lower() != _SCHEME:
-        return ""
+        raise CredentialError("authorization does not begin with Bearer and one space")
     return value[len(_SCHEME) :]

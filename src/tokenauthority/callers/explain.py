@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import attrs
 
 from tokenauthority.callers.registry import CallerEntry
-from tokenauthority.domain.caller import Action
+from tokenauthority.domain.caller import ANY, Action
 from tokenauthority.domain.times import MAX_TTL, Seconds
 from tokenauthority.domain.token import MAX_BATCH
 from tokenauthority.domain.token_format import TokenFormat
@@ -15,11 +15,15 @@ from tokenauthority.domain.token_format import TokenFormat
 
 @attrs.frozen(kw_only=True)
 class AccessRequest:
-    """What a caller wants to do. A field that is None or empty is not judged. *ttl* is in seconds."""
+    """What a caller wants to do. A field that is None or empty is not judged. *ttl* is in seconds.
+
+    *vonage_application* is a UUID in lower case.
+    """
 
     action: Action
     project: str = ""
     role: str = ""
+    vonage_application: str = ""
     format: TokenFormat | None = None
     ttl: Seconds | None = None
     items: int = 1
@@ -49,10 +53,16 @@ def _decide(entry: CallerEntry, request: AccessRequest) -> Iterator[AccessDecisi
         return AccessDecision(allows, entry.lines[field], f"{field} {'allows' if allows else 'does not allow'} {what}")
 
     yield decide("actions", request.action, allows=request.action in grant.actions)
-    if request.project:
-        yield decide("projects", f"project {request.project}", allows=grant.allows_project(request.project))
-    if request.role:
-        yield decide("roles", f"role {request.role}", allows=grant.allows_role(request.role))
+    # All projects include all applications, whatever the field of the applications says.
+    applications = "projects" if ANY in grant.projects else "vonage_applications"
+    named = (
+        ("projects", "project", request.project, grant.allows_project),
+        ("roles", "role", request.role, grant.allows_role),
+        (applications, "application", request.vonage_application, grant.allows_application),
+    )
+    for field, kind, name, allows in named:
+        if name:
+            yield decide(field, f"{kind} {name}", allows=allows(name))
     if request.format is not None:
         yield decide("formats", f"format {request.format}", allows=grant.allows_format(request.format))
     if request.ttl is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from tokenauthority.callers.toml_lines import Path as TomlPath
 from tokenauthority.callers.toml_lines import locate
 from tokenauthority.domain.caller import Caller
 from tokenauthority.files import open_regular, signature_of
+from tokenauthority.toml_text import TomlTextError, parse_toml
 
 
 MAX_FILE: Final = 1_048_576
@@ -70,18 +70,20 @@ class CallersFile:
                 data = file.read(MAX_FILE + 1)
         except OSError as error:
             raise self._error([Problem(0, f"cannot be read: {error.strerror}")]) from error
+        return self.parse(data)
+
+    def parse(self, data: bytes) -> CallerRegistry:
+        """Return the callers that the file would have if *data* were its content; raise CallersFileError as `load`."""
         if len(data) > MAX_FILE:
             raise self._error([Problem(0, f"is larger than {MAX_FILE} bytes")])
         try:
-            text = data.decode("utf-8")
-            document = tomllib.loads(text)
+            text, document = parse_toml(data)
             lines = locate(text)
+        except TomlTextError as error:
+            # The parser quotes keys, and one of them may be an API key in the wrong place.
+            raise self._error([Problem(error.line, _QUOTED.sub("'…'", str(error)))]) from None
         except RecursionError:
             raise self._error([Problem(0, "is nested too deep")]) from None
-        except ValueError as error:
-            # The parser quotes keys, and one of them may be an API key in the wrong place.
-            detail = _QUOTED.sub("'…'", str(error))
-            raise self._error([Problem(0, f"is not valid TOML: {detail}")]) from None
         return self._build_registry(document, lines)
 
     def _build_registry(self, document: Table, lines: Mapping[TomlPath, int]) -> CallerRegistry:

@@ -12,9 +12,17 @@ from pydantic_core import ErrorDetails
 
 from tokenauthority.callers.api_keys import PREFIX, is_digest, redact_api_keys
 from tokenauthority.callers.file_models import CallersDocument, CallerTable, IssuerTable
-from tokenauthority.callers.identity import ApiKeyIdentity, Identity, JwtIdentity, SpiffeIdentity, is_spiffe_id
+from tokenauthority.callers.identity import (
+    ApiKeyIdentity,
+    Identity,
+    JwtIdentity,
+    OpentokIdentity,
+    SpiffeIdentity,
+    is_spiffe_id,
+)
 from tokenauthority.callers.toml_lines import Path
 from tokenauthority.domain.caller import ANY, Action, CallerKind
+from tokenauthority.domain.ids import is_project_id
 
 
 Table: TypeAlias = "Mapping[str, object]"
@@ -24,6 +32,7 @@ IDENTITIES: Final = {
     "api_key_sha256": (CallerKind.API_KEY, "API key"),
     "spiffe_id": (CallerKind.SPIFFE, "SPIFFE id"),
     "jwt": (CallerKind.JWT, "JWT"),
+    "opentok_project": (CallerKind.OPENTOK, "OpenTok project"),
 }
 """The fields that identify a caller: the kind of caller, and what a message calls the identity."""
 
@@ -85,6 +94,8 @@ def identities_of(table: Table) -> list[tuple[str, Identity]]:
     match table.get("jwt"):
         case {"issuer": str(issuer), "subject": str(subject)}:
             found.append(("jwt", JwtIdentity(issuer, subject)))
+    if isinstance(project := table.get("opentok_project"), str) and is_project_id(project):
+        found.append(("opentok_project", OpentokIdentity(project)))
     return found
 
 
@@ -171,6 +182,8 @@ class _Check:
         generates = isinstance(actions, list) and (Action.TOKENS_GENERATE in actions or ANY in actions)
         if generates and not table.get("roles"):
             self._report_field(path, "roles", "must name what tokens.generate may give out")
+        if "opentok_project" in table and table.get("projects") != [table["opentok_project"]]:
+            self._report_field(path, "projects", "must be exactly that of opentok_project")
         if "burst" in table and "rate" not in table:
             self._report_field(path, "burst", "goes with rate only")
 

@@ -16,12 +16,10 @@ from pydantic.fields import FieldInfo
 from tokenauthority.callers.api_keys import is_api_key
 from tokenauthority.callers.identity import ALGORITHMS, Issuer, is_spiffe_id
 from tokenauthority.domain.caller import ANY, Action, Grant, Rate
-from tokenauthority.domain.ids import is_project_id, is_role_name
-from tokenauthority.domain.times import MAX_TTL, Seconds
+from tokenauthority.domain.ids import is_project_id, is_role_name, is_uuid
+from tokenauthority.domain.times import MAX_TTL, SECONDS_OF, Seconds
 from tokenauthority.domain.token_format import TokenFormat
-
-
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+from tokenauthority.signing.jose import ALGORITHM_ALIASES, canonical_algorithm
 
 
 def _valid(check: Callable[[str], object]) -> AfterValidator:
@@ -41,7 +39,7 @@ def _one_of(names: Iterable[str]) -> FieldInfo:
 
 
 def _to_seconds(lifetime: str) -> Seconds:
-    return Seconds(int(lifetime[:-1]) * _SECONDS[lifetime[-1]])
+    return Seconds(int(lifetime[:-1]) * SECONDS_OF[lifetime[-1]])
 
 
 def _is_ttl(lifetime: str) -> bool:
@@ -103,12 +101,17 @@ class CallerTable(_Table):
     """SPIFFE id of the client certificate, `spiffe://trust-domain/path`, at most 2048 characters."""
     jwt: JwtTable | None = None
     """JWTs of the caller: `{ issuer = "...", subject = "..." }`, the subject of 1 to 1024 printable characters."""
+    opentok_project: Annotated[str, _valid(is_project_id)] | None = None
+    """Project whose secret or Vonage key proves the caller at `POST /session/create`, where the official OpenTok SDKs
+    create sessions; the only one of its `projects`."""
     projects: Annotated[list[Annotated[str, _valid(lambda text: text == ANY or is_project_id(text))]], _SOME]
     """Projects that the caller may use: at least one id, or `["*"]` for all."""
     actions: Annotated[list[Annotated[str, _one_of({*Action, ANY})]], _SOME]
     """Actions that the caller may take: at least one, or `["*"]` for all."""
     roles: Annotated[list[Annotated[str, _valid(lambda text: text == ANY or is_role_name(text))]], _SOME] | None = None
     """Roles that the caller's tokens may carry: at least one, or `["*"]` for all. Required with `tokens.generate`."""
+    vonage_applications: Annotated[list[Annotated[str, _valid(is_uuid)]], _SOME] | None = None
+    """Vonage applications that the caller may import: at least one UUID; not needed with `projects = ["*"]`."""
     formats: Annotated[list[Annotated[str, _one_of({*TokenFormat, ANY})]], _SOME] | None = None
     """Formats that the caller's tokens may have: at least one; default: all."""
     max_ttl: Annotated[str, Field(pattern="^[0-9]{1,8}[smhd]$"), _valid(_is_ttl)] = "30d"
@@ -118,18 +121,19 @@ class CallerTable(_Table):
     burst: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """Items at once, a whole number from 1 to 1000000; a larger batch never passes; default: the count in `rate`."""
     daily_quota: Annotated[int, Field(ge=1, le=1_000_000_000_000)] | None = None
-    """Items of one day in UTC, a whole number from 1 to 1000000000000; default: no limit."""
+    """Items of one day in UTC at all servers together, a whole number from 1 to 1000000000000; default: no limit."""
 
     def to_grant(self) -> Grant:
         """Return what the caller may do."""
         rate = None
         if self.rate is not None:
             count = int(self.rate[:-2])
-            rate = Rate(per_second=count / _SECONDS[self.rate[-1]], burst=self.burst or count)
+            rate = Rate(per_second=count / SECONDS_OF[self.rate[-1]], burst=self.burst or count)
         return Grant(
             projects=frozenset(self.projects),
             actions=frozenset(Action if ANY in self.actions else map(Action, self.actions)),
             roles=frozenset(self.roles or ()),
+            vonage_applications=frozenset(map(str.lower, self.vonage_applications or ())),
             formats=frozenset(self.formats or (ANY,)),
             max_ttl=_to_seconds(self.max_ttl),
             rate=rate,
@@ -144,7 +148,7 @@ class IssuerTable(_Table):
     """`iss` of the tokens, exactly: 1 to 2048 visible ASCII characters; never the authority's own issuer."""
     audience: _Printable
     """Name that `aud` must hold and that only tokens for this authority have: 1 to 1024 printable characters."""
-    algorithms: Annotated[list[Annotated[str, _one_of(ALGORITHMS)]], _SOME]
+    algorithms: Annotated[list[Annotated[str, _one_of({*ALGORITHMS, *ALGORITHM_ALIASES})]], _SOME]
     """Algorithms that the issuer may sign with: at least one."""
     jwks_url: Annotated[_VisibleAscii, _valid(_is_jwks_url)] | None = None
     """URL of the issuer's keys: `https`, or `http` on loopback; without user and fragment."""
@@ -160,7 +164,7 @@ class IssuerTable(_Table):
         return Issuer(
             issuer=self.issuer,
             audience=self.audience,
-            algorithms=tuple(sorted({*self.algorithms})),
+            algorithms=tuple(sorted({*map(canonical_algorithm, self.algorithms)})),
             jwks_url=self.jwks_url or "",
             jwks_file=directory / self.jwks_file if self.jwks_file else None,
             ca_file=directory / self.ca_file if self.ca_file else None,

@@ -1,4 +1,4 @@
-"""Define what identifies a caller: the digest of an API key, a SPIFFE id, or issuer and subject of a JWT."""
+"""Define what identifies a caller: the digest of an API key, a SPIFFE id, issuer and subject of a JWT, or a project."""
 
 from __future__ import annotations
 
@@ -53,7 +53,17 @@ class JwtIdentity:
         return f"{self.issuer} {self.subject}"
 
 
-Identity: TypeAlias = ApiKeyIdentity | SpiffeIdentity | JwtIdentity
+@attrs.frozen
+class OpentokIdentity:
+    """A project, whose official OpenTok SDKs prove themselves with its secret or with its Vonage key."""
+
+    project_id: str
+
+    def __str__(self) -> str:
+        return self.project_id
+
+
+Identity: TypeAlias = ApiKeyIdentity | SpiffeIdentity | JwtIdentity | OpentokIdentity
 
 
 @attrs.frozen(kw_only=True)
@@ -61,7 +71,7 @@ class Issuer:
     """An issuer of JWTs that prove callers. Exactly one of `jwks_url` and `jwks_file` is set.
 
     `ca_file` holds the roots that verify the server of `jwks_url` (default: the system's). `token_file` holds a bearer
-    token that is sent to `jwks_url` (a Kubernetes API server requires one).
+    token that is sent to `jwks_url` (a Kubernetes API server requires one). `algorithms` are among `ALGORITHMS`.
     """
 
     issuer: str

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, Protocol
 
@@ -13,14 +14,17 @@ import attrs
 import structlog
 
 from tokenauthority.callers.identity import Issuer
-from tokenauthority.callers.jwks_sources import FETCH_TIMEOUT, JwksFileSource, JwksUrlSource
+from tokenauthority.callers.jwks_sources import FETCH_TIMEOUT, source_of
 from tokenauthority.callers.registry import CurrentCallers
 from tokenauthority.outage import Outage
 from tokenauthority.signing.jwks_reader import Jwks, JwksError, JwksKey
 
 
-MAX_WAITING: Final = 64
+MAX_WAITING: Final = 256
 """RPCs that wait for one fetch. Further ones are refused at once, so that invented key ids cannot fill the server."""
+
+MAX_WAITING_EACH: Final = 32
+"""Of them those of one origin, so that they leave places for others."""
 
 _URL_RETRY: Final = 60.0
 _FILE_RETRY: Final = 1.0
@@ -57,7 +61,7 @@ class IssuerKeyCache:
         self._loaded_at: float | None = None
         self._asked_at: float | None = None
         self._fetch: asyncio.Task[None] | None = None
-        self._waiting = 0
+        self._waiting: Counter[str] = Counter()
         self._logger = structlog.stdlib.get_logger(__name__)
         self._outage = Outage(self._logger, "jwks.failed", level="warning")
 
@@ -66,17 +70,30 @@ class IssuerKeyCache:
         """Whether the last fetch failed."""
         return bool(self._outage.cause)
 
+    @property
+    def failure(self) -> str:
+        """Why the last fetch failed; empty if it did not."""
+        return self._outage.cause
+
+    @property
+    def jwks(self) -> Jwks:
+        """What the source had when it last answered."""
+        return self._jwks
+
     def cached_key(self, key_id: str) -> JwksKey | None:
         """Return the key if it is cached and not too old."""
         if self._loaded_at is None or self._monotonic() - self._loaded_at > self._policy.max_stale:
             return None
         return self._jwks.keys.get(key_id)
 
-    async def find_key(self, key_id: str) -> JwksKey | None:
-        """Return the key; ask the source for a key that is not cached, unless the source was asked within `retry`."""
+    async def find_key(self, key_id: str, origin: str = "") -> JwksKey | None:
+        """Return the key; ask the source for a key that is not cached, unless the source was asked within `retry`.
+
+        *origin* is whose RPC waits.
+        """
         key = self.cached_key(key_id)
         if key is None and self._start_fetch():
-            await self._wait_for_fetch()
+            await self._wait_for_fetch(origin)
             key = self.cached_key(key_id)
         return key
 
@@ -103,15 +120,16 @@ class IssuerKeyCache:
         self._fetch = asyncio.create_task(self._load_jwks(), name="jwks")
         return True
 
-    async def _wait_for_fetch(self) -> None:
+    async def _wait_for_fetch(self, origin: str) -> None:
         """Wait for the fetch; an RPC that is cancelled meanwhile does not cancel the fetch for the others."""
-        if self._fetch is None or self._waiting >= MAX_WAITING:
+        is_full = self._waiting.total() >= MAX_WAITING or self._waiting[origin] >= MAX_WAITING_EACH
+        if self._fetch is None or is_full:
             return
-        self._waiting += 1
+        self._waiting[origin] += 1
         try:
             await asyncio.wait([self._fetch], timeout=2 * FETCH_TIMEOUT)
         finally:
-            self._waiting -= 1
+            self._waiting -= Counter([origin])
 
     async def _load_jwks(self) -> None:
         try:
@@ -136,7 +154,10 @@ class IssuerKeyCache:
             before = self._jwks.keys
             keys = {kid: before[kid] if before.get(kid) == key else key for kid, key in jwks.keys.items()}
             self._jwks = Jwks(MappingProxyType(keys), jwks.unusable)
-            self._logger.info("jwks.loaded", issuer=self._issuer, keys=sorted(keys), unusable=jwks.unusable)
+            unusable = jwks.describe_unusable()
+            self._logger.info("jwks.loaded", issuer=self._issuer, keys=sorted(keys), unusable=unusable)
+            if unusable and not keys:
+                self._logger.warning("jwks.no_usable_key", issuer=self._issuer, unusable=unusable)
         self._outage.recover()
 
 
@@ -164,16 +185,25 @@ class IssuerKeyCaches:
         """Return the cache of *issuer*; create it on first use."""
         cache = self._caches.get(issuer)
         if cache is None:
-            source: JwksSource = JwksUrlSource(issuer)
-            policy = self._url_policy
-            if issuer.jwks_file is not None:
-                source, policy = JwksFileSource(issuer, issuer.jwks_file), self._file_policy
-            cache = self._caches[issuer] = IssuerKeyCache(issuer.issuer, source, policy, self._monotonic)
+            policy = self._url_policy if issuer.jwks_file is None else self._file_policy
+            cache = self._caches[issuer] = IssuerKeyCache(issuer.issuer, source_of(issuer), policy, self._monotonic)
         return cache
 
     def failing(self) -> list[str]:
         """Return the issuers whose last fetch failed."""
         return sorted(issuer.issuer for issuer, cache in self._caches.items() if cache.failing)
+
+    def details(self) -> Mapping[str, str]:
+        """Return what is wrong with the keys of issuers, for `/readyz`: `issuers` and `issuer_keys`, or nothing."""
+        loaded = {issuer.issuer: cache.jwks for issuer, cache in self._caches.items()}
+        keyless = [issuer for issuer, jwks in loaded.items() if jwks.unusable and not jwks.keys]
+        problems = {"the keys cannot be fetched of": self.failing(), "no key can be used of": sorted(keyless)}
+        unusable = {issuer: jwks.describe_unusable() for issuer, jwks in sorted(loaded.items())}
+        details = {
+            "issuers": "; ".join(f"{what}: {', '.join(issuers)}" for what, issuers in problems.items() if issuers),
+            "issuer_keys": "; ".join(f"{issuer}: {', '.join(keys)}" for issuer, keys in unusable.items() if keys),
+        }
+        return {part: text for part, text in details.items() if text}
 
     async def refresh_due(self) -> None:
         """Start the fetches that are due, and drop the caches of issuers that the callers file no longer names."""

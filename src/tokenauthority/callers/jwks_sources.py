@@ -7,14 +7,22 @@ import os
 import re
 import ssl
 
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-import httpx
-
 from tokenauthority.callers.identity import Issuer
 from tokenauthority.files import open_regular, signature_of
+from tokenauthority.http_request import (
+    OK,
+    HttpRequest,
+    HttpRequestError,
+    describe,
+    make_tls_context,
+    send_request,
+)
 from tokenauthority.signing.jwks_reader import MAX_JWKS, Jwks, JwksError, parse_jwks
+from tokenauthority.threads import BlockingPool, PoolError
 
 
 FETCH_TIMEOUT: Final = 5.0
@@ -30,50 +38,39 @@ class JwksUrlSource:
     """Fetches `jwks_url` of *issuer*, each time over a new connection with the current `ca_file` and `token_file`.
 
     It follows no redirect and uses no proxy of the environment: the keys come from the host that the callers file
-    names, or not at all.
+    names, or not at all. What blocks (files, the DNS, reading the keys) runs in a thread of the issuer.
     """
 
     def __init__(self, issuer: Issuer, timeout: float = FETCH_TIMEOUT) -> None:
         self._issuer = issuer
         self._timeout = timeout
+        self._thread = BlockingPool("jwks")
 
     async def load(self) -> Jwks:
         """Fetch the keys, or raise JwksError if they cannot be fetched within the timeout."""
         try:
             async with asyncio.timeout(self._timeout):
-                context, headers = await asyncio.to_thread(self._prepare_request)
-                data = await self._fetch_body(context, headers)
+                context, headers = await self._thread.run(self._prepare_request)
+                request = HttpRequest(method="GET", url=self._issuer.jwks_url, headers=headers)
+                answer = await send_request(
+                    request, context=context, thread=self._thread, max_body=MAX_JWKS, timeout=self._timeout
+                )
+                if answer.status != OK:
+                    raise JwksError(f"the answer has status {answer.status}")
+                return await self._thread.run(partial(parse_jwks, answer.body, self._issuer.algorithms))
         except TimeoutError:
             raise JwksError(f"no whole answer within {self._timeout:g} seconds") from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise JwksError(_describe(error)) from error
-        return parse_jwks(data, self._issuer.algorithms)
+        except HttpRequestError as error:
+            raise JwksError(str(error)) from error
+        except (OSError, PoolError, ValueError) as error:
+            raise JwksError(describe(error)) from error
 
     def _prepare_request(self) -> tuple[ssl.SSLContext, dict[str, str]]:
-        context = ssl.create_default_context(cafile=self._issuer.ca_file)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        headers = {"accept": "application/jwk-set+json, application/json", "accept-encoding": "identity"}
+        context = make_tls_context(self._issuer.ca_file)
+        headers = {"accept": "application/jwk-set+json, application/json"}
         if self._issuer.token_file is not None:
             headers["authorization"] = f"Bearer {_read_bearer(self._issuer.token_file)}"
         return context, headers
-
-    async def _fetch_body(self, context: ssl.SSLContext, headers: dict[str, str]) -> bytes:
-        async with (
-            httpx.AsyncClient(
-                verify=context, trust_env=False, follow_redirects=False, timeout=self._timeout, headers=headers
-            ) as client,
-            client.stream("GET", self._issuer.jwks_url) as answer,
-        ):
-            if answer.status_code != httpx.codes.OK:
-                raise JwksError(f"the answer has status {answer.status_code}")
-            if answer.headers.get("content-encoding", "identity") != "identity":
-                raise JwksError("the answer is compressed")
-            data = b""
-            async for chunk in answer.aiter_raw():
-                data += chunk
-                if len(data) > MAX_JWKS:
-                    raise JwksError(f"the answer has more than {MAX_JWKS} bytes")
-            return data
 
 
 class JwksFileSource:
@@ -82,12 +79,16 @@ class JwksFileSource:
     def __init__(self, issuer: Issuer, path: Path) -> None:
         self._issuer = issuer
         self._path = path
+        self._thread = BlockingPool("jwks")
         self._seen: tuple[int, ...] = ()
         self._jwks = Jwks()
 
     async def load(self) -> Jwks:
-        """Read the keys, or raise JwksError if the file cannot be read or holds no JWKS."""
-        return await asyncio.to_thread(self._read_file)
+        """Read the keys, or raise JwksError if the file cannot be read in time or holds no JWKS."""
+        try:
+            return await self._thread.run(self._read_file, patience=FETCH_TIMEOUT)
+        except PoolError as error:
+            raise JwksError(f"{self._path} cannot be read: {error}") from error
 
     def _read_file(self) -> Jwks:
         try:
@@ -105,14 +106,14 @@ class JwksFileSource:
         return self._jwks
 
 
+def source_of(issuer: Issuer) -> JwksUrlSource | JwksFileSource:
+    """Return the place where *issuer* publishes its keys."""
+    return JwksUrlSource(issuer) if issuer.jwks_file is None else JwksFileSource(issuer, issuer.jwks_file)
+
+
 def _read_bearer(path: Path) -> str:
     with open_regular(path) as file:
         token = file.read(_MAX_BEARER + 1).strip()
     if not token or len(token) > _MAX_BEARER or not _VISIBLE.fullmatch(token):
         raise JwksError(f"{path} holds no bearer token")
     return token.decode("ascii")
-
-
-def _describe(error: Exception) -> str:
-    """Return the error with its class: the text of a refused connection alone says too little."""
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -1,36 +1,19 @@
-"""Verify the JWTs of callers, with every check that RFC 8725 asks for."""
+"""Verify the JWTs of callers with the keys of their issuers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable
+from typing import NoReturn
 
 import attrs
 
-from tokenauthority.callers.identity import MAX_SUBJECT, Issuer, JwtIdentity
-from tokenauthority.callers.issuer_keys import IssuerKeyCaches
-from tokenauthority.domain.times import DAY, Seconds
+from tokenauthority.callers.authenticator import CredentialError
+from tokenauthority.callers.identity import Issuer, JwtIdentity
+from tokenauthority.callers.issuer_keys import IssuerKeyCache, IssuerKeyCaches
+from tokenauthority.callers.jwt_rules import check_rules, find_issuer, key_id_of, read_jwt, shown, subject_of
+from tokenauthority.domain.times import Seconds
 from tokenauthority.domain.token import TokenRejectedError
-from tokenauthority.signing.claims import Json, numeric_date, short_text, text_list
-from tokenauthority.signing.jose import CompactJws, parse_compact
-from tokenauthority.signing.jwks_reader import MAX_KEY_ID, JwksKey
-from tokenauthority.signing.results import malformed
-
-
-_DOTS: Final = 2
-"""Of a compact JWS, between its three segments."""
-
-MAX_JWT: Final = 8192
-"""Characters, which is also the server's limit of metadata."""
-
-MAX_LIFETIME: Final = DAY
-"""Seconds from `iat` to `exp`. A token that is valid for longer is like a key that nobody rotates."""
-
-LEEWAY: Final = Seconds(30)
-"""Seconds that the issuer's clock and ours may differ."""
-
-_TYPES: Final = frozenset({"jwt", "at+jwt", "jose"})
-"""`typ` of a caller's token. `session+jwt` is not one: a token to join a session is never a caller's credential."""
+from tokenauthority.signing.claims import numeric_date
 
 
 @attrs.frozen(kw_only=True)
@@ -49,24 +32,29 @@ class JwtVerifier:
     def __init__(self, caches: IssuerKeyCaches) -> None:
         self._caches = caches
 
-    async def verify_jwt(self, token: str, now: Seconds, find_issuer: Callable[[str], Issuer | None]) -> Proof | None:
-        """Return what *token* proves, or None for any cause. Wait for the issuer's keys for a bounded time at most."""
-        if len(token) > MAX_JWT:
-            return None
+    async def verify_jwt(
+        self, token: str, now: Seconds, find: Callable[[str], Issuer | None], origin: str = ""
+    ) -> Proof:
+        """Return what *token* from *origin* proves. Wait a bounded time for the keys of the issuer that *find* returns.
+
+        Raises:
+            CredentialError: it proves nothing; the text says why.
+        """
         try:
-            jws = parse_compact(token)
-            issuer = find_issuer(short_text(jws.payload, "iss", MAX_JWT))
-            if issuer is None or not _is_caller_type(jws.header) or jws.algorithm not in issuer.algorithms:
-                return None
-            identity, expire_time = _checked_claims(jws, issuer, now)
-            key_id = short_text(jws.header, "kid", MAX_KEY_ID)
-        except TokenRejectedError:
-            return None
+            jws = read_jwt(token)
+            issuer = find_issuer(jws, find)
+            check_rules(jws, issuer, now)
+            identity, expire_time = JwtIdentity(issuer.issuer, subject_of(jws)), numeric_date(jws.payload, "exp")
+            key_id = key_id_of(jws)
+        except TokenRejectedError as error:
+            raise CredentialError(f"JWT: {error.detail}") from None
         cache = self._caches.cache_of(issuer)
-        key: JwksKey | None = await cache.find_key(key_id)
-        # The key's one algorithm decides; the token has to agree with it.
-        if key is None or not key.verifier.holds(jws):
-            return None
+        key = await cache.find_key(key_id, origin)
+        if key is None:
+            _refuse_key(key_id, issuer, cache)
+        # The algorithm of the key decides; the token has to agree with it.
+        if not key.verifier.holds(jws):
+            raise CredentialError(f"JWT: the signature is not that of kid {shown(key_id)} of {issuer.issuer}")
         return Proof(
             issuer=issuer,
             identity=identity,
@@ -75,33 +63,7 @@ class JwtVerifier:
         )
 
 
-def looks_like_jwt(credential: str) -> bool:
-    """Return whether *credential* has the shape of a JWS whose header is a JSON object."""
-    return credential.startswith("ey") and credential.count(".") == _DOTS
-
-
-def _is_caller_type(header: Mapping[str, Json]) -> bool:
-    kind = header.get("typ", "JWT")
-    return isinstance(kind, str) and kind.lower().removeprefix("application/") in _TYPES
-
-
-def _checked_claims(jws: CompactJws, issuer: Issuer, now: Seconds) -> tuple[JwtIdentity, Seconds]:
-    """Return identity and expiry of a token that is valid now and for this authority, or raise TokenRejectedError."""
-    payload = jws.payload
-    identity = JwtIdentity(issuer.issuer, short_text(payload, "sub", MAX_SUBJECT))
-    issued, expires = numeric_date(payload, "iat"), numeric_date(payload, "exp")
-    not_before = numeric_date(payload, "nbf") if "nbf" in payload else issued
-    if issuer.audience not in _audiences(payload):
-        raise malformed("it is for another audience")
-    if max(issued, not_before) > now + LEEWAY:
-        raise malformed("it is not valid yet")
-    if now >= expires + LEEWAY:
-        raise malformed("it has expired")
-    if not 0 < expires - issued <= MAX_LIFETIME:
-        raise malformed("its lifetime is too long, or not positive")
-    return identity, expires
-
-
-def _audiences(payload: Mapping[str, Json]) -> tuple[str, ...]:
-    audience = payload.get("aud")
-    return (audience,) if isinstance(audience, str) else text_list(payload, "aud")
+def _refuse_key(key_id: str, issuer: Issuer, cache: IssuerKeyCache) -> NoReturn:
+    count = f"usable keys: {len(cache.jwks.keys)}"
+    state = f"the last fetch failed: {cache.failure}" if cache.failing else count
+    raise CredentialError(f"JWT: kid {shown(key_id)} is no usable key of {issuer.issuer}; {state}")

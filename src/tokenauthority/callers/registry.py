@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
-from tokenauthority.callers.identity import ApiKeyIdentity, Identity, Issuer
+from tokenauthority.callers.identity import ApiKeyIdentity, Identity, Issuer, OpentokIdentity
 from tokenauthority.domain.caller import Caller
 
 
@@ -50,6 +50,11 @@ class CallerRegistry:
         """Return the caller with *identity*, which a certificate or signature has proved."""
         return self._by_identity.get(identity)
 
+    @property
+    def opentok_projects(self) -> frozenset[str]:
+        """The projects whose secrets and Vonage keys prove a caller."""
+        return frozenset(each.project_id for each in self._by_identity if isinstance(each, OpentokIdentity))
+
     def find_issuer(self, issuer: str) -> Issuer | None:
         """Return the issuer whose `iss` is exactly *issuer*."""
         return self._by_issuer.get(issuer)
@@ -65,10 +70,10 @@ class CallerRegistry:
                 found = caller
         return found
 
-    def names_role(self, project_id: str, role: str) -> bool:
-        """Return whether a grant names *role* of the project, which is then in use."""
-        grants = [entry.caller.grant for entry in self.entries]
-        return any(role in grant.roles and grant.allows_project(project_id) for grant in grants)
+    def callers_naming(self, project_id: str, role: str) -> frozenset[str]:
+        """Return the names of the callers whose grant names *role* of the project, which is then in use."""
+        callers = [entry.caller for entry in self.entries]
+        return frozenset(c.name for c in callers if role in c.grant.roles and c.grant.allows_project(project_id))
 
 
 class CurrentCallers:
@@ -78,9 +83,9 @@ class CurrentCallers:
         self.registry = registry
         self.version = 0
 
-    def names_role(self, project_id: str, role: str) -> bool:
-        """Return whether a grant names the role; see `CallerRegistry.names_role`."""
-        return self.registry.names_role(project_id, role)
+    def callers_naming(self, project_id: str, role: str) -> frozenset[str]:
+        """Return whose grant names the role now; see `CallerRegistry.callers_naming`. Safe on any thread."""
+        return self.registry.callers_naming(project_id, role)
 
     def replace(self, registry: CallerRegistry) -> None:
         """Let *registry* count from now on, at once and as a whole."""

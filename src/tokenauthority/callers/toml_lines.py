@@ -9,6 +9,8 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from typing import Final, TypeAlias
 
+from tokenauthority.toml_text import TomlTextError
+
 
 Path: TypeAlias = tuple[str | int, ...]
 """The way to a value: keys of tables, and indexes of arrays from 0."""
@@ -100,7 +102,7 @@ class _Locator:
     def _match_next(self, pattern: re.Pattern[str]) -> re.Match[str]:
         match = pattern.match(self._text, self._position)
         if match is None:
-            raise ValueError(f"line {self._line()} holds TOML that this server cannot read")
+            raise TomlTextError(self._line(), "holds TOML that this server cannot read")
         self._position = match.end()
         return match
 

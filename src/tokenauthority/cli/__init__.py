@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+
+from tokenauthority.cli.core_dumps import disable_core_dumps
+
+
+_LEAKS = ("GRPC_TRACE", "SSLKEYLOGFILE")
+"""Variables of libraries that write API keys to standard error, or the keys of TLS connections to a file."""
+
+_REDIRECTS = ("PGHOSTADDR", "PGSERVICE", "PGSERVICEFILE", "PGOPTIONS")
+"""Variables of libpq that lead to another store than `database.url` says, or change how sessions with it behave."""
 
 
 def main() -> None:
     """Run the command line and exit with its code; without the server's requirements, print how to install them."""
-    # Without gRPC's own lines on standard error: they repeat our one line at length, and any stranger can cause one by
-    # a failed handshake with a server. Read when grpc is imported.
+    # Before anything secret is read: an API key, a master key.
+    disable_core_dumps()
+    for name in (*_LEAKS, *_REDIRECTS):
+        os.environ.pop(name, None)
+    # Read when gRPC is imported. Without its own lines on standard error: they repeat our one line at length, and any
+    # stranger can cause one by a failed handshake with a server.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    for stream in (sys.stdout, sys.stderr):
+        # For what is not printed by cli/output.py, such as help: no encoding of a console ends a command.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         from tokenauthority.cli.app import root
     except ModuleNotFoundError as error:
         if error.name != "click":
             raise
-        sys.stderr.write("error: the command line needs more: pip install '.[server]' in the checkout\n")
+        sys.stderr.write("error: the command line needs more: pip install 'tokenauthority[server]'\n")
         sys.exit(1)
     root(prog_name="tokenauthority")

@@ -20,7 +20,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "tokens": ("tokens", "Generate, verify, revoke and inspect tokens."),
     "projects": ("projects", "Create, import, show and change projects."),
     "keys": ("keys", "Show and change the signing keys, and change the master key."),
-    "callers": ("callers", "Create API keys, and check the callers file."),
+    "callers": ("callers", "Add, remove and check callers, and show what callers use."),
     "audit": ("audit", "Verify and search audit logs."),
     "config": ("server", "Show the settings of a server."),
     "db": ("server", "Manage the server's database."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import sys
 
 from collections import deque
@@ -17,7 +18,7 @@ import click
 
 from tokenauthority.cli.failures import ConfigurationFailure, Failure, NotIntactFailure
 from tokenauthority.cli.options import Group, current
-from tokenauthority.cli.output import Record, show_list, show_record, to_json
+from tokenauthority.cli.output import Record, print_text, show_list, show_record, to_json
 from tokenauthority.cli.values import MOMENT
 
 
@@ -35,6 +36,10 @@ T = TypeVar("T")
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 _COLUMNS: Final = ("seq", "time", "outcome", "method", "caller", "project", "session", "role", "tokens")
 _FEW_TOKENS: Final = 3
+_MAX_DIGITS: Final = 1000
+_OTHER_ARCHIVES: Final = frozenset({".xz", ".bz2", ".zst", ".lz4", ".zip"})
+"""Endings of what logrotate can compress a log to, and which is not read."""
+
 _AUDIT_REASONS: Final = frozenset({"OPENED", "NOT_DELIVERED"})
 """Reasons that only the audit log uses: for a stream that has opened, and for an answer whose caller had left."""
 
@@ -134,9 +139,9 @@ def show(
             show_list([_row(record) for _, record in found], _COLUMNS, as_json=False)
     total = next(counter)
     if limit and total > limit:
-        click.echo(f"{total - limit} older ones not shown: --limit 0", err=True)
+        print_text(f"{total - limit} older ones not shown: --limit 0", err=True)
     elif not total:
-        click.echo("no records", err=True)
+        print_text("no records", err=True)
 
 
 def _counted(found: Iterable[T], counter: Iterator[int]) -> Iterator[T]:
@@ -161,7 +166,9 @@ def _only_logs(files: Sequence[Path]) -> Sequence[Path]:
     logs = [path for path in files if not is_companion(path)]
     for path in files:
         if is_companion(path):
-            click.echo(f"{path}: skipped, as it belongs to a log and is not one", err=True)
+            print_text(f"{path}: skipped, as it belongs to a log and is not one", err=True)
+        elif path.suffix in _OTHER_ARCHIVES:
+            raise Failure(f"{path} is compressed in another way than gzip: decompress it first")
         elif not is_log(path):
             raise Failure(f"{path} is not an audit log")
     if not logs:
@@ -180,7 +187,7 @@ def _trusted_checkpoint(
     )
 
     def report_skipped(path: Path) -> None:
-        click.echo(f"{path}: skipped, as no checkpoint can be read from it", err=True)
+        print_text(f"{path}: skipped, as no checkpoint can be read from it", err=True)
 
     try:
         trusted = read_trusted_checkpoint(given) if given else find_trusted_checkpoint(files, report_skipped)
@@ -229,7 +236,7 @@ def _row(record: LoggedRecord) -> Record:
     return {
         "seq": record.seq,
         "time": record.time,
-        "outcome": record.code + (f" {record.reason}" if record.reason else ""),
+        "outcome": " ".join(filter(None, (record.code, record.reason, record.credential_problem))),
         "method": record.method.rpartition("/")[2] or f"({record.type})",
         "caller": record.caller or record.peer,
         "project": record.project_id,
@@ -241,11 +248,21 @@ def _row(record: LoggedRecord) -> Record:
 
 def _print_json(lines: Iterable[Line]) -> None:
     """Print a JSON list line by line, as it may be larger than the memory."""
-    click.echo("[", nl=False)
+    print_text("[", end="")
     for number, line in enumerate(lines):
-        click.echo(",\n" if number else "\n", nl=False)
-        click.echo(to_json(json.loads(line.content)), nl=False)
-    click.echo("\n]")
+        print_text(",\n" if number else "\n", end="")
+        print_text(to_json(json.loads(line.content, parse_int=_whole_number, parse_float=_real_number)), end="")
+    print_text("\n]")
+
+
+def _whole_number(digits: str) -> int | str:
+    """Return a number of a record; one with more digits than Python converts stays text."""
+    return int(digits) if len(digits) <= _MAX_DIGITS else digits
+
+
+def _real_number(digits: str) -> float | str:
+    """Return a number of a record; one beyond the range of a float stays text, as JSON has no infinity."""
+    return number if math.isfinite(number := float(digits)) else digits
 
 
 def _moment(value: int | datetime | None) -> datetime | None:

@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from tokenauthority.cli.options import current
 from tokenauthority.cli.output import Record, record, show_list, show_record
 from tokenauthority.client import Authority, translated_errors
+from tokenauthority.client.errors import next_page_token
 
 
 MAX_PAGE: Final = 1000
@@ -59,11 +60,12 @@ def show_pages(
     while True:
         request.page_size = min(limit - len(records), MAX_PAGE) if limit else MAX_PAGE
         page = fetch(request)
-        records += map(record, items(page))
-        request.page_token = page.next_page_token
+        found = items(page)
+        records += map(record, found)
+        request.page_token = next_page_token(request.page_token, page.next_page_token, found)
         if not page.next_page_token or (limit and len(records) >= limit):
             break
-    show_list(records, columns, as_json=current().as_json)
+    show_list(records[: limit or None], columns, as_json=current().as_json)
 
 
 limit_option = click.option(

@@ -9,6 +9,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from tokenauthority.cli.options import Command
+from tokenauthority.cli.output import print_text
 
 
 _HELP: Final = """Print the completion script of a shell.
@@ -29,4 +30,4 @@ def completion(context: click.Context, shell: str) -> None:
     if found is None:
         raise click.UsageError(f"no completion for {shell}")
     root = context.find_root().command
-    click.echo(found(root, {}, "tokenauthority", "_TOKENAUTHORITY_COMPLETE").source())
+    print_text(found(root, {}, "tokenauthority", "_TOKENAUTHORITY_COMPLETE").source())

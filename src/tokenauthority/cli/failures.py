@@ -6,7 +6,7 @@ import errno
 import re
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, Protocol
 from urllib.parse import unquote
@@ -45,8 +45,12 @@ class Failure(click.ClickException):
     exit_code = 1
 
     def show(self, file: IO[str] | None = None) -> None:
-        """Print the line."""
-        click.echo(f"error: {self.format_message()}", file=file, err=file is None)
+        """Print the line. That nobody reads it changes nothing in the exit code."""
+        from tokenauthority.cli.output import print_text
+
+        del file
+        with suppress(OSError):
+            print_text(f"error: {self.format_message()}", err=True)
 
 
 class ConfigurationFailure(Failure):
@@ -115,10 +119,12 @@ def read_bytes(path: Path, name: str) -> bytes:
 
 
 def _to_failure(error: AuthorityError, target: CallTarget) -> Failure:
+    from tokenauthority.cli.output import printable
+
     if error.code.name not in _UNREACHABLE:
-        return Failure(_describe_error(error))
+        return Failure(printable(_describe_error(error)))
     # An error without a reason is not from the authority: the call was lost on the network.
-    return UnreachableFailure(_describe_error(error) if error.reason else _explain_loss(error, target))
+    return UnreachableFailure(printable(_describe_error(error) if error.reason else _explain_loss(error, target)))
 
 
 def _explain_loss(error: AuthorityError, target: CallTarget) -> str:

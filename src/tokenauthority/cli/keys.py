@@ -12,7 +12,7 @@ import click
 from tokenauthority.cli.calls import authority, limit_option, show_message, show_pages
 from tokenauthority.cli.failures import ConfigurationFailure, Failure
 from tokenauthority.cli.options import Command, Group, current
-from tokenauthority.cli.output import show_record
+from tokenauthority.cli.output import printable, show_record
 from tokenauthority.cli.server import config_option, dev_option, load_settings
 from tokenauthority.cli.values import ALGORITHMS
 from tokenauthority.client.conversions import to_value
@@ -78,7 +78,9 @@ def revoke_key(key_id: str, comment: str, *, yes: bool) -> None:
     If the key is the one that signs, a PREPARED key replaces it.
     """
     if not yes:
-        click.confirm(f"Every token that {key_id} has signed will be refused. Revoke it?", abort=True, err=True)
+        click.confirm(
+            f"Every token that {printable(key_id)} has signed will be refused. Revoke it?", abort=True, err=True
+        )
     request = key_pb2.RevokeSigningKeyRequest(key_id=key_id, comment=comment)
     with authority() as client:
         show_message(client.keys.RevokeSigningKey(request).key)

@@ -25,6 +25,9 @@ class Globals:
     address: str = ""
     api_key: str = attrs.field(default="", repr=False)
     api_key_file: str = ""
+    token_file: str = ""
+    client_cert_file: str = ""
+    client_key_file: str = ""
     ca_file: str = ""
     plaintext: bool = False
     project: str = ""
@@ -53,15 +56,17 @@ class Globals:
             "address": self.address,
             "api_key": self.api_key,
             "api_key_file": self.api_key_file,
+            "token_file": self.token_file,
+            "client_cert_file": self.client_cert_file,
+            "client_key_file": self.client_key_file,
             "ca_file": self.ca_file,
             "plaintext": "1" if self.plaintext else "",
             "project": self.project,
             "timeout": "" if self.timeout is None else str(self.timeout),
         }
-        # A key on the command line beats a key file in the environment, and the other way round.
-        if len({"api_key", "api_key_file"} & self.on_line) == 1:
-            del values[({"api_key", "api_key_file"} - self.on_line).pop()]
-        return {_VARIABLES[name]: value for name, value in values.items()}
+        # A credential on the command line beats one of another kind in the environment.
+        beaten = _BEARERS - self.on_line if _BEARERS & self.on_line else set()
+        return {_VARIABLES[name]: value for name, value in values.items() if name not in beaten}
 
 
 def _open_file(variable: str, path: str) -> IO[bytes]:
@@ -103,6 +108,8 @@ class Command(_NamesSharedOptions):
     def invoke(self, ctx: click.Context) -> object:
         """Run the command."""
         with reported_failures(_globals(ctx)):
+            for parameter in self.get_params(ctx):
+                _require_text(ctx, parameter, ctx.params.get(parameter.name or ""))
             return super().invoke(ctx)
 
 
@@ -122,12 +129,24 @@ def _globals(context: click.Context) -> Globals:
     return found
 
 
+def _require_text(context: click.Context, parameter: click.Parameter, value: object) -> None:
+    """Refuse bytes of the command line that are not UTF-8, but for file names, which may have any."""
+    if isinstance(parameter.type, click.Path):
+        return
+    try:
+        for each in value if isinstance(value, tuple) else (value,):
+            str(each).encode()
+    except UnicodeEncodeError:
+        raise click.BadParameter("is not text in UTF-8", context, parameter) from None
+
+
 def _store_value(context: click.Context, parameter: click.Parameter, value: object) -> None:
     """Store a value that was given. The root command, which reads the environment, is parsed before the others."""
     name = parameter.name or ""
     source = context.get_parameter_source(name)
     if source not in {ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT}:
         return
+    _require_text(context, parameter, value)
     given = _globals(context)
     setattr(given, name, value)
     if source is ParameterSource.COMMANDLINE:
@@ -151,6 +170,10 @@ class _SharedOption:
 
 
 _FILE: Final = click.Path(dir_okay=False, allow_dash=True)
+_REREAD: Final = click.Path(dir_okay=False)
+"""A file that is opened more than once, which standard input cannot be."""
+
+_BEARERS: Final = frozenset({"api_key", "api_key_file", "token_file"})
 _SHARED: Final = (
     _SharedOption("--address", "TOKENAUTHORITY_ADDRESS", "Where the authority is.", "HOST:PORT"),
     _SharedOption(
@@ -162,6 +185,13 @@ _SHARED: Final = (
         "The API key itself. As an option, others can see it in the process list.",
         "KEY",
     ),
+    _SharedOption(
+        "--token-file", "TOKENAUTHORITY_TOKEN_FILE", "Holds a JWT or API key; read for each call.", "FILE", _REREAD
+    ),
+    _SharedOption(
+        "--client-cert-file", "TOKENAUTHORITY_CLIENT_CERT_FILE", "PEM of a client certificate.", "FILE", _REREAD
+    ),
+    _SharedOption("--client-key-file", "TOKENAUTHORITY_CLIENT_KEY_FILE", "PEM of its private key.", "FILE", _REREAD),
     _SharedOption(
         "--ca-file", "TOKENAUTHORITY_CA_FILE", "PEM of the authorities to trust; default: the system's.", "FILE", _FILE
     ),

@@ -12,8 +12,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from tokenauthority.cli.calls import authority, limit_option, show_message, show_pages
 from tokenauthority.cli.options import Group, current
-from tokenauthority.cli.output import record, show_record
-from tokenauthority.cli.values import FORMATS, LIFETIME, read_text
+from tokenauthority.cli.output import print_text, record, show_record
+from tokenauthority.cli.values import FORMATS, LIFETIME, SERVERS, read_text
 from tokenauthority.client.conversions import duration, to_value
 from tokenauthority.v1 import project_pb2, token_pb2
 
@@ -31,11 +31,22 @@ _OPTIONS: Final = (
         help="Lifetime of a token whose request names none; at first 24h.",
     ),
     click.option("--max-ttl", type=LIFETIME, metavar="TIME", help="Longest lifetime of a token; at first 30d."),
+    click.option(
+        "--claims-for",
+        type=SERVERS,
+        metavar="SERVERS",
+        help="Write claims for these servers into session_jwt: centrifugo, mediamtx or both; '' for none.",
+    ),
 )
 _external_sessions_option: Final = click.option(
     "--external-sessions/--no-external-sessions",
     default=None,
     help="Whether to accept session ids that the OpenTok platform created; an imported project accepts them at first.",
+)
+_platform_url_option: Final = click.option(
+    "--platform-url",
+    metavar="URL",
+    help="Have new sessions created by the platform at URL, one of platform.urls of the server; '' by the authority.",
 )
 _SHOWN_ONCE: Final = "Store the secret now: it is shown only once. Whoever has it can make the project's tokens."
 
@@ -67,12 +78,12 @@ def create_project(project_id: str, **values: object) -> None:
     for part in answer.values():
         if isinstance(part, dict):
             show_record(part, as_json=False)
-    click.echo(_SHOWN_ONCE, err=True)
+    print_text(_SHOWN_ONCE, err=True)
 
 
 @projects.group("import")
 def import_() -> None:
-    """Import a project of the OpenTok platform or an application of Vonage Video."""
+    """Import a project of the OpenTok platform, an application of Vonage Video, or a key of LiveKit or Jitsi."""
 
 
 @import_.command("opentok")
@@ -81,6 +92,7 @@ def import_() -> None:
     "--secret-file", required=True, metavar="FILE", help="File with the project's secret; - is standard input."
 )
 @_external_sessions_option
+@_platform_url_option
 @_project_options
 def import_opentok(api_key: str, secret_file: str, **values: object) -> None:
     """Import an OpenTok project. Here --api-key is the project's; that of the authority goes before `projects`."""
@@ -95,12 +107,35 @@ def import_opentok(api_key: str, secret_file: str, **values: object) -> None:
 )
 @click.option("--project-id", default="", metavar="ID", help="1 to 2147483647; default: the authority picks one.")
 @_external_sessions_option
+@_platform_url_option
 @_project_options
 def import_vonage(application_id: str, key_file: str, project_id: str, **values: object) -> None:
     """Import a Vonage Video application."""
     private_key = read_text(key_file, "private key")
     credential = project_pb2.VonageCredential(application_id=application_id, private_key=private_key)
     _import_project(project_pb2.ImportProjectRequest(vonage=credential, project_id=project_id), values)
+
+
+@import_.command("livekit")
+@click.option("--api-key", required=True, metavar="NAME", help="API key of LiveKit; becomes the id of the secret.")
+@click.option("--secret-file", required=True, metavar="FILE", help="File with its secret; - is standard input.")
+@click.option("--project-id", default="", metavar="ID", help="1 to 2147483647; default: the authority picks one.")
+@_project_options
+def import_livekit(api_key: str, secret_file: str, project_id: str, **values: object) -> None:
+    """Create a project with an API key that a LiveKit has. The API key of the authority goes before `projects`."""
+    credential = project_pb2.LiveKitCredential(api_key=api_key, api_secret=read_text(secret_file, "secret"))
+    _import_project(project_pb2.ImportProjectRequest(livekit=credential, project_id=project_id), values)
+
+
+@import_.command("jitsi")
+@click.option("--app-id", required=True, metavar="NAME", help="App id of Jitsi; becomes the id of the secret.")
+@click.option("--secret-file", required=True, metavar="FILE", help="File with its secret; - is standard input.")
+@click.option("--project-id", default="", metavar="ID", help="1 to 2147483647; default: the authority picks one.")
+@_project_options
+def import_jitsi(app_id: str, secret_file: str, project_id: str, **values: object) -> None:
+    """Create a project with an app id that a Jitsi has."""
+    credential = project_pb2.JitsiCredential(app_id=app_id, app_secret=read_text(secret_file, "secret"))
+    _import_project(project_pb2.ImportProjectRequest(jitsi=credential, project_id=project_id), values)
 
 
 @projects.command("list")
@@ -126,6 +161,7 @@ def show_project(project_id: str) -> None:
 @click.argument("project_id", default="")
 @_project_options
 @_external_sessions_option
+@_platform_url_option
 def update_project(project_id: str, **changes: object) -> None:
     """Change the fields of one project that the options name; the other fields stay unchanged."""
     paths = [name for name, value in changes.items() if value is not None]
@@ -140,16 +176,22 @@ def update_project(project_id: str, **changes: object) -> None:
 
 @projects.command("rotate-secret")
 @click.argument("project_id", default="")
-def rotate_secret(project_id: str) -> None:
-    """Give a project a second active secret, which is shown only once and signs from now on.
+@click.option(
+    "--secret-file",
+    metavar="FILE",
+    help="File with a secret that the OpenTok platform made; - is standard input. Default: the authority makes one.",
+)
+def rotate_secret(project_id: str, secret_file: str | None) -> None:
+    """Give a project a second active secret, which signs from now on; a new one is shown only once.
 
     The first secret still verifies until it is retired.
     """
+    secret = "" if secret_file is None else read_text(secret_file, "secret")
     with authority() as client:
-        request = project_pb2.RotateProjectSecretRequest(project_id=project_id or client.project_id)
+        request = project_pb2.RotateProjectSecretRequest(project_id=project_id or client.project_id, secret=secret)
         show_message(client.projects.RotateProjectSecret(request).secret)
-    if not current().as_json:
-        click.echo(_SHOWN_ONCE, err=True)
+    if not (secret or current().as_json):
+        print_text(_SHOWN_ONCE, err=True)
 
 
 @projects.command("retire-secret")
@@ -174,6 +216,8 @@ def _set_fields(
                 getattr(message, name).CopyFrom(duration(name, value))
             case str() if name == "default_format":
                 message.default_format = to_value(token_pb2.TokenFormat, name, value)
+            case tuple():
+                message.claims_for.extend(to_value(project_pb2.RealTimeServer, name, each) for each in value)
             case _:
                 setattr(message, name, value)
 

@@ -11,7 +11,7 @@ import click
 
 from tokenauthority.cli.failures import ConfigurationFailure
 from tokenauthority.cli.options import Command, Group, current
-from tokenauthority.cli.output import show_list
+from tokenauthority.cli.output import print_text, show_list, show_record
 
 
 if TYPE_CHECKING:
@@ -68,15 +68,22 @@ def config() -> None:
 @dev_option
 @config_option
 def show_config(*, dev: bool, config_file: Path | None) -> None:
-    """Show every setting with its variable, value (secrets are hidden) and meaning."""
+    """Show every setting with its variable, value (secrets are hidden) and meaning, and the memory that they allow."""
     from tokenauthority.config.loading import describe, problems_of
+    from tokenauthority.server.memory import worst_case, worst_case_text
 
     columns = ("variable", "value", "meaning")
     settings = load_settings(config_file, dev=dev, complete=False)
     rows: list[dict[str, object]] = [dict(zip(columns, row, strict=True)) for row in describe(settings)]
-    show_list(rows, columns, as_json=current().as_json)
+    parts = worst_case(settings)
+    if current().as_json:
+        memory = {"worst_case_bytes": sum(parts.values()), "parts": parts}
+        show_record({"settings": rows, "memory": memory}, as_json=True)
+    else:
+        show_list(rows, columns, as_json=False)
+        print_text(worst_case_text(parts))
     for problem in problems_of(settings):
-        click.echo(f"a server cannot start: {problem}", err=True)
+        print_text(f"a server cannot start: {problem}", err=True)
 
 
 @click.group(cls=Group)
@@ -96,7 +103,7 @@ def upgrade_schema(*, dev: bool, config_file: Path | None) -> None:
         store, created = upgrade_database(load_settings(config_file, dev=dev, complete=False))
     except ConfigError as error:
         raise ConfigurationFailure(str(error)) from error
-    click.echo(f"{store}: {'made new, ' if created else ''}up to date")
+    print_text(f"{store}: {'made new, ' if created else ''}up to date")
 
 
 def load_settings(

@@ -8,6 +8,7 @@ import click
 
 from tokenauthority.cli.calls import authority, limit_option, show_message, show_pages
 from tokenauthority.cli.options import Group, current
+from tokenauthority.cli.output import print_text
 from tokenauthority.cli.values import ARCHIVE_MODES, MEDIA_MODES, SESSION_STATES
 from tokenauthority.client import SessionOptions, requests
 from tokenauthority.v1 import session_pb2
@@ -31,6 +32,7 @@ def sessions() -> None:
 @click.option("--e2ee", is_flag=True, help="Encrypt media end to end; requires routed and manual.")
 @click.option("--archive-name", default="", metavar="TEXT", help="1 to 80 characters; requires always.")
 @click.option("--archive-resolution", default="", metavar="WxH", help="Such as 1280x720; requires always.")
+@click.option("--name", default="", metavar="NAME", help="Room on real-time servers: 1 to 64 of a-z, 0-9, - and _.")
 @click.option("--request-id", metavar="UUID", help="Makes this command safe to repeat for 24 hours.")
 @click.option("--quiet", "-q", is_flag=True, help="Print only the session id.")
 def create_session(*, quiet: bool, **options: Unpack[SessionOptions]) -> None:
@@ -39,7 +41,7 @@ def create_session(*, quiet: bool, **options: Unpack[SessionOptions]) -> None:
     with authority() as client:
         session = client.sessions.CreateSession(request).session
     if quiet:
-        click.echo(session.session_id)
+        print_text(session.session_id)
     else:
         show_message(session)
 
@@ -49,7 +51,7 @@ def create_session(*, quiet: bool, **options: Unpack[SessionOptions]) -> None:
 @limit_option
 def list_sessions(state: str | None, limit: int) -> None:
     """List the project's sessions, newest first."""
-    columns = ("session_id", "state", "media_mode", "archive_mode", "create_time")
+    columns = ("session_id", "name", "state", "media_mode", "archive_mode", "create_time")
     with authority() as client:
         request = requests.list_sessions_request(client.project_id, state or "", 0, "")
         show_pages(client.sessions.ListSessions, request, lambda page: page.sessions, limit, columns)

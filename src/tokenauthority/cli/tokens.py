@@ -12,13 +12,13 @@ import click
 
 from tokenauthority.cli.failures import NOT_ACTIVE, Failure
 from tokenauthority.cli.options import Group, current
-from tokenauthority.cli.output import Record, record, show_record
+from tokenauthority.cli.output import Record, print_text, record, show_record
 from tokenauthority.cli.values import FORMATS, LIFETIME, MOMENT, PERMISSIONS, read_text
 from tokenauthority.cli.watch import watch
 
 
 if TYPE_CHECKING:
-    from tokenauthority.client import TokenOptions
+    from tokenauthority.client import Authority, TokenOptions
     from tokenauthority.signing.results import Unverified
 
 
@@ -41,7 +41,7 @@ def tokens() -> None:
     metavar="NAME",
     help="Initial layout class; may be repeated.",
 )
-@click.option("--subject", default="", metavar="ID", help="The end user's id; in session_jwt only.")
+@click.option("--subject", default="", metavar="ID", help="The end user's id; not in the OpenTok and Vonage formats.")
 def request_token(*, session_id: str, **options: Unpack[TokenOptions]) -> None:
     """Generate a token for a session: standard output has only the token, standard error its fields."""
     from tokenauthority.cli.calls import authority
@@ -57,7 +57,7 @@ def request_token(*, session_id: str, **options: Unpack[TokenOptions]) -> None:
     if current().as_json:
         show_record(token, as_json=True)
         return
-    click.echo(token.pop("token"))
+    print_text(str(token.pop("token")))
     show_record(token, as_json=False, err=True)
 
 
@@ -127,6 +127,21 @@ def request_revocation(*, issued_before: int | datetime | None, comment: str, **
         raise click.UsageError(str(error)) from error
     with authority() as client:
         show_message(client.tokens.RevokeTokens(request).revocation)
+        if "session" in given:
+            _warn_of_unknown_session(client, given["session"])
+
+
+def _warn_of_unknown_session(client: Authority, session_id: str) -> None:
+    """Say so if the store has no such session: its revocation succeeds, because tokens can outlive their session."""
+    from tokenauthority.client.errors import AuthorityError, NotFound
+
+    try:
+        client.get_session(session_id)
+    except NotFound:
+        print_text(f"warning: there is no session {session_id}; if the id is misspelt, nothing was revoked", err=True)
+    except AuthorityError:
+        # Whoever may revoke need not be allowed to read sessions.
+        return
 
 
 tokens.add_command(watch)
@@ -150,7 +165,7 @@ def inspect_token(token: str) -> None:
         raise Failure(f"{error.detail} ({error.reason})") from error
     show_record(claims, as_json=current().as_json)
     if not current().as_json:
-        click.echo("The signature is NOT verified: `tokenauthority tokens verify` verifies it.", err=True)
+        print_text("The signature is NOT verified: `tokenauthority tokens verify` verifies it.", err=True)
 
 
 def _token_text(argument: str) -> str:
@@ -158,7 +173,7 @@ def _token_text(argument: str) -> str:
 
 
 def _show_verdict(answer: Record) -> None:
-    click.echo("active" if answer["active"] else f"not active: {answer['reason']}: {answer['reason_detail']}")
+    print_text("active" if answer["active"] else f"not active: {answer['reason']}: {answer['reason_detail']}")
     claims = answer["claims"]
     if isinstance(claims, dict):
         show_record(claims, as_json=False)

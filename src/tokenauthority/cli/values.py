@@ -9,6 +9,7 @@ from typing import Final
 
 import click
 
+from tokenauthority.domain.profile import RealTimeServer
 from tokenauthority.domain.token_format import TokenFormat
 
 
@@ -65,7 +66,21 @@ class _Moment(click.ParamType[int | datetime]):
         return moment
 
 
+class _Servers(click.ParamType[tuple[str, ...]]):
+    name = "servers"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        names = tuple(name.strip().upper() for name in str(value).split(",") if name.strip())
+        if not set(names) <= set(RealTimeServer):
+            known = ", ".join(each.lower() for each in RealTimeServer)
+            self.fail(f"must name some of {known}, separated by commas, or be empty", param, ctx)
+        return names
+
+
 LIFETIME: Final = _Lifetime()
+SERVERS: Final = _Servers()
 MOMENT: Final = _Moment()
 
 
@@ -76,7 +91,8 @@ def read_text(path: str, what: str) -> str:
         UsageError: the text is empty, longer than 65,536 characters or not UTF-8.
         OSError: the file cannot be read.
     """
-    with click.open_file(path, encoding="utf-8") as file:
+    # Editors of Windows begin a file with a byte order mark, which is no part of a token or a secret.
+    with click.open_file(path, encoding="utf-8-sig") as file:
         try:
             text = str(file.read(MAX_INPUT + 1))
         except UnicodeDecodeError:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from tokenauthority.cli.options import Command, current
+from tokenauthority.cli.output import event_line, print_text, printable
 
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def watch(projects: tuple[str, ...], resume_token: str, *, heartbeats: bool) -> 
         ):
             printer.print_all(messages)
     except KeyboardInterrupt:
-        click.echo(f"to go on: {printer.resume_hint()}", err=True)
+        print_text(f"to go on: {printer.resume_hint()}", err=True)
 
 
 class _Printer:
@@ -54,23 +55,21 @@ class _Printer:
         self._connected = False
 
     def print_all(self, messages: RevocationWatch) -> None:
-        from tokenauthority.cli.output import event_line
-
         while True:
             message = messages.next_message()
             self._connected = True
             if self._heartbeats or not message.HasField("heartbeat"):
-                click.echo(event_line(message, as_json=current().as_json))
+                print_text(event_line(message, as_json=current().as_json))
             self._resume_token = message.resume_token
 
     def report_loss(self, error: AuthorityError, pause: float) -> None:
         if not self._connected:
             raise error
-        click.echo(f"connection lost: {error}; trying again in {pause:.1f} seconds", err=True)
+        print_text(f"connection lost: {printable(str(error))}; trying again in {pause:.1f} seconds", err=True)
 
     def resume_hint(self) -> str:
         if self._resume_token:
-            return f"--resume-token {self._resume_token}"
+            return f"--resume-token {printable(self._resume_token)}"
         return "from the start, for what is in force was not read to its end"
 
 

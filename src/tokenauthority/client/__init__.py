@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from tokenauthority.client.aio.authority import AsyncAuthority, AsyncSession
 from tokenauthority.client.aio.watch import AsyncRevocationWatch
+from tokenauthority.client.connection import ConnectionOptions
 from tokenauthority.client.errors import (
     AlreadyExists,
     AuthorityError,
@@ -52,6 +53,7 @@ __all__ = [
     "Authority",
     "AuthorityError",
     "Claims",
+    "ConnectionOptions",
     "DeadlineExceeded",
     "FailedPrecondition",
     "Heartbeat",

@@ -58,7 +58,7 @@ class Backoff:
         longest = min(self._longest, _FIRST_PAUSE * 2 ** min(self._attempts, 16))
         self._attempts += 1
         # On top of what the authority asks for: it asks all whom it sends away for the same.
-        return min(asked or 0.0, _LONGEST_ASKED) + self._draw(0, longest)
+        return min(max(asked or 0.0, 0.0), _LONGEST_ASKED) + self._draw(0, longest)
 
     def pause_after(self, error: AuthorityError) -> float:
         """Return the seconds to wait after *error*, or raise *error* if another attempt would fail in the same way."""

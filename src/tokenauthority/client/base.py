@@ -6,67 +6,51 @@ import os
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Self
+from typing import Self, Unpack
 
-from tokenauthority.client.connection import DEFAULT_TIMEOUT, Connection
+from tokenauthority.client.arguments import instance
+from tokenauthority.client.connection import Connection, ConnectionOptions
 from tokenauthority.client.environment import connection_from
 
 
 class AuthorityBase(ABC):
-    """A client of one authority with one API key; see `Authority` and `AsyncAuthority`."""
+    """A client of one authority as one caller; see `Authority` and `AsyncAuthority`."""
 
-    def __init__(
-        self,
-        address: str,
-        *,
-        api_key: str,
-        project_id: str = "",
-        plaintext: bool = False,
-        root_certificates: bytes | None = None,
-        timeout: float = DEFAULT_TIMEOUT,
-        tls_server_name: str = "",
-    ) -> None:
+    def __init__(self, address: str, **options: Unpack[ConnectionOptions]) -> None:
         """Make a client; it connects with its first call.
 
         Args:
             address: `host:port`, or a gRPC target URI such as `dns:///name:port`.
-            api_key: `tak_...`; every call sends it.
-            project_id: the project of a call that names none; required if the API key may use several projects.
-            plaintext: no TLS, for loopback only: everybody on the network path can read the API key and the tokens.
-            root_certificates: PEM of the certificate authorities to trust; None for the system's.
-            timeout: seconds that a call may take, its retries included; default 5. It does not limit a watch.
-            tls_server_name: the name that the server's certificate must have; empty for the host of the address.
+            **options: see `ConnectionOptions`. They prove who the client is by one of `api_key`, `token_file` and
+                `credentials`, by a client certificate, or by both.
 
         Raises:
-            ValueError: a value is invalid. The message never holds the API key.
+            ValueError: a value is invalid, or no credentials are given, or more than one of the three that exclude each
+                other. The message never holds the API key.
+            OSError: `cert_file` or `key_file` cannot be read.
+            TypeError: a value has the wrong type; the message names it.
+            RuntimeError: it is an asyncio client, and no event loop runs.
         """
-        if not api_key:
-            raise ValueError("api_key is required")
-        self._connection = Connection(
-            address=address,
-            api_key=api_key,
-            project_id=project_id,
-            plaintext=plaintext,
-            root_certificates=root_certificates,
-            timeout=timeout,
-            tls_server_name=tls_server_name,
-        )
+        self._connection = Connection(address=address, **options)
+        if not self._connection.proves_caller:
+            raise ValueError("no credentials: give api_key, token_file or credentials, or cert_file with key_file")
         self._open(self._connection)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
         """Make a client from environment variables.
 
-        Required: TOKENAUTHORITY_ADDRESS, and either TOKENAUTHORITY_API_KEY or TOKENAUTHORITY_API_KEY_FILE. Optional:
-        TOKENAUTHORITY_PROJECT_ID, TOKENAUTHORITY_CA_FILE (PEM), TOKENAUTHORITY_PLAINTEXT ("1") and
-        TOKENAUTHORITY_TIMEOUT (seconds; default 5).
+        Required: TOKENAUTHORITY_ADDRESS, and one of TOKENAUTHORITY_API_KEY, TOKENAUTHORITY_API_KEY_FILE (read once) and
+        TOKENAUTHORITY_TOKEN_FILE (read for each call); or a client certificate, also beside one of them, by
+        TOKENAUTHORITY_CLIENT_CERT_FILE and TOKENAUTHORITY_CLIENT_KEY_FILE (PEM). Optional: TOKENAUTHORITY_PROJECT_ID,
+        TOKENAUTHORITY_CA_FILE (PEM), TOKENAUTHORITY_PLAINTEXT ("1") and TOKENAUTHORITY_TIMEOUT (seconds; default 5).
 
         Args:
             environ: the variables.
 
         Raises:
             ValueError: a required variable is missing, or a value is invalid.
-            OSError: the file of the API key or of the root certificates cannot be read.
+            OSError: the file of the API key, or one with certificates, cannot be read.
         """
         return cls.from_connection(connection_from(environ))
 
@@ -75,9 +59,9 @@ class AuthorityBase(ABC):
         """Make a client from a `Connection`.
 
         Raises:
-            ValueError: the connection has no API key.
+            ValueError: the connection has no credentials.
         """
-        return cls(**vars(connection))
+        return cls(**vars(instance("connection", connection, Connection)))
 
     @property
     def address(self) -> str:
@@ -86,7 +70,7 @@ class AuthorityBase(ABC):
 
     @property
     def project_id(self) -> str:
-        """The project of a call that names none; empty for the only project of the API key."""
+        """The project of a call that names none; empty for the only project of the caller."""
         return self._connection.project_id
 
     def __repr__(self) -> str:

@@ -15,6 +15,8 @@ from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from tokenauthority.client import arguments
+
 
 Moment = int | float | datetime
 """Seconds since 1970 or an aware datetime; a fraction of a second is cut off."""
@@ -43,8 +45,10 @@ def to_value(enum: ProtoEnum[Value], field: str, text: str) -> Value:
 
     Raises:
         ValueError: the name is unknown; the message names *field* and lists the known names.
+        TypeError: *text* is not a str; the message names *field*.
     """
-    value = dict(enum.items()).get(_prefix(enum) + (text.upper() or "UNSPECIFIED"))
+    name = arguments.text(field, text).upper()
+    value = dict(enum.items()).get(_prefix(enum) + (name or "UNSPECIFIED"))
     if value is None:
         raise ValueError(f"{field} must be one of {', '.join(choices(enum))}")
     return value
@@ -71,12 +75,19 @@ def _prefix(enum: ProtoEnum[int]) -> str:
 
 
 def timestamp(field: str, at: Moment) -> Timestamp:
-    """Convert a moment; ValueError names *field* if it has no time zone or is outside the years 1 to 9999."""
+    """Convert a moment.
+
+    Raises:
+        ValueError: it has no time zone, or is outside the years 1 to 9999; the message names *field*.
+        TypeError: it is neither a number nor a datetime; the message names *field*.
+    """
     if isinstance(at, datetime):
         if at.utcoffset() is None:
             raise ValueError(f"{field} has no time zone: use datetime.now(UTC) or datetime(..., tzinfo=...)")
         # timestamp() returns a float, which rounds far moments up into the next second.
         at = (at - _EPOCH) // timedelta(seconds=1)
+    elif isinstance(at, bool) or not isinstance(at, int | float):
+        raise arguments.wrong_type(field, at, "seconds since 1970 or a datetime")
     try:
         seconds = math.floor(at)
         datetime.fromtimestamp(seconds, UTC)
@@ -86,8 +97,16 @@ def timestamp(field: str, at: Moment) -> Timestamp:
 
 
 def duration(field: str, lifetime: Lifetime) -> Duration:
-    """Convert a lifetime; ValueError names *field* if the type cannot hold it (more than about 10,000 years)."""
-    seconds = math.floor(lifetime.total_seconds()) if isinstance(lifetime, timedelta) else lifetime
+    """Convert a lifetime.
+
+    Raises:
+        ValueError: the contract's type cannot hold it (more than about 10,000 years); the message names *field*.
+        TypeError: it is neither an int nor a timedelta; the message names *field*.
+    """
+    if isinstance(lifetime, timedelta):
+        seconds = math.floor(lifetime.total_seconds())
+    else:
+        seconds = arguments.instance(field, lifetime, int, wanted="whole seconds (int) or a timedelta")
     if abs(seconds) > _MAX_DURATION:
         raise ValueError(f"{field} is out of range")
     return Duration(seconds=seconds)

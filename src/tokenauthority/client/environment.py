@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
+from tokenauthority.client.arguments import wrong_type
 from tokenauthority.client.connection import DEFAULT_TIMEOUT, Connection
+from tokenauthority.client.credentials import read_certificate
 
 
 ADDRESS: Final = "TOKENAUTHORITY_ADDRESS"
 API_KEY: Final = "TOKENAUTHORITY_API_KEY"
 API_KEY_FILE: Final = "TOKENAUTHORITY_API_KEY_FILE"
+TOKEN_FILE: Final = "TOKENAUTHORITY_TOKEN_FILE"  # noqa: S105 - the name of an environment variable, whose value is a path
+CLIENT_CERT_FILE: Final = "TOKENAUTHORITY_CLIENT_CERT_FILE"
+CLIENT_KEY_FILE: Final = "TOKENAUTHORITY_CLIENT_KEY_FILE"
 CA_FILE: Final = "TOKENAUTHORITY_CA_FILE"
 PLAINTEXT: Final = "TOKENAUTHORITY_PLAINTEXT"
 PROJECT_ID: Final = "TOKENAUTHORITY_PROJECT_ID"
@@ -20,7 +26,21 @@ TIMEOUT: Final = "TOKENAUTHORITY_TIMEOUT"
 JSON: Final = "TOKENAUTHORITY_JSON"
 """Read by the command line only."""
 
-CLIENT_VARIABLES: Final = frozenset({ADDRESS, API_KEY, CA_FILE, PLAINTEXT, PROJECT_ID, API_KEY_FILE, TIMEOUT, JSON})
+CLIENT_VARIABLES: Final = frozenset(
+    {
+        ADDRESS,
+        API_KEY,
+        API_KEY_FILE,
+        TOKEN_FILE,
+        CLIENT_CERT_FILE,
+        CLIENT_KEY_FILE,
+        CA_FILE,
+        PLAINTEXT,
+        PROJECT_ID,
+        TIMEOUT,
+        JSON,
+    }
+)
 """All variables of clients. The server's settings share the prefix and must not take them for misspelt settings."""
 
 _YES: Final = frozenset({"1", "true", "yes", "on", "t", "y"})
@@ -30,6 +50,15 @@ _NO: Final = frozenset({"", "0", "false", "no", "off", "f", "n"})
 
 MAX_FILE: Final = 1 << 20
 """Bytes of a file that a variable names. A bundle of all public certificate authorities has a quarter of that."""
+
+
+_ARGUMENTS: Final = {
+    "address": ADDRESS,
+    "cert_file": CLIENT_CERT_FILE,
+    "key_file": CLIENT_KEY_FILE,
+    "timeout": TIMEOUT,
+}
+"""The variable of each argument with which the message of a ValueError begins."""
 
 
 def open_disk_file(_: str, path: str) -> IO[bytes]:
@@ -44,40 +73,92 @@ def connection_from(
 
     Args:
         environ: the variables; an empty one counts as not set.
-        with_key: whether an API key is required; else none is read or sent.
+        with_key: whether credentials are required; else no bearer credential is read or sent.
         open_file: opens the file that a variable names, called with the variable and its value.
 
     Raises:
         ValueError: a required variable is missing, a value is invalid, or a file has more than `MAX_FILE` bytes. The
             message never holds the API key.
-        OSError: the file of the API key or of the root certificates cannot be read.
+        OSError: the file of the API key, or one with certificates, cannot be read.
     """
+    if not isinstance(environ, Mapping):
+        raise wrong_type("environ", environ, "a mapping")
     if not environ.get(ADDRESS):
         raise ValueError(f"{ADDRESS} is not set")
-    plaintext, ca_file = _parse_flag(environ, PLAINTEXT), environ.get(CA_FILE, "")
-    if plaintext and ca_file:
-        raise ValueError(f"{PLAINTEXT} does not go with {CA_FILE}")
-    root_certificates = _read_file(CA_FILE, ca_file, open_file) if ca_file else None
-    if root_certificates is not None and b"-----BEGIN CERTIFICATE-----" not in root_certificates:
+    plaintext = _find_plaintext(environ)
+    cert_file, key_file = _find_certificate(environ)
+    if with_key:
+        _require_credentials(environ)
+    api_key = _find_api_key(environ, open_file) if with_key else ""
+    root_certificates = _find_roots(environ, open_file)
+    timeout = _parse_timeout(environ)
+    with _naming_the_variable(API_KEY_FILE if environ.get(API_KEY_FILE) else API_KEY):
+        return Connection(
+            address=environ[ADDRESS],
+            api_key=api_key,
+            token_file=environ.get(TOKEN_FILE, "") if with_key else "",
+            cert_file=cert_file,
+            key_file=key_file,
+            project_id=environ.get(PROJECT_ID, ""),
+            plaintext=plaintext,
+            root_certificates=root_certificates,
+            timeout=timeout,
+        )
+
+
+@contextmanager
+def _naming_the_variable(of_key: str = API_KEY) -> Iterator[None]:
+    """Name the variable in a ValueError within it: *of_key*, unless the message begins with another argument."""
+    try:
+        yield
+    except ValueError as error:
+        variable = _ARGUMENTS.get(str(error).partition(" ")[0], of_key)
+        raise ValueError(f"{variable}: {error}") from None
+
+
+def _find_plaintext(environ: Mapping[str, str]) -> bool:
+    plaintext = _parse_flag(environ, PLAINTEXT)
+    for variable in (CA_FILE, CLIENT_CERT_FILE):
+        if plaintext and environ.get(variable):
+            raise ValueError(f"{PLAINTEXT} does not go with {variable}")
+    return plaintext
+
+
+def _find_certificate(environ: Mapping[str, str]) -> tuple[str, str]:
+    cert_file, key_file = environ.get(CLIENT_CERT_FILE, ""), environ.get(CLIENT_KEY_FILE, "")
+    if bool(cert_file) != bool(key_file):
+        raise ValueError(f"{CLIENT_CERT_FILE} and {CLIENT_KEY_FILE} go together: set both or neither")
+    if cert_file:
+        with _naming_the_variable():
+            read_certificate(cert_file, key_file)
+    return cert_file, key_file
+
+
+def _find_roots(environ: Mapping[str, str], open_file: Callable[[str, str], IO[bytes]]) -> bytes | None:
+    ca_file = environ.get(CA_FILE, "")
+    if not ca_file:
+        return None
+    found = _read_file(CA_FILE, ca_file, open_file)
+    if b"-----BEGIN CERTIFICATE-----" not in found:
         raise ValueError(f"{CA_FILE} {ca_file}: holds no certificate in PEM")
-    return Connection(
-        address=environ[ADDRESS],
-        api_key=_find_api_key(environ, open_file) if with_key else "",
-        project_id=environ.get(PROJECT_ID, ""),
-        plaintext=plaintext,
-        root_certificates=root_certificates,
-        timeout=_parse_timeout(environ),
-    )
+    return found
+
+
+def _require_credentials(environ: Mapping[str, str]) -> None:
+    found = [name for name in (API_KEY, API_KEY_FILE, TOKEN_FILE) if environ.get(name)]
+    if len(found) > 1:
+        raise ValueError(f"{' and '.join(found)} are set: set only one of them")
+    if not (found or environ.get(CLIENT_CERT_FILE)):
+        raise ValueError(
+            f"no credentials: set {API_KEY}, {API_KEY_FILE} or {TOKEN_FILE}, "
+            f"or {CLIENT_CERT_FILE} with {CLIENT_KEY_FILE}"
+        )
 
 
 def _find_api_key(environ: Mapping[str, str], open_file: Callable[[str, str], IO[bytes]]) -> str:
-    key, file = environ.get(API_KEY, ""), environ.get(API_KEY_FILE, "")
-    if key and file:
-        raise ValueError(f"{API_KEY} and {API_KEY_FILE} are both set: set one, not both")
-    if not (key or file):
-        raise ValueError(f"no API key: set {API_KEY} or {API_KEY_FILE}")
-    if key:
-        return key
+    file = environ.get(API_KEY_FILE, "")
+    if not file:
+        return environ.get(API_KEY, "")
     try:
         content = _read_file(API_KEY_FILE, file, open_file).decode("ascii").strip()
     except UnicodeDecodeError:

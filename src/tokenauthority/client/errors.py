@@ -5,7 +5,7 @@ Any other status is an AuthorityError itself. Messages hold neither a token nor 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -23,10 +23,13 @@ Detail = TypeVar("Detail", BadRequest, ErrorInfo, RetryInfo)
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One invalid field of a request: its path, such as `requests[17].role`, and what is wrong with it."""
+    """One invalid field of a request."""
 
     field: str
+    """Its path, such as `requests[17].role`."""
+
     problem: str
+    """What is wrong with it, with the limit; for a person."""
 
 
 class AuthorityError(Exception):
@@ -83,7 +86,7 @@ class FailedPrecondition(AuthorityError):
 
 
 class ResourceExhausted(AuthorityError):
-    """Too many calls at once, or within some time."""
+    """Too many calls or too large messages at once, or too many within some time; `reason` says which."""
 
 
 class Unavailable(AuthorityError):
@@ -121,6 +124,23 @@ def from_rpc_error(error: grpc.RpcError) -> AuthorityError:
     )
 
 
+def invalid_answer(problem: str) -> AuthorityError:
+    """Return the error for an answer that the contract does not allow: a broken authority, or another server."""
+    return AuthorityError(f"the authority sent {problem}", code=grpc.StatusCode.DATA_LOSS)
+
+
+def next_page_token(asked: str, answered: str, items: Sized) -> str:
+    """Return the token of the page after *items*; AuthorityError if the list would have no end.
+
+    Each page but the last one has items, and another token than the page before.
+    """
+    if answered and not items:
+        raise invalid_answer("a list without an end: an empty page that is not the last one")
+    if asked and asked == answered:
+        raise invalid_answer("a list without an end: the same page_token twice")
+    return answered
+
+
 _CLASSES: Final[Mapping[grpc.StatusCode, type[AuthorityError]]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidArgument,
     grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
@@ -156,7 +176,10 @@ def _find_detail(status: Status, kind: type[Detail]) -> Detail:
 
 def _retry_after(status: Status) -> float | None:
     info = _find_detail(status, RetryInfo)
-    return info.retry_delay.ToTimedelta().total_seconds() if info.HasField("retry_delay") else None
+    if not info.HasField("retry_delay"):
+        return None
+    # Without the conversion to a timedelta, which raises for what a broken server may send.
+    return max(0.0, info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
 
 
 def _decode_text(value: str | bytes | None) -> str:

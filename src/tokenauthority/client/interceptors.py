@@ -1,6 +1,6 @@
-"""Give every call of a channel its deadline and, on a plaintext channel, the API key.
+"""Give every call of a channel its deadline and its bearer credential.
 
-A stream gets the key but no deadline: WatchRevocations is meant to stay open.
+A stream gets the credential but no deadline: WatchRevocations is meant to stay open.
 """
 
 from __future__ import annotations
@@ -11,29 +11,30 @@ from typing import TypeVar
 import grpc
 
 
-Pairs = tuple[tuple[str, str | bytes], ...]
 Details = TypeVar("Details", grpc.ClientCallDetails, grpc.aio.ClientCallDetails)
 Request = TypeVar("Request")
 Result = TypeVar("Result")
 
 
 class _CallDefaults:
-    """What the call itself does not say: *timeout* in seconds, and *metadata* that is added to the call's own.
+    """What the call itself does not say: *timeout* in seconds, and what *bearer* returns for this call; empty: none.
 
     The methods below only pass on what gRPC's continuation returns, be that a call or an awaitable of one. So one class
     serves blocking and asyncio channels.
     """
 
-    def __init__(self, timeout: float | None, metadata: Pairs) -> None:
+    def __init__(self, timeout: float | None, bearer: Callable[[], str]) -> None:
         self._timeout = timeout
-        self._metadata = metadata
+        self._bearer = bearer
 
     def _complete(self, details: Details) -> Details:
-        # At run time the asyncio class is a grpc.ClientCallDetails too, which has no constructor of its own.
-        return grpc.aio.ClientCallDetails(  # type: ignore[return-value]  # the stub files do not know that
+        credential = self._bearer()
+        metadata = (("authorization", f"Bearer {credential}"),) if credential else ()
+        # grpc.ClientCallDetails has no constructor, so the asyncio class serves both clients.
+        return grpc.aio.ClientCallDetails(  # type: ignore[return-value]  # in types-grpcio the asyncio class is no subclass of grpc.ClientCallDetails; at run time it is
             details.method,
             self._timeout if details.timeout is None else details.timeout,
-            grpc.aio.Metadata(*(details.metadata or ()), *self._metadata),
+            grpc.aio.Metadata(*(details.metadata or ()), *metadata),
             details.credentials,
             details.wait_for_ready,
         )
@@ -42,18 +43,18 @@ class _CallDefaults:
 class UnaryDefaults(_CallDefaults, grpc.UnaryUnaryClientInterceptor, grpc.aio.UnaryUnaryClientInterceptor):
     """Completes calls with one answer."""
 
-    def intercept_unary_unary(  # type: ignore[override]  # gRPC awaits what the asyncio continuation returns, which need not be a coroutine
+    def intercept_unary_unary(  # type: ignore[override]  # types-grpcio declares a coroutine; one method serves both clients and returns what the continuation returns, which grpc.aio awaits
         self, continuation: Callable[[Details, Request], Result], client_call_details: Details, request: Request
     ) -> Result:
-        """Make the call with the deadline and the key."""
+        """Make the call with the deadline and the credential."""
         return continuation(self._complete(client_call_details), request)
 
 
 class StreamDefaults(_CallDefaults, grpc.UnaryStreamClientInterceptor, grpc.aio.UnaryStreamClientInterceptor):
     """Completes calls with a stream of answers."""
 
-    def intercept_unary_stream(  # type: ignore[override]  # gRPC awaits what the asyncio continuation returns, which need not be a coroutine
+    def intercept_unary_stream(  # type: ignore[override]  # types-grpcio declares a coroutine; one method serves both clients and returns what the continuation returns, which grpc.aio awaits
         self, continuation: Callable[[Details, Request], Result], client_call_details: Details, request: Request
     ) -> Result:
-        """Make the call with the key."""
+        """Make the call with the credential."""
         return continuation(self._complete(client_call_details), request)

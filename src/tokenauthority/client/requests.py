@@ -1,4 +1,7 @@
-"""Define the options of calls, and build the contract's requests from them."""
+"""Define the options of calls, and build the contract's requests from them.
+
+An option of the wrong type is a TypeError that names it, before anything is sent.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,16 @@ import uuid
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TypedDict
+from typing import Final, TypedDict
 
+from tokenauthority.client.arguments import instance, text, texts, wrong_type
 from tokenauthority.client.conversions import Lifetime, Moment, duration, timestamp, to_value
-from tokenauthority.client.values import Token
+from tokenauthority.client.values import Token, token_text
 from tokenauthority.v1 import role_pb2, session_pb2, token_pb2
+
+
+MAX_PAGE: Final = 1000
+"""Items of one page; the authority sends no more, whatever is asked for."""
 
 
 class SessionOptions(TypedDict, total=False):
@@ -34,6 +42,9 @@ class SessionOptions(TypedDict, total=False):
     archive_resolution: str
     """Such as "1280x720", default "640x480"; needs archive_mode "always"."""
 
+    name: str
+    """The room on real-time servers: 1 to 64 of a-z, 0-9, "-" and "_". Default: the session id."""
+
     request_id: str | None
     """A UUID that makes the call safe to repeat for 24 hours; default: a fresh one."""
 
@@ -55,29 +66,29 @@ class TokenOptions(TypedDict, total=False):
     """The lifetime in place of `expire_time`: seconds or a timedelta, 1 second to 30 days."""
 
     format: str
-    """ "session_jwt", "opentok_t1", "opentok_jwt" or "vonage_jwt"; default: the project's."""
+    """The name of a `TokenFormat` of the contract, such as "session_jwt"; default: the project's."""
 
     initial_layout_class_list: Sequence[str]
     """The layout classes that the person's streams start with: without white space, "&" or "=", at most 1000 characters
     in all."""
 
     subject: str
-    """The end user's id, at most 255 characters, by which tokens can be revoked; in "session_jwt" only."""
+    """The end user's id, at most 255 characters, by which tokens can be revoked; not for OpenTok and Vonage."""
 
 
 class RevokeOptions(TypedDict, total=False):
-    """Which tokens to revoke: exactly one of the first four options, and what goes with it."""
+    """Which tokens to revoke: exactly one of the first four options, and what goes with it. None is as left out."""
 
-    token: str | Token
+    token: str | Token | None
     """This token."""
 
-    token_id: str
+    token_id: str | None
     """The token with this id, in the project below."""
 
-    session_id: str
+    session_id: str | None
     """All tokens of this session. The session stays open, and new tokens are valid."""
 
-    subject: str
+    subject: str | None
     """All tokens of this end user, in the project below."""
 
     project_id: str
@@ -108,21 +119,19 @@ class TokenRequest:
 
         Raises:
             ValueError: both lifetimes are given, a moment has no time zone, or the format is unknown.
-            TypeError: the layout classes are one string.
+            TypeError: an option has the wrong type; the message names it.
         """
         if self.expire_time is not None and self.ttl is not None:
             raise ValueError("give expire_time or ttl, not both")
-        if isinstance(self.initial_layout_class_list, str):
-            raise TypeError("initial_layout_class_list must be a list of strings, not one string")
         return token_pb2.TokenRequest(
-            session_id=self.session_id,
-            role=self.role,
-            data=self.data,
+            session_id=text("session_id", self.session_id),
+            role=text("role", self.role),
+            data=text("data", self.data),
             expire_time=None if self.expire_time is None else timestamp("expire_time", self.expire_time),
             ttl=None if self.ttl is None else duration("ttl", self.ttl),
             format=to_value(token_pb2.TokenFormat, "format", self.format),
-            initial_layout_class_list=self.initial_layout_class_list,
-            subject=self.subject,
+            initial_layout_class_list=texts("initial_layout_class_list", self.initial_layout_class_list),
+            subject=text("subject", self.subject),
         )
 
 
@@ -135,18 +144,20 @@ def create_session_request(
     e2ee: bool = False,
     archive_name: str = "",
     archive_resolution: str = "",
+    name: str = "",
     request_id: str | None = None,
 ) -> session_pb2.CreateSessionRequest:
     """Build a CreateSessionRequest, with a fresh request id unless one is given, so that a retry is safe."""
     return session_pb2.CreateSessionRequest(
-        project_id=project_id,
+        project_id=text("project_id", project_id),
         media_mode=to_value(session_pb2.MediaMode, "media_mode", media_mode),
         archive_mode=to_value(session_pb2.ArchiveMode, "archive_mode", archive_mode),
-        location=location,
-        e2ee=e2ee,
-        archive_name=archive_name,
-        archive_resolution=archive_resolution,
-        request_id=request_id or str(uuid.uuid4()),
+        location=text("location", location),
+        e2ee=instance("e2ee", e2ee, bool),
+        archive_name=text("archive_name", archive_name),
+        archive_resolution=text("archive_resolution", archive_resolution),
+        name=text("name", name),
+        request_id=_optional_text("request_id", request_id) or str(uuid.uuid4()),
     )
 
 
@@ -155,10 +166,10 @@ def list_sessions_request(
 ) -> session_pb2.ListSessionsRequest:
     """Build a ListSessionsRequest for one page."""
     return session_pb2.ListSessionsRequest(
-        project_id=project_id,
+        project_id=text("project_id", project_id),
         state=to_value(session_pb2.SessionState, "state", state),
-        page_size=page_size,
-        page_token=page_token,
+        page_size=_page_size(page_size),
+        page_token=text("page_token", page_token),
     )
 
 
@@ -170,12 +181,17 @@ def generate_token_request(request: TokenRequest) -> token_pb2.GenerateTokenRequ
 def verify_token_request(
     token: str | Token, session_id: str = "", required_permissions: Iterable[str] = ()
 ) -> token_pb2.VerifyTokenRequest:
-    """Build a VerifyTokenRequest."""
+    """Build a VerifyTokenRequest.
+
+    A token that UTF-8 cannot encode is sent with `?` in place of the wrong characters, which no token has: whoever
+    presents a token must get an answer, and must not cause an error.
+    """
     return token_pb2.VerifyTokenRequest(
-        token=str(token),
-        session_id=session_id,
+        token=token_text(token).encode(errors="replace").decode(),
+        session_id=text("session_id", session_id),
         required_permissions=[
-            to_value(role_pb2.Permission, "required_permissions", permission) for permission in required_permissions
+            to_value(role_pb2.Permission, "required_permissions", permission)
+            for permission in texts("required_permissions", required_permissions)
         ],
     )
 
@@ -183,10 +199,10 @@ def verify_token_request(
 def revoke_tokens_request(
     default_project: str,
     *,
-    token: str | Token = "",
-    token_id: str = "",
-    session_id: str = "",
-    subject: str = "",
+    token: str | Token | None = None,
+    token_id: str | None = None,
+    session_id: str | None = None,
+    subject: str | None = None,
     project_id: str = "",
     issued_before: Moment | None = None,
     comment: str = "",
@@ -196,15 +212,44 @@ def revoke_tokens_request(
     Raises:
         ValueError: not exactly one target is given, or *issued_before* has no time zone.
     """
-    targets = {"token": str(token), "token_id": token_id, "session_id": session_id, "subject": subject}
-    given = {name: text for name, text in targets.items() if text}
+    targets = {
+        "token": None if token is None else text("token", token_text(token)),
+        "token_id": _optional_text("token_id", token_id),
+        "session_id": _optional_text("session_id", session_id),
+        "subject": _optional_text("subject", subject),
+    }
+    given = {name: target for name, target in targets.items() if target}
+    request = token_pb2.RevokeTokensRequest(
+        project_id=text("project_id", project_id) or (default_project if token_id or subject else ""),
+        issued_before=None if issued_before is None else timestamp("issued_before", issued_before),
+        comment=text("comment", comment),
+        **given,
+    )
     if len(given) != 1:
         raise ValueError("give exactly one of token, token_id, session_id and subject")
-    request = token_pb2.RevokeTokensRequest(
-        project_id=project_id or (default_project if token_id or subject else ""),
-        issued_before=None if issued_before is None else timestamp("issued_before", issued_before),
-        comment=comment,
-    )
-    for name, text in given.items():
-        setattr(request, name, text)
     return request
+
+
+def batch_request(wanted: object) -> token_pb2.BatchGenerateTokensRequest:
+    """Build a BatchGenerateTokensRequest.
+
+    Raises:
+        ValueError: a request is invalid; see `TokenRequest.message`.
+        TypeError: *wanted* is no list of TokenRequests, or an option of one has the wrong type.
+    """
+    if isinstance(wanted, str | bytes) or not isinstance(wanted, Iterable):
+        raise wrong_type("wanted", wanted, "a list of TokenRequests")
+    return token_pb2.BatchGenerateTokensRequest(
+        requests=[instance(f"wanted[{index}]", each, TokenRequest).message() for index, each in enumerate(wanted)]
+    )
+
+
+def _optional_text(name: str, value: object) -> str | None:
+    return None if value is None else text(name, value, wanted="str or None")
+
+
+def _page_size(value: object) -> int:
+    size = instance("page_size", value, int)
+    if size < 0:
+        raise ValueError("page_size must not be negative")
+    return min(size, MAX_PAGE)

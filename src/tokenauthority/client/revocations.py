@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import grpc
 
-from tokenauthority.client.errors import AuthorityError
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from tokenauthority.client.errors import AuthorityError, invalid_answer
 from tokenauthority.client.values import convert_message
 from tokenauthority.v1 import token_pb2
 
@@ -68,18 +70,37 @@ RevocationEvent: TypeAlias = Revocation | SessionEnd | SnapshotEnd | Heartbeat
 """One message of a watch."""
 
 
-def require_known(message: token_pb2.WatchRevocationsResponse) -> None:
-    """Raise AuthorityError for an event of a newer contract: to skip it would miss what it revokes."""
+_TIMES: Final = {
+    "revocation": ("issued_before", "create_time", "expire_time"),
+    "session_end": ("end_time",),
+    "snapshot_end": ("time",),
+    "heartbeat": ("time",),
+}
+_MIN_SECONDS: Final = -62_135_596_800
+_MAX_SECONDS: Final = 253_402_300_799
+_MAX_NANOS: Final = 999_999_999
+"""The years 1 to 9999, which protobuf's Timestamp may hold."""
+
+
+def require_usable(message: token_pb2.WatchRevocationsResponse) -> None:
+    """Raise AuthorityError for an event that `read_event` cannot read: to skip it would miss what it revokes.
+
+    It is one of a newer contract, or has a time outside the years 1 to 9999.
+    """
     event = message.WhichOneof("event")
     if event is None or (event == "revocation" and message.revocation.WhichOneof("target") is None):
         raise AuthorityError(
             "the authority sent an event that this version of the client does not know: update it",
             code=grpc.StatusCode.UNIMPLEMENTED,
         )
+    for name in _TIMES[event]:
+        time: Timestamp = getattr(getattr(message, event), name)
+        if not (_MIN_SECONDS <= time.seconds <= _MAX_SECONDS and 0 <= time.nanos <= _MAX_NANOS):
+            raise invalid_answer(f"an event with an invalid {name}")
 
 
 def read_event(message: token_pb2.WatchRevocationsResponse) -> RevocationEvent:
-    """Convert one message of the stream that `require_known` accepts."""
+    """Convert one message of the stream that `require_usable` accepts."""
     match message.WhichOneof("event"):
         case "revocation":
             return convert_message(message.revocation, Revocation)

@@ -1,10 +1,13 @@
 """The gRPC service config: which RPCs a client retries by itself, when, and how it spreads its calls.
 
 `SERVICE_CONFIG` is plain JSON (gRPC's service_config.md), so that clients in every language can use the same document:
-`scripts/protos.py` writes it to `docs/service-config.json`. Which RPCs are idempotent is read from the contract.
+the documentation has it as `service-config.json`. Which RPCs are idempotent is read from the contract.
 
 A server that shuts down answers some of its last calls with CANCELLED before they reached it. So idempotent RPCs are
 retried on CANCELLED too, not only on UNAVAILABLE. One deadline covers all attempts.
+
+`retryThrottling` ends retries once failures outnumber successes by half of `maxTokens`. It has gRPC's largest number:
+the calls under way that one stopped server ends stay below it, and an outage of all servers does not.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import json
 from collections.abc import Iterable
 from typing import Final
 
-from tokenauthority.contract import METHODS
+from tokenauthority.contract import MAX_REQUEST_BYTES, METHODS
 
 
 MAX_BATCH: Final = 1000
@@ -28,6 +31,12 @@ _MAX_TOKEN_FIELDS_BYTES: Final = 1024
 
 MAX_RECEIVE_BYTES: Final = MAX_BATCH * (MAX_TOKEN_BYTES + _MAX_TOKEN_FIELDS_BYTES)
 """Bytes of the largest legal answer, a full batch; gRPC's default of 4 MiB would lose it."""
+
+RETRY_BUFFER_BYTES: Final = MAX_REQUEST_BYTES + 64 * 1024
+"""Bytes of a call that gRPC stores for further attempts: the largest legal request, its metadata and framing.
+
+gRPC retries no larger call, and its default is 256 KiB.
+"""
 
 _HEALTH_CHECK: Final = ("grpc.health.v1.Health", "Check")
 
@@ -62,6 +71,6 @@ SERVICE_CONFIG: Final = json.dumps(
             ),
             _method_config(_idempotent_methods(retry_on_unavailable_only=True), "UNAVAILABLE"),
         ],
-        "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
+        "retryThrottling": {"maxTokens": 1000, "tokenRatio": 1},
     }
 )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import grpc
 
 from tokenauthority.client.errors import AuthorityError, Unavailable, from_rpc_error
-from tokenauthority.client.revocations import require_known
+from tokenauthority.client.revocations import require_usable
 from tokenauthority.v1 import token_pb2
 
 
@@ -60,7 +60,7 @@ class AsyncStream:
                 raise
             # Not this task but the call was cancelled: by `close`, or because the channel was closed.
             raise Unavailable("the call was cancelled", code=grpc.StatusCode.CANCELLED) from None
-        require_known(message)
+        require_usable(message)
         return message
 
     def close(self) -> None:
@@ -102,7 +102,7 @@ class Stream:
             raise (_silent(self._silence) if self._silent else from_rpc_error(error)) from error
         finally:
             self._patient_until = math.inf
-        require_known(message)
+        require_usable(message)
         return message
 
     def close(self) -> None:

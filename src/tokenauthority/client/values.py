@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime
-from typing import TypeVar, cast
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
+from tokenauthority.client import arguments
 from tokenauthority.client.conversions import to_text
+from tokenauthority.client.errors import invalid_answer
 from tokenauthority.v1 import token_pb2
 
 
-Value = TypeVar("Value")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Value = TypeVar("Value", bound="DataclassInstance")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +51,11 @@ class Token:
     def __str__(self) -> str:
         """Return the token itself."""
         return self.token
+
+
+def token_text(token: object) -> str:
+    """Return the text of a `str` or a `Token`, whatever the text is; TypeError for anything else, such as bytes."""
+    return token.token if isinstance(token, Token) else arguments.instance("token", token, str, wanted="str or Token")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +120,9 @@ class SessionData:
     end_time: datetime | None
     """In UTC, to the millisecond; None while the session is active."""
 
+    name: str
+    """The room on real-time servers; empty if the session id is the room."""
+
 
 def read_verification(message: token_pb2.VerifyTokenResponse) -> Verification:
     """Convert the answer of VerifyToken."""
@@ -120,9 +134,25 @@ def read_verification(message: token_pb2.VerifyTokenResponse) -> Verification:
     )
 
 
-def convert_message(message: Message, kind: Callable[..., Value]) -> Value:
+def read_timestamp(name: str, value: Timestamp) -> datetime:
+    """Convert the moment in the field *name*; AuthorityError if it is outside the years 1 to 9999."""
+    try:
+        return value.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise invalid_answer(f"an invalid {name}") from None
+
+
+def read_duration(name: str, value: Duration) -> timedelta:
+    """Convert the lifetime in the field *name*; AuthorityError if it is out of protobuf's range."""
+    try:
+        return value.ToTimedelta()
+    except (ValueError, OverflowError):
+        raise invalid_answer(f"an invalid {name}") from None
+
+
+def convert_message(message: Message, kind: type[Value]) -> Value:
     """Convert a message to the dataclass *kind*, whose fields have the names of the message's fields."""
-    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # mypy has no type for "a class of dataclasses"
+    names = [field.name for field in fields(kind)]
     return kind(**{name: _convert_field(message, name) for name in names})
 
 
@@ -134,5 +164,5 @@ def _convert_field(message: Message, name: str) -> object:
             return tuple(to_text(field.enum_type, number) for number in value)
         return to_text(field.enum_type, value)
     if field.message_type is not None:
-        return value.ToDatetime(tzinfo=UTC) if message.HasField(name) else None
+        return read_timestamp(name, value) if message.HasField(name) else None
     return tuple(value) if field.is_repeated else value

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_core import PydanticCustomError
 
+from tokenauthority.contract import MAX_REQUEST_BYTES
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.times import MAX_LEEWAY
 from tokenauthority.signing.hsm_uri import TokenUri
@@ -18,6 +19,9 @@ _ADDRESS: Final = rf"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):{_PORT}$"
 
 _ISSUER: Final = r"^https?://[^\s/?#@]+(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?$"
 """A URL in the one form that all clients write: verifiers compare it byte for byte, and append paths to it."""
+
+_PLATFORM: Final = r"https?://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*"
+"""A base URL, to which `/session/create` is appended: without user, query or a slash at its end."""
 
 Port = Annotated[str, Field(pattern=_ADDRESS)]
 PortOrOff = Annotated[str, Field(pattern=rf"^off$|{_ADDRESS}")]
@@ -39,7 +43,16 @@ Credential = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}$
 TrustDomain = Annotated[str, Field(pattern=r"^[a-z0-9._-]{1,255}$")]
 
 
+def refuse_nul(value: object) -> object:
+    """Refuse a text that no path can be: the system's calls would raise another error, and much later."""
+    if isinstance(value, str) and "\0" in value:
+        raise PydanticCustomError("nul", "must not have a NUL character")
+    return value
+
+
 class _Group(BaseModel):
+    _no_nul = field_validator("*", mode="before")(refuse_nul)
+
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
 
 
@@ -54,20 +67,27 @@ class ListenSettings(_Group):
     """Address of gRPC in plaintext, for a proxy that terminates mTLS and sends `x-forwarded-client-cert`: `unix:PATH`,
     or a loopback address and port. Whoever can connect can claim to be any caller. Default: none. Not with --dev."""
     http: Port = "127.0.0.1:8080"
-    """HOST:PORT of HTTP: the JWKS, health and metrics, nothing secret. Port 0 takes a free port."""
+    """HOST:PORT of HTTP for everyone: the JWKS and its discovery. Port 0 takes a free port."""
+    ops: Port = "127.0.0.1:8081"
+    """HOST:PORT of HTTP for operators: `/livez`, `/readyz` with what fails, and `/metrics`. It asks for no credential,
+    so let only probes and scrapers reach it. Port 0 takes a free port."""
+    http_api: PortOrOff = "off"
+    """HOST:PORT of HTTP/1.1 with TLS, for callers without gRPC who send an API key or a JWT: JSON in the form of the
+    Connect protocol; and for official OpenTok SDKs. Port 0 takes a free port. Default: `off`, and 127.0.0.1:8082 with
+    --dev."""
     http_plaintext: bool = False
-    """Serve HTTP without TLS. Use it only behind a proxy that terminates TLS: whoever can change the JWKS on its way
-    can sign tokens. Always on with --dev."""
+    """Serve listen.http and listen.ops without TLS, but not listen.http_api. Use it only behind a proxy that terminates
+    TLS: whoever can change the JWKS on its way can sign tokens. Always on with --dev."""
     reflection: bool = False
     """Serve gRPC reflection, which shows the contract to anyone who can connect. On by default with --dev."""
 
 
 class TlsSettings(_Group):
-    """The certificate of listen.grpc and listen.http."""
+    """The certificate of listen.grpc, listen.http, listen.http_api and listen.ops."""
 
     cert_file: Path | None = None
-    """PEM file with the server's certificate and then its intermediates. Required without --dev, unless listen.grpc is
-    off and listen.http_plaintext is on. Read again when it changes."""
+    """PEM file with the server's certificate and then its intermediates. Required without --dev, unless listen.grpc and
+    listen.http_api are off and listen.http_plaintext is on. Read again when it changes."""
     key_file: Path | None = None
     """PEM file with the private key of tls.cert_file. Required and read again as tls.cert_file."""
 
@@ -98,10 +118,11 @@ class DatabaseSettings(_Group):
     """The store."""
 
     url: SecretStr | None = None
-    """`sqlite:///PATH` or `postgresql://USER:PASSWORD@HOST/NAME`. Default: the file tokenauthority.db in data_dir."""
+    """`sqlite:///PATH` or `postgresql://USER:PASSWORD@HOST/NAME?sslmode=verify-full`, with percent-encoded user and
+    password; several hosts are `HOST:PORT,HOST:PORT`. Default: the file tokenauthority.db in data_dir."""
     poll_interval: Annotated[float, Field(ge=0.05, le=60)] = 0.25
     """Seconds between two reads of what other servers of the same store have changed. A revocation made on another
-    server counts on this one after at most this time."""
+    server counts on this one after at most this time, and at once where PostgreSQL notifies of it."""
 
 
 class IssuanceSettings(_Group):
@@ -148,6 +169,26 @@ class KeySettings(_Group):
     """PIN of the HSM, if keys.provider has no pin-source."""
 
 
+class PlatformSettings(_Group):
+    """The OpenTok or Vonage platform, where it creates the sessions of imported projects."""
+
+    urls: Annotated[str, Field(max_length=4096, pattern=rf"^({_PLATFORM}( {_PLATFORM})*)?$")] = ""
+    """Base URLs of platforms, with a space between two, such as `https://api.opentok.com`. A project's `platform_url`
+    must be one of them: to no other host does the server send requests that a project's key signs. Default: none."""
+    ca_file: Path | None = None
+    """PEM file with the CAs that sign the certificates of the platforms. Default: those of the system."""
+    attempt_timeout: Annotated[float, Field(ge=0.1, le=30)] = 3.0
+    """Seconds for one request to a platform. A CreateSession call makes at most three, within its deadline."""
+    max_concurrent: Annotated[int, Field(ge=4, le=10_000)] = 64
+    """CreateSession calls that wait for platforms at the same time: of one project a quarter of it, of one caller half.
+    At most half of limits.max_concurrent_rpcs, so that a slow platform cannot use all. More are RESOURCE_EXHAUSTED."""
+
+    @property
+    def allowed_urls(self) -> frozenset[str]:
+        """The base URLs."""
+        return frozenset(self.urls.split())
+
+
 class CallersSettings(_Group):
     """Who may call."""
 
@@ -190,13 +231,24 @@ class LimitSettings(_Group):
 
     max_concurrent_rpcs: Annotated[int, Field(ge=1, le=100_000)] = 512
     """Unary RPCs in progress at the same time. More are RESOURCE_EXHAUSTED."""
+    max_concurrent_rpcs_per_caller: Annotated[int, Field(ge=1, le=100_000)] = 256
+    """Unary RPCs of one caller in progress at the same time, so that one caller cannot use all of
+    limits.max_concurrent_rpcs. An RPC is in progress until its answer is read. More are RESOURCE_EXHAUSTED."""
     max_streams: Annotated[int, Field(ge=1, le=100_000)] = 2048
-    """Streams, such as those of WatchRevocations, open at the same time. More are RESOURCE_EXHAUSTED."""
+    """Streams of callers, such as those of WatchRevocations, open at the same time. More are RESOURCE_EXHAUSTED."""
     max_streams_per_caller: Annotated[int, Field(ge=1, le=100_000)] = 1024
     """Streams of one caller open at the same time, so that one caller cannot use all of limits.max_streams. Half of it
     by default, because many servers may share one API key."""
+    max_receive_memory: Annotated[int, Field(ge=2 * MAX_REQUEST_BYTES, le=2**40)] = 8 * MAX_REQUEST_BYTES
+    """Bytes for requests of callers that are being received. Each takes at most 10 MiB, so 80 MiB are 8 of them at the
+    same time. More wait, and a request that does not come while others wait is refused."""
+    max_message_memory: Annotated[int, Field(ge=18 * MAX_REQUEST_BYTES, le=2**40)] = 20 * MAX_REQUEST_BYTES
+    """Bytes for requests that are not answered yet, and for answers that are not read yet. A caller and a connection
+    may use two thirds of it. More are RESOURCE_EXHAUSTED. The largest batch takes 120 MiB."""
     max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 4096
-    """Connections open at the same time. More are refused."""
+    """Connections of each gRPC listener open at the same time. The default is lowered to what the open files of the
+    process allow; a value that is set and does not fit keeps the server from starting. Above half of it, the address
+    (IPv6: the /64) with most connections loses those that have been idle for longest."""
     failed_auth_rate: Annotated[float, Field(ge=0.001, le=10_000)] = 1.0
     """Failed authentications per second of one address (IPv6: one /64) that get an audit record of their own. Beyond
     this rate the address is throttled: see limits.suspect_rate."""
@@ -219,7 +271,7 @@ class LimitSettings(_Group):
     spreads to new servers."""
     max_revocations: Annotated[int, Field(ge=1, le=100_000_000)] = 10_000_000
     """Revocations in force at the same time. Each takes about 110 bytes of memory. More RevokeTokens calls are
-    RESOURCE_EXHAUSTED."""
+    RESOURCE_EXHAUSTED. A project may hold as many as are still free: alone at most half."""
     watch_buffer: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     """Events that a reader of WatchRevocations may be behind. Its stream then ends, and it has to resume."""
     watch_heartbeat: Annotated[float, Field(ge=0.1, le=60)] = 5.0

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from tokenauthority.config.groups import MtlsSettings
+from tokenauthority.config.groups import ListenSettings, MtlsSettings
 from tokenauthority.config.settings import PREFIX, Settings
 from tokenauthority.config.wording import unreadable
 
@@ -24,7 +24,7 @@ def problems_of_listeners(settings: Settings) -> list[str]:
     """Return why the listeners cannot serve without --dev."""
     listen = settings.listen
     problems = []
-    if listen.grpc != OFF or not listen.http_plaintext:
+    if listen.grpc != OFF or serves_https(settings):
         problems += problems_of_file("tls", "cert_file", settings.tls.cert_file)
         problems += problems_of_file("tls", "key_file", settings.tls.key_file)
     if listen.grpc == OFF and listen.mtls is None and listen.sidecar is None:
@@ -43,6 +43,21 @@ def problems_of_file(group: str, field: str, path: Path | None) -> list[str]:
     if path is None:
         return [f"{variable} is required (or {group}.{field} in the file)"]
     return unreadable(variable, path)
+
+
+def serves_https(settings: Settings) -> bool:
+    """Return whether a listener of HTTP has TLS."""
+    return not settings.dev and (not settings.listen.http_plaintext or settings.listen.http_api != OFF)
+
+
+def grpc_listeners(listen: ListenSettings) -> int:
+    """Return how many listeners of gRPC there are."""
+    return (listen.grpc != OFF) + (listen.mtls is not None) + (listen.sidecar is not None)
+
+
+def listens_for_others_but_ops(listen: ListenSettings) -> bool:
+    """Return whether other machines reach listen.http, and listen.ops is on loopback because nobody has set it."""
+    return not _is_private(listen.http) and "ops" not in listen.model_fields_set
 
 
 def uses_workload_api(mtls: MtlsSettings) -> bool:

@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 
 from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
-from tokenauthority.client.environment import CLIENT_VARIABLES
-from tokenauthority.config.listeners import problems_of_file, problems_of_listeners
+from tokenauthority.config.listeners import OFF, problems_of_file, problems_of_listeners
 from tokenauthority.config.master_keys import problems_of_master_keys
 from tokenauthority.config.settings import PREFIX, Settings
+from tokenauthority.config.variables import unknown_variables
 from tokenauthority.config.wording import unreadable, variable_of, worded
 from tokenauthority.domain.times import DAY
 from tokenauthority.signing.hsm_uri import TokenUri
+from tokenauthority.toml_text import TomlTextError, parse_toml
 
 
-CONFIG_VARIABLE: Final = PREFIX + "CONFIG"
-"""The variable that names the file, as --config does."""
+_COMMAND_LINE: Final = ("dev", "dev_api_key", "config_file", "config_holds_secret")
 
-TEST_VARIABLES: Final = frozenset({PREFIX + "SHARED", PREFIX + "TEST_POSTGRES"})
+_DEV_DEFAULTS: Final = (
+    ("logging", "format", "text"),
+    ("listen", "reflection", True),
+    ("listen", "http_api", "127.0.0.1:8082"),
+)
+"""Defaults that differ with --dev: group, field, value."""
 
 _LOOPBACK: Final = re.compile(r"^(127\.[0-9.]+|localhost|\[::1\]):[0-9]{1,5}$")
+
+_LOOPBACK_URL: Final = re.compile(r"^http://(127(\.[0-9]{1,3}){3}|localhost|\[::1\])(:|/|$)")
 
 
 class ConfigError(Exception):
@@ -47,15 +53,15 @@ def load(config_file: Path | None = None, *, dev: bool = False, dev_api_key: str
 def read(config_file: Path | None = None, *, dev: bool = False, dev_api_key: str | None = None) -> Settings:
     """Read the settings, complete or not; raise ConfigError if the file or values are unreadable or unknown."""
     values = _read_file(config_file)
-    problems = [f"{name} is for the command line, not the file" for name in ("dev", "dev_api_key") if name in values]
+    problems = [f"{name} is for the command line, not the file" for name in _COMMAND_LINE if name in values]
     if dev:
         values.setdefault("data_dir", Path(".tokenauthority"))
-        for group, field, value in (("logging", "format", "text"), ("listen", "reflection", True)):
+        for group, field, value in _DEV_DEFAULTS:
             table = values.setdefault(group, {})
             if isinstance(table, dict):
                 table.setdefault(field, value)
-    values |= {"dev": dev, "dev_api_key": dev_api_key}
-    problems += _unknown_variables()
+    values |= {"dev": dev, "dev_api_key": dev_api_key, "config_file": config_file}
+    problems += [f"{name} is not a setting" for name in unknown_variables(os.environ)]
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
@@ -73,23 +79,26 @@ def read(config_file: Path | None = None, *, dev: bool = False, dev_api_key: str
     if dev and "issuer" not in settings.issuance.model_fields_set:
         issuance = settings.issuance.model_copy(update={"issuer": f"http://{settings.listen.http}"})
         settings = settings.model_copy(update={"issuance": issuance})
-    return settings
+    return settings.model_copy(update={"config_holds_secret": _hold_secret(values, settings)})
 
 
 def problems_of(settings: Settings) -> list[str]:
     """Return why a server cannot start with *settings*; empty if it can."""
-    return (_unsafe(settings) if settings.dev else _missing(settings)) + _provider_problems(settings)
+    problems = _unsafe(settings) if settings.dev else _missing(settings)
+    return problems + _provider_problems(settings) + _platform_problems(settings)
 
 
 def describe(settings: Settings) -> list[tuple[str, str, str]]:
     """Return every variable with its value, `**********` for a secret, and its meaning."""
-    rows = [(PREFIX + "DATA_DIR", str(settings.data_dir), Settings.model_fields["data_dir"].description or "")]
+    meaning = " ".join((Settings.model_fields["data_dir"].description or "").split())
+    rows = [(PREFIX + "DATA_DIR", str(settings.data_dir), meaning)]
     for name, group in settings:
         if isinstance(group, BaseModel):
             rows += [
                 (
                     f"{PREFIX}{name.upper()}__{field.upper()}",
-                    "" if value is None else str(value),
+                    # The default of the issuer is for --dev alone, where `read` sets it.
+                    "" if value is None or (field == "issuer" and field not in group.model_fields_set) else str(value),
                     " ".join((type(group).model_fields[field].description or "").split()),
                 )
                 for field, value in group
@@ -101,21 +110,20 @@ def _read_file(config_file: Path | None) -> dict[str, object]:
     if config_file is None:
         return {}
     try:
-        return tomllib.loads(config_file.read_text(encoding="utf-8"))
+        return parse_toml(config_file.read_bytes())[1]
     except OSError as error:
         raise ConfigError([f"{config_file} cannot be read: {error.strerror}"]) from error
-    except ValueError as error:
-        raise ConfigError([f"{config_file} is not valid TOML: {error}"]) from error
+    except TomlTextError as error:
+        raise ConfigError([f"{config_file}:{error.line}: {error}"]) from error
 
 
-def _unknown_variables() -> list[str]:
-    """Return a problem for each unknown variable: a misspelt one would else be ignored."""
-    known = {PREFIX + "DATA_DIR", CONFIG_VARIABLE} | CLIENT_VARIABLES | TEST_VARIABLES
-    for name, field in Settings.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            known |= {f"{PREFIX}{name}__{inner}".upper() for inner in field.annotation.model_fields}
-    given = {name for name in os.environ if name.upper().startswith(PREFIX)}
-    return [f"{name} is not a setting" for name in sorted(given) if name.upper() not in known]
+def _hold_secret(values: dict[str, object], settings: Settings) -> bool:
+    """Return whether one of the *values* of a file, which became *settings*, is one that is not to be shown."""
+    return any(
+        isinstance(table, dict)
+        and any(isinstance(getattr(getattr(settings, group), name), SecretStr) for name in table)
+        for group, table in values.items()
+    )
 
 
 def _missing(settings: Settings) -> list[str]:
@@ -144,13 +152,30 @@ def _provider_problems(settings: Settings) -> list[str]:
     return unreadable(f"{provider} (pin-source)", source) if source is not None else []
 
 
+def _platform_problems(settings: Settings) -> list[str]:
+    """Return why no platform can be asked: a request in plaintext would give its credential away."""
+    variable, platform = f"{PREFIX}PLATFORM__URLS", settings.platform
+    insecure = [url for url in platform.urls.split() if not url.startswith("https://")]
+    problems = []
+    if not settings.dev and insecure:
+        problems.append(f"{variable}: each URL must begin with https://")
+    elif not all(_LOOPBACK_URL.match(url) for url in insecure):
+        problems.append(f"{variable}: each URL must begin with https://, or with --dev be on loopback")
+    return problems + (unreadable(f"{PREFIX}PLATFORM__CA_FILE", platform.ca_file) if platform.ca_file else [])
+
+
 def _unsafe(settings: Settings) -> list[str]:
     """Return what --dev does not allow: plaintext to other machines, and listeners for production."""
     listen = settings.listen
     problems = [
         f"{PREFIX}LISTEN__{name.upper()}: --dev listens on loopback only, not on {address}"
-        for name, address in (("grpc", listen.grpc), ("http", listen.http))
-        if not _LOOPBACK.match(address)
+        for name, address in (
+            ("grpc", listen.grpc),
+            ("http", listen.http),
+            ("http_api", listen.http_api),
+            ("ops", listen.ops),
+        )
+        if not _LOOPBACK.match(address) and not (name == "http_api" and address == OFF)
     ]
     problems += problems_of_master_keys(settings.keys, required=False)
     # A key ends a quarter of a period late, and the next one must have been published by then.

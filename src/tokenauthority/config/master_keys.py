@@ -24,7 +24,6 @@ MAX_FILE: Final = 1024
 
 _MASTER_KEY: Final = "master_key"
 _PREVIOUS: Final = "previous_master_key"
-_OTHERS_MAY: Final = 0o066
 _NOT_SET: Final = "is not set; systemd sets it for a service with LoadCredential= or SetCredentialEncrypted="
 
 
@@ -57,11 +56,10 @@ class MasterKeySource:
             raise MasterKeySourceError(f"{self.variable}:{place} is empty")
         return text
 
-    def exposed(self) -> bool:
-        """Return whether other users may read or write the file. Not for a credential, which systemd protects."""
-        if self.path is None or self.setting.endswith("_credential"):
-            return False
-        return bool(self.path.stat().st_mode & _OTHERS_MAY)
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file of the operator's, and not a credential of systemd's."""
+        return self.path is not None and not self.setting.endswith("_credential")
 
 
 def sources_of(keys: KeySettings) -> tuple[list[MasterKeySource], list[MasterKeySource]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from pydantic import SecretStr
+from pydantic import SecretStr, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from tokenauthority.config.groups import (
@@ -18,8 +18,11 @@ from tokenauthority.config.groups import (
     ListenSettings,
     LoggingSettings,
     MtlsSettings,
+    PlatformSettings,
     TlsSettings,
+    refuse_nul,
 )
+from tokenauthority.storage.address import SqliteAddress, StoreAddress, parse_address
 
 
 PREFIX: Final = "TOKENAUTHORITY_"
@@ -27,6 +30,8 @@ PREFIX: Final = "TOKENAUTHORITY_"
 
 class Settings(BaseSettings):
     """The settings of a server. A group's fields are variables such as TOKENAUTHORITY_LISTEN__GRPC."""
+
+    _no_nul = field_validator("*", mode="before")(refuse_nul)
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -41,6 +46,10 @@ class Settings(BaseSettings):
     """Set by --dev: plaintext on loopback, everything created on first start. Never from a variable or file."""
     dev_api_key: SecretStr | None = None
     """Set by --dev-api-key."""
+    config_file: Path | None = None
+    """Set by --config."""
+    config_holds_secret: bool = False
+    """Whether that file gives a value that `config show` hides."""
     data_dir: Path = Path("/var/lib/tokenauthority")
     """Directory of the SQLite database and the audit log, unless their settings name other files. Default with --dev:
     `./.tokenauthority`."""
@@ -50,6 +59,7 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     issuance: IssuanceSettings = IssuanceSettings()
     keys: KeySettings = KeySettings()
+    platform: PlatformSettings = PlatformSettings()
     callers: CallersSettings = CallersSettings()
     audit: AuditSettings = AuditSettings()
     logging: LoggingSettings = LoggingSettings()
@@ -58,21 +68,21 @@ class Settings(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic-settings passes it by name
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - an override: pydantic-settings passes all five by name
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings passes it by name
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings passes it by name
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - an override: pydantic-settings passes all five by name
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - an override: pydantic-settings passes all five by name
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Variables win over the file, whose values are handed to the constructor."""
         return (env_settings, init_settings)
 
     @property
-    def database_url(self) -> str:
-        """The store's URL. It may hold a password."""
+    def store_address(self) -> StoreAddress:
+        """Where the store is; StoreAddressError: database.url is not the URL of a store."""
         if self.database.url is not None:
-            return self.database.url.get_secret_value()
-        return f"sqlite:///{self.data_dir / 'tokenauthority.db'}"
+            return parse_address(self.database.url.get_secret_value())
+        return SqliteAddress(self.data_dir / "tokenauthority.db")
 
     @property
     def publication(self) -> float:

@@ -15,9 +15,13 @@ _CREDENTIAL: Final = "must be the name of a credential: letters, digits, _, - an
 _PATTERNS: Final = {
     ("listen", "grpc"): "must be HOST:PORT, such as 0.0.0.0:50051 or [::]:50051",
     ("listen", "http"): "must be HOST:PORT, such as 0.0.0.0:8080 or [::]:8080",
+    ("listen", "ops"): "must be HOST:PORT, such as 127.0.0.1:8081 or [::1]:8081",
     ("listen", "mtls"): "must be HOST:PORT, such as 0.0.0.0:50052 or [::]:50052",
     ("listen", "sidecar"): "must be unix:PATH or a loopback address such as 127.0.0.1:50053",
+    ("mtls", "trust_domain"): "must be a SPIFFE trust domain, such as prod.example: a-z, 0-9, ., _ and -",
+    ("listen", "http_api"): "must be HOST:PORT, such as 0.0.0.0:8082 or [::]:8082, or off",
     ("issuance", "issuer"): "must be a URL, such as https://tokens.example.com",
+    ("platform", "urls"): "must be URLs such as https://api.opentok.com, with a space between two and no / at an end",
     ("keys", "master_key_credential"): _CREDENTIAL,
     ("keys", "previous_master_key_credential"): _CREDENTIAL,
 }

@@ -9,7 +9,7 @@ import attrs
 
 from tokenauthority.domain.errors import FieldViolation, InvalidRequestError, PermissionDeniedError, Reason
 from tokenauthority.domain.ids import is_project_id
-from tokenauthority.domain.times import MAX_TTL, Seconds
+from tokenauthority.domain.times import MAX_TTL, SECONDS_OF, Seconds
 from tokenauthority.domain.token_format import TokenFormat
 
 
@@ -43,6 +43,7 @@ class CallerKind(StrEnum):
     API_KEY = "api_key"
     SPIFFE = "spiffe"
     JWT = "jwt"
+    OPENTOK = "opentok"
 
 
 @attrs.frozen
@@ -52,14 +53,25 @@ class Rate:
     per_second: float
     burst: int
 
+    def __str__(self) -> str:
+        """Return the average as a callers file has it: in the first unit in which it is whole, such as `1/m`."""
+        counts = {unit: round(self.per_second * seconds, 6) for unit, seconds in SECONDS_OF.items()}
+        whole = (f"{int(count)}/{unit}" for unit, count in counts.items() if count % 1 == 0)
+        return next(whole, f"{self.per_second:g}/s")
+
 
 @attrs.frozen(kw_only=True)
 class Grant:
-    """What a caller may do. A set with `*` allows everything of its kind; an empty one nothing."""
+    """What a caller may do. A set with `*` allows everything of its kind; an empty one nothing.
+
+    *vonage_applications* are UUIDs in lower case: an application is a second name of a project, by which sessions and
+    tokens find it, so the right to a project id is not enough to import one.
+    """
 
     projects: frozenset[str]
     actions: frozenset[Action]
     roles: frozenset[str] = frozenset()
+    vonage_applications: frozenset[str] = frozenset()
     formats: frozenset[TokenFormat | str] = frozenset({ANY})
     max_ttl: Seconds = MAX_TTL
     rate: Rate | None = None
@@ -82,6 +94,16 @@ class Grant:
         if not self.allows_project(project_id):
             detail = "the caller's grant does not name this project"
             raise PermissionDeniedError(Reason.PROJECT_NOT_GRANTED, detail, limit="projects", field=field)
+
+    def allows_application(self, application_id: str) -> bool:
+        """Return whether the Vonage application, in lower case, may be imported; with all projects, every one may."""
+        return application_id in self.vonage_applications or ANY in self.projects
+
+    def require_application(self, application_id: str, field: str) -> None:
+        """Raise PermissionDeniedError for a Vonage application outside the grant, whether it exists here or not."""
+        if not self.allows_application(application_id):
+            detail = "the caller's grant does not name this Vonage application"
+            raise PermissionDeniedError(Reason.PROJECT_NOT_GRANTED, detail, limit="vonage_applications", field=field)
 
     def chosen_project(self, project_id: str) -> str:
         """Return the project of a request: the one that it names, or the grant's only one.

@@ -27,7 +27,8 @@ class Cursor:
     """A position in the changes of a store: right after the change with this `sequence`.
 
     `mark` is that change's random number. A store that was restored from a backup counts on from an earlier sequence,
-    and only the mark tells its change 17 from the other one. Without arguments it is the position before all changes.
+    and only the mark distinguishes its change 17 from the other one. Without arguments it is the position before all
+    changes.
     """
 
     sequence: int = 0

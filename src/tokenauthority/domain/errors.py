@@ -30,6 +30,7 @@ class Reason(StrEnum):
     SECRET_NOT_FOUND = "SECRET_NOT_FOUND"  # noqa: S105 - the name of a reason, not a secret
     PROJECT_EXISTS = "PROJECT_EXISTS"
     ROLE_EXISTS = "ROLE_EXISTS"
+    SESSION_EXISTS = "SESSION_EXISTS"
     REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
     SESSION_ENDED = "SESSION_ENDED"
     FORMAT_UNAVAILABLE = "FORMAT_UNAVAILABLE"
@@ -50,6 +51,10 @@ class Reason(StrEnum):
     CALLERS_CHANGED = "CALLERS_CHANGED"
     SEAL_BROKEN = "SEAL_BROKEN"
     REVOCATION_LIMIT = "REVOCATION_LIMIT"
+    ADDRESS_THROTTLED = "ADDRESS_THROTTLED"
+    MEMORY_LIMIT = "MEMORY_LIMIT"
+    PLATFORM_UNAVAILABLE = "PLATFORM_UNAVAILABLE"
+    PLATFORM_REFUSED = "PLATFORM_REFUSED"
 
 
 @attrs.frozen
@@ -183,8 +188,16 @@ class RateLimitError(TokenAuthorityError):
     `retry_after` is in seconds; None where no wait is enough, because the request is larger than the limit.
     """
 
-    def __init__(self, message: str, *, subject: str, limit: str, retry_after: float | None) -> None:
-        super().__init__(Reason.RATE_LIMIT, message)
+    def __init__(
+        self,
+        message: str,
+        *,
+        subject: str,
+        limit: str,
+        retry_after: float | None,
+        reason: Reason = Reason.RATE_LIMIT,
+    ) -> None:
+        super().__init__(reason, message)
         self.subject = subject
         self.limit = limit
         self.retry_after = retry_after
@@ -199,23 +212,31 @@ class ExhaustedError(TokenAuthorityError):
         return cls(Reason.READER_TOO_SLOW, "the stream was read too slowly; resume from the last resume_token")
 
     @classmethod
-    def too_many_revocations(cls, limit: int) -> ExhaustedError:
-        """Return the error for a revocation above the limit."""
-        message = f"{limit} revocations are in force, as many as limits.max_revocations allows"
+    def too_many_revocations(cls, held: int, limit: int) -> ExhaustedError:
+        """Return the error for a revocation beyond the share of a project, which holds *held*."""
+        message = (
+            f"{held} revocations are in force for the project: its share of limits.max_revocations ({limit}) is used"
+        )
         return cls(Reason.REVOCATION_LIMIT, message)
 
 
 class UnavailableError(TokenAuthorityError):
-    """The store, the audit log or a signing key cannot be used now, or the server drains; `retry_after` in seconds."""
+    """The store, the audit log, a signing key or a platform cannot be used now, or the server drains.
 
-    def __init__(self, reason: Reason, message: str, retry_after: float = 1.0) -> None:
+    `retry_after` is in seconds.
+
+    `cause` is for the log, without secrets, and never sent; it may be empty.
+    """
+
+    def __init__(self, reason: Reason, message: str, retry_after: float = 1.0, *, cause: str = "") -> None:
         super().__init__(reason, message)
         self.retry_after = retry_after
+        self.cause = cause
 
     @classmethod
-    def store(cls) -> UnavailableError:
-        """Return the error for a store that cannot be reached or written; log the cause, do not send it."""
-        return cls(Reason.STORE_UNAVAILABLE, "the store cannot be reached or written; try again")
+    def store(cls, cause: str = "") -> UnavailableError:
+        """Return the error for a store that cannot be reached or written."""
+        return cls(Reason.STORE_UNAVAILABLE, "the store cannot be reached or written; try again", cause=cause)
 
     @classmethod
     def changes_lost(cls) -> UnavailableError:
@@ -236,6 +257,12 @@ class UnavailableError(TokenAuthorityError):
     def signing(cls) -> UnavailableError:
         """Return the error for a key provider that cannot be reached; log the cause, do not send it."""
         return cls(Reason.SIGNING_UNAVAILABLE, "the signing key cannot be reached; try again")
+
+    @classmethod
+    def platform(cls, project_id: str, cause: str, retry_after: float = 1.0) -> UnavailableError:
+        """Return the error for a platform that created no session, or none that can be used."""
+        message = f"the platform of project {project_id} does not answer as it should; no session was made here"
+        return cls(Reason.PLATFORM_UNAVAILABLE, message, retry_after, cause=cause)
 
 
 class UnimplementedError(TokenAuthorityError):

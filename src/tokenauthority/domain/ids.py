@@ -3,6 +3,9 @@
 A session id is `2_` and the unpadded base64url of `1~PROJECT~LOCATION~MILLISECONDS~RANDOM~FLAG~~`. Clients treat it as
 opaque; only field 1, the project, is ever read back, and it is compared whole: the official SDKs' substring and
 any-field tests let one project's key pass for another's.
+
+A session has one spelling, so that whoever ends or revokes it reaches every token of it. The platform begins ids with
+`1_` and with `2_`, and nothing in an id says which is right: the two name one session.
 """
 
 from __future__ import annotations
@@ -31,8 +34,11 @@ _LEAST_FIELDS: Final = 4
 
 _PROJECT_ID: Final = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 _ROLE_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}", re.ASCII)
-_SESSION_ID: Final = re.compile(r"[12]_[A-Za-z0-9_-]{1,253}={0,2}", re.ASCII)
+_SESSION_ID: Final = re.compile(r"[12]_[A-Za-z0-9_-]{1,253}", re.ASCII)
+_OTHER_PREFIX: Final = {"1_": "2_", "2_": "1_"}
+_SESSION_NAME: Final = re.compile(r"[a-z0-9_-]{1,64}", re.ASCII)
 _SECRET_ID: Final = re.compile(r"sec_[0-9a-f]{16}", re.ASCII)
+_SERVER_KEY_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 _IPV4: Final = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?:\.(?!$)|$)){4}", re.ASCII)
 
@@ -47,9 +53,24 @@ def is_role_name(text: str) -> bool:
     return _ROLE_NAME.fullmatch(text) is not None
 
 
+def is_session_name(text: str) -> bool:
+    """Return whether *text* is 1 to 64 of a-z, 0-9, `-` and `_`. No session id is one: it has capital letters."""
+    return _SESSION_NAME.fullmatch(text) is not None
+
+
 def is_secret_id(text: str) -> bool:
     """Return whether *text* has the shape of a project secret's id."""
     return _SECRET_ID.fullmatch(text) is not None
+
+
+def is_server_key_id(text: str) -> bool:
+    """Return whether *text* is an API key of LiveKit or an app id of Jitsi, and nothing that means something else here.
+
+    A token names its project by the id of the project, of its application or of its secret, so these must differ.
+    """
+    return _SERVER_KEY_ID.fullmatch(text) is not None and not (
+        text.isdecimal() or is_uuid(text) or text.lower().startswith(("sec_", "vkey_"))
+    )
 
 
 def is_uuid(text: str) -> bool:
@@ -80,18 +101,30 @@ def make_revocation_id(now: Millis, random: bytes) -> str:
 def project_in_session_id(session_id: str) -> str | None:
     """Return field 1 of a session id, made here or by the platform: a project id or a Vonage application id.
 
-    Return None if *session_id* is no session id: it then belongs to no project.
+    Return None if *session_id* is no session id, or not spelled as the platform does: without padding, without stray
+    bits, of printable characters, a UUID in lower case. It then belongs to no project.
     """
-    if len(session_id) > MAX_SESSION_ID or _SESSION_ID.fullmatch(session_id) is None:
+    if _SESSION_ID.fullmatch(session_id) is None:
         return None
-    body = session_id[2:].rstrip("=")
+    body = session_id[2:]
     try:
-        fields = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)).decode("utf-8").split("~")
+        decoded = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
+        fields = decoded.decode("utf-8").split("~")
     except (binascii.Error, UnicodeDecodeError):
         return None
-    if len(fields) < _LEAST_FIELDS or fields[0] != "1":
+    is_canonical = base64.urlsafe_b64encode(decoded).rstrip(b"=").decode() == body and "".join(fields).isprintable()
+    if not is_canonical or len(fields) < _LEAST_FIELDS or fields[0] != "1":
         return None
     owner = fields[1]
-    if is_uuid(owner):
-        return owner.lower()
-    return owner if is_project_id(owner) else None
+    return owner if is_project_id(owner) or (is_uuid(owner) and owner == owner.lower()) else None
+
+
+def other_spelling(session_id: str) -> str:
+    """Return the other id that names the session: the same with `1_` in place of `2_`, or the reverse."""
+    prefix = session_id[:2]
+    return _OTHER_PREFIX.get(prefix, prefix) + session_id[2:]
+
+
+def either_spelling(session_id: str) -> str:
+    """Return what both ids that name the session have in common, and no other id."""
+    return session_id[2:] if session_id[:2] in _OTHER_PREFIX else session_id

@@ -18,7 +18,7 @@ class Algorithm(StrEnum):
 
 
 class KeyState(StrEnum):
-    """The state of a key in its life; see `rotation.py`."""
+    """The state of a key in its life, in this order; see `rotation.py`."""
 
     PREPARED = "prepared"
     ACTIVE = "active"
@@ -46,3 +46,11 @@ class StoredKey:
     expire_time: Millis | None = None
     sealed: bytes = attrs.field(repr=False)
     location: str = ""
+
+    def is_earlier_than(self, other: StoredKey) -> bool:
+        """Return whether *other* is the same key later in its life. A key never returns to an earlier state."""
+        return self._progress() < other._progress()
+
+    def _progress(self) -> tuple[int, int, int]:
+        # States stand in their order. A key that an old row has brought back ends later than in its first life.
+        return list(KeyState).index(self.state), self.expire_time or 0, self.sign_until or 0

@@ -28,10 +28,14 @@ def origin_of(peer: str) -> str:
     if peer.startswith("unix"):
         return UNIX
     match = _PEER.fullmatch(unquote(peer))
-    if match is None:
-        return UNKNOWN
+    return UNKNOWN if match is None else origin_of_host(match[1] or match[2])
+
+
+@lru_cache(4096)
+def origin_of_host(host: str) -> str:
+    """Return the origin of the address *host*, as a socket names its peer."""
     try:
-        address = ip_address(match[1] or match[2])
+        address = ip_address(host.partition("%")[0])
     except ValueError:
         return UNKNOWN
     if isinstance(address, IPv6Address):

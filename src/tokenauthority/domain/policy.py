@@ -1,10 +1,12 @@
-"""The one rule about tokens: whether a caller gets what it requests, and until when."""
+"""The rules of what a caller gets: a token, and until when; and what it may make of a role."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+
 import attrs
 
-from tokenauthority.domain.caller import Grant
+from tokenauthority.domain.caller import ANY, Grant
 from tokenauthority.domain.errors import (
     FieldViolation,
     InvalidRequestError,
@@ -15,7 +17,7 @@ from tokenauthority.domain.errors import (
     TokenAuthorityError,
 )
 from tokenauthority.domain.project import Project
-from tokenauthority.domain.role import Role
+from tokenauthority.domain.role import Permission, Role
 from tokenauthority.domain.session import SessionState, StoredSession
 from tokenauthority.domain.times import Millis, Seconds, whole_seconds
 from tokenauthority.domain.token import TokenSpec
@@ -56,7 +58,7 @@ def decide(
     refusal = (
         _outside_grant(request, token_format, lifetime, grant)
         or _session_over(request, session)
-        or _beyond_format(request, token_format, role)
+        or _beyond_format(request, project, token_format, role)
         or _beyond_project(request, lifetime, project)
     )
     if refusal is not None:
@@ -64,6 +66,35 @@ def decide(
     if role is None:
         return Refused(NotFoundError.role(request.role))
     return Granted(role, token_format, issue_time, Seconds(issue_time + lifetime))
+
+
+def require_no_widening(
+    changed: Role, before: Collection[Permission], *, roles: Iterable[Role], grant: Grant, named_by_others: bool
+) -> None:
+    """Require that *changed* may have the permissions that are not in *before*. It may always lose some.
+
+    Args:
+        changed: The role as it would be.
+        before: Its permissions now; none if it is new.
+        roles: All roles of the project as they are, built-in ones included. Those that the caller may grant bound what
+            it may put into a role.
+        grant: The grant of the caller.
+        named_by_others: Whether the grant of another caller names the role. That caller must not gain permissions by
+            it: only the callers file may give them.
+
+    Raises:
+        PermissionDeniedError: `ROLE_NOT_GRANTED`, it would gain a permission that the caller may not grant.
+        PreconditionError: `ROLE_IN_USE`, it would gain one, and the grant of another caller names it.
+    """
+    added = [permission for permission in changed.permissions if permission not in before]
+    grantable = {permission for role in roles if grant.allows_role(role.name) for permission in role.permissions}
+    beyond = [permission.value for permission in added if permission not in grantable and ANY not in grant.roles]
+    if beyond:
+        detail = f"no role that the caller's grant names has the permission {', '.join(beyond)}"
+        raise PermissionDeniedError(Reason.ROLE_NOT_GRANTED, detail, limit="roles", field="permissions")
+    if added and named_by_others:
+        detail = f"another caller's grant names the role {changed.name}, so it can gain no permission"
+        raise PreconditionError(Reason.ROLE_IN_USE, changed.name, detail)
 
 
 def _lifetime(request: TokenSpec, project: Project, grant: Grant, issue_time: Seconds) -> Seconds:
@@ -96,11 +127,16 @@ def _session_over(request: TokenSpec, session: StoredSession | None) -> Precondi
     return None
 
 
-def _beyond_format(request: TokenSpec, token_format: TokenFormat, role: Role | None) -> InvalidRequestError | None:
+def _beyond_format(
+    request: TokenSpec, project: Project, token_format: TokenFormat, role: Role | None
+) -> InvalidRequestError | None:
     traits = token_format.traits
     violations = []
     if role is not None and not role.built_in and not traits.carries_permissions:
         violations.append(FieldViolation("role", f"is one of the project's own, which {token_format} cannot carry"))
+    if role is not None:
+        misfits = [table.misfit(role.permissions) for table in project.tables_of(token_format)]
+        violations += [FieldViolation("role", f"{role.name} does not fit {token_format}: {m}") for m in misfits if m]
     if request.subject and not traits.carries_subject:
         violations.append(FieldViolation("subject", f"cannot be carried by {token_format}"))
     if request.initial_layout_class_list and not traits.carries_layout:

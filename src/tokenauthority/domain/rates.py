@@ -1,4 +1,4 @@
-"""How many items a caller may request: a token bucket, and a count for each UTC day.
+"""How many items a caller may request at a rate: a token bucket.
 
 Pure: state in, decision and state out. All numbers are whole, so that the wait of a refusal is exact: after it, and not
 a millisecond earlier, the same request is granted. A bucket never grants more than its burst and what has refilled.
@@ -6,20 +6,16 @@ a millisecond earlier, the same request is granted. A bucket never grants more t
 
 from __future__ import annotations
 
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 import msgspec
 
 from tokenauthority.domain.caller import Rate
-from tokenauthority.domain.times import DAY, Millis
+from tokenauthority.domain.times import Millis
 
 
 _UNIT: Final = 1_000_000_000
 """Billionths in an item: the unit of a bucket, of which every rate refills a whole number in a millisecond."""
-
-_DAY: Final = DAY * 1000
-
-State = TypeVar("State")
 
 
 class Bucket(msgspec.Struct, frozen=True):
@@ -29,20 +25,13 @@ class Bucket(msgspec.Struct, frozen=True):
     at: Millis = Millis(0)
 
 
-class DayCount(msgspec.Struct, frozen=True):
-    """The items of a UTC day, which is numbered from 1970."""
-
-    day: int = 0
-    used: int = 0
-
-
-class Decision(msgspec.Struct, Generic[State], frozen=True):
+class Decision(msgspec.Struct, frozen=True):
     """A decision: `wait` is 0 if it is granted, else the milliseconds to wait, or None if no wait is enough.
 
     Store `state` also after a refusal: the clock may have stepped.
     """
 
-    state: State
+    state: Bucket
     wait: Millis | None = Millis(0)
 
     @property
@@ -51,40 +40,38 @@ class Decision(msgspec.Struct, Generic[State], frozen=True):
         return self.wait == 0
 
 
-def take_items(bucket: Bucket, rate: Rate, items: int, now: Millis, *, paid: int = 0) -> Decision[Bucket]:
+def take_items(bucket: Bucket, rate: Rate, items: int, now: Millis, *, paid: int = 0) -> Decision:
     """Take *items*, of which *paid* were taken before, all or none; the wait of a refusal is for all of them again.
 
     If the clock went back, the bucket refills from the new moment on.
     """
-    refill = _refill(rate)
-    missing = min(bucket.missing, rate.burst * _UNIT) - max(0, now - bucket.at) * refill
-    missing = max(0, missing)
+    missing = _missing(bucket, rate, now)
     if items > rate.burst:
         return Decision(Bucket(missing, now), None)
     after = missing + (items - paid) * _UNIT
     if after <= rate.burst * _UNIT:
         return Decision(Bucket(after, now))
     short = missing + (items - rate.burst) * _UNIT
-    return Decision(Bucket(missing, now), Millis(-(-short // refill)))
+    return Decision(Bucket(missing, now), Millis(-(-short // _refill(rate))))
 
 
-def count_items(counted: DayCount, quota: int, items: int, now: Millis, *, paid: int = 0) -> Decision[DayCount]:
-    """Count *items*, of which *paid* were counted before, in the UTC day of *now*, all or none.
+def free_items(bucket: Bucket, rate: Rate, now: Millis) -> int:
+    """Return how many items the bucket has."""
+    return (rate.burst * _UNIT - _missing(bucket, rate, now)) // _UNIT
 
-    If the clock goes back over midnight, the count stays, so that the day does not begin again.
-    """
-    day = now // _DAY
-    used = 0 if day > counted.day else counted.used
-    if items > quota:
-        return Decision(DayCount(day, used), None)
-    if used + items - paid <= quota:
-        return Decision(DayCount(day, used + items - paid))
-    return Decision(DayCount(day, used), Millis((day + 1) * _DAY - now))
+
+def return_items(bucket: Bucket, items: int) -> Bucket:
+    """Put back *items* that were taken and not used."""
+    return Bucket(max(0, bucket.missing - items * _UNIT), bucket.at)
 
 
 def is_full(bucket: Bucket, rate: Rate, now: Millis) -> bool:
     """Return whether the bucket is as a new one, so that it need not be stored."""
     return bucket.missing <= (now - bucket.at) * _refill(rate)
+
+
+def _missing(bucket: Bucket, rate: Rate, now: Millis) -> int:
+    return max(0, min(bucket.missing, rate.burst * _UNIT) - max(0, now - bucket.at) * _refill(rate))
 
 
 def _refill(rate: Rate) -> int:

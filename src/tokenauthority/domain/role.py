@@ -26,7 +26,10 @@ class Permission(StrEnum):
 
 @attrs.frozen(kw_only=True)
 class Role:
-    """A named set of permissions; a built-in one has no project and no times."""
+    """A named set of permissions; a built-in one has no project and no times.
+
+    `unreadable` says which value of its row nobody can read; empty if all can be read.
+    """
 
     name: str
     permissions: tuple[Permission, ...]
@@ -34,6 +37,7 @@ class Role:
     description: str = ""
     create_time: Millis | None = None
     update_time: Millis | None = None
+    unreadable: str = ""
 
     @property
     def built_in(self) -> bool:
@@ -43,7 +47,11 @@ class Role:
     def with_values_of(self, changed: Role) -> Role:
         """Return this role with the changeable values of *changed*."""
         return attrs.evolve(
-            self, permissions=changed.permissions, description=changed.description, update_time=changed.update_time
+            self,
+            permissions=changed.permissions,
+            description=changed.description,
+            update_time=changed.update_time,
+            unreadable=changed.unreadable,
         )
 
 

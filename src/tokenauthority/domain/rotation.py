@@ -3,6 +3,9 @@
 PREPARED (published, does not sign) -> ACTIVE (signs) -> RETIRED (verifies until the last token that it may have signed
 has expired) -> deleted. A revoked key is REVOKED until it would have been deleted. There is always a PREPARED key, so
 that a rotation, planned or not, never signs with a key that verifiers have not had the time to fetch.
+
+A PREPARED key that is passed over becomes RETIRED too, as if it had signed until now: whoever writes the store may have
+put its PREPARED row back after it signed.
 """
 
 from __future__ import annotations
@@ -41,32 +44,46 @@ class Rotation:
     publication: Millis
 
     def sign_until(self, activate_time: Millis) -> Millis:
-        """Return the end of a key: a quarter of a period after its replacement is due, if the store is down."""
+        """Return when a key stops signing that nothing replaces: an outage may delay that by a quarter of a period."""
         return Millis(activate_time + self.period + self.period // 4)
 
-    def is_ripe(self, key: StoredKey, now: Millis) -> bool:
+    def can_sign(self, key: StoredKey, now: Millis) -> bool:
         """Return whether *key* is PREPARED and has been published for long enough."""
         return key.state is KeyState.PREPARED and key.create_time + self.publication <= now
 
 
+def is_over(key: StoredKey, now: Millis) -> bool:
+    """Return whether the last token that *key* may have signed has expired, whatever leeway a verifier has."""
+    return key.expire_time is not None and key.expire_time + _MARGIN <= now
+
+
 def maintained(
-    ring: Sequence[StoredKey], new_key: StoredKey | None, algorithm: Algorithm, rotation: Rotation, now: Millis
+    ring: Sequence[StoredKey],
+    new_key: StoredKey | None,
+    algorithm: Algorithm,
+    rotation: Rotation,
+    now: Millis,
+    *,
+    deletes_by: Millis | None = None,
 ) -> Ring:
     """Return the ring after the next step of its upkeep: delete expired keys, rotate, or add *new_key*.
 
     A ring that needs no step is returned equal. An empty ring needs two steps: the first *new_key* becomes ACTIVE at
-    once, because no verifier has fetched any key yet, and the second stays PREPARED. *new_key* is a PREPARED key of
-    *algorithm*, or None if there is none to add.
+    once, because no verifier has fetched any key yet, and the second stays PREPARED. A ring that has lost its ACTIVE
+    key activates the newest PREPARED one. *new_key* is a PREPARED key of *algorithm*, or None if there is none to add.
+    *deletes_by* is the time by which keys are deleted, for a clock that somebody may have set ahead; None is *now*.
     """
-    remaining = tuple(key for key in ring if not _is_expired(key, now))
+    remaining = tuple(key for key in ring if not is_over(key, now if deletes_by is None else deletes_by))
     active = _active(remaining)
-    if active is None:
+    waiting = [key for key in remaining if key.state is KeyState.PREPARED]
+    if active is None and not waiting:
         return remaining if new_key is None else (*remaining, _signing(new_key, rotation, now))
-    if now >= _rotation_time(active, rotation):
-        ripe = [key for key in remaining if rotation.is_ripe(key, now)]
-        ripe = [key for key in ripe if key.algorithm is algorithm] or ripe
-        if ripe:
-            return _with_active(remaining, _newest(ripe), rotation, now)
+    ready = [key for key in waiting if rotation.can_sign(key, now)]
+    ready = [key for key in ready if key.algorithm is algorithm] or ready
+    if active is None:
+        return _with_active(remaining, _newest(ready or waiting), rotation, now)
+    if ready and now >= _rotation_time(active, rotation):
+        return _with_active(remaining, _newest(ready), rotation, now)
     if new_key is not None and _lacks_prepared(remaining, algorithm):
         return (*remaining, new_key)
     return remaining
@@ -81,15 +98,23 @@ def needs_new_key(ring: Sequence[StoredKey], algorithm: Algorithm, rotation: Rot
     return active is None or _lacks_prepared(following, algorithm)
 
 
-def next_step(ring: Sequence[StoredKey], algorithm: Algorithm, rotation: Rotation, now: Millis) -> Millis:
+def next_step(
+    ring: Sequence[StoredKey],
+    algorithm: Algorithm,
+    rotation: Rotation,
+    now: Millis,
+    *,
+    deletes_by: Millis | None = None,
+) -> Millis:
     """Return when `maintained` will next change *ring*, at the earliest; *now* or earlier if it would now."""
     active = _active(ring)
     prepared = [key for key in ring if key.state is KeyState.PREPARED]
     if active is None or _lacks_prepared(ring, algorithm):
         return now
-    first_ripe = min(Millis(key.create_time + rotation.publication) for key in prepared)
-    steps = [max(_rotation_time(active, rotation), first_ripe)]
-    steps += [Millis(key.expire_time + _MARGIN) for key in ring if key.expire_time is not None]
+    first_ready = min(Millis(key.create_time + rotation.publication) for key in prepared)
+    steps = [max(_rotation_time(active, rotation), first_ready)]
+    behind = 0 if deletes_by is None else now - deletes_by
+    steps += [Millis(key.expire_time + _MARGIN + behind) for key in ring if key.expire_time is not None]
     return min(steps)
 
 
@@ -113,7 +138,7 @@ def activated(ring: Sequence[StoredKey], key_id: str, rotation: Rotation, now: M
     key = _found(ring, key_id)
     if key.state is not KeyState.PREPARED:
         raise _state(key_id, f"the key is {key.state.name}, not PREPARED")
-    if not rotation.is_ripe(key, now):
+    if not rotation.can_sign(key, now):
         left = key.create_time + rotation.publication - now
         once = f"once it has been published for {rotation.publication // 1000}s"
         raise _state(key_id, f"verifiers may not have fetched the key yet: it can sign in {-(-left // 1000)}s, {once}")
@@ -136,8 +161,8 @@ def revoked(ring: Sequence[StoredKey], key_id: str, rotation: Rotation, now: Mil
         waiting = [other for other in ring if other.state is KeyState.PREPARED]
         if not waiting:
             raise _state(key_id, "the key signs and none is PREPARED to take its place: prepare one first")
-        ripe = [other for other in waiting if rotation.is_ripe(other, now)]
-        ring = _with_active(ring, _newest(ripe or waiting), rotation, now)
+        ready = [other for other in waiting if rotation.can_sign(other, now)]
+        ring = _with_active(ring, _newest(ready or waiting), rotation, now)
         key = _found(ring, key_id)
     retire_time = now if key.retire_time is None else key.retire_time
     expire_time = _expire_time(key, now)
@@ -146,17 +171,22 @@ def revoked(ring: Sequence[StoredKey], key_id: str, rotation: Rotation, now: Mil
 
 
 def _with_active(ring: Sequence[StoredKey], chosen: StoredKey, rotation: Rotation, now: Millis) -> Ring:
-    """Return the ring in which *chosen* signs and its predecessor is RETIRED, without older PREPARED keys."""
+    """Return the ring in which *chosen* signs; its predecessor and older PREPARED keys are RETIRED."""
     following = []
     for key in ring:
         if key.key_id == chosen.key_id:
             following.append(_signing(key, rotation, now))
         elif key.state is KeyState.ACTIVE:
-            expire_time = _expire_time(key, now)
-            following.append(attrs.evolve(key, state=KeyState.RETIRED, retire_time=now, expire_time=expire_time))
-        elif key.state is not KeyState.PREPARED or key.create_time > chosen.create_time:
+            following.append(_retired(key, _expire_time(key, now), now))
+        elif key.state is KeyState.PREPARED and key.create_time <= chosen.create_time:
+            following.append(_retired(key, _expire_time(_signing(key, rotation, now), now), now))
+        else:
             following.append(key)
     return tuple(following)
+
+
+def _retired(key: StoredKey, expire_time: Millis, now: Millis) -> StoredKey:
+    return attrs.evolve(key, state=KeyState.RETIRED, retire_time=now, expire_time=expire_time)
 
 
 def _signing(key: StoredKey, rotation: Rotation, now: Millis) -> StoredKey:
@@ -171,10 +201,6 @@ def _expire_time(key: StoredKey, now: Millis) -> Millis:
     last_signature = now if key.sign_until is None else max(now, key.sign_until)
     expire_time = Millis(last_signature + in_millis(MAX_TTL))
     return expire_time if key.expire_time is None else max(expire_time, key.expire_time)
-
-
-def _is_expired(key: StoredKey, now: Millis) -> bool:
-    return key.expire_time is not None and key.expire_time + _MARGIN <= now
 
 
 def _rotation_time(active: StoredKey, rotation: Rotation) -> Millis:

@@ -8,12 +8,16 @@ from typing import Final
 import attrs
 
 from tokenauthority.domain.errors import FieldViolation
-from tokenauthority.domain.ids import NUL, is_ipv4, is_uuid
-from tokenauthority.domain.times import Millis
+from tokenauthority.domain.ids import NUL, is_ipv4, is_session_name, is_uuid
+from tokenauthority.domain.times import DAY, MAX_TTL, Millis, Seconds, in_millis
 
 
 MAX_ARCHIVE_NAME: Final = 80
 DEFAULT_RESOLUTION: Final = "640x480"
+NAME_PERIOD: Final = in_millis(Seconds(MAX_TTL + DAY))
+"""How long no other session may have the name of one that ended: until then a token of it, which says the name alone,
+could be valid for the other. A day more than a token lives, for servers that learn of the end later."""
+
 RESOLUTIONS: Final = (DEFAULT_RESOLUTION, "480x640", "1280x720", "720x1280", "1920x1080", "1080x1920")
 
 
@@ -40,7 +44,7 @@ class SessionState(StrEnum):
 
 @attrs.frozen(kw_only=True)
 class SessionSpec:
-    """What a caller requests of a new session."""
+    """What a caller requests of a new session. `name` is its room on real-time servers, or empty."""
 
     media_mode: MediaMode = MediaMode.RELAYED
     archive_mode: ArchiveMode = ArchiveMode.MANUAL
@@ -48,6 +52,7 @@ class SessionSpec:
     e2ee: bool = False
     archive_name: str = ""
     archive_resolution: str = ""
+    name: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -60,6 +65,11 @@ class StoredSession:
     create_time: Millis
     state: SessionState = SessionState.ACTIVE
     end_time: Millis | None = None
+
+    @property
+    def room(self) -> str:
+        """Return the room on real-time servers."""
+        return self.spec.name or self.session_id
 
     def ended(self, now: Millis) -> StoredSession:
         """Return the session as ended at *now*; unchanged if it has ended already."""
@@ -93,6 +103,7 @@ def spec_violations(spec: SessionSpec, request_id: str) -> list[FieldViolation]:
         (not is_storable, "archive_name", f"must have 1 to {MAX_ARCHIVE_NAME} characters, none of them U+0000"),
         (resolution and not always, "archive_resolution", "needs archive_mode ALWAYS"),
         (resolution and resolution not in RESOLUTIONS, "archive_resolution", f"must be one of {known}"),
+        (spec.name and not is_session_name(spec.name), "name", "must be 1 to 64 of a-z, 0-9, '-' and '_'"),
         (request_id and not is_uuid(request_id), "request_id", "must be a UUID"),
     )
     return [FieldViolation(field, problem) for is_broken, field, problem in rules if is_broken]

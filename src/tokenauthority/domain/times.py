@@ -13,6 +13,9 @@ Seconds = NewType("Seconds", int)
 """Whole seconds: since 1970 for a moment in a token (RFC 7519 NumericDate), or a lifetime."""
 
 DAY: Final = Seconds(24 * 60 * 60)
+SECONDS_OF: Final = {"s": 1, "m": 60, "h": 3600, "d": DAY}
+"""Seconds of each unit that a callers file may use."""
+
 MAX_TTL: Final = Seconds(30 * DAY)
 """The longest lifetime of a token in the OpenTok model."""
 

@@ -16,6 +16,7 @@ import msgspec
 
 from tokenauthority.domain.errors import FieldViolation
 from tokenauthority.domain.ids import MAX_SESSION_ID, NUL, is_role_name
+from tokenauthority.domain.profile import RealTimeServer
 from tokenauthority.domain.role import DEFAULT_ROLE, ROLE_NAME_RULE, Permission
 from tokenauthority.domain.times import MAX_TTL, Millis, Seconds, as_text, whole_seconds
 from tokenauthority.domain.token_format import TokenFormat
@@ -85,10 +86,14 @@ class TokenSpec(msgspec.Struct, frozen=True, kw_only=True):
 class TokenClaims(msgspec.Struct, frozen=True, kw_only=True):
     """What a token says. Its `repr` does not show the data.
 
-    `project_id` is empty in a VONAGE_JWT, which names its `application_id` instead. `token_id` is `jti` where the
-    format has one, else the signature in hex, known once it is signed. `permissions` is empty in the OpenTok formats,
-    where the role's name implies them. `nonce` is from 0 to 2**53, written where the format has no token id, and not
-    read. `not_before` is 0 where the token does not say it, as none of ours does.
+    `project_id` is empty in a VONAGE_JWT, which names its `application_id` instead, and where a server's own SDK made
+    the token, whose `issuer` is the id of a project's secret. `token_id` is `jti` where the token has one, else the
+    signature in hex, known once it is signed. `permissions` is empty in the OpenTok formats, where the role's name
+    implies them. `role` is empty if a token neither says it nor has the permissions of a built-in one.
+
+    Not read are `nonce`, from 0 to 2**53, which is written where the format has no token id; `room`, which real-time
+    servers read in place of `session_id` if it is not empty; and `claims_for`, the servers for which a SESSION_JWT has
+    further claims. `not_before` is 0 where the token does not say it.
     """
 
     session_id: str
@@ -104,17 +109,24 @@ class TokenClaims(msgspec.Struct, frozen=True, kw_only=True):
     subject: str = ""
     issuer: str = ""
     nonce: int = 0
+    room: str = ""
+    claims_for: tuple[RealTimeServer, ...] = ()
     not_before: Seconds = Seconds(0)
 
     def __repr__(self) -> str:
         return f"TokenClaims(token_id={self.token_id!r}, session_id={self.session_id!r}, role={self.role!r})"
+
+    @property
+    def owner(self) -> str:
+        """Return what names the project: its id, its Vonage application, or the id of its secret, which is `issuer`."""
+        return self.project_id or self.application_id.lower() or self.issuer
 
     def valid_until(self) -> Seconds:
         """Return when it stops being valid: no token outlives 30 days, whatever its `exp` says."""
         return min(self.expire_time, Seconds(self.issue_time + MAX_TTL))
 
 
-class MintedToken(msgspec.Struct, frozen=True, kw_only=True):
+class GeneratedToken(msgspec.Struct, frozen=True, kw_only=True):
     """A new token. Its `repr` does not show the token."""
 
     token: str
@@ -124,7 +136,7 @@ class MintedToken(msgspec.Struct, frozen=True, kw_only=True):
     claims: TokenClaims
 
     def __repr__(self) -> str:
-        return f"MintedToken(token_id={self.token_id!r}, format={self.format!r}, claims={self.claims!r})"
+        return f"GeneratedToken(token_id={self.token_id!r}, format={self.format!r}, claims={self.claims!r})"
 
 
 def request_violations(request: TokenSpec, now: Millis) -> list[FieldViolation]:

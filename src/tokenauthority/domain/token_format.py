@@ -14,6 +14,7 @@ from typing import Final
 import attrs
 
 from tokenauthority.domain.credential import CredentialKind
+from tokenauthority.domain.profile import JITSI, LIVEKIT, Profile
 
 
 @attrs.frozen(kw_only=True)
@@ -28,6 +29,7 @@ class FormatTraits:
             Where it does not, the role's name implies them, and only built-in roles have a meaning everywhere.
         carries_subject: whether a token names the end user.
         carries_layout: whether a token has initial layout classes.
+        profile: the table of the server that takes the tokens; None where the codec is a module of its own.
     """
 
     signed_by: CredentialKind | None
@@ -35,6 +37,7 @@ class FormatTraits:
     carries_permissions: bool = False
     carries_subject: bool = False
     carries_layout: bool = False
+    profile: Profile | None = None
 
     @property
     def signed_by_authority(self) -> bool:
@@ -49,11 +52,27 @@ class TokenFormat(StrEnum):
     OPENTOK_T1 = "OPENTOK_T1"
     OPENTOK_JWT = "OPENTOK_JWT"
     VONAGE_JWT = "VONAGE_JWT"
+    LIVEKIT_JWT = "LIVEKIT_JWT"
+    JITSI_JWT = "JITSI_JWT"
 
     @property
     def traits(self) -> FormatTraits:
         """Return the format's row."""
         return _TRAITS[self]
+
+
+DEFAULT_FORMAT: Final = TokenFormat.SESSION_JWT
+"""The default format of a project whose creator names none."""
+
+
+def _by_profile(profile: Profile) -> FormatTraits:
+    return FormatTraits(
+        signed_by=CredentialKind.SECRET,
+        has_token_id=True,
+        carries_permissions=True,
+        carries_subject=True,
+        profile=profile,
+    )
 
 
 _TRAITS: Final[Mapping[TokenFormat, FormatTraits]] = {
@@ -63,4 +82,6 @@ _TRAITS: Final[Mapping[TokenFormat, FormatTraits]] = {
     TokenFormat.OPENTOK_T1: FormatTraits(signed_by=CredentialKind.SECRET, carries_layout=True),
     TokenFormat.OPENTOK_JWT: FormatTraits(signed_by=CredentialKind.SECRET, carries_layout=True),
     TokenFormat.VONAGE_JWT: FormatTraits(signed_by=CredentialKind.VONAGE_KEY, has_token_id=True, carries_layout=True),
+    TokenFormat.LIVEKIT_JWT: _by_profile(LIVEKIT),
+    TokenFormat.JITSI_JWT: _by_profile(JITSI),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
+from tokenauthority.domain.ids import project_in_session_id
 from tokenauthority.domain.revocation import TargetKind
 from tokenauthority.domain.revocation_index import RevocationIndex
 from tokenauthority.domain.role import Permission
@@ -41,6 +42,22 @@ def require_not_revoked(index: RevocationIndex, project_id: str, claims: TokenCl
     )
     if revoked is not None:
         raise TokenRejectedError(InactiveReason.REVOKED, _REVOKED[revoked])
+
+
+def require_original_not_revoked(index: RevocationIndex, project_id: str, claims: TokenClaims) -> None:
+    """Raise TokenRejectedError, `REVOKED`, if the token is a copy of one whose id is revoked.
+
+    LiveKit makes a copy of a token again and again for whoever is in the room. The copy has another id and time of
+    issue, but the subject of its original, which is the original's id unless the caller named a subject.
+    """
+    if index.revoked_by(project_id, token_id=claims.subject, session_id="", subject="", issue_time=Seconds(0)):
+        raise TokenRejectedError(InactiveReason.REVOKED, "the token is a copy of a revoked one")
+
+
+def require_session_id(claims: TokenClaims) -> None:
+    """Raise TokenRejectedError, `SESSION_MISMATCH`, if what the token names is spelled as no session id is."""
+    if project_in_session_id(claims.session_id) is None:
+        raise TokenRejectedError(InactiveReason.SESSION_MISMATCH, "what the token names is not a session id")
 
 
 def require_permissions(granted: Collection[Permission], required: Collection[Permission]) -> None:

@@ -15,12 +15,15 @@ import structlog
 from tokenauthority.audit.writing.log import AuditLog
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.interceptors import status
-from tokenauthority.interceptors.chain import Call, Proceed
+from tokenauthority.interceptors.call import Call, Proceed
 from tokenauthority.interceptors.status import StatusError
 
 
 _OPENED: Final = "OPENED"
 """The reason in the first of a stream's two records, written before its first message leaves."""
+
+_SLOW: Final = 0.1
+"""Seconds after which no record waits for a call in progress: it may wait itself, for its message or for the store."""
 
 _NOT_DELIVERED: Final = "NOT_DELIVERED"
 """The reason of a call that was finished after its caller had left."""
@@ -43,6 +46,7 @@ class AuditInterceptor:
         self._unrecorded = frozenset(unrecorded)
         self._finishing = frozenset(finishing)
         self._unfinished: set[asyncio.Task[object]] = set()
+        self._coming: dict[Call, float] = {}
         self._logger = structlog.stdlib.get_logger(__name__)
 
     async def intercept(self, call: Call, proceed: Proceed) -> object:
@@ -56,12 +60,17 @@ class AuditInterceptor:
         work = asyncio.ensure_future(self._recorded(call, proceed))
         self._unfinished.add(work)
         work.add_done_callback(self._unfinished.discard)
+        # Where the caller has left nobody else takes its error, and asyncio would log each with a traceback.
+        work.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
             call.abandoned = True
             await asyncio.wait([work])
             raise
+        finally:
+            # The task refers to its error, and the traceback of that to this frame.
+            del work
 
     async def finish(self, seconds: float) -> None:
         """Wait at most *seconds* for calls that are still being finished after a stop has cut their callers off."""
@@ -74,9 +83,9 @@ class AuditInterceptor:
         started = perf_counter()
         if call.streaming:
             # A stream may stay open for hours, and its messages leave one by one: its beginning is on record before.
-            call.opening = partial(self._open, call, started)
+            call.opening = partial(self._open, started=started)
         try:
-            answer = await proceed(call)
+            answer = await self._awaited(call, proceed, started)
         except StatusError as error:
             await self._write(call, error.code.name, error.reason, started)
             raise
@@ -89,7 +98,22 @@ class AuditInterceptor:
         await self._write(call, grpc.StatusCode.OK.name, reason, started)
         return answer
 
-    async def _open(self, call: Call, started: float) -> None:
+    async def _awaited(self, call: Call, proceed: Proceed, started: float) -> object:
+        """Remember the unary calls whose records are about to come: those that are there already wait for them."""
+        if call.streaming:
+            return await proceed(call)
+        self._coming[call] = started
+        try:
+            return await proceed(call)
+        finally:
+            del self._coming[call]
+
+    def _more_come(self) -> bool:
+        """Return whether the youngest call in progress is not slow."""
+        youngest = next(reversed(self._coming.values()), None)
+        return youngest is not None and perf_counter() - youngest < _SLOW
+
+    async def _open(self, call: Call, *, started: float) -> None:
         reason = call.record.reason
         await self._write(call, grpc.StatusCode.OK.name, _OPENED, started)
         call.record.reason = reason
@@ -100,7 +124,7 @@ class AuditInterceptor:
         record.reason = reason
         record.duration_us = int((perf_counter() - started) * 1_000_000)
         try:
-            await self._log.append(record)
+            await self._log.append(record, more=self._more_come())
         except UnavailableError as error:
             # The audit log reports its outage itself, once: a line for each call could fill the disk that is full.
             raise status.of_error(error, record.request_id) from error

@@ -1,8 +1,8 @@
-"""Bound how many failed authentications are verified, without refusing callers whose credentials are cached.
+"""Bound how many credentials are verified after failed authentications, and refuse no cached credential.
 
 Each origin (see `domain.origin`) has a bucket of failures. An origin whose bucket is empty is throttled: its
 credentials are still verified, as a caller with valid ones may share its address (a NAT, a load balancer), but only so
-many in a second for all throttled origins together. A credential that an authenticator has cached is never throttled.
+many in a second for all throttled origins together. A cached credential needs no verification, so it always passes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import attrs
 from prometheus_client import CollectorRegistry, Counter
 
 from tokenauthority.domain.caller import Rate
-from tokenauthority.domain.errors import RateLimitError, TokenAuthorityError, UnauthenticatedError
+from tokenauthority.domain.errors import RateLimitError, Reason, TokenAuthorityError, UnauthenticatedError
 from tokenauthority.domain.origin import origin_of
 from tokenauthority.domain.times import Millis
 from tokenauthority.interceptors.buckets import Buckets
@@ -55,6 +55,7 @@ class AuthFailureLimiter:
             subject=f"address:{origin_of(peer)}",
             limit="failed_auth_rate",
             retry_after=self._throttled.refill("", now) / 1000,
+            reason=Reason.ADDRESS_THROTTLED,
         )
 
 

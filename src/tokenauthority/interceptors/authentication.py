@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from tokenauthority.callers.authenticator import Authenticator, PresentedCredentials
+from tokenauthority.callers.authenticator import Authenticator, CredentialError, PresentedCredentials
+from tokenauthority.domain.origin import origin_of
 from tokenauthority.interceptors.auth_failures import AuthAttempt, AuthFailureLimiter
-from tokenauthority.interceptors.chain import Call, Proceed
+from tokenauthority.interceptors.call import Call, Proceed
 
 
 class AuthenticationInterceptor:
     """Ask the authenticator of the listener. Every failure is the same UNAUTHENTICATED, so it is no oracle.
+
+    The audit record alone says why.
 
     The methods of *public* (health checks, and reflection if it is on) need no caller. A credential from an address
     with too many failures may be refused without being verified, which says nothing about the credential.
@@ -29,12 +32,15 @@ class AuthenticationInterceptor:
         presented = PresentedCredentials(
             authorization=call.metadata.get("authorization", ()),
             forwarded=call.metadata.get("x-forwarded-client-cert", ()),
+            origin=origin_of(call.record.peer),
             tls=call.context.auth_context,
             may_verify=attempt.may_verify,
         )
-        caller = await self._authenticator.authenticate(presented)
-        if caller is None:
-            raise attempt.fail()
+        try:
+            caller = await self._authenticator.authenticate(presented)
+        except CredentialError as error:
+            call.record.credential_problem = str(error)
+            raise attempt.fail() from error
         call.caller = caller
         call.record.identify(caller)
         return await proceed(call)

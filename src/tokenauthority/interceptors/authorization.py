@@ -11,7 +11,7 @@ from typing import Final
 from tokenauthority.contract import Method
 from tokenauthority.domain.caller import Action
 from tokenauthority.domain.errors import PermissionDeniedError, Reason, UnimplementedError
-from tokenauthority.interceptors.chain import Call, Proceed
+from tokenauthority.interceptors.call import Call, Proceed
 
 
 HEALTH_METHODS: Final = frozenset(
@@ -42,7 +42,7 @@ def required_actions(methods: Iterable[Method]) -> Mapping[str, Action]:
 
 
 class AuthorizationInterceptor:
-    """Deny by default: a method that *actions* does not list is refused to all, a listed one without its action."""
+    """Deny by default: a listed method needs its action of *actions*, and a method without one is refused to all."""
 
     def __init__(self, actions: Mapping[str, Action]) -> None:
         self._actions = actions

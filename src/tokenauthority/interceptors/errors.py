@@ -11,7 +11,7 @@ import structlog
 
 from tokenauthority.domain.errors import Reason, TokenAuthorityError, UnavailableError
 from tokenauthority.interceptors import status
-from tokenauthority.interceptors.chain import Call, Proceed
+from tokenauthority.interceptors.call import Call, Proceed
 from tokenauthority.interceptors.status import StatusError
 
 
@@ -32,7 +32,7 @@ class ErrorsInterceptor:
             return await _within_deadline(call, proceed)
         except TokenAuthorityError as error:
             if isinstance(error, UnavailableError) and error.reason not in _INTENDED:
-                cause = type(error.__cause__).__name__
+                cause = error.cause or type(error.__cause__).__name__
                 self._logger.warning("rpc.unavailable", method=call.method, reason=error.reason.value, cause=cause)
             patience = call.deadline - asyncio.get_running_loop().time()
             raise status.of_error(error, request_id, patience) from error

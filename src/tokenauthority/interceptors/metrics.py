@@ -1,4 +1,4 @@
-"""Count every RPC and how long it took, by method and status."""
+"""Count every RPC and how long it took, by method, status and transport."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from tokenauthority.interceptors.chain import Call, Proceed
+from tokenauthority.interceptors.call import Call, Proceed
 from tokenauthority.interceptors.status import StatusError
 
 
@@ -43,7 +43,7 @@ class MetricsInterceptor(Collector):
     def __init__(self, registry: CollectorRegistry, methods: Collection[str]) -> None:
         self._known = frozenset(methods)
         self._open = 0
-        self._calls: Counter[tuple[str, str]] = Counter()
+        self._calls: Counter[tuple[str, str, str]] = Counter()
         self._durations: defaultdict[str, _Durations] = defaultdict(_Durations)
         registry.register(self)
 
@@ -67,10 +67,11 @@ class MetricsInterceptor(Collector):
             raise
         finally:
             self._open -= 1
-            self._count(call.method if call.method in self._known else "unknown", code, perf_counter() - started)
+            method = call.method if call.method in self._known else "unknown"
+            self._count(method, code, call.transport or "grpc", perf_counter() - started)
 
-    def _count(self, method: str, code: str, seconds: float) -> None:
-        self._calls[method, code] += 1
+    def _count(self, method: str, code: str, transport: str, seconds: float) -> None:
+        self._calls[method, code, transport] += 1
         durations = self._durations[method]
         durations.seconds += seconds
         durations.counts[bisect_left(_BUCKETS, seconds)] += 1
@@ -78,7 +79,9 @@ class MetricsInterceptor(Collector):
     def collect(self) -> Iterator[Metric]:
         """Return the numbers as Prometheus' metrics."""
         calls = CounterMetricFamily(
-            "tokenauthority_rpcs", "RPCs that ended, by method and status.", labels=("method", "code")
+            "tokenauthority_rpcs",
+            "RPCs that ended, by method, status and transport.",
+            labels=("method", "code", "transport"),
         )
         for labels, count in self._calls.items():
             calls.add_metric(labels, count)

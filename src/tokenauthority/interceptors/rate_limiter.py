@@ -2,8 +2,9 @@
 
 The first item of an RPC is charged here, before its bytes are decoded, and the others by `CallerRateLimiter.charge`,
 before any of them is decided or signed: all or none. A refused batch is charged for one item, as decoding it was work.
-A caller that waits for the `retry_after` of its refusal passes at its next try. Usage is stored by the caller's name,
-in this process, and survives a reload of the callers file.
+A caller that waits for the `retry_after` of its refusal passes at its next try, unless another server was asked before.
+The burst and the rate hold here by a bucket in this process, and with the quota for all servers by leases of the store
+(`CallerLeases`). Both are by the caller's name, and survive a reload of the callers file.
 The streams of a caller are bounded too, so that no caller can hold all streams of the server.
 """
 
@@ -15,26 +16,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-import msgspec
-
 from prometheus_client import CollectorRegistry, Counter
 
+from tokenauthority.authority.caller_leases import CallerLeases
 from tokenauthority.callers.registry import CurrentCallers
 from tokenauthority.domain.caller import Caller
 from tokenauthority.domain.errors import RateLimitError
-from tokenauthority.domain.rates import Bucket, DayCount, Decision, count_items, take_items
+from tokenauthority.domain.rates import Bucket, take_items
 from tokenauthority.domain.times import Millis
-from tokenauthority.interceptors.chain import Call, Proceed
+from tokenauthority.interceptors.call import Call, Proceed
 
 
-class _Usage(msgspec.Struct, frozen=True):
-    """What a caller has used of its rate and of its quota."""
-
-    bucket: Bucket = Bucket()
-    day: DayCount = DayCount()
-
-
-_NO_USAGE: Final = _Usage()
+_FULL: Final = Bucket()
 
 _STREAMS: Final = "limits.max_streams_per_caller"
 _STREAM_PAUSE: Final = 5.0
@@ -42,17 +35,23 @@ _STREAM_PAUSE: Final = 5.0
 
 
 class CallerRateLimiter:
-    """The usage of the current *callers*; that of others is deleted. *max_streams* is for each caller."""
+    """The buckets of the current *callers*; those of others are deleted. *max_streams* is for each caller."""
 
     def __init__(
-        self, registry: CollectorRegistry, callers: CurrentCallers, clock: Callable[[], Millis], max_streams: int
+        self,
+        registry: CollectorRegistry,
+        callers: CurrentCallers,
+        leases: CallerLeases,
+        clock: Callable[[], Millis],
+        max_streams: int,
     ) -> None:
         self._callers = callers
+        self.leases: Final = leases
         self._max_streams = max_streams
         self._streams: collections.Counter[str] = collections.Counter()
         self._clock = clock
         self._version = callers.version
-        self._usages: dict[str, _Usage] = {}
+        self._buckets: dict[str, Bucket] = {}
         self._refused = Counter(
             "tokenauthority_rate_limited",
             "RPCs refused by a limit of their caller's grant, by limit.",
@@ -66,16 +65,21 @@ class CallerRateLimiter:
         if caller is None:
             return await proceed(call)
         if not call.streaming:
-            self._charge(caller, 1, paid=0)
+            await self._charge(caller, 1, paid=0)
             return await proceed(call)
         with self._counted_stream(caller.name):
-            self._charge(caller, 1, paid=0)
+            await self._charge(caller, 1, paid=0)
             return await proceed(call)
 
-    def charge(self, caller: Caller, items: int) -> None:
-        """Charge all but the first of the *items* that one RPC asks for, all or none; raise RateLimitError."""
+    async def charge(self, caller: Caller, items: int) -> None:
+        """Charge all but the first of the *items* that one RPC asks for, all or none.
+
+        Raises:
+            RateLimitError: a limit of the caller's grant refuses them.
+            UnavailableError: more has to be leased, and the store cannot be reached.
+        """
         if items > 1:
-            self._charge(caller, items, paid=1)
+            await self._charge(caller, items, paid=1)
 
     @contextmanager
     def _counted_stream(self, name: str) -> Iterator[None]:
@@ -95,33 +99,45 @@ class CallerRateLimiter:
             if not self._streams[name]:
                 del self._streams[name]
 
-    def _charge(self, caller: Caller, items: int, *, paid: int) -> None:
+    async def _charge(self, caller: Caller, items: int, *, paid: int) -> None:
         grant = caller.grant
         if grant.rate is None and grant.daily_quota is None:
             return
         if self._version != self._callers.version:
-            self._delete_usage_of_former_callers()
-        usage, now = self._usages.get(caller.name, _NO_USAGE), self._clock()
-        free = (
-            Decision(usage.bucket)
-            if grant.rate is None
-            else take_items(usage.bucket, grant.rate, items, now, paid=paid)
-        )
-        quota = grant.daily_quota
-        left = Decision(usage.day) if quota is None else count_items(usage.day, quota, items, now, paid=paid)
-        granted = free.granted and left.granted
-        self._usages[caller.name] = _Usage(
-            free.state if granted or not free.granted else usage.bucket,
-            left.state if granted or not left.granted else usage.day,
-        )
-        if not granted:
-            error = _refusal(caller, items, free.wait, left.wait)
-            self._refused.labels(error.limit).inc()
-            raise error
+            self._delete_buckets_of_former_callers()
+        while not self._take(caller, items, paid=paid):
+            await self.leases.obtain(caller, items - paid)
 
-    def _delete_usage_of_former_callers(self) -> None:
+    def _take(self, caller: Caller, items: int, *, paid: int) -> bool:
+        """Take items of the bucket and of the lease; return False if more has to be leased first."""
+        grant, now = caller.grant, self._clock()
+        if grant.daily_quota is not None and items > grant.daily_quota:
+            raise self._counted(_refusal(caller, items, Millis(0), None))
+        rate_wait: Millis | None = Millis(0)
+        bucket = self._buckets.get(caller.name, _FULL)
+        if grant.rate is not None:
+            decision = take_items(bucket, grant.rate, items, now, paid=paid)
+            bucket, rate_wait = decision.state, decision.wait
+            if not decision.granted:
+                self._buckets[caller.name] = bucket
+        if rate_wait == 0:
+            if self.leases.try_use(caller, items - paid, now):
+                self._buckets[caller.name] = bucket
+                return True
+            if not self.leases.refuses(caller, now):
+                return False
+        lease_wait, quota_wait = self.leases.waits(caller, items - paid, now)
+        raise self._counted(
+            _refusal(caller, items, None if rate_wait is None else max(rate_wait, lease_wait), quota_wait)
+        )
+
+    def _counted(self, error: RateLimitError) -> RateLimitError:
+        self._refused.labels(error.limit).inc()
+        return error
+
+    def _delete_buckets_of_former_callers(self) -> None:
         present = {entry.caller.name for entry in self._callers.registry.entries}
-        self._usages = {name: usage for name, usage in self._usages.items() if name in present}
+        self._buckets = {name: bucket for name, bucket in self._buckets.items() if name in present}
         self._version = self._callers.version
 
 
@@ -137,8 +153,7 @@ def _refusal(caller: Caller, items: int, rate_wait: Millis | None, quota_wait: M
     if quota_wait > rate_wait:
         problem = f"has not enough left of its {grant.daily_quota} items of this UTC day; try again tomorrow"
         return _error(caller, "daily_quota", quota_wait, problem)
-    rate = f"{grant.rate.per_second:g} items per second" if grant.rate else ""
-    return _error(caller, "rate", rate_wait, f"has used up its rate of {rate}; try again in {rate_wait} ms")
+    return _error(caller, "rate", rate_wait, f"has used up its rate of {grant.rate}; try again in {rate_wait} ms")
 
 
 def _error(caller: Caller, limit: str, wait: Millis | None, problem: str) -> RateLimitError:

@@ -1,7 +1,7 @@
 """Limit the records that refused calls write to the audit log: count further ones, and write the counts as summaries.
 
-The limit is for calls without a caller, which anybody can make, and for calls of a caller beyond its rate. Such a call
-gave nothing out, so its answer need not wait for a line. Every other record is written by itself.
+The limit is for calls without a caller, which anybody can make, and for calls of a caller beyond its limits. Such a
+call gave nothing out, so its answer need not wait for a line. Every other record is written by itself.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ from tokenauthority.outage import Outage
 
 SUMMARY_INTERVAL: Final = 60.0
 """Seconds between two summaries."""
+
+_LIMITS: Final = frozenset({Reason.RATE_LIMIT, Reason.MEMORY_LIMIT})
+"""Reasons of refusals of a caller that asks for more than it may have."""
 
 _MAX_ORIGINS: Final = 32
 """Origins that have a summary of their own. All others share one: many origins must not write many lines."""
@@ -70,10 +73,10 @@ class RefusalSummarizer:
         logger = structlog.stdlib.get_logger(__name__)
         self._outage = Outage(logger, "audit.summary_failed", recovered="audit.summary_recovered", level="warning")
 
-    async def append(self, record: AuditRecord) -> None:
+    async def append(self, record: AuditRecord, *, more: bool = False) -> None:
         """Write *record* by itself, or count it in a summary; see `AuditLog.append`."""
         if self._has_its_own_line(record):
-            await self._log.append(record)
+            await self._log.append(record, more=more)
 
     async def note(self, kind: str, fields: Mapping[str, object]) -> None:
         """See `AuditLog.note`."""
@@ -84,7 +87,7 @@ class RefusalSummarizer:
         if not record.caller:
             kind, name = "peer", origin_of(record.peer)
             written = self._origins.try_take(name, now) and self._together.try_take("", now)
-        elif record.reason == Reason.RATE_LIMIT:
+        elif record.reason in _LIMITS:
             kind, name = "caller", record.caller
             written = self._callers.try_take(name, now)
         else:

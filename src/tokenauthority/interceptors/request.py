@@ -12,7 +12,7 @@ from typing import Final, cast
 
 from tokenauthority.audit.record import AuditRecord, time_text
 from tokenauthority.domain.times import Millis
-from tokenauthority.interceptors.chain import Call, Proceed
+from tokenauthority.interceptors.call import Call, Proceed
 from tokenauthority.interceptors.status import REQUEST_ID
 
 
@@ -53,6 +53,7 @@ class RequestInterceptor:
             method=call.method[:_MAX_METHOD],
             peer=call.context.peer(),
             user_agent=_NOT_PRINTABLE.sub("?", str(metadata.get("user-agent", ("",))[0])[:_MAX_USER_AGENT]),
+            transport=call.transport,
         )
         current_request_id.set(request_id)
         call.context.set_trailing_metadata(((REQUEST_ID, request_id),))

@@ -57,6 +57,9 @@ CODES: Final[Mapping[type[errors.TokenAuthorityError], grpc.StatusCode]] = {
     errors.UnimplementedError: grpc.StatusCode.UNIMPLEMENTED,
 }
 
+_WITH_DELAY: Final = (errors.OverloadedError, errors.RateLimitError, errors.UnavailableError)
+_ATTEMPTED_HERE: Final = frozenset({errors.Reason.PLATFORM_UNAVAILABLE})
+
 
 class StatusError(Exception):
     """The status that an RPC ends with: raised by the errors interceptor, and sent by the chain once it is recorded."""
@@ -88,7 +91,9 @@ def of_error(error: errors.TokenAuthorityError, request_id: str, patience: float
     if isinstance(error, errors.RateLimitError):
         info.metadata["limit"] = error.limit
     trailing = [(REQUEST_ID, request_id)]
-    if isinstance(error, errors.OverloadedError | errors.RateLimitError):
+    # The server has asked the platform several times: the attempts of clients would multiply that.
+    is_paced = code is grpc.StatusCode.RESOURCE_EXHAUSTED or error.reason in _ATTEMPTED_HERE
+    if is_paced and isinstance(error, _WITH_DELAY):
         trailing.append((PUSHBACK, _pushback(error.retry_after, patience)))
     return StatusError(code, error.reason.value, _status(code, str(error), trailing, info, *_details(error)))
 
@@ -113,10 +118,7 @@ def _details(error: errors.TokenAuthorityError) -> list[Message]:
     if isinstance(error, errors.OverloadedError | errors.RateLimitError):
         subject = "server" if isinstance(error, errors.OverloadedError) else error.subject
         details.append(QuotaFailure(violations=[QuotaFailure.Violation(subject=subject, description=str(error))]))
-    if (
-        isinstance(error, errors.OverloadedError | errors.RateLimitError | errors.UnavailableError)
-        and error.retry_after is not None
-    ):
+    if isinstance(error, _WITH_DELAY) and error.retry_after is not None:
         delay = Duration()
         delay.FromMilliseconds(round(error.retry_after * 1000))
         details.append(RetryInfo(retry_delay=delay))

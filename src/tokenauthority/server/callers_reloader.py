@@ -14,13 +14,17 @@ from prometheus_client import CollectorRegistry, Counter
 from tokenauthority.callers.file import CallersFile, CallersFileError
 from tokenauthority.callers.issuer_keys import IssuerKeyCaches
 from tokenauthority.callers.registry import CurrentCallers
-from tokenauthority.threads import BlockingPool
+from tokenauthority.threads import BlockingPool, PoolError
+
+
+_PATIENCE: Final = 10.0
+"""Seconds to read the file."""
 
 
 class CallersReloader:
     """Loads a new version of *file*; an invalid one leaves the previous version in force.
 
-    Calls *replaced* after each new version.
+    Calls *replaced* after each new version. A read of the file has *patience* seconds.
     """
 
     def __init__(
@@ -30,11 +34,14 @@ class CallersReloader:
         key_caches: IssuerKeyCaches,
         registry: CollectorRegistry,
         replaced: Callable[[], None],
+        *,
+        patience: float = _PATIENCE,
     ) -> None:
         self._file = file
         self._callers = callers
         self._key_caches = key_caches
         self._replaced = replaced
+        self._patience = patience
         self._asked = False
         self.woken: Final = asyncio.Event()
         self._thread = BlockingPool("callers-file")
@@ -55,17 +62,26 @@ class CallersReloader:
         details = {}
         if self._problems:
             details["callers_file"] = f"not valid ({self._problems} problems, see the log); the one before is in force"
-        failing = self._key_caches.failing()
-        if failing:
-            details["issuers"] = "the keys cannot be fetched of: " + ", ".join(failing)
-        return details
+        return {**details, **self._key_caches.details()}
 
     async def look(self) -> None:
-        """Read the file if it has changed or at a request, and fetch the issuers' keys that are due."""
-        asked, self._asked = self._asked, False
-        if self._file is not None and (asked or await self._thread.run(self._file.changed)):
-            await self._load(self._file)
+        """Fetch the issuers' keys that are due, and read the file if it has changed or at a request.
+
+        Raises:
+            PoolError: the file cannot be read in time. The next look reads it, changed or not.
+        """
+        # First: a file system that hangs must not stop the keys from being fetched.
         await self._key_caches.refresh_due()
+        asked, self._asked = self._asked, False
+        try:
+            if self._file is not None and (
+                asked or await self._thread.run(self._file.changed, patience=self._patience)
+            ):
+                await self._load(self._file)
+        except PoolError:
+            # A read that ends later has no caller any more, and the file then counts as read.
+            self._asked = True
+            raise
 
     async def close(self) -> None:
         """Cancel the fetches in progress."""
@@ -74,7 +90,7 @@ class CallersReloader:
     async def _load(self, file: CallersFile) -> None:
         logger = structlog.stdlib.get_logger(__name__)
         try:
-            registry = await self._thread.run(file.load)
+            registry = await self._thread.run(file.load, patience=self._patience)
         except CallersFileError as error:
             self._problems = len(error.problems)
             self._reloads.labels("refused").inc()

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import attrs
 
+from prometheus_client import CollectorRegistry
+
 from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.authority.event_buffer import EventBuffer
 from tokenauthority.authority.generate import Generate
@@ -22,6 +24,7 @@ from tokenauthority.authority.watch import Watch
 from tokenauthority.config.settings import Settings
 from tokenauthority.domain.rotation import Rotation
 from tokenauthority.domain.times import Millis, Seconds, in_millis
+from tokenauthority.platforms.sessions import PlatformOptions, PlatformSessions
 from tokenauthority.server.key_providers import provider_of
 from tokenauthority.signing.sealing import Sealer
 from tokenauthority.storage.store import Store
@@ -50,14 +53,26 @@ def build_core(
     *,
     store: Store,
     sealer: Sealer,
-    names_role: Callable[[str, str], bool],
+    callers_naming: Callable[[str, str], frozenset[str]],
     clock: Callable[[], Millis],
+    cautious_clock: Callable[[], Millis],
+    registry: CollectorRegistry,
 ) -> Core:
-    """Build the use cases; read nothing yet. *names_role* returns whether a caller's grant names a role."""
+    """Build the use cases; read nothing yet.
+
+    *callers_naming* returns whose grant names a role of a project. *cautious_clock* returns the time by which keys are
+    deleted: that of *clock*, or an earlier one if somebody has set that ahead.
+    """
     issuance, limits = settings.issuance, settings.limits
     credentials = CredentialSealer(sealer, provider_of(settings))
     tenants = TenantCache(store, credentials)
-    keys = SigningKeyManager(store, credentials, settings.keys.algorithm, _rotation(settings))
+    keys = SigningKeyManager(
+        store,
+        credentials,
+        settings.keys.algorithm,
+        _rotation(settings),
+        deletes_by=lambda now: min(now, cautious_clock()),
+    )
     event_buffer, revocations = EventBuffer(limits.watch_buffer), Revocations(store, limits.max_revocations)
     follower = StoreFollower(
         store,
@@ -78,20 +93,34 @@ def build_core(
         leeway=Seconds(issuance.leeway),
         max_staleness=issuance.max_staleness,
     )
+    platforms = PlatformSessions(_platform_options(settings), registry)
     return Core(
         tenants=tenants,
         keys=keys,
         revocations=revocations,
         follower=follower,
-        projects=Projects(store, tenants, credentials),
-        sessions=Sessions(store, tenants, follower.wake),
-        roles=Roles(store, tenants, names_role),
+        projects=Projects(store, tenants, credentials, platforms.urls),
+        sessions=Sessions(store, tenants, platforms, follower.wake),
+        roles=Roles(store, tenants, callers_naming),
         generate=Generate(tenants, keys, issuance.issuer),
         verify=verify,
         revoke=Revoke(store, tenants, verify, revocations, follower.wake),
         watch=Watch(store, event_buffer, clock),
-        # A key set that may be outdated must not be cached.
-        jwks_max_age=lambda: keys.max_age(issuance.jwks_max_age, clock()) if follower.fresh else 0,
+        # A key set that may be outdated, or lacks a key that other servers may sign with, must not be cached.
+        jwks_max_age=lambda: (
+            keys.max_age(issuance.jwks_max_age, clock()) if follower.fresh and keys.believed.foreign is None else 0
+        ),
+    )
+
+
+def _platform_options(settings: Settings) -> PlatformOptions:
+    platform, all_rpcs = settings.platform, settings.limits.max_concurrent_rpcs
+    return PlatformOptions(
+        urls=platform.allowed_urls,
+        ca_file=platform.ca_file,
+        attempt_timeout=platform.attempt_timeout,
+        # Half of all RPCs, so that a slow platform cannot use all, whatever the two settings are.
+        max_concurrent=min(platform.max_concurrent, max(all_rpcs // 2, 1)),
     )
 
 

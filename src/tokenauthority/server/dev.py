@@ -16,13 +16,14 @@ import attrs
 from tokenauthority.authority.project_spec import ProjectSpec
 from tokenauthority.authority.projects import Projects
 from tokenauthority.callers.api_keys import digest, is_api_key, new_api_key
-from tokenauthority.callers.identity import ApiKeyIdentity
-from tokenauthority.callers.registry import CallerEntry, CallerRegistry
+from tokenauthority.callers.identity import ApiKeyIdentity, OpentokIdentity
+from tokenauthority.callers.registry import CallerEntry, CallerRegistry, CurrentCallers
 from tokenauthority.config.loading import ConfigError
 from tokenauthority.config.settings import Settings
 from tokenauthority.domain.caller import ANY, Action, Caller, CallerKind, Grant
 from tokenauthority.domain.times import Millis
 from tokenauthority.files import create_file, replace_file
+from tokenauthority.server.lifecycle import Addresses
 from tokenauthority.signing.sealing import MasterKey
 
 
@@ -68,11 +69,18 @@ async def project_id(projects: Projects, now: Millis) -> str:
     return project.project_id
 
 
+def let_sdks_in(callers: CurrentCallers, project_id: str) -> None:
+    """Let the secrets of the project prove a second caller, so that the official OpenTok SDKs can be tried."""
+    grant = Grant(projects=frozenset({project_id}), actions=frozenset({Action.SESSIONS_CREATE}))
+    caller = Caller(name="dev-sdk", kind=CallerKind.OPENTOK, identity=project_id, grant=grant)
+    callers.replace(CallerRegistry([*callers.registry.entries, CallerEntry(caller, OpentokIdentity(project_id))]))
+
+
 @contextmanager
-def welcomed(settings: Settings, grpc_address: str, http_address: str, api_key: str, project: str) -> Iterator[str]:
+def welcomed(settings: Settings, addresses: Addresses, api_key: str, project: str) -> Iterator[str]:
     """Yield the commands to paste next; `dev.env`, to be sourced, exists while the block runs."""
     environment = {
-        "TOKENAUTHORITY_ADDRESS": grpc_address,
+        "TOKENAUTHORITY_ADDRESS": addresses.grpc,
         "TOKENAUTHORITY_PLAINTEXT": "1",
         "TOKENAUTHORITY_API_KEY": api_key,
         "TOKENAUTHORITY_PROJECT_ID": project,
@@ -82,21 +90,22 @@ def welcomed(settings: Settings, grpc_address: str, http_address: str, api_key: 
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     replace_file(path, exports.encode("ascii"))
     try:
-        yield _welcome_text(settings, environment, http_address, path)
+        yield _welcome_text(settings, environment, addresses, path)
     finally:
         # Another server of this directory may have written its own file since.
         if path.is_file() and path.read_text(encoding="ascii", errors="replace") == exports:
             path.unlink(missing_ok=True)
 
 
-def _welcome_text(settings: Settings, environment: Mapping[str, str], http_address: str, path: Path) -> str:
+def _welcome_text(settings: Settings, environment: Mapping[str, str], addresses: Addresses, path: Path) -> str:
     here = shlex.quote(str(Path(sys.executable).parent))
     on_path = "" if shutil.which("tokenauthority") else f'  export PATH={here}:"$PATH"\n'
     return f"""
 Token Authority is serving for development: plaintext, on loopback only.
 
   gRPC        {environment["TOKENAUTHORITY_ADDRESS"]}
-  HTTP        http://{http_address}/.well-known/jwks.json
+  HTTP        http://{addresses.http}/.well-known/jwks.json
+{_json_line(addresses)}  probes      http://{addresses.ops}/readyz
   project id  {environment["TOKENAUTHORITY_PROJECT_ID"]}
   API key     {environment["TOKENAUTHORITY_API_KEY"]}
   audit log   {settings.audit_path.absolute()}
@@ -108,6 +117,10 @@ In another terminal:
   T=$(tokenauthority tokens generate --session "$S" --role moderator --data username=bob)
   tokenauthority tokens verify "$T"
 """
+
+
+def _json_line(addresses: Addresses) -> str:
+    return "" if addresses.http_api is None else f"  JSON        http://{addresses.http_api}/\n"
 
 
 def _load_or_create(path: Path, make: Callable[[], str]) -> str:

@@ -5,8 +5,16 @@ from __future__ import annotations
 import ssl
 
 from tokenauthority.config.groups import TlsSettings
-from tokenauthority.server.tls import CertificateError, CertificateFiles, Certificates
+from tokenauthority.server.tls import (
+    CertificateError,
+    CertificateFiles,
+    Certificates,
+    CertificateUntriedError,
+    checked,
+)
 from tokenauthority.server.tls_credentials import CertificateMetrics
+from tokenauthority.server.tls_trial import load_https, try_https
+from tokenauthority.threads import BlockingPool
 
 
 class HttpCertificate:
@@ -16,24 +24,40 @@ class HttpCertificate:
         """Read the files; raise CertificateError if there is no certificate, or it is not valid."""
         if settings.cert_file is None or settings.key_file is None:
             raise CertificateError("a certificate for listen.http is required")
-        self._files = (settings.cert_file, settings.key_file)
-        self._source = CertificateFiles(*self._files)
+        self._source = CertificateFiles(settings.cert_file, settings.key_file, check=_check)
         self._metrics = metrics
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
         self.context.set_alpn_protocols(["http/1.1"])
-        self._serve_with(self._source.read(), first=True)
+        self._thread = BlockingPool("http-certificate")
+        self._new: Certificates | None = None
+        first = self._source.read()
+        load_https(self.context, first.chain, first.key)
+        metrics.loaded("http", first, first=True)
 
     async def look(self) -> None:
         """Load a changed certificate; if it is not valid, continue with the old one."""
         try:
-            found = self._source.read_if_changed()
-            if found is not None:
-                self._serve_with(found, first=False)
-        except (CertificateError, OSError) as error:
-            self._metrics.refused("http", str(error))
+            self._new = await self._thread.run(self._source.read_if_changed) or self._new
+            if self._new is None:
+                return
+            load_https(self.context, self._new.chain, self._new.key)
+        except CertificateError as error:
+            self._metrics.refused("http", error)
+        except OSError as error:
+            # It was tried a moment ago: now descriptors or memory are missing. The next look loads it.
+            self._metrics.refused("http", CertificateUntriedError(f"it cannot be loaded now: {error}"))
+        else:
+            self._metrics.loaded("http", self._new)
+            self._new = None
 
-    def _serve_with(self, certificates: Certificates, *, first: bool) -> None:
-        # OpenSSL reads files only. If they change once more in between, the next look loads them again.
-        self.context.load_cert_chain(*self._files)
-        self._metrics.loaded("http", certificates, first=first)
+
+def _check(certificates: Certificates, *, chain: object, key: object, roots: object) -> Certificates:
+    checked(certificates, chain=chain, key=key, roots=roots)
+    try:
+        try_https(certificates.chain, certificates.key)
+    except ssl.SSLError as error:
+        raise CertificateError(f"OpenSSL cannot serve with {chain} and {key}: {error.strerror or error}") from error
+    except OSError as error:
+        raise CertificateUntriedError(f"{chain} and {key} could not be tried: {error}") from error
+    return certificates

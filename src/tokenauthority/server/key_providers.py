@@ -19,7 +19,7 @@ def _pkcs11(settings: Settings, uri: TokenUri) -> KeyProvider:
         from tokenauthority.signing.hsm import HsmProvider  # noqa: PLC0415 - an extra, only for those who use it
     except ImportError as error:
         raise ConfigError(
-            ["TOKENAUTHORITY_KEYS__PROVIDER: pkcs11: needs python-pkcs11: pip install '.[server,pkcs11]'"]
+            ["TOKENAUTHORITY_KEYS__PROVIDER: pkcs11: needs python-pkcs11: pip install 'tokenauthority[server,pkcs11]'"]
         ) from error
     given = settings.keys.provider_pin
 

@@ -4,28 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 import attrs
+import grpc.aio
 import structlog
 
-from grpc_health.v1 import health_pb2
-
+from tokenauthority.config.listeners import OFF, UNIX
 from tokenauthority.config.settings import Settings
-from tokenauthority.contract import SERVICES
-from tokenauthority.server.background import Background
+from tokenauthority.interceptors.deliveries import RPC_TASK
+from tokenauthority.interceptors.direct import DIRECT_TASK
+from tokenauthority.server.background import Background, BackgroundTask
 from tokenauthority.server.background_tasks import tasks_of
+from tokenauthority.server.connection_guard import ConnectionGuard
 from tokenauthority.server.http import HttpServer
+from tokenauthority.server.http_connection import ConnectionTimes
 from tokenauthority.server.listeners import bind
+from tokenauthority.server.logging import report_dropped
 from tokenauthority.server.wiring import App
-from tokenauthority.web.app import make_app
+from tokenauthority.web.api import make_api_app
+from tokenauthority.web.connect import connect_routes
+from tokenauthority.web.opentok import opentok_routes
+from tokenauthority.web.ops import make_ops_app
+from tokenauthority.web.public import make_public_app
 
 
 _FINISH: Final = 30.0
 """Seconds for changes that outlive the drain to finish and be recorded: more than the store's own timeout."""
+
+_API_AGE: Final = 300.0
+"""Seconds after which a connection of listen.http_api ends, once its call is answered."""
+
+_API_EXCHANGE: Final = 30.0
+"""Seconds for a request to come and for its answer to be read."""
+
+_QUIET: Final = 0.5
+"""Seconds between two looks for RPCs under way while a server stops."""
 
 
 @attrs.frozen
@@ -33,8 +51,11 @@ class Addresses:
     """The addresses on which the servers listen, with the ports that they got."""
 
     listeners: Mapping[str, str]
-    """By name."""
+    """Those of gRPC, by name."""
     http: str
+    ops: str
+    http_api: str | None
+    """None where it is off."""
 
     @property
     def grpc(self) -> str:
@@ -44,11 +65,15 @@ class Addresses:
 
 @asynccontextmanager
 async def serving(
-    app: App, settings: Settings, on_fatal: Callable[[], None] = lambda: None
+    app: App,
+    settings: Settings,
+    on_fatal: Callable[[], None] = lambda: None,
+    process_tasks: Sequence[BackgroundTask] = (),
 ) -> AsyncIterator[Addresses]:
     """Serve while the block runs, then drain: NOT_SERVING first, no new RPCs, those in flight finish.
 
-    *on_fatal* is called when the server cannot go on: it has to end the block.
+    *on_fatal* is called when the server cannot go on: it has to end the block. *process_tasks* run beside the tasks of
+    the server: they are about its whole process.
 
     Raises:
         BackgroundError: a background task without which the server cannot go on has failed.
@@ -58,36 +83,40 @@ async def serving(
         UnavailableError: the store cannot be read.
     """
     # The audit log is open before the first RPC, and closed after the last answer.
-    async with app.audit_log.running(), _answering(app, settings, on_fatal) as addresses:
+    async with app.audit_log.running(), _answering(app, settings, on_fatal, process_tasks) as addresses:
         yield addresses
 
 
 @asynccontextmanager
-async def _answering(app: App, settings: Settings, on_fatal: Callable[[], None]) -> AsyncIterator[Addresses]:
+async def _answering(
+    app: App, settings: Settings, on_fatal: Callable[[], None], process_tasks: Sequence[BackgroundTask]
+) -> AsyncIterator[Addresses]:
     logger = structlog.stdlib.get_logger(__name__)
     await app.follower.start()
     await app.keys.prove_active_key()
     bound = {listener.name: bind(listener, server) for listener, server in app.listeners}
-    certificate = app.http_certificate
-    web = HttpServer(
-        make_app(app.readiness, app.registry, settings.issuance.issuer),
-        settings.listen.http,
-        None if certificate is None else certificate.context,
-    )
-    addresses = Addresses(bound, web.bind())
+    web = _web_servers(app, settings)
+    at = {server.name: server.bind() for server in web}
+    addresses = Addresses(bound, at["http"], at["ops"], at.get("http_api"))
     async with AsyncExitStack() as stack:
-        stack.callback(web.close)
+        for server in web:
+            stack.callback(server.close)
         for listener, _ in app.listeners:
             stack.callback(listener.close)
         stack.push_async_callback(app.refusal_summarizer.flush)
+        stack.callback(report_dropped)
         stack.push_async_callback(app.callers_reloader.close)
-        for _, server in app.listeners:
-            await server.start()
-        await stack.enter_async_context(Background(app.registry).running(tasks_of(app, web), on_fatal))
-        for service in ("", *SERVICES):
-            await app.health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        for _, grpc_server in app.listeners:
+            await grpc_server.start()
+        tasks = (*tasks_of(app, web), *_guarding(app, bound), *process_tasks)
+        await stack.enter_async_context(Background(app.registry).running(tasks, on_fatal))
+        http_tls = app.http_certificate is not None
         logger.info(
-            "server.started", **bound, http=addresses.http, grpc_tls=not settings.dev, http_tls=certificate is not None
+            "server.started",
+            **bound,
+            **at,
+            grpc_tls=not settings.dev,
+            http_tls=http_tls,
         )
         try:
             yield addresses
@@ -95,6 +124,37 @@ async def _answering(app: App, settings: Settings, on_fatal: Callable[[], None])
             logger.info("server.draining")
             await _drain(app, settings)
     logger.info("server.stopped")
+
+
+def _web_servers(app: App, settings: Settings) -> list[HttpServer]:
+    """Return the servers of listen.http, of listen.ops and of listen.http_api."""
+    listen, places = settings.listen, app.connection_limits
+    tls = None if app.http_certificate is None else app.http_certificate.context
+    public_tls = None if listen.http_plaintext else tls
+    public = make_public_app(app.readiness, settings.issuance.issuer)
+    ops = make_ops_app(app.readiness.health, app.registry)
+    servers = [
+        HttpServer("http", public, listen.http, places.http, tls=public_tls),
+        HttpServer("ops", ops, listen.ops, places.ops, tls=public_tls),
+    ]
+    if listen.http_api != OFF:
+        # The paths of the SDKs first: those of RPCs have any two segments.
+        routes = [*opentok_routes(app.direct_calls(app.opentok)), *connect_routes(app.direct_calls(app.bearer))]
+        api = make_api_app(routes)
+        times = ConnectionTimes(age=_API_AGE, last_answer=settings.limits.max_deadline + _API_EXCHANGE)
+        servers.append(
+            HttpServer("http_api", api, listen.http_api, places.http_api, tls=tls, times=times, content=True)
+        )
+    return servers
+
+
+def _guarding(app: App, bound: Mapping[str, str]) -> list[BackgroundTask]:
+    """Return the task that guards the gRPC listeners, if they have ports and the system shows the sockets."""
+    ports = [int(address.rpartition(":")[2]) for address in bound.values() if not address.startswith(UNIX)]
+    if not ports or sys.platform != "linux":
+        return []
+    guard = ConnectionGuard(ports, app.connection_limits.grpc, app.registry)
+    return [BackgroundTask(name="connections", work=guard.look, interval=guard.pause)]
 
 
 def stop_signal() -> asyncio.Event:
@@ -117,9 +177,32 @@ def reload_at_hang_up(app: App) -> None:
 
 
 async def _drain(app: App, settings: Settings) -> None:
-    await app.health.enter_graceful_shutdown()
     app.readiness.drain()
+    await app.health.update()
     await asyncio.sleep(settings.limits.drain_delay)
     app.admission.drain()
-    await asyncio.gather(*(server.stop(settings.limits.drain_grace) for _, server in app.listeners))
+    grace = settings.limits.drain_grace
+    await asyncio.gather(_stop([server for _, server in app.listeners], grace), _finish_direct_calls(grace))
     await app.audit.finish(_FINISH)
+    await app.rate_limiter.leases.close()
+
+
+async def _stop(servers: Sequence[grpc.aio.Server], grace: float) -> None:
+    """Take no more RPCs, and let those under way finish within *grace* seconds.
+
+    gRPC can accept an RPC in the moment of the stop and hand it to nobody: `MatchOrQueue` in its
+    src/core/server/server.cc races with the shutdown. Its client would wait for its deadline, and the stop for the
+    client. So connections end as soon as no RPC is under way here: the client gets UNAVAILABLE, and retries.
+    """
+    stopping = asyncio.gather(*(server.stop(grace) for server in servers))
+    while not (await asyncio.wait([stopping], timeout=_QUIET))[0]:
+        if not any(task.get_name() == RPC_TASK for task in asyncio.all_tasks()):
+            await asyncio.gather(*(server.stop(None) for server in servers))
+    await stopping
+
+
+async def _finish_direct_calls(grace: float) -> None:
+    """Let the calls that did not come through gRPC finish within *grace* seconds."""
+    under_way = [task for task in asyncio.all_tasks() if task.get_name() == DIRECT_TASK]
+    if under_way:
+        await asyncio.wait(under_way, timeout=grace)

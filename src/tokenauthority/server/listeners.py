@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 import attrs
 import grpc
@@ -77,9 +78,9 @@ def bind(listener: Listener, server: grpc.aio.Server) -> str:
     with _private_socket(listener) if listener.address.startswith(UNIX) else contextlib.nullcontext():
         try:
             if listener.credentials is None:
-                port = server.add_insecure_port(listener.address)
+                port = server.add_insecure_port(_target(listener.address))
             else:
-                port = server.add_secure_port(listener.address, listener.credentials)
+                port = server.add_secure_port(_target(listener.address), listener.credentials)
         except RuntimeError as error:
             raise _taken(listener) from error
     if listener.address.startswith(UNIX):
@@ -129,6 +130,11 @@ def _private_socket(listener: Listener) -> Iterator[None]:
         yield
     finally:
         os.umask(before)
+
+
+def _target(address: str) -> str:
+    # gRPC decodes the path of a socket as that of a URI.
+    return UNIX + quote(address.removeprefix(UNIX)) if address.startswith(UNIX) else address
 
 
 def _taken(listener: Listener) -> OSError:

@@ -8,22 +8,24 @@ import sys
 
 from typing import Final
 
+import attrs
 import structlog
 import uvloop
 
 from tokenauthority.callers.file import CallersFile, CallersFileError
 from tokenauthority.callers.registry import CurrentCallers
+from tokenauthority.config.listeners import listens_for_others_but_ops
 from tokenauthority.config.loading import ConfigError
 from tokenauthority.config.settings import Settings
 from tokenauthority.domain.errors import UnavailableError
-from tokenauthority.server import dev, lifecycle, logging, master_keys
+from tokenauthority.server import descriptors, dev, garbage, lifecycle, logging, master_keys
 from tokenauthority.server.background import BackgroundError
 from tokenauthority.server.problems import make_data_dir, os_problem, store_problem
 from tokenauthority.server.tls import CertificateError
 from tokenauthority.server.wiring import build
 from tokenauthority.signing.key_provider import KeyProviderError
 from tokenauthority.signing.sealing import SealBrokenError
-from tokenauthority.storage.address import SqliteAddress, StoreAddressError, parse_address
+from tokenauthority.storage.address import SqliteAddress, StoreAddress, StoreAddressError
 from tokenauthority.storage.migrate import SchemaError, check_schema, migrate
 from tokenauthority.storage.sql import open_store
 from tokenauthority.storage.store import Store
@@ -40,7 +42,7 @@ def run(settings: Settings) -> int:
     logging.configure(settings.logging)
     try:
         make_data_dir(settings)
-        _prepare_store(settings.database_url)
+        _prepare_store(settings.store_address)
         uvloop.run(_serve(settings))
     except BackgroundError:
         # Logged, with its cause, when it happened.
@@ -62,40 +64,58 @@ def upgrade_database(settings: Settings) -> tuple[str, bool]:
     """Upgrade the store's schema; return its place, without password, and whether it is new. Raise as `run`."""
     try:
         make_data_dir(settings)
-        made = migrate(settings.database_url)
+        made = migrate(settings.store_address)
     except (StoreAddressError, SchemaError, UnavailableError) as error:
         raise ConfigError([store_problem(settings, error)]) from error
     except OSError as error:
         raise ConfigError([os_problem(settings, error)]) from error
-    return parse_address(settings.database_url).description, made
+    return settings.store_address.description, made
 
 
-def _prepare_store(url: str) -> None:
+def _prepare_store(address: StoreAddress) -> None:
     """Upgrade the embedded store, which is this server's own; only check a shared one, which its operator upgrades."""
-    if isinstance(parse_address(url), SqliteAddress):
-        migrate(url)
-    else:
-        check_schema(url)
+    if isinstance(address, SqliteAddress):
+        migrate(address)
+        return
+    if not address.is_verified:
+        structlog.stdlib.get_logger(__name__).warning("store.not_verified", wanted="sslmode=verify-full")
+    check_schema(address)
 
 
 async def _serve(settings: Settings) -> None:
     # Before anything else, so that a signal at any later moment drains.
     stop = lifecycle.stop_signal()
+    logger = structlog.stdlib.get_logger(__name__)
+    before, now = descriptors.raise_limit()
+    if listens_for_others_but_ops(settings.listen):
+        logger.warning("server.ops_on_loopback", ops=settings.listen.ops)
     identity = dev.identity(settings) if settings.dev else None
     if identity is None:
         callers_file = _callers_file(settings)
         callers = CurrentCallers(callers_file.load())
     else:
+        if settings.callers.file is not None:
+            logger.warning("callers.ignored", file=str(settings.callers.file))
         callers_file, callers = None, CurrentCallers(identity.registry)
-    store = open_store(settings.database_url)
+    store = open_store(settings.store_address)
     try:
         sealer = await master_keys.sealer_for(settings, store)
         app = build(settings, store=store, sealer=sealer, callers=callers, callers_file=callers_file)
+        limits = app.connection_limits
+        logger.info(
+            "server.connection_limits",
+            open_files=now,
+            before=before,
+            reserved=descriptors.RESERVED,
+            **attrs.asdict(limits),
+        )
         lifecycle.reload_at_hang_up(app)
-        async with lifecycle.serving(app, settings, on_fatal=stop.set) as addresses:
+        garbage.freeze_start()
+        async with lifecycle.serving(app, settings, stop.set, [garbage.garbage_task()]) as addresses:
             if identity is not None:
                 project = await dev.project_id(app.projects, app.clock())
-                with dev.welcomed(settings, addresses.grpc, addresses.http, identity.api_key, project) as text:
+                dev.let_sdks_in(callers, project)
+                with dev.welcomed(settings, addresses, identity.api_key, project) as text:
                     sys.stdout.write(text)
                     sys.stdout.flush()
                     await stop.wait()

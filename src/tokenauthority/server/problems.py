@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 import os
+import shlex
 
 from pathlib import Path
-from typing import Final
 
-from tokenauthority.audit.errors import AuditLogError
+from tokenauthority.audit.errors import AuditLogError, AuditLogInUseError
 from tokenauthority.config.loading import ConfigError
 from tokenauthority.config.settings import Settings
 from tokenauthority.domain.errors import UnavailableError
-from tokenauthority.storage.address import StoreAddressError, parse_address
-
-
-_CAUSES: Final = (
-    "connection refused",
-    "timeout",
-    "password authentication failed",
-    "does not exist",
-    "could not translate host name",
-    "failed to resolve host",
-    "no pg_hba.conf entry",
-    "certificate verify failed",
-    "unable to open database file",
-    "readonly database",
-    "database is locked",
-    "not a database",
-    "disk is full",
-)
-"""Causes that are copied from a driver's text. The rest of that text may contain the store's URL with its password."""
+from tokenauthority.storage.address import StoreAddressError
 
 
 def make_data_dir(settings: Settings) -> None:
@@ -48,11 +30,18 @@ def store_problem(settings: Settings, error: Exception) -> str:
     variable = "TOKENAUTHORITY_DATABASE__URL" if settings.database.url is not None else "TOKENAUTHORITY_DATA_DIR"
     if isinstance(error, StoreAddressError) or not isinstance(error, UnavailableError):
         return f"{variable}: {error}"
-    return f"{variable}: {parse_address(settings.database_url).description} cannot be reached or written{_why(error)}"
+    place = settings.store_address.description
+    return f"{variable}: {place} cannot be reached or written{error.cause and f' ({error.cause})'}"
 
 
 def os_problem(settings: Settings, error: OSError) -> str:
     """Return what the operating system refused, and to which user."""
+    if settings.dev and settings.audit.path is None and isinstance(error, AuditLogInUseError):
+        commands = shlex.quote(str(settings.data_dir.absolute() / "dev.env"))
+        return (
+            f"TOKENAUTHORITY_DATA_DIR: a development server already runs with {settings.data_dir}; "
+            f"use that server (source {commands}), or give this one another directory"
+        )
     if isinstance(error, AuditLogError):
         return f"TOKENAUTHORITY_AUDIT__PATH: {error} (as uid {os.geteuid()})"
     if error.filename is None:
@@ -60,13 +49,3 @@ def os_problem(settings: Settings, error: OSError) -> str:
     path = Path(os.fsdecode(error.filename))
     variable = "TOKENAUTHORITY_AUDIT__PATH: " if settings.audit_path.is_relative_to(path) else ""
     return f"{variable}{path}: {error.strerror} (as uid {os.geteuid()})"
-
-
-def _why(error: UnavailableError) -> str:
-    cause = error.__cause__
-    if cause is None:
-        return ""
-    driver = getattr(cause, "orig", None) or cause
-    said = str(driver).lower()
-    known = next((text for text in _CAUSES if text in said), "")
-    return f" ({type(driver).__name__}{known and ': ' + known})"

@@ -1,4 +1,4 @@
-"""Report whether the server can do its work now, and which parts fail."""
+"""Gather what fails in the parts of the server, for its probes and metrics, and the data of the JWKS routes."""
 
 from __future__ import annotations
 
@@ -7,18 +7,26 @@ from collections.abc import Callable, Mapping
 from tokenauthority.audit.writing.log import FileAuditLog
 from tokenauthority.domain.times import Millis
 from tokenauthority.server.core import Core
+from tokenauthority.server.health import Facts, Health, assess
 from tokenauthority.signing.keyring import JsonWebKeySet
+from tokenauthority.storage.store import Store
 
 
 class Readiness:
-    """The data of `/readyz` and of the JWKS routes."""
+    """The health of one server, and its public keys. *others* returns what fails of further parts, by part."""
 
     def __init__(
-        self, core: Core, audit_log: FileAuditLog, details: Callable[[], Mapping[str, str]], clock: Callable[[], Millis]
+        self,
+        core: Core,
+        store: Store,
+        audit_log: FileAuditLog,
+        others: Callable[[], Mapping[str, str]],
+        clock: Callable[[], Millis],
     ) -> None:
         self._core = core
+        self._store = store
         self._audit_log = audit_log
-        self._details = details
+        self._others = others
         self._clock = clock
         self._draining = False
 
@@ -34,18 +42,23 @@ class Readiness:
         """Return the seconds for which the public keys may be cached."""
         return self._core.jwks_max_age()
 
-    async def readiness(self) -> Mapping[str, str]:
-        """Return why the server is not ready, by part; empty if it is ready."""
-        problems = {}
-        if self._draining:
-            problems["server"] = "draining"
-        if self._core.follower.problem:
-            problems["store"] = self._core.follower.problem
-        if self._audit_log.problem:
-            problems["audit"] = f"nothing can be recorded: {self._audit_log.problem}"
-        return problems
-
-    def details(self) -> Mapping[str, str]:
-        """Return problems that leave the server ready, by part."""
-        problems = {"keys": self._core.keys.problem(self._clock()), "projects": self._core.tenants.problem}
-        return {**self._details(), **{part: problem for part, problem in problems.items() if problem}}
+    def health(self) -> Health:
+        """Return the health now."""
+        core, now = self._core, self._clock()
+        return assess(
+            Facts(
+                draining=self._draining,
+                audit=self._audit_log.problem,
+                store=self._store.condition,
+                changes=core.follower.problem,
+                stale=core.verify.stale,
+                keys=core.keys.cannot_sign(now),
+                signing=core.generate.cannot_sign,
+                others={
+                    "keys": core.keys.problem(now),
+                    "signing": core.generate.signing_problem,
+                    "projects": core.tenants.problem,
+                    **self._others(),
+                },
+            )
+        )

@@ -5,13 +5,17 @@ from __future__ import annotations
 import threading
 
 from collections.abc import Callable
+from datetime import datetime
 
+import attrs
 import grpc
 import structlog
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from tokenauthority.server.tls import CertificateError, Certificates
+from tokenauthority.domain.times import Millis
+from tokenauthority.outage import Outage
+from tokenauthority.server.tls import CertificateError, Certificates, CertificateUntriedError
 
 
 class CertificateMetrics:
@@ -20,7 +24,7 @@ class CertificateMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._loads = Counter(
             "tokenauthority_certificate_loads",
-            "Certificates that were loaded, or refused because they are not valid.",
+            "Certificates that were loaded, refused because they are not valid, or could not be tried (`untried`).",
             ("listener", "outcome"),
             registry=registry,
         )
@@ -30,23 +34,50 @@ class CertificateMetrics:
             ("listener",),
             registry=registry,
         )
+        self._logger = structlog.stdlib.get_logger(__name__)
+        self._served: dict[str, _Served] = {}
 
     def loaded(self, listener: str, certificates: Certificates, *, first: bool = False) -> None:
         """Count certificates that are served from now on, and log them, unless they are the *first*."""
+        expiry = certificates.expiry
         self._loads.labels(listener, "loaded").inc()
-        self._expiry.labels(listener).set(certificates.expiry.timestamp())
-        if not first:
-            _logger().info("certificate.loaded", listener=listener, expiry=certificates.expiry.isoformat())
+        self._expiry.labels(listener).set(expiry.timestamp())
+        if first:
+            self._served[listener] = _Served(
+                expiry, Outage(self._logger, "certificate.refused"), Outage(self._logger, "certificate.untried")
+            )
+            return
+        served = self._served[listener]
+        served.expiry = expiry
+        served.refused.recover()
+        served.untried.recover()
+        self._logger.info("certificate.loaded", listener=listener, expiry=expiry.isoformat())
 
-    def refused(self, listener: str, problem: str, *, again: bool = False) -> None:
-        """Count invalid certificates, and log them unless *again*."""
-        self._loads.labels(listener, "refused").inc()
-        if not again:
-            _logger().error("certificate.refused", listener=listener, problem=problem)
+    def refused(self, listener: str, error: CertificateError) -> None:
+        """Count certificates that are not taken, and log each cause once; the old ones stay. For any thread."""
+        untried, served = isinstance(error, CertificateUntriedError), self._served[listener]
+        self._loads.labels(listener, "untried" if untried else "refused").inc()
+        outage = served.untried if untried else served.refused
+        outage.report(str(error), listener=listener, problem=str(error))
+
+    def problem(self, now: Millis) -> str:
+        """Return which listeners have an expired certificate, or did not take the one that they were offered."""
+        found = []
+        for listener, served in sorted(self._served.items()):
+            if served.expiry.timestamp() * 1000 <= now:
+                found.append(f"{listener}: expired at {served.expiry.isoformat()}")
+            elif served.refused.cause:
+                found.append(f"{listener}: a new one is not valid, the log says why; the one before is served")
+            elif served.untried.cause:
+                found.append(f"{listener}: a new one could not be tried, the log says why; the one before is served")
+        return "; ".join(found)
 
 
-def _logger() -> structlog.stdlib.BoundLogger:
-    return structlog.stdlib.get_logger(__name__)
+@attrs.define
+class _Served:
+    expiry: datetime
+    refused: Outage
+    untried: Outage
 
 
 class RotatingCredentials:
@@ -84,16 +115,16 @@ class RotatingCredentials:
         with self._lock:
             self._new = certificates
 
-    def refuse(self, problem: str, *, again: bool = False) -> None:
-        """Count invalid certificates, and log them unless *again*; the old ones stay. Any thread may call this."""
-        self._metrics.refused(self._listener, problem, again=again)
+    def refuse(self, error: CertificateError) -> None:
+        """Count certificates that are not taken, and log each cause once; the old ones stay. For any thread."""
+        self._metrics.refused(self._listener, error)
 
     def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
         """Return what to use from this handshake on, or None for no change. It must not raise into gRPC's thread."""
         try:
             found = self._poll()
         except CertificateError as error:
-            self.refuse(str(error))
+            self.refuse(error)
             return None
         with self._lock:
             offered, self._new = self._new, None

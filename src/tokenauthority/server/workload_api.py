@@ -13,7 +13,8 @@ from spiffe import WorkloadApiClient
 from spiffe.errors import PySpiffeError
 from spiffe.workloadapi.x509_context import X509Context
 
-from tokenauthority.server.tls import CertificateError, Certificates, checked
+from tokenauthority.domain.one_line import one_line
+from tokenauthority.server.tls import CertificateError, Certificates, CertificateUntriedError, checked_by_grpc
 from tokenauthority.server.tls_credentials import RotatingCredentials
 
 
@@ -46,7 +47,7 @@ class WorkloadApi:
         try:
             self._client = WorkloadApiClient(endpoint)
         except PySpiffeError as error:
-            raise CertificateError(f"the Workload API at {endpoint}: {error}") from error
+            raise CertificateError(f"the Workload API at {endpoint}: {one_line(str(error))}") from error
         threading.Thread(target=self._follow, name="workload-api", daemon=True).start()
         with self._changed:
             self._changed.wait_for(lambda: self._latest is not None, first_answer)
@@ -92,7 +93,7 @@ class WorkloadApi:
             raise CertificateError(f"there is no bundle of {trust_domain}")
         key = svid.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         found = Certificates(chain=_pem(svid.cert_chain), key=key, roots=_pem(bundle.x509_authorities))
-        checked(found, chain=_NAME, key=_NAME, roots=f"the bundle of {trust_domain}")
+        checked_by_grpc(found, chain=_NAME, key=_NAME, roots=f"the bundle of {trust_domain}")
         with self._changed:
             if self.trust_domain not in ("", trust_domain.name):
                 raise CertificateError(f"the server's trust domain is {self.trust_domain} and not {trust_domain}")
@@ -103,10 +104,13 @@ class WorkloadApi:
                 self._sink.offer(found)
 
     def _failed(self, error: Exception) -> None:
+        # The agent may have chosen the text.
+        problem = one_line(str(error))
         with self._changed:
             if self._sink is not None and not self._closed.is_set():
-                self._sink.refuse(f"the Workload API: {error}", again=str(error) == self._problem)
-            self._problem = str(error)
+                kind = CertificateUntriedError if isinstance(error, CertificateUntriedError) else CertificateError
+                self._sink.refuse(kind(f"the Workload API: {problem}"))
+            self._problem = problem
         self._ended.set()
 
 

@@ -8,9 +8,10 @@ from typing import Final, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from tokenauthority.authority.project_spec import NewSecret
+from tokenauthority.domain.credential import PlainCredential
 from tokenauthority.domain.errors import FieldViolation, InvalidRequestError, require_valid
 from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
+from tokenauthority.domain.profile import RealTimeServer
 from tokenauthority.domain.project import Project
 from tokenauthority.domain.role import Permission, Role, in_order
 from tokenauthority.domain.session import (
@@ -26,7 +27,7 @@ from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.v1 import key_pb2, project_pb2, role_pb2, session_pb2, token_pb2
 
 
-_MAX_PERMISSIONS: Final = 100
+_MAX_VALUES: Final = 100
 """More than there are, so that a list may name one twice."""
 
 _Wire = TypeVar("_Wire", bound=int)
@@ -57,6 +58,8 @@ FORMATS_OUT: Final = wire_values(token_pb2.TokenFormat.Value, "TOKEN_FORMAT", To
 FORMATS: Final = _domain_values(FORMATS_OUT, token_pb2.TOKEN_FORMAT_UNSPECIFIED, None)
 if FORMATS.keys() != set(token_pb2.TokenFormat.values()):
     raise ImportError("the contract names a token format that the authority does not have")
+_SERVERS_OUT: Final = wire_values(project_pb2.RealTimeServer.Value, "REAL_TIME_SERVER", RealTimeServer)
+_SERVERS: Final = {value: server for server, value in _SERVERS_OUT.items()}
 _ALGORITHMS_OUT: Final = wire_values(key_pb2.SigningAlgorithm.Value, "SIGNING_ALGORITHM", Algorithm)
 _ALGORITHMS: Final = _domain_values(_ALGORITHMS_OUT, key_pb2.SIGNING_ALGORITHM_UNSPECIFIED, None)
 _KEY_STATES_OUT: Final = wire_values(key_pb2.SigningKeyState.Value, "SIGNING_KEY_STATE", KeyState)
@@ -91,12 +94,20 @@ def session_state(value: session_pb2.SessionState.ValueType) -> SessionState | N
 
 def permissions(values: Sequence[role_pb2.Permission.ValueType], field: str) -> tuple[Permission, ...]:
     """Return the permissions, each once, in the order of the enum."""
-    if len(values) > _MAX_PERMISSIONS:
-        raise InvalidRequestError([FieldViolation(field, f"must have at most {_MAX_PERMISSIONS} items")])
+    if len(values) > _MAX_VALUES:
+        raise InvalidRequestError([FieldViolation(field, f"must have at most {_MAX_VALUES} items")])
     require_valid(
         [unknown_value(f"{field}[{i}]", value) for i, value in enumerate(values) if value not in _PERMISSIONS]
     )
     return in_order(_PERMISSIONS[value] for value in values)
+
+
+def real_time_servers(values: Sequence[project_pb2.RealTimeServer.ValueType], field: str) -> tuple[RealTimeServer, ...]:
+    """Return the servers, each once, in the order of the enum."""
+    if len(values) > _MAX_VALUES:
+        raise InvalidRequestError([FieldViolation(field, f"must have at most {_MAX_VALUES} items")])
+    require_valid([unknown_value(f"{field}[{i}]", value) for i, value in enumerate(values) if value not in _SERVERS])
+    return tuple(server for server, value in _SERVERS_OUT.items() if value in values)
 
 
 def session_spec(request: session_pb2.CreateSessionRequest) -> SessionSpec:
@@ -113,6 +124,7 @@ def session_spec(request: session_pb2.CreateSessionRequest) -> SessionSpec:
         e2ee=request.e2ee,
         archive_name=request.archive_name,
         archive_resolution=request.archive_resolution,
+        name=request.name,
     )
     if unknown:
         raise InvalidRequestError([*unknown, *spec_violations(spec, request.request_id)])
@@ -141,6 +153,7 @@ def session_message(session: StoredSession) -> session_pb2.Session:
         state=_STATES_OUT[session.state],
         create_time=timestamp(session.create_time),
         end_time=timestamp(session.end_time),
+        name=spec.name,
     )
 
 
@@ -162,10 +175,14 @@ def project_message(project: Project) -> project_pb2.Project:
     message = project_pb2.Project(
         project_id=project.project_id,
         display_name=project.display_name,
-        default_format=FORMATS_OUT[project.default_format],
+        default_format=token_pb2.TOKEN_FORMAT_UNSPECIFIED
+        if project.unreadable
+        else FORMATS_OUT[project.default_format],
         external_sessions=project.external_sessions,
         create_time=timestamp(project.create_time),
         vonage_application_id=project.vonage_application_id or "",
+        platform_url=project.platform_url,
+        claims_for=[_SERVERS_OUT[server] for server in project.claims_for],
         secrets=[
             project_pb2.ProjectSecret(secret_id=secret.credential_id, create_time=timestamp(secret.create_time))
             for secret in project.secrets
@@ -176,12 +193,10 @@ def project_message(project: Project) -> project_pb2.Project:
     return message
 
 
-def new_secret_message(secret: NewSecret) -> project_pb2.ProjectSecret:
+def new_secret_message(secret: PlainCredential) -> project_pb2.ProjectSecret:
     """Return a secret just made, with its value."""
     return project_pb2.ProjectSecret(
-        secret_id=secret.credential.credential_id,
-        create_time=timestamp(secret.credential.create_time),
-        secret=secret.value,
+        secret_id=secret.credential_id, create_time=timestamp(secret.create_time), secret=secret.value.decode()
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Final, TypeAlias
 
-from tokenauthority.authority.project_spec import OpenTokImport, ProjectChanges, ProjectSpec, VonageImport
+from tokenauthority.authority.project_spec import OpenTokImport, ProjectChanges, ProjectSpec, ServerImport, VonageImport
 from tokenauthority.authority.projects import Projects
 from tokenauthority.domain.errors import FieldViolation, InvalidRequestError
 from tokenauthority.domain.times import Seconds
@@ -20,7 +20,9 @@ from tokenauthority.v1 import token_pb2
 _MAX_CHANGE: Final = 200
 """Characters of a change that are recorded; a value may yet be refused for its length."""
 
-_CHANGEABLE: Final = ("display_name", "default_format", "default_ttl", "max_ttl", "external_sessions")
+_CHANGEABLE: Final = (
+    *("display_name", "default_format", "default_ttl", "max_ttl", "external_sessions", "platform_url", "claims_for"),
+)
 
 _NewProject: TypeAlias = "pb.CreateProjectRequest | pb.ImportProjectRequest"
 
@@ -51,9 +53,15 @@ class ProjectServicer:
                 vonage = VonageImport(
                     application_id=request.vonage.application_id, private_key=request.vonage.private_key
                 )
-                project = await self._projects.import_vonage(spec, vonage, grant, now)
+                project = await self._projects.import_vonage(spec, vonage, rpc.caller, now)
+            case "livekit":
+                livekit = ServerImport("livekit", request.livekit.api_key, request.livekit.api_secret)
+                project = await self._projects.import_server(spec, livekit, grant, now)
+            case "jitsi":
+                jitsi = ServerImport("jitsi", request.jitsi.app_id, request.jitsi.app_secret)
+                project = await self._projects.import_server(spec, jitsi, grant, now)
             case _:
-                missing = FieldViolation("credential", "is required: opentok or vonage")
+                missing = FieldViolation("credential", "is required: opentok, vonage, livekit or jitsi")
                 self._projects.refuse_import(spec, grant, now, missing)
         return pb.ImportProjectResponse(project=mapping.project_message(project))
 
@@ -76,7 +84,7 @@ class ProjectServicer:
         problems = Problems()
         project_id = problems.value_or(partial(rpc.chosen_project, request.project.project_id), "")
         changes = _changes(request, problems)
-        rpc.record.changes = tuple(f"{field}={value}"[:_MAX_CHANGE] for field, value in changes.items())
+        rpc.record.changes = tuple(f"{field}={_shown(value)}"[:_MAX_CHANGE] for field, value in changes.items())
         if not project_id:
             problems.raise_if_any()
         project = await self._projects.update(project_id, changes, problems.found)
@@ -86,14 +94,19 @@ class ProjectServicer:
         self, request: pb.RotateProjectSecretRequest, rpc: Rpc
     ) -> pb.RotateProjectSecretResponse:
         """Answer RotateProjectSecret."""
-        secret = await self._projects.rotate_secret(rpc.chosen_project(request.project_id), rpc.now)
-        return pb.RotateProjectSecretResponse(secret=mapping.new_secret_message(secret))
+        project_id = rpc.chosen_project(request.project_id)
+        secret = mapping.new_secret_message(await self._projects.rotate_secret(project_id, rpc.now, request.secret))
+        if request.secret:
+            secret.ClearField("secret")
+        return pb.RotateProjectSecretResponse(secret=secret)
 
     async def retire_project_secret(
         self, request: pb.RetireProjectSecretRequest, rpc: Rpc
     ) -> pb.RetireProjectSecretResponse:
         """Answer RetireProjectSecret."""
         project = await self._projects.retire_secret(rpc.chosen_project(request.project_id), request.secret_id)
+        # Only now it is certain to be an id: that of an imported secret has no shape of its own.
+        rpc.record.object_id = request.secret_id
         return pb.RetireProjectSecretResponse(project=mapping.project_message(project))
 
 
@@ -107,6 +120,8 @@ def _spec(request: _NewProject, *, external: bool | None) -> ProjectSpec:
         default_ttl=Seconds(request.default_ttl.seconds) if request.HasField("default_ttl") else None,
         max_ttl=Seconds(request.max_ttl.seconds) if request.HasField("max_ttl") else None,
         external_sessions=external,
+        platform_url=request.platform_url if isinstance(request, pb.ImportProjectRequest) else "",
+        claims_for=problems.value_or(partial(mapping.real_time_servers, request.claims_for, "claims_for"), ()),
         problems=tuple(problems.found),
     )
 
@@ -128,6 +143,11 @@ def _changes(request: pb.UpdateProjectRequest, problems: Problems) -> ProjectCha
         changes["max_ttl"] = Seconds(project.max_ttl.seconds)
     if "external_sessions" in paths:
         changes["external_sessions"] = project.external_sessions
+    if "platform_url" in paths:
+        changes["platform_url"] = project.platform_url
+    if "claims_for" in paths:
+        read = partial(mapping.real_time_servers, project.claims_for, "project.claims_for")
+        changes["claims_for"] = problems.value_or(read, ())
     return changes
 
 
@@ -136,3 +156,7 @@ def _set_format(value: token_pb2.TokenFormat.ValueType) -> TokenFormat:
     if token_format is None:
         raise InvalidRequestError([FieldViolation("project.default_format", "must not be UNSPECIFIED")])
     return token_format
+
+
+def _shown(value: object) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)

@@ -18,8 +18,8 @@ from tokenauthority.v1 import key_pb2, project_pb2, session_pb2, token_pb2
 
 
 _NOT_BY_FIELDS: Final = frozenset({token_pb2.VerifyTokenRequest.DESCRIPTOR, token_pb2.GenerateTokenRequest.DESCRIPTOR})
-"""Requests that these do not describe. The session of the first is only compared with that of a token. The role of
-the second has a default, so its servicer records it."""
+"""Requests that are not recorded by the names of their fields. The session of VerifyTokenRequest is only compared with
+that of a token. The role of GenerateTokenRequest has a default, so the servicer records it."""
 
 _TOKEN_FORMATS: Final = {value: name.removeprefix("TOKEN_FORMAT_") for name, value in token_pb2.TokenFormat.items()}
 _REASONS: Final = {
@@ -31,7 +31,9 @@ def request_recorder(kind: Descriptor) -> Callable[[Message, AuditRecord], None]
     """Return what records the objects that a request of *kind* names, if a name has the form of what it should be."""
     # The only `api_key` is that of OpenTok, which is the project id and no secret.
     project_of, session_of = _first_value(kind, "project_id", "api_key"), _first_value(kind, "session_id")
-    role_of, object_of = _first_value(kind, "name"), _first_value(kind, "secret_id", "application_id")
+    object_of = _first_value(kind, "secret_id", "application_id")
+    # A request for a session has the name of a room.
+    role_of = _first_value(kind, *(() if kind is session_pb2.CreateSessionRequest.DESCRIPTOR else ("name",)))
 
     def record_request(request: Message, record: AuditRecord) -> None:
         record.ask(

@@ -58,7 +58,9 @@ class RoleServicer:
             create_time=rpc.now,
             update_time=rpc.now,
         )
-        return pb.CreateRoleResponse(role=mapping.role_message(await self._roles.create(role, problems.found)))
+        return pb.CreateRoleResponse(
+            role=mapping.role_message(await self._roles.create(role, rpc.caller, problems.found))
+        )
 
     async def update_role(self, request: pb.UpdateRoleRequest, rpc: Rpc) -> pb.UpdateRoleResponse:
         """Answer UpdateRole."""
@@ -75,6 +77,7 @@ class RoleServicer:
         role = await self._roles.update(
             project_id,
             request.name,
+            rpc.caller,
             rpc.now,
             permissions=permissions,
             description=request.description if "description" in paths else None,

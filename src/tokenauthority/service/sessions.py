@@ -21,7 +21,13 @@ class SessionServicer:
     async def create_session(self, request: pb.CreateSessionRequest, rpc: Rpc) -> pb.CreateSessionResponse:
         """Answer CreateSession."""
         session = await self._sessions.create(
-            request.project_id, mapping.session_spec(request), request.request_id, rpc.caller, rpc.now
+            request.project_id,
+            mapping.session_spec(request),
+            request.request_id,
+            rpc.caller,
+            rpc.now,
+            waiting=rpc.waiting,
+            report_platform=partial(setattr, rpc.record, "platform_url"),
         )
         return pb.CreateSessionResponse(session=mapping.session_message(session))
 

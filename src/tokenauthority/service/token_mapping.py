@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -12,12 +12,15 @@ from tokenauthority.authority.watch import WatchEvent
 from tokenauthority.domain.revocation import StoredRevocation, TargetKind
 from tokenauthority.domain.role import DEFAULT_ROLE
 from tokenauthority.domain.times import Seconds
-from tokenauthority.domain.token import InactiveReason, MintedToken, TokenSpec
+from tokenauthority.domain.token import MAX_LAYOUT, GeneratedToken, InactiveReason, TokenSpec
+from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.service import mapping
 from tokenauthority.v1 import token_pb2 as pb
 
 
 _REASONS_OUT: Final = mapping.wire_values(pb.InactiveReason.Value, "INACTIVE_REASON", InactiveReason)
+
+_MAX_CLASSES: Final = MAX_LAYOUT + 2
 
 
 def token_request(message: pb.TokenRequest) -> TokenSpec:
@@ -31,24 +34,57 @@ def token_request(message: pb.TokenRequest) -> TokenSpec:
         expire_time=Seconds(message.expire_time.seconds) if lifetime == "expire_time" else None,
         ttl=Seconds(message.ttl.seconds) if lifetime == "ttl" else None,
         format=mapping.FORMATS[message.format] if known else None,
-        initial_layout_class_list=tuple(classes) if (classes := message.initial_layout_class_list) else (),
+        # One more than can be valid is enough to refuse them.
+        initial_layout_class_list=tuple(classes[:_MAX_CLASSES])
+        if (classes := message.initial_layout_class_list)
+        else (),
         subject=message.subject,
         problems=() if known else (mapping.unknown_value("format", message.format),),
     )
 
 
-def fill_token(message: pb.Token, minted: MintedToken) -> None:
-    """Write a token into *message*, in place: a batch would otherwise copy each token into its answer."""
-    claims = minted.claims
-    message.token = minted.token
-    message.token_id = minted.token_id
-    message.session_id = claims.session_id
-    message.project_id = claims.project_id
-    message.role = claims.role
-    message.format = mapping.FORMATS_OUT[minted.format]
-    message.key_id = minted.key_id
-    message.issue_time.seconds = claims.issue_time
-    message.expire_time.seconds = claims.expire_time
+def token_message(generated: GeneratedToken) -> pb.Token:
+    """Return a new token as an answer has it."""
+    message = pb.Token(token=generated.token, token_id=generated.token_id)
+    fill_terms(message, terms(generated))
+    return message
+
+
+class Terms(NamedTuple):
+    """What an answer says of a token beside itself and its id: tokens of a batch often have the same."""
+
+    session_id: str
+    project_id: str
+    role: str
+    format: TokenFormat
+    key_id: str
+    issue_time: Seconds
+    expire_time: Seconds
+
+
+def terms(generated: GeneratedToken) -> Terms:
+    """Return the terms of a token."""
+    claims = generated.claims
+    return Terms(
+        claims.session_id,
+        claims.project_id,
+        claims.role,
+        generated.format,
+        generated.key_id,
+        claims.issue_time,
+        claims.expire_time,
+    )
+
+
+def fill_terms(message: pb.Token, terms_of_token: Terms) -> None:
+    """Write the terms of a token into *message*."""
+    message.session_id = terms_of_token.session_id
+    message.project_id = terms_of_token.project_id
+    message.role = terms_of_token.role
+    message.format = mapping.FORMATS_OUT[terms_of_token.format]
+    message.key_id = terms_of_token.key_id
+    message.issue_time.seconds = terms_of_token.issue_time
+    message.expire_time.seconds = terms_of_token.expire_time
 
 
 def verification_message(result: VerificationResult) -> pb.VerifyTokenResponse:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from functools import partial
 
 import attrs
@@ -13,12 +13,14 @@ from tokenauthority.authority.revoke import Revoke
 from tokenauthority.authority.verify import Verify
 from tokenauthority.authority.watch import Watch
 from tokenauthority.domain.caller import Caller
-from tokenauthority.domain.errors import FieldViolation, InvalidRequestError, PermissionDeniedError
+from tokenauthority.domain.errors import InvalidRequestError, PermissionDeniedError
 from tokenauthority.domain.ids import MAX_SESSION_ID
-from tokenauthority.domain.token import MAX_BATCH, MAX_SUBJECT, MintedToken
+from tokenauthority.domain.token import MAX_SUBJECT, GeneratedToken
 from tokenauthority.service import mapping, token_mapping
+from tokenauthority.service.items import EncodedItems
 from tokenauthority.service.problems import Problems
 from tokenauthority.service.rpc import Rpc
+from tokenauthority.service.token_list import encode_token_list
 from tokenauthority.v1 import token_pb2 as pb
 
 
@@ -30,7 +32,7 @@ class TokenServicer:
     _verify: Verify
     _revoke: Revoke
     _watch: Watch
-    _charge: Callable[[Caller, int], None]
+    _charge: Callable[[Caller, int], Awaitable[None]]
 
     async def generate_token(self, request: pb.GenerateTokenRequest, rpc: Rpc) -> pb.GenerateTokenResponse:
         """Answer GenerateToken."""
@@ -39,33 +41,22 @@ class TokenServicer:
             record, subject = rpc.record, spec.subject[:MAX_SUBJECT]
             record.ask(session_id=spec.session_id, role=spec.role)
             record.format, record.subject, record.lifetime = spec.format or "", subject, spec.ttl
-            minted = await self._generate.one(spec, rpc.grant, rpc.now)
+            generated = await self._generate.one(spec, rpc.grant, rpc.now)
         except (InvalidRequestError, PermissionDeniedError) as error:
             raise error.under("request") from error
-        record.give_token(_audited(minted))
-        response = pb.GenerateTokenResponse()
-        token_mapping.fill_token(response.token, minted)
-        return response
+        record.give_token(_audited(generated))
+        return pb.GenerateTokenResponse(token=token_mapping.token_message(generated))
 
-    async def batch_generate_tokens(
-        self, request: pb.BatchGenerateTokensRequest, rpc: Rpc
-    ) -> pb.BatchGenerateTokensResponse:
-        """Answer BatchGenerateTokens."""
-        if len(request.requests) > MAX_BATCH:
-            raise InvalidRequestError(
-                [FieldViolation("requests", f"must have 1 to {MAX_BATCH} items, has {len(request.requests)}")]
-            )
-        self._charge(rpc.caller, len(request.requests))
-        specs = [token_mapping.token_request(message) for message in request.requests]
+    async def batch_generate_tokens(self, items: EncodedItems[pb.TokenRequest], rpc: Rpc) -> bytes:
+        """Answer BatchGenerateTokens. The items are charged before they are decoded."""
+        await self._charge(rpc.caller, len(items))
+        specs = [token_mapping.token_request(message) async for message in items.decoded()]
         record = rpc.record
         sessions, roles = (item.session_id for item in specs), (item.role for item in specs)
         record.ask(session_id=_common(sessions), role=_common(roles), items=len(specs))
-        minted = await self._generate.batch(specs, rpc.grant, rpc.now)
-        record.give_tokens(tuple(map(_audited, minted)))
-        response = pb.BatchGenerateTokensResponse()
-        for token in minted:
-            token_mapping.fill_token(response.tokens.add(), token)
-        return response
+        generated = await self._generate.batch(specs, rpc.grant, rpc.now)
+        record.give_tokens(tuple(map(_audited, generated)))
+        return await encode_token_list(generated)
 
     async def verify_token(self, request: pb.VerifyTokenRequest, rpc: Rpc) -> pb.VerifyTokenResponse:
         """Answer VerifyToken."""
@@ -94,7 +85,7 @@ class TokenServicer:
         projects = self._watch.projects(request.project_ids, rpc.grant)
         if len(request.project_ids) == 1:
             rpc.record.project_id = request.project_ids[0]
-        async for event in self._watch.follow(projects, request.resume_token):
+        async for event in self._watch.follow(projects, request.resume_token, rpc.caller.name):
             yield token_mapping.watch_message(event)
 
 
@@ -104,14 +95,14 @@ def _common(names: Iterable[str]) -> str:
     return distinct.pop() if len(distinct) == 1 else ""
 
 
-def _audited(minted: MintedToken) -> AuditedToken:
-    claims = minted.claims
+def _audited(generated: GeneratedToken) -> AuditedToken:
+    claims = generated.claims
     return AuditedToken(
-        minted.token_id,
+        generated.token_id,
         claims.project_id,
         claims.session_id,
         claims.role,
-        minted.format,
+        generated.format,
         claims.expire_time - claims.issue_time,
         claims.subject,
     )

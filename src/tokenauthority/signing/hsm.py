@@ -103,9 +103,12 @@ class HsmProvider:
             public.destroy()
             private[Attribute.ID] = key.key_id.encode("ascii")
             private[Attribute.LABEL] = LABEL + key.key_id
-        except BaseException:
+        except BaseException as error:
             # Without id and label nobody could find it again.
             private.destroy()
+            if isinstance(error, ValueError):
+                made = f"the token {self._token.uri.token_location} made a key that cannot be used"
+                raise KeyProviderError(f"{made}: {error}") from error
             raise
         return key, self._token.uri.key_location(LABEL + key.key_id, key.key_id)
 

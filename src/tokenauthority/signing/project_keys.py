@@ -8,14 +8,15 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from tokenauthority.domain.credential import CredentialKind
 from tokenauthority.domain.ids import is_uuid
-from tokenauthority.domain.project import is_secret
+from tokenauthority.domain.project import is_secret, is_server_secret
 from tokenauthority.signing.jose import LocalSigner, SignatureVerifier, Signer
 from tokenauthority.signing.key_serialization import load_private_der, load_rsa_pem, private_der, require_rsa_key
+from tokenauthority.signing.mac import Mac
 
 
 def _secret(text: str) -> str:
-    if not is_secret(text):
-        raise ValueError("a project secret is 40 hex characters")
+    if not (is_secret(text) or is_server_secret(text)):
+        raise ValueError("a project secret is 40 hex characters, or one of LiveKit or Jitsi")
     return text
 
 
@@ -27,7 +28,11 @@ def _application_id(text: str) -> str:
 
 @attrs.frozen
 class ProjectSecret:
-    """A live secret of a project: 40 hex characters, whose text is the HMAC key of the formats that it signs.
+    """A live secret of a project, whose text is the HMAC key of the formats that it signs.
+
+    It is 40 hex characters, or was imported from LiveKit or Jitsi, whose API key or app id is then `key_id`.
+
+    The tokens of `named_signer` have the secret's id as `kid`.
 
     Raises:
         ValueError: *value* has another shape.
@@ -35,21 +40,26 @@ class ProjectSecret:
 
     key_id: str
     value: str = attrs.field(converter=_secret, repr=False)
-    hmac_key: bytes = attrs.field(init=False, repr=False, eq=False)
+    sha1: Mac = attrs.field(init=False, repr=False, eq=False)
     signer: Signer = attrs.field(init=False, repr=False, eq=False)
+    named_signer: Signer = attrs.field(init=False, repr=False, eq=False)
     verifier: SignatureVerifier = attrs.field(init=False, repr=False, eq=False)
 
-    @hmac_key.default
-    def _bytes(self) -> bytes:
-        return self.value.encode()
+    @sha1.default
+    def _prepared_sha1(self) -> Mac:
+        return Mac(self.value.encode(), "sha1")
 
     @signer.default
     def _prepared_signer(self) -> Signer:
-        return LocalSigner("HS256", self.hmac_key, {"alg": "HS256", "typ": "JWT"})
+        return LocalSigner("HS256", self.value.encode(), {"alg": "HS256", "typ": "JWT"})
+
+    @named_signer.default
+    def _prepared_named_signer(self) -> Signer:
+        return LocalSigner("HS256", self.value.encode(), {"alg": "HS256", "typ": "JWT", "kid": self.key_id})
 
     @verifier.default
     def _prepared_verifier(self) -> SignatureVerifier:
-        return SignatureVerifier("HS256", self.hmac_key)
+        return SignatureVerifier({"HS256": self.value.encode()})
 
 
 @attrs.frozen
@@ -72,7 +82,7 @@ class VonageKey:
 
     @verifier.default
     def _prepared_verifier(self) -> SignatureVerifier:
-        return SignatureVerifier("RS256", self.private_key.public_key())
+        return SignatureVerifier({"RS256": self.private_key.public_key()})
 
     @classmethod
     def from_pem(cls, key_id: str, application_id: str, pem: str) -> VonageKey:

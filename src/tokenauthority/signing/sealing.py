@@ -1,9 +1,11 @@
 """Sealing: encryption at rest by AES-256-GCM under a master key that can be changed, each blob bound to its object.
 
-An envelope is a version byte (1), 8 bytes that name the master key, a random nonce of 12 bytes, and the ciphertext with
-its tag. The associated data are the first 9 bytes, the purpose and the object's id, so that a blob opens neither in
-another row nor under another header. Random nonces are safe for 2**32 blobs under one master key (NIST SP 800-38D);
-projects and signing keys are some thousands.
+An envelope is a version byte (2), 8 bytes that name the master key, a random nonce of 12 bytes, and the ciphertext with
+its tag. The associated data are the first 9 bytes and a JSON array of the purpose, the object's id and its facts. So a
+blob opens under no other header, for no other object, and not after a fact of its object was changed. Random nonces are
+safe for 2**32 blobs under one master key (NIST SP 800-38D); projects and signing keys are some thousands.
+
+Version 1 bound the purpose and the id alone. Only `open_version_1` opens it, for `authority/reseal.py`.
 """
 
 from __future__ import annotations
@@ -13,10 +15,12 @@ import hashlib
 import os
 import re
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 
 import attrs
+import msgspec
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -27,7 +31,11 @@ MASTER_KEY_BYTES: Final = 32
 HEADER_BYTES: Final = 9
 """The first bytes of an envelope, which name its master key; see `sealed_under`."""
 
-_VERSION: Final = b"\x01"
+Facts: TypeAlias = Mapping[str, str | int | Sequence[str] | None]
+"""What an envelope is bound to beside purpose and id, by name."""
+
+_VERSION: Final = b"\x02"
+_VERSION_1: Final = b"\x01"
 _KEY_ID_BYTES: Final = HEADER_BYTES - len(_VERSION)
 _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
@@ -46,7 +54,11 @@ class SealProblem(StrEnum):
     """Why a blob cannot be opened."""
 
     OTHER_MASTER_KEY = "other_master_key"
+    EARLIER_VERSION = "earlier_version"
     DAMAGED = "damaged"
+    """Or its object is another one, or was changed, since it was sealed."""
+    PUT_BACK = "put_back"
+    """It opens, and is an earlier one of its object."""
 
 
 class SealBrokenError(Exception):
@@ -121,28 +133,51 @@ class Sealer:
         """Return the ids of its master keys; it seals with the first."""
         return tuple(key.key_id for key in self._by_id.values())
 
-    def seal(self, plaintext: bytes, *, purpose: str, object_id: str) -> bytes:
-        """Return the envelope of *plaintext*, which opens only for the same *purpose* and *object_id*."""
+    def seal(self, plaintext: bytes, *, purpose: str, object_id: str, facts: Facts) -> bytes:
+        """Return the envelope of *plaintext*, which opens only for the same *purpose*, *object_id* and *facts*."""
         nonce = os.urandom(_NONCE_BYTES)
-        bound = _associated(self._header, purpose, object_id)
+        bound = _associated(self._header, purpose, object_id, facts)
         return self._header + nonce + self._first.cipher.encrypt(nonce, plaintext, bound)
 
-    def open(self, sealed: bytes, *, purpose: str, object_id: str) -> bytes:
+    def open(self, sealed: bytes, *, purpose: str, object_id: str, facts: Facts) -> bytes:
         """Return the plaintext that `seal` was given.
 
         Raises:
-            SealBrokenError: this sealer lacks the master key, or the envelope is damaged or another object's.
+            SealBrokenError: this sealer lacks the master key; an earlier version made the envelope; or it is damaged,
+                another object's, or bound to other facts.
         """
+        header = sealed[:HEADER_BYTES]
+        return self._open(sealed, _VERSION, _associated(header, purpose, object_id, facts), purpose, object_id)
+
+    def open_version_1(self, sealed: bytes, *, purpose: str, object_id: str) -> bytes:
+        """Return the plaintext of an envelope of version 1, which is bound to no facts; raise as `open`.
+
+        Only a previous master key opens it: the key that seals may have sealed later versions already, and then old
+        envelopes of its first version are put back by somebody.
+        """
+        if sealed[:HEADER_BYTES] == _VERSION_1 + self._header[1:]:
+            detail = (
+                "an earlier version of this program sealed it under the present master key, which no longer opens it"
+            )
+            raise SealBrokenError(purpose, object_id, SealProblem.EARLIER_VERSION, detail)
+        name = purpose.encode()
+        bound = sealed[:HEADER_BYTES] + len(name).to_bytes(2, "big") + name + object_id.encode()
+        return self._open(sealed, _VERSION_1, bound, purpose, object_id)
+
+    def _open(self, sealed: bytes, version: bytes, bound: bytes, purpose: str, object_id: str) -> bytes:
         header, rest = sealed[:HEADER_BYTES], sealed[HEADER_BYTES:]
         nonce, ciphertext = rest[:_NONCE_BYTES], rest[_NONCE_BYTES:]
-        if header[:1] != _VERSION or len(ciphertext) < _TAG_BYTES:
+        if is_version_1(header) and version != _VERSION_1:
+            detail = "an earlier version of this program sealed it"
+            raise SealBrokenError(purpose, object_id, SealProblem.EARLIER_VERSION, detail)
+        if header[:1] != version or len(ciphertext) < _TAG_BYTES:
             raise _damaged(purpose, object_id)
         key = self._by_id.get(header[1:])
         if key is None:
             detail = f"sealed under the master key {header[1:].hex()}, which is not among those given"
             raise SealBrokenError(purpose, object_id, SealProblem.OTHER_MASTER_KEY, detail)
         try:
-            return key.cipher.decrypt(nonce, ciphertext, _associated(header, purpose, object_id))
+            return key.cipher.decrypt(nonce, ciphertext, bound)
         except InvalidTag:
             raise _damaged(purpose, object_id) from None
 
@@ -153,16 +188,21 @@ class Sealer:
 
 def sealed_under(header: bytes) -> str | None:
     """Return the id of the master key that the first bytes of an envelope name; None where they are no envelope's."""
-    if len(header) < HEADER_BYTES or header[: len(_VERSION)] != _VERSION:
+    if len(header) < HEADER_BYTES or header[:1] not in {_VERSION, _VERSION_1}:
         return None
-    return header[len(_VERSION) : HEADER_BYTES].hex()
+    return header[1:HEADER_BYTES].hex()
 
 
-def _associated(header: bytes, purpose: str, object_id: str) -> bytes:
-    name = purpose.encode()
-    return header + len(name).to_bytes(2, "big") + name + object_id.encode()
+def is_version_1(header: bytes) -> bool:
+    """Return whether an envelope that begins with *header* is of version 1."""
+    return header[:1] == _VERSION_1
+
+
+def _associated(header: bytes, purpose: str, object_id: str, facts: Facts) -> bytes:
+    # JSON can be read in one way only: no two objects have the same bytes.
+    return header + msgspec.json.encode((purpose, object_id, facts), order="deterministic")
 
 
 def _damaged(purpose: str, object_id: str) -> SealBrokenError:
-    detail = "the sealed data are damaged, or another object's"
+    detail = "the sealed data are damaged, or another object's, or what they are bound to was changed"
     return SealBrokenError(purpose, object_id, SealProblem.DAMAGED, detail)

@@ -116,4 +116,4 @@ def _public_half(algorithm: Algorithm, key: PublicKey) -> VerifyingKey:
     members = {name: str(described[name]) for name in _JWK_MEMBERS[algorithm]}
     thumbprint = encode_segment(hashlib.sha256(msgspec.json.encode(members)).digest()).decode()
     jwk = {**members, "use": "sig", "alg": algorithm.value, "kid": thumbprint}
-    return VerifyingKey(thumbprint, algorithm, jwk, SignatureVerifier(algorithm, key))
+    return VerifyingKey(thumbprint, algorithm, jwk, SignatureVerifier({algorithm: key}))

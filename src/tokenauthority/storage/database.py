@@ -7,6 +7,7 @@ import sqlite3
 
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar
 
 import attrs
@@ -15,6 +16,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tokenauthority.domain.errors import UnavailableError
+from tokenauthority.storage.condition import ConditionTracker, StoreCondition
+from tokenauthority.storage.failures import cause_of
 from tokenauthority.threads import BlockingPool, PoolError
 
 
@@ -36,7 +39,8 @@ class StoreLimits:
     """To reach PostgreSQL. libpq rounds it up to at least 2 seconds and counts it for each address of the host."""
 
     statement_timeout: float = 5.0
-    """For one statement on PostgreSQL, waits for locks included; carried out by the server."""
+    """For one statement on PostgreSQL, waits for locks included; in a transaction the server ends it. A client waits 3
+    seconds longer, also for a read, and then closes the connection."""
 
     busy_timeout: float = 5.0
     """For SQLite's write lock while another process holds it."""
@@ -64,6 +68,9 @@ class Database(Protocol):
     async def run_point_query(self, work: Callable[[sa.Connection], T]) -> T:
         """Run *work*, which only reads and takes some microseconds, perhaps without a hop to a thread."""
 
+    async def listen(self, heard: Callable[[], None]) -> None:
+        """See `ChangeStore`."""
+
     async def close(self) -> None:
         """Finish the work that has begun, then close files and connections."""
 
@@ -71,8 +78,14 @@ class Database(Protocol):
 class SqlOperations:
     """Operations of a store. Each is written as work over a connection, which a decorator below runs on a database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Callable[[], float] = monotonic) -> None:
         self._database = database
+        self._tracker = ConditionTracker(clock)
+
+    @property
+    def condition(self) -> StoreCondition:
+        """See `Store`."""
+        return self._tracker.condition
 
 
 S = TypeVar("S", bound=SqlOperations)
@@ -86,7 +99,8 @@ def transaction(work: _Work[S, P, T]) -> _Operation[S, P, T]:
 
     @functools.wraps(work)
     def operation(self: S, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
-        return self._database.run_transaction(lambda connection: work(self, connection, *args, **kwargs))
+        unit = self._database.run_transaction(lambda connection: work(self, connection, *args, **kwargs))
+        return self._tracker.observe(unit, writes=True)
 
     return operation
 
@@ -96,7 +110,8 @@ def query(work: _Work[S, P, T]) -> _Operation[S, P, T]:
 
     @functools.wraps(work)
     def operation(self: S, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
-        return self._database.run_query(lambda connection: work(self, connection, *args, **kwargs))
+        unit = self._database.run_query(lambda connection: work(self, connection, *args, **kwargs))
+        return self._tracker.observe(unit, writes=False)
 
     return operation
 
@@ -106,7 +121,8 @@ def point_query(work: _Work[S, P, T]) -> _Operation[S, P, T]:
 
     @functools.wraps(work)
     def operation(self: S, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
-        return self._database.run_point_query(lambda connection: work(self, connection, *args, **kwargs))
+        unit = self._database.run_point_query(lambda connection: work(self, connection, *args, **kwargs))
+        return self._tracker.observe(unit, writes=False)
 
     return operation
 
@@ -123,7 +139,7 @@ class StoreThreads:
         try:
             return await self._pool.run(work, patience=self._patience)
         except PoolError as error:
-            raise UnavailableError.store() from error
+            raise UnavailableError.store(cause_of(error)) from error
 
     async def close(self) -> bool:
         """Accept no more work, wait for what was accepted as long as its callers do, and return whether it ended."""
@@ -142,7 +158,7 @@ def unavailable_on_failure() -> Iterator[None]:
     except (sa.exc.IntegrityError, sa.exc.DataError):
         raise
     except (sa.exc.DBAPIError, sa.exc.TimeoutError, sqlite3.Error) as error:
-        raise UnavailableError.store() from error
+        raise UnavailableError.store(cause_of(error)) from error
 
 
 def insert_or(connection: sa.Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:

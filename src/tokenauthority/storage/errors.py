@@ -1,10 +1,11 @@
-"""Word the errors that every store raises alike, so that no caller can tell one engine from another."""
+"""Word the errors that every store raises alike, so that no caller can distinguish one engine from another."""
 
 from __future__ import annotations
 
-from tokenauthority.domain.errors import AlreadyExistsError, PreconditionError, Reason
-from tokenauthority.domain.project import MAX_LIVE_SECRETS, Project
+from tokenauthority.domain.errors import AlreadyExistsError, PreconditionError, Reason, UnavailableError
+from tokenauthority.domain.project import Project
 from tokenauthority.domain.role import MAX_ROLES, Role
+from tokenauthority.domain.session import StoredSession
 
 
 def project_exists(project: Project, *, by_id: bool) -> AlreadyExistsError:
@@ -14,6 +15,12 @@ def project_exists(project: Project, *, by_id: bool) -> AlreadyExistsError:
         return AlreadyExistsError(*resource)
     application_id = project.vonage_application_id
     return AlreadyExistsError(*resource, f"a project of the Vonage application {application_id} exists already")
+
+
+def secret_exists(project: Project, secret_id: str) -> AlreadyExistsError:
+    """Say that a project has a secret of that id, without naming the project."""
+    message = f"a project with the API key or app id {secret_id} exists already"
+    return AlreadyExistsError(Reason.PROJECT_EXISTS, "project", project.project_id, message)
 
 
 def role_exists(role: Role) -> AlreadyExistsError:
@@ -26,16 +33,20 @@ def role_limit(project_id: str) -> PreconditionError:
     return PreconditionError(Reason.ROLE_LIMIT, project_id, f"project {project_id} has {MAX_ROLES} roles already")
 
 
-def not_one_secret(project_id: str, count: int) -> PreconditionError:
-    """Say that the project has another number of live secrets than one."""
-    rule = f"one can be added only to exactly one (at most {MAX_LIVE_SECRETS} are live at once)"
-    return PreconditionError(Reason.SECRET_COUNT, project_id, f"project {project_id} has {count} live secrets; {rule}")
+def unreadable(what: str) -> UnavailableError:
+    """Say that nobody can read the row of *what*, such as a session with its id: somebody has changed it."""
+    return UnavailableError.seal_broken(f"{what}: a value of its row is none that this program writes")
 
 
-def only_secret(project_id: str) -> PreconditionError:
-    """Say that the project has one live secret, which has to stay."""
-    message = f"project {project_id} has no other live secret; add one first"
-    return PreconditionError(Reason.SECRET_COUNT, project_id, message)
+def session_taken(session: StoredSession) -> UnavailableError:
+    """Say that the platform answered the id of a session that is stored already: ids made here never repeat."""
+    return UnavailableError.platform(session.project_id, "the platform answered the id of an earlier session")
+
+
+def session_exists(name: str) -> AlreadyExistsError:
+    """Say that the project has a session of that name, which may have ended."""
+    message = f"the name {name} is that of another session, which is active, or ended less than 31 days ago"
+    return AlreadyExistsError(Reason.SESSION_EXISTS, "session", name, message)
 
 
 def request_id_reused(request_id: str) -> AlreadyExistsError:

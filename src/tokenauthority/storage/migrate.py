@@ -17,9 +17,9 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from tokenauthority.storage.address import PostgresAddress, SqliteAddress, parse_address
+from tokenauthority.storage.address import SqliteAddress, StoreAddress, parse_address
 from tokenauthority.storage.database import StoreLimits, unavailable_on_failure
-from tokenauthority.storage.postgres import postgres_engine
+from tokenauthority.storage.postgres import postgres_engine, with_transactions
 from tokenauthority.storage.sqlite import writing_engine
 
 
@@ -37,8 +37,8 @@ class SchemaError(RuntimeError):
     """The schema of the database is not the program's. The message says what to do."""
 
 
-def migrate(url: str) -> bool:
-    """Bring the database at *url* to the program's schema, in one transaction; make a SQLite file if there is none.
+def migrate(place: str | StoreAddress) -> bool:
+    """Bring the database at *place* to the program's schema, in one transaction; make a SQLite file if there is none.
 
     A file gets mode 0600, and directories that are made for it 0700. Servers that start together may all call this: one
     migrates, and the others wait for it (at most 10 minutes). It blocks, so call it outside the event loop.
@@ -47,12 +47,12 @@ def migrate(url: str) -> bool:
         Whether the store is new: nothing of it was there before.
 
     Raises:
-        StoreAddressError: *url* is not the URL of a store.
+        StoreAddressError: *place* is not the URL of a store.
         SchemaError: The database is newer than the program.
         UnavailableError: The database cannot be reached or written.
     """
     with unavailable_on_failure():
-        address = parse_address(url)
+        address = parse_address(place) if isinstance(place, str) else place
         if isinstance(address, SqliteAddress):
             _create_file(address.path)
         with _alembic_lock, _connect(address) as connection:
@@ -66,16 +66,16 @@ def migrate(url: str) -> bool:
     return before is None
 
 
-def check_schema(url: str) -> None:
-    """Raise an error unless the database at *url* has the program's schema. It blocks: call it outside the event loop.
+def check_schema(place: str | StoreAddress) -> None:
+    """Raise an error unless the database at *place* has the program's schema. It blocks, as `migrate` does.
 
     Raises:
-        StoreAddressError: *url* is not the URL of a store.
+        StoreAddressError: *place* is not the URL of a store.
         SchemaError: There is no database yet, or it is older or newer than the program.
         UnavailableError: The database cannot be reached.
     """
     with unavailable_on_failure():
-        address = parse_address(url)
+        address = parse_address(place) if isinstance(place, str) else place
         if isinstance(address, SqliteAddress) and not address.path.exists():
             raise SchemaError(f"there is no store at {address.path}: run `tokenauthority db upgrade`")
         with _connect(address) as connection:
@@ -106,11 +106,11 @@ def _alembic_config() -> Config:
 
 
 @contextmanager
-def _connect(address: SqliteAddress | PostgresAddress) -> Iterator[sa.Connection]:
+def _connect(address: StoreAddress) -> Iterator[sa.Connection]:
     if isinstance(address, SqliteAddress):
         engine = writing_engine(address.path, _LIMITS.busy_timeout)
     else:
-        engine = postgres_engine(address.url, _LIMITS)
+        engine = with_transactions(postgres_engine(address, _LIMITS), _LIMITS)
     try:
         with engine.begin() as connection:
             yield connection

@@ -8,7 +8,8 @@ PostgreSQL by the collation "C", whatever the locale of the database. What is se
 
 from __future__ import annotations
 
-from typing import Final
+from enum import StrEnum
+from typing import Final, TypeVar
 
 import sqlalchemy as sa
 
@@ -34,3 +35,20 @@ def partial_index(name: str, condition: str, *columns: sa.Column[object], unique
     """Add an index of the rows that meet *condition* to the table of *columns*."""
     where = sa.text(condition)
     sa.Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+
+
+E = TypeVar("E", bound=StrEnum)
+
+
+def member(kind: type[E], value: object, otherwise: E) -> E:
+    """Return the member of *kind* that a row names, or *otherwise* where somebody has written what is none.
+
+    For what a seal binds: the object then does not open, unless *otherwise* is what was sealed. Anything else is marked
+    as `unreadable`.
+    """
+    return next((each for each in kind if each == value), otherwise)
+
+
+def envelope(value: object) -> bytes:
+    """Return an envelope as a row has it, and none where somebody has written text: SQLite takes that."""
+    return value if isinstance(value, bytes) else b""

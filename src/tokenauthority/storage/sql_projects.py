@@ -13,11 +13,12 @@ from tokenauthority.domain.change import ChangeKind
 from tokenauthority.domain.credential import Credential, CredentialKind
 from tokenauthority.domain.errors import NotFoundError
 from tokenauthority.domain.ids import is_project_id
+from tokenauthority.domain.profile import RealTimeServer
 from tokenauthority.domain.project import Project
-from tokenauthority.domain.token_format import TokenFormat
+from tokenauthority.domain.token_format import DEFAULT_FORMAT, TokenFormat
 from tokenauthority.storage import errors
 from tokenauthority.storage.database import Query, SqlOperations, insert_or, point_query, query, transaction
-from tokenauthority.storage.schema import PAGE, Id, metadata
+from tokenauthority.storage.schema import PAGE, Id, envelope, member, metadata
 from tokenauthority.storage.sql_changes import ChangeLog
 
 
@@ -34,6 +35,9 @@ projects: Final = sa.Table(
     sa.Column("external_sessions", sa.Boolean, nullable=False),
     sa.Column("create_time", sa.BigInteger, nullable=False),
     sa.Column("vonage_application_id", Id, nullable=True, unique=True),
+    sa.Column("platform_url", Id, nullable=False, server_default=""),
+    # Names, separated by spaces.
+    sa.Column("claims_for", Id, nullable=False, server_default=""),
 )
 
 project_credentials: Final = sa.Table(
@@ -44,6 +48,7 @@ project_credentials: Final = sa.Table(
     sa.Column("kind", Id, nullable=False),
     sa.Column("create_time", sa.BigInteger, nullable=False),
     sa.Column("sealed", sa.LargeBinary, nullable=False),
+    sa.Index("ix_project_credentials_credential_id", "credential_id"),
 )
 
 _CHUNK: Final = 500
@@ -74,7 +79,14 @@ def _page_where(condition: sa.ColumnElement[bool]) -> Query:
 
 _IDS: Final = sa.select(projects.c.project_id).where(projects.c.project_id == sa.bindparam("wanted"))
 _BY_ID: Final = _with_credentials(projects).where(projects.c.project_id == sa.bindparam("wanted"))
-_BY_VONAGE: Final = _with_credentials(projects).where(projects.c.vonage_application_id == sa.bindparam("wanted"))
+_ID_BY_VONAGE: Final = sa.select(projects.c.project_id).where(
+    projects.c.vonage_application_id == sa.bindparam("wanted")
+)
+_IDS_BY_SECRET: Final = (
+    sa.select(project_credentials.c.project_id)
+    .where(project_credentials.c.credential_id == sa.bindparam("wanted"))
+    .limit(2)
+)
 _PAGE: Final = _page_where(projects.c.number > sa.bindparam("after", type_=sa.BigInteger))
 _CHOSEN: Final = _page_where(projects.c.number.in_(sa.bindparam("chosen", expanding=True)))
 
@@ -94,8 +106,21 @@ class SqlProjectStore(SqlOperations):
         return next(_select_projects(connection, _BY_ID, {"wanted": project_id}), None)
 
     @point_query
-    def find_vonage_project(self, connection: sa.Connection, application_id: str) -> Project | None:
-        return next(_select_projects(connection, _BY_VONAGE, {"wanted": application_id}), None)
+    def find_vonage_project(
+        self, connection: sa.Connection, application_id: str, *, only: Collection[str] | None
+    ) -> str | None:
+        # The index finds at most one id, however many projects *only* has.
+        found: str | None = connection.execute(_ID_BY_VONAGE, {"wanted": application_id}).scalar()
+        return found if only is None or found in only else None
+
+    @point_query
+    def find_secret_project(
+        self, connection: sa.Connection, secret_id: str, *, only: Collection[str] | None
+    ) -> str | None:
+        found = connection.execute(_IDS_BY_SECRET, {"wanted": secret_id}).scalars().all()
+        # Only two imports of a key at once, and somebody who writes to the database, can make two the same.
+        [project_id] = found if len(found) == 1 else [None]
+        return project_id if only is None or project_id in only else None
 
     @query
     def list_projects(
@@ -126,26 +151,16 @@ class SqlProjectStore(SqlOperations):
         return project
 
     @transaction
-    def add_secret(self, connection: sa.Connection, project_id: str, credential: Credential) -> None:
+    def update_credentials(
+        self, connection: sa.Connection, project_id: str, change: Callable[[Project], Project]
+    ) -> Project:
         log = ChangeLog(connection)
-        secrets = _require_whole_project(connection, project_id).secrets
-        if len(secrets) != 1:
-            raise errors.not_one_secret(project_id, len(secrets))
-        _insert_credential(connection, project_id, credential)
+        present = _require_whole_project(connection, project_id)
+        project = attrs.evolve(present, credentials=change(present).credentials)
+        connection.execute(sa.delete(project_credentials).where(project_credentials.c.project_id == project_id))
+        _insert_credentials(connection, project)
         log.append(ChangeKind.PROJECT, project_id, project_id)
-
-    @transaction
-    def remove_secret(self, connection: sa.Connection, project_id: str, secret_id: str) -> None:
-        log = ChangeLog(connection)
-        secret_ids = [secret.credential_id for secret in _require_whole_project(connection, project_id).secrets]
-        if secret_id not in secret_ids:
-            raise NotFoundError.secret(secret_id)
-        if len(secret_ids) == 1:
-            raise errors.only_secret(project_id)
-        columns = project_credentials.c
-        is_secret = (columns.project_id == project_id, columns.credential_id == secret_id)
-        connection.execute(sa.delete(project_credentials).where(*is_secret))
-        log.append(ChangeKind.PROJECT, project_id, project_id)
+        return _require_whole_project(connection, project_id)
 
 
 def insert_project(connection: sa.Connection, project: Project) -> bool:
@@ -160,8 +175,7 @@ def insert_project(connection: sa.Connection, project: Project) -> bool:
     insert = insert_or(connection, projects).on_conflict_do_nothing().returning(projects.c.project_id)
     if connection.execute(insert, row).first() is None:
         return False
-    for credential in project.credentials:
-        _insert_credential(connection, project.project_id, credential)
+    _insert_credentials(connection, project)
     return True
 
 
@@ -182,9 +196,10 @@ def _require_whole_project(connection: sa.Connection, project_id: str) -> Projec
     return project
 
 
-def _insert_credential(connection: sa.Connection, project_id: str, credential: Credential) -> None:
-    row = {"project_id": project_id, **attrs.asdict(credential), "kind": credential.kind.value}
-    connection.execute(sa.insert(project_credentials), row)
+def _insert_credentials(connection: sa.Connection, project: Project) -> None:
+    for credential in project.credentials:
+        row = {"project_id": project.project_id, **attrs.asdict(credential), "kind": credential.kind.value}
+        connection.execute(sa.insert(project_credentials), row)
 
 
 def _updatable_columns(project: Project) -> dict[str, str | int | bool]:
@@ -194,6 +209,8 @@ def _updatable_columns(project: Project) -> dict[str, str | int | bool]:
         "default_ttl": project.default_ttl,
         "max_ttl": project.max_ttl,
         "external_sessions": project.external_sessions,
+        "platform_url": project.platform_url,
+        "claims_for": " ".join(project.claims_for),
     }
 
 
@@ -205,23 +222,31 @@ def _select_projects(connection: sa.Connection, statement: Query, values: dict[s
 
 def _project_from_rows(rows: Sequence[sa.RowMapping]) -> Project:
     first = rows[0]
+    default_format = member(TokenFormat, first["default_format"], DEFAULT_FORMAT)
+    servers = tuple(server for server in RealTimeServer if server in str(first["claims_for"]).split(" "))
+    unreadable = [] if default_format == first["default_format"] else ["its default_format is no format"]
+    if " ".join(servers) != first["claims_for"]:
+        unreadable.append("its claims_for are no servers")
     return Project(
         project_id=first["project_id"],
         display_name=first["display_name"],
-        default_format=TokenFormat(first["default_format"]),
+        default_format=default_format,
         default_ttl=first["default_ttl"],
         max_ttl=first["max_ttl"],
         external_sessions=first["external_sessions"],
         create_time=first["create_time"],
         vonage_application_id=first["vonage_application_id"],
+        platform_url=first["platform_url"],
+        claims_for=servers,
         credentials=tuple(
             Credential(
                 credential_id=row["credential_id"],
-                kind=CredentialKind(row["kind"]),
+                kind=member(CredentialKind, row["kind"], CredentialKind.SECRET),
                 create_time=row["credential_time"],
-                sealed=row["sealed"],
+                sealed=envelope(row["sealed"]),
             )
             for row in rows
             if row["credential_id"] is not None
         ),
+        unreadable=" and ".join(unreadable),
     )

@@ -12,6 +12,7 @@ from tokenauthority.domain.change import Change, ChangeKind
 from tokenauthority.domain.revocation import Event, RevokedTarget, StoredRevocation, StoredSessionEnd, TargetKind
 from tokenauthority.domain.revocation_index import oldest_stored
 from tokenauthority.domain.times import Millis, Seconds
+from tokenauthority.storage import errors
 from tokenauthority.storage.database import SqlOperations, query, transaction
 from tokenauthority.storage.schema import PAGE, Id, metadata
 from tokenauthority.storage.sql_changes import ChangeLog
@@ -144,6 +145,8 @@ def _subjects(changes: Sequence[Change], kind: ChangeKind) -> Collection[str]:
 
 def _revocation_from_row(row: sa.Row[str, str, str, str, Seconds, str, Millis]) -> StoredRevocation:
     revocation_id, project_id, kind, target, issued_before, comment, create_time = row
+    if kind not in _KINDS:
+        raise errors.unreadable(f"revocation {revocation_id}")
     return StoredRevocation(
         revocation_id=revocation_id,
         project_id=project_id,

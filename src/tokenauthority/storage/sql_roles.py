@@ -29,6 +29,7 @@ roles: Final = sa.Table(
     sa.Column("update_time", sa.BigInteger, nullable=False),
 )
 
+_PERMISSIONS: Final = {permission.value: permission for permission in Permission}
 _OF_PROJECT: Final = sa.select(roles).where(roles.c.project_id == sa.bindparam("wanted")).order_by(roles.c.name)
 
 
@@ -36,10 +37,15 @@ class SqlRoleStore(SqlOperations):
     """Implements `RoleStore`."""
 
     @transaction
-    def create_role(self, connection: sa.Connection, role: Role) -> None:
+    def create_role(
+        self, connection: sa.Connection, role: Role, check: Callable[[Sequence[Role]], None] | None = None
+    ) -> None:
         log = ChangeLog(connection)
         require_project(connection, role.project_id)
-        names = {known.name for known in _select_roles(connection, role.project_id)}
+        known = _select_roles(connection, role.project_id)
+        if check is not None:
+            check(known)
+        names = {each.name for each in known}
         if role.name in names:
             raise errors.role_exists(role)
         if len(names) >= MAX_ROLES:
@@ -54,14 +60,15 @@ class SqlRoleStore(SqlOperations):
 
     @transaction
     def update_role(
-        self, connection: sa.Connection, project_id: str, name: str, change: Callable[[Role], Role]
+        self, connection: sa.Connection, project_id: str, name: str, change: Callable[[Role, Sequence[Role]], Role]
     ) -> Role:
         # Its lock keeps all other writers away, so the row needs no lock of its own.
         log = ChangeLog(connection)
-        present = next((role for role in _select_roles(connection, project_id) if role.name == name), None)
+        known = _select_roles(connection, project_id)
+        present = next((role for role in known if role.name == name), None)
         if present is None:
             raise NotFoundError.role(name)
-        role = present.with_values_of(change(present))
+        role = present.with_values_of(change(present, known))
         connection.execute(sa.update(roles).where(_is_role(project_id, name)).values(_updatable_columns(role)))
         log.append(ChangeKind.ROLE, project_id, name)
         return role
@@ -75,10 +82,16 @@ class SqlRoleStore(SqlOperations):
 
 
 def _select_roles(connection: sa.Connection, project_id: str) -> list[Role]:
-    return [
-        Role(**{**row, "permissions": tuple(map(Permission, row["permissions"].split()))})
-        for row in connection.execute(_OF_PROJECT, {"wanted": project_id}).mappings()
-    ]
+    return [_role_from_row(row) for row in connection.execute(_OF_PROJECT, {"wanted": project_id}).mappings()]
+
+
+def _role_from_row(row: sa.RowMapping) -> Role:
+    names = str(row["permissions"]).split()
+    permissions = tuple(_PERMISSIONS[name] for name in names if name in _PERMISSIONS)
+    if permissions and len(permissions) == len(names):
+        return Role(**{**row, "permissions": permissions})
+    # A part of them could be less or more than what was meant.
+    return Role(**{**row, "permissions": (), "unreadable": "its permissions are none"})
 
 
 def _is_role(project_id: str, name: str) -> sa.ColumnElement[bool]:

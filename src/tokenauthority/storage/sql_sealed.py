@@ -1,4 +1,4 @@
-"""List and replace what is stored sealed in SQL, whichever table has it."""
+"""Count and replace envelopes in SQL, whichever table has them."""
 
 from __future__ import annotations
 
@@ -40,17 +40,6 @@ class SqlSealedStore(SqlOperations):
                 for start, owners, first in connection.execute(statement.order_by(prefix)).all()
             ]
         return found
-
-    @query
-    def list_sealed(
-        self, connection: sa.Connection, kind: SealedKind, *, after: tuple[str, str], limit: int
-    ) -> Sequence[SealedBlob]:
-        owner, object_id, sealed = _COLUMNS[kind]
-        # Columns with names of their own: those of a signing key are one and the same.
-        columns = (owner.label("owner"), object_id.label("object_id"), sealed.label("sealed"))
-        is_later = sa.tuple_(owner, object_id) > sa.tuple_(*(sa.literal(part, owner.type) for part in after))
-        statement = sa.select(*columns).where(is_later).order_by(owner, object_id).limit(limit)
-        return [SealedBlob(kind=kind, **row) for row in connection.execute(statement).mappings()]
 
     @transaction
     def replace_sealed(self, connection: sa.Connection, changes: Sequence[tuple[SealedBlob, bytes]]) -> int:

@@ -9,7 +9,9 @@ import attrs
 import sqlalchemy as sa
 
 from tokenauthority.domain.change import ChangeKind
+from tokenauthority.domain.ids import other_spelling
 from tokenauthority.domain.session import (
+    NAME_PERIOD,
     ArchiveMode,
     IdempotencyKey,
     MediaMode,
@@ -40,11 +42,13 @@ sessions: Final = sa.Table(
     sa.Column("state", Id, nullable=False),
     sa.Column("create_time", sa.BigInteger, nullable=False),
     sa.Column("end_time", sa.BigInteger, nullable=True),
+    sa.Column("name", Id, nullable=True),
     # One for each way to page: without the second, the ended sessions among a million active ones would cost a scan.
     sa.Index("ix_sessions_newest", "project_id", "create_time", "session_id"),
     sa.Index("ix_sessions_state_newest", "project_id", "state", "create_time", "session_id"),
 )
 _END: Final = (sessions.c.end_time, sessions.c.session_id)
+partial_index("uq_sessions_name", "name IS NOT NULL", sessions.c.project_id, sessions.c.name, unique=True)
 partial_index("ix_sessions_end", "end_time IS NOT NULL", *_END)
 partial_index("ix_sessions_project_end", "end_time IS NOT NULL", sessions.c.project_id, *_END)
 
@@ -62,7 +66,10 @@ requests: Final = sa.Table(
     sa.Index("ix_session_requests_create_time", "create_time"),
 )
 
-_BY_ID: Final = sa.select(sessions).where(sessions.c.session_id == sa.bindparam("wanted"))
+_BY_ID: Final = sa.select(sessions).where(sessions.c.session_id.in_([sa.bindparam("wanted"), sa.bindparam("other")]))
+_BY_NAME: Final = sa.select(sessions).where(
+    sessions.c.project_id == sa.bindparam("project"), sessions.c.name == sa.bindparam("wanted")
+)
 _BY_REQUEST: Final = (
     sa.select(sessions, requests.c.body_digest)
     .join(requests, requests.c.session_id == sessions.c.session_id)
@@ -80,12 +87,30 @@ class SqlSessionStore(SqlOperations):
         require_project(connection, session.project_id)
         if idempotency_key is not None and not _claim_key(connection, session, idempotency_key):
             return _select_repeated(connection, idempotency_key)
-        connection.execute(sa.insert(sessions), _row_of_session(session))
+        if session.spec.name:
+            _require_free_name(connection, session)
+        insert = insert_or(connection, sessions).on_conflict_do_nothing().returning(sessions.c.session_id)
+        if connection.execute(insert, _row_of_session(session)).first() is None:
+            # Another transaction may have taken the name meanwhile.
+            if _select_named(connection, session.project_id, session.spec.name) is not None:
+                raise errors.session_exists(session.spec.name)
+            raise errors.session_taken(session)
         return session
+
+    @point_query
+    def find_repeated_session(
+        self, connection: sa.Connection, idempotency_key: IdempotencyKey, now: Millis
+    ) -> StoredSession | None:
+        is_young = requests.c.create_time >= now - IDEMPOTENCY_PERIOD
+        return _select_by_key(connection, _BY_REQUEST.where(is_young), idempotency_key)
 
     @point_query
     def get_session(self, connection: sa.Connection, session_id: str) -> StoredSession | None:
         return _select_session(connection, session_id)
+
+    @point_query
+    def find_session(self, connection: sa.Connection, project_id: str, name: str) -> StoredSession | None:
+        return _select_named(connection, project_id, name)
 
     @query
     def list_sessions(
@@ -157,16 +182,41 @@ def _claim_key(connection: sa.Connection, session: StoredSession, key: Idempoten
 
 
 def _select_repeated(connection: sa.Connection, key: IdempotencyKey) -> StoredSession:
+    session = _select_by_key(connection, _BY_REQUEST, key)
+    if session is None:
+        raise sa.exc.NoResultFound("a key that could not be claimed has no session")
+    return session
+
+
+def _select_by_key(connection: sa.Connection, statement: Query, key: IdempotencyKey) -> StoredSession | None:
     values = {"caller": key.caller, "request_id": key.request_id}
-    row = connection.execute(_BY_REQUEST, values).mappings().one()
+    row = connection.execute(statement, values).mappings().first()
+    if row is None:
+        return None
     if row["body_digest"] != key.body_digest:
         raise errors.request_id_reused(key.request_id)
     return _session_from_row(row)
 
 
-def _select_session(connection: sa.Connection, session_id: str) -> StoredSession | None:
-    row = connection.execute(_BY_ID, {"wanted": session_id}).mappings().first()
+def _require_free_name(connection: sa.Connection, session: StoredSession) -> None:
+    """Take the name from a session that ended long ago; raise AlreadyExistsError if another one has it."""
+    known = _select_named(connection, session.project_id, session.spec.name)
+    if known is None:
+        return
+    if known.end_time is None or known.end_time >= session.create_time - NAME_PERIOD:
+        raise errors.session_exists(session.spec.name)
+    connection.execute(sa.update(sessions).where(sessions.c.session_id == known.session_id).values(name=None))
+
+
+def _select_named(connection: sa.Connection, project_id: str, name: str) -> StoredSession | None:
+    row = connection.execute(_BY_NAME, {"project": project_id, "wanted": name}).mappings().first()
     return None if row is None else _session_from_row(row)
+
+
+def _select_session(connection: sa.Connection, session_id: str) -> StoredSession | None:
+    values = {"wanted": session_id, "other": other_spelling(session_id)}
+    found = [_session_from_row(row) for row in connection.execute(_BY_ID, values).mappings()]
+    return min(found, key=lambda s: (s.state is not SessionState.ENDED, s.session_id != session_id), default=None)
 
 
 def _row_of_session(session: StoredSession) -> dict[str, str | int | bool | None]:
@@ -176,6 +226,7 @@ def _row_of_session(session: StoredSession) -> dict[str, str | int | bool | None
         **attrs.asdict(session.spec),
         "media_mode": session.spec.media_mode.value,
         "archive_mode": session.spec.archive_mode.value,
+        "name": session.spec.name or None,
         "state": session.state.value,
         "create_time": session.create_time,
         "end_time": session.end_time,
@@ -183,18 +234,24 @@ def _row_of_session(session: StoredSession) -> dict[str, str | int | bool | None
 
 
 def _session_from_row(row: sa.RowMapping) -> StoredSession:
+    try:
+        media_mode, archive_mode = MediaMode(row["media_mode"]), ArchiveMode(row["archive_mode"])
+        state = SessionState(row["state"])
+    except ValueError as error:
+        raise errors.unreadable(f"session {row['session_id']}") from error
     return StoredSession(
         session_id=row["session_id"],
         project_id=row["project_id"],
         spec=SessionSpec(
-            media_mode=MediaMode(row["media_mode"]),
-            archive_mode=ArchiveMode(row["archive_mode"]),
+            media_mode=media_mode,
+            archive_mode=archive_mode,
             location=row["location"],
             e2ee=row["e2ee"],
             archive_name=row["archive_name"],
             archive_resolution=row["archive_resolution"],
+            name=row["name"] or "",
         ),
         create_time=row["create_time"],
-        state=SessionState(row["state"]),
+        state=state,
         end_time=row["end_time"],
     )

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from tokenauthority.domain.change import ChangeKind
 from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
 from tokenauthority.storage.database import SqlOperations, query, transaction
-from tokenauthority.storage.schema import Id, metadata, partial_index
+from tokenauthority.storage.schema import Id, envelope, member, metadata, partial_index
 from tokenauthority.storage.sql_changes import ChangeLog
 
 
@@ -66,6 +66,13 @@ class SqlSigningKeyStore(SqlOperations):
 
 def _select_ring(connection: sa.Connection) -> list[StoredKey]:
     return [
-        StoredKey(**{**row, "algorithm": Algorithm(row["algorithm"]), "state": KeyState(row["state"])})
+        StoredKey(
+            **{
+                **row,
+                "algorithm": member(Algorithm, row["algorithm"], Algorithm.ES256),
+                "state": member(KeyState, row["state"], KeyState.RETIRED),
+                "sealed": envelope(row["sealed"]),
+            }
+        )
         for row in connection.execute(_NEWEST_FIRST).mappings()
     ]

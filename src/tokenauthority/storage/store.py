@@ -15,14 +15,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, Protocol
 
 from tokenauthority.domain.change import Change, Cursor
-from tokenauthority.domain.credential import Credential
 from tokenauthority.domain.key import StoredKey
+from tokenauthority.domain.leases import CallerUsage, Lease, LeaseRequest
 from tokenauthority.domain.project import Project
 from tokenauthority.domain.revocation import Event, RevokedTarget, StoredRevocation, StoredSessionEnd
 from tokenauthority.domain.role import Role
-from tokenauthority.domain.sealed import SealedBlob, SealedCount, SealedKind
+from tokenauthority.domain.sealed import SealedBlob, SealedCount
 from tokenauthority.domain.session import IdempotencyKey, SessionState, StoredSession
 from tokenauthority.domain.times import DAY, Millis, in_millis
+from tokenauthority.storage.condition import StoreCondition
 
 
 IDEMPOTENCY_PERIOD: Final[Millis] = in_millis(DAY)
@@ -41,8 +42,17 @@ class ProjectStore(Protocol):
     async def get_project(self, project_id: str) -> Project | None:
         """Return the project with its credentials (oldest first, ties by id), or None."""
 
-    async def find_vonage_project(self, application_id: str) -> Project | None:
-        """Return the project of a Vonage application (a UUID in lower case) with its credentials, or None."""
+    async def find_vonage_project(self, application_id: str, *, only: Collection[str] | None) -> str | None:
+        """Return the id of the project of a Vonage application (a UUID in lower case), or None.
+
+        If *only* is given, other projects are not found.
+        """
+
+    async def find_secret_project(self, secret_id: str, *, only: Collection[str] | None) -> str | None:
+        """Return the id of the project of a live secret, or None; also if two projects have one of that id.
+
+        If *only* is given, other projects are not found.
+        """
 
     async def list_projects(self, *, after: int, limit: int, only: Collection[str] | None) -> Sequence[Project]:
         """Return at most *limit* projects whose id, as a number, is above *after*, in that order.
@@ -64,28 +74,23 @@ class ProjectStore(Protocol):
             NotFoundError: `PROJECT_NOT_FOUND`.
         """
 
-    async def add_secret(self, project_id: str, credential: Credential) -> None:
-        """Give a project that has exactly one live secret a second one.
+    async def update_credentials(self, project_id: str, change: Callable[[Project], Project]) -> Project:
+        """Replace the credentials of a project by those that *change* returns; all else stays.
+
+        *change* runs as that of `update_project` does. Return what is stored then.
 
         Raises:
             NotFoundError: `PROJECT_NOT_FOUND`.
-            PreconditionError: `SECRET_COUNT`, the project has another number of live secrets.
-        """
-
-    async def remove_secret(self, project_id: str, secret_id: str) -> None:
-        """Delete one of a project's two live secrets.
-
-        Raises:
-            NotFoundError: `PROJECT_NOT_FOUND` or `SECRET_NOT_FOUND`.
-            PreconditionError: `SECRET_COUNT`, it is the only one.
         """
 
 
 class RoleStore(Protocol):
     """The roles that projects define themselves."""
 
-    async def create_role(self, role: Role) -> None:
+    async def create_role(self, role: Role, check: Callable[[Sequence[Role]], None] | None = None) -> None:
         """Store a new role of a project.
+
+        *check* runs as the function of `update_project` does, on the project's own roles as they are then.
 
         Raises:
             NotFoundError: `PROJECT_NOT_FOUND`.
@@ -96,10 +101,11 @@ class RoleStore(Protocol):
     async def list_roles(self, project_id: str) -> Sequence[Role]:
         """Return the project's own roles by name; none for a project that does not exist."""
 
-    async def update_role(self, project_id: str, name: str, change: Callable[[Role], Role]) -> Role:
+    async def update_role(self, project_id: str, name: str, change: Callable[[Role, Sequence[Role]], Role]) -> Role:
         """Replace a role's permissions, description and update time by those that *change* returns.
 
-        *change* runs as that of `update_project` does. Return what is stored then.
+        *change* runs as that of `update_project` does, on the role and all of the project's own roles. Return what is
+        stored then.
 
         Raises:
             NotFoundError: `ROLE_NOT_FOUND`.
@@ -119,11 +125,23 @@ class SessionStore(Protocol):
 
         Raises:
             NotFoundError: `PROJECT_NOT_FOUND`.
-            AlreadyExistsError: `REQUEST_ID_REUSED`, the key was used with another body.
+            AlreadyExistsError: `REQUEST_ID_REUSED`, the key was used with another body; or `SESSION_EXISTS`, another
+                session has the name, which it loses `NAME_PERIOD` after its end if one wants it.
+            UnavailableError: `PLATFORM_UNAVAILABLE`, the session's id is stored already.
         """
 
+    async def find_repeated_session(self, idempotency_key: IdempotencyKey, now: Millis) -> StoredSession | None:
+        """Return the session that the key made in the last 24 hours, or None; errors as `create_session`."""
+
     async def get_session(self, session_id: str) -> StoredSession | None:
-        """Return the session, or None."""
+        """Return the session that *session_id* names, or None.
+
+        It may be stored under the other spelling of its id (`domain.ids`). If both are stored, an ended one is returned
+        first, then that of *session_id*.
+        """
+
+    async def find_session(self, project_id: str, name: str) -> StoredSession | None:
+        """Return the session of the project that has *name*, or None."""
 
     async def list_sessions(
         self, project_id: str, *, before: tuple[Millis, str] | None, limit: int, state: SessionState | None
@@ -134,7 +152,7 @@ class SessionStore(Protocol):
         """
 
     async def end_session(self, session: StoredSession, now: Millis) -> StoredSession:
-        """End a session as of *now* and return it; return one that has ended already unchanged.
+        """End a session, found as `get_session` does, as of *now* and return it; return one that has ended unchanged.
 
         A *session* that is not in the store (one that the platform made) is stored as given, ended as of *now*.
 
@@ -203,8 +221,29 @@ class ChangeStore(Protocol):
         """Return at most *limit* changes after *cursor*, in order. None is ever skipped, however writers overlap.
 
         Raises:
-            HistoryLostError: The change before *cursor* is not there any more, or is another one.
+            HistoryLostError: The change before *cursor* is not there any more, or is another one; or a change is of an
+                unknown kind.
         """
+
+    async def listen(self, heard: Callable[[], None]) -> None:
+        """Run until cancelled, and call *heard* soon after each commit of changes by any server, where that is known.
+
+        A call may be missing, for as long as the database cannot be reached or always, and one may come for nothing.
+        It raises nothing.
+        """
+
+
+class UsageStore(Protocol):
+    """What callers have used of their rates and daily quotas, at all servers of the store together."""
+
+    async def lease(self, requests: Sequence[LeaseRequest], now: Millis) -> Sequence[Lease]:
+        """Answer each of *requests* (at most 500, one for a caller) by `domain.leases.lease_items`, in one transaction.
+
+        The time is that of the database. One that has no clock of its own, as it runs in the server, takes *now*.
+        """
+
+    async def list_usage(self) -> Sequence[CallerUsage]:
+        """Return the usage of each caller, by name."""
 
 
 class SealedStore(Protocol):
@@ -212,9 +251,6 @@ class SealedStore(Protocol):
 
     async def count_sealed(self, length: int) -> Sequence[SealedCount]:
         """Count the owners of envelopes for each kind and each different prefix of *length* bytes."""
-
-    async def list_sealed(self, kind: SealedKind, *, after: tuple[str, str], limit: int) -> Sequence[SealedBlob]:
-        """Return at most *limit* envelopes of a kind, by owner and id, right after *after* (two empty ids at first)."""
 
     async def replace_sealed(self, changes: Sequence[tuple[SealedBlob, bytes]]) -> int:
         """Replace each envelope that is still as given by a new one, and return how many were replaced.
@@ -224,16 +260,31 @@ class SealedStore(Protocol):
 
 
 class Store(
-    ProjectStore, RoleStore, SessionStore, SigningKeyStore, RevocationStore, ChangeStore, SealedStore, Protocol
+    ProjectStore,
+    RoleStore,
+    SessionStore,
+    SigningKeyStore,
+    RevocationStore,
+    ChangeStore,
+    UsageStore,
+    SealedStore,
+    Protocol,
 ):
     """All that the authority stores. The contract suite in `tests/storage` holds every implementation to this text."""
 
     async def delete_expired(self, now: Millis) -> int:
         """Delete what has no use any more, and return the number of rows.
 
-        These are request ids older than 24 hours, revocations a day after the last token that they cover, and all but
-        the newest 100,000 changes.
+        These are request ids older than 24 hours, revocations a day after the last token that they cover, the usage of
+        callers that have not called for 31 days, and all but the newest 100,000 changes.
         """
+
+    @property
+    def condition(self) -> StoreCondition:
+        """What the store can do now."""
+
+    async def probe(self) -> None:
+        """Write a little unless other work has lately shown whether the store can be written. It raises nothing."""
 
     async def close(self) -> None:
         """Close files and connections."""

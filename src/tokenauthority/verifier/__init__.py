@@ -23,7 +23,7 @@ except ModuleNotFoundError as error:
     if (error.name or "").startswith("tokenauthority"):
         raise
     raise ModuleNotFoundError(
-        f"the verifier needs {error.name}: pip install '.[verifier]' in the checkout", name=error.name
+        f"the verifier needs {error.name}: pip install 'tokenauthority[verifier]'", name=error.name
     ) from error
 
 

@@ -7,11 +7,12 @@ from typing import Final
 
 import attrs
 
+from tokenauthority.client.arguments import texts
 from tokenauthority.domain.revocation_index import RevocationIndex
 from tokenauthority.domain.role import Permission
 from tokenauthority.domain.times import Seconds
 from tokenauthority.domain.token import InactiveReason, TokenClaims, TokenRejectedError
-from tokenauthority.domain.validity import require_not_revoked, require_permissions, require_time
+from tokenauthority.domain.validity import require_not_revoked, require_permissions, require_session_id, require_time
 from tokenauthority.signing.formats.codec import require_authority_signature
 from tokenauthority.signing.formats.registry import read_token
 from tokenauthority.signing.jwks_reader import JwksKey
@@ -41,7 +42,7 @@ def require_signed_token(token: str, context: CheckContext) -> Unverified:
     """
     unverified = read_token(token)
     if not unverified.format.traits.signed_by_authority:
-        raise key_unknown(f"an {unverified.format} is signed with its project's own key: only VerifyToken can tell")
+        raise key_unknown(f"an {unverified.format} is signed with its project's own key: VerifyToken can verify it")
     if unverified.claims.project_id not in context.project_ids:
         raise TokenRejectedError(InactiveReason.PROJECT_UNKNOWN, "the token's project is not one of the verifier's")
     key = context.find_key(unverified.key_hint)
@@ -66,14 +67,20 @@ def require_valid_claims(
         raise TokenRejectedError(InactiveReason.SESSION_ENDED, "the session has ended")
     if session_id and session_id != claims.session_id:
         raise TokenRejectedError(InactiveReason.SESSION_MISMATCH, "the token is for another session")
+    require_session_id(claims)
     require_permissions(claims.permissions, permissions)
 
 
 def parse_permissions(names: Iterable[str]) -> tuple[Permission, ...]:
-    """Return the permissions with these names, in either case; ValueError for an unknown one, which lists the known."""
+    """Return the permissions with these names, in either case.
+
+    Raises:
+        ValueError: a name is unknown, and the message lists the known names; or *names* is one string.
+        TypeError: *names* is no list of strings.
+    """
     if isinstance(names, str):
         raise ValueError('required_permissions is a list such as ["publish"]')  # noqa: TRY004 - as any invalid name
     try:
-        return tuple([_PERMISSIONS[str(name).lower()] for name in names])
+        return tuple([_PERMISSIONS[name.lower()] for name in texts("required_permissions", names)])
     except KeyError:
         raise ValueError(f"required_permissions must be among {', '.join(_PERMISSIONS)}") from None

@@ -14,6 +14,7 @@ import grpc
 from tokenauthority.client.backoff import Backoff
 from tokenauthority.client.errors import AuthorityError, from_rpc_error
 from tokenauthority.domain.key import Algorithm
+from tokenauthority.domain.one_line import one_line
 from tokenauthority.signing.jwks_reader import MAX_JWKS, JwksError, JwksKey, parse_jwks
 from tokenauthority.v1 import key_pb2
 from tokenauthority.v1.key_pb2_grpc import KeyServiceStub
@@ -24,6 +25,9 @@ from tokenauthority.verifier.state import KeySet, VerifierState
 SOURCE: Final = "GetJsonWebKeySet"
 MIN_AGE: Final = 1.0
 """Seconds for which a key set is cached, however short its `max_age` is."""
+
+MAX_AGE: Final = 86_400.0
+"""Seconds after which the keys are fetched again at the latest: the longest `max_age` of an authority."""
 
 MISS_PAUSE: Final = 5.0
 """Seconds between two fetches for unknown keys, whatever keys forged tokens name."""
@@ -95,10 +99,12 @@ class KeySetCache:
         if not answer.issuer:
             raise JwksError("the authority does not say who the issuer of its tokens is")
         if self._issuer and answer.issuer != self._issuer:
-            raise JwksError(f"the issuer is {answer.issuer[:255]!r}, not {self._issuer!r}")
+            raise JwksError(f"the issuer is {one_line(answer.issuer)!r}, not {self._issuer!r}")
+        jwks = parse_jwks(data, _ALGORITHMS)
         return KeySet(
             issuer=answer.issuer,
-            keys=parse_jwks(data, _ALGORITHMS).keys,
-            max_age=max(MIN_AGE, float(answer.max_age.seconds)),
+            keys=jwks.keys,
+            unusable=tuple(jwks.describe_unusable()),
+            max_age=min(max(MIN_AGE, float(answer.max_age.seconds)), MAX_AGE),
             fetched=asked,
         )

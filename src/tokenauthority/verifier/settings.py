@@ -51,9 +51,9 @@ class VerifierOptions(TypedDict, total=False):
 
 
 def _to_project_ids(ids: Iterable[str]) -> frozenset[str]:
-    if isinstance(ids, str):
+    if isinstance(ids, str) or not isinstance(ids, Iterable):
         raise ValueError('project_ids is a list such as ["47000000"]')  # noqa: TRY004 - as any invalid value
-    return frozenset(ids)
+    return frozenset(each if _is(str, each) else "" for each in ids)
 
 
 @attrs.frozen(kw_only=True)
@@ -79,7 +79,7 @@ class VerifierSettings:
 
     def _problem(self) -> str:
         ids = self.project_ids
-        if not 1 <= len(ids) <= MAX_PROJECTS or not all(_is(str, each) and is_project_id(each) for each in ids):
+        if not 1 <= len(ids) <= MAX_PROJECTS or not all(map(is_project_id, ids)):
             return f'project_ids must name 1 to {MAX_PROJECTS} projects, each a number in a string such as "47000000"'
         if not _is(str, self.issuer):
             return "issuer must be a string"

@@ -6,19 +6,23 @@ import logging
 import math
 import threading
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
 import attrs
 
 from tokenauthority.client.errors import AuthorityError, InvalidArgument, PermissionDenied, Unauthenticated
+from tokenauthority.domain.one_line import one_line
 from tokenauthority.domain.revocation_index import RevocationIndex
 from tokenauthority.signing.jwks_reader import JwksKey
 
 
 _PERMANENT: Final = (InvalidArgument, PermissionDenied, Unauthenticated)
 """Errors that waiting does not end."""
+
+_MAX_NAMES: Final = 2000
+"""Characters of the keys' ids that are logged."""
 
 _logger: Final = logging.getLogger(__name__)
 
@@ -29,10 +33,14 @@ class NotSyncedError(Exception):
 
 @attrs.frozen(kw_only=True)
 class KeySet:
-    """The authority's public keys by `kid`, requested at *fetched* (monotonic), valid for *max_age* seconds."""
+    """The authority's public keys by `kid`, requested at *fetched* (monotonic), valid for *max_age* seconds.
+
+    `unusable` says which further keys the authority shows, and why they verify nothing.
+    """
 
     issuer: str = ""
     keys: Mapping[str, JwksKey] = attrs.field(factory=lambda: MappingProxyType({}))
+    unusable: tuple[str, ...] = ()
     max_age: float = 0.0
     fetched: float = -math.inf
 
@@ -68,7 +76,9 @@ class VerifierState:
     def set_keys(self, keys: KeySet) -> None:
         """Use *keys* from now on."""
         if keys.keys.keys() != self.keys.keys.keys():
-            _logger.info("the authority shows the keys %s", ", ".join(sorted(keys.keys)) or "none")
+            _logger.info("the authority shows the keys %s", _names(keys.keys) or "none")
+        if keys.unusable and keys.unusable != self.keys.unusable:
+            _logger.warning("the authority shows keys that cannot be used: %s", ", ".join(keys.unusable))
         with self._changed:
             self.keys = keys
             self._changed.notify_all()
@@ -121,5 +131,10 @@ class VerifierState:
         return next((error for error in self._failures.values() if isinstance(error, _PERMANENT)), None)
 
 
+def _names(key_ids: Iterable[str]) -> str:
+    return one_line(", ".join(sorted(key_ids)), _MAX_NAMES)
+
+
 def _describe(error: Exception) -> str:
-    return f"{error.code.name}: {error}" if isinstance(error, AuthorityError) else str(error)
+    text = f"{error.code.name}: {error}" if isinstance(error, AuthorityError) else str(error)
+    return one_line(text)

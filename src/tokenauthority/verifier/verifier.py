@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Final, Self, Unpack
 
+from tokenauthority.client.arguments import instance
 from tokenauthority.client.connection import Connection
 from tokenauthority.client.environment import connection_from
-from tokenauthority.client.values import Token
+from tokenauthority.client.values import Token, token_text
+from tokenauthority.clocks import monotonic as system_monotonic
 from tokenauthority.domain.times import Millis, whole_seconds
 from tokenauthority.domain.token import TokenRejectedError
 from tokenauthority.v1.key_pb2_grpc import KeyServiceStub
@@ -34,11 +36,12 @@ _TICK: Final = 1.0
 _JOIN: Final = 10.0
 """Seconds that a thread has to end; `close` cancels the calls that it may wait for."""
 
+MAX_MESSAGE: Final = 1024 * 1024
+"""Bytes of one message of the authority."""
+
 _CHANNEL: Final = (
-    # gRPC waits up to two minutes: the verifier would be stale for as long after the authority is back.
-    ("grpc.initial_reconnect_backoff_ms", 500),
-    ("grpc.min_reconnect_backoff_ms", 5_000),
-    ("grpc.max_reconnect_backoff_ms", 5_000),
+    # A key set or an event; the client's limit is that of a batch of tokens.
+    ("grpc.max_receive_message_length", MAX_MESSAGE),
     # Else it would share the connection of the process's other clients, and their reconnect interval.
     ("grpc.use_local_subchannel_pool", 1),
 )
@@ -52,11 +55,6 @@ _logger: Final = logging.getLogger(__name__)
 def system_clock() -> int:
     """Return UTC milliseconds."""
     return time.time_ns() // 1_000_000
-
-
-def system_monotonic() -> float:
-    """Return seconds that never run backwards; on Linux they include the time that the machine slept."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 class Verifier:
@@ -85,7 +83,9 @@ class Verifier:
 
         Raises:
             ValueError: an option is missing or out of its bounds.
+            TypeError: an argument has the wrong type; the message names it.
         """
+        instance("connection", connection, Connection)
         options.setdefault("project_ids", [connection.project_id] if connection.project_id else [])
         self._settings = VerifierSettings(**options)
         self._address = connection.address
@@ -116,7 +116,7 @@ class Verifier:
 
         Raises:
             ValueError: a required variable or option is missing, or a value is invalid.
-            OSError: the file of the API key or of the root certificates cannot be read.
+            OSError: the file of the API key, or one with certificates, cannot be read.
         """
         return cls(connection_from(environ), **options)
 
@@ -153,7 +153,7 @@ class Verifier:
                 thread.join(_JOIN)
 
     def verify(self, token: str | Token, *, session_id: str = "", required_permissions: Iterable[str] = ()) -> Verdict:
-        """Check whether a token is valid now. It never waits, and no token makes it raise.
+        """Check whether a token is valid now. It never waits, and no text makes it raise.
 
         Args:
             token: a SESSION_JWT; a token of another format is KEY_UNKNOWN.
@@ -165,7 +165,9 @@ class Verifier:
 
         Raises:
             ValueError: a permission is unknown.
+            TypeError: an argument has the wrong type, such as a token in bytes; the message names it.
         """
+        presented, session_id = token_text(token), instance("session_id", session_id, str)
         permissions = checks.parse_permissions(required_permissions)
         age, keys, index = self._state.age(), self._state.keys, self._state.index
         if index is None or self._is_stale(age):
@@ -179,7 +181,7 @@ class Verifier:
             leeway=self._settings.leeway,
         )
         try:
-            signed = checks.require_signed_token(str(token), context)
+            signed = checks.require_signed_token(presented, context)
         except TokenRejectedError as rejected:
             return Verdict(active=False, reason=rejected.reason.value, detail=rejected.detail, age=age)
         claims = to_client_claims(signed.claims, signed.key_hint)

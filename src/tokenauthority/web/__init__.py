@@ -1,1 +1,1 @@
-"""The HTTP routes: public keys, health and metrics; none needs a credential."""
+"""The HTTP routes: public keys for everyone, and health and metrics for operators; none needs a credential."""

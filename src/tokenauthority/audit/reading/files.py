@@ -87,7 +87,7 @@ def is_log(path: Path) -> bool:
 def read_lines(paths: Iterable[Path], progress: Progress = lambda _: None) -> Iterator[Line]:
     """Yield the lines of the files, one file after the other."""
     for path in paths:
-        # The position of the raw file tells how much of a compressed file has been read.
+        # The position of the raw file says how much of a compressed file has been read.
         with path.open("rb") as raw, _decompressed(path, raw) as file:
             reported, number = 0, 0
             while content := file.readline(MAX_LINE):

@@ -62,6 +62,8 @@ class Selection:
             moment = datetime.fromisoformat(record.time)
         except ValueError:
             return False
+        if moment.utcoffset() is None:
+            return False
         return (self.since is None or moment >= self.since) and (self.until is None or moment < self.until)
 
 

@@ -1,4 +1,4 @@
-"""The log of a running server: a record is durable before its answer leaves; records that wait share one fsync."""
+"""The log of a running server: a record is durable before its answer leaves; those that come together share a sync."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import structlog
 
 from tokenauthority.audit.errors import NotRenamedError
 from tokenauthority.audit.record import AuditRecord, encode_record, time_text
+from tokenauthority.audit.writing.gathering import Gathering
 from tokenauthority.audit.writing.log_file import Disk
 from tokenauthority.audit.writing.writer import ChainWriter
 from tokenauthority.domain.errors import UnavailableError
@@ -29,8 +30,10 @@ MAX_PENDING: Final = 64 * 1024 * 1024
 class AuditLog(Protocol):
     """Where audit records go."""
 
-    async def append(self, record: AuditRecord) -> None:
+    async def append(self, record: AuditRecord, *, more: bool = False) -> None:
         """Write *record*; once this returns, the answer may leave.
+
+        *more* says whether other calls are about to append theirs: the record waits some milliseconds for them.
 
         Raises:
             UnavailableError: `AUDIT_UNAVAILABLE`, the record may not have been written.
@@ -72,7 +75,8 @@ class _PendingLine(msgspec.Struct):
 class FileAuditLog:
     """The log at *path*, its checkpoints signed by the key at *key_file*; belongs to the event loop that runs it.
 
-    `problem` is why no record can be written now; empty when one can.
+    `problem` is why no record can be written now; empty when one can. `written` counts the records, and `commits` those
+    that had any.
     """
 
     def __init__(
@@ -98,6 +102,7 @@ class FileAuditLog:
         )
         self._logger = structlog.stdlib.get_logger("tokenauthority.audit")
         self.problem = "not started"
+        self.written = self.commits = 0
         self._cause: Exception | None = None
         self._pending: list[_PendingLine] = []
         self._in_flight: list[_PendingLine] = []
@@ -108,13 +113,13 @@ class FileAuditLog:
         self._retry_timer: asyncio.TimerHandle | None = None
         self._checkpoint_timer: asyncio.TimerHandle | None = None
         self._watch_timer: asyncio.TimerHandle | None = None
-        self._wake: asyncio.Event
+        self._wake = asyncio.Event()
+        self._gathering = Gathering(lambda: len(self._pending), self._wake.set)
         self._task: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Accept records while the block runs; raise AuditLogError as `ChainWriter.open_log`."""
-        self._wake = asyncio.Event()
         try:
             await self._writer.open_log()
             self.problem = ""
@@ -124,13 +129,13 @@ class FileAuditLog:
         finally:
             await self._stop()
 
-    async def append(self, record: AuditRecord) -> None:
+    async def append(self, record: AuditRecord, *, more: bool = False) -> None:
         """Write *record*; see `AuditLog.append`."""
-        await self._enqueue("rpc", encode_record(record))
+        await self._enqueue("rpc", encode_record(record), more=more)
 
     async def note(self, kind: str, fields: Mapping[str, object]) -> None:
         """Write a line that is about no single RPC; see `AuditLog.note`."""
-        await self._enqueue(kind, msgspec.json.encode({"time": time_text(self._clock()), **fields}))
+        await self._enqueue(kind, msgspec.json.encode({"time": time_text(self._clock()), **fields}), more=False)
 
     def reopen(self) -> None:
         """Continue in a new file if somebody has moved this one, as logrotate does before it sends SIGHUP."""
@@ -142,14 +147,21 @@ class FileAuditLog:
         self.reopen()
         self._watch_timer = asyncio.get_running_loop().call_later(self._options.watch, self._watch)
 
-    async def _enqueue(self, kind: str, body: bytes) -> None:
+    async def _enqueue(self, kind: str, body: bytes, *, more: bool) -> None:
         if self.problem or self._closing or self._pending_bytes + len(body) > MAX_PENDING:
             raise UnavailableError.audit() from self._cause
         self._pending_bytes += len(body)
         committed = asyncio.get_running_loop().create_future()
         self._pending.append(_PendingLine(kind, body, committed))
-        self._wake.set()
-        await committed
+        if not more:
+            self._wake.set()
+        else:
+            self._gathering.begin()
+        try:
+            await committed
+        finally:
+            # It refers to the error that it ends with, and the traceback of that to this frame.
+            del committed
 
     async def _work(self) -> None:
         while not self._closing or (self._pending and not self.problem):
@@ -158,7 +170,7 @@ class FileAuditLog:
             # Whatever goes wrong here, no record may wait forever, and the next turn tries to recover.
             try:
                 await self._turn()
-            except Exception as error:  # noqa: BLE001 - _fail logs it and raises it to every call that waits; let out, it would end this task, and they would wait for ever
+            except Exception as error:  # noqa: BLE001 - no other task writes the log: if an exception ended this task, every call would wait forever; _fail raises it in each waiting call
                 self._fail(error)
 
     async def _turn(self) -> None:
@@ -182,6 +194,7 @@ class FileAuditLog:
             self._check_due = False
             self._moved = await self._writer.was_moved()
         due, self._checkpoint_due = self._checkpoint_due and self._writer.uncovered > 0, False
+        self._gathering.end()
         self._in_flight, self._pending, self._pending_bytes = self._pending, [], 0
         if self._in_flight or due:
             lines = [(each.kind, each.body) for each in self._in_flight]
@@ -199,6 +212,8 @@ class FileAuditLog:
                 self._logger.warning("audit.not_rotated", cause=_cause_text(error), errno=error.errno)
 
     def _settle_in_flight(self) -> None:
+        self.written += len(self._in_flight)
+        self.commits += bool(self._in_flight)
         for each in self._in_flight:
             if not each.committed.done():
                 each.committed.set_result(None)
@@ -238,6 +253,7 @@ class FileAuditLog:
     async def _stop(self) -> None:
         """Write what waits, end the log and close it, within twice the time that a disk may stall."""
         self._closing = True
+        self._gathering.end()
         self._wake.set()
         for timer in (self._checkpoint_timer, self._watch_timer, self._retry_timer):
             if timer is not None:

@@ -16,7 +16,7 @@ from typing import Final
 
 import attrs
 
-from tokenauthority.audit.errors import AuditLogError, LostFileError, NotRenamedError
+from tokenauthority.audit.errors import AuditLogError, AuditLogInUseError, LostFileError, NotRenamedError
 from tokenauthority.audit.writing import tail
 from tokenauthority.files import sync_directory
 
@@ -222,7 +222,7 @@ class LogFile:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise AuditLogError(f"the audit log {self.path} is in use by another server") from None
+            raise AuditLogInUseError(f"the audit log {self.path} is in use by another server") from None
         if not os.path.samestat(os.fstat(descriptor), self.path.stat()):
             raise AuditLogError(f"another server is just moving the audit log {self.path}")
 

@@ -1,7 +1,7 @@
 """The chain writer: chains lines and commits them together, signs checkpoints, rotates files and recovers.
 
-One task at a time may call it. The event loop computes the chain, in order; a worker thread waits for the disk. After
-a commit that failed, the chain continues from the position before that commit.
+One task at a time may call it. The event loop computes the chain, in order; a worker thread waits for the disk wherever
+something is synced. After a commit that failed, the chain continues from the position before that commit.
 """
 
 from __future__ import annotations
@@ -90,9 +90,8 @@ class ChainWriter:
     ) -> bool:
         """Commit *lines* (type and JSON object of each), and after them a *checkpoint* if asked for.
 
-        *on_committed* is called once the lines are committed, before the checkpoint file is written.
-
-        If that raises, the lines are not committed, unless *on_committed* was called.
+        *on_committed* is called once the lines are committed, before the checkpoint file is written. If this method
+        raises before it calls *on_committed*, the lines are not committed.
 
         Returns:
             Whether the file was moved; if so, call `rotate` next.
@@ -162,7 +161,9 @@ class ChainWriter:
         # A checkpoint is on the disk before the checkpoint file names it, whatever the durability of the rest.
         sync = self._durable or durable or signed is not None
         data = b"%b%b\n" % (before, b"\n".join(parts))
-        moved = await self._worker.run(partial(self._file.commit, data, durable=sync))
+        commit = partial(self._file.commit, data, durable=sync)
+        # Without a sync the system only takes the bytes: to wait for a thread would cost more than that.
+        moved = await self._worker.run(commit) if sync else commit()
         self._position = position
         on_committed()
         if signed is not None:

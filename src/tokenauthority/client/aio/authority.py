@@ -9,16 +9,16 @@ from typing import Self, TypeVar, Unpack
 
 import grpc
 
-from tokenauthority.client import requests
+from tokenauthority.client import arguments, requests
 from tokenauthority.client.aio.watch import AsyncRevocationWatch
 from tokenauthority.client.base import AuthorityBase
 from tokenauthority.client.connection import Connection
 from tokenauthority.client.conversions import Moment
-from tokenauthority.client.errors import AuthorityError, translated_errors
+from tokenauthority.client.errors import AuthorityError, next_page_token, translated_errors
 from tokenauthority.client.requests import RevokeOptions, SessionOptions, TokenOptions, TokenRequest
 from tokenauthority.client.revocations import Revocation
 from tokenauthority.client.values import SessionData, Token, Verification, convert_message, read_verification
-from tokenauthority.v1 import session_pb2, token_pb2
+from tokenauthority.v1 import session_pb2
 from tokenauthority.v1.key_pb2_grpc import KeyServiceStub
 from tokenauthority.v1.project_pb2_grpc import ProjectServiceStub
 from tokenauthority.v1.role_pb2_grpc import RoleServiceStub
@@ -56,14 +56,15 @@ class AsyncSession(SessionData):
 
 
 class AsyncAuthority(AuthorityBase):
-    """A client of one authority with one API key. Its `repr` does not show the API key.
+    """A client of one authority as one caller. Its `repr` does not show the API key.
 
     One client is enough for a process: threads may share a blocking client, the tasks of an event loop may share an
-    asyncio client that was made in that loop. Every call may raise an `AuthorityError`. A call that is safe to repeat
-    is retried on UNAVAILABLE and CANCELLED, within its deadline.
+    asyncio client that was made in that loop. In another loop, and once the client is closed, each call is a
+    RuntimeError. Every call may raise an `AuthorityError`. An argument of the wrong type is a TypeError that names it,
+    before anything is sent. A call that is safe to repeat is retried on UNAVAILABLE and CANCELLED, within its deadline.
 
     The stubs `sessions`, `tokens`, `roles`, `projects` and `keys` have the other RPCs of the contract, with the same
-    API key, deadline and retries. A stub raises `grpc.RpcError`; call it within `translated_errors()` to get an
+    credentials, deadline and retries. A stub raises `grpc.RpcError`; call it within `translated_errors()` to get an
     `AuthorityError` instead.
     """
 
@@ -94,7 +95,7 @@ class AsyncAuthority(AuthorityBase):
         Raises:
             NotFound: no session has this id.
         """
-        request = session_pb2.GetSessionRequest(session_id=session_id)
+        request = session_pb2.GetSessionRequest(session_id=arguments.text("session_id", session_id))
         return self._session((await _call(self.sessions.GetSession, request)).session)
 
     async def list_sessions(self, *, state: str = "", page_size: int = 0) -> AsyncIterator[AsyncSession]:
@@ -113,7 +114,7 @@ class AsyncAuthority(AuthorityBase):
             page = await _call(self.sessions.ListSessions, request)
             for message in page.sessions:
                 yield self._session(message)
-            page_token = page.next_page_token
+            page_token = next_page_token(page_token, page.next_page_token, page.sessions)
             if not page_token:
                 return
 
@@ -128,7 +129,7 @@ class AsyncAuthority(AuthorityBase):
         Raises:
             NotFound: no session has this id.
         """
-        request = session_pb2.EndSessionRequest(session_id=session_id)
+        request = session_pb2.EndSessionRequest(session_id=arguments.text("session_id", session_id))
         return self._session((await _call(self.sessions.EndSession, request)).session)
 
     async def generate_token(self, session_id: str, **options: Unpack[TokenOptions]) -> Token:
@@ -160,8 +161,7 @@ class AsyncAuthority(AuthorityBase):
         Raises:
             AuthorityError: as `generate_token`; the path of a violation, such as `requests[17].ttl`, names the request.
         """
-        batch = token_pb2.BatchGenerateTokensRequest(requests=[request.message() for request in wanted])
-        answer = await _call(self.tokens.BatchGenerateTokens, batch)
+        answer = await _call(self.tokens.BatchGenerateTokens, requests.batch_request(wanted))
         return [convert_message(token, Token) for token in answer.tokens]
 
     async def verify_token(
@@ -220,7 +220,14 @@ class AsyncAuthority(AuthorityBase):
         """
         if project_ids is None:
             project_ids = filter(None, [self.project_id])
-        return AsyncRevocationWatch(self.tokens, tuple(project_ids), resume_token, on_lost)
+        if on_lost is not None and not callable(on_lost):
+            raise arguments.wrong_type("on_lost", on_lost, "a function or None")
+        return AsyncRevocationWatch(
+            self.tokens,
+            arguments.texts("project_ids", project_ids),
+            arguments.text("resume_token", resume_token),
+            on_lost,
+        )
 
     async def close(self) -> None:
         """Close the connection, and cancel the calls that still run."""

@@ -21,7 +21,7 @@ from tokenauthority.signing.formats.codec import (
     verify_with_secrets,
 )
 from tokenauthority.signing.formats.opentok import LAYOUT, day_after, layout_classes, require_built_in_role
-from tokenauthority.signing.jose import CompactJws
+from tokenauthority.signing.jose import CompactJws, media_type
 from tokenauthority.signing.project_keys import ProjectSecret
 from tokenauthority.signing.results import Encoded, Unverified, malformed
 
@@ -53,7 +53,7 @@ def encode_opentok_jwt(claims: TokenClaims, key: ProjectSecret) -> Encoded:
 
 
 def _is_opentok_jwt(jws: CompactJws) -> bool:
-    return jws.header.get("typ", "JWT") == "JWT" and "ist" in jws.payload and "application_id" not in jws.payload
+    return media_type(jws.header) == "jwt" and "ist" in jws.payload and "application_id" not in jws.payload
 
 
 def _read_opentok_jwt(jws: CompactJws) -> Unverified:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hmac
 import re
 
 from functools import partial
@@ -66,7 +65,7 @@ def encode_t1(claims: TokenClaims, key: ProjectSecret) -> Encoded:
         data += "".join(map(_quoted, " ".join(claims.initial_layout_class_list).encode()))
     if claims.data:
         data += "&connection_data=" + "".join(map(_quoted, claims.data.encode()))
-    signature = hmac.digest(key.hmac_key, data.encode(), "sha1").hex()
+    signature = key.sha1.of(data.encode()).hex()
     inner = f"partner_id={claims.project_id}&sig={signature}:{data}"
     return Encoded(PREFIX + binascii.b2a_base64(inner.encode(), newline=False).decode(), signature)
 
@@ -93,7 +92,7 @@ def _read_t1(token: str) -> Unverified:
 
 
 def _holds(secret: ProjectSecret, unverified: Unverified) -> bool:
-    return hmac.compare_digest(hmac.digest(secret.hmac_key, unverified.signing_input, "sha1"), unverified.signature)
+    return secret.sha1.holds(unverified.signing_input, unverified.signature)
 
 
 def _claims(project_id: str, signature: str, fields: dict[str, str]) -> TokenClaims:

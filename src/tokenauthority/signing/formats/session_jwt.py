@@ -1,4 +1,7 @@
-"""SESSION_JWT, the authority's own format: a JWT with `typ: session+jwt` that anyone verifies with the JWKS."""
+"""SESSION_JWT, the authority's own format: a JWT with `typ: session+jwt` that anyone verifies with the JWKS.
+
+Further claims say the same to real-time servers that know neither `session_id` nor `permissions`. They are not read.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,8 @@ from tokenauthority.signing.formats.codec import (
     signed_with,
     verify_with_ring,
 )
-from tokenauthority.signing.jose import CompactJws
+from tokenauthority.signing.formats.rights import rights_claims
+from tokenauthority.signing.jose import CompactJws, media_type
 from tokenauthority.signing.results import Encoded, Unverified, malformed
 from tokenauthority.signing.signing_key import SESSION_JWT_TYPE, SigningKey
 
@@ -56,6 +60,8 @@ def encode_session_jwt(claims: TokenClaims, key: SigningKey) -> Encoded:
         payload["connection_data"] = claims.data
     if claims.initial_layout_class_list:
         payload["initial_layout_class_list"] = claims.initial_layout_class_list
+    for server in claims.claims_for:
+        payload |= rights_claims(server.table, claims.permissions, claims.room or claims.session_id)
     return Encoded(key.signer.sign(_ENCODER.encode(payload))[0], claims.token_id)
 
 
@@ -90,7 +96,7 @@ def _permissions(payload: dict[str, Json]) -> tuple[Permission, ...]:
 
 CODEC: Final = JwsCodec(
     token_format=TokenFormat.SESSION_JWT,
-    recognises=lambda jws: jws.header.get("typ") == SESSION_JWT_TYPE,
+    recognises=lambda jws: media_type(jws.header) == SESSION_JWT_TYPE,
     read=_read_session_jwt,
     encode=signed_with(SigningKey, encode_session_jwt),
     verify=verify_with_ring,

@@ -32,7 +32,7 @@ from tokenauthority.signing.formats.codec import (
     signed_with,
 )
 from tokenauthority.signing.formats.opentok import layout_classes, require_built_in_role
-from tokenauthority.signing.jose import CompactJws
+from tokenauthority.signing.jose import CompactJws, media_type
 from tokenauthority.signing.project_keys import VonageKey
 from tokenauthority.signing.results import Encoded, Unverified, Verified, key_unknown, malformed
 
@@ -106,7 +106,7 @@ def _check_acl(acl: Json) -> None:
 
 CODEC: Final = JwsCodec(
     token_format=TokenFormat.VONAGE_JWT,
-    recognises=lambda jws: jws.header.get("typ", "JWT") == "JWT" and "application_id" in jws.payload,
+    recognises=lambda jws: media_type(jws.header) == "jwt" and "application_id" in jws.payload,
     read=_read_vonage_jwt,
     encode=signed_with(VonageKey, encode_vonage_jwt),
     verify=_verify_vonage_jwt,

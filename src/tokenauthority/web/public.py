@@ -1,17 +1,28 @@
-"""The HTTP routes: JWKS and its discovery, liveness, readiness and metrics."""
+"""The HTTP routes of listen.http, which everyone may use: the JWKS and its discovery."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from tokenauthority.web.discovery import DISCOVERY_PATH, JWKS_PATH, Discovery, prefixes
+from tokenauthority.web.ops import LIVEZ_PATH, METRICS_PATH, READYZ_PATH
+
+
+_READ: Final = ("GET", "HEAD", "OPTIONS")
+_PREFLIGHT: Final = {
+    "allow": ", ".join(_READ),
+    "access-control-allow-origin": "*",
+    "access-control-allow-methods": ", ".join(_READ),
+    # `*` stands for every header but this one, which libraries send to every URL.
+    "access-control-allow-headers": "*, authorization",
+    "access-control-max-age": "86400",
+}
+"""A browser asks first whether it may send headers of its own (Fetch, section 3.2)."""
 
 
 class Published(Protocol):
@@ -27,7 +38,7 @@ class Published(Protocol):
 
 
 class KeySetSource(Protocol):
-    """The data that the routes show."""
+    """The public keys that the routes show."""
 
     def key_set(self) -> Published:
         """Return the public keys now (RFC 7517)."""
@@ -35,14 +46,8 @@ class KeySetSource(Protocol):
     def jwks_max_age(self) -> int:
         """Return the seconds for which they may be cached; 0: not at all."""
 
-    async def readiness(self) -> Mapping[str, str]:
-        """Return why the server is not ready, by part; empty if it is ready."""
 
-    def details(self) -> Mapping[str, str]:
-        """Return problems that leave the server ready, by part."""
-
-
-def make_app(source: KeySetSource, registry: CollectorRegistry, issuer: str) -> Starlette:
+def make_public_app(source: KeySetSource, issuer: str) -> Starlette:
     """Return the application. *issuer* is the URL of the server, as in the `iss` of tokens."""
     discovery = Discovery.for_issuer(issuer)
 
@@ -52,29 +57,21 @@ def make_app(source: KeySetSource, registry: CollectorRegistry, issuer: str) -> 
     async def configuration(request: Request) -> Response:
         return _published(request, discovery, source.jwks_max_age())
 
-    async def livez(_: Request) -> Response:
-        return PlainTextResponse("ok\n")
-
-    async def readyz(_: Request) -> Response:
-        problems = await source.readiness()
-        body = {"ready": not problems, "problems": dict(problems), "details": dict(source.details())}
-        return JSONResponse(body, status_code=503 if problems else 200)
-
-    async def metrics(_: Request) -> Response:
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    async def elsewhere(_: Request) -> Response:
+        return PlainTextResponse("probes and metrics are on the address of listen.ops\n", status_code=404)
 
     return Starlette(
         routes=[
-            *(Route(prefix + JWKS_PATH, jwks) for prefix in prefixes(issuer)),
-            *(Route(prefix + DISCOVERY_PATH, configuration) for prefix in prefixes(issuer)),
-            Route("/livez", livez),
-            Route("/readyz", readyz),
-            Route("/metrics", metrics),
+            *(Route(prefix + JWKS_PATH, jwks, methods=_READ) for prefix in prefixes(issuer)),
+            *(Route(prefix + DISCOVERY_PATH, configuration, methods=_READ) for prefix in prefixes(issuer)),
+            *(Route(path, elsewhere) for path in (LIVEZ_PATH, READYZ_PATH, METRICS_PATH)),
         ]
     )
 
 
 def _published(request: Request, document: Published, max_age: int) -> Response:
+    if request.method == "OPTIONS":
+        return Response(status_code=204, headers=_PREFLIGHT)
     headers = {
         "cache-control": f"public, max-age={max_age}" if max_age > 0 else "no-cache",
         "etag": document.etag,

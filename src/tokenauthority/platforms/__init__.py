@@ -1,0 +1,1 @@
+"""Ask the OpenTok or Vonage platform for session ids."""
