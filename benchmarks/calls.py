@@ -48,19 +48,23 @@ _BATCHES: Final = {
     token_pb2.TOKEN_FORMAT_OPENTOK_T1: 30,
     token_pb2.TOKEN_FORMAT_OPENTOK_JWT: 30,
     token_pb2.TOKEN_FORMAT_VONAGE_JWT: 4,
+    token_pb2.TOKEN_FORMAT_LIVEKIT_JWT: 30,
 }
 
 
 @attrs.frozen(kw_only=True)
 class Calls:
-    """What the servers are asked."""
+    """What the servers are asked. The loads are those of the subjects of the same names."""
 
+    empty_load: Load
+    generate_load: Load
     empty: Subject
     generate: Subject
     batch_session_jwt: Subject
     batch_opentok_t1: Subject
     batch_opentok_jwt: Subject
     batch_vonage_jwt: Subject
+    batch_livekit_jwt: Subject
     verify_session_jwt: Subject
     verify_opentok_jwt: Subject
 
@@ -82,17 +86,18 @@ def prepare(directory: Path, empty: Server, authority: Server, contents: Content
         caller = _Caller(channel, authority)
         vonage_session_id = caller.vonage_session(rsa_key)
         setup = _Setup(directory, authority, caller)
+        empty_load = Load(server=empty, method=EMPTY, body=directory / "empty", calls=_CALLS, answer_size=5)
+        generate_load = setup.generate(session_id)
         return Calls(
-            empty=Subject(
-                "empty unary RPC",
-                "call",
-                Load(server=empty, method=EMPTY, body=directory / "empty", calls=_CALLS, answer_size=5).measure,
-            ),
-            generate=setup.generate(session_id),
+            empty_load=empty_load,
+            generate_load=generate_load,
+            empty=Subject("empty unary RPC", "call", empty_load.measure),
+            generate=Subject("GenerateToken SESSION_JWT", "call", generate_load.measure),
             batch_session_jwt=setup.batch(session_id, token_pb2.TOKEN_FORMAT_SESSION_JWT),
             batch_opentok_t1=setup.batch(session_id, token_pb2.TOKEN_FORMAT_OPENTOK_T1),
             batch_opentok_jwt=setup.batch(session_id, token_pb2.TOKEN_FORMAT_OPENTOK_JWT),
             batch_vonage_jwt=setup.batch(vonage_session_id, token_pb2.TOKEN_FORMAT_VONAGE_JWT),
+            batch_livekit_jwt=setup.batch(session_id, token_pb2.TOKEN_FORMAT_LIVEKIT_JWT),
             verify_session_jwt=setup.verify(session_id, token_pb2.TOKEN_FORMAT_SESSION_JWT),
             verify_opentok_jwt=setup.verify(session_id, token_pb2.TOKEN_FORMAT_OPENTOK_JWT),
         )
@@ -133,22 +138,21 @@ class _Caller:
 
 @attrs.frozen
 class _Setup:
-    """Builds subjects around one authority."""
+    """Builds loads and subjects around one authority."""
 
     directory: Path
     authority: Server
     caller: _Caller
 
-    def generate(self, session_id: str) -> Subject:
+    def generate(self, session_id: str) -> Load:
         request = wanted(session_id, token_pb2.TOKEN_FORMAT_SESSION_JWT)
         self.caller.generate(request)
-        load = Load(
+        return Load(
             server=self.authority,
             method=GENERATE,
             body=self._body("generate", token_pb2.GenerateTokenRequest(request=request).SerializeToString()),
             calls=_CALLS,
         )
-        return Subject("GenerateToken SESSION_JWT", "call", load.measure)
 
     def batch(self, session_id: str, token_format: token_pb2.TokenFormat.ValueType) -> Subject:
         name = _name(token_format)

@@ -17,11 +17,9 @@ import uvloop
 
 from google.protobuf.empty_pb2 import Empty
 
-from tokenauthority.callers.registry import CallerRegistry, CurrentCallers
-from tokenauthority.callers.spiffe import ForwardedAuthenticator
 from tokenauthority.config.loading import load
-from tokenauthority.server.listeners import Listener
-from tokenauthority.server.wiring import _options as channel_options
+from tokenauthority.server.grpc_options import grpc_options
+from tokenauthority.server.listeners import MAX_METADATA
 
 
 SERVICE: Final = "benchmarks.Empty"
@@ -33,16 +31,14 @@ async def _call(_request: Empty, _context: object) -> Empty:
 
 
 async def _serve() -> None:
-    settings = load(dev=True)
-    nobody = ForwardedAuthenticator(CurrentCallers(CallerRegistry([])))
-    listener = Listener(name="empty", address="127.0.0.1:0", authenticator=nobody, credentials=None)
+    limits = load(dev=True).limits
     server = grpc.aio.server(
-        options=channel_options(settings, listener),
-        maximum_concurrent_rpcs=2 * settings.limits.max_concurrent_rpcs,
+        options=grpc_options(limits, MAX_METADATA, limits.max_connections),
+        maximum_concurrent_rpcs=2 * limits.max_concurrent_rpcs,
     )
     handler = grpc.unary_unary_rpc_method_handler(_call, Empty.FromString, Empty.SerializeToString)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Call": handler}),))
-    port = server.add_insecure_port(listener.address)
+    port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     sys.stdout.write(f"gRPC 127.0.0.1:{port}\n")
     sys.stdout.flush()

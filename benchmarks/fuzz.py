@@ -1,9 +1,9 @@
-"""`make fuzz`: asks VerifyToken about made-up tokens, for 10 minutes or as long as it is told.
+"""`make fuzz`: asks VerifyToken about made-up tokens, for 10 minutes or for `--seconds`.
 
     make fuzz ARGS="--seconds 60"
     make fuzz ARGS="--case 4711"      one case again, with all that it is
 
-A case is made from a seed alone: a good token of any format, spoilt before it is signed by the right key or after it,
+A case is made from a seed alone: a valid token of any format, spoilt before it is signed by the right key or after it,
 or what never was a token. That gets further than coverage-guided mutation of bytes (atheris): no mutation of bytes
 makes a MAC, and what reads JSON and base64 is C, which atheris does not see into.
 

@@ -84,7 +84,7 @@ def comparisons(directory: Path, sessions: int, revocations: int, rounds: int) -
                 against=(small.verified("VerifyToken, no revocations"),),
                 bar=_FLAT,
             ),
-            Comparison(name="a session read from the store / one at hand", subject=unseen, against=(base,)),
+            Comparison(name="a session read from the store / one in the cache", subject=unseen, against=(base,)),
         ]
 
 
@@ -118,7 +118,7 @@ class _Sessions:
         self._random = random.Random(1)  # noqa: S311 - any order will do, if it is the same in each run
 
     def warm_up(self) -> None:
-        """Ask for a token of each session but the unseen ones; no more than the authority keeps at hand anyway."""
+        """Ask for a token of each session but the unseen ones; no more than the authority caches."""
         for start in range(max(0, len(self._known) - MAX_SESSIONS), len(self._known), MAX_BATCH):
             requests = [
                 wanted(session_id, token_pb2.TOKEN_FORMAT_OPENTOK_T1)
@@ -129,7 +129,7 @@ class _Sessions:
             )
 
     def known(self, name: str) -> Subject:
-        """Calls for any sessions but the unseen ones: at hand, unless the authority could not keep that many."""
+        """Calls for any sessions but the unseen ones: cached, unless the authority cannot cache that many."""
         return Subject(name, "call", lambda: self._measure(self._random.choices(self._known, k=_CALLS)))
 
     def unseen(self, name: str) -> Subject:

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,9 +22,8 @@ if TYPE_CHECKING:
     from benchmarks.servers import Server
 
 
-_CLIENTS: Final = 4
-_STREAMS: Final = 8
-"""Calls under way at once on each of the connections."""
+_FRESH: Final = 5.0
+"""Seconds in which an authority collects its metrics anew: it does so about once a second."""
 
 _TIMEOUT: Final = 120.0
 _DONE: Final = re.compile(r"^requests: .* (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout$", re.MULTILINE)
@@ -65,6 +65,7 @@ class Load:
     """The same request, *calls* times to *server*; each call is worth *units* of what is measured.
 
     `body` is the file with the framed request. `answer_size` is the size of an OK answer, framed, where all are alike.
+    `streams` calls are under way at once on each of the connections, of which there are `clients`.
     """
 
     server: Server
@@ -73,6 +74,13 @@ class Load:
     calls: int
     units: int = 1
     answer_size: int | None = None
+    clients: int = 4
+    streams: int = 8
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are under way at once."""
+        return self.clients * self.streams
 
     def measure(self) -> float:
         """Microseconds of the server's CPU per unit.
@@ -88,8 +96,21 @@ class Load:
         self._check(printed, before)
         return spent / 1000 / (self.calls * self.units)
 
-    def _fire(self) -> str:
-        command = ["h2load", f"-n{self.calls}", f"-c{min(_CLIENTS, self.calls)}", f"-m{_STREAMS}", f"-d{self.body}"]
+    def latencies(self, per_second: float, log: Path) -> list[int]:
+        """Microseconds that each call takes, in order of size, where they come evenly. *log* is overwritten.
+
+        Raises:
+            LoadError: not every call was answered with OK.
+        """
+        log.unlink(missing_ok=True)
+        before = self._answered()
+        printed = self._fire(f"--rps={per_second / self.clients:.3f}", f"--log-file={log}")
+        self._check(printed, before)
+        return sorted(int(line.split("\t")[2]) for line in log.read_text(encoding="ascii").splitlines())
+
+    def _fire(self, *options: str) -> str:
+        clients = min(self.clients, self.calls)
+        command = ["h2load", f"-n{self.calls}", f"-c{clients}", f"-m{self.streams}", f"-d{self.body}", *options]
         headers = ["content-type: application/grpc", "te: trailers"]
         if self.server.api_key:
             headers.append(f"authorization: Bearer {self.server.api_key}")
@@ -107,7 +128,7 @@ class Load:
         return done.stdout
 
     def _answered(self) -> int:
-        return self.server.answered().get(self.method, 0) if self.server.http else 0
+        return self.server.answered().get(self.method, 0) if self.server.ops else 0
 
     def _check(self, printed: str, before: int) -> None:
         done, data = _DONE.search(printed), _DATA.search(printed)
@@ -115,7 +136,10 @@ class Load:
             raise LoadError(f"h2load printed something unknown: {printed}")
         if done.groups() != (str(self.calls), "0", "0", "0"):
             raise LoadError(f"{self.method}: {done[0]}")
-        if self.server.http and self._answered() - before != self.calls:
-            raise LoadError(f"{self.method}: {self._answered() - before} of {self.calls} calls were answered with OK")
+        deadline = time.monotonic() + _FRESH
+        while self.server.ops and (answered := self._answered() - before) != self.calls:
+            if time.monotonic() > deadline:
+                raise LoadError(f"{self.method}: {answered} of {self.calls} calls were answered with OK")
+            time.sleep(0.1)
         if self.answer_size is not None and int(data[1]) != self.calls * self.answer_size:
             raise LoadError(f"{self.method}: {self.calls} answers of {self.answer_size} bytes came as {data[1]} bytes")

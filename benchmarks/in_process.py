@@ -1,4 +1,4 @@
-"""What the authority is measured against in this process: the official Python SDK, and OpenSSL's bare signatures."""
+"""What the authority is measured against in this process: official Python SDKs, and OpenSSL's bare signatures."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1
 from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_ec_key
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
+from livekit.api import AccessToken, VideoGrants
 from opentok import Client, Roles
 
 from benchmarks import cpu
@@ -37,6 +38,7 @@ class InProcess:
 
     sdk_t1: Subject
     sdk_jwt: Subject
+    livekit_sdk: Subject
     es256_sign: Subject
     es256_verify: Subject
     rs256_sign: Subject
@@ -63,6 +65,7 @@ def prepare(contents: Contents, rsa_key: RSAPrivateKey) -> InProcess:
             lambda: sdk.generate_token(session_id, role=role, data=DATA, use_jwt=True),
             1000,
         ),
+        livekit_sdk=_subject("LiveKit's Python SDK", "token", lambda: _livekit_token(contents), 1000),
         es256_sign=_subject("bare ES256 signature", "signature", lambda: ec_key.sign(_SIGNING_INPUT, ecdsa), 3000),
         es256_verify=_subject(
             "bare ES256 verification", "signature", lambda: public.verify(signature, _SIGNING_INPUT, ecdsa), 1000
@@ -72,6 +75,12 @@ def prepare(contents: Contents, rsa_key: RSAPrivateKey) -> InProcess:
         ),
         hs256=_subject("bare HS256", "signature", lambda: hmac.digest(secret, _SIGNING_INPUT, "sha256"), 20_000),
     )
+
+
+def _livekit_token(contents: Contents) -> str:
+    grants = VideoGrants(room_join=True, room=contents.session_ids[0], room_admin=True)
+    token = AccessToken("sec_0123456789abcdef", contents.secret)
+    return token.with_identity("bob").with_metadata(DATA).with_grants(grants).to_jwt()
 
 
 def _subject(name: str, unit: str, work: Callable[[], object], calls: int) -> Subject:

@@ -24,6 +24,7 @@ from benchmarks.calls import GENERATE
 from benchmarks.measure import Spread
 from tokenauthority.audit.writing.log import FileAuditLog
 from tokenauthority.audit.writing.log_file import Disk
+from tokenauthority.authority.caller_leases import CallerLeases
 from tokenauthority.callers.api_keys import digest, new_api_key
 from tokenauthority.callers.bearer import BearerAuthenticator
 from tokenauthority.callers.identity import ApiKeyIdentity
@@ -32,15 +33,21 @@ from tokenauthority.callers.jwt import JwtVerifier
 from tokenauthority.callers.registry import CallerEntry, CallerRegistry, CurrentCallers
 from tokenauthority.contract import METHODS
 from tokenauthority.domain.caller import Action, Caller, CallerKind, Grant, Rate
-from tokenauthority.interceptors.admission import AdmissionInterceptor
+from tokenauthority.domain.leases import CallerUsage, Lease, LeaseRequest
+from tokenauthority.domain.times import Millis
+from tokenauthority.interceptors.admission import Admission, AdmissionInterceptor, PlacesInterceptor
 from tokenauthority.interceptors.audit import AuditInterceptor
 from tokenauthority.interceptors.auth_failures import AuthFailureLimiter
 from tokenauthority.interceptors.authentication import AuthenticationInterceptor
 from tokenauthority.interceptors.authorization import PUBLIC, AuthorizationInterceptor, required_actions
 from tokenauthority.interceptors.chain import InterceptorChain
+from tokenauthority.interceptors.deliveries import Deliveries
 from tokenauthority.interceptors.errors import ErrorsInterceptor
+from tokenauthority.interceptors.message_memory import MessageMemoryInterceptor
 from tokenauthority.interceptors.metrics import MetricsInterceptor
 from tokenauthority.interceptors.rate_limiter import CallerRateLimiter
+from tokenauthority.interceptors.read_pool import ReadPool
+from tokenauthority.interceptors.receiving import ReceivingInterceptor
 from tokenauthority.interceptors.refusal_summarizer import RefusalSummarizer
 from tokenauthority.interceptors.request import RequestInterceptor
 from tokenauthority.server.wiring import system_clock
@@ -50,7 +57,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
-    from tokenauthority.interceptors.chain import Context, Handler, Interceptor
+    from tokenauthority.interceptors.call import Context, Interceptor
+    from tokenauthority.interceptors.chain import Handler
 
 
 _AT_ONCE: Final = 100
@@ -106,6 +114,15 @@ class Costs:
         }
 
 
+class _AmpleStore:
+    async def lease(self, requests: Sequence[LeaseRequest], now: Millis) -> Sequence[Lease]:
+        day = Millis(24 * 60 * 60 * 1000)
+        return [Lease(caller=each.caller, items=10**12, day=now // day, ends_in=day) for each in requests]
+
+    async def list_usage(self) -> Sequence[CallerUsage]:
+        return []
+
+
 def measure(directory: Path, rounds: int) -> Costs:
     """Measure all of them; the audit log is in *directory*."""
     # Else the log's checkpoints would be printed between the tables.
@@ -120,7 +137,7 @@ async def _measure(directory: Path, rounds: int) -> Costs:
     log = FileAuditLog(directory / "chain.jsonl", directory / "chain.key", clock=system_clock, disk=disk)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(log.running())
-        named = _interceptors(key, log)
+        named = await _interceptors(key, log)
         # The audit step last: a disk is so noisy that no step around it would be seen.
         order = sorted(named, key=lambda name: name == _AUDIT)
         sets = [set(order[:number]) for number in range(len(order) + 1)]
@@ -138,7 +155,7 @@ async def _measure(directory: Path, rounds: int) -> Costs:
     return Costs(Spread.of(samples[0]), steps, shared)
 
 
-def _interceptors(key: str, log: FileAuditLog) -> dict[str, Interceptor]:
+async def _interceptors(key: str, log: FileAuditLog) -> dict[str, Interceptor]:
     """As the server has them, outermost first, for a caller with a rate and a quota."""
     registry = CollectorRegistry()
     grant = Grant(projects=frozenset({"*"}), actions=frozenset(Action), rate=_ENOUGH, daily_quota=1_000_000_000_000)
@@ -147,15 +164,23 @@ def _interceptors(key: str, log: FileAuditLog) -> dict[str, Interceptor]:
     bearer = BearerAuthenticator(callers, JwtVerifier(IssuerKeyCaches(callers, refresh=60, max_stale=60)), system_clock)
     auth_failures = AuthFailureLimiter(registry, system_clock, each=_ENOUGH, throttled=_ENOUGH)
     refusals = RefusalSummarizer(log, registry, system_clock, each=_ENOUGH, together=_ENOUGH)
+    leases = CallerLeases(_AmpleStore(), system_clock)
+    # One lease for all calls: to lease is a matter of the store.
+    await asyncio.gather(leases.obtain(caller, 1), leases.renew())
+    # On a busy machine calls would else lose their places; their messages are there at once.
+    admission, pool = Admission(10_000, 10_000, 10_000), ReadPool(8, 512, patience=60, contended=60 * 8)
     return {
         "request": RequestInterceptor(system_clock, 30.0),
         "metrics": MetricsInterceptor(registry, {GENERATE}),
         _AUDIT: AuditInterceptor(refusals, unrecorded=(), finishing=()),
         "errors": ErrorsInterceptor(),
-        "admission": AdmissionInterceptor(10_000, 10_000, public=(), exempt=()),
-        "authentication, remembered API key": AuthenticationInterceptor(bearer, PUBLIC, auth_failures),
-        "limits, rate and quota": CallerRateLimiter(registry, callers, system_clock, 1024),
+        "admission": AdmissionInterceptor(admission, ()),
+        "authentication, cached API key": AuthenticationInterceptor(bearer, PUBLIC, auth_failures),
+        "limits, rate and quota": CallerRateLimiter(registry, callers, leases, system_clock, 1024),
         "authorization": AuthorizationInterceptor(required_actions(METHODS.values())),
+        "receiving": ReceivingInterceptor({GENERATE: 65_536}, callers=pool, strangers=pool),
+        "memory of messages": MessageMemoryInterceptor(2**30, {}),
+        "places": PlacesInterceptor(admission, public=()),
     }
 
 
@@ -166,7 +191,9 @@ async def _calling(interceptors: Sequence[Interceptor], key: str) -> Callable[[]
     async def found(_: grpc.HandlerCallDetails) -> Handler:
         return handler
 
-    wrapped = await InterceptorChain(interceptors).intercept_service(found, cast("grpc.HandlerCallDetails", _Details()))
+    wrapped = await InterceptorChain(interceptors, Deliveries()).intercept_service(
+        found, cast("grpc.HandlerCallDetails", _Details())
+    )
     run = wrapped.stream_unary
     assert run is not None
     context = cast("Context", _Context(key))
@@ -242,3 +269,9 @@ class _Context:
 
     def auth_context(self) -> dict[str, list[bytes]]:
         return {}
+
+    async def read(self) -> bytes:
+        return b""
+
+    async def abort_with_status(self, status: grpc.Status) -> None:
+        raise RuntimeError(f"a measured call was refused: {status.details}")

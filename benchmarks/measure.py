@@ -26,20 +26,17 @@ class Subject:
 class Comparison:
     """What `subject` costs, as a multiple of what all of `against` cost together.
 
-    `bar` is the ratio that it is to stay within, or below where it is `strict`; None where there is nothing to reach.
+    `bar` is the ratio that it is to stay within; None where there is nothing to reach.
     """
 
     name: str
     subject: Subject
     against: tuple[Subject, ...]
     bar: float | None = None
-    strict: bool = False
 
     def reached(self, ratio: float) -> bool | None:
         """Whether *ratio* keeps the bar; None where there is none."""
-        if self.bar is None:
-            return None
-        return ratio < self.bar if self.strict else ratio <= self.bar
+        return None if self.bar is None else ratio <= self.bar
 
 
 @attrs.frozen

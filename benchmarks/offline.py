@@ -26,7 +26,7 @@ _CALLS: Final = 1000
 
 @contextlib.contextmanager
 def verify(authority: Server, contents: Contents) -> Iterator[Subject]:
-    """`Verifier.verify` of a good token, with its session and a permission asked for; it follows meanwhile."""
+    """`Verifier.verify` of a valid token, with its session and a permission asked for; it follows meanwhile."""
     connection = Connection(
         address=authority.address, api_key=authority.api_key, project_id=contents.project_id, plaintext=True
     )

@@ -52,7 +52,7 @@ def measure(none: Path, many: Path, count: int) -> Costs:
 
     Raises:
         ServerError: one did not start.
-        OSError: the kernel does not tell what it uses.
+        OSError: the kernel does not report what it uses.
     """
     (small, early), (large, late) = _started(none), _started(many)
     return Costs(

@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 _WAIT: Final = 60.0
 """Seconds for a server to start or to stop."""
 
-_ADDRESS: Final = re.compile(r"^ *(gRPC|HTTP) +(?:http://)?([0-9.]+:[0-9]+)", re.MULTILINE)
-_ANSWERED: Final = re.compile(r'^tokenauthority_rpcs_total\{code="OK",method="([^"]+)"\} ([0-9.e+]+)$', re.MULTILINE)
+_ADDRESS: Final = re.compile(r"^ *(gRPC|probes) +(?:http://)?([0-9.]+:[0-9]+)", re.MULTILINE)
+_ANSWERED: Final = re.compile(
+    r'^tokenauthority_rpcs_total\{code="OK",method="([^"]+)",transport="grpc"\} ([0-9.e+]+)$', re.MULTILINE
+)
+_AUDITED: Final = re.compile(r"^tokenauthority_audit_(records|commits)_total ([0-9.e+]+)$", re.MULTILINE)
 
 
 class ServerError(Exception):
@@ -35,18 +38,26 @@ class ServerError(Exception):
 
 @attrs.frozen(kw_only=True)
 class Server:
-    """A running server. `http` and `api_key` are there for an authority only."""
+    """A running server. All but `pid` and `address` are there for an authority only; see `benchmarks.beating`."""
 
     pid: int
     address: str
-    http: str = ""
+    ops: str = ""
+    pauses: Path = Path()
     api_key: str = attrs.field(default="", repr=False)
 
     def answered(self) -> dict[str, int]:
         """How many RPCs this authority has answered with OK, by method."""
-        with urllib.request.urlopen(f"http://{self.http}/metrics", timeout=_WAIT) as answer:
-            text = answer.read().decode()
-        return {method: int(float(count)) for method, count in _ANSWERED.findall(text)}
+        return {method: int(float(count)) for method, count in _ANSWERED.findall(self._metrics())}
+
+    def audited(self) -> tuple[int, int]:
+        """How many records this authority has written, and in how many commits."""
+        found = dict(_AUDITED.findall(self._metrics()))
+        return int(float(found["records"])), int(float(found["commits"]))
+
+    def _metrics(self) -> str:
+        with urllib.request.urlopen(f"http://{self.ops}/metrics", timeout=_WAIT) as answer:
+            return bytes(answer.read()).decode()
 
 
 @contextlib.contextmanager
@@ -56,11 +67,11 @@ def authority(directory: Path, **variables: str) -> Iterator[Server]:
     Raises:
         ServerError: it did not start.
     """
-    api_key = new_api_key()
-    command = ["-m", "tokenauthority.cli", "serve", "--dev", "--dev-api-key", api_key]
+    api_key, pauses = new_api_key(), directory / "pauses.log"
+    command = ["-m", "benchmarks.beating", str(pauses), "serve", "--dev", "--dev-api-key", api_key]
     with _process(command, directory, "tokens generate", variables) as (pid, text):
         found = dict(_ADDRESS.findall(text))
-        yield Server(pid=pid, address=found["gRPC"], http=found["HTTP"], api_key=api_key)
+        yield Server(pid=pid, address=found["gRPC"], ops=found["probes"], pauses=pauses, api_key=api_key)
 
 
 @contextlib.contextmanager
@@ -118,5 +129,5 @@ def _environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TOKENAUTHORITY_")}
     here = str(Path(__file__).resolve().parent.parent)
     path = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
-    ports = {"TOKENAUTHORITY_LISTEN__GRPC": "127.0.0.1:0", "TOKENAUTHORITY_LISTEN__HTTP": "127.0.0.1:0"}
+    ports = {f"TOKENAUTHORITY_LISTEN__{name}": "127.0.0.1:0" for name in ("GRPC", "HTTP", "HTTP_API", "OPS")}
     return {**kept, **ports, "PYTHONPATH": path}

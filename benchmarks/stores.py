@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import sqlalchemy as sa
 
-from tokenauthority.authority.credential_sealer import CredentialSealer
+from tokenauthority.authority.credential_sealer import CredentialSealer, new_secret
 from tokenauthority.config.loading import load
 from tokenauthority.domain.ids import (
     REVOCATION_RANDOM_BYTES,
@@ -56,24 +56,24 @@ class Contents:
 def fill(directory: Path, *, projects: int, sessions: int, revocations: int = 0) -> Contents:
     """Make the store that `tokenauthority serve --dev` will find in *directory*; *revocations* are of other tokens."""
     settings = load(dev=True).model_copy(update={"data_dir": directory / ".tokenauthority"})
-    vault = CredentialSealer(Sealer(dev.master_key(settings)))
-    migrate(settings.database_url)
+    sealer = CredentialSealer(Sealer(dev.master_key(settings)))
+    migrate(settings.store_address)
     now, secret = system_clock(), secrets.token_hex(20)
     project_ids = [str(_FIRST_PROJECT + number) for number in range(projects)]
     engine = writing_engine(settings.data_dir / "tokenauthority.db", _BUSY_TIMEOUT)
     try:
         with engine.begin() as connection:
             for project_id in project_ids:
-                insert_project(connection, _project(project_id, vault, secret, now))
-            session_ids = _add_sessions(connection, project_ids, sessions, now)
+                insert_project(connection, _project(project_id, sealer, secret, now))
+            session_ids = add_sessions(connection, project_ids, sessions, now)
             _add_revocations(connection, project_ids[0], revocations, now)
     finally:
         engine.dispose()
     return Contents(project_id=project_ids[0], secret=secret, session_ids=session_ids)
 
 
-def _project(project_id: str, vault: CredentialSealer, secret: str, now: Millis) -> Project:
-    return Project(
+def _project(project_id: str, sealer: CredentialSealer, secret: str, now: Millis) -> Project:
+    project = Project(
         project_id=project_id,
         display_name="benchmark",
         default_format=TokenFormat.SESSION_JWT,
@@ -81,11 +81,12 @@ def _project(project_id: str, vault: CredentialSealer, secret: str, now: Millis)
         max_ttl=MAX_TTL,
         external_sessions=False,
         create_time=now,
-        credentials=(vault.seal_secret(secret, now),),
     )
+    return sealer.sealed_project(project, [new_secret(secret, now)])
 
 
-def _add_sessions(connection: sa.Connection, project_ids: Sequence[str], count: int, now: Millis) -> list[str]:
+def add_sessions(connection: sa.Connection, project_ids: Sequence[str], count: int, now: Millis) -> list[str]:
+    """Write *count* sessions of the projects in turn; their ids."""
     made = []
     for start in range(0, count, _CHUNK):
         owners = [project_ids[number % len(project_ids)] for number in range(start, min(start + _CHUNK, count))]

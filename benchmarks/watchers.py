@@ -1,4 +1,4 @@
-"""What a thousand watchers of revocations cost one server: memory, and the CPU of each event and sign of life."""
+"""What a thousand watchers of revocations cost one server: memory, and the CPU of each event and heartbeat."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ class Costs:
         rows = {
             "kilobytes of each": f"{self.kilobytes:.1f}",
             "CPU of an event to one of them, microseconds": f"{self.event:.1f}",
-            "CPU of a sign of life to one of them, microseconds": f"{self.beat:.1f}",
+            "CPU of a heartbeat to one of them, microseconds": f"{self.beat:.1f}",
             "CPU of a health check, microseconds": f"{self.check:.1f}",
             "an event / a health check": f"{self.event / self.check:.2f}",
-            "a sign of life / a health check": f"{self.beat / self.check:.2f}",
+            "a heartbeat / a health check": f"{self.beat / self.check:.2f}",
         }
         head = f"{_WATCHERS:,} watchers on one server"
         return "\n".join(["", head, "", *(f"{name:<56}{figure:>9}" for name, figure in rows.items()), ""])
