@@ -1,0 +1,21 @@
+# frozen_string_literal: true
+
+require "google/protobuf/well_known_types"
+require "google/rpc/error_details_pb"
+require "grpc"
+require "tokenauthority/v1/error_pb"
+require "tokenauthority/v1/key_services_pb"
+require "tokenauthority/v1/project_services_pb"
+require "tokenauthority/v1/role_services_pb"
+require "tokenauthority/v1/session_services_pb"
+require "tokenauthority/v1/token_services_pb"
+
+require_relative "tokenauthority/version"
+require_relative "tokenauthority/errors"
+require_relative "tokenauthority/connection"
+require_relative "tokenauthority/environment"
+require_relative "tokenauthority/requests"
+require_relative "tokenauthority/watch"
+require_relative "tokenauthority/session"
+require_relative "tokenauthority/token"
+require_relative "tokenauthority/client"

@@ -1,0 +1,36 @@
+# frozen_string_literal: true
+
+module TokenAuthority
+  # A room that people join.
+  class Session
+    # The contract's message, as the authority answered it.
+    attr_reader :info
+
+    def initialize(client, info)
+      @client = client
+      @info = info
+    end
+
+    def session_id
+      info.session_id
+    end
+
+    # Generate a token with which one person joins this session; see Client#generate_token.
+    def generate_token(**options)
+      @client.generate_token(session_id, **options)
+    end
+
+    # End this session for good; return the ended one.
+    def end
+      @client.end_session(session_id)
+    end
+
+    def to_s
+      session_id
+    end
+
+    def inspect
+      "#<#{self.class} #{session_id}>"
+    end
+  end
+end

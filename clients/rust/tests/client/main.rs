@@ -1,0 +1,5 @@
+//! The client against a server that answers as a test says.
+
+mod calls;
+mod server;
+mod watch;
