@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
+
+from pathlib import Path
+
+from google.protobuf.descriptor_pb2 import FileOptions
+
 from tokenauthority.contract import METHODS, SERVICES
+
+
+PROTOS = Path(__file__).parents[1] / "protos" / "tokenauthority" / "v1"
 
 
 def named(*, side_effects: bool, idempotent: bool) -> list[str]:
@@ -20,6 +29,28 @@ def test_names_every_service_of_the_contract() -> None:
 
     assert tuple(f"tokenauthority.v1.{name}" for name in expected) == SERVICES
     assert set(SERVICES) == {path.split("/")[1] for path in METHODS}
+
+
+def test_each_file_has_the_names_that_generated_code_bears() -> None:
+    """Of every language: a file without one would have its code under another name than the others, for ever."""
+    files = sorted(PROTOS.glob("*.proto"))
+    named = {path.stem: importlib.import_module(f"tokenauthority.v1.{path.stem}_pb2").DESCRIPTOR for path in files}
+    expected = {
+        stem: FileOptions(
+            csharp_namespace="TokenAuthority.V1",
+            go_package="github.com/tokenauthority/tokenauthority/clients/go/tokenauthority/v1;tokenauthorityv1",
+            java_multiple_files=True,
+            java_outer_classname=f"{stem.title()}Proto",
+            java_package="io.github.tokenauthority.v1",
+            php_metadata_namespace="TokenAuthority\\V1\\Metadata",
+            php_namespace="TokenAuthority\\V1",
+            ruby_package="TokenAuthority::V1",
+        )
+        for stem in named
+    }
+
+    assert expected
+    assert expected == {stem: descriptor.GetOptions() for stem, descriptor in named.items()}
 
 
 def test_states_an_action_for_every_rpc() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tokenauthority.callers.file import CallersFileError, load_callers
-from tokenauthority.files import create_file, replace_file
+from tokenauthority.files import create_file, exposed_mode, replace_file
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -36,6 +36,19 @@ def test_writes_for_the_owner_alone(tmp_path: Path, write: Callable[[Path, bytes
 
     assert {"key": b"one"} == contents(tmp_path)
     assert 0o600 == stat.S_IMODE((tmp_path / "key").stat().st_mode)
+
+
+def test_follows_no_link_and_takes_no_mode_of_what_is_in_its_way(tmp_path: Path) -> None:
+    """A link there could lead to any file, and others could have opened a file there for reading."""
+    other = tmp_path / "other"
+    other.write_bytes(b"kept")
+    for way in ("link", "file"):
+        new = tmp_path / "key.new"
+        new.symlink_to(other) if way == "link" else new.touch(0o666)
+        replace_file(tmp_path / "key", way.encode())
+
+        assert {"key": way.encode(), "other": b"kept"} == contents(tmp_path)
+        assert 0o600 == stat.S_IMODE((tmp_path / "key").lstat().st_mode)
 
 
 def test_replaces_a_file_whole(tmp_path: Path) -> None:
@@ -97,3 +110,31 @@ def test_a_fifo_is_refused_and_not_waited_for(tmp_path: Path) -> None:
 
     with pytest.raises(CallersFileError, match="cannot be read"):
         load_callers(tmp_path / "callers.toml")
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "group", "exposed"),
+    [
+        (0o600, 0, 0, ""),
+        (0o400, 0, 0, ""),
+        (0o640, 0, 0, "0640"),
+        (0o604, 0, 0, "0604"),
+        (0o602, 0, 0, "0602"),
+        (0o440, 1, 0, ""),
+        (0o460, 1, 0, "0460"),
+        (0o440, 1, 1, "0440"),
+    ],
+)
+def test_a_mode_is_exposed_to_others(tmp_path: Path, mode: int, owner: int, group: int, exposed: str) -> None:
+    """The group is others too, unless it is how this process reads the file, as where Kubernetes mounts a secret."""
+    path = tmp_path / "key"
+    path.touch()
+    path.chmod(mode)
+    if owner or group:
+        if os.geteuid():
+            pytest.skip("only root gives a file away")
+        os.chown(path, os.geteuid() + owner, os.getegid() + 54_321 * group)
+
+    assert exposed == exposed_mode(path)
+    assert (exposed if mode & 0o022 else "") == exposed_mode(path, secret=False)
+    assert "" == exposed_mode(tmp_path / "absent")

@@ -318,13 +318,30 @@ async def test_close_does_not_wait_for_work_that_hangs(held: Held) -> None:
     assert [False, False, True] == [*outcomes, await pool.close(WAIT)]
 
 
+async def test_an_error_is_freed_with_its_work(without_garbage_collection: None) -> None:
+    """Nothing here refers to it once its caller has it: a server freezes what lives for long."""
+    pool = BlockingPool("test")
+
+    def fail() -> None:
+        raise PoolError
+
+    try:
+        await pool.run(fail)
+    except PoolError as error:
+        failed = weakref.ref(error)
+    # Then the thread has gone on.
+    await pool.run(lambda: None)
+
+    assert failed() is None
+
+
 async def test_threads_end_with_their_pool() -> None:
     """Closed or unreferenced: a process that makes many has not ever more of them."""
-    closed, forgotten = BlockingPool("ending"), BlockingPool("ending")
-    await asyncio.gather(closed.run(lambda: None), forgotten.run(lambda: None))
+    closed, unclosed = BlockingPool("ending"), BlockingPool("ending")
+    await asyncio.gather(closed.run(lambda: None), unclosed.run(lambda: None))
     threads = [thread for thread in threading.enumerate() if thread.name == "ending"]
     await closed.close()
-    del forgotten
+    del unclosed
     gc.collect()
     for thread in threads:
         await asyncio.to_thread(thread.join, WAIT)

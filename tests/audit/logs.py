@@ -58,6 +58,9 @@ RECORD = AuditRecord(
     code="PERMISSION_DENIED",
     reason="ROLE_NOT_GRANTED",
     duration_us=1234,
+    credential_problem="JWT: it has expired",
+    transport="connect",
+    platform_url="https://api.example",
 )
 
 FAST = LogOptions(retry=0.01, watch=0.02)

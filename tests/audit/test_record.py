@@ -52,6 +52,9 @@ def test_writes_every_field(path: Path) -> None:
         "code": "PERMISSION_DENIED",
         "reason": "ROLE_NOT_GRANTED",
         "duration_us": 1234,
+        "credential_problem": "JWT: it has expired",
+        "transport": "connect",
+        "platform_url": "https://api.example",
     } == {name: value for name, value in line.items() if name not in {"seq", "prev", "type", "crc"}}
     assert ["seq", "prev", "type", "time"] == list(line)[:4]
     assert (3, "rpc", "crc") == (line["seq"], line["type"], list(line)[-1])

@@ -102,7 +102,7 @@ async def test_only_revocations_and_ends_are_events_and_expired_ones_are_left_ou
     await store.create_revocation(make_revocation("rev_1", target="a"))
     await store.end_session(make_session("2_s", project_id=PROJECT), NOW)
     await store.create_revocation(make_revocation("rev_2", target="b"))
-    del store._revocations["rev_1"]
+    store.execute("DELETE FROM revocations WHERE revocation_id = 'rev_1'")
     changes = await store.changes_after(Cursor(), 100)
 
     entries = await buffered_events(store, changes)

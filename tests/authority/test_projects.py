@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 from typing import Any
+from uuid import UUID
 
 import attrs
 import pytest
 
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from tests.authority.world import NOW, make_world, rsa_pem
-from tests.support.authority import EVERYTHING
+from tests.support.authority import EVERYTHING, WAIT, make_caller
 from tests.support.faulty_store import FaultyStore, StoreCall
 from tests.support.memory_store import MemoryStore
 from tokenauthority.authority.credential_sealer import CredentialSealer
@@ -52,12 +55,12 @@ async def test_an_application_is_imported_once() -> None:
     """A second project of the same application is refused, however it is written, without trying other ids."""
     world = await make_world()
     await world.projects.import_vonage(
-        ProjectSpec(), VonageImport(application_id=APPLICATION, private_key=rsa_pem()), EVERYTHING, NOW
+        ProjectSpec(), VonageImport(application_id=APPLICATION, private_key=rsa_pem()), make_caller(), NOW
     )
     again = VonageImport(application_id=APPLICATION.upper(), private_key=rsa_pem())
 
     with pytest.raises(AlreadyExistsError) as caught:
-        await world.projects.import_vonage(ProjectSpec(), again, EVERYTHING, NOW)
+        await world.projects.import_vonage(ProjectSpec(), again, make_caller(), NOW)
 
     assert Reason.PROJECT_EXISTS is caught.value.reason
 
@@ -71,7 +74,7 @@ async def test_the_new_secret_signs_whatever_the_clock_did(later: int) -> None:
     tenant = await world.tenants.tenant(world.project_id)
 
     assert tenant is not None
-    assert [secret.value, world.secret] == [live.value for live in tenant.keys.secrets]
+    assert [secret.value.decode(), world.secret] == [live.value for live in tenant.keys.secrets]
 
 
 async def test_a_cached_project_does_not_undo_another_servers_change() -> None:
@@ -118,10 +121,61 @@ async def test_a_private_key_is_checked_off_the_loop(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(key_serialization, "load_pem_private_key", noted)
     source = VonageImport(application_id=APPLICATION, private_key=rsa_pem())
-    await world.projects.import_vonage(ProjectSpec(), source, EVERYTHING, NOW)
+    await world.projects.import_vonage(ProjectSpec(), source, make_caller(), NOW)
 
     assert threads
     assert threading.current_thread() not in threads
+
+
+@pytest.mark.parametrize("taken", ["project", "application"])
+async def test_what_is_taken_is_refused_before_the_key_is_checked(taken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever sends one import after another of what exists already pays the server nothing but a look."""
+    world = await make_world()
+    source = VonageImport(application_id=APPLICATION, private_key=rsa_pem())
+    await world.projects.import_vonage(ProjectSpec(project_id="7"), source, make_caller(), NOW)
+    monkeypatch.setattr(key_serialization, "load_pem_private_key", None)
+    spec = ProjectSpec(project_id="7" if taken == "project" else "8")
+    other = source if taken == "application" else attrs.evolve(source, application_id=str(UUID(int=1)))
+
+    with pytest.raises(AlreadyExistsError) as caught:
+        await world.projects.import_vonage(spec, other, make_caller(), NOW)
+
+    assert Reason.PROJECT_EXISTS is caught.value.reason
+
+
+async def test_one_key_of_a_caller_is_checked_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And those of another caller meanwhile."""
+    world = await make_world()
+    begun, release = threading.Semaphore(0), threading.Event()
+    running: list[str] = []
+    genuine = key_serialization.require_rsa_key
+
+    def slow(key: object) -> RSAPrivateKey:
+        running.append("a key")
+        begun.release()
+        release.wait(WAIT)
+        return genuine(key)
+
+    monkeypatch.setattr(key_serialization, "require_rsa_key", slow)
+    imports = [
+        asyncio.ensure_future(
+            world.projects.import_vonage(
+                ProjectSpec(),
+                VonageImport(application_id=str(UUID(int=n)), private_key=rsa_pem()),
+                make_caller(name),
+                NOW,
+            )
+        )
+        for n, name in enumerate(("a", "a", "a", "b"), 1)
+    ]
+    for _ in range(2):
+        await asyncio.to_thread(begun.acquire, timeout=WAIT)
+    at_once = (len(running), len(world.projects._threads._pending))
+    release.set()
+    await asyncio.gather(*imports)
+
+    assert (2, 2) == at_once
+    assert 4 == len(running)
 
 
 async def test_repr_shows_no_secret() -> None:
@@ -129,13 +183,13 @@ async def test_repr_shows_no_secret() -> None:
     world = await make_world()
     secret = await world.projects.rotate_secret(world.project_id, NOW)
     given = (
-        OpenTokImport(api_key="1", api_secret=secret.value),
+        OpenTokImport(api_key="1", api_secret=secret.value.decode()),
         VonageImport(application_id=APPLICATION, private_key="PEM-TEXT"),
     )
 
     shown = repr((secret, *given))
 
-    assert secret.value not in shown
+    assert secret.value.decode() not in shown
     assert "PEM-TEXT" not in shown
 
 
@@ -155,5 +209,5 @@ async def test_a_project_is_what_it_was_just_changed_to() -> None:
     assert updated is not None
     assert retired is not None
     assert "changed" == updated.project.display_name
-    assert [second.value, world.secret] == [secret.value for secret in rotated.keys.secrets]
-    assert [second.value] == [secret.value for secret in retired.keys.secrets]
+    assert [second.value.decode(), world.secret] == [secret.value for secret in rotated.keys.secrets]
+    assert [second.value.decode()] == [secret.value for secret in retired.keys.secrets]

@@ -15,13 +15,14 @@ from tests.authority.world import ISSUER, NOW, ROTATION, World, make_world
 from tests.support.authority import EVERYTHING, WAIT
 from tests.support.memory_store import MemoryStore
 from tests.support.softhsm import SoftHsm
-from tokenauthority.authority.credential_sealer import CredentialSealer, NewKey
+from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.authority.generate import Generate
 from tokenauthority.authority.remote_signing import KeyPlace, RemoteSigning
 from tokenauthority.authority.signing_keys import SigningKeyManager
 from tokenauthority.domain.errors import Reason, UnavailableError
 from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
-from tokenauthority.domain.token import MintedToken, TokenSpec
+from tokenauthority.domain.times import Millis
+from tokenauthority.domain.token import GeneratedToken, TokenSpec
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.signing.jose import LocalSigner
 from tokenauthority.signing.key_provider import KeyProviderError
@@ -73,7 +74,11 @@ async def make_far(remote: RemoteSigning) -> Far:
 
     key = SigningKey.located(Algorithm.ES256, entry.key.public_key, signer_of)
     world.keys._ring = KeyRing([RingKey(entry.stored, key)])
-    return Far(world, signers[0], Generate(world.tenants, world.keys, ISSUER, remote))
+    return Far(
+        world,
+        signers[0],
+        Generate(world.tenants, world.keys, ISSUER, remote=remote),
+    )
 
 
 @pytest.fixture
@@ -90,18 +95,18 @@ def request_of(world: World, token_format: TokenFormat = TokenFormat.SESSION_JWT
     return TokenSpec(session_id=world.session.session_id, role="publisher", format=token_format)
 
 
-async def verifies(world: World, minted: MintedToken) -> bool:
+async def verifies(world: World, generated: GeneratedToken) -> bool:
     """Whether the token is in force."""
-    return (await world.verify.check(minted.token, EVERYTHING, NOW)).reason is None
+    return (await world.verify.check(generated.token, EVERYTHING, NOW)).reason is None
 
 
 async def test_a_remote_key_signs_in_another_thread() -> None:
     """One token, and it verifies."""
     far = await make_far(RemoteSigning())
 
-    minted = await far.generate.one(request_of(far.world), EVERYTHING, NOW)
+    generated = await far.generate.one(request_of(far.world), EVERYTHING, NOW)
 
-    assert await verifies(far.world, minted)
+    assert await verifies(far.world, generated)
     assert threading.get_ident() not in far.signer.threads
 
 
@@ -110,12 +115,12 @@ async def test_a_batch_takes_one_thread_and_keeps_its_order() -> None:
     far = await make_far(RemoteSigning())
     formats = [TokenFormat.SESSION_JWT, TokenFormat.OPENTOK_T1, TokenFormat.SESSION_JWT, TokenFormat.OPENTOK_JWT]
 
-    minted = await far.generate.batch([request_of(far.world, each) for each in formats], EVERYTHING, NOW)
+    generated = await far.generate.batch([request_of(far.world, each) for each in formats], EVERYTHING, NOW)
 
-    assert formats == [token.format for token in minted]
+    assert formats == [token.format for token in generated]
     assert (2, 1) == (len(far.signer.threads), len(set(far.signer.threads)))
-    assert 4 == len({token.token_id for token in minted})
-    for token in minted:
+    assert 4 == len({token.token_id for token in generated})
+    for token in generated:
         assert await verifies(far.world, token)
 
 
@@ -125,9 +130,9 @@ async def test_other_formats_need_no_remote_key() -> None:
     far.signer.reachable = False
     asked = request_of(far.world, TokenFormat.OPENTOK_T1)
 
-    minted = [await far.generate.one(asked, EVERYTHING, NOW), *await far.generate.batch([asked], EVERYTHING, NOW)]
+    generated = [await far.generate.one(asked, EVERYTHING, NOW), *await far.generate.batch([asked], EVERYTHING, NOW)]
 
-    assert [TokenFormat.OPENTOK_T1] * 2 == [token.format for token in minted]
+    assert [TokenFormat.OPENTOK_T1] * 2 == [token.format for token in generated]
 
 
 async def test_a_failed_signature_is_unavailable_until_the_next() -> None:
@@ -138,13 +143,13 @@ async def test_a_failed_signature_is_unavailable_until_the_next() -> None:
         await far.generate.one(request_of(far.world), EVERYTHING, NOW)
     far.signer.reachable = True
 
-    minted = await far.generate.one(request_of(far.world), EVERYTHING, NOW)
+    generated = await far.generate.one(request_of(far.world), EVERYTHING, NOW)
 
     assert (Reason.SIGNING_UNAVAILABLE, "the signing key cannot be reached; try again") == (
         caught.value.reason,
         str(caught.value),
     )
-    assert await verifies(far.world, minted)
+    assert await verifies(far.world, generated)
 
 
 async def test_a_signature_that_takes_too_long_is_unavailable(held: list[FarSigner]) -> None:
@@ -262,17 +267,15 @@ async def test_a_ring_holds_keys_of_both_kinds(softhsm: SoftHsm) -> None:
     credentials = far_credentials(softhsm, sealer)
     before = SigningKeyManager(store, CredentialSealer(sealer), Algorithm.ES256, ROTATION)
     await before.load(NOW)
-    made = credentials.make_signing_key(Algorithm.EDDSA)
+    made = credentials.make_signing_key(Algorithm.EDDSA, NOW)
     [old] = [key for key in await store.list_keys() if key.state is KeyState.ACTIVE]
-    retired = attrs.evolve(old, state=KeyState.RETIRED, retire_time=NOW)
-    active = attrs.evolve(
-        old, key_id=made.key.key_id, algorithm=Algorithm.EDDSA, sealed=made.sealed, location=made.location
-    )
+    retired = credentials.resealed_key(old, attrs.evolve(old, state=KeyState.RETIRED, retire_time=NOW))
+    active = credentials.resealed_key(made, attrs.evolve(made, state=KeyState.ACTIVE))
 
     ring = KeyRing([credentials.open_signing_key(retired), credentials.open_signing_key(active)])
 
     await KeyPlace().prove(ring.active)
-    assert {old.key_id, made.key.key_id} == {key.key_id for key in ring.published}
+    assert {old.key_id, made.key_id} == {key.key_id for key in ring.published}
     assert [True, False] == [e.key.remote for e in sorted(ring.entries, key=lambda e: e.stored.state)]
 
 
@@ -280,54 +283,46 @@ def test_a_key_verifies_where_its_provider_is_not(softhsm: SoftHsm) -> None:
     """Away or not set at all; it cannot sign there, and cannot be destroyed, and it is said why."""
     sealer = Sealer(MasterKey.generate())
     credentials = far_credentials(softhsm, sealer)
-    made = credentials.make_signing_key(Algorithm.ES256)
-    stored = _stored(made.key, made.sealed, made.location)
+    made = credentials.make_signing_key(Algorithm.ES256, NOW)
+    there = credentials.open_signing_key(made).key
     softhsm.leave()
 
-    away = credentials.open_signing_key(stored).key
-    unset = CredentialSealer(sealer).open_signing_key(stored).key
+    away = credentials.open_signing_key(made).key
+    unset = CredentialSealer(sealer).open_signing_key(made).key
 
-    assert made.key.public.jwk == away.public.jwk == unset.public.jwk
-    with pytest.raises(KeyProviderError, match=f"{made.key.key_id} is at pkcs11:.* no such provider"):
+    assert there.public.jwk == away.public.jwk == unset.public.jwk
+    with pytest.raises(KeyProviderError, match=f"{made.key_id} is at pkcs11:.* no such provider"):
         unset.signer.sign(b"{}")[0]
     with pytest.raises(KeyProviderError, match="no such provider"):
-        CredentialSealer(sealer).destroy_signing_key(stored)
+        CredentialSealer(sealer).destroy_signing_key(made)
 
 
 def test_a_public_half_cannot_be_passed_off(softhsm: SoftHsm) -> None:
     """Whoever can write the store but lacks the master key cannot have a key of his own trusted."""
     sealer = Sealer(MasterKey.generate())
     credentials = far_credentials(softhsm, sealer)
-    made, other = credentials.make_signing_key(Algorithm.ES256), credentials.make_signing_key(Algorithm.ES256)
-    stored = _stored(made.key, made.sealed, made.location)
+    made, other = credentials.make_signing_key(Algorithm.ES256, NOW), credentials.make_signing_key(Algorithm.ES256, NOW)
 
     with pytest.raises(SealBrokenError):
-        credentials.open_signing_key(attrs.evolve(stored, sealed=other.sealed))
-    with pytest.raises(SealBrokenError, match="cannot be read"):
-        credentials.open_signing_key(attrs.evolve(stored, location=""))
+        credentials.open_signing_key(attrs.evolve(made, sealed=other.sealed))
+    with pytest.raises(SealBrokenError):
+        credentials.open_signing_key(attrs.evolve(made, location=""))
 
 
 def test_a_sealed_key_is_not_opened_as_a_located_one() -> None:
     """Nor is the private half of a sealed key taken for a public one."""
     credentials = CredentialSealer(Sealer(MasterKey.generate()))
-    made = credentials.make_signing_key(Algorithm.ES256)
+    key = SigningKey.generate(Algorithm.ES256)
+    made = credentials.make_signing_key(Algorithm.ES256, NOW)
+    posing = credentials.seal_signing_key(key, create_time=NOW, location="pkcs11:token=x")
 
-    credentials.destroy_signing_key(_stored(made.key, made.sealed, made.location))
+    credentials.destroy_signing_key(made)
 
     assert "" == made.location
+    with pytest.raises(SealBrokenError):
+        credentials.open_signing_key(attrs.evolve(made, location="pkcs11:token=x"))
     with pytest.raises(SealBrokenError, match="cannot be read"):
-        credentials.open_signing_key(_stored(made.key, made.sealed, "pkcs11:token=x"))
-
-
-def _stored(key: SigningKey, sealed: bytes, location: str) -> StoredKey:
-    return StoredKey(
-        key_id=key.key_id,
-        algorithm=key.algorithm,
-        state=KeyState.ACTIVE,
-        create_time=NOW,
-        sealed=sealed,
-        location=location,
-    )
+        credentials.open_signing_key(posing)
 
 
 async def test_one_key_is_made_at_a_time() -> None:
@@ -338,12 +333,12 @@ async def test_one_key_is_made_at_a_time() -> None:
     asked, go_on, inside = asyncio.Event(), threading.Event(), threading.Lock()
     loop, make, alone = asyncio.get_running_loop(), credentials.make_signing_key, []
 
-    def made(algorithm: Algorithm) -> NewKey:
+    def made(algorithm: Algorithm, now: Millis) -> StoredKey:
         alone.append(inside.acquire(blocking=False))
         loop.call_soon_threadsafe(asked.set)
         go_on.wait(WAIT)
         inside.release()
-        return make(algorithm)
+        return make(algorithm, now)
 
     with mock.patch.object(credentials, "make_signing_key", made):
         first, second = (asyncio.ensure_future(keys.prepare(None, NOW)) for _ in range(2))

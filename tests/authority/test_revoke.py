@@ -22,7 +22,7 @@ from tokenauthority.domain.errors import (
 from tokenauthority.domain.revocation import RETENTION, StoredRevocation, TargetKind
 from tokenauthority.domain.session import SessionSpec
 from tokenauthority.domain.times import MAX_LEEWAY, Millis, Seconds, whole_seconds
-from tokenauthority.domain.token import InactiveReason, MintedToken, TokenSpec
+from tokenauthority.domain.token import GeneratedToken, InactiveReason, TokenSpec
 from tokenauthority.domain.token_format import TokenFormat
 
 
@@ -38,20 +38,20 @@ async def world() -> World:
     return await make_world(FaultyStore())
 
 
-async def minted(
+async def generated(
     world: World,
     token_format: TokenFormat = TokenFormat.SESSION_JWT,
     *,
     subject: str = "",
     session_id: str = "",
     now: Millis = NOW,
-) -> MintedToken:
+) -> GeneratedToken:
     """A token just made."""
     request = TokenSpec(session_id=session_id or world.session.session_id, format=token_format, subject=subject)
     return await world.generate.one(request, EVERYTHING, now)
 
 
-async def reason_of(world: World, token: MintedToken, now: Millis = NOW) -> InactiveReason | None:
+async def reason_of(world: World, token: GeneratedToken, now: Millis = NOW) -> InactiveReason | None:
     """Why the token is not good, on this server."""
     return (await world.verify.check(token.token, EVERYTHING, now)).reason
 
@@ -62,7 +62,7 @@ async def revoke(world: World, grant: Grant = EVERYTHING, now: Millis = NOW, **f
 
 
 async def refused(world: World, grant: Grant = EVERYTHING, **fields: Any) -> list[str]:
-    """The fields that a request is refused for, after which nothing was taken back."""
+    """The fields that a request is refused for, after which nothing was revoked."""
     with pytest.raises(InvalidRequestError) as caught:
         await revoke(world, grant, **fields)
     assert [] == await world.store.list_revocations(after="", limit=10, now=NOW)
@@ -78,7 +78,7 @@ def only(*project_ids: str) -> Grant:
 @pytest.mark.parametrize("by_id", [True, False])
 async def test_one_token_is_revoked_and_no_other(world: World, token_format: TokenFormat, *, by_id: bool) -> None:
     """By itself or by its id, in every format; the next VerifyToken sees it."""
-    token, other = await minted(world, token_format), await minted(world, token_format)
+    token, other = await generated(world, token_format), await generated(world, token_format)
     by_name: dict[str, Any] = {"token_id": token.token_id, "project_id": world.project_id}
     target = by_name if by_id else {"token": token.token}
     revocation = await revoke(world, comment="lost", **target)
@@ -90,13 +90,13 @@ async def test_one_token_is_revoked_and_no_other(world: World, token_format: Tok
 
 
 async def test_every_token_of_a_session_is_revoked_up_to_now(world: World) -> None:
-    """Of any format; those made from the next second on are good, and those of other sessions."""
+    """Of any format; those made from the next second on are valid, and those of other sessions."""
     other = await world.sessions.create(world.project_id, SessionSpec(), "", make_caller(), NOW)
-    tokens = [await minted(world, token_format) for token_format in FORMATS]
-    elsewhere = await minted(world, session_id=other.session_id)
+    tokens = [await generated(world, token_format) for token_format in FORMATS]
+    elsewhere = await generated(world, session_id=other.session_id)
     revocation = await revoke(world, session_id=world.session.session_id)
     later = Millis(NOW + 1000)
-    again = await minted(world, now=later)
+    again = await generated(world, now=later)
 
     assert (TargetKind.SESSION, SECOND) == (revocation.kind, revocation.issued_before)
     assert [InactiveReason.REVOKED] * 3 == [await reason_of(world, token) for token in tokens]
@@ -107,8 +107,8 @@ async def test_every_token_of_a_subject_is_revoked_in_its_project(world: World) 
     """Not those of the same subject in another project, nor those of nobody."""
     project, _ = await world.projects.create(ProjectSpec(), EVERYTHING, NOW)
     session = await world.sessions.create(project.project_id, SessionSpec(), "", make_caller(), NOW)
-    alice, nobody = await minted(world, subject="alice"), await minted(world)
-    elsewhere = await minted(world, subject="alice", session_id=session.session_id)
+    alice, nobody = await generated(world, subject="alice"), await generated(world)
+    elsewhere = await generated(world, subject="alice", session_id=session.session_id)
     revocation = await revoke(world, subject="alice", project_id=world.project_id)
 
     assert (TargetKind.SUBJECT, "alice") == (revocation.kind, revocation.target)
@@ -119,7 +119,7 @@ async def test_every_token_of_a_subject_is_revoked_in_its_project(world: World) 
 
 async def test_only_tokens_issued_up_to_the_moment_are_revoked(world: World) -> None:
     """To the second."""
-    early, late = await minted(world, now=Millis(NOW - 10_000)), await minted(world, now=Millis(NOW - 9000))
+    early, late = await generated(world, now=Millis(NOW - 10_000)), await generated(world, now=Millis(NOW - 9000))
     await revoke(world, session_id=world.session.session_id, issued_before=Seconds(SECOND - 10))
 
     assert [InactiveReason.REVOKED, None] == [await reason_of(world, token) for token in (early, late)]
@@ -127,7 +127,7 @@ async def test_only_tokens_issued_up_to_the_moment_are_revoked(world: World) -> 
 
 async def test_a_single_token_is_meant_though_its_servers_clock_was_ahead(world: World) -> None:
     """As far ahead as clocks may be; it is no reason to leave that one token in force."""
-    ahead = await minted(world, now=Millis(NOW + LEEWAY * 1000))
+    ahead = await generated(world, now=Millis(NOW + LEEWAY * 1000))
     revocation = await revoke(world, token=ahead.token)
 
     assert SECOND + MAX_LEEWAY == revocation.issued_before
@@ -135,11 +135,11 @@ async def test_a_single_token_is_meant_though_its_servers_clock_was_ahead(world:
 
 
 async def test_a_single_token_of_a_clock_that_is_days_ahead_never_becomes_valid(world: World) -> None:
-    """OK means that it is taken back, also once its second has come; what must be kept for years is refused."""
+    """OK means that it is revoked, also once its second has come; what must be kept for years is refused."""
     day = 86_400_000
-    ahead = await minted(world, TokenFormat.OPENTOK_JWT, now=Millis(NOW + 2 * day))
-    month = await minted(world, TokenFormat.OPENTOK_JWT, now=Millis(NOW + 30 * day))
-    years = await minted(world, TokenFormat.OPENTOK_JWT, now=Millis(NOW + 30 * day + 1000))
+    ahead = await generated(world, TokenFormat.OPENTOK_JWT, now=Millis(NOW + 2 * day))
+    month = await generated(world, TokenFormat.OPENTOK_JWT, now=Millis(NOW + 30 * day))
+    years = await generated(world, TokenFormat.OPENTOK_JWT, now=Millis(NOW + 30 * day + 1000))
     await revoke(world, token=ahead.token)
     await revoke(world, token=month.token)
     with pytest.raises(InvalidRequestError, match="more than 30 days in the future"):
@@ -154,7 +154,7 @@ async def test_another_server_knows_once_it_has_followed(world: World) -> None:
     """And this one looks at once, so that those who watch it are told."""
     other = make_server(world.store, world.sealer)
     await other.follower.start()
-    token = await minted(world)
+    token = await generated(world)
     world.server.follower.woken.clear()
     await revoke(world, token=token.token)
     await other.follower.catch_up()
@@ -165,7 +165,7 @@ async def test_another_server_knows_once_it_has_followed(world: World) -> None:
 
 async def test_a_token_out_of_force_can_be_revoked(world: World) -> None:
     """Its signature holds, and clocks may differ."""
-    token = await minted(world, now=Millis(NOW - RETENTION * 1000))
+    token = await generated(world, now=Millis(NOW - RETENTION * 1000))
     before = await reason_of(world, token)
     await revoke(world, token=token.token)
 
@@ -240,7 +240,7 @@ async def test_names_everything_that_is_wrong_at_once(
 
 async def test_a_valid_token_does_not_hide_what_else_is_wrong(world: World) -> None:
     """The comment is refused all the same."""
-    token = await minted(world)
+    token = await generated(world)
 
     assert ["comment"] == await refused(world, token=token.token, comment="x" * 257)
     assert ["project_id"] == await refused(world, token=token.token, project_id=world.project_id)
@@ -273,13 +273,14 @@ async def test_a_project_outside_the_grant_is_denied_without_a_look(world: World
 async def test_a_token_outside_the_grant_is_as_one_of_a_project_that_is_not_there(
     world: World, token_format: TokenFormat
 ) -> None:
-    """Its project cannot be found out, nor can it be taken back."""
-    token = await minted(world, token_format)
+    """Its project cannot be found out, nor can it be revoked."""
+    token = await generated(world, token_format)
     problems = []
     for store_knows in (True, False):
         if not store_knows:
             world.tenants.clear()
-            del world.store._projects[world.project_id]
+            world.store.execute("PRAGMA foreign_keys=OFF")
+            world.store.execute("DELETE FROM projects")
         with pytest.raises(InvalidRequestError) as unknown:
             await revoke(world, only("1"), token=token.token)
         problems.append(unknown.value.violations)
@@ -291,7 +292,7 @@ async def test_a_token_outside_the_grant_is_as_one_of_a_project_that_is_not_ther
 
 async def test_a_token_that_nobody_here_signed_cannot_be_revoked(world: World) -> None:
     """Whoever could name it without its signature would fill the store with what is no token."""
-    token = await minted(world, TokenFormat.OPENTOK_JWT)
+    token = await generated(world, TokenFormat.OPENTOK_JWT)
     head, _, signature = token.token.rpartition(".")
 
     assert ["token"] == await refused(world, token=f"{head}.{signature[::-1]}")
@@ -310,7 +311,7 @@ async def test_a_project_that_is_not_there_is_not_found(world: World, target: st
 
 
 async def test_a_session_need_not_be_known(world: World) -> None:
-    """A store that was put back has lost it, and its tokens are good wherever they are judged without it."""
+    """A store that was put back has lost it, and its tokens are valid wherever they are verified without it."""
     lost = platform_session(world.project_id)
     revocation = await revoke(world, session_id=lost)
 

@@ -25,21 +25,20 @@ from tokenauthority.authority.store_follower import StoreFollower
 from tokenauthority.authority.tenant_cache import TenantCache
 from tokenauthority.domain.change import Cursor
 from tokenauthority.domain.errors import UnavailableError
-from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
+from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.revocation import TargetKind
 from tokenauthority.domain.role import Permission, Role
 from tokenauthority.domain.session import SessionState
 from tokenauthority.domain.times import Millis, Seconds
 from tokenauthority.server.background_tasks import follower_task
 from tokenauthority.signing.sealing import MasterKey, SealBrokenError, Sealer
-from tokenauthority.signing.signing_key import SigningKey
 
 
 HOST = Role(name="host", permissions=(Permission.PUBLISH,), create_time=NOW, update_time=NOW)
 
 
 def is_revoked(follower: StoreFollower, token_id: str) -> bool:
-    """Whether the server knows that the token was taken back."""
+    """Whether the server knows that the token was revoked."""
     index = follower._revocations.index
     kind = index.revoked_by("47000000", token_id=token_id, session_id="", subject="", issue_time=Seconds(0))
     return kind is TargetKind.TOKEN
@@ -80,7 +79,7 @@ async def test_a_project_and_a_role_changed_elsewhere_are_changed_here() -> None
     role = await tenants.role(world.project_id, "host")
 
     assert tenant is not None
-    assert secret.value == tenant.keys.secrets[0].value
+    assert secret.value.decode() == tenant.keys.secrets[0].value
     assert role is not None
 
 
@@ -88,8 +87,11 @@ async def test_more_changes_than_one_page_are_all_taken_in() -> None:
     """However far it is behind, one look catches up."""
     world = await make_world()
     _, follower = await second_server(world)
-    for number in range(2500):
-        await world.projects.update(world.project_id, {"display_name": str(number)})
+    world.store.execute(
+        "WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 2500)"
+        "INSERT INTO changes (mark, kind, project_id, subject) SELECT n, 'project', ?, ? FROM number",
+        *(world.project_id, world.project_id),
+    )
 
     await follower.catch_up()
 
@@ -137,51 +139,50 @@ async def test_a_key_made_elsewhere_is_loaded() -> None:
 
 
 async def test_a_key_that_cannot_be_opened_is_noticed_and_does_not_stop_it() -> None:
-    """A server under another master key is not fresh, and goes on asking."""
+    """It is one key's: the server says so, follows on, and judges no token of that key."""
     store = MemoryStore()
     ours = make_server(store, Sealer(MasterKey.generate()))
     await ours.follower.start()
     signing = ours.keys.ring.active
-    foreign = StoredKey(
-        key_id="x" * 43,
-        algorithm=Algorithm.ES256,
-        state=KeyState.PREPARED,
-        create_time=NOW,
-        sealed=CredentialSealer(Sealer(MasterKey.generate())).seal_signing_key(SigningKey.generate(Algorithm.ES256)),
-    )
-    await store.update_keys(lambda ring: [*ring, foreign])
-    seen = ours.follower._last_read
+    foreign = CredentialSealer(Sealer(MasterKey.generate())).make_signing_key(Algorithm.ES256, NOW)
+    odd = attrs.evolve(foreign, key_id="x" * 43, sealed=b"\x09" + foreign.sealed[1:])
+    await store.update_keys(lambda ring: [*ring, foreign, odd])
+    with capture_logs() as logs:
+        for _ in range(3):
+            await ours.follower.catch_up()
 
-    with pytest.raises(SealBrokenError):
-        await ours.follower.catch_up()
-
-    assert not ours.follower.fresh
-    assert seen == ours.follower._last_read
+    assert ours.follower.fresh
     assert signing is ours.keys.ring.active
+    assert "2 cannot be opened, the log says which" == ours.keys.problem(NOW)
+    [line] = logs
+    assert "keys.not_opened" == line["event"]
+    assert all(key.key_id in line["problem"] for key in (foreign, odd))
+    with pytest.raises(UnavailableError, match=f"cannot open signing key {foreign.key_id}"):
+        ours.keys.believed.require_opened(foreign.key_id)
+    for known in (odd.key_id, signing.key_id, "never stored"):
+        ours.keys.believed.require_opened(known)
 
 
 async def test_it_goes_on_asking_while_the_store_is_down() -> None:
-    """The background task outlives errors of the store; the log has the begin of the outage and its end."""
+    """The background task outlives errors of the store, and its data is fresh again with the first answer."""
     store = FaultyStore()
     world = await make_world(store)
     _, follower = await second_server(world, interval=0.001)
     store.fail("changes_after")
     asked = store.observe("changes_after")
-    with capture_logs() as logs:
-        async with supervised(follower_task(follower)):
-            for _ in range(3):
-                asked.clear()
-                await asked.reached()
-        store.recover()
-        await follower.catch_up()
+    async with supervised(follower_task(follower)):
+        for _ in range(3):
+            asked.clear()
+            await asked.reached()
+    fresh_before = follower.fresh
+    store.recover()
+    await follower.catch_up()
 
-    assert [("store.unavailable", "error"), ("store.recovered", "info")] == [
-        (line["event"], line["log_level"]) for line in logs
-    ]
+    assert (False, True) == (fresh_before, follower.fresh)
 
 
 async def test_what_happens_while_it_starts_is_taken_in_with_the_first_look() -> None:
-    """A token that is taken back right after the revocations were read is not good for ever."""
+    """A token that is revoked right after the revocations were read does not stay valid."""
     shared = MemoryStore()
     store = FaultyStore(shared)
 
@@ -229,6 +230,24 @@ async def test_a_store_that_was_put_back_is_read_anew() -> None:
     assert follower.fresh
 
 
+async def test_after_a_change_of_an_unknown_kind_everything_is_read_anew() -> None:
+    """Once: whatever it has changed is then known, and the follower goes on from there."""
+    world = await make_world()
+    follower = world.server.follower
+    await follower.catch_up()
+    await world.store.end_session(world.session, NOW)
+    world.store.execute("UPDATE changes SET kind = 'none' WHERE sequence = (SELECT max(sequence) FROM changes)")
+    with capture_logs() as events:
+        for _ in range(3):
+            await follower.catch_up()
+    known = await world.tenants.session(world.session.session_id)
+
+    assert ["follower.history_lost"] == [event["event"] for event in events]
+    assert follower.fresh
+    assert known is not None
+    assert SessionState.ENDED is known.state
+
+
 async def test_a_store_that_cannot_be_read_anew_is_asked_again() -> None:
     """Until then what is known stays in force, and the server says that it is behind."""
     store = FaultyStore()
@@ -250,7 +269,7 @@ async def test_a_store_that_cannot_be_read_anew_is_asked_again() -> None:
 
 
 async def test_what_is_sent_to_those_who_watch_is_in_force_here_already(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reader that asks this server about what it has just read must not hear that the token is good."""
+    """A reader that asks this server about what it has just read must not hear that the token is valid."""
     store = MemoryStore()
     await store.create_project(make_project("47000000"))
     server = make_server(store, Sealer(MasterKey.generate()))
@@ -270,7 +289,7 @@ async def test_what_is_sent_to_those_who_watch_is_in_force_here_already(monkeypa
 
 
 async def test_verdicts_end_when_the_store_has_been_away_for_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What another server takes back meanwhile is not known here, so nothing is called good."""
+    """What another server revokes meanwhile is not known here, so nothing is called valid."""
     moments = [1000.0]
     monkeypatch.setattr(follower_module, "monotonic", lambda: moments[-1])
     store = FaultyStore()
@@ -295,21 +314,20 @@ async def test_verdicts_end_when_the_store_has_been_away_for_too_long(monkeypatc
 
 async def test_what_cannot_be_opened_is_the_problem_that_is_shown() -> None:
     """Not the store, while that is well."""
-    ours, theirs = MasterKey.generate(), MasterKey.generate()
     store = FaultyStore()
-    server, other = make_server(store, Sealer(ours)), make_server(store, Sealer(theirs, ours))
+    server = make_server(store, Sealer(MasterKey.generate()))
     await server.follower.start()
-    await other.follower.start()
-    foreign = await other.keys.prepare(None, NOW)
+    foreign = CredentialSealer(Sealer(MasterKey.generate())).make_signing_key(Algorithm.ES256, NOW)
+    await store.update_keys(lambda _: [foreign])
     with pytest.raises(SealBrokenError):
         await server.follower.catch_up()
     sealed = server.follower.problem
     store.fail("changes_after")
     await server.follower.catch_up()
 
-    assert "a signing key cannot be opened, the log says which; cached data is served" == sealed
-    assert "cannot be read; cached data is served" == server.follower.problem
-    assert foreign.key_id in {key.key_id for key in await store.list_keys()}
+    assert "no signing key can be opened, the log says why" == sealed
+    assert "cannot be read" == server.follower.problem
+    assert [foreign] == list(await store.list_keys())
 
 
 async def test_a_bug_is_not_shown_as_an_outage_of_the_store() -> None:
@@ -321,10 +339,10 @@ async def test_a_bug_is_not_shown_as_an_outage_of_the_store() -> None:
     with pytest.raises(LookupError):
         await server.follower.catch_up()
 
-    assert "changes could not be applied, the log says why; cached data is served" == server.follower.problem
+    assert "changes could not be applied, the log says why" == server.follower.problem
 
 
-async def test_a_sign_of_life_comes_with_each_look_where_looks_are_as_rare() -> None:
+async def test_a_heartbeat_comes_with_each_look_where_looks_are_as_rare() -> None:
     """Else every second one would come too late."""
     server = make_server(MemoryStore(), Sealer(MasterKey.generate()), interval=WAIT, heartbeat=WAIT)
     await server.follower.start()
@@ -419,3 +437,36 @@ async def test_what_it_fails_of_is_logged_once_each_time_that_it_begins() -> Non
                 await asyncio.wait_for(looked.acquire(), WAIT)
 
     assert ["follower.failed", "background.recovered"] * 2 == [line["event"] for line in logs]
+
+
+async def test_a_call_waits_for_no_read_but_one_that_begins_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a sleep of the process a read that began before the sleep says nothing; a slow one after it is enough."""
+    moments = [1000.0]
+    monkeypatch.setattr(follower_module, "monotonic", lambda: moments[-1])
+    store = FaultyStore()
+    follower = (await make_world(store)).server.follower
+    await asyncio.wait_for(follower.wait_for_read(), WAIT)
+
+    async def read(sleeping: float) -> None:
+        held = store.hold("changes_after", times=1)
+        reading = asyncio.ensure_future(follower.catch_up())
+        await held.reached()
+        moments.append(moments[-1] + sleeping)
+        calls.append(asyncio.ensure_future(follower.wait_for_read()))
+        await asyncio.sleep(0)
+        # The read takes so long that this alone looks like a sleep.
+        moments.append(moments[-1] + WAIT + 3)
+        held.release()
+        await reading
+        await asyncio.wait(calls, timeout=0)
+
+    calls: list[asyncio.Future[None]] = []
+    await read(sleeping=WAIT + 3)
+    first = [call.done() for call in calls]
+    await read(sleeping=WAIT + 3)
+    second = [call.done() for call in calls]
+    for call in calls:
+        call.cancel()
+
+    assert [False] == first
+    assert [True, False] == second

@@ -12,13 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.authority.world import NOW, World, make_world
+from tests.authority.world import NOW, PUBLICATION, World, make_server, make_world
 from tests.support.authority import EVERYTHING
 from tests.support.faulty_store import FaultyStore
-from tokenauthority.domain.errors import UnavailableError
+from tokenauthority.domain.errors import Reason, UnavailableError
+from tokenauthority.domain.times import Millis
 from tokenauthority.domain.token import InactiveReason, TokenSpec
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.signing.jose import encode_segment
+from tokenauthority.signing.sealing import MasterKey, Sealer
 
 
 ANYTHING = st.text() | st.text(alphabet='T1=abcdefghijklmnopqrstuvwxyz0123456789.-_+/%&:{}"', max_size=400)
@@ -124,3 +126,22 @@ async def test_a_store_that_fails_is_the_only_error() -> None:
 
     with pytest.raises(UnavailableError):
         await world.verify.check(token, EVERYTHING, NOW)
+
+
+async def test_a_token_of_a_key_under_another_master_key_gets_no_verdict() -> None:
+    """Another server knows its key. The tokens of all other keys are judged, also of one that it has retired."""
+    ours, theirs = MasterKey.generate(), MasterKey.generate()
+    world = await make_world(sealer=Sealer(ours))
+    other = make_server(world.store, Sealer(theirs, ours))
+    await other.follower.start()
+    spec, later = TokenSpec(session_id=world.session.session_id), Millis(NOW + PUBLICATION)
+    own = await world.generate.one(spec, EVERYTHING, later)
+    foreign = await other.keys.prepare(None, NOW)
+    await other.keys.activate(foreign.key_id, later)
+    made = await other.generate.one(spec, EVERYTHING, later)
+    await world.server.follower.catch_up()
+    with pytest.raises(UnavailableError, match=f"cannot open signing key {foreign.key_id}") as refused:
+        await world.verify.check(made.token, EVERYTHING, later)
+
+    assert Reason.SEAL_BROKEN is refused.value.reason
+    assert (await world.verify.check(own.token, EVERYTHING, later)).reason is None

@@ -83,7 +83,7 @@ class Place:
 
     def follow(self, resume_token: str = "", projects: frozenset[str] = ALL) -> AsyncIterator[WatchEvent]:
         """A stream."""
-        return self.server.watch.follow(projects, resume_token)
+        return self.server.watch.follow(projects, resume_token, "tester")
 
 
 async def make_place(buffer: int = 100, heartbeat: float = WAIT) -> Place:
@@ -182,7 +182,7 @@ async def test_a_token_resumes_at_every_server_of_the_store() -> None:
     other.event_buffer.begin(await place.store.last_change())
     await place.revoke("a")
 
-    assert ["a", "MARKER"] == told(await take(other.watch.follow(ALL, marker.resume_token), 2))
+    assert ["a", "MARKER"] == told(await take(other.watch.follow(ALL, marker.resume_token, "tester"), 2))
 
 
 async def test_only_events_of_the_projects_asked_for_are_sent() -> None:
@@ -304,7 +304,7 @@ async def test_a_beat_without_events_is_a_heartbeat_from_which_to_resume() -> No
     assert ["MARKER"] == told(await take(place.follow(beat.resume_token, ALL), 1))
 
 
-async def test_there_is_no_sign_of_life_while_the_server_knows_nothing() -> None:
+async def test_there_is_no_heartbeat_while_the_server_knows_nothing() -> None:
     """A reader must not think that all is well while the store is away."""
     place = await make_place(heartbeat=0)
     stream = place.follow()
@@ -322,7 +322,7 @@ async def test_there_is_no_sign_of_life_while_the_server_knows_nothing() -> None
     assert ["HEARTBEAT"] == told(await waiting)
 
 
-async def test_there_is_no_sign_of_life_while_a_look_hangs() -> None:
+async def test_there_is_no_heartbeat_while_a_look_hangs() -> None:
     """Nor while the server has not been told yet whether something has happened."""
     place = await make_place(heartbeat=0)
     stream = place.follow()
@@ -341,7 +341,7 @@ async def test_there_is_no_sign_of_life_while_a_look_hangs() -> None:
     assert ["a", "HEARTBEAT"] == told(await waiting + await take(stream, 1))
 
 
-async def test_no_sign_of_life_overtakes_an_event() -> None:
+async def test_no_heartbeat_overtakes_an_event() -> None:
     """What was there before the beat is told before it, though the reader has kept the stream waiting."""
     place = await make_place()
     stream = place.follow()
@@ -356,7 +356,7 @@ async def test_no_sign_of_life_overtakes_an_event() -> None:
     assert ["a", "b", "HEARTBEAT"] == told(first + await take(stream, 2))
 
 
-async def test_a_sign_of_life_has_the_moment_at_which_the_look_began() -> None:
+async def test_a_heartbeat_has_the_moment_at_which_the_look_began() -> None:
     """That is how old the reader's knowledge is, whatever the look took."""
     place = await make_place()
     stream = place.follow()
@@ -396,14 +396,14 @@ async def test_the_end_of_what_is_in_force_has_the_moment_at_which_it_was_begun_
     server = make_server(place.store, Sealer(MasterKey.generate()), clock=clock)
     server.event_buffer.begin(await place.store.last_change())
     began = clock()
-    messages = await take(server.watch.follow(ALL, ""), 2)
+    messages = await take(server.watch.follow(ALL, "", "tester"), 2)
 
     assert ["a", "MARKER"] == told(messages)
     assert began == messages[-1].time
     assert began < clock()
 
 
-async def test_one_beat_is_one_sign_of_life() -> None:
+async def test_one_beat_is_one_heartbeat() -> None:
     """What happens after it has none of its own."""
     place = await make_place(heartbeat=10 * WAIT)
     stream = place.follow()
@@ -421,7 +421,7 @@ async def test_one_beat_is_one_sign_of_life() -> None:
     assert ["HEARTBEAT", "a", "b"] == told(messages)
 
 
-async def test_a_sign_of_life_is_a_place_behind_all_that_has_changed() -> None:
+async def test_a_heartbeat_is_a_place_behind_all_that_has_changed() -> None:
     """Also behind what nobody watches, as projects: else a quiet reader would resume ever further back."""
     place = await make_place()
     stream = place.follow()
@@ -454,7 +454,9 @@ async def test_however_many_begin_to_watch_a_few_pages_are_read_at_once() -> Non
     await server.follower.start()
     store.before("list_revocations", run=begin)
     store.after("list_revocations", run=end)
-    messages = await asyncio.gather(*(take(server.watch.follow(ALL, ""), 1) for _ in range(20)))
+    messages = await asyncio.gather(
+        *(take(server.watch.follow(ALL, "", f"caller {number}"), 1) for number in range(20))
+    )
 
     assert [["MARKER"]] * 20 == [told(each) for each in messages]
     assert watch._READING == most
@@ -463,9 +465,9 @@ async def test_however_many_begin_to_watch_a_few_pages_are_read_at_once() -> Non
 async def test_who_leaves_before_its_turn_leaves_nothing_behind() -> None:
     """Neither a place in the queue nor a read that was never begun, of which Python would warn."""
     place = await make_place()
-    reading = place.server.watch._reading
-    for _ in range(watch._READING):
-        await reading.acquire()
+    held = contextlib.AsyncExitStack()
+    for number in range(watch._READING):
+        await held.enter_async_context(place.server.watch._reading.hold(f"caller {number}"))
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         waiting = asyncio.ensure_future(take(place.follow(), 1))
@@ -475,8 +477,7 @@ async def test_who_leaves_before_its_turn_leaves_nothing_behind() -> None:
         with pytest.raises(asyncio.CancelledError):
             await waiting
         gc.collect()
-    for _ in range(watch._READING):
-        reading.release()
+    await held.aclose()
 
     assert [] == [str(warning.message) for warning in warned]
     assert ["MARKER"] == told(await take(place.follow(), 1))
@@ -487,7 +488,7 @@ async def test_a_server_that_has_not_read_the_store_sends_nothing() -> None:
     server = make_server(MemoryStore(), Sealer(MasterKey.generate()))
 
     with pytest.raises(UnavailableError):
-        await take(server.watch.follow(ALL, ""), 1)
+        await take(server.watch.follow(ALL, "", "tester"), 1)
 
 
 async def test_watches_the_projects_asked_for_or_all_of_the_grant() -> None:
@@ -559,7 +560,7 @@ steps = st.lists(
 
 
 @given(steps=steps, buffer=st.integers(1, 5))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_a_reader_misses_nothing_however_all_that_happens_interleaves(steps: list[str], buffer: int) -> None:
     """Slow or fast, dropped or not, on a history that may be lost: in the end it knows what the store knows."""
     with mock.patch.object(watch, "_PAGE", 2):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import functools
+import secrets
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import attrs
 
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from prometheus_client import CollectorRegistry
 
 from tests.support.authority import EVERYTHING, WAIT, make_caller
 from tests.support.memory_store import MemoryStore
@@ -27,10 +30,15 @@ from tokenauthority.authority.store_follower import StoreFollower
 from tokenauthority.authority.tenant_cache import TenantCache
 from tokenauthority.authority.verify import Verify
 from tokenauthority.authority.watch import Watch
-from tokenauthority.domain.key import Algorithm
+from tokenauthority.domain.credential import PlainCredential
+from tokenauthority.domain.key import Algorithm, StoredKey
+from tokenauthority.domain.project import Project
+from tokenauthority.domain.role import Permission, Role
 from tokenauthority.domain.rotation import Rotation
 from tokenauthority.domain.session import SessionSpec, StoredSession
-from tokenauthority.domain.times import Millis, Seconds
+from tokenauthority.domain.times import DAY, MAX_TTL, Millis, Seconds
+from tokenauthority.domain.token_format import TokenFormat
+from tokenauthority.platforms.sessions import PlatformOptions, PlatformSessions
 from tokenauthority.signing.sealing import MasterKey, Sealer
 from tokenauthority.storage.store import Store
 
@@ -102,7 +110,7 @@ def make_server(
         event_buffer=event_buffer,
         follower=follower,
         projects=Projects(store, tenants, credentials),
-        sessions=Sessions(store, tenants, follower.wake),
+        sessions=Sessions(store, tenants, PlatformSessions(PlatformOptions(), CollectorRegistry()), follower.wake),
         generate=Generate(tenants, keys, ISSUER),
         verify=verify,
         revoke=Revoke(store, tenants, verify, revocations, follower.wake),
@@ -128,9 +136,62 @@ async def make_world(store: MemoryStore | None = None, sealer: Sealer | None = N
         generate=server.generate,
         verify=server.verify,
         project_id=project.project_id,
-        secret=secret.value,
+        secret=secret.value.decode(),
         session=session,
     )
+
+
+def make_role(project_id: str, *permissions: Permission) -> Role:
+    """A role of a project, called `host`, with so many permissions or PUBLISH."""
+    granted = permissions or (Permission.PUBLISH,)
+    return Role(name="host", permissions=granted, project_id=project_id, create_time=NOW, update_time=NOW)
+
+
+def make_sealed(
+    credentials: CredentialSealer, project_id: str, *plain: PlainCredential, application: str | None = None
+) -> Project:
+    """A project whose credentials *plain* are sealed for it."""
+    project = Project(
+        project_id=project_id,
+        display_name="",
+        default_format=TokenFormat.SESSION_JWT,
+        default_ttl=DAY,
+        max_ttl=MAX_TTL,
+        external_sessions=False,
+        create_time=NOW,
+        vonage_application_id=application,
+    )
+    return credentials.sealed_project(project, plain)
+
+
+def version_1(key: MasterKey, plaintext: bytes, purpose: str, object_id: str) -> bytes:
+    """An envelope as the first version of the program made it."""
+    header, nonce = b"\x01" + bytes.fromhex(key.key_id), secrets.token_bytes(12)
+    bound = header + len(purpose).to_bytes(2, "big") + purpose.encode() + object_id.encode()
+    return header + nonce + AESGCM(key.value).encrypt(nonce, plaintext, bound)
+
+
+async def seal_as_version_1(store: Store, key: MasterKey) -> None:
+    """Seal everything in a store as the first version of the program did."""
+    credentials = CredentialSealer(Sealer(key))
+
+    def old_ring(ring: Sequence[StoredKey]) -> Sequence[StoredKey]:
+        opened = [credentials.open_signing_key(stored) for stored in ring]
+        return [
+            attrs.evolve(each.stored, sealed=version_1(key, each.key.to_der(), "signing-key", each.stored.key_id))
+            for each in opened
+        ]
+
+    def old_project(project: Project) -> Project:
+        sealed = [
+            version_1(key, c.value, "project-credential", c.credential_id) for c in credentials.open_project(project)
+        ]
+        old = zip(project.credentials, sealed, strict=True)
+        return attrs.evolve(project, credentials=tuple(attrs.evolve(c, sealed=each) for c, each in old))
+
+    await store.update_keys(old_ring)
+    for project in await store.list_projects(after=0, limit=1000, only=None):
+        await store.update_credentials(project.project_id, old_project)
 
 
 @functools.cache

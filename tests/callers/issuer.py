@@ -20,7 +20,7 @@ import trustme
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from tests.support.authority import WAIT, make_caller
-from tokenauthority.callers.authenticator import PresentedCredentials
+from tokenauthority.callers.authenticator import CredentialError, PresentedCredentials
 from tokenauthority.callers.bearer import BearerAuthenticator
 from tokenauthority.callers.identity import ALGORITHMS, Identity, Issuer, JwtIdentity
 from tokenauthority.callers.issuer_keys import IssuerKeyCaches
@@ -217,10 +217,22 @@ class World:
         self.now += seconds
         self.ticks += seconds
 
-    async def knows(self, credential: str) -> str | None:
+    async def knows(self, credential: str, origin: str = "") -> str | None:
         """The name of the caller who presents *credential*."""
-        caller = await self.authenticator.authenticate(PresentedCredentials(authorization=[f"Bearer {credential}"]))
-        return None if caller is None else caller.name
+        presented = PresentedCredentials(authorization=[f"Bearer {credential}"], origin=origin)
+        try:
+            return (await self.authenticator.authenticate(presented)).name
+        except CredentialError:
+            return None
+
+    async def problem(self, credential: str) -> str:
+        """Why *credential* proves no caller; empty if it does."""
+        presented = PresentedCredentials(authorization=[f"Bearer {credential}"])
+        try:
+            await self.authenticator.authenticate(presented)
+        except CredentialError as error:
+            return str(error)
+        return ""
 
 
 def write_jwks(path: Path, *keys: Key | Mapping[str, Any]) -> Path:

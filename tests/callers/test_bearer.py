@@ -22,7 +22,7 @@ from tests.callers.issuer import (
 )
 from tests.support.authority import make_caller
 from tokenauthority.callers.api_keys import digest, new_api_key
-from tokenauthority.callers.authenticator import PresentedCredentials
+from tokenauthority.callers.authenticator import CredentialError, PresentedCredentials
 from tokenauthority.callers.identity import ApiKeyIdentity
 from tokenauthority.callers.jwt import JwtVerifier
 from tokenauthority.callers.registry import CallerEntry, CallerRegistry
@@ -41,8 +41,10 @@ def refuse_to_verify() -> bool:
 async def warm(world: World, credential: str) -> str | None:
     """The caller, if nothing but memory is asked."""
     presented = PresentedCredentials(authorization=[f"Bearer {credential}"], may_verify=refuse_to_verify)
-    caller = await world.authenticator.authenticate(presented)
-    return None if caller is None else caller.name
+    try:
+        return (await world.authenticator.authenticate(presented)).name
+    except CredentialError:
+        return None
 
 
 @pytest.fixture
@@ -91,7 +93,8 @@ async def test_takes_exactly_one_bearer(values: list[str | bytes]) -> None:
     """Two credentials are two minds; another scheme is another credential."""
     given = [value.format(key=KEYS["first"]) if isinstance(value, str) else value for value in values]
 
-    assert await World(REGISTRY).authenticator.authenticate(PresentedCredentials(authorization=given)) is None
+    with pytest.raises(CredentialError):
+        await World(REGISTRY).authenticator.authenticate(PresentedCredentials(authorization=given))
 
 
 async def test_without_callers_knows_nobody() -> None:
@@ -156,12 +159,12 @@ async def test_drops_the_credentials_of_a_key_that_the_issuer_withdrew(world: Wo
     token = forge(EC)
     path = world.callers.registry.issuers[0].jwks_file
     assert path is not None
-    for taken_back in ([Key("ec-2")], [Key("ec-1")], []):
+    for removed in ([Key("ec-2")], [Key("ec-1")], []):
         write_jwks(path, EC)
         world.pass_time(1)
         await world.caches.refresh_due()
         assert "room-service" == await settled(world, token, "room-service")
-        write_jwks(path, *taken_back)
+        write_jwks(path, *removed)
         world.pass_time(1)
         await world.caches.refresh_due()
 

@@ -20,11 +20,27 @@ from tokenauthority.callers.file import MAX_FILE, CallersFile, CallersFileError,
         ("[callers]\nname = 'a'", ("line 1: caller 1: must be a table under [[callers]]",)),
         ("callers = [\n1]", ("line 2: caller 1: must be a table under [[callers]]",)),
         ("issuers = 1\n" + entry(), ("line 1: issuer 1: must be a table under [[issuers]]",)),
-        (b"\xff", ("is not valid TOML: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte",)),
+        (b"\n\n# caf\xe9", ("line 3: is not UTF-8: save the file in UTF-8",)),
+        (entry().encode("utf-16"), ("line 1: is UTF-16 or binary: save the file in UTF-8",)),
+        (entry().encode("utf-16-le"), ("line 1: is UTF-16 or binary: save the file in UTF-8",)),
+        (b"a = 1\nb = 2\0", ("line 2: is UTF-16 or binary: save the file in UTF-8",)),
         ("#" * (MAX_FILE + 1), (f"is larger than {MAX_FILE} bytes",)),
         ("a = " + "[" * 100_000, ("is nested too deep",)),
     ],
-    ids=["empty", "empty list", "text", "one table", "number", "issuers", "no UTF-8", "too large", "deep"],
+    ids=[
+        "empty",
+        "empty list",
+        "text",
+        "one table",
+        "number",
+        "issuers",
+        "no UTF-8",
+        "UTF-16",
+        "UTF-16 without a mark",
+        "NUL",
+        "too large",
+        "deep",
+    ],
 )
 def test_refuses_what_is_no_callers_file(tmp_path: Path, text: str | bytes, found: tuple[str, ...]) -> None:
     """A file without callers would let nobody in, so it is a mistake."""
@@ -35,9 +51,16 @@ def test_names_where_toml_breaks(tmp_path: Path) -> None:
     """The line and column of the parser, and nothing of the text."""
     (problem,) = problems(tmp_path, f'[[callers]]\nname = "{KEY}\n')
 
-    assert problem.startswith("is not valid TOML: ")
-    assert "line 2" in problem
+    assert problem.startswith("line 2: is not valid TOML: ")
     assert KEY not in problem
+
+
+def test_takes_a_byte_order_mark(tmp_path: Path) -> None:
+    """Editors of Windows write one; lines count from it."""
+    path = tmp_path / "callers.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + entry().encode())
+
+    assert [1] == [each.line for each in load_callers(path).entries]
 
 
 def test_names_a_file_that_is_not_there(tmp_path: Path) -> None:

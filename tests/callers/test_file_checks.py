@@ -33,7 +33,7 @@ SHA = (
     "or a list of two, the current key and its replacement."
 )
 STRAY = "what looks like an API key"
-IDENTITY = "caller room-service: needs exactly one of api_key_sha256, spiffe_id, jwt"
+IDENTITY = "caller room-service: needs exactly one of api_key_sha256, spiffe_id, jwt, opentok_project"
 SPIFFE = (
     "line 8: caller room-service: spiffe_id is invalid. SPIFFE id of the client certificate, "
     "`spiffe://trust-domain/path`, at most 2048 characters."
@@ -47,7 +47,7 @@ BURST = (
     "a larger batch never passes; default: the count in `rate`."
 )
 QUOTA = (
-    "line 9: caller room-service: daily_quota is invalid. Items of one day in UTC, "
+    "line 9: caller room-service: daily_quota is invalid. Items of one day in UTC at all servers together, "
     "a whole number from 1 to 1000000000000; default: no limit."
 )
 
@@ -74,6 +74,7 @@ QUOTA = (
         ({"api_key_sha256": str([digest(str(n)) for n in range(3)])}, SHA),
         ({"spiffe_id": '"spiffe://a/b"'}, f"line 9: {IDENTITY}"),
         ({"jwt": '{ issuer = "a", subject = "b" }'}, f"line 9: {IDENTITY}"),
+        ({"opentok_project": '"47000000"', "projects": '["47000000"]'}, f"line 9: {IDENTITY}"),
         ({"projects": None}, f"line 1: caller room-service: {missing(PROJECTS)}"),
         ({"projects": "[]"}, f"line 4: caller room-service: {PROJECTS}"),
         ({"projects": '"*"'}, f"line 4: caller room-service: {PROJECTS}"),
@@ -92,6 +93,14 @@ QUOTA = (
         ({"roles": None}, "line 1: caller room-service: roles must name what tokens.generate may give out"),
         ({"roles": "[]"}, "line 6: caller room-service: roles must name what tokens.generate may give out"),
         ({"roles": '["a b"]'}, "line 6: caller room-service: roles has an invalid item: 'a b'"),
+        (
+            {"vonage_applications": '["*"]'},
+            "line 9: caller room-service: vonage_applications has an invalid item: '*'",
+        ),
+        (
+            {"vonage_applications": '["47000000"]'},
+            "line 9: caller room-service: vonage_applications has an invalid item: '47000000'",
+        ),
         ({"formats": "[]"}, f"line 7: caller room-service: {FORMATS}"),
         ({"formats": '["session_jwt"]'}, "line 7: caller room-service: formats has an invalid item: 'session_jwt'"),
         ({"max_ttl": '"0s"'}, TTL),
@@ -170,7 +179,7 @@ def test_names_everything_at_once(tmp_path: Path) -> None:
         f"line 9: caller room-service: {missing(PROJECTS)}",
         "line 11: caller room-service: its API key is that of another",
         f"line 16: issuer https://issuer.example: {missing(AUDIENCE)}",
-        "line 20: caller 3: needs exactly one of api_key_sha256, spiffe_id, jwt",
+        "line 20: caller 3: needs exactly one of api_key_sha256, spiffe_id, jwt, opentok_project",
         "line 21: caller 3: name room-service is used twice",
         f"line 23: caller 3: {ACTIONS}",
     ) == found

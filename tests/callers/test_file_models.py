@@ -71,6 +71,18 @@ def test_what_is_left_out_grants_no_role_and_any_format(tmp_path: Path) -> None:
     )
 
 
+def test_a_vonage_application_is_one_in_either_case(tmp_path: Path) -> None:
+    """An id is compared in lower case; what is left out grants none."""
+    application = "29F760F8-7ce1-46c9-ade3-f2dedee4ed5f"
+    (named,) = load(tmp_path, entry(vonage_applications=f'["{application}"]')).values()
+    (none,) = load(tmp_path, entry()).values()
+
+    assert (frozenset({application.lower()}), frozenset()) == (
+        named.grant.vonage_applications,
+        none.grant.vonage_applications,
+    )
+
+
 @pytest.mark.parametrize(("text", "seconds"), [("1s", 1), ("90s", 90), ("15m", 900), ("1h", 3600), ("30d", 2592000)])
 def test_reads_lifetimes(tmp_path: Path, text: str, seconds: int) -> None:
     """Seconds, minutes, hours and days."""

@@ -27,7 +27,7 @@ from tests.callers.issuer import (
     write_jwks,
 )
 from tests.support.authority import WAIT
-from tokenauthority.callers.issuer_keys import MAX_WAITING
+from tokenauthority.callers.issuer_keys import MAX_WAITING, MAX_WAITING_EACH
 from tokenauthority.callers.registry import CallerRegistry
 
 
@@ -197,16 +197,33 @@ async def test_nonsense_does_not_replace_the_keys(world: World, server: JwksServ
 
 
 async def test_a_slow_issuer_holds_up_only_so_many(world: World, server: JwksServer) -> None:
-    """Those beyond are refused at once; the others get their answer."""
+    """Those beyond are refused at once, of one address and of all; the others get their answer."""
     server.gate.clear()
-    calls = [asyncio.create_task(world.knows(token(OLD, world, jti=str(number)))) for number in range(MAX_WAITING + 5)]
+    origins = [f"ipv4:10.0.0.{number}" for number in range(MAX_WAITING // MAX_WAITING_EACH)]
+    each = [*origins * MAX_WAITING_EACH, "ipv4:10.0.1.1", *["ipv4:10.0.0.0"] * 5]
+    calls = [asyncio.create_task(world.knows(token(OLD, world, jti=str(n)), origin)) for n, origin in enumerate(each)]
     await asyncio.to_thread(server.asked.acquire, timeout=WAIT)
     done = [call for call in calls if call.done()]
     server.gate.set()
     found = await asyncio.gather(*calls)
 
-    assert [None] * 5 == [call.result() for call in done]
+    assert [None] * 6 == [call.result() for call in done]
     assert MAX_WAITING == found.count("room-service")
+
+
+async def test_one_address_leaves_places_for_others(world: World, server: JwksServer) -> None:
+    """Invented key ids of a stranger do not keep a caller from the keys; the places come back."""
+    server.gate.clear()
+    forged = [forge(NEW, head=header(NEW, kid=f"made-up-{number}")) for number in range(2 * MAX_WAITING)]
+    strangers = [asyncio.create_task(world.knows(each, "ipv4:10.0.0.1")) for each in forged]
+    await asyncio.to_thread(server.asked.acquire, timeout=WAIT)
+    caller = asyncio.create_task(world.knows(token(OLD, world), "ipv4:10.0.0.2"))
+    await asyncio.sleep(0)
+    server.gate.set()
+
+    assert "room-service" == await caller
+    assert {None} == set(await asyncio.gather(*strangers))
+    assert 0 == world.caches.cache_of(world.callers.registry.issuers[0])._waiting.total()
 
 
 async def test_a_call_that_is_cancelled_does_not_end_the_fetch(world: World, server: JwksServer) -> None:
@@ -300,3 +317,37 @@ async def test_closing_ends_what_is_under_way(world: World, server: JwksServer) 
 
     assert flight is not None
     assert flight.done()
+
+
+async def test_names_the_keys_that_cannot_be_used(tmp_path: Path) -> None:
+    """In the log once for each change, and in the details for as long as they are there; the others serve."""
+    path = write_jwks(tmp_path / "jwks.json", OLD, NEW.jwk(use="enc"), {"kty": "oct"})
+    world = World(make_registry(make_issuer(jwks_file=path)))
+    texts = ['kid "key-2" has a use other than sig and jwt-svid', "key 3 has no kid of 1 to 255 characters"]
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(3):
+            await refresh_keys(world)
+            world.pass_time(1)
+        assert "room-service" == await world.knows(token(OLD, world))
+        assert {"issuer_keys": f"{NAME}: {', '.join(texts)}"} == world.caches.details()
+        write_jwks(path, OLD)
+        await refresh_keys(world)
+
+    assert {} == world.caches.details()
+    assert [texts, []] == [event["unusable"] for event in logs if event["event"] == "jwks.loaded"]
+
+
+async def test_an_issuer_without_a_usable_key_is_a_problem(tmp_path: Path) -> None:
+    """Its JWTs are refused, and nobody would know why. An issuer without any key has said so itself."""
+    path = write_jwks(tmp_path / "jwks.json", NEW.jwk(use="enc"))
+    world = World(make_registry(make_issuer(jwks_file=path)))
+    with structlog.testing.capture_logs() as logs:
+        await refresh_keys(world)
+        found = world.caches.details()
+        write_jwks(path)
+        world.pass_time(1)
+        await refresh_keys(world)
+
+    assert f"no key can be used of: {NAME}" == found["issuers"]
+    assert {} == world.caches.details()
+    assert ["jwks.no_usable_key"] == [event["event"] for event in logs if event["log_level"] == "warning"]

@@ -32,6 +32,8 @@ from tests.callers.issuer import (
     segment,
     write_jwks,
 )
+from tokenauthority.callers.api_keys import new_api_key
+from tokenauthority.callers.file import load_callers
 from tokenauthority.callers.identity import ALGORITHMS, JwtIdentity
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.times import Seconds
@@ -66,6 +68,41 @@ async def test_knows_every_algorithm(tmp_path: Path, algorithm: str) -> None:
 
     assert "room-service" == await world.knows(forge(key))
     assert await world.knows(forge(key, sign=lambda _: key.sign(b"else"))) is None
+
+
+@pytest.mark.parametrize("listed", ["EdDSA", "Ed25519"])
+@pytest.mark.parametrize("named", ["EdDSA", "Ed25519"])
+@pytest.mark.parametrize("of_key", ["EdDSA", "Ed25519", None])
+async def test_ed25519_has_two_names(tmp_path: Path, listed: str, named: str, of_key: str | None) -> None:
+    """RFC 9864 deprecates the old one: file, key and token may each write either."""
+    key = Key("k", "EdDSA")
+    write_jwks(tmp_path / "jwks.json", key.jwk(alg=of_key))
+    file = tmp_path / "callers.toml"
+    file.write_text(
+        f'[[issuers]]\nissuer="{NAME}"\naudience="{AUDIENCE}"\nalgorithms=["{listed}"]\njwks_file="jwks.json"\n'
+        f'[[callers]]\nname="room-service"\njwt={{issuer="{NAME}",subject="{SUBJECT}"}}\n'
+        'projects=["*"]\nactions=["sessions.read"]\n'
+    )
+
+    assert "room-service" == await World(load_callers(file)).knows(forge(key, head=header(key, alg=named)))
+    assert await World(load_callers(file)).knows(forge(key, head=header(key, alg=named.upper()))) is None
+
+
+@pytest.mark.parametrize("typ", ["jwt", "JWT", "application/jwt", "Application/AT+JWT", "jose", None])
+async def test_typ_is_a_media_type(world: World, typ: str | None) -> None:
+    """Its case says nothing, nor does the prefix."""
+    assert "room-service" == await world.knows(forge(EC, head=header(EC, typ=typ)))
+
+
+@pytest.mark.parametrize("algorithms", [("RS256",), ("RS256", "RS512"), ("ES256", "RS256", "RS384", "RS512")], ids=str)
+async def test_keys_without_alg_verify_what_the_callers_file_lists(tmp_path: Path, algorithms: tuple[str, ...]) -> None:
+    """As Entra publishes them: key type and list decide, and no algorithm beside the list."""
+    path = write_jwks(tmp_path / "jwks.json", RSA.jwk(alg=None, x5c=["MIIB"], x5t="x", issuer=NAME))
+    world = World(make_registry(make_issuer(jwks_file=path, algorithms=algorithms)))
+
+    for algorithm in ("RS256", "RS384", "RS512", "PS256"):
+        expected = "room-service" if algorithm in algorithms else None
+        assert expected == await world.knows(forge(Key("rsa-1", algorithm, RSA.private)))
 
 
 GOOD_CLAIMS: dict[str, dict[str, Any]] = {
@@ -300,3 +337,67 @@ def test_the_attacks_are_made_of_a_good_token() -> None:
     """Else they might be refused for another cause: the header and claims are those of the first test."""
     assert {"alg": "ES256", "kid": "ec-1"} == header(EC)
     assert segment(json.dumps(header(EC)).encode()) == forge(EC).split(".")[0]
+
+
+PROBLEMS: dict[str, tuple[str, str]] = {
+    "unknown issuer": (forge(EC, claims=kubernetes_claims(iss=NAME + "/")), f'iss "{NAME}/" is no issuer of'),
+    "audience": (forge(EC, claims=kubernetes_claims(aud="x")), f'aud is "x" and must hold "{AUDIENCE}"'),
+    "expired": (
+        forge(EC, claims=kubernetes_claims(iat=NOW - 99, exp=NOW - 60)),
+        "expired at 2026-09-21T14:12:20Z, 60 s",
+    ),
+    "clock": (forge(EC, claims=kubernetes_claims(nbf=NOW + 95)), "in 95 seconds: compare the clocks"),
+    "lifetime": (forge(EC, claims=kubernetes_claims(exp=NOW + 86_401)), "are 86401 seconds, and must be 1 to 86400"),
+    "subject": (forge(EC, claims=kubernetes_claims(sub="x")), f'no caller has the sub "x" of {NAME}'),
+    "no subject": (forge(EC, claims=kubernetes_claims(sub=None)), "sub is missing or no string"),
+    "unknown key": (forge(EC, head=header(EC, kid="old")), f'kid "old" is no usable key of {NAME}; usable keys: 3'),
+    "no key": (forge(EC, head=header(EC, kid=None)), "kid is missing or no string"),
+    "signature": (forge(STRANGER), f'the signature is not that of kid "ec-1" of {NAME}'),
+    "algorithm": (forge(EC, head=header(EC, alg="HS256")), "alg is none of the algorithms of the issuer: ES256, "),
+    "type": (forge(EC, head=header(EC, typ="logout+jwt")), "typ must be absent or one of at+jwt, jose, jwt"),
+    "an API key": (
+        forge(EC, claims=kubernetes_claims(iss=(KEY := new_api_key()))),
+        "iss (which looks like a credential)",
+    ),
+    "a token": (forge(EC, claims=kubernetes_claims(aud=forge(EC))), "aud is (which looks like a credential)"),
+    "a token in a URL": (
+        forge(EC, claims=kubernetes_claims(iss=f"https://x.example/?t={forge(EC)}")),
+        "iss (which looks like a credential)",
+    ),
+    "a token in a list": (
+        forge(EC, claims=kubernetes_claims(aud=["x", f"Bearer {forge(EC)}", "eyes.example.com"])),
+        'aud is "x", (which looks like a credential), "eyes.example.com" and must',
+    ),
+    "a token of OpenTok": (
+        forge(EC, claims=kubernetes_claims(sub="T1==cGFydG5lcl9pZD0xJnNpZz0y")),
+        "no caller has the sub (which looks like a credential) of",
+    ),
+    "a long list": (forge(EC, claims=kubernetes_claims(aud=["x"] * 99)), '"x", "x", and 94 more and must hold'),
+    "long": (forge(EC, claims=kubernetes_claims(iss="x" * 1000)), f'iss "{"x" * 200}..." is'),
+    "controls": (forge(EC, claims=kubernetes_claims(iss="\x1b[2J\u202e\n")), 'iss "\\u001b[2J\\u202e\\n" is'),
+    "not a JWT": ("tak_" + "x" * 42, "neither an API key nor a JWT"),
+    "unknown API key": (KEY, f"no caller has the API key sha256:{hashlib.sha256(KEY.encode()).hexdigest()[:16]}"),
+    "two words": ("Bearer x", "neither an API key nor a JWT"),
+}
+
+
+@pytest.mark.parametrize(("credential", "problem"), PROBLEMS.values(), ids=PROBLEMS)
+async def test_says_why_a_credential_proves_no_caller(world: World, credential: str, problem: str) -> None:
+    """Exactly one cause, in one line of ASCII, without the credential."""
+    found = await world.problem(credential)
+
+    assert problem in found
+    assert found.isascii()
+    assert found.isprintable()
+    assert len(found) < 600
+    assert not [part for part in (KEY, *credential.split(".")) if len(part) > 20 and part in found]
+
+
+async def test_says_that_the_keys_cannot_be_had(tmp_path: Path) -> None:
+    """With the cause of the last fetch: the token may be valid."""
+    world = World(make_registry(make_issuer(jwks_file=tmp_path / "absent.json")))
+
+    assert (
+        f'JWT: kid "ec-1" is no usable key of {NAME}; the last fetch failed: '
+        f"{tmp_path}/absent.json cannot be read: No such file or directory"
+    ) == await world.problem(forge(EC))

@@ -29,8 +29,9 @@ def test_a_role_is_in_use_where_a_grant_names_it() -> None:
     )
     registry = CallerRegistry([CallerEntry(caller, ApiKeyIdentity(FIRST))])
 
-    assert [True, False, False] == [
-        registry.names_role(project_id, role) for project_id, role in (("47", "host"), ("48", "host"), ("47", "guest"))
+    assert [{"room-service"}, set(), set()] == [
+        registry.callers_naming(project_id, role)
+        for project_id, role in (("47", "host"), ("48", "host"), ("47", "guest"))
     ]
 
 

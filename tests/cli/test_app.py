@@ -67,8 +67,10 @@ def test_help_loads_neither_grpc_nor_the_server() -> None:
     ("arguments", "message"),
     [
         (["projects", "list"], "no address"),
-        (["projects", "list", "--address", "127.0.0.1:1"], "no API key"),
-        (["projects", "list", "--address", "x:1", "--api-key", "a", "--api-key-file", "b"], "not both"),
+        (["projects", "list", "--address", "127.0.0.1:1"], "no credentials: set --api-key"),
+        (["projects", "list", "--address", "x:1", "--api-key", "a", "--api-key-file", "b"], "set only one of them"),
+        (["projects", "list", "--address", "x:1", "--token-file", "a", "--api-key-file", "b"], "set only one of them"),
+        (["projects", "list", "--address", "x:1", "--client-cert-file", "a"], "set both or neither"),
         (["projects", "list", "--address", "x:1", "--api-key", "a b"], "api_key has characters"),
         (
             ["projects", "list", "--address", "x:1", "--api-key", KEY, "--plaintext", "--ca-file", "/no/ca"],

@@ -311,3 +311,42 @@ def test_shows_where_a_call_without_a_caller_came_from(run_alone: Run, log: Path
 
     assert 2 == len(lines)
     assert "ipv4:10.0.0.1:1" in lines[1]
+
+
+@pytest.mark.parametrize("command", ["verify", "show"])
+@pytest.mark.parametrize("ending", ["xz", "bz2", "zst"])
+def test_names_what_is_compressed_in_another_way(
+    run_alone: Run, log: Path, tmp_path: Path, command: str, ending: str
+) -> None:
+    """It is a log all the same, so the error says what to do."""
+    archive = tmp_path / f"audit.jsonl.1.{ending}"
+    archive.write_bytes(log.read_bytes())
+    refused = run_alone("audit", command, str(archive))
+
+    assert 1 == refused.exit_code
+    assert f"error: {archive} is compressed in another way than gzip: decompress it first\n" == refused.err
+
+
+HOSTILE_RECORDS = [
+    '{"seq":1,"type":"rpc","time":"2026-01-01T00:00:00"}',
+    '{"seq":1,"type":"rpc","time":"9999-99-99T00:00:00Z"}',
+    '{"seq":1,"type":"rpc","time":"0001-01-01T00:00:00+14:00"}',
+    '{"seq":1,"type":"rpc","more":' + "9" * 6000 + "}",
+    '{"seq":1,"type":"rpc","more":1e999}',
+    '{"seq":1,"type":"rpc","more":' + "[" * 900 + "]" * 900 + "}",
+    '{"seq":1,"type":"rpc","role":"\\ud800\\u001b"}',
+    '{"seq":1,"type":"rpc","seq":2}',
+]
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], ["--since", "1700000000"], ["--until", "9999-12-31T23:59:59Z"]])
+def test_any_record_is_shown_or_passed_over(run_alone: Run, tmp_path: Path, options: list[str]) -> None:
+    """Who can write to the log must not stop its reader."""
+    log = tmp_path / "audit.jsonl"
+    log.write_text("".join(f"{line}\n" for line in HOSTILE_RECORDS))
+    shown = run_alone("audit", "show", str(log), *options)
+
+    assert 0 == shown.exit_code
+    assert "\x1b" not in shown.out
+    if options == ["--json"]:
+        assert json.loads(shown.out, parse_constant=pytest.fail)

@@ -1,103 +1,15 @@
-"""`tokenauthority callers` and `keys`."""
+"""`tokenauthority callers validate`, `list` and `check`."""
 
 from __future__ import annotations
-
-import hashlib
-import re
-import stat
-import tomllib
 
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Run
-from tokenauthority.callers.file import load_callers
-from tokenauthority.callers.identity import ApiKeyIdentity
 
 
-def test_the_entry_makes_the_key_valid(run_alone: Run, tmp_path: Path) -> None:
-    """What is printed on standard output is a whole callers file; the key is on standard error alone."""
-    made = run_alone("callers", "new-key", "--name", "room-service", "--project", "47000000")
-    key = next(line for line in made.err.splitlines() if line.startswith("tak_"))
-    file = tmp_path / "callers.toml"
-    file.write_text(made.out)
-
-    callers = load_callers(file)
-
-    assert 0 == made.exit_code
-    assert key not in made.out
-    assert re.fullmatch(r"tak_[A-Za-z0-9_-]{43}", key)
-    assert [(hashlib.sha256(key.encode()).hexdigest(), "room-service")] == [
-        (each.identity.digest, each.caller.name)
-        for each in callers.entries
-        if isinstance(each.identity, ApiKeyIdentity)
-    ]
-
-
-def test_an_operators_caller_makes_projects_and_no_tokens(run_alone: Run, tmp_path: Path) -> None:
-    """It is for all projects; its key goes into a file of its owner's, and nowhere else."""
-    file = tmp_path / "admin.key"
-    made = run_alone("callers", "new-key", "--name", "admin", "--admin", "--key-file", str(file))
-    key = file.read_text().strip()
-    (tmp_path / "callers.toml").write_text(made.out)
-    caller = load_callers(tmp_path / "callers.toml").find_by_digest(hashlib.sha256(key.encode()).hexdigest())
-
-    assert 0o600 == stat.S_IMODE(file.stat().st_mode)
-    assert key not in made.out + made.err
-    assert caller is not None
-    assert caller.grant.allows_project("47000000")
-    assert {
-        "projects.create",
-        "projects.read",
-        "projects.update",
-        "projects.rotate",
-        "keys.read",
-        "keys.manage",
-        "tokens.revoke",
-    } == set(caller.grant.actions)
-
-
-def test_writes_over_no_key(run_alone: Run, tmp_path: Path) -> None:
-    """The one that is there could not be made again; nothing is printed that would go with a new one."""
-    file = tmp_path / "key"
-    file.write_text("tak_old")
-    refused = run_alone("callers", "new-key", "--key-file", str(file))
-
-    assert (2, "", f"error: --key-file {file}: File exists\n") == (refused.exit_code, refused.out, refused.err)
-    assert "tak_old" == file.read_text()
-
-
-def test_an_entry_is_as_it_was_asked_for(run_alone: Run) -> None:
-    """Projects, actions and roles may each be several."""
-    options = ("--project", "1", "--project", "2", "--action", "tokens.generate", "--role", "publisher", "--role", "x")
-    entry = tomllib.loads(run_alone("callers", "new-key", *options).out)["callers"][0]
-
-    assert (["1", "2"], ["tokens.generate"], ["publisher", "x"]) == (
-        entry["projects"],
-        entry["actions"],
-        entry["roles"],
-    )
-
-
-def test_only_who_makes_tokens_has_roles(run_alone: Run) -> None:
-    """An entry for a verifier or for an operator grants none."""
-    asked = [("--action", "tokens.watch", "--action", "keys.read"), ("--admin",), ()]
-    entries = [tomllib.loads(run_alone("callers", "new-key", *options).out)["callers"][0] for options in asked]
-
-    assert [False, False, True] == ["roles" in entry for entry in entries]
-
-
-def test_no_two_keys_are_the_same(run_alone: Run) -> None:
-    """They come from the system's generator; JSON has the key and its digest."""
-    made = [run_alone("callers", "new-key", "--json") for _ in range(3)]
-
-    assert 3 == len({outcome.text("api_key") for outcome in made})
-    entry = tomllib.loads(made[0].text("entry"))["callers"][0]
-    assert made[0].text("api_key_sha256") == entry["api_key_sha256"]
-    assert made[0].text("api_key") not in made[0].text("entry")
-
-
+APPLICATION = "29f760f8-7ce1-46c9-ade3-f2dedee4ed5f"
 FILE = """\
 [[issuers]]
 issuer = "https://issuer.example"
@@ -166,6 +78,16 @@ RULINGS: dict[str, tuple[tuple[str, ...], bool, list[str]]] = {
         False,
         ["a token's lifetime is from 1s to 2592000s"],
     ),
+    "application": (
+        ("--caller", "rotating", "--action", "keys.read", "--vonage-application", APPLICATION.upper()),
+        True,
+        [f"line 25: projects allows application {APPLICATION}"],
+    ),
+    "application left out": (
+        (*ASKED, "--vonage-application", APPLICATION),
+        False,
+        [f"line 7: vonage_applications is left out, which refuses application {APPLICATION}"],
+    ),
     "batch": ((*ASKED, "--items", "500"), True, ["line 16: burst allows 500 items at once"]),
     "larger batch": ((*ASKED, "--items", "501"), False, ["line 16: burst does not allow 501 items at once"]),
     "above the quota": (
@@ -220,12 +142,14 @@ def test_says_whether_a_caller_may_and_by_which_line(
     assert (outcome.exit_code, allowed) == (as_json.exit_code, as_json.json["allowed"])
 
 
-def test_an_unknown_caller_may_nothing(run_alone: Run, file: str) -> None:
-    """It is a no, not a failure of the command line; an unknown action is a slip of the person."""
+def test_an_unknown_caller_is_no_answer(run_alone: Run, file: str) -> None:
+    """A script that expects a no must not take a misspelt name for one; nor an unknown action."""
     nobody = run_alone("callers", "check", file, "--caller", "x", "--action", "keys.read")
+    misspelt = run_alone("callers", "check", file, "--caller", "Room-Servcie", "--action", "keys.read")
     nothing = run_alone("callers", "check", file, "--caller", "rotating", "--action", "keys.steal")
 
-    assert (1, "error: no: the file has no caller 'x'\n") == (nobody.exit_code, nobody.err)
+    assert (2, "error: the file has no caller 'x'\n") == (nobody.exit_code, nobody.err)
+    assert "error: the file has no caller 'Room-Servcie'; did you mean 'room-service'?\n" == misspelt.err
     assert (2, True) == (nothing.exit_code, "keys.manage" in nothing.err)
 
 
@@ -251,7 +175,7 @@ def test_validates_a_file(run_alone: Run, file: str) -> None:
     invalid = run_alone("callers", "validate", file)
     bad_json = run_alone("callers", "validate", file, "--json")
 
-    assert (0, f"{file} is valid: 2 callers, 1 issuers\n") == (valid.exit_code, valid.out)
+    assert (0, f"{file} is valid: 2 callers, 1 issuer\n") == (valid.exit_code, valid.out)
     assert {"valid": True, "callers": 2, "issuers": 1, "problems": []} == as_json.json
     assert (1, f"error: {file} is not valid: 2 problems\n") == (invalid.exit_code, invalid.err)
     assert [

@@ -94,7 +94,7 @@ def test_a_closed_pipe_ends_the_command_silently() -> None:
     os.close(reader)
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "tokenauthority.cli", "callers", "new-key", "--json"],
+            [sys.executable, "-m", "tokenauthority.cli", "callers", "new-key", "--admin", "--json"],
             stdout=writer,
             stderr=subprocess.PIPE,
             timeout=60,

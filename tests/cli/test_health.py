@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
+
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +18,7 @@ import trustme
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from tests.cli.conftest import Run
-from tests.support.authority import RunningAuthority
+from tests.support.authority import WAIT, RunningAuthority
 
 
 def test_health_asks_the_authority_without_a_key(run_alone: Run, running_authority: RunningAuthority) -> None:
@@ -83,6 +87,13 @@ def test_health_of_this_container_trusts_its_own_certificate(run_alone: Run, loc
     assert "error: the authority does not serve: NOT_SERVING\n" == not_serving.err
 
 
+def test_health_needs_no_valid_file(run_alone: Run, local_server: LocalServer) -> None:
+    """A certificate that was replaced by an invalid one fails no server, and so no check of it."""
+    Path(local_server.environment["TOKENAUTHORITY_TLS__CERT_FILE"]).write_text("no certificate")
+
+    assert 0 == run_alone("health", env=local_server.environment).exit_code
+
+
 def test_health_without_address_or_settings_says_so(run_alone: Run) -> None:
     """It does not guess, and says what would help."""
     refused = run_alone("health")
@@ -97,13 +108,49 @@ def test_health_asks_http_where_every_client_needs_a_certificate(
     """It has no client certificate: readiness over HTTP counts, as for a load balancer."""
     environment = {
         "TOKENAUTHORITY_LISTEN__GRPC": "off",
-        "TOKENAUTHORITY_LISTEN__HTTP": running_authority.http_url.removeprefix("http://"),
+        "TOKENAUTHORITY_LISTEN__OPS": running_authority.ops_url.removeprefix("http://"),
         "TOKENAUTHORITY_LISTEN__HTTP_PLAINTEXT": "true",
     }
     ready = run_alone("health", env=environment)
     running_authority.app.readiness.drain()
     draining = run_alone("health", env=environment)
-    nobody = run_alone("health", env={**environment, "TOKENAUTHORITY_LISTEN__HTTP": "127.0.0.1:1"})
+    unknown = run_alone("health", "--service", "no.such/Service?", env=environment)
+    nobody = run_alone("health", env={**environment, "TOKENAUTHORITY_LISTEN__OPS": "127.0.0.1:1"})
 
     assert ("", 0) == (ready.err, ready.exit_code)
     assert (1, 3) == (draining.exit_code, nobody.exit_code)
+    assert (1, "error: the authority has no service no.such/Service?\n") == (unknown.exit_code, unknown.err)
+
+
+def test_health_uses_no_proxy(
+    run_alone: Run, running_authority: RunningAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container that has the variables of its host's proxy is healthy all the same."""
+    for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+
+    assert 0 == run_alone("health", "--address", running_authority.address, "--plaintext").exit_code
+
+
+def test_health_does_not_wait_for_an_answer_without_an_end(run_alone: Run) -> None:
+    """A listener that sends interim responses for ever is no healthy authority."""
+
+    def answer(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            while True:
+                connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer, args=(listener,), daemon=True)
+        thread.start()
+        environment = {
+            "TOKENAUTHORITY_LISTEN__GRPC": "off",
+            "TOKENAUTHORITY_LISTEN__OPS": f"127.0.0.1:{listener.getsockname()[1]}",
+            "TOKENAUTHORITY_LISTEN__HTTP_PLAINTEXT": "true",
+        }
+
+        assert 3 == run_alone("health", "--timeout", "0.2", env=environment).exit_code
+        thread.join(WAIT)

@@ -14,12 +14,12 @@ from pathlib import Path
 import attrs
 import pytest
 
+from tests.authority.world import NOW, make_sealed
 from tests.cli.conftest import Run
-from tests.storage.builders import make_credential, make_key, make_project
 from tests.support import forkserver
 from tests.support.authority import WAIT, clean_environment
-from tokenauthority.authority.credential_sealer import CredentialSealer
-from tokenauthority.domain.sealed import SealedKind
+from tokenauthority.authority.credential_sealer import CredentialSealer, new_secret
+from tokenauthority.domain.key import Algorithm
 from tokenauthority.signing.sealing import MasterKey, Sealer, sealed_under
 from tokenauthority.storage.address import SqliteAddress, parse_address
 from tokenauthority.storage.database import StoreLimits
@@ -58,11 +58,10 @@ class Store:
         """Fill a store on any engine."""
         credentials = CredentialSealer(Sealer(self.old))
         store = open_store(self.url)
-        key = make_key(sealed=Sealer(self.old).seal(b"x", purpose="signing-key", object_id="key-1"))
+        key = credentials.make_signing_key(Algorithm.ES256, NOW)
         await store.update_keys(lambda _: [key])
         for n in range(projects):
-            credential = credentials.seal_secret("0" * 40, make_credential().create_time)
-            await store.create_project(make_project(str(n + 1), credentials=(credential,)))
+            await store.create_project(make_sealed(credentials, str(n + 1), new_secret("0" * 40, NOW)))
         await store.close()
 
     def fill_at_once(self, projects: int) -> None:
@@ -74,8 +73,7 @@ class Store:
         engine = writing_engine(address.path, StoreLimits().busy_timeout)
         with engine.begin() as connection:
             for n in range(projects):
-                credential = credentials.seal_secret("0" * 40, make_credential().create_time)
-                insert_project(connection, make_project(str(n + 1), credentials=(credential,)))
+                insert_project(connection, make_sealed(credentials, str(n + 1), new_secret("0" * 40, NOW)))
         engine.dispose()
 
     async def _under(self) -> Counter[MasterKey]:
@@ -83,10 +81,12 @@ class Store:
         by_id = {key.key_id: key for key in (self.new, self.old)}
         store = open_store(self.url)
         found: Counter[MasterKey] = Counter()
-        for kind in SealedKind:
-            for blob in await store.list_sealed(kind, after=("", ""), limit=2 * MANY):
-                credentials.resealed(blob)
-                found[by_id[sealed_under(blob.sealed) or ""]] += 1
+        for key in await store.list_keys():
+            credentials.open_signing_key(key)
+            found[by_id[sealed_under(key.sealed) or ""]] += 1
+        for project in await store.list_projects(after=0, limit=2 * MANY, only=None):
+            credentials.open_project(project)
+            found.update(by_id[sealed_under(credential.sealed) or ""] for credential in project.credentials)
         await store.close()
         return found
 
@@ -174,19 +174,19 @@ def test_changes_nothing_with_wrong_settings(
 
 def test_fails_when_something_is_damaged(run_alone: Run, store: Store) -> None:
     """Everything else is sealed anew, and the exit code is that of a failure."""
-    other = CredentialSealer(Sealer(store.old)).seal_secret("0" * 40, make_credential().create_time)
-    damaged = attrs.evolve(other, credential_id="sec_bad")
+    sealed = make_sealed(CredentialSealer(Sealer(store.old)), "76", new_secret("0" * 40, NOW))
+    [credential] = sealed.credentials
 
     async def damage() -> None:
         opened = open_store(store.url)
-        await opened.create_project(make_project("77", credentials=(damaged,)))
+        await opened.create_project(attrs.evolve(sealed, project_id="77"))
         await opened.close()
 
     asyncio.run(damage())
     failed = run_alone("keys", "reseal", env=store.settings)
 
     assert 1 == failed.exit_code
-    assert "project 77: project-credential sec_bad: the sealed data are damaged" in failed.err
+    assert f"project 77: project-credential {credential.credential_id}: the sealed data are damaged" in failed.err
 
 
 def test_can_be_killed_at_any_moment_and_repeated(sqlite_store: Store) -> None:

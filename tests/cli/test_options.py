@@ -47,7 +47,23 @@ def test_the_key_may_come_from_standard_input(run_alone: Run, running_authority:
     assert 0 == run_alone(*shared, "projects", "list", stdin=running_authority.api_key + "\n").exit_code
 
 
-@pytest.mark.parametrize("source", ["--api-key", "--api-key-file"])
+@pytest.mark.parametrize(
+    ("given", "message", "exit_code"),
+    [
+        (("--token-file", "/no/token"), "token_file /no/token: No such file or directory", 1),
+        (("--client-cert-file", "/no/cert", "--client-key-file", "/no/key"), "/no/key: No such file or directory", 1),
+        (("--client-cert-file", __file__, "--client-key-file", __file__), "not a certificate and its private key", 2),
+    ],
+)
+def test_names_a_file_that_proves_nobody(run_alone: Run, given: tuple[str, str], message: str, exit_code: int) -> None:
+    """In one line, without a call."""
+    refused = run_alone("projects", "list", "--address", "127.0.0.1:1", *given)
+
+    assert message in refused.err
+    assert exit_code == refused.exit_code
+
+
+@pytest.mark.parametrize("source", ["--api-key", "--api-key-file", "--token-file"])
 @pytest.mark.parametrize("place", ["before", "after"])
 def test_the_command_line_beats_the_environment(
     run: Run, running_authority: RunningAuthority, tmp_path: Path, source: str, place: str
@@ -55,7 +71,7 @@ def test_the_command_line_beats_the_environment(
     """Also where one names a key and the other a file."""
     file = tmp_path / "key"
     file.write_text(running_authority.api_key)
-    value = str(file) if source == "--api-key-file" else running_authority.api_key
+    value = running_authority.api_key if source == "--api-key" else str(file)
     wrong = {"TOKENAUTHORITY_API_KEY": KEY, "TOKENAUTHORITY_API_KEY_FILE": ""}
     if source == "--api-key":
         wrong = {"TOKENAUTHORITY_API_KEY": "", "TOKENAUTHORITY_API_KEY_FILE": "/no/such/file"}

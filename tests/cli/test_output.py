@@ -76,3 +76,26 @@ def test_json_has_rfc_3339_and_seconds() -> None:
     at = datetime(2026, 1, 1, 0, 0, 0, 500_000, tzinfo=UTC)
 
     assert {"at": "2026-01-01T00:00:00.500Z", "ttl": 3600} == json.loads(to_json({"at": at, "ttl": timedelta(hours=1)}))
+
+
+@given(st.dictionaries(st.text(), st.text()))
+def test_json_is_exact_and_moves_no_cursor(values: dict[str, str]) -> None:
+    """Each text comes back as it was; line ends are those of the layout."""
+    shown = to_json(dict(values))
+
+    assert values == json.loads(shown)
+    assert all(line.isprintable() and printable(line) == line for line in shown.split("\n"))
+
+
+@given(st.text(st.characters(categories=["Cs", "Cc", "Cf", "Zl", "Zp", "Mn"]), min_size=1))
+def test_a_text_that_no_encoding_has_is_escaped(text: str) -> None:
+    """Lone surrogates too, in lines and in JSON."""
+    assert printable(text).isprintable()
+    assert to_json({"a": text}).replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("hidden", ["\u3164", "\u115f", "\ufe0f", "\u034f", "\u2800", "\U000e0101"])
+def test_a_character_without_a_glyph_is_escaped(hidden: str) -> None:
+    """Python calls it printable, but two names that differ by it look alike."""
+    assert hidden not in printable(f"a{hidden}b")
+    assert hidden not in to_json({"a": hidden})

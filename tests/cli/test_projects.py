@@ -88,6 +88,20 @@ def test_imports_a_vonage_application(run: Run, tmp_path: Path, private_key: str
     assert imported.json["external_sessions"] is False
 
 
+def test_a_platform_is_one_of_the_settings(run: Run, tmp_path: Path, private_key: str) -> None:
+    """Each command that takes the option passes it on; empty is always possible."""
+    file = tmp_path / "private.pem"
+    file.write_text(private_key)
+    url = ("--platform-url", "https://platform.example")
+    opentok = ("projects", "import", "opentok", "--api-key", "123456", "--secret-file", "-")
+    vonage = ("projects", "import", "vonage", "--application-id", APPLICATION, "--key-file", str(file))
+    imported = run(*opentok, "--platform-url", "", "--json", stdin=SECRET)
+    refused = [run(*opentok, *url, stdin=SECRET), run(*vonage, *url), run("projects", "update", "123456", *url)]
+
+    assert (0, "") == (imported.exit_code, imported.text("platform_url"))
+    assert [True] * 3 == ["must be one of platform.urls" in result.err for result in refused]
+
+
 def test_an_invalid_secret_is_refused_without_showing_it(run: Run) -> None:
     """The message names the field."""
     refused = run(*("projects", "import", "opentok", "--api-key", "123456", "--secret-file", "-"), stdin="nosecret")
@@ -154,3 +168,41 @@ def test_changes_a_secret_without_an_outage(run: Run) -> None:
     assert 40 == len(rotated.text("secret"))
     assert isinstance(retired, list)
     assert [rotated.text("secret_id")] == [secret["secret_id"] for secret in retired]
+
+
+def test_takes_a_secret_that_the_platform_has_changed(run: Run) -> None:
+    """From a file or standard input, and does not show it."""
+    made = run("projects", "create", "--project-id", "47000000", "--json").json["secret"]
+    assert isinstance(made, dict)
+    rotated = run("projects", "rotate-secret", "47000000", "--secret-file", "-", stdin=SECRET)
+    shown = run("projects", "show", "47000000", "--json").json["secrets"]
+
+    assert 0 == rotated.exit_code
+    assert SECRET not in rotated.out + rotated.err
+    assert "shown only once" not in rotated.err
+    assert isinstance(shown, list)
+    assert 2 == len(shown)
+
+
+def test_claims_for_servers_are_named_together(run: Run) -> None:
+    """Separated by commas; empty for none, and another name is refused before any call."""
+    made = run("projects", "create", "--project-id", "47", "--claims-for", "mediamtx, Centrifugo", "--json").json
+    cleared = run("projects", "update", "47", "--claims-for", "", "--json").json
+    refused = run("projects", "update", "47", "--claims-for", "galene")
+
+    assert isinstance(made["project"], dict)
+    assert (["centrifugo", "mediamtx"], []) == (made["project"]["claims_for"], cleared["claims_for"])
+    assert 2 == refused.exit_code
+    assert "must name some of centrifugo, mediamtx" in refused.err
+
+
+@pytest.mark.parametrize(("server", "option"), [("livekit", "--api-key"), ("jitsi", "--app-id")])
+def test_imports_a_key_of_a_server(run: Run, server: str, option: str) -> None:
+    """Its name is the id of the secret, which is not shown."""
+    secret = "s3cr3t" * 8
+    imported = run("projects", "import", server, option, "APIx", "--secret-file", "-", "--json", stdin=secret)
+
+    assert 0 == imported.exit_code
+    assert f"{server}_jwt" == imported.text("default_format")
+    assert "APIx" in imported.out
+    assert secret not in imported.out + imported.err

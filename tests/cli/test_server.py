@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 
@@ -10,6 +12,7 @@ from pathlib import Path
 
 from tests.cli.conftest import Run
 from tests.support.authority import AuthorityProcess, clean_environment, launch
+from tokenauthority.server.memory import worst_case_text
 
 
 DSN = "postgresql://authority:hunter2@127.0.0.1:1/tokens"
@@ -73,16 +76,27 @@ def test_shows_settings_that_are_not_complete(run_alone: Run) -> None:
     assert 0 == shown.exit_code
     assert "TOKENAUTHORITY_LISTEN__GRPC" in shown.out
     assert [] == [name for name in _MISSING if f"TOKENAUTHORITY_{name}" not in shown.err]
+    assert not re.search(r"_ISSUER +http", shown.out), "the value that is missing is that of --dev"
 
 
 def test_shows_settings_without_secrets(run_alone: Run) -> None:
     """Each with its variable, its value and what it means."""
-    rows = run_alone("config", "show", "--dev", "--json", env={"TOKENAUTHORITY_DATABASE__URL": DSN}).rows
+    shown = run_alone("config", "show", "--dev", "--json", env={"TOKENAUTHORITY_DATABASE__URL": DSN})
+    rows = json.loads(shown.out)["settings"]
 
     by_name = {row["variable"]: row for row in rows}
     assert "127.0.0.1:50051" == by_name["TOKENAUTHORITY_LISTEN__GRPC"]["value"]
-    assert "hunter2" not in str(rows)
-    assert all(row["meaning"] for row in rows)
+    assert "hunter2" not in shown.out
+    assert all(row["meaning"] and "\n" not in row["meaning"] for row in rows)
+
+
+def test_shows_the_memory_of_the_worst_case_to_programs_too(run_alone: Run) -> None:
+    """The line for a person and the JSON have the same parts and the same sum."""
+    line = run_alone("config", "show", "--dev").out.splitlines()[-1]
+    memory = json.loads(run_alone("config", "show", "--dev", "--json").out)["memory"]
+
+    assert memory["worst_case_bytes"] == sum(memory["parts"].values())
+    assert worst_case_text(memory["parts"]) == line
 
 
 def test_reads_settings_from_a_file(run_alone: Run, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_lists_sessions(run: Run) -> None:
     assert made[:0:-1] == listed("--limit", "2")
     assert [made[0]] == listed("--state", "ended")
     table = run("sessions", "list").out.splitlines()
-    assert ["session_id", "state", "media_mode", "archive_mode", "create_time"] == table[0].split()
+    assert ["session_id", "name", "state", "media_mode", "archive_mode", "create_time"] == table[0].split()
     assert 4 == len(table)
 
 
@@ -79,3 +79,14 @@ def test_prints_the_id_alone(run: Run) -> None:
     shown = run("sessions", "show", made.out.removesuffix("\n"), "--json")
 
     assert ("", made.out) == (made.err, shown.text("session_id") + "\n")
+
+
+def test_a_name_is_shown(run: Run) -> None:
+    """When the session is made, and in the list."""
+    made = run("sessions", "create", "--name", "standup", "--json")
+    listed = run("sessions", "list", "--json")
+    refused = run("sessions", "create", "--name", "Stand up")
+
+    assert "standup" == made.text("name")
+    assert "standup" in [row["name"] for row in listed.rows]
+    assert (1, True) == (refused.exit_code, "name" in refused.err)

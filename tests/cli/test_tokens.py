@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run
-from tokenauthority.domain.ids import make_session_id
+from tokenauthority.domain.ids import make_session_id, project_in_session_id
 from tokenauthority.domain.times import Millis
 
 
@@ -74,7 +74,7 @@ def test_an_invalid_token_exits_with_4(run: Run, session_id: str) -> None:
     assert machine.json["active"] is False
 
 
-@pytest.mark.parametrize("token_format", ["session_jwt", "opentok_t1", "opentok_jwt"])
+@pytest.mark.parametrize("token_format", ["session_jwt", "opentok_t1", "opentok_jwt", "livekit_jwt", "jitsi_jwt"])
 def test_inspects_each_format_without_an_authority(
     run: Run, run_alone: Run, session_id: str, token_format: str
 ) -> None:
@@ -177,6 +177,18 @@ def test_revokes_what_is_named(run: Run, session_id: str, target: str) -> None:
     assert "REVOKED" == run("tokens", "verify", str(made["token"]), "--json").text("reason")
 
 
+def test_warns_that_a_session_may_be_misspelt(run: Run, session_id: str) -> None:
+    """The revocation succeeds, because a restored store can have lost the session; the person must learn of it."""
+    project_id = project_in_session_id(session_id) or ""
+    lost = make_session_id(project_id, "", relayed=True, now=Millis(1), random=bytes(16))
+    unknown = run("tokens", "revoke", "--session", lost, "--json")
+    known = run("tokens", "revoke", "--session", session_id)
+
+    assert (0, lost) == (unknown.exit_code, unknown.text("session_id"))
+    assert f"warning: there is no session {lost}; if the id is misspelt, nothing was revoked\n" == unknown.err
+    assert (0, "") == (known.exit_code, known.err)
+
+
 def test_revokes_only_what_was_issued_before(run: Run, session_id: str) -> None:
     """Moments are as all commands take them."""
     token = run("tokens", "generate", "--session", session_id).out.strip()
@@ -216,3 +228,10 @@ def test_what_cannot_be_revoked_exits_with_1(run: Run) -> None:
     assert 1 == refused.exit_code
     assert "error: invalid request: token: " in refused.err
     assert "secretish" not in refused.err
+
+
+def test_a_byte_order_mark_is_no_part_of_a_token(run: Run, session_id: str) -> None:
+    """Editors and shells of Windows write one."""
+    token = run("tokens", "generate", "--session", session_id).out.strip()
+
+    assert 0 == run("tokens", "verify", stdin=f"\ufeff{token}\r\n").exit_code

@@ -8,7 +8,7 @@ import threading
 
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar, cast
+from typing import Final, TypeVar, cast
 
 import attrs
 import grpc
@@ -23,6 +23,7 @@ from tokenauthority.client import (
     AsyncSession,
     Authority,
 )
+from tokenauthority.v1 import session_pb2
 
 
 Result = TypeVar("Result")
@@ -81,6 +82,9 @@ def failing(code: grpc.StatusCode, *trailers: tuple[str, str | bytes]) -> Answer
 def giving(message: Message) -> Answer:
     """An answer that is *message*."""
     return lambda _request, _context: message
+
+
+SESSION_ANSWER: Final = giving(session_pb2.GetSessionResponse(session=session_pb2.Session(session_id="2_abc")))
 
 
 @pytest.fixture

@@ -116,3 +116,9 @@ def test_gives_up_where_the_authority_has_decided(error: AuthorityError) -> None
         at_most().pause_after(error)
 
     assert error is caught.value
+
+
+@pytest.mark.parametrize("asked", [-1.0, -1e12])
+def test_a_negative_wait_is_no_wait_and_not_less(asked: float) -> None:
+    """A broken server must not be asked again without a pause."""
+    assert 0.25 == at_most().pause_after(failure(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after=asked))

@@ -14,6 +14,7 @@ from tokenauthority.client.environment import ADDRESS, API_KEY, MAX_FILE, PLAINT
 
 
 KEY = "tak_" + "k" * 43
+CLIENT_FILES = ("TOKENAUTHORITY_CLIENT_CERT_FILE", "TOKENAUTHORITY_CLIENT_KEY_FILE")
 
 
 def test_reads_the_environment(tmp_path: Path) -> None:
@@ -75,7 +76,7 @@ def test_a_file_without_a_key_is_named(tmp_path: Path, content: bytes) -> None:
         ({"TOKENAUTHORITY_API_KEY": KEY}, "TOKENAUTHORITY_ADDRESS is not set"),
         (
             {"TOKENAUTHORITY_ADDRESS": "localhost:1"},
-            "no API key: set TOKENAUTHORITY_API_KEY or TOKENAUTHORITY_API_KEY_FILE",
+            "no credentials: set TOKENAUTHORITY_API_KEY, TOKENAUTHORITY_API_KEY_FILE or TOKENAUTHORITY_TOKEN_FILE",
         ),
         (
             {
@@ -83,13 +84,33 @@ def test_a_file_without_a_key_is_named(tmp_path: Path, content: bytes) -> None:
                 "TOKENAUTHORITY_API_KEY": KEY,
                 "TOKENAUTHORITY_API_KEY_FILE": "key",
             },
-            "are both set",
+            "TOKENAUTHORITY_API_KEY and TOKENAUTHORITY_API_KEY_FILE are set",
+        ),
+        (
+            {"TOKENAUTHORITY_ADDRESS": "localhost:1", API_KEY: KEY, "TOKENAUTHORITY_TOKEN_FILE": "token"},
+            "TOKENAUTHORITY_API_KEY and TOKENAUTHORITY_TOKEN_FILE are set",
+        ),
+        (
+            {"TOKENAUTHORITY_ADDRESS": "localhost:1", "TOKENAUTHORITY_CLIENT_KEY_FILE": "key"},
+            "TOKENAUTHORITY_CLIENT_CERT_FILE and TOKENAUTHORITY_CLIENT_KEY_FILE go together",
+        ),
+        (
+            {"TOKENAUTHORITY_ADDRESS": "localhost:1", PLAINTEXT: "1", **dict.fromkeys(CLIENT_FILES, "file")},
+            "TOKENAUTHORITY_PLAINTEXT does not go with TOKENAUTHORITY_CLIENT_CERT_FILE",
         ),
         (
             {"TOKENAUTHORITY_ADDRESS": "localhost:1", "TOKENAUTHORITY_API_KEY": KEY, "TOKENAUTHORITY_TIMEOUT": "soon"},
             "TOKENAUTHORITY_TIMEOUT must be a number",
         ),
-        ({"TOKENAUTHORITY_ADDRESS": "http://localhost:1", "TOKENAUTHORITY_API_KEY": KEY}, "without http://"),
+        (
+            {"TOKENAUTHORITY_ADDRESS": "http://localhost:1", "TOKENAUTHORITY_API_KEY": KEY},
+            "TOKENAUTHORITY_ADDRESS: address .* without http://",
+        ),
+        (
+            {"TOKENAUTHORITY_ADDRESS": "localhost:1", "TOKENAUTHORITY_API_KEY": KEY, "TOKENAUTHORITY_TIMEOUT": "0"},
+            "TOKENAUTHORITY_TIMEOUT: timeout must be more than 0",
+        ),
+        ({"TOKENAUTHORITY_ADDRESS": "localhost:1", "TOKENAUTHORITY_API_KEY": KEY + " x"}, "TOKENAUTHORITY_API_KEY: "),
         (
             {
                 "TOKENAUTHORITY_ADDRESS": "localhost:1",

@@ -11,10 +11,11 @@ import pytest
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from tests.client.conftest import ScriptedServer, failing
+from tests.client.conftest import Client, ScriptedServer, collected, done, failing, giving
 from tests.support.authority import EVERYTHING, RunningAuthority, StartAuthority, make_caller
 from tokenauthority.callers.api_keys import new_api_key
 from tokenauthority.client import (
@@ -31,6 +32,7 @@ from tokenauthority.client import (
     Unavailable,
     Violation,
 )
+from tokenauthority.v1 import session_pb2
 
 
 CLASSES = {
@@ -167,3 +169,59 @@ def test_no_error_holds_the_key_or_the_token(running_authority: RunningAuthority
 
     assert key not in text
     assert token not in text
+
+
+@pytest.mark.parametrize(
+    ("delay", "expected"),
+    [(Duration(seconds=-(10**12)), 0.0), (Duration(nanos=-1), 0.0), (Duration(seconds=2**62), float(2**62))],
+)
+def test_any_time_to_wait_is_read(
+    scripted_server: ScriptedServer, scripted: Authority, delay: Duration, expected: float
+) -> None:
+    """What a broken server asks for is neither another exception nor a wait of less than nothing."""
+    status = Status(code=8)
+    status.details.add().Pack(RetryInfo(retry_delay=delay))
+    scripted_server.answers = [
+        failing(grpc.StatusCode.RESOURCE_EXHAUSTED, ("grpc-status-details-bin", status.SerializeToString()))
+    ]
+
+    with pytest.raises(ResourceExhausted) as caught:
+        scripted.get_session("2_abc")
+
+    assert expected == caught.value.retry_after
+
+
+async def test_a_list_without_an_end_is_an_error(scripted_server: ScriptedServer, scripted_client: Client) -> None:
+    """A server that gives the same page for ever does not hold its client for ever."""
+    page = session_pb2.ListSessionsResponse(sessions=[session_pb2.Session(session_id="2_abc")], next_page_token="again")
+    scripted_server.answers = [giving(page)]
+
+    with pytest.raises(AuthorityError, match="a list without an end: the same page_token twice"):
+        await collected(scripted_client.list_sessions())
+
+    assert 2 == len(scripted_server.requests)
+
+
+async def test_empty_pages_without_an_end_are_an_error(
+    scripted_server: ScriptedServer, scripted_client: Client
+) -> None:
+    """Their reader would get nothing that it could stop at."""
+    scripted_server.answers = [giving(session_pb2.ListSessionsResponse(next_page_token=str(n))) for n in range(9)]
+
+    with pytest.raises(AuthorityError, match="a list without an end: an empty page that is not the last one"):
+        await collected(scripted_client.list_sessions())
+
+    assert 1 == len(scripted_server.requests)
+
+
+async def test_an_answer_with_an_invalid_time_names_it(
+    scripted_server: ScriptedServer, scripted_client: Client
+) -> None:
+    """As an AuthorityError, which every caller expects."""
+    session = session_pb2.Session(session_id="2_abc", create_time=Timestamp(seconds=10**12))
+    scripted_server.answers = [giving(session_pb2.GetSessionResponse(session=session))]
+
+    with pytest.raises(AuthorityError, match="the authority sent an invalid create_time") as caught:
+        await done(scripted_client.get_session("2_abc"))
+
+    assert grpc.StatusCode.DATA_LOSS is caught.value.code

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-from pathlib import Path
-
 import grpc
 import pytest
 
@@ -22,13 +20,6 @@ from tokenauthority.client.service_config import MAX_RECEIVE_BYTES
 from tokenauthority.contract import METHODS
 from tokenauthority.domain.token import MAX_BATCH, MAX_TOKEN
 from tokenauthority.v1 import key_pb2, project_pb2, session_pb2, token_pb2
-
-
-def test_other_languages_have_the_same_document() -> None:
-    """The file that docs/how-to/call-from-your-language.md names is what this client does itself."""
-    file = Path(__file__).parents[2] / "docs" / "service-config.json"
-
-    assert json.loads(SERVICE_CONFIG) == json.loads(file.read_text())
 
 
 def test_retries_every_idempotent_rpc_and_no_other() -> None:
@@ -121,10 +112,10 @@ def test_no_policy_bounds_a_stream() -> None:
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED])
-def test_tokens_are_taken_back_however_often_it_takes(
+def test_tokens_are_revoked_however_often_it_takes(
     scripted_server: ScriptedServer, scripted: Authority, code: grpc.StatusCode
 ) -> None:
-    """Done twice, they are taken back once."""
+    """Done twice, they are revoked once."""
     answer = token_pb2.RevokeTokensResponse(revocation=token_pb2.Revocation(token_id="abc"))
     scripted_server.answers = [failing(code), giving(answer)]
 

@@ -11,8 +11,8 @@ from typing import Protocol
 
 import pytest
 
-from tokenauthority.config.groups import MtlsSettings
-from tokenauthority.config.listeners import uses_workload_api
+from tokenauthority.config.groups import ListenSettings, MtlsSettings
+from tokenauthority.config.listeners import grpc_listeners, listens_for_others_but_ops, uses_workload_api
 from tokenauthority.config.loading import ConfigError, load
 
 
@@ -87,7 +87,7 @@ def test_needs_a_listener(problems: Problems) -> None:
     assert problem.startswith("one of TOKENAUTHORITY_LISTEN__GRPC, ")
 
 
-def test_the_http_face_needs_a_certificate_too(problems: Problems) -> None:
+def test_the_http_listener_needs_a_certificate_too(problems: Problems) -> None:
     """Where no listener for API keys has one, and plaintext is not asked for."""
     alone = {"LISTEN__GRPC": "off", "LISTEN__SIDECAR": "unix:/run/authority.sock"}
 
@@ -196,3 +196,26 @@ def test_the_workload_api_needs_its_socket_and_no_files(problems: Problems, dire
         assert ["TOKENAUTHORITY_MTLS__KEY_FILE: not with TOKENAUTHORITY_MTLS__SOURCE=workload-api"] == problems(
             {"MTLS__KEY_FILE": "key.pem"}
         )
+
+
+@pytest.mark.parametrize(
+    ("listen", "expected"),
+    [
+        ({}, False),
+        ({"http": "0.0.0.0:8080"}, True),
+        ({"http": "[::]:8080"}, True),
+        ({"http": "0.0.0.0:8080", "ops": "0.0.0.0:8081"}, False),
+        ({"http": "0.0.0.0:8080", "ops": "127.0.0.1:8081"}, False),
+    ],
+)
+def test_an_old_configuration_of_probes_is_noticed(listen: dict[str, str], *, expected: bool) -> None:
+    """Other machines reach the JWKS, and nobody has said where the probes are."""
+    assert expected == listens_for_others_but_ops(ListenSettings.model_validate(listen))
+
+
+@pytest.mark.parametrize(
+    ("listen", "expected"), [({}, 1), ({"mtls": "[::]:1"}, 2), ({"grpc": "off", "sidecar": "unix:x"}, 1)]
+)
+def test_listeners_of_grpc_are_counted(listen: dict[str, str], expected: int) -> None:
+    """Each has connections of its own."""
+    assert expected == grpc_listeners(ListenSettings.model_validate(listen))

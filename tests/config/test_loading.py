@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.config.conftest import CANARY, ENTRIES, problems, written
+from tokenauthority.client.environment import CLIENT_VARIABLES
 from tokenauthority.config.loading import describe, load
 from tokenauthority.config.settings import Settings
+from tokenauthority.storage.address import PostgresAddress, SqliteAddress
 
 
 def test_needs_nothing_with_dev(directory: Path) -> None:
@@ -27,8 +29,8 @@ def test_needs_nothing_with_dev(directory: Path) -> None:
         settings.listen.reflection,
     )
     assert ("127.0.0.1:50051", "127.0.0.1:8080") == (settings.listen.grpc, settings.listen.http)
-    assert ("sqlite:///.tokenauthority/tokenauthority.db", Path(".tokenauthority/audit.jsonl")) == (
-        settings.database_url,
+    assert (SqliteAddress(Path(".tokenauthority/tokenauthority.db")), Path(".tokenauthority/audit.jsonl")) == (
+        settings.store_address,
         settings.audit_path,
     )
 
@@ -192,8 +194,8 @@ def test_refuses_an_unknown_variable(monkeypatch: pytest.MonkeyPatch, variable: 
 
 def test_ignores_variables_of_the_client_and_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """One shell may hold the variables of the client and of a server."""
-    for name in ("ADDRESS", "API_KEY", "API_KEY_FILE", "CA_FILE", "PLAINTEXT", "PROJECT_ID", "TIMEOUT", "JSON"):
-        monkeypatch.setenv(f"TOKENAUTHORITY_{name}", "x")
+    for name in CLIENT_VARIABLES:
+        monkeypatch.setenv(name, "x")
     monkeypatch.setenv("TOKENAUTHORITYX", "x")
 
     assert load(dev=True).dev
@@ -209,7 +211,12 @@ def test_takes_dev_from_the_command_line_only(directory: Path, name: str) -> Non
 
 @pytest.mark.parametrize(
     ("content", "problem"),
-    [(b"a = ", "is not valid TOML"), (b"\xff\xfe", "is not valid TOML"), (None, "cannot be read")],
+    [
+        (b"\na = ", ":2: is not valid TOML"),
+        (b"\xff\xfe", ":1: is UTF-16 or binary"),
+        (b"\n\xe9", ":2: is not UTF-8"),
+        (None, " cannot be read"),
+    ],
 )
 def test_names_a_file_that_cannot_be_used(directory: Path, content: bytes | None, problem: str) -> None:
     """Invalid TOML, invalid UTF-8 and no file at all."""
@@ -218,7 +225,7 @@ def test_names_a_file_that_cannot_be_used(directory: Path, content: bytes | None
         path.write_bytes(content)
     (found,) = problems(path, dev=True)
 
-    assert found.startswith(f"{path} {problem}")
+    assert found.startswith(f"{path}{problem}")
 
 
 def secretive() -> Settings:
@@ -237,7 +244,8 @@ def test_shows_no_secret() -> None:
 
     assert CANARY not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
     assert CANARY not in str(describe(settings))
-    assert f"postgresql://user:{CANARY}@host/name" == settings.database_url
+    assert isinstance(settings.store_address, PostgresAddress)
+    assert CANARY == settings.store_address.parameters["password"]
 
 
 def test_describes_every_variable_with_its_meaning() -> None:

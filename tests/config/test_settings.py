@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.config.conftest import CANARY, problems, written
-from tokenauthority.config.loading import load
+from tokenauthority.config.loading import ConfigError, load
 
 
 def test_the_issuer_is_https(complete: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +96,7 @@ def test_a_key_of_dev_lives_until_the_next_one_may_sign(directory: Path) -> None
     assert 3 == load(written(directory, text.format(3)), dev=True).keys.rotation_period
 
 
-@pytest.mark.parametrize("name", ["grpc", "http"])
+@pytest.mark.parametrize("name", ["grpc", "http", "ops"])
 @pytest.mark.parametrize(
     "address", ["0.0.0.0:1", "[::]:1", "192.0.2.1:1", "example.org:1", "localhost.example.org:1", "127.example.org:1"]
 )
@@ -123,3 +123,16 @@ def test_refuses_what_is_no_address(directory: Path, address: str) -> None:
         "TOKENAUTHORITY_LISTEN__HTTP (listen.http in the file) must be HOST:PORT, such as 0.0.0.0:8080 or [::]:8080"
         == (problem)
     )
+
+
+def test_refuses_a_path_with_nul(directory: Path) -> None:
+    """No file has such a name; the setting is named before anything is made."""
+    (directory / "authority.toml").write_text('data_dir = "a\\u0000"\n[audit]\npath = "b\\u0000"\n')
+
+    with pytest.raises(ConfigError) as refused:
+        load(Path("authority.toml"), dev=True)
+
+    assert (
+        "TOKENAUTHORITY_DATA_DIR (data_dir in the file) must not have a NUL character",
+        "TOKENAUTHORITY_AUDIT__PATH (audit.path in the file) must not have a NUL character",
+    ) == refused.value.problems

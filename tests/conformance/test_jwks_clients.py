@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import os
 import socket
 
 from collections.abc import Callable, Iterator, Mapping
@@ -18,9 +17,10 @@ import pytest
 from jwt import get_algorithm_by_name
 
 from tests.conformance.sdk.gate import running_gate
+from tests.conformance.sdk.go_programs import GoPrograms
 from tests.conformance.sdk.node_sdk import node_with_packages
 from tests.conformance.sdk.programs import Announce
-from tests.conformance.sdk.verifiers import Program, PyJwt, RefusedError, Verifier, build_go, jose
+from tests.conformance.sdk.verifiers import Program, PyJwt, RefusedError, Verifier, jose
 from tests.service.api import Api
 from tests.support.authority import RunningAuthority, StartAuthority
 from tokenauthority.domain.key import Algorithm
@@ -141,7 +141,7 @@ def world(start_authority: StartAuthority) -> Iterator[Callable[..., World]]:
             issuer = f"http://{place}{path}"
             authority = start_authority(
                 settings={
-                    "listen": {"grpc": "127.0.0.1:0", "http": place},
+                    "listen": {"grpc": "127.0.0.1:0", "http": place, "ops": "127.0.0.1:0"},
                     "issuance": {"issuer": issuer},
                     "keys": {"algorithm": algorithm},
                 },
@@ -151,13 +151,6 @@ def world(start_authority: StartAuthority) -> Iterator[Callable[..., World]]:
             return World(authority, api, issuer)
 
         yield start
-
-
-@pytest.fixture(scope="session")
-def go_verifier(tmp_path_factory: pytest.TempPathFactory, announce: Announce) -> Path:
-    """The program with go-oidc, built once for all test processes; that it cannot be is a failure, not a skip."""
-    own = tmp_path_factory.getbasetemp()
-    return build_go(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own, announce)
 
 
 @pytest.fixture
@@ -174,8 +167,8 @@ def start_verifier(request: pytest.FixtureRequest, tmp_path: Path, announce: Ann
                 case "jose":
                     verifier = jose(node_with_packages(announce), issuer, audience, *([] if patient else ["0"]))
                 case "go-oidc":
-                    binary: Path = request.getfixturevalue("go_verifier")
-                    verifier = Program([str(binary), issuer, audience], tmp_path)
+                    programs: GoPrograms = request.getfixturevalue("go_programs")
+                    verifier = Program([str(programs.verifier), issuer, audience], tmp_path)
                 case _:
                     verifier = stack.enter_context(running_gate(tmp_path, issuer, audience))
             stack.callback(verifier.close)

@@ -22,7 +22,7 @@ from tests.signing.builders import (
     hostile_text,
     layout,
     make_claims,
-    mint,
+    make_token,
     role_names,
     verify,
 )
@@ -96,7 +96,7 @@ def test_the_sdks_token_is_ours(  # noqa: PLR0917 - what the SDK is called with
         initial_layout_class_list=classes,
     )
 
-    ours = mint(token_format, said, nonce, SECRET)
+    ours = make_token(token_format, said, nonce, SECRET)
 
     verified = verify(theirs)
     assert verify(ours.token).claims.data == verified.claims.data == data

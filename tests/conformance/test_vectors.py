@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import jwt
 import pytest
 
-from tests.signing.builders import VECTORS, VONAGE, mint, verify
+from tests.signing.builders import VECTORS, VONAGE, make_token, verify
 from tokenauthority.domain.times import DAY, Seconds
 from tokenauthority.domain.token import TokenClaims
 from tokenauthority.domain.token_format import TokenFormat
@@ -99,7 +99,7 @@ def test_reads_and_verifies_what_an_official_sdk_made(vector: Vector) -> None:
 @pytest.mark.parametrize("vector", _chosen("opentok-python", "T1"))
 def test_t1_is_the_python_sdks_byte_for_byte(vector: Vector) -> None:
     """With the same time and nonce our T1 is the official one."""
-    token = mint(TokenFormat.OPENTOK_T1, _said(vector), vector["frozen"]["nonce"], SECRET).token
+    token = make_token(TokenFormat.OPENTOK_T1, _said(vector), vector["frozen"]["nonce"], SECRET).token
 
     assert vector["token"] == token
 
@@ -107,7 +107,7 @@ def test_t1_is_the_python_sdks_byte_for_byte(vector: Vector) -> None:
 @pytest.mark.parametrize("vector", _chosen("opentok-python", "JWT"))
 def test_opentok_jwt_has_the_python_sdks_header_and_claims_in_order(vector: Vector) -> None:
     """With the same time and nonce our OPENTOK_JWT says the same, in the same order."""
-    token = mint(TokenFormat.OPENTOK_JWT, _said(vector), vector["frozen"]["nonce"], SECRET).token
+    token = make_token(TokenFormat.OPENTOK_JWT, _said(vector), vector["frozen"]["nonce"], SECRET).token
 
     payload = jwt.decode(token, options={"verify_signature": False})
     assert list(json.loads(vector["jwt_payload"]).items()) == list(payload.items())
@@ -117,6 +117,6 @@ def test_opentok_jwt_has_the_python_sdks_header_and_claims_in_order(vector: Vect
 @pytest.mark.parametrize("vector", _chosen("@vonage/video", "JWT-RS256"))
 def test_vonage_jwt_is_the_node_sdks_byte_for_byte(vector: Vector) -> None:
     """RS256 is deterministic, so with the same time and `jti` our VONAGE_JWT is the official one."""
-    token = mint(TokenFormat.VONAGE_JWT, _said(vector)).token
+    token = make_token(TokenFormat.VONAGE_JWT, _said(vector)).token
 
     assert vector["token"] == token

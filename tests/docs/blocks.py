@@ -1,4 +1,4 @@
-"""Read the fenced blocks of the documentation."""
+"""Read the fenced blocks of the documentation, with the programs that they show."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ import attrs
 
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-PAGES: Final = sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+PAGES: Final = sorted(
+    [
+        *(ROOT / "docs").rglob("*.md"),
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "clients" / "python" / "README.md",
+    ]
+)
 
 _FENCE: Final = re.compile(
     r"(?:<!-- not run: (?P<reason>.+?) -->\n\n?)?"
@@ -20,6 +27,9 @@ _FENCE: Final = re.compile(
     r"(?P<text>.*?)^(?P=indent)```$",
     re.DOTALL | re.MULTILINE,
 )
+_PROGRAM: Final = re.compile(r"^--8<-- \"(?P<path>[^\":]+)\"$", re.MULTILINE)
+"""A whole file that pymdownx.snippets shows in a block. Paths are checked by the strict build of the site."""
+
 _STATUS: Final = re.compile(r"# exit code (\d+)$")
 
 
@@ -72,7 +82,10 @@ class Block:
 
 
 def blocks_of(page: Path) -> list[Block]:
-    """Return the blocks of a page in their order, each without its indentation."""
+    """Return the blocks of a page in their order, each without its indentation, as the site shows them."""
+    shown = _PROGRAM.sub(
+        lambda program: (ROOT / program["path"]).read_text(encoding="utf-8"), page.read_text(encoding="utf-8")
+    )
     return [
         Block(
             page=page.relative_to(ROOT).as_posix(),
@@ -82,7 +95,7 @@ def blocks_of(page: Path) -> list[Block]:
             runs=found["no_run"] is None,
             reason=" ".join((found["reason"] or "").split()),
         )
-        for found in _FENCE.finditer(page.read_text(encoding="utf-8"))
+        for found in _FENCE.finditer(shown)
     ]
 
 

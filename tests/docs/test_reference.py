@@ -13,7 +13,7 @@ from scripts.docs.authorization import authorization_page
 from scripts.docs.callers import callers_page
 from scripts.docs.commands import command_names, commands_page
 from scripts.docs.contract import contract_page, errors_page
-from scripts.docs.events import FURTHER_FIELDS, MEANINGS, logged_events
+from scripts.docs.events import FURTHER_FIELDS, MEANINGS, background_tasks, events_page, logged_events
 from scripts.docs.pages import PAGES
 from scripts.docs.prose import undefined_settings
 from scripts.docs.settings import all_settings, settings_page
@@ -63,6 +63,15 @@ def test_every_event_of_the_operational_log_has_a_meaning() -> None:
     assert len(events) > 40
     assert {event.name for event in events} == MEANINGS.keys()
     assert {event.name for event in events if event.spread} == FURTHER_FIELDS.keys()
+
+
+def test_every_background_task_has_a_row_with_its_event() -> None:
+    """A task without an event of its own logs the one that all such tasks share."""
+    tasks, page = dict(background_tasks()), events_page()
+
+    assert ("keys.not_maintained", "background.failed") == (tasks["signing-keys"], tasks["clock"])
+    assert set(tasks.values()) <= MEANINGS.keys()
+    assert [] == [task for task in tasks if f"| `{task}` |" not in page]
 
 
 def test_every_field_of_the_callers_file_has_a_meaning() -> None:

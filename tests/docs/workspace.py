@@ -14,9 +14,11 @@ from typing import Final
 import attrs
 
 from tests.docs.blocks import Block, Command
+from tests.support import forkserver
 
 
 _BIN: Final = Path(sys.executable).parent
+_COMMAND: Final = Path(__file__).with_name("forked_command.py")
 _MARK: Final = "\x1e"
 _SERVE: Final = re.compile(r"^tokenauthority serve (.*)$", re.DOTALL)
 
@@ -50,6 +52,7 @@ class Workspace:
     def run(self, blocks: Iterable[Block]) -> list[Ran]:
         """Write the titled blocks to files and run the others, all in one shell in the order of the page."""
         commands: list[Command] = []
+        line = forkserver.server().fileno()
         script = ["trap 'kill $(jobs -p) 2>/dev/null' EXIT"]
         for number, block in enumerate(blocks):
             found, lines = self._steps(block, self.directory / f"block-{number}")
@@ -59,7 +62,13 @@ class Workspace:
             ["/bin/bash"],
             input="\n".join(script),
             cwd=self.directory,
-            env={**self._environment(), "PATH": f"{_BIN}:{os.environ['PATH']}", "COLUMNS": "200"},
+            env={
+                **self._environment(),
+                "PATH": f"{self._command().parent}:{_BIN}:{os.environ['PATH']}",
+                "COLUMNS": "200",
+                "FORKSERVER_LINE": str(line),
+            },
+            pass_fds=[line],
             capture_output=True,
             text=True,
             timeout=100,
@@ -72,6 +81,14 @@ class Workspace:
             for command, output, status in zip(commands, parts[0::2], parts[1::2], strict=False)
         ]
 
+    def _command(self) -> Path:
+        """Make the command `tokenauthority` for this page."""
+        path = self.directory / "bin" / "tokenauthority"
+        path.parent.mkdir()
+        path.write_text(f"#!{sys.executable} -IS\n{_COMMAND.read_text(encoding='utf-8')}", encoding="utf-8")
+        path.chmod(0o700)
+        return path
+
     def _environment(self) -> dict[str, str]:
         """Leave out what makes coverage measure a process: these are not here to be measured, and would be slower."""
         return {name: value for name, value in self.environment.items() if not name.startswith("COVERAGE_")}
@@ -83,7 +100,7 @@ class Workspace:
             return [], [f'mkdir -p "$(dirname {target})"; cp {path} {target}']
         commands = list(block.commands())
         if block.language == "python":
-            path.write_text(block.text, encoding="utf-8")
+            path.write_text(self._here(block.text), encoding="utf-8")
             commands = [Command(f"python {path}", "")]
         return commands, [self._line(command) for command in commands]
 

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
-from tokenauthority.domain.caller import ANY, Grant
+from tokenauthority.domain.caller import ANY, Grant, Rate
 from tokenauthority.domain.errors import InvalidRequestError, PermissionDeniedError, Reason
 from tokenauthority.domain.token_format import TokenFormat
+
+
+APPLICATION = "29f760f8-7ce1-46c9-ade3-f2dedee4ed5f"
 
 
 def make_grant(*projects: str, **values: Any) -> Grant:
@@ -43,6 +46,22 @@ def test_names_grant_just_those() -> None:
     assert [TokenFormat.OPENTOK_T1] == [kind for kind in TokenFormat if grant.allows_format(kind)]
 
 
+@pytest.mark.parametrize(
+    ("count", "seconds", "text"),
+    [
+        (200, 1, "200/s"),
+        (120, 60, "2/s"),
+        (50, 60, "50/m"),
+        (7, 3600, "7/h"),
+        (1, 86_400, "1/d"),
+        (999_999, 86_400, "999999/d"),
+    ],
+)
+def test_a_rate_is_shown_as_a_callers_file_has_it(count: int, seconds: int, text: str) -> None:
+    """Whole, in the first unit in which it is."""
+    assert text == str(Rate(count / seconds, 1))
+
+
 def test_the_only_project_is_the_default() -> None:
     """A caller with one project need not name it."""
     assert "12" == make_grant("12").chosen_project("")
@@ -73,3 +92,16 @@ def test_a_project_outside_the_grant_is_denied() -> None:
 
     refusal = caught.value
     assert (Reason.PROJECT_NOT_GRANTED, "projects", "project_id") == (refusal.reason, refusal.limit, refusal.field)
+
+
+@pytest.mark.parametrize(
+    ("projects", "applications", "allowed"),
+    [("1", "", False), ("1", APPLICATION, True), ("1", APPLICATION[::-1], False), (ANY, "", True)],
+)
+def test_an_application_is_granted_by_its_own_name_or_with_all_projects(
+    projects: str, applications: str, *, allowed: bool
+) -> None:
+    """The right to a project is none to an application."""
+    grant = make_grant(projects, vonage_applications=frozenset(filter(None, [applications])))
+
+    assert allowed == grant.allows_application(APPLICATION)

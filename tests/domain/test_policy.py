@@ -19,7 +19,7 @@ from tokenauthority.domain.errors import (
     Reason,
     TokenAuthorityError,
 )
-from tokenauthority.domain.policy import Granted, Refused, decide
+from tokenauthority.domain.policy import Granted, Refused, decide, require_no_widening
 from tokenauthority.domain.project import Project
 from tokenauthority.domain.role import BUILT_IN_ROLES, Permission, Role
 from tokenauthority.domain.session import SessionSpec, SessionState, StoredSession
@@ -85,13 +85,21 @@ def grants(draw: st.DrawFn) -> Grant:
     )
 
 
+def fits(token_format: TokenFormat, role: str) -> bool:
+    """Whether tokens of the format carry the role."""
+    traits = token_format.traits
+    if traits.profile is not None:
+        return not traits.profile.misfit(ROLES[role].permissions)
+    return traits.carries_permissions or role in BUILT_IN_ROLES
+
+
 @st.composite
 def allowed(draw: st.DrawFn) -> tuple[TokenSpec, Grant, Project]:
     """A request with a grant and a project that just allow it, or more."""
     project = draw(projects())
     native = draw(st.booleans())
     role = draw(st.sampled_from(tuple(ROLES) if native else tuple(BUILT_IN_ROLES)))
-    token_format = TokenFormat.SESSION_JWT if native else draw(formats)
+    token_format = TokenFormat.SESSION_JWT if native else draw(formats.filter(lambda each: fits(each, role)))
     grant = attrs.evolve(
         draw(grants()),
         roles=draw(st.sampled_from((frozenset({role}), frozenset({ANY}), frozenset({role, "other"})))),
@@ -292,3 +300,45 @@ def test_an_ended_session_gets_no_tokens() -> None:
 def test_a_session_of_the_platform_gets_tokens() -> None:
     """Whether the project accepts it was decided before."""
     assert isinstance(decision(TokenSpec(session_id="2_x"), GRANT, session=None), Granted)
+
+
+PERMISSIONS = st.sets(st.sampled_from(Permission), min_size=1).map(tuple)
+
+
+@few
+@given(
+    before=st.sets(st.sampled_from(Permission)),
+    after=PERMISSIONS,
+    names=st.sets(st.sampled_from(NAMES)),
+    host=PERMISSIONS,
+    named=st.booleans(),
+)
+def test_a_role_never_gains_what_its_changer_may_not_grant(
+    before: set[Permission],
+    after: tuple[Permission, ...],
+    names: set[str],
+    host: tuple[Permission, ...],
+    *,
+    named: bool,
+) -> None:
+    """Nor anything if another caller's grant names it; and it may always lose permissions."""
+    roles = [*BUILT_IN_ROLES.values(), attrs.evolve(HOST, permissions=host)]
+    grant = attrs.evolve(GRANT, roles=frozenset(names))
+    changed = attrs.evolve(HOST, name="guest", permissions=after)
+    grantable = {permission for role in roles if role.name in names for permission in role.permissions}
+    gained = set(after) - before
+    refused: Reason | None = None
+    try:
+        require_no_widening(changed, before, roles=roles, grant=grant, named_by_others=named)
+    except (PermissionDeniedError, PreconditionError) as error:
+        refused = error.reason
+    expected = Reason.ROLE_NOT_GRANTED if gained - grantable else Reason.ROLE_IN_USE if gained and named else None
+
+    assert expected is refused
+
+
+def test_who_may_grant_every_role_may_give_every_permission() -> None:
+    """Also one that no role has yet."""
+    changed = attrs.evolve(HOST, permissions=tuple(Permission))
+
+    require_no_widening(changed, (), roles=(), grant=GRANT, named_by_others=False)

@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from tokenauthority.domain.credential import Credential, CredentialKind
-from tokenauthority.domain.project import Project, is_secret, project_violations
+from tokenauthority.domain.errors import NotFoundError, PreconditionError, Reason
+from tokenauthority.domain.project import (
+    Project,
+    is_secret,
+    project_violations,
+    require_one_secret,
+    require_other_secret,
+)
 from tokenauthority.domain.times import MAX_TTL, Millis, Seconds
 from tokenauthority.domain.token_format import TokenFormat
 
@@ -96,3 +103,32 @@ def test_a_secret_has_40_hex_characters(text: str, *, expected: bool) -> None:
 def test_repr_shows_no_sealed_bytes() -> None:
     """Even sealed, a secret has no place in a log."""
     assert "sealed-bytes" not in repr(make_project(credentials=(make_credential("a", NOW),)))
+
+
+@pytest.mark.parametrize("count", [0, 2, 3])
+def test_a_second_secret_needs_exactly_one(count: int) -> None:
+    """A Vonage key is no secret."""
+    key = make_credential("vkey", 0, CredentialKind.VONAGE_KEY)
+    secrets = [make_credential(f"sec_{n}", n) for n in range(count)]
+    require_one_secret(make_project(credentials=(key, make_credential("sec", 0))))
+
+    with pytest.raises(PreconditionError, match=f"project 1 has {count} live secrets; this needs one") as refused:
+        require_one_secret(make_project(credentials=(key, *secrets)))
+
+    assert Reason.SECRET_COUNT is refused.value.reason
+
+
+def test_only_one_of_two_secrets_can_be_removed() -> None:
+    """The last one stays, and what is no secret of the project is not found; the case of an id matters."""
+    key = make_credential("vkey", 0, CredentialKind.VONAGE_KEY)
+    one = make_project(credentials=(key, make_credential("a", 0)))
+    require_other_secret(make_project(credentials=(make_credential("a", 0), make_credential("b", 1))), "a")
+
+    with pytest.raises(PreconditionError) as last:
+        require_other_secret(one, "a")
+    for absent in ("A", "vkey", ""):
+        with pytest.raises(NotFoundError) as unknown:
+            require_other_secret(one, absent)
+        assert Reason.SECRET_NOT_FOUND is unknown.value.reason
+
+    assert Reason.SECRET_COUNT is last.value.reason

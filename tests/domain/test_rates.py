@@ -1,14 +1,14 @@
-"""Buckets and daily counts: never more than the limit, exact waits, and clocks that step back do no harm."""
+"""Buckets: never more than the limit, exact waits, and clocks that step back do no harm."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenauthority.domain.caller import Rate
-from tokenauthority.domain.rates import Bucket, DayCount, count_items, is_full, take_items
+from tokenauthority.domain.rates import Bucket, is_full, take_items
 from tokenauthority.domain.times import Millis
 
 
@@ -25,7 +25,6 @@ rates = st.builds(
 )
 moments = st.integers(NOON - 10 * DAY, NOON + 10 * DAY).map(Millis)
 steps = st.lists(st.tuples(st.integers(1, 200), st.integers(0, 100_000)), max_size=40)
-any_steps = st.lists(st.tuples(st.integers(1, 200), st.integers(-DAY, DAY)), max_size=40)
 
 
 @st.composite
@@ -149,59 +148,10 @@ def test_another_rate_takes_over_what_is_missing(used: tuple[Bucket, Rate, Milli
 
 @given(used_buckets(), st.integers(0, 10 * DAY))
 def test_a_full_bucket_is_as_a_new_one(used: tuple[Bucket, Rate, Millis], later: int) -> None:
-    """So it may be forgotten."""
+    """So it may be deleted."""
     bucket, rate, now = used
     then = Millis(now + later)
 
     assert is_full(bucket, rate, then) == take_items(bucket, rate, rate.burst, then).granted
     if is_full(bucket, rate, then):
         assert take_items(Bucket(), rate, rate.burst, then) == take_items(bucket, rate, rate.burst, then)
-
-
-@given(st.integers(1, 1000), any_steps, moments)
-def test_counts_no_more_than_the_quota_a_day(quota: int, asked: list[tuple[int, int]], now: Millis) -> None:
-    """One quota for the day that it begins in, and one more for each midnight that the clock goes forward over."""
-    counted, granted, midnights = DayCount(now // DAY), 0, 0
-    for items, step in asked:
-        midnights += max(0, (now + step) // DAY - now // DAY)
-        now = Millis(now + step)
-        decision = count_items(counted, quota, items, now)
-        counted = decision.state
-        granted += items if decision.granted else 0
-
-        assert granted <= quota * (1 + midnights)
-
-
-@given(st.integers(1, 1000), st.integers(0, 999), moments, st.integers(-DAY, DAY))
-@example(quota=1, left=0, now=Millis(NOON + DAY // 2 - 1), step=0)
-@example(quota=1, left=0, now=Millis(NOON + DAY // 2), step=0)
-def test_a_used_up_quota_is_there_again_at_midnight(quota: int, left: int, now: Millis, step: int) -> None:
-    """UTC midnight, to the millisecond and never later, also where the clock went back before."""
-    left %= quota
-    counted = count_items(DayCount(), quota, quota - left, now).state
-    then = Millis(now + step)
-    asked = count_items(counted, quota, left + 1, then)
-    midnight = Millis((then // DAY + 1) * DAY)
-
-    assert asked.granted == (then // DAY > now // DAY)
-    if not asked.granted:
-        assert midnight - then == asked.wait
-        assert not count_items(asked.state, quota, left + 1, Millis(midnight - 1)).granted
-        assert count_items(asked.state, quota, left + 1, midnight).granted
-
-
-def test_a_clock_that_steps_back_over_midnight_begins_no_new_day() -> None:
-    """The count goes along: else each step would give the quota once more."""
-    midnight = Millis(NOON + DAY // 2)
-    today = count_items(DayCount(), 10, 10, midnight)
-    yesterday = count_items(today.state, 10, 1, Millis(midnight - 5))
-
-    assert today.granted
-    assert (False, 5) == (yesterday.granted, yesterday.wait)
-
-
-def test_more_than_the_quota_can_never_pass() -> None:
-    """And is told so, also where the rest would fit."""
-    assert count_items(DayCount(), 10, 11, NOON).wait is None
-    assert count_items(DayCount(), 10, 11, NOON, paid=1).wait is None
-    assert count_items(DayCount(), 10, 10, NOON).granted

@@ -1,4 +1,4 @@
-"""The index of what was taken back says the same as looking at every revocation would."""
+"""The index of what was revoked says the same as looking at every revocation would."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 import attrs
+import msgspec
+import pytest
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -179,7 +181,29 @@ def test_places_depend_on_the_key() -> None:
     event = make(0, SECOND)
 
     assert index_of([event], KEY)._moments != index_of([event], b"x" * 16)._moments
-    assert all(0 <= place < 2**64 for place in index_of([event])._moments)
+    assert all(0 <= place < 2**64 for place in index_of([event])._moments["1"])
+
+
+@given(events)
+def test_counts_the_entries_of_each_project(known: list[Event]) -> None:
+    """What is added twice counts once, and what has expired counts no more."""
+    index = index_of([*known, *known])
+    counts = [index.count_of(project_id) for project_id in ("1", "11", "2")]
+    index.remove_expired(Millis(NOW + in_millis(Seconds(RETENTION + CLOCK_MARGIN + 10))))
+
+    assert (len(index_of(known)), 0) == (sum(counts), counts[2])
+    assert [0, 0, 0] == [len(index), *(index.count_of(project_id) for project_id in ("1", "11"))]
+
+
+@pytest.mark.parametrize(("named", "asked_for"), [("1_abc", "2_abc"), ("2_abc", "1_abc")])
+def test_a_session_is_named_by_either_spelling(named: str, asked_for: str) -> None:
+    """Its revocation and its end cover tokens with the other spelling of its id; a token's id has one."""
+    revocation = msgspec.structs.replace(_of_token(named, SECOND), kind=TargetKind.SESSION)
+    index = index_of([revocation, StoredSessionEnd(session_id=named, project_id="1", end_time=NOW)])
+
+    assert TargetKind.SESSION is asked(index, Token("1", "", asked_for, "", SECOND))
+    assert index.has_ended("1", asked_for)
+    assert asked(index_of([_of_token(named, SECOND)]), Token("1", asked_for, "", "", SECOND)) is None
 
 
 def test_a_session_that_ended_is_no_revocation_of_its_tokens() -> None:
@@ -209,7 +233,7 @@ def test_is_whole_between_the_steps_of_pruning() -> None:
 
 
 def test_what_went_between_the_steps_of_pruning_goes_once() -> None:
-    """Two that forget at the same time do not get into each other's way."""
+    """Two deletions at the same time do not disturb each other."""
     index = RevocationIndex(KEY)
     index.add_all([_of_token(str(number), Seconds(oldest_stored(NOW) - 1)) for number in range(3)])
     steps = index.remove_expired_in_steps(NOW, 1)

@@ -23,6 +23,7 @@ from tokenauthority.domain.rotation import (
     Rotation,
     activated,
     maintained,
+    needs_new_key,
     next_step,
     prepared,
     revoked,
@@ -44,7 +45,7 @@ COURSE: Final = {
     (GONE, ACTIVE),
     (PREPARED, ACTIVE),
     (PREPARED, REVOKED),
-    (PREPARED, GONE),
+    (PREPARED, RETIRED),
     (ACTIVE, RETIRED),
     (ACTIVE, REVOKED),
     (RETIRED, REVOKED),
@@ -78,7 +79,7 @@ def make(key_id: str, now: Millis = START, algorithm: Algorithm = Algorithm.ES25
 
 
 def ring_at(now: Millis = START) -> Ring:
-    """A ring as a new store has it: one key that signs and one at hand."""
+    """A ring as a new store has it: one ACTIVE key and one PREPARED key."""
     first = step((), make("a", now), ROTATION, now)
     return step(first, make("b", now), ROTATION, now)
 
@@ -163,32 +164,32 @@ class Rings(RuleBasedStateMachine):
     def activate(self, data: st.DataObject) -> None:
         """A person activates a key: only one that has been published for long enough."""
         key = data.draw(st.sampled_from(self.ring))
-        ripe = key.state is PREPARED and key.create_time + ROTATION.publication <= self.now
+        ready = key.state is PREPARED and key.create_time + ROTATION.publication <= self.now
         try:
             self.become(activated(self.ring, key.key_id, ROTATION, self.now))
         except PreconditionError as error:
             assert (Reason.KEY_STATE, key.key_id) == (error.reason, error.subject)  # noqa: PT017 - as above
-            assert not ripe
+            assert not ready
         else:
-            assert ripe
+            assert ready
             assert key.key_id == active_of(self.ring)
 
     @precondition(lambda self: self.ring)
     @rule(data=st.data())
     def revoke(self, data: st.DataObject) -> None:
-        """A person revokes a key; where it signed, the best of those at hand takes its place."""
+        """A person revokes a key; if it was ACTIVE, the best of the PREPARED keys becomes ACTIVE."""
         key = data.draw(st.sampled_from(self.ring))
-        at_hand = [other for other in self.ring if other.state is PREPARED]
+        waiting = [other for other in self.ring if other.state is PREPARED]
         try:
             self.become(revoked(self.ring, key.key_id, ROTATION, self.now), forced=key.state is ACTIVE)
         except PreconditionError:
             assert key.state is ACTIVE
-            assert not at_hand
+            assert not waiting
             return
         assert REVOKED is find(self.ring, key.key_id).state
-        if key.state is ACTIVE and any(ROTATION.is_ripe(other, self.now) for other in at_hand):
+        if key.state is ACTIVE and any(ROTATION.can_sign(other, self.now) for other in waiting):
             signing = active_of(self.ring)
-            assert ROTATION.is_ripe(next(other for other in at_hand if other.key_id == signing), self.now)
+            assert ROTATION.can_sign(next(other for other in waiting if other.key_id == signing), self.now)
 
     def fresh(self, algorithm: Algorithm) -> StoredKey:
         """A key just made."""
@@ -214,7 +215,7 @@ class Rings(RuleBasedStateMachine):
         assert change in COURSE
         if new is None:
             assert old is not None
-            assert old.state is PREPARED or self.now >= (old.expire_time or 0) + DAY > DAY
+            assert self.now >= (old.expire_time or 0) + DAY > DAY
         elif new.state is ACTIVE:
             published = new.create_time + ROTATION.publication <= self.now
             assert published or forced or not any(key.state is ACTIVE for key in self.ring)
@@ -242,7 +243,10 @@ class Rings(RuleBasedStateMachine):
             if key.state in {RETIRED, REVOKED}:
                 assert key.retire_time is not None
                 assert key.expire_time is not None
-                assert key.expire_time >= max(key.retire_time, key.sign_until or 0) + LIFE
+                may_have_signed_until = key.sign_until or 0
+                if key.state is RETIRED and not key.sign_until:
+                    may_have_signed_until = ROTATION.sign_until(key.retire_time)
+                assert key.expire_time >= max(key.retire_time, may_have_signed_until) + LIFE
 
     @invariant()
     def next_step_tells_when_to_look(self) -> None:
@@ -319,12 +323,12 @@ def test_a_rotation_waits_until_verifiers_have_had_the_time() -> None:
     ring = tuple(key for key in ring_at() if key.state is ACTIVE)
     made = later(30 * DAY)
     ring = step(ring, make("c", made), ROTATION, made)
-    ripe = Millis(made + ROTATION.publication)
-    early = step(ring, make("d"), ROTATION, Millis(ripe - 1))
+    ready = Millis(made + ROTATION.publication)
+    early = step(ring, make("d"), ROTATION, Millis(ready - 1))
 
     assert ring == early
-    assert ripe == next_step(ring, Algorithm.ES256, ROTATION, made)
-    assert {"a": RETIRED, "c": ACTIVE} == states(step(ring, make("d"), ROTATION, ripe))
+    assert ready == next_step(ring, Algorithm.ES256, ROTATION, made)
+    assert {"a": RETIRED, "c": ACTIVE} == states(step(ring, make("d"), ROTATION, ready))
 
 
 def test_a_shorter_period_replaces_a_key_the_sooner_and_a_longer_one_does_not_put_it_off() -> None:
@@ -345,12 +349,17 @@ def test_a_new_algorithm_signs_from_the_next_rotation_on() -> None:
     assert "e" == active_of(step(ring, make("g", now, Algorithm.EDDSA), ROTATION, now))
 
 
-def test_activating_deletes_older_prepared_keys_and_leaves_newer_ones() -> None:
-    """Those that were passed over never signed anything."""
+def test_activating_retires_older_prepared_keys_and_leaves_newer_ones() -> None:
+    """Nothing proves that those that were passed over have never signed: each ends as if it had signed until now."""
     ring = prepared(prepared(ring_at(), make("c", later(1))), make("d", later(2)))
     now = later(HOUR)
+    following = activated(ring, "c", ROTATION, now)
 
-    assert {"a": RETIRED, "c": ACTIVE, "d": PREPARED} == states(activated(ring, "c", ROTATION, now))
+    assert {"a": RETIRED, "b": RETIRED, "c": ACTIVE, "d": PREPARED} == states(following)
+    assert (None, ROTATION.sign_until(now) + LIFE) == (
+        find(following, "b").activate_time,
+        find(following, "b").expire_time,
+    )
 
 
 @pytest.mark.parametrize(("age", "left"), [(0, 300), (1, 300), (1000, 299), (299_999, 1)])
@@ -399,7 +408,7 @@ def test_revoking_the_active_key_puts_a_prepared_one_in_its_place() -> None:
     """The newest that verifiers have had the time to fetch, and where there is none the newest at all."""
     ring = prepared(prepared(ring_at(), make("c", later(1))), make("d", later(HOUR)))
 
-    assert {"a": REVOKED, "c": ACTIVE, "d": PREPARED} == states(revoked(ring, "a", ROTATION, later(HOUR)))
+    assert {"a": REVOKED, "b": RETIRED, "c": ACTIVE, "d": PREPARED} == states(revoked(ring, "a", ROTATION, later(HOUR)))
     assert {"a": REVOKED, "b": ACTIVE} == states(revoked(ring_at(), "a", ROTATION, later(1)))
 
 
@@ -425,3 +434,24 @@ def test_a_revoked_key_is_stored_as_long_as_its_tokens_could_have_lived() -> Non
 
     assert later(37 * DAY + DAY // 2 + LIFE) == find(ring, "a").expire_time
     assert later(1 + LIFE) == find(waiting, "c").expire_time
+
+
+def test_a_key_is_deleted_by_a_time_of_its_own() -> None:
+    """One that the clock calls over stays while that time is behind the clock, and the next step is not due."""
+    retired = attrs.evolve(make("old"), state=RETIRED, retire_time=START, expire_time=START)
+    ring, late = (*ring_at(), retired), later(2 * DAY)
+
+    assert retired not in maintained(ring, None, Algorithm.ES256, ROTATION, late)
+    assert retired in maintained(ring, None, Algorithm.ES256, ROTATION, late, deletes_by=START)
+    assert next_step(ring, Algorithm.ES256, ROTATION, late) <= late
+    assert next_step(ring, Algorithm.ES256, ROTATION, late, deletes_by=START) > late
+
+
+def test_a_ring_that_has_lost_its_active_key_activates_a_prepared_one() -> None:
+    """Of those that verifiers have had the time to fetch, the newest."""
+    now = later(ROTATION.publication)
+    ready, fresh = make("ready"), make("fresh", later(1))
+
+    for ring, chosen in (((ready, fresh), "ready"), ((fresh,), "fresh")):
+        assert chosen == active_of(maintained(ring, None, Algorithm.ES256, ROTATION, now))
+        assert not needs_new_key(ring, Algorithm.ES256, ROTATION, now)

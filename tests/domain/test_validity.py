@@ -1,4 +1,4 @@
-"""Whether a token is good now: to the second, and for every verifier by the same rules."""
+"""Whether a token is valid now: to the second, and for every verifier by the same rules."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_token_is_valid_from_its_issue_to_its_end_give_or_take_the_leeway(
     at: int,
     from_end: bool,  # noqa: FBT001 - drawn by hypothesis
 ) -> None:
-    """No token is good for longer than 30 days, whatever it says."""
+    """No token is valid for longer than 30 days, whatever it says."""
     end = ISSUED + min(lifetime, MAX_TTL)
     now = (end if from_end else ISSUED) + at
     reason = None

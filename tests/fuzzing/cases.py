@@ -19,23 +19,23 @@ from tokenauthority.domain.role import Permission
 
 @attrs.frozen(kw_only=True)
 class Case:
-    """One question to VerifyToken. `good` says that the answer has to be that the token is good."""
+    """One question to VerifyToken. `valid` says that the answer has to be that the token is valid."""
 
     seed: int
     kind: str
     token: str
     session_id: str = ""
     required: tuple[Permission, ...] = ()
-    good: bool = False
+    valid: bool = False
 
 
 def make_case(seed: int) -> Case:
     """The case of *seed*."""
     rng = Random(seed)
     kind = rng.choices(list(_KINDS), list(_WEIGHTS))[0]
-    if kind == "good":
-        made, session_id = tokens.good(rng)
-        return Case(seed=seed, kind=kind, token=made.write(), session_id=rng.choice(["", session_id]), good=True)
+    if kind == "valid":
+        made, session_id = tokens.valid(rng)
+        return Case(seed=seed, kind=kind, token=made.write(), session_id=rng.choice(["", session_id]), valid=True)
     return Case(seed=seed, kind=kind, token=_KINDS[kind](rng), session_id=_asked(rng), required=tuple(_required(rng)))
 
 
@@ -79,16 +79,16 @@ def _random(rng: Random) -> str:
 
 
 def _mutated(rng: Random) -> str:
-    """A good token with its text changed."""
-    token = tokens.good(rng)[0].write()
+    """A valid token with its text changed."""
+    token = tokens.valid(rng)[0].write()
     for _ in range(rng.choice([1, 1, 1, 2, 5])):
         token = rng.choice(_CHANGES)(rng, token)
     return token
 
 
 def _spoilt(rng: Random) -> str:
-    """A good token with its members changed before it was signed, most often by the right key."""
-    made = tokens.good(rng)[0]
+    """A valid token with its members changed before it was signed, most often by the right key."""
+    made = tokens.valid(rng)[0]
     for _ in range(rng.choice([1, 1, 1, 2, 4])):
         if isinstance(made, T1):
             _spoil(rng, rng.choice([made.outer, made.fields, made.fields]), hostile.ESCAPED, _field)
@@ -100,7 +100,7 @@ def _spoilt(rng: Random) -> str:
 
 def _twisted(rng: Random) -> str:
     """A well-made token that says something else: it gets as far as its signature, and beyond."""
-    made = tokens.good(rng)[0]
+    made = tokens.valid(rng)[0]
     for _ in range(rng.choice([1, 1, 2, 3])):
         members = rng.choice([made.outer, made.fields] if isinstance(made, T1) else [made.header, made.payload])
         place = rng.randrange(len(members))
@@ -132,7 +132,7 @@ def _heavy(rng: Random) -> str:
     bulk = (unit * (length // len(unit) + 1))[:length]
     data = bulk.encode()
     item = rng.choice(hostile.ITEMS)
-    made = tokens.good(rng)[0]
+    made = tokens.valid(rng)[0]
     match rng.randrange(6):
         case 0:
             return rng.choice(["", "T1=="]) + bulk
@@ -144,7 +144,7 @@ def _heavy(rng: Random) -> str:
         case 3:
             return rng.choice([".", "a.", "=", "\ud800", "e30."]) * length
         case _:
-            # A good one with the bulk in a claim, or as many claims as fit.
+            # A valid one with the bulk in a claim, or as many claims as fit.
             if isinstance(made, T1):
                 made.fields.append((b"connection_data", data.replace(b"&", b"%26").replace(b"=", b"%3D")))
                 if rng.random() < 0.5:
@@ -239,7 +239,7 @@ def _insert(rng: Random, token: str) -> str:
 
 def _swap(rng: Random, token: str) -> str:
     """A segment of another token in the place of one of this, or two of its own exchanged."""
-    segments, others = token.split("."), tokens.good(rng)[0].write().split(".")
+    segments, others = token.split("."), tokens.valid(rng)[0].write().split(".")
     segments[rng.randrange(len(segments))] = rng.choice(rng.choice([segments, others]))
     return ".".join(segments)
 
@@ -265,7 +265,7 @@ def _reverse(rng: Random, token: str) -> str:
 
 _CHANGES: Final = [_flip, _flip, _cut, _repeat, _insert, _swap, _respell, _reverse]
 _KINDS: Final[Mapping[str, Callable[[Random], str]]] = {
-    "good": lambda rng: "",
+    "valid": lambda rng: "",
     "random": _random,
     "mutated": _mutated,
     "spoilt": _spoilt,

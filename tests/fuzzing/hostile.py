@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from itertools import chain
 from random import Random
 from typing import Final
 
@@ -17,17 +18,19 @@ from tests.fuzzing.target import (
     LIVE,
     OWN,
     PLATFORM,
+    REVOKED,
     RING,
     SECOND,
+    SECRETS,
     STRANGER,
-    TAKEN_BACK,
+    secret_id,
 )
 from tokenauthority.domain.role import BUILT_IN_ROLES, Permission
 from tokenauthority.domain.token import MAX_TOKEN
 
 
 SESSION_IDS: Final = [
-    *[session.session_id for session in (*LIVE.values(), *ENDED.values(), *TAKEN_BACK.values())],
+    *[session.session_id for session in (*LIVE.values(), *ENDED.values(), *REVOKED.values())],
     *ELSEWHERE.values(),
     "",
     "nonsense",
@@ -47,14 +50,35 @@ MOMENTS: Final = [
 ]
 _PROJECTS: Final = [OWN, APPLICATION, PLATFORM, FOREIGN, "47000009", "0", "047000001", "2147483648", "47000001 ", ""]
 
+_GRANTS: Final[list[object]] = [
+    None,
+    [],
+    {},
+    *[
+        {"roomJoin": True, "room": session_id, **flags}
+        for session_id in SESSION_IDS
+        for flags in ({}, {"canPublish": False}, {"CanPublish": False}, {"roomAdmin": True}, {"canSubscribe": "no"})
+    ],
+    {"roomJoin": "true", "room": SESSION_IDS[0]},
+]
+
 CLAIMS: Final[dict[str, list[object]]] = {
-    "session_id": [*SESSION_IDS, *[session.session_id for session in (*ENDED.values(), *TAKEN_BACK.values())] * 3],
+    "session_id": [*SESSION_IDS, *[session.session_id for session in (*ENDED.values(), *REVOKED.values())] * 3],
     "iat": list(MOMENTS),
     "exp": list(MOMENTS),
     "nbf": list(MOMENTS),
     "create_time": list(MOMENTS),
     "expire_time": list(MOMENTS),
-    "iss": [*_PROJECTS, 47_000_001, 47_000_002, True, ISSUER, ISSUER + "/", "https://elsewhere"],
+    "iss": [
+        *map(secret_id, chain(*SECRETS.values())),
+        *_PROJECTS,
+        47_000_001,
+        47_000_002,
+        True,
+        ISSUER,
+        ISSUER + "/",
+        "https://elsewhere",
+    ],
     "aud": [*_PROJECTS, [OWN], [OWN, FOREIGN], 47_000_001],
     "partner_id": list(_PROJECTS),
     "application_id": [APPLICATION_ID, APPLICATION_ID.upper(), "00000000-0000-4000-8000-000000000000", OWN, ""],
@@ -79,6 +103,10 @@ CLAIMS: Final[dict[str, list[object]]] = {
     "connection_data": ["", "x" * 1001, "\x00", 7, "😀" * 500],
     "initial_layout_class_list": ["", "a b", ["a", "b"], [1], {}, "a%2Bb"],
     "data": ["x", 7],
+    "room": [*SESSION_IDS, "standup", "*", "", 7],
+    "video": _GRANTS,
+    "context": [None, [], {"user": None}, *[{"user": {"moderator": value}} for value in (True, "true", 1, None)]],
+    "metadata": ["x", None, {}],
 }
 """What a claim or header parameter may say, rightly or wrongly."""
 

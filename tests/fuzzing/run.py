@@ -6,7 +6,7 @@ import attrs
 
 from tests.authority.world import NOW, World
 from tests.fuzzing.cases import Case
-from tests.fuzzing.judge import may_be_good
+from tests.fuzzing.judge import may_be_valid
 from tests.fuzzing.target import GRANT
 from tokenauthority.authority.verify import VerificationResult
 
@@ -27,12 +27,12 @@ def require_right(case: Case, verdict: VerificationResult) -> None:
     """Hold the verdict to what the judge says.
 
     Raises:
-        Flaw: a bad token was called good or a good one bad, or there is no reason or detail.
+        Flaw: an invalid token was called valid or a valid one invalid, or there is no reason or detail.
     """
-    if verdict.reason is None and not may_be_good(case.token, case.session_id, case.required):
-        raise Flaw("a token that nobody made, or that is not good, is called good")
-    if verdict.reason is not None and case.good:
-        raise Flaw(f"a good token is called {verdict.reason}: {verdict.detail}")
+    if verdict.reason is None and not may_be_valid(case.token, case.session_id, case.required):
+        raise Flaw("a token that nobody made, or that is not valid, is called valid")
+    if verdict.reason is not None and case.valid:
+        raise Flaw(f"a valid token is called {verdict.reason}: {verdict.detail}")
     if verdict.reason is not None and not verdict.detail:
         raise Flaw(f"no detail says why it is {verdict.reason}")
     if verdict.reason is not None and len(verdict.detail) > MAX_DETAIL:

@@ -6,7 +6,8 @@ import hashlib
 import hmac
 import json
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,12 +20,13 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from tests.authority.world import NOW, World, make_world, platform_session
-from tests.support.authority import EVERYTHING
+from tests.support.authority import EVERYTHING, make_caller
 from tests.support.memory_store import MemoryStore
-from tokenauthority.authority.credential_sealer import CredentialSealer
+from tokenauthority.authority.credential_sealer import CredentialSealer, new_secret
 from tokenauthority.authority.project_spec import OpenTokImport, ProjectSpec, VonageImport
 from tokenauthority.domain.ids import make_session_id
-from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
+from tokenauthority.domain.key import Algorithm, KeyState
+from tokenauthority.domain.project import Project
 from tokenauthority.domain.revocation import StoredRevocation, TargetKind
 from tokenauthority.domain.session import SessionSpec, StoredSession
 from tokenauthority.domain.times import Millis, Seconds
@@ -67,8 +69,8 @@ def _session(project_id: str, number: int) -> StoredSession:
 
 LIVE: Final = {project: _session(project, 1) for project in (OWN, APPLICATION, PLATFORM, FOREIGN)}
 ENDED: Final = {project: _session(project, 2).ended(NOW) for project in (OWN, APPLICATION, PLATFORM)}
-TAKEN_BACK: Final = {project: _session(project, 3) for project in (OWN, APPLICATION, PLATFORM)}
-"""Sessions whose tokens were all taken back."""
+REVOKED: Final = {project: _session(project, 3) for project in (OWN, APPLICATION, PLATFORM)}
+"""Sessions whose tokens were all revoked."""
 
 ELSEWHERE: Final = {
     OWN: platform_session(OWN),
@@ -91,31 +93,38 @@ _RS256: Final = jwt.get_algorithm_by_name("RS256")
 VONAGE_KEY: Final = _RS256.prepare_key(VONAGE_PEM)
 
 
+def secret_id(secret: str) -> str:
+    """The id of a secret, which is the same each time."""
+    return f"sec_{secret[:16]}"
+
+
+def _with_secrets(credentials: CredentialSealer, project: Project, values: Sequence[str]) -> Project:
+    made = [
+        attrs.evolve(new_secret(each, Millis(NOW + n)), credential_id=secret_id(each)) for n, each in enumerate(values)
+    ]
+    return credentials.sealed_project(project, made)
+
+
 async def make_target() -> World:
     """A world with the projects, sessions and keys above."""
     store, sealer = MemoryStore(), Sealer(MasterKey.generate())
     credentials = CredentialSealer(sealer)
-    for state, key in RING.items():
-        # Past the store's contract, which lets no key be retired or revoked before it was active.
-        store._keys[key.key_id] = StoredKey(
-            key_id=key.key_id,
-            algorithm=key.algorithm,
-            state=state,
-            create_time=NOW,
-            activate_time=NOW,
-            sealed=credentials.seal_signing_key(key),
-        )
+    prepared = {state: credentials.seal_signing_key(key, create_time=NOW) for state, key in RING.items()}
+    ring = [
+        credentials.resealed_key(key, attrs.evolve(key, state=state, activate_time=NOW))
+        for state, key in prepared.items()
+    ]
+    await store.update_keys(lambda _: ring)
     world = await make_world(store, sealer)
-    for project, (secret, *others) in SECRETS.items():
-        source = OpenTokImport(api_key=project, api_secret=secret)
+    for project, values in SECRETS.items():
+        source = OpenTokImport(api_key=project, api_secret=values[0])
         await world.projects.import_opentok(ProjectSpec(external_sessions=project != OWN), source, EVERYTHING, NOW)
-        for other in others:
-            await store.add_secret(project, credentials.seal_secret(other, Millis(NOW + 1)))
+        await store.update_credentials(project, partial(_with_secrets, credentials, values=values))
     application = VonageImport(application_id=APPLICATION_ID, private_key=VONAGE_PEM)
-    await world.projects.import_vonage(ProjectSpec(project_id=APPLICATION), application, EVERYTHING, NOW)
-    for session in (*LIVE.values(), *ENDED.values(), *TAKEN_BACK.values()):
+    await world.projects.import_vonage(ProjectSpec(project_id=APPLICATION), application, make_caller(), NOW)
+    for session in (*LIVE.values(), *ENDED.values(), *REVOKED.values()):
         await store.create_session(session, None)
-    for project, session in TAKEN_BACK.items():
+    for project, session in REVOKED.items():
         revocation = StoredRevocation(
             revocation_id=f"rev_{project}",
             project_id=project,

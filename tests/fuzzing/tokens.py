@@ -1,4 +1,4 @@
-"""Tokens that are good, in parts that can be spoilt one by one before they are signed and written."""
+"""Valid tokens, in parts that can be spoilt one by one before they are signed and written."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import json
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from random import Random
 from typing import Any, TypeAlias
 from urllib.parse import quote_plus
@@ -23,6 +24,7 @@ from tests.fuzzing.target import (
     RING,
     SECOND,
     SECRETS,
+    secret_id,
     sign_hs256,
     sign_rs256,
     sign_t1,
@@ -90,8 +92,8 @@ def members_of(values: dict[str, Any]) -> Members:
     return [(json.dumps(name).encode(), json.dumps(value).encode()) for name, value in values.items()]
 
 
-def good(rng: Random) -> tuple[Jwt | T1, str]:
-    """A good token of any format, and the id of its session."""
+def valid(rng: Random) -> tuple[Jwt | T1, str]:
+    """A valid token of any format, and the id of its session."""
     token_format = rng.choice(list(TokenFormat))
     if token_format is TokenFormat.VONAGE_JWT:
         project = APPLICATION
@@ -111,7 +113,10 @@ def good(rng: Random) -> tuple[Jwt | T1, str]:
     }
     if rng.random() < 0.5:
         claims["connection_data"] = text(rng)
-    if rng.random() < 0.3:
+    if token_format.traits.profile is not None and claims["role"].startswith(("sub", "publishero")):
+        # Jitsi lets everyone in it publish.
+        claims["role"] = "publisher"
+    if token_format.traits.carries_layout and rng.random() < 0.3:
         claims["initial_layout_class_list"] = ["focus", "a+b"]
     return _MAKERS[token_format](rng, project, claims), session_id
 
@@ -157,6 +162,25 @@ def _vonage(rng: Random, project: str, claims: dict[str, Any]) -> Jwt:
     return Jwt(members_of({"alg": "RS256", "typ": "JWT"}), members_of(said), sign_rs256)
 
 
+def _by_table(rng: Random, project: str, claims: dict[str, Any], *, livekit: bool) -> Jwt:
+    secret = rng.choice(SECRETS[project])
+    rights = BUILT_IN_ROLES[claims["role"]].permissions
+    said = {"iss": secret_id(secret), "jti": "a1b2", "exp": claims["exp"], "nbf": claims["iat"]}
+    if rng.random() < 0.7:
+        # What the servers' own SDKs leave out.
+        said |= {"aud": project, "iat": claims["iat"], "role": claims["role"]}
+    if livekit:
+        said |= {"sub": "somebody", "metadata": claims.get("connection_data", "")}
+        names = {"canSubscribe": "subscribe", "canPublish": "publish", "canPublishData": "signal"}
+        flags = {claim: right in rights for claim, right in names.items()} | {"roomAdmin": "force_mute" in rights}
+        said["video"] = {"roomJoin": True, "room": claims["session_id"], **flags}
+    else:
+        user = {"id": "somebody", "data": claims.get("connection_data", ""), "moderator": "force_mute" in rights}
+        said |= {"sub": "*", "room": claims["session_id"], "context": {"user": user}}
+    header = {"alg": "HS256", "typ": "JWT"}
+    return Jwt(members_of(header), members_of(said), lambda data: sign_hs256(secret, data))
+
+
 def _t1(rng: Random, project: str, claims: dict[str, Any]) -> T1:
     names = {"iat": "create_time", "exp": "expire_time"}
     said = {names.get(name, name): str(value) for name, value in _joined(claims).items()}
@@ -175,4 +199,6 @@ _MAKERS: dict[TokenFormat, Callable[[Random, str, dict[str, Any]], Jwt | T1]] = 
     TokenFormat.OPENTOK_JWT: _opentok,
     TokenFormat.VONAGE_JWT: _vonage,
     TokenFormat.OPENTOK_T1: _t1,
+    TokenFormat.LIVEKIT_JWT: partial(_by_table, livekit=True),
+    TokenFormat.JITSI_JWT: partial(_by_table, livekit=False),
 }

@@ -19,6 +19,7 @@ from tests.support.authority import _running, make_caller
 from tests.support.wire import V1, Wire
 from tokenauthority.callers.api_keys import digest, new_api_key
 from tokenauthority.config.settings import Settings
+from tokenauthority.contract import DEFAULT_REQUEST_BYTES
 from tokenauthority.domain.ids import MAX_SESSION_ID
 from tokenauthority.domain.role import in_order
 from tokenauthority.service.token_mapping import verification_message
@@ -44,9 +45,16 @@ class Served:
     def expected(self, case: Case) -> str:
         """What it has to say: the verdict of the use case.
 
-        Only a bad question is an error: one without a token, or with what protobuf cannot call a string.
+        Only an invalid question is an error: one without a token, one that is too large, or one with what protobuf
+        cannot call a string.
         """
-        if not case.token or len(case.session_id) > MAX_SESSION_ID or not is_text(case.token + case.session_id):
+        size = len((case.token + case.session_id).encode("utf-8", "surrogatepass"))
+        if (
+            size > DEFAULT_REQUEST_BYTES - 1024
+            or not case.token
+            or len(case.session_id) > MAX_SESSION_ID
+            or not is_text(case.token + case.session_id)
+        ):
             return ERROR
         asked = attrs.evolve(case, required=in_order(case.required))
         return str(verification_message(asyncio.run(ask(self.world, asked))))
@@ -59,7 +67,7 @@ def served(directory: Path) -> Iterator[Served]:
     values = {
         "dev": True,
         "data_dir": directory,
-        "listen": {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0"},
+        "listen": {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0", "ops": "127.0.0.1:0"},
         "issuance": {"issuer": ISSUER},
     }
     callers = {digest(key): make_caller("fuzzer", GRANT), digest(new_api_key()): make_caller()}

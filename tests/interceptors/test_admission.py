@@ -17,13 +17,20 @@ from google.rpc.error_details_pb2 import QuotaFailure, RetryInfo
 from tests.support.authority import WAIT, RunningAuthority, StartAuthority, eventually
 from tests.support.faulty_store import FaultyStore
 from tests.support.wire import LIST_PROJECTS, Connect, Wire, outcome, records, wait_for_record
+from tokenauthority.audit.record import AuditRecord
 from tokenauthority.domain.errors import OverloadedError
-from tokenauthority.interceptors.admission import MAX_PUBLIC_STREAMS_OF_AN_ORIGIN, AdmissionInterceptor
-from tokenauthority.interceptors.chain import Call, Context
+from tokenauthority.interceptors.admission import (
+    MAX_PUBLIC_STREAMS,
+    MAX_PUBLIC_STREAMS_OF_AN_ORIGIN,
+    Admission,
+    PlacesInterceptor,
+)
+from tokenauthority.interceptors.call import Call, Context
 
 
 HEALTH = "/grpc.health.v1.Health/Check"
 WATCH = "/grpc.health.v1.Health/Watch"
+WATCH_REVOCATIONS = "/tokenauthority.v1.TokenService/WatchRevocations"
 CREATE_SESSION = "/tokenauthority.v1.SessionService/CreateSession"
 
 
@@ -124,6 +131,21 @@ def test_takes_no_call_while_it_drains(running_authority: RunningAuthority, wire
     assert "OK" == health.code
 
 
+def test_streams_of_strangers_and_of_callers_shut_nobody_out(start_authority: StartAuthority, connect: Connect) -> None:
+    """Neither health watches take the place of a caller's stream, nor the streams of callers that of a health watch."""
+    running = start_authority(settings={"limits": {"max_streams": 2}})
+    wire = connect(running)
+    watch: grpc.UnaryStreamMultiCallable[bytes, bytes] = wire.channel.unary_stream(WATCH)
+    follow: grpc.UnaryStreamMultiCallable[bytes, bytes] = wire.channel.unary_stream(WATCH_REVOCATIONS)
+    key = (("authorization", f"Bearer {wire.api_key}"),)
+    streams = [watch(b""), watch(b""), follow(b"", metadata=key), follow(b"", metadata=key), watch(b"")]
+    for stream in streams:
+        assert next(stream)
+    refused = follow(b"", metadata=key)
+
+    assert grpc.StatusCode.RESOURCE_EXHAUSTED == refused.code()
+
+
 def test_streams_of_one_stranger_are_bounded(running_authority: RunningAuthority, connect: Connect) -> None:
     """Health can be watched without a credential, but not so often that nobody else gets in."""
     wire = connect(running_authority)
@@ -141,15 +163,16 @@ def test_streams_of_one_stranger_are_bounded(running_authority: RunningAuthority
     assert (grpc.StatusCode.RESOURCE_EXHAUSTED, "OK") == (refused.code(), served.code)
 
 
-class _Peer:
-    """What gRPC says of the other end of a connection."""
+def _watching(streams: PlacesInterceptor, peer: str, until: asyncio.Event) -> asyncio.Task[object]:
+    """A health Watch from *peer* that stays open."""
 
-    def __init__(self, address: str) -> None:
-        self._address = address
+    async def stay_open(call: Call) -> object:
+        await until.wait()
+        return None
 
-    def peer(self) -> str:
-        """See grpc.aio."""
-        return self._address
+    call = Call(WATCH, cast("AsyncIterator[object]", None), cast("Context", None), streaming=True)
+    call.record = AuditRecord(time="", request_id="r", method=WATCH, peer=peer)
+    return asyncio.ensure_future(streams.intercept(call, stay_open))
 
 
 @pytest.mark.parametrize(
@@ -161,20 +184,12 @@ class _Peer:
 )
 async def test_streams_of_one_ipv6_network_are_those_of_one_stranger(same: str, other: str) -> None:
     """One host has all addresses of a /64, and all ports: with a bound for each, it could hold every public stream."""
-    admission = AdmissionInterceptor(10, 1000, public={WATCH}, exempt=())
-    ended = asyncio.Event()
-
-    async def stay_open(call: Call) -> object:
-        await ended.wait()
-        return None
-
-    def watch(peer: str) -> asyncio.Task[object]:
-        call = Call(WATCH, cast("AsyncIterator[object]", None), cast("Context", _Peer(peer)), streaming=True)
-        return asyncio.ensure_future(admission.intercept(call, stay_open))
-
-    streams = [watch(same.format(number)) for number in range(1, MAX_PUBLIC_STREAMS_OF_AN_ORIGIN + 1)]
+    admission, ended = PlacesInterceptor(Admission(10, 10, 1000), public={WATCH}), asyncio.Event()
+    numbers = range(1, MAX_PUBLIC_STREAMS_OF_AN_ORIGIN + 1)
+    streams = [_watching(admission, same.format(number), ended) for number in numbers]
     await asyncio.sleep(0)
-    refused, served = watch(same.format(99)), watch(other)
+    refused = _watching(admission, same.format(99), ended)
+    served = _watching(admission, other, ended)
     await asyncio.sleep(0)
     ended.set()
 
@@ -182,6 +197,23 @@ async def test_streams_of_one_ipv6_network_are_those_of_one_stranger(same: str, 
     assert await served is None
     with pytest.raises(OverloadedError):
         await refused
+
+
+async def test_the_origin_with_most_public_streams_gives_way() -> None:
+    """Strangers of a few addresses hold every public stream: a client of another address gets in all the same."""
+    admission, ended = PlacesInterceptor(Admission(10, 10, 1000), public={WATCH}), asyncio.Event()
+    peers = [f"ipv4:192.0.2.{number % 8}:{number}" for number in range(MAX_PUBLIC_STREAMS)]
+    streams = [_watching(admission, peer, ended) for peer in peers]
+    await asyncio.sleep(0)
+    served = _watching(admission, "ipv4:198.51.100.1:1", ended)
+    _, still_open = await asyncio.wait(streams, timeout=0.1, return_when=asyncio.FIRST_COMPLETED)
+    (oldest,) = set(streams) - still_open
+    ended.set()
+
+    assert streams[0] is oldest
+    assert isinstance(oldest.exception(), OverloadedError)
+    assert await served is None
+    assert [None] * (MAX_PUBLIC_STREAMS - 1) == await asyncio.gather(*still_open)
 
 
 def test_a_stranger_has_nothing_to_show_again(running_authority: RunningAuthority, connect: Connect) -> None:
@@ -193,7 +225,7 @@ def test_a_stranger_has_nothing_to_show_again(running_authority: RunningAuthorit
 
     async def renew() -> list[int]:
         admission.renew_streams()
-        return [each.cancelling() for each in admission._streams]
+        return [each.cancelling() for each in admission._public]
 
     cancelled = asyncio.run_coroutine_threadsafe(renew(), running_authority.loop).result(WAIT)
     stream.cancel()
@@ -207,11 +239,11 @@ def test_nothing_is_kept_of_a_stranger_that_has_left(running_authority: RunningA
     watch: grpc.UnaryStreamMultiCallable[bytes, bytes] = wire.channel.unary_stream(WATCH)
     stream = watch(b"")
     next(stream)
-    during = len(admission._without_caller)
+    during = len(list(admission._public))
     stream.cancel()
-    eventually(lambda: not admission._streams, "the stream does not end")
+    eventually(lambda: not list(admission._public), "the stream does not end")
 
-    assert (1, 0) == (during, len(admission._without_caller))
+    assert (1, set()) == (during, admission._public._ended)
 
 
 def test_a_call_without_a_message_waits_for_nothing(running_authority: RunningAuthority, wire: Wire) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 
 from collections.abc import AsyncIterator, Mapping
 from typing import cast
 
 import pytest
 
-from tests.support.authority import WAIT, RunningAuthority, StartAuthority
+from tests.security import http2
+from tests.support.authority import WAIT, RunningAuthority, StartAuthority, eventually
 from tests.support.faults import break_audit_log
 from tests.support.faulty_store import FaultyStore
 from tests.support.wire import GENERATE, LIST_PROJECTS, V1, Connect, Wire, outcome, records, wait_for_record
@@ -18,11 +21,12 @@ from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.domain.ids import make_session_id
 from tokenauthority.domain.session import SessionSpec, StoredSession
 from tokenauthority.interceptors.audit import AuditInterceptor
-from tokenauthority.interceptors.chain import Call, Context
+from tokenauthority.interceptors.call import Call, Context
 from tokenauthority.interceptors.status import StatusError
 from tokenauthority.v1 import project_pb2, session_pb2, token_pb2
 
 
+WATCH = V1 + "TokenService/WatchRevocations"
 CREATE_SESSION = V1 + "SessionService/CreateSession"
 
 
@@ -141,13 +145,15 @@ class _Memory:
     def __init__(self, failure: Exception | None = None) -> None:
         self.failure = failure
         self.codes: list[str] = []
+        self.waits: list[bool] = []
 
-    async def append(self, record: AuditRecord) -> None:
+    async def append(self, record: AuditRecord, *, more: bool = False) -> None:
         """See `AuditLog`."""
         await asyncio.sleep(0)
         if self.failure is not None:
             raise self.failure
         self.codes.append(record.code)
+        self.waits.append(more)
 
     async def note(self, kind: str, fields: Mapping[str, object]) -> None:
         """See `AuditLog`."""
@@ -269,3 +275,119 @@ async def test_a_stop_waits_for_changes_that_are_under_way() -> None:
     await finished
 
     assert ["OK"] == log.codes
+
+
+def _calls() -> set[Call]:
+    """The calls in memory."""
+    return {each for each in gc.get_objects() if isinstance(each, Call)}
+
+
+def test_a_call_is_freed_when_it_ends(
+    start_authority: StartAuthority, connect: Connect, without_garbage_collection: None
+) -> None:
+    """However it ends. A server freezes what lives for long: calls in a cycle would then be there for ever."""
+    former = _calls()
+    store = FaultyStore()
+    authority = start_authority(store=store)
+    wire = connect(authority)
+    codes = [wire.call(method, b"\xff\xff").code for method in (CREATE_SESSION, LIST_PROJECTS)]
+    codes.append(wire.call(CREATE_SESSION, api_key="unknown").code)
+    store.fail("create_session", "list_projects")
+    request = session_pb2.CreateSessionRequest(project_id=authority.project_id)
+    codes += [wire.call(CREATE_SESSION, request).code, wire.call(LIST_PROJECTS).code]
+    store.recover()
+    hold = store.hold("create_session")
+    left = wire.start(CREATE_SESSION, request)
+    hold.wait()
+    left.cancel()
+    hold.release()
+    with contextlib.closing(http2.Connection(authority.address)) as connection:
+        block = http2.header_block(LIST_PROJECTS, {"authorization": f"Bearer {wire.api_key}"})
+        connection.send(http2.opening(1, block))
+        eventually(lambda: bool(_calls() - former), "the call without a message does not begin")
+    codes.append(wire.call(WATCH, b"\xff\xff").code)
+    break_audit_log(authority.audit_path)
+    codes.append(wire.call(LIST_PROJECTS).code)
+
+    eventually(lambda: _calls() <= former, "a call is not freed")
+    assert [
+        *["INVALID_ARGUMENT"] * 2,
+        "UNAUTHENTICATED",
+        *["UNAVAILABLE"] * 2,
+        "INVALID_ARGUMENT",
+        "UNAVAILABLE",
+    ] == codes
+
+
+async def test_a_record_waits_for_those_of_other_calls_in_progress() -> None:
+    """So they share a commit. The last one waits for nobody, and a stream, which may stay open, is not waited for."""
+    log, done = _Memory(), [asyncio.Event() for _ in range(3)]
+    audit = AuditInterceptor(log, unrecorded=(), finishing=())
+    stream = Call("/a/B", cast("AsyncIterator[object]", None), cast("Context", _Reader(None)), streaming=True)
+    stream.record = AuditRecord(time="", request_id="r", method="/a/B", peer="p")
+
+    async def held(_: Call) -> object:
+        await asyncio.Event().wait()
+        return b""
+
+    async def answer(number: int) -> None:
+        async def answered(_: Call) -> object:
+            await done[number].wait()
+            return b""
+
+        await audit.intercept(_call(0.0), answered)
+
+    watching = asyncio.ensure_future(audit.intercept(stream, held))
+    calls = [asyncio.ensure_future(answer(number)) for number in range(3)]
+    await asyncio.sleep(0)
+    for event, call in zip(done, calls, strict=True):
+        event.set()
+        await call
+    watching.cancel()
+
+    assert [True, True, False] == log.waits
+
+
+async def test_no_record_waits_for_a_call_that_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may wait for its message or for the store; a younger call that is not slow is waited for nevertheless."""
+    log, elapsed = _Memory(), [0.0]
+    monkeypatch.setattr("tokenauthority.interceptors.audit.perf_counter", lambda: elapsed[0])
+    audit = AuditInterceptor(log, unrecorded=(), finishing=())
+
+    async def held(_: Call) -> object:
+        await asyncio.Event().wait()
+        return b""
+
+    async def answered(_: Call) -> object:
+        return b""
+
+    slow = asyncio.ensure_future(audit.intercept(_call(0.0), held))
+    await asyncio.sleep(0)
+    await audit.intercept(_call(0.0), answered)
+    elapsed[0] = WAIT
+    await audit.intercept(_call(0.0), answered)
+    young = asyncio.ensure_future(audit.intercept(_call(0.0), held))
+    await asyncio.sleep(0)
+    await audit.intercept(_call(0.0), answered)
+    slow.cancel()
+    young.cancel()
+
+    assert [True, False, True] == log.waits
+
+
+async def test_a_call_that_fails_is_not_waited_for() -> None:
+    """However it fails: no later record waits for one that has come."""
+    log = _Memory()
+    audit = AuditInterceptor(log, unrecorded=(), finishing=())
+
+    async def failing(_: Call) -> object:
+        raise ValueError("a bug")
+
+    async def answered(_: Call) -> object:
+        return b""
+
+    with pytest.raises(ValueError, match="a bug"):
+        await audit.intercept(_call(0.0), failing)
+    await audit.intercept(_call(0.0), answered)
+
+    assert [False] == log.waits

@@ -14,7 +14,7 @@ import pytest
 from google.rpc.error_details_pb2 import QuotaFailure, RetryInfo
 from prometheus_client import CollectorRegistry
 
-from tests.support.authority import RunningAuthority, StartAuthority, make_caller
+from tests.support.authority import NO_TRUST, RunningAuthority, StartAuthority, make_caller
 from tests.support.production import Production
 from tests.support.wire import LIST_PROJECTS, Connect, Outcome, Wire, outcome
 from tokenauthority.callers.api_keys import new_api_key
@@ -84,11 +84,11 @@ def test_a_flood_leaves_few_records_and_one_exact_summary(flooded: Flooded) -> N
     ended = flood(flooded.wire, FLOOD)
     (summary,) = flooded.summaries()
     recorded = [line for line in lines(flooded.authority, "rpc") if line["code"] != "OK"]
-    metrics = httpx.get(flooded.authority.http_url + "/metrics").text
+    metrics = httpx.get(flooded.authority.ops_url + "/metrics", verify=NO_TRUST).text
 
     assert {
         ("UNAUTHENTICATED", "CREDENTIAL_INVALID"): 20 + 100,
-        ("RESOURCE_EXHAUSTED", "RATE_LIMIT"): FLOOD - 120,
+        ("RESOURCE_EXHAUSTED", "ADDRESS_THROTTLED"): FLOOD - 120,
     } == ended
     assert 20 == len(recorded)
     assert ("127.0.0.1", FLOOD - 20) == (summary["peer"], summary["count"])
@@ -138,13 +138,13 @@ def test_a_caller_that_is_new_gets_in_after_the_stated_wait_when_the_flood_is_la
     flooded.after(10)
     served = flooded.wire.call(LIST_PROJECTS, api_key=FRESH)
     flood(flooded.wire, 100)
-    remembered = flooded.wire.call(LIST_PROJECTS, api_key=FRESH)
+    cached = flooded.wire.call(LIST_PROJECTS, api_key=FRESH)
 
-    assert ("RESOURCE_EXHAUSTED", "RATE_LIMIT", "failed_auth_rate") == _told(refused)
+    assert ("RESOURCE_EXHAUSTED", "ADDRESS_THROTTLED", "failed_auth_rate") == _told(refused)
     assert ["address:127.0.0.1"] == [violation.subject for violation in refused.detail(QuotaFailure).violations]
     assert 10 == refused.detail(RetryInfo).retry_delay.ToMilliseconds()
     assert "10" == refused.trailers["grpc-retry-pushback-ms"]
-    assert ("OK", "OK") == (served.code, remembered.code)
+    assert ("OK", "OK") == (served.code, cached.code)
 
 
 def _told(refused: Outcome) -> tuple[str, str, str]:

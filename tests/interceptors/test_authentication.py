@@ -55,7 +55,7 @@ def test_knows_a_caller_by_its_key(two_callers: RunningAuthority, connect: Conne
 
 
 def test_refuses_every_other_credential_alike(two_callers: RunningAuthority, connect: Connect) -> None:
-    """The answer is no oracle: the same code, text and reason for every cause; the record names no caller."""
+    """The answer is no oracle: the same code, text and reason for every cause. The record names it, and no caller."""
     wire = connect(two_callers)
     outcomes = {cause: wire.call(LIST_PROJECTS, api_key="", metadata=metadata) for cause, metadata in ODD.items()}
 
@@ -67,6 +67,17 @@ def test_refuses_every_other_credential_alike(two_callers: RunningAuthority, con
         (record["code"], record["reason"], "caller" in record, "action" in record)
         for record in records(two_callers.audit_path)
     ]
+    problems = dict(zip(ODD, (record["credential_problem"] for record in records(two_callers.audit_path)), strict=True))
+    unknown = ODD["unknown key"][0][1]
+    assert isinstance(unknown, str)
+    assert {
+        "missing": "there are 0 values of authorization, and must be one",
+        "two callers": "there are 2 values of authorization, and must be one",
+        "other scheme": "authorization does not begin with Bearer and one space",
+        "cut key": "the bearer credential is neither an API key nor a JWT",
+        "unknown key": f"no caller has the API key sha256:{digest(unknown.removeprefix('Bearer '))[:16]}",
+    }.items() <= problems.items()
+    assert [] == [problem for problem in problems.values() if "tak_" in str(problem)]
 
 
 def test_looks_at_the_caller_before_it_parses_anything(wire: Wire) -> None:

@@ -36,6 +36,7 @@ from tokenauthority.interceptors.authorization import (
     required_actions,
 )
 from tokenauthority.interceptors.chain import InterceptorChain
+from tokenauthority.interceptors.deliveries import Deliveries
 from tokenauthority.interceptors.errors import ErrorsInterceptor
 from tokenauthority.interceptors.request import RequestInterceptor
 from tokenauthority.server.wiring import system_clock
@@ -67,9 +68,9 @@ def test_the_contract_gives_out_every_action() -> None:
 @pytest.mark.parametrize("action", ["", "tokens.steal", "TOKENS_GENERATE"])
 def test_refuses_to_start_on_a_method_without_a_known_action(action: str) -> None:
     """A method with a gap is named; those that are complete are not."""
-    forgotten = replace(METHODS[GENERATE], name="Steal", required_action=action)
+    undeclared = replace(METHODS[GENERATE], name="Steal", required_action=action)
     with pytest.raises(AuthorizationTableError) as caught:
-        required_actions([*METHODS.values(), forgotten])
+        required_actions([*METHODS.values(), undeclared])
 
     assert "methods of the contract without a known required_action: /tokenauthority.v1.TokenService/Steal" == str(
         caught.value
@@ -128,7 +129,7 @@ class _Kept(AuditLog):
     def __init__(self) -> None:
         self.records: list[AuditRecord] = []
 
-    async def append(self, record: AuditRecord) -> None:
+    async def append(self, record: AuditRecord, *, more: bool = False) -> None:
         """See `AuditLog`."""
         self.records.append(record)
 
@@ -176,7 +177,8 @@ async def extra() -> AsyncIterator[tuple[_Extra, _Kept, str]]:
                     ErrorsInterceptor(),
                     AuthenticationInterceptor(bearer, (), auth_failures),
                     AuthorizationInterceptor({"/extra/Listed": Action.KEYS_READ}),
-                ]
+                ],
+                Deliveries(),
             )
         ]
     )

@@ -124,7 +124,9 @@ def test_a_stream_that_ends_by_itself_is_recorded_as_opened_once(
 
 def test_has_no_reflection_unless_asked(start_authority: StartAuthority, connect: Connect) -> None:
     """Off, the method does not exist for anybody."""
-    authority = start_authority(settings={"listen": {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0"}})
+    authority = start_authority(
+        settings={"listen": {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0", "ops": "127.0.0.1:0"}}
+    )
     with pytest.raises(grpc.RpcError) as caught:
         _reflected(connect(authority).channel)
 

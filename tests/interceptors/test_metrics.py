@@ -16,7 +16,7 @@ from tests.support.faults import break_audit_log
 from tests.support.faulty_store import FaultyStore
 from tests.support.wire import LIST_PROJECTS, Connect, Wire, wait_for_record
 from tokenauthority.audit.record import AuditRecord
-from tokenauthority.interceptors.chain import Call, Context
+from tokenauthority.interceptors.call import Call, Context
 from tokenauthority.interceptors.metrics import MetricsInterceptor
 
 
@@ -133,5 +133,5 @@ async def test_counts_a_cancelled_call_as_it_was_recorded(recorded: str, counted
     with pytest.raises(asyncio.CancelledError):
         await MetricsInterceptor(registry, {LIST_PROJECTS}).intercept(call, cancelled)
 
-    labels = {"method": LIST_PROJECTS, "code": counted}
+    labels = {"method": LIST_PROJECTS, "code": counted, "transport": "grpc"}
     assert 1 == registry.get_sample_value("tokenauthority_rpcs_total", labels)

@@ -38,7 +38,7 @@ class Memory:
         self.open = asyncio.Event()
         self.open.set()
 
-    async def append(self, record: AuditRecord) -> None:
+    async def append(self, record: AuditRecord, *, more: bool = False) -> None:
         """See `AuditLog`."""
         self.records.append(record)
 
@@ -135,13 +135,14 @@ async def test_whatever_nobody_in_particular_does_is_bounded(log: Log, code: str
     assert (5, 95) == (len(log.memory.records), log.memory.counted())
 
 
-async def test_a_caller_beyond_its_rate_is_counted_by_name(log: Log) -> None:
+@pytest.mark.parametrize("reason", ["RATE_LIMIT", "MEMORY_LIMIT"])
+async def test_a_caller_beyond_its_limits_is_counted_by_name(log: Log, reason: str) -> None:
     """Not by address, and a flood of strangers takes none of its lines."""
     for number in range(200):
         await log.refuse(f"ipv4:10.0.0.{number}:1")
     caller = make_caller("busy")
     for number in range(12):
-        await log.refuse(f"ipv4:192.0.2.{number}:1", "RESOURCE_EXHAUSTED", caller, "RATE_LIMIT")
+        await log.refuse(f"ipv4:192.0.2.{number}:1", "RESOURCE_EXHAUSTED", caller, reason)
     await log.refusals.flush()
 
     assert 5 == len([record for record in log.memory.records if record.caller == caller.name])

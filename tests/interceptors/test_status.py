@@ -73,7 +73,7 @@ def _details(error: status.StatusError) -> Status:
 
 
 def test_every_error_of_the_tree_has_a_row() -> None:
-    """An error that somebody adds cannot be forgotten, in the table or here."""
+    """An error that somebody adds cannot be left out, in the table or here."""
     tree = set(_tree(TokenAuthorityError))
 
     assert tree == set(status.CODES)
@@ -101,6 +101,18 @@ def test_gives_each_error_its_status(error: TokenAuthorityError, expected: tuple
     assert (made.code.value[0], str(error)) == (rich.code, rich.message)
     assert ("tokenauthority", error.reason, "call-1") == (info.domain, info.reason, info.metadata["request_id"])
     assert made.reason == error.reason
+
+
+def test_clients_wait_for_a_platform() -> None:
+    """The server has tried it several times: their own attempts come after the pause, or not at all."""
+
+    def pushback(error: TokenAuthorityError, patience: float) -> object:
+        return dict(status.of_error(error, "", patience).status.trailing_metadata).get(status.PUSHBACK)
+
+    away = UnavailableError.platform("47", "the answer has status 500", 2.0)
+
+    assert ["2000", "-1"] == [pushback(away, patience) for patience in (5.0, 1.0)]
+    assert pushback(UnavailableError.store(), 5.0) is None
 
 
 def test_details_say_what_it_is_about() -> None:

@@ -18,7 +18,7 @@ INSTALLED = {
 FOUND = {"grpc_health", "grpc_reflection", "grpc_tools"}
 """What grpc itself loads where it is installed."""
 
-OURS = {"client", "contract", "domain", "signing", "v1", "verifier"}
+OURS = {"client", "clocks", "contract", "domain", "signing", "v1", "verifier"}
 
 
 def test_the_verifier_needs_nothing_of_the_server() -> None:
@@ -49,7 +49,7 @@ def test_says_what_it_lacks() -> None:
     code = "import sys; sys.modules['attrs'] = None; import tokenauthority.verifier"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
 
-    assert "the verifier needs attrs: pip install '.[verifier]' in the checkout" in done.stderr
+    assert "the verifier needs attrs: pip install 'tokenauthority[verifier]'" in done.stderr
 
 
 def _distributions(origins: Mapping[str, list[str]], top: str) -> set[str]:

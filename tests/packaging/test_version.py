@@ -16,7 +16,9 @@ ROOT = Path(__file__).parents[2]
 def test_no_other_file_states_the_version() -> None:
     """The package's metadata and the image take it from there."""
     stating = [
-        name for name in ("pyproject.toml", "Dockerfile", "Makefile") if __version__ in (ROOT / name).read_text()
+        name
+        for name in ("pyproject.toml", "clients/python/pyproject.toml", "Dockerfile", "Makefile")
+        if __version__ in (ROOT / name).read_text()
     ]
 
     assert [] == stating

@@ -1,11 +1,10 @@
-"""Several servers of one store, each a process of its own, and a cable to the store that can be cut."""
+"""Several servers of one store, each a process of its own."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import signal
-import socket
 import threading
 
 from collections.abc import Callable, Iterator
@@ -28,6 +27,9 @@ from tokenauthority.v1 import token_pb2, token_pb2_grpc
 Stream: TypeAlias = Iterator[token_pb2.WatchRevocationsResponse]
 
 ISSUER = "http://authority.test"
+
+PAUSE = 0.02
+"""Seconds between two turns of a loop."""
 
 
 @attrs.define(kw_only=True)
@@ -112,62 +114,11 @@ def fleet_of(directory: Path, url: str, **variables: str) -> Iterator[Fleet]:
         fleet.close()
 
 
-class Cable:
-    """A TCP port of loopback that leads to another one, until it is cut."""
-
-    def __init__(self, port: int) -> None:
-        self._to = ("127.0.0.1", port)
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self._lines: list[socket.socket] = []
-        self._lock = threading.Lock()
-        self._whole = True
-        self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, name="cable", daemon=True).start()
-
-    def cut(self) -> None:
-        """Break every connection, and refuse new ones."""
-        with self._lock:
-            self._whole = False
-            lines, self._lines = self._lines, []
-        for line in lines:
-            _hang_up(line)
-
-    def mend(self) -> None:
-        """Let new connections through."""
-        with self._lock:
-            self._whole = True
-
-    def close(self) -> None:
-        """Cut it for ever."""
-        self.cut()
-        _hang_up(self._listener)
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                near, _ = self._listener.accept()
-                with self._lock:
-                    if not self._whole:
-                        near.close()
-                        continue
-                    far = socket.create_connection(self._to)
-                    self._lines += [near, far]
-                for ends in ((near, far), (far, near)):
-                    threading.Thread(target=_pump, args=ends, name="cable", daemon=True).start()
-
-
-@contextlib.contextmanager
-def cable_to(port: int) -> Iterator[Cable]:
-    """A cable for as long as the block runs."""
-    cable = Cable(port)
-    try:
-        yield cable
-    finally:
-        cable.close()
-
-
 class Loops:
-    """Work that is done over and over on threads of its own, until the block ends; what it raised comes out there."""
+    """Work that is done over and over on threads of its own, until the block ends; what it raised comes out there.
+
+    With a pause between two turns: the work shall not take the CPU from the servers, or from other tests.
+    """
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(16, thread_name_prefix="loop")
@@ -194,19 +145,5 @@ class Loops:
             future.result()
 
     def _repeat(self, work: Callable[[], object]) -> None:
-        while not self._stop.is_set():
+        while not self._stop.wait(PAUSE):
             work()
-
-
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(65_536):
-            sink.sendall(data)
-    _hang_up(source)
-    _hang_up(sink)
-
-
-def _hang_up(line: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        line.shutdown(socket.SHUT_RDWR)
-    line.close()

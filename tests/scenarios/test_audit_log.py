@@ -7,7 +7,7 @@ import signal
 import httpx
 
 from tests.audit.logs import checked, objects, types
-from tests.support.authority import StartAuthority, eventually
+from tests.support.authority import NO_TRUST, StartAuthority, eventually
 from tests.support.faults import break_audit_log
 from tests.support.production import Production
 from tests.support.wire import LIST_PROJECTS, Connect
@@ -18,13 +18,13 @@ def test_is_not_ready_while_nothing_can_be_recorded(start_authority: StartAuthor
     """Readiness names the part and the cause; it recovers by itself, and calls are answered again."""
     authority = start_authority()
     wire = connect(authority)
-    url = authority.http_url + "/readyz"
-    before = httpx.get(url)
+    url = authority.ops_url + "/readyz"
+    before = httpx.get(url, verify=NO_TRUST)
     break_audit_log(authority.audit_path)
     refused = wire.call(LIST_PROJECTS)
-    red = httpx.get(url)
+    red = httpx.get(url, verify=NO_TRUST)
     authority.audit_path.rmdir()
-    eventually(lambda: httpx.get(url).status_code == 200, "it does not get ready again")
+    eventually(lambda: httpx.get(url, verify=NO_TRUST).status_code == 200, "it does not get ready again")
 
     assert (200, 503) == (before.status_code, red.status_code)
     assert ["audit"] == list(red.json()["problems"])

@@ -50,7 +50,7 @@ def stepped(start_authority: StartAuthority) -> Stepped:
     """One that has just started."""
     authority = start_authority(
         settings={
-            "listen": {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0"},
+            "listen": {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0", "ops": "127.0.0.1:0"},
             "keys": {"rotation_period": HALF // 1000},
             "issuance": {"leeway": LEEWAY},
         }

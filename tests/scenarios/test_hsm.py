@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import httpx
 import jwt
 import pytest
 
-from tests.support.authority import StartAuthority
+from structlog.testing import capture_logs
+
+from tests.support.authority import NO_TRUST, StartAuthority
 from tests.support.production import Production
 from tests.support.softhsm import PIN, SoftHsm
 from tokenauthority.client import Authority, AuthorityError, TokenRequest, Unavailable
@@ -57,6 +60,29 @@ def test_an_hsm_that_is_away_costs_new_tokens_alone(start_authority: StartAuthor
     assert "SIGNING_UNAVAILABLE" == caught.value.reason
     assert "softhsm" not in str(caught.value)
     assert [True] * 3 == verified
+
+
+def test_says_that_an_hsm_is_away_and_that_it_is_back(start_authority: StartAuthority, softhsm: SoftHsm) -> None:
+    """Though nobody asks for a token: one line each, one metric, one problem; it leaves its tokens to other servers."""
+    authority = start_authority(settings={"keys": {"provider": softhsm.uri()}})
+    app = authority.app
+    seen = []
+    with capture_logs() as logs:
+        for change in (softhsm.leave, softhsm.come_back):
+            change()
+            for _ in range(2):
+                authority.do(app.generate.probe_signing(authority.clock()))
+            ready = httpx.get(f"{authority.ops_url}/readyz", verify=NO_TRUST)
+            failing = app.registry.get_sample_value("tokenauthority_failing", {"part": "signing"})
+            serving = {name.rpartition(".")[2] for name, serves in app.readiness.health().serving.items() if serves}
+            others = {"KeyService", "SessionService"} <= serving
+            tokens = "TokenService" in serving
+            seen.append((ready.status_code, bool(ready.json()["problems"].get("signing")), failing, others, tokens))
+
+    assert [(503, True, 1, True, False), (200, False, 0, True, True)] == seen
+    assert ["signing.failed", "signing.recovered"] == [
+        line["event"] for line in logs if line["event"].startswith("signing.")
+    ]
 
 
 def test_a_second_server_signs_with_the_same_key(production: Production, softhsm: SoftHsm) -> None:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 import trustme
 
-from tests.support.authority import WAIT
+from tests.support.authority import NO_TRUST, WAIT
 from tests.support.production import Production
 from tokenauthority.client import Authority, AuthorityError, translated_errors
 from tokenauthority.v1 import project_pb2
@@ -73,9 +73,9 @@ def test_http_is_over_tls_unless_it_is_said_otherwise(production: Production) ->
     behind_a_proxy = production.start(LISTEN__HTTP_PLAINTEXT="true", DATA_DIR="elsewhere")
 
     with pytest.raises(httpx.HTTPError):
-        httpx.get(f"http://{usual.http_address}/livez")
+        httpx.get(f"http://{usual.ops_address}/livez", verify=NO_TRUST)
     assert 200 == usual.get("/livez").status_code
-    assert 200 == httpx.get(f"http://{behind_a_proxy.http_address}/livez").status_code
+    assert 200 == httpx.get(f"http://{behind_a_proxy.ops_address}/livez", verify=NO_TRUST).status_code
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1:DeprecationWarning")

@@ -121,29 +121,29 @@ def token_of_a_new_project(client: Authority, api_key: str) -> Token:
 
 
 def rotate(client: Authority) -> None:
-    """Have the key at hand sign, as soon as that is allowed."""
+    """Activate the PREPARED key, as soon as that is allowed."""
     ring = client.keys.ListSigningKeys(key_pb2.ListSigningKeysRequest()).keys
-    (at_hand,) = (key.key_id for key in ring if key.state == key_pb2.SIGNING_KEY_STATE_PREPARED)
+    (next_key,) = (key.key_id for key in ring if key.state == key_pb2.SIGNING_KEY_STATE_PREPARED)
 
     def activated() -> bool:
         try:
-            client.keys.ActivateSigningKey(key_pb2.ActivateSigningKeyRequest(key_id=at_hand))
+            client.keys.ActivateSigningKey(key_pb2.ActivateSigningKeyRequest(key_id=next_key))
         except grpc.RpcError:
             return False
         return True
 
-    eventually(activated, "the key at hand does not sign")
-    eventually(lambda: prepared(client), "no other key is at hand")
+    eventually(activated, "the PREPARED key does not become ACTIVE")
+    eventually(lambda: prepared(client), "no other key is PREPARED")
 
 
 def prepared(client: Authority) -> bool:
-    """Whether a key is at hand."""
+    """Whether a key is PREPARED."""
     ring = client.keys.ListSigningKeys(key_pb2.ListSigningKeysRequest()).keys
     return any(key.state == key_pb2.SIGNING_KEY_STATE_PREPARED for key in ring)
 
 
 def reasons(client: Authority, tokens: Mapping[str, Token]) -> dict[str, str]:
-    """Why each is no longer good, empty where it is; nothing while the server cannot say."""
+    """Why each is invalid, empty where it is valid; nothing while the server cannot say."""
     try:
         return {name: client.verify_token(token).reason for name, token in tokens.items()}
     except AuthorityError:

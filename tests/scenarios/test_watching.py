@@ -17,7 +17,7 @@ from tests.support.memory_store import MemoryStore
 from tests.support.wire import Connect, Wire
 from tokenauthority.client import Authority
 from tokenauthority.domain.revocation import MAX_COMMENT, StoredRevocation
-from tokenauthority.interceptors import chain
+from tokenauthority.interceptors import chain, deliveries
 from tokenauthority.v1 import token_pb2, token_pb2_grpc
 
 
@@ -29,7 +29,7 @@ WATCHERS = 200
 REVOCATIONS = 10
 
 
-def take_back(client: Authority, answered: set[str]) -> None:
+def revoke_one(client: Authority, answered: set[str]) -> None:
     """Make a revocation and note that it was answered."""
     number = len(answered)
     request = token_pb2.RevokeTokensRequest(token_id=f"{number}-{id(client)}", project_id=client.project_id)
@@ -60,11 +60,11 @@ def test_misses_nothing_when_servers_are_killed(fleet: Fleet) -> None:
     told: list[str] = []
     token = ""
     with Loops() as loops:
-        loops.start(lambda: take_back(working, answered))
+        loops.start(lambda: revoke_one(working, answered))
         for kill in range(KILLS):
             doomed = fleet.client(dying)
             for _ in range(5):
-                take_back(doomed, answered)
+                revoke_one(doomed, answered)
             token = read(fleet.watch(dying, token), told, READ, token)
             fleet.kill(dying)
             if kill % 2:
@@ -120,7 +120,7 @@ async def watched_by_many(fleet: Fleet, watched: AuthorityProcess, asked: Author
             answered: set[str] = set()
             order: list[str] = []
             for _ in range(REVOCATIONS):
-                await asyncio.to_thread(take_back, client, answered)
+                await asyncio.to_thread(revoke_one, client, answered)
                 order += answered.difference(order)
             return [*await asyncio.gather(*following), order]
 
@@ -128,7 +128,10 @@ async def watched_by_many(fleet: Fleet, watched: AuthorityProcess, asked: Author
 def test_heartbeats_say_that_the_server_is_up_to_date(start_authority: StartAuthority, connect: Connect) -> None:
     """A snapshot, its end, then signs of life, each of them a place to resume from."""
     authority = start_authority(
-        settings={"listen": {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0"}, "limits": {"watch_heartbeat": 0.1}}
+        settings={
+            "listen": {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0", "ops": "127.0.0.1:0"},
+            "limits": {"watch_heartbeat": 0.1},
+        }
     )
     wire = connect(authority)
     first = revoke(wire, authority.project_id, "1")
@@ -146,7 +149,10 @@ def test_a_reader_that_falls_behind_gets_an_error_and_resumes(
     store = MemoryStore()
     authority = start_authority(
         store=store,
-        settings={"listen": {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0"}, "limits": {"watch_buffer": 3}},
+        settings={
+            "listen": {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0", "ops": "127.0.0.1:0"},
+            "limits": {"watch_buffer": 3},
+        },
     )
     stream = watch(connect(authority))
     marker = next(stream)
@@ -169,6 +175,7 @@ def test_a_reader_that_takes_nothing_holds_no_memory_of_the_server(
 ) -> None:
     """Its stream ends though it takes not even the status; what it finds when it reads on is RESOURCE_EXHAUSTED."""
     monkeypatch.setattr(chain, "_SEND_TIMEOUT", 0.3)
+    monkeypatch.setattr(deliveries, "_CALLERS_PATIENCE", 0.3)
     store = MemoryStore()
     authority = start_authority(store=store)
     for number in range(2000):

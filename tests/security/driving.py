@@ -5,16 +5,20 @@ from __future__ import annotations
 import base64
 import secrets
 
+from collections.abc import Mapping
+
 import attrs
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 
 from tests.support.authority import WAIT, eventually
 from tests.support.wire import V1, Outcome, Wire
 from tokenauthority.callers.api_keys import new_api_key
-from tokenauthority.contract import METHODS
+from tokenauthority.contract import METHODS, Method
 from tokenauthority.v1 import key_pb2, project_pb2, role_pb2, session_pb2, token_pb2
 
 
@@ -73,21 +77,24 @@ def _in_base64url(text: str) -> str:
 
 @attrs.define
 class Driver:
-    """Makes calls, and records how they ended and which methods did their work."""
+    """Makes calls, and records which methods were called, how the calls ended and which methods did their work."""
 
     wire: Wire
     secrets: Secrets
     outcomes: list[Outcome] = attrs.Factory(list)
+    called: set[str] = attrs.Factory(set)
     worked: set[str] = attrs.Factory(set)
 
     def call(self, method: str, request: Message | bytes, *, api_key: str | None = None) -> bytes:
         """Call `Service/Method`; the answer, or nothing where it failed."""
+        path = V1 + method
         # A stream that has begun would go on for ever.
-        endless = method == "TokenService/WatchRevocations"
-        outcome = self.wire.call(V1 + method, request, api_key=api_key, timeout=1.0 if endless else WAIT)
+        endless = METHODS[path].descriptor.server_streaming
+        self.called.add(path)
+        outcome = self.wire.call(path, request, api_key=api_key, timeout=1.0 if endless else WAIT)
         self.outcomes.append(outcome)
         if outcome.code == "OK" or (endless and outcome.code == "DEADLINE_EXCEEDED"):
-            self.worked.add(V1 + method)
+            self.worked.add(path)
         return outcome.body
 
     def spoken(self) -> str:
@@ -97,31 +104,34 @@ class Driver:
 
 
 def drive_well(driver: Driver, *, patient: bool = True) -> None:
-    """Make every RPC as it is meant to be made; *patient*: wait until a key can be activated."""
-    project = _drive_projects(driver)
-    session = session_pb2.CreateSessionResponse.FromString(
-        driver.call("SessionService/CreateSession", session_pb2.CreateSessionRequest(project_id=project))
-    ).session.session_id
-    driver.call("SessionService/GetSession", session_pb2.GetSessionRequest(session_id=session))
-    driver.call("SessionService/ListSessions", session_pb2.ListSessionsRequest(project_id=project))
-    _drive_tokens(driver, session)
-    _drive_roles(driver, project)
-    driver.call("KeyService/GetJsonWebKeySet", key_pb2.GetJsonWebKeySetRequest())
-    listed = key_pb2.ListSigningKeysResponse.FromString(
-        driver.call("KeyService/ListSigningKeys", key_pb2.ListSigningKeysRequest())
-    )
-    driver.call("KeyService/PrepareSigningKey", key_pb2.PrepareSigningKeyRequest())
-    [at_hand] = [key.key_id for key in listed.keys if key.state == key_pb2.SIGNING_KEY_STATE_PREPARED]
-    activate = key_pb2.ActivateSigningKeyRequest(key_id=at_hand)
-    # It has to have been published for as long as verifiers keep the key set.
-    activated = bool(driver.call("KeyService/ActivateSigningKey", activate))
-    if patient and not activated:
-        eventually(lambda: bool(driver.call("KeyService/ActivateSigningKey", activate)), "the key cannot sign")
-    driver.call("KeyService/RevokeSigningKey", key_pb2.RevokeSigningKeyRequest(key_id=at_hand))
-    driver.call("SessionService/EndSession", session_pb2.EndSessionRequest(session_id=session))
+    """Make every RPC as it is meant to be made; *patient*: wait until a key can be activated.
+
+    First come the RPCs that need more than the values of known fields: they hold or make secrets, or have to be made in
+    order. `request_of` derives the requests of all others, so a new RPC whose fields are known is made too.
+    """
+    known: dict[str, object] = {"name": "viewer", "permissions": [role_pb2.PERMISSION_SUBSCRIBE], "description": "x"}
+    _drive_projects(driver, known)
+    _drive_tokens(driver, known)
+    _activate_key(driver, known, patient=patient)
+    for method in sorted(METHODS.values(), key=_turn):
+        if method.path not in driver.called:
+            driver.call(method.path.removeprefix(V1), request_of(method, known))
 
 
-def _drive_projects(driver: Driver) -> str:
+def request_of(method: Method, known: Mapping[str, object]) -> Message:
+    """Make a request that has the *known* value in each field of that name, and nothing else."""
+    empty = GetMessageClass(method.descriptor.input_type)()
+    return ParseDict(dict(known), empty, ignore_unknown_fields=True)
+
+
+def _turn(method: Method) -> int:
+    """Order the RPCs so that what they name exists: it is made first and ended last."""
+    if method.name.startswith("Create"):
+        return 0
+    return 2 if method.name.startswith(("Delete", "End", "Retire", "Revoke")) else 1
+
+
+def _drive_projects(driver: Driver, known: dict[str, object]) -> None:
     guarded = driver.secrets
     opentok = project_pb2.OpenTokCredential(
         api_key="47000000", api_secret=guarded.add("project secret", secrets.token_hex(20))
@@ -130,30 +140,38 @@ def _drive_projects(driver: Driver) -> str:
     made = project_pb2.CreateProjectResponse.FromString(
         driver.call("ProjectService/CreateProject", project_pb2.CreateProjectRequest())
     )
-    first = made.secret
-    guarded.add("project secret", first.secret)
-    project_id = made.project.project_id
+    guarded.add("project secret", made.secret.secret)
+    known |= {"project_id": made.project.project_id, "secret_id": made.secret.secret_id}
     driver.call("ProjectService/ImportProject", project_pb2.ImportProjectRequest(opentok=opentok))
     driver.call("ProjectService/ImportProject", project_pb2.ImportProjectRequest(vonage=vonage))
-    driver.call("ProjectService/GetProject", project_pb2.GetProjectRequest(project_id=project_id))
-    driver.call("ProjectService/ListProjects", project_pb2.ListProjectsRequest())
-    update = project_pb2.UpdateProjectRequest(project=project_pb2.Project(project_id=project_id, display_name="x"))
+    livekit = project_pb2.LiveKitCredential(
+        api_key="APIdriven", api_secret=guarded.add("secret of LiveKit", secrets.token_urlsafe(32))
+    )
+    jitsi = project_pb2.JitsiCredential(
+        app_id="driven", app_secret=guarded.add("secret of Jitsi", secrets.token_urlsafe(32))
+    )
+    driver.call("ProjectService/ImportProject", project_pb2.ImportProjectRequest(livekit=livekit))
+    driver.call("ProjectService/ImportProject", project_pb2.ImportProjectRequest(jitsi=jitsi))
+    update = project_pb2.UpdateProjectRequest(project=project_pb2.Project(project_id=made.project.project_id))
     update.update_mask.paths.append("display_name")
     driver.call("ProjectService/UpdateProject", update)
-    rotated = project_pb2.RotateProjectSecretResponse.FromString(
-        driver.call("ProjectService/RotateProjectSecret", project_pb2.RotateProjectSecretRequest(project_id=project_id))
+    rotate = project_pb2.RotateProjectSecretRequest(project_id=made.project.project_id)
+    rotated = driver.call("ProjectService/RotateProjectSecret", rotate)
+    guarded.add("project secret", project_pb2.RotateProjectSecretResponse.FromString(rotated).secret.secret)
+    given = project_pb2.RotateProjectSecretRequest(
+        project_id="47000000", secret=guarded.add("project secret", secrets.token_hex(20))
     )
-    guarded.add("project secret", rotated.secret.secret)
-    retire = project_pb2.RetireProjectSecretRequest(project_id=project_id, secret_id=first.secret_id)
-    driver.call("ProjectService/RetireProjectSecret", retire)
-    return str(project_id)
+    driver.call("ProjectService/RotateProjectSecret", given)
 
 
-def _drive_tokens(driver: Driver, session: str) -> None:
+def _drive_tokens(driver: Driver, known: dict[str, object]) -> None:
     guarded = driver.secrets
+    create = request_of(METHODS[V1 + "SessionService/CreateSession"], known)
+    session = session_pb2.CreateSessionResponse.FromString(driver.call("SessionService/CreateSession", create)).session
+    known["session_id"] = session.session_id
     data = guarded.add("connection data", f"{CANARY}-data")
     forms = (token_pb2.TOKEN_FORMAT_SESSION_JWT, token_pb2.TOKEN_FORMAT_OPENTOK_T1, token_pb2.TOKEN_FORMAT_OPENTOK_JWT)
-    wanted = [token_pb2.TokenRequest(session_id=session, data=data, format=form) for form in forms]
+    wanted = [token_pb2.TokenRequest(session_id=session.session_id, data=data, format=form) for form in forms]
     tokens = [
         token_pb2.GenerateTokenResponse.FromString(
             driver.call("TokenService/GenerateToken", token_pb2.GenerateTokenRequest(request=one))
@@ -167,19 +185,19 @@ def _drive_tokens(driver: Driver, session: str) -> None:
         for presented in (token.token, guarded.add("tampered token", token.token[:-2]), token.token + "."):
             driver.call("TokenService/VerifyToken", token_pb2.VerifyTokenRequest(token=presented))
         driver.call("TokenService/RevokeTokens", token_pb2.RevokeTokensRequest(token=token.token))
-    driver.call("TokenService/WatchRevocations", token_pb2.WatchRevocationsRequest())
 
 
-def _drive_roles(driver: Driver, project: str) -> None:
-    permissions = [role_pb2.PERMISSION_SUBSCRIBE]
-    create = role_pb2.CreateRoleRequest(project_id=project, name="viewer", permissions=permissions)
-    update = role_pb2.UpdateRoleRequest(project_id=project, name="viewer", description="x")
-    update.update_mask.paths.append("description")
-    driver.call("RoleService/CreateRole", create)
-    driver.call("RoleService/GetRole", role_pb2.GetRoleRequest(project_id=project, name="viewer"))
-    driver.call("RoleService/ListRoles", role_pb2.ListRolesRequest(project_id=project))
-    driver.call("RoleService/UpdateRole", update)
-    driver.call("RoleService/DeleteRole", role_pb2.DeleteRoleRequest(project_id=project, name="viewer"))
+def _activate_key(driver: Driver, known: dict[str, object], *, patient: bool) -> None:
+    listed = key_pb2.ListSigningKeysResponse.FromString(
+        driver.call("KeyService/ListSigningKeys", key_pb2.ListSigningKeysRequest())
+    )
+    [key_id] = [key.key_id for key in listed.keys if key.state == key_pb2.SIGNING_KEY_STATE_PREPARED]
+    known["key_id"] = key_id
+    activate = key_pb2.ActivateSigningKeyRequest(key_id=key_id)
+    # It has to have been published for as long as verifiers cache the key set.
+    activated = bool(driver.call("KeyService/ActivateSigningKey", activate))
+    if patient and not activated:
+        eventually(lambda: bool(driver.call("KeyService/ActivateSigningKey", activate)), "the key cannot sign")
 
 
 def drive_badly(driver: Driver) -> None:
@@ -215,6 +233,8 @@ def drive_badly(driver: Driver) -> None:
     ]
     for request in imports:
         assert b"" == driver.call("ProjectService/ImportProject", request)
+    rotate = project_pb2.RotateProjectSecretRequest(project_id="47000000", secret=bad_secret)
+    assert b"" == driver.call("ProjectService/RotateProjectSecret", rotate)
     for token in ("x", "a.b.c", "T1==", "T1==" + "A" * 50_000):
         bad = guarded.add("bad token", f"{token}{CANARY}-token")
         driver.call("TokenService/VerifyToken", token_pb2.VerifyTokenRequest(token=bad))

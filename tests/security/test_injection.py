@@ -11,10 +11,11 @@ from collections.abc import Iterator
 import attrs
 import grpc
 import pytest
+import trustme
 
 from tests.security import http2
 from tests.support.authority import RunningAuthority, eventually
-from tests.support.production import Production, Server
+from tests.support.production import Server, production_in
 from tests.support.wire import GENERATE, LIST_PROJECTS, V1, Metadata, Wire
 from tokenauthority.callers.api_keys import new_api_key
 from tokenauthority.v1 import project_pb2, session_pb2, token_pb2
@@ -43,12 +44,14 @@ class Attack:
     session_id: str
 
 
-@pytest.fixture
-def attack(production: Production) -> Iterator[Attack]:
-    """One project and one session."""
-    server = production.start(LOGGING__LEVEL="debug")
-    trust = grpc.ssl_channel_credentials(production.root_certificates)
-    with grpc.secure_channel(server.address, trust) as channel:
+@pytest.fixture(scope="module")
+def attack(tmp_path_factory: pytest.TempPathFactory, authority_of_certificates: trustme.CA) -> Iterator[Attack]:
+    """One project and one session. The tests share the server: each reads what it adds to the audit log."""
+    with contextlib.ExitStack() as stack:
+        production = stack.enter_context(production_in(tmp_path_factory.mktemp("attack"), authority_of_certificates))
+        server = production.start(LOGGING__LEVEL="debug")
+        trust = grpc.ssl_channel_credentials(production.root_certificates)
+        channel = stack.enter_context(grpc.secure_channel(server.address, trust))
         wire = Wire(channel=channel, api_key=production.api_key)
         made = wire.call(V1 + "ProjectService/CreateProject", project_pb2.CreateProjectRequest())
         project_id = project_pb2.CreateProjectResponse.FromString(made.body).project.project_id

@@ -13,11 +13,13 @@ import pytest
 from tests.signing.builders import (
     JWT_FORMATS,
     NOW,
+    SCOPED_FORMATS,
     SESSION,
     b64url,
     forge,
     header_of,
-    mint,
+    make_claims,
+    make_token,
     payload_of,
     rejection,
     verify,
@@ -32,6 +34,7 @@ SIGNATURE_INVALID = InactiveReason.SIGNATURE_INVALID
 KEY_UNKNOWN = InactiveReason.KEY_UNKNOWN
 
 each_jwt_format = pytest.mark.parametrize("token_format", JWT_FORMATS)
+each_scoped_format = pytest.mark.parametrize("token_format", SCOPED_FORMATS)
 
 
 @each_jwt_format
@@ -63,8 +66,8 @@ def test_header_parameters_that_change_the_reading_are_refused(
     [
         ('"role":', '"role":"moderator","role":'),
         ('"role":', '"r\\u006fle":"moderator","role":'),
-        ('"scope":', '"x":{"a":1,"a":2},"scope":'),
-        ('"scope":', '"x":[{"a":{"b":1,"b":1}}],"scope":'),
+        ('"exp":', '"x":{"a":1,"a":2},"exp":'),
+        ('"exp":', '"x":[{"a":{"b":1,"b":1}}],"exp":'),
     ],
     ids=["twice", "escaped", "nested", "deeper"],
 )
@@ -131,7 +134,8 @@ def test_nbf_is_a_moment_where_it_is_there(token_format: TokenFormat, nbf: objec
     """And is read in every format that could have it."""
     later = verify(forge(token_format, payload=payload_of(token_format, nbf=NOW + 60.5)))
 
-    assert (NOW + 60, 0) == (later.claims.not_before, verify(forge(token_format)).claims.not_before)
+    assert NOW + 60 == later.claims.not_before
+    assert make_claims(token_format).not_before == verify(forge(token_format)).claims.not_before
     assert rejection(verify, forge(token_format, payload=payload_of(token_format, nbf=nbf))) is MALFORMED
 
 
@@ -178,7 +182,7 @@ def test_a_lone_surrogate_is_refused(token_format: TokenFormat, escape: str, pla
     assert rejection(verify, forge(token_format, payload=payload.encode())) is MALFORMED
 
 
-@each_jwt_format
+@each_scoped_format
 def test_a_surrogate_pair_is_a_character(token_format: TokenFormat) -> None:
     """The control of the test above, and how Python's SDK writes an emoji."""
     payload = json.dumps(payload_of(token_format))[:-1] + ', "connection_data": "\\ud83d\\ude00"}'
@@ -195,7 +199,7 @@ def test_a_segment_with_padding_white_space_or_strange_characters_is_refused(
     token_format: TokenFormat, segment: int, change: str
 ) -> None:
     """There is one way to write a token."""
-    segments = mint(token_format).token.split(".")
+    segments = make_token(token_format).token.split(".")
     segments[segment] = change.format(segments[segment])
 
     answer = rejection(verify, ".".join(segments))
@@ -208,7 +212,7 @@ def test_a_segment_with_padding_white_space_or_strange_characters_is_refused(
 def test_trailing_bits_that_are_not_zero_are_refused(token_format: TokenFormat) -> None:
     """The last character of a segment has spare bits, which lax decoders ignore: a second token with one signature."""
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-    token = mint(token_format).token
+    token = make_token(token_format).token
     sibling = token[:-1] + alphabet[alphabet.index(token[-1]) + 1]
 
     assert base64.urlsafe_b64decode(token.rpartition(".")[2] + "==") == base64.urlsafe_b64decode(
@@ -222,7 +226,9 @@ def test_the_other_base64_alphabet_is_refused(token_format: TokenFormat) -> None
     """`+` and `/` are not in base64url."""
     signature = b"\xfb\xff" * 32
 
-    answer = rejection(verify, f"{mint(token_format).token.rpartition('.')[0]}.{base64.b64encode(signature).decode()}")
+    answer = rejection(
+        verify, f"{make_token(token_format).token.rpartition('.')[0]}.{base64.b64encode(signature).decode()}"
+    )
 
     assert answer is MALFORMED
 
@@ -230,7 +236,7 @@ def test_the_other_base64_alphabet_is_refused(token_format: TokenFormat) -> None
 @each_jwt_format
 def test_json_serialisation_is_refused(token_format: TokenFormat) -> None:
     """A compact token only; neither of the JSON forms of RFC 7515."""
-    protected, payload, signature = mint(token_format).token.split(".")
+    protected, payload, signature = make_token(token_format).token.split(".")
     flattened = {"protected": protected, "payload": payload, "signature": signature}
     general = {"payload": payload, "signatures": [{"protected": protected, "signature": signature}]}
 
@@ -243,7 +249,7 @@ def test_json_serialisation_is_refused(token_format: TokenFormat) -> None:
 )
 def test_a_wrong_number_of_segments_is_refused(token_format: TokenFormat, change: Callable[[str], str]) -> None:
     """Two, four or more."""
-    assert rejection(read_token, change(mint(token_format).token)) is MALFORMED
+    assert rejection(read_token, change(make_token(token_format).token)) is MALFORMED
 
 
 @pytest.mark.parametrize("text", ["." * 40_000, "a." * 20_000, ".", "..", "...", "", "a.b.c", "A.A.A"])
@@ -294,21 +300,21 @@ def test_a_jwe_is_refused_before_anything_is_inflated() -> None:
 @pytest.mark.parametrize("cty", ["JWT", None])
 def test_a_nested_token_is_refused(token_format: TokenFormat, cty: str | None) -> None:
     """RFC 8725, 3.3: there are no nested tokens, so that no inner one could be left unchecked."""
-    inner = mint(token_format).token
+    inner = make_token(token_format).token
     header = header_of(token_format, cty=cty)
 
     assert rejection(verify, forge(token_format, header=header, payload=inner.encode())) is MALFORMED
     assert rejection(verify, forge(token_format, header=header, payload=json.dumps(inner).encode())) is MALFORMED
 
 
-@each_jwt_format
+@each_scoped_format
 @pytest.mark.parametrize("scope", [None, "", "session.connect ", "session", ["session.connect"], "session.connect x"])
 def test_another_scope_is_refused(token_format: TokenFormat, scope: object) -> None:
     """`scope` is exactly `session.connect`."""
     assert rejection(verify, forge(token_format, payload=payload_of(token_format, scope=scope))) is MALFORMED
 
 
-@each_jwt_format
+@each_scoped_format
 @pytest.mark.parametrize("session_id", [None, "", "x" * 256, 7, [SESSION], SESSION + "\0", "\0"])
 def test_a_session_id_that_no_session_has_is_refused(token_format: TokenFormat, session_id: object) -> None:
     """1 to 255 characters, and a string."""

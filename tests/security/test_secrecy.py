@@ -19,7 +19,7 @@ from tests.support.authority import AuthorityProcess
 from tests.support.production import Production, Server
 from tests.support.wire import V1, Wire
 from tokenauthority.authority.credential_sealer import CredentialSealer
-from tokenauthority.authority.project_spec import NewSecret, OpenTokImport, VonageImport
+from tokenauthority.authority.project_spec import OpenTokImport, VonageImport
 from tokenauthority.authority.revoke import RevokeRequest
 from tokenauthority.callers.api_keys import new_api_key
 from tokenauthority.callers.authenticator import PresentedCredentials
@@ -27,13 +27,13 @@ from tokenauthority.client.connection import Connection
 from tokenauthority.config.master_keys import MasterKeySource
 from tokenauthority.config.settings import Settings
 from tokenauthority.contract import METHODS
-from tokenauthority.domain.credential import Credential, CredentialKind
+from tokenauthority.domain.credential import Credential, CredentialKind, PlainCredential
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.sealed import SealedBlob, SealedKind
 from tokenauthority.domain.times import Millis, Seconds
-from tokenauthority.domain.token import MintedToken, TokenClaims, TokenSpec
+from tokenauthority.domain.token import GeneratedToken, TokenClaims, TokenSpec
 from tokenauthority.domain.token_format import TokenFormat
-from tokenauthority.interceptors.chain import Call, Context
+from tokenauthority.interceptors.call import Call, Context
 from tokenauthority.signing.project_keys import ProjectKeys, ProjectSecret, VonageKey
 from tokenauthority.signing.results import Encoded
 from tokenauthority.signing.sealing import MasterKey, Sealer
@@ -172,10 +172,12 @@ def test_no_repr_shows_a_secret() -> None:
         ProjectKeys("47", (project_secret,), vonage),
         OpenTokImport(api_key="47", api_secret=secret),
         VonageImport(application_id=APPLICATION, private_key=key_text),
-        NewSecret(credential=credential, value=secret),
+        PlainCredential(
+            credential_id="sec_1", kind=CredentialKind.SECRET, create_time=Millis(0), value=secret.encode()
+        ),
         TokenSpec(session_id="2_x", data=data),
         claims,
-        MintedToken(token=token, token_id="1", format=TokenFormat.SESSION_JWT, key_id="k", claims=claims),
+        GeneratedToken(token=token, token_id="1", format=TokenFormat.SESSION_JWT, key_id="k", claims=claims),
         Encoded(token, "1"),
         Connection(address="localhost:1", api_key=api_key),
         PresentedCredentials(authorization=[f"Bearer {api_key}", f"Bearer {token}"], forwarded=[data]),

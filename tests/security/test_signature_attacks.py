@@ -21,7 +21,7 @@ from tests.signing.builders import (
     forge,
     genuine_signature,
     header_of,
-    mint,
+    make_token,
     read_as,
     rejection,
     ring,
@@ -68,7 +68,7 @@ def test_a_forged_token_with_the_genuine_key_is_accepted(token_format: TokenForm
     """The control of all tests below: what they forge fails for the reason that they name."""
     token = forge(token_format)
 
-    assert verify(mint(token_format).token).claims.session_id == verify(token).claims.session_id
+    assert verify(make_token(token_format).token).claims.session_id == verify(token).claims.session_id
 
 
 @each_jwt_format
@@ -232,7 +232,7 @@ def test_a_cut_off_signature_is_refused(token_format: TokenFormat, length: int) 
 
 @each_jwt_format
 @pytest.mark.parametrize(
-    "typ", ["at+jwt", "JOSE", "jwt", "Session+jwt", "session+JWT", "application/session+jwt", "", 7]
+    "typ", ["at+jwt", "application/at+jwt", "JOSE", "logout+jwt", "text/jwt", "text/session+jwt", "jwt;v=1", "", 7]
 )
 def test_a_jwt_of_another_type_is_refused(token_format: TokenFormat, typ: object) -> None:
     """Explicit typing: an access token of somebody else, even under our key, is no session token."""
@@ -243,7 +243,7 @@ def test_a_jwt_of_another_type_is_refused(token_format: TokenFormat, typ: object
 @pytest.mark.parametrize("other", JWT_FORMATS)
 def test_no_token_passes_as_one_of_another_format(token_format: TokenFormat, other: TokenFormat) -> None:
     """Cross-JWT confusion: each codec refuses the others' tokens, and each verifier what it did not read."""
-    token = mint(token_format).token
+    token = make_token(token_format).token
     unverified = read_token(token)
     answers = [rejection(codec_of(each).verify, unverified, trusted()) for each in TokenFormat]
 
@@ -275,11 +275,11 @@ def test_a_revoked_key_verifies_nothing() -> None:
     without = KeyRing([ring_key(signing_key(Algorithm.ES256, 3), KeyState.ACTIVE)])
 
     assert [KEY_UNKNOWN, KEY_UNKNOWN] == [
-        rejection(verify, mint(TokenFormat.SESSION_JWT).token, KEYS, other) for other in (with_revoked, without)
+        rejection(verify, make_token(TokenFormat.SESSION_JWT).token, KEYS, other) for other in (with_revoked, without)
     ]
 
 
 @pytest.mark.parametrize("token_format", [TokenFormat.OPENTOK_JWT, TokenFormat.OPENTOK_T1])
 def test_a_secret_of_another_project_verifies_nothing(token_format: TokenFormat) -> None:
     """Signed by a secret that is not the project's."""
-    assert rejection(verify, mint(token_format, key=FOREIGN_SECRET).token) is SIGNATURE_INVALID
+    assert rejection(verify, make_token(token_format, key=FOREIGN_SECRET).token) is SIGNATURE_INVALID

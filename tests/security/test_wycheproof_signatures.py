@@ -43,7 +43,7 @@ def _accepted(case: Case) -> bool:
         else jwt.get_algorithm_by_name(jwk["alg"]).from_jwk(dict(jwk))
     )
     try:
-        SignatureVerifier(jwk["alg"], key).verify(parse_raw(case.text))
+        SignatureVerifier({jwk["alg"]: key}).verify(parse_raw(case.text))
     except TokenRejectedError:
         return False
     return True

@@ -2,26 +2,62 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
+import threading
 import time
 
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import grpc
 import pytest
 
-from tests.callers.issuer import NAME, SUBJECT, JwksServer, Key, forge, jwks, jwks_server, kubernetes_claims
+from prometheus_client import CollectorRegistry
+
+from tests.callers.issuer import (
+    NAME,
+    SUBJECT,
+    JwksServer,
+    Key,
+    forge,
+    jwks,
+    jwks_server,
+    kubernetes_claims,
+    make_issuer,
+    make_registry,
+    write_jwks,
+)
 from tests.support.authority import WAIT, eventually
 from tests.support.production import Production, Server
 from tests.support.wire import LIST_PROJECTS, V1, Wire
 from tokenauthority.callers.api_keys import digest, new_api_key
+from tokenauthority.callers.file import CallersFile
+from tokenauthority.callers.issuer_keys import IssuerKeyCaches
+from tokenauthority.callers.registry import CallerRegistry, CurrentCallers
+from tokenauthority.server.callers_reloader import CallersReloader
+from tokenauthority.threads import PoolError
 from tokenauthority.v1 import project_pb2, session_pb2, token_pb2, token_pb2_grpc
 
 
 EVERYTHING = ('projects = ["*"]', 'actions = ["*"]', 'roles = ["*"]')
 VERIFY = V1 + "TokenService/VerifyToken"
 EC = Key("key-1")
+
+
+class HangingFile(CallersFile):
+    """A callers file on a file system that answers nothing until `going` is set."""
+
+    def __init__(self, path: Path, going: threading.Event) -> None:
+        super().__init__(path, "")
+        self._going = going
+
+    def load(self) -> CallerRegistry:
+        """Read the file, but answer later."""
+        found = super().load()
+        self._going.wait(WAIT)
+        return found
 
 
 def row(name: str, identity: str) -> str:
@@ -68,6 +104,34 @@ def wire(production: Production, server: Server) -> Iterator[Wire]:
         yield Wire(channel=channel, api_key=production.api_key)
 
 
+async def test_a_file_that_hangs_is_given_up_and_read_again(tmp_path: Path) -> None:
+    """Meanwhile the keys of issuers are fetched, and no change is lost."""
+    path, jwks_file = tmp_path / "callers.toml", write_jwks(tmp_path / "jwks.json", EC)
+    going = threading.Event()
+    path.write_text(key_row("backend", new_api_key()))
+    current = CurrentCallers(make_registry(make_issuer(jwks_file=jwks_file)))
+    caches = IssuerKeyCaches(current, refresh=300, max_stale=86_400)
+    reloader = CallersReloader(
+        HangingFile(path, going), current, caches, CollectorRegistry(), lambda: None, patience=0.01
+    )
+    try:
+        for _ in range(2):
+            with pytest.raises(PoolError):
+                await reloader.look()
+        cache = caches.cache_of(current.registry.issuers[0])
+        await asyncio.wait_for(asyncio.shield(cast("asyncio.Task[None]", cache._fetch)), WAIT)
+    finally:
+        going.set()
+    # What was given up has ended then.
+    await reloader._thread.run(lambda: None)
+    reloader._patience = WAIT
+    await reloader.look()
+    await reloader.close()
+
+    assert cache.cached_key(EC.kid)
+    assert ["backend"] == [entry.caller.name for entry in current.registry.entries]
+
+
 def test_a_change_counts_for_open_streams(production: Production, server: Server, wire: Wire) -> None:
     """Each is ended, for its caller to show that it still may: who may not any more is refused."""
     streams = [_watch(wire, production.api_key) for _ in range(2)]
@@ -91,7 +155,7 @@ def test_a_change_counts_for_open_streams(production: Production, server: Server
 
 
 def test_a_change_counts_on_open_connections(production: Production, server: Server, wire: Wire) -> None:
-    """A key is exchanged without an outage: both are good, then the new one alone, from the very next RPC on."""
+    """A key is exchanged without an outage: both are valid, then the new one alone, from the very next RPC on."""
     new_key = new_api_key()
     before = [wire.call(LIST_PROJECTS, api_key=key).code for key in (production.api_key, new_key)]
     replace_callers(production, key_row("backend", production.api_key, new_key))
@@ -111,7 +175,7 @@ def test_a_change_counts_on_open_connections(production: Production, server: Ser
 def test_a_grant_that_was_cut_is_cut_for_who_is_known_already(
     production: Production, server: Server, wire: Wire
 ) -> None:
-    """What was remembered of a caller is forgotten with the file that said it."""
+    """What was cached of a caller ends with the file that said it."""
     assert "OK" == wire.call(LIST_PROJECTS).code
     row_before = key_row("backend", production.api_key)
     replace_callers(production, row_before.replace('actions = ["*"]', 'actions = ["keys.read"]'))
@@ -218,6 +282,11 @@ def issuer() -> Iterator[JwksServer]:
 @pytest.fixture
 def cluster(production: Production, issuer: JwksServer) -> Server:
     """A server that knows a service account beside its first caller; issued tokens are for it."""
+    return start_cluster(production, issuer)
+
+
+def start_cluster(production: Production, issuer: JwksServer) -> Server:
+    """Start it."""
     jwt_row = row("room-service", f'jwt = {{ issuer = "{NAME}", subject = "{SUBJECT}" }}')
     (production.directory / "callers.toml").write_text(
         issuer_row(issuer.url) + key_row("backend", production.api_key) + jwt_row
@@ -225,10 +294,10 @@ def cluster(production: Production, issuer: JwksServer) -> Server:
     return production.start()
 
 
-def service_account_token(**changes: Any) -> str:
+def service_account_token(key: Key = EC, /, **changes: Any) -> str:
     """A token of the service account, good for ten minutes from now."""
     now = int(time.time())
-    return forge(EC, claims=kubernetes_claims(iat=now, nbf=now, exp=now + 600, **changes))
+    return forge(key, claims=kubernetes_claims(**{"iat": now, "nbf": now, "exp": now + 600, **changes}))
 
 
 def connect(production: Production, server: Server) -> grpc.Channel:
@@ -270,6 +339,36 @@ def test_an_issuer_that_is_down_shows_without_turning_the_server_red(
         assert "OK" == Wire(channel=channel, api_key=production.api_key).call(LIST_PROJECTS).code
 
 
+def test_an_operator_learns_why_a_jwt_is_refused(production: Production, issuer: JwksServer) -> None:
+    """From the record of its request id, and from the details. The caller gets one text for every cause."""
+    issuer.body = jwks(EC.jwk(kid="enc", use="enc"), EC.jwk(alg=None, use="jwt-svid"))
+    cluster = start_cluster(production, issuer)
+    causes = {
+        "audience": service_account_token(aud="x"),
+        "expiry": service_account_token(iat=1, nbf=1, exp=2),
+        "subject": service_account_token(sub="x"),
+        "issuer": service_account_token(iss="https://x"),
+        "key": service_account_token(Key("enc")),
+    }
+    with connect(production, cluster) as channel:
+        answers = {
+            cause: Wire(channel=channel, api_key=token).call(
+                LIST_PROJECTS, metadata=[("x-request-id", f"call-{cause}")]
+            )
+            for cause, token in causes.items()
+        }
+    problems = {record["request_id"]: record.get("credential_problem") for record in cluster.audited()}
+    details = cluster.get("/readyz").json()["details"]
+
+    assert 1 == len({(answer.code, answer.message, answer.reason) for answer in answers.values()})
+    assert f'JWT: no caller has the sub "x" of {NAME}' == problems["call-subject"]
+    assert 'JWT: iss "https://x" is no issuer of the callers file' == problems["call-issuer"]
+    assert 'JWT: aud is "x" and must hold "https://tokens.example"' == problems["call-audience"]
+    assert str(problems["call-expiry"]).startswith("JWT: it has expired at 1970-01-01T00:00:02Z, ")
+    assert f'JWT: kid "enc" is no usable key of {NAME}; usable keys: 1' == problems["call-key"]
+    assert f'{NAME}: kid "enc" has a use other than sig and jwt-svid' == details["issuer_keys"]
+
+
 def test_neither_kind_of_token_passes_for_the_other(production: Production, cluster: Server) -> None:
     """A session's token is no caller's credential, and a caller's JWT is no session's token."""
     with connect(production, cluster) as channel:
@@ -283,20 +382,20 @@ def test_neither_kind_of_token_passes_for_the_other(production: Production, clus
             wire.call(V1 + "SessionService/CreateSession", asked).body
         ).session.session_id
         wanted = token_pb2.GenerateTokenRequest(request=token_pb2.TokenRequest(session_id=session))
-        minted = token_pb2.GenerateTokenResponse.FromString(
+        generated = token_pb2.GenerateTokenResponse.FromString(
             wire.call(V1 + "TokenService/GenerateToken", wanted).body
         ).token.token
         credential = service_account_token()
         assert "OK" == wire.call(LIST_PROJECTS, api_key=credential).code
-        as_credential = wire.call(LIST_PROJECTS, api_key=minted).code
+        as_credential = wire.call(LIST_PROJECTS, api_key=generated).code
         reasons = set()
-        for claims in ({}, {"aud": project}, {"iss": "https://tokens.example"}, {"scope": "session.connect"}):
-            answer = wire.call(VERIFY, token_pb2.VerifyTokenRequest(token=service_account_token(**claims)))
+        for changes in ({}, {"aud": project}, {"iss": "https://tokens.example"}, {"scope": "session.connect"}):
+            answer = wire.call(VERIFY, token_pb2.VerifyTokenRequest(token=service_account_token(**changes)))
             verdict = token_pb2.VerifyTokenResponse.FromString(answer.body)
             assert ("OK", False) == (answer.code, verdict.active)
             reasons.add(token_pb2.InactiveReason.Name(verdict.reason))
         own = token_pb2.VerifyTokenResponse.FromString(
-            wire.call(VERIFY, token_pb2.VerifyTokenRequest(token=minted)).body
+            wire.call(VERIFY, token_pb2.VerifyTokenRequest(token=generated)).body
         )
 
     assert ("UNAUTHENTICATED", True) == (as_credential, own.active)

@@ -1,4 +1,4 @@
-"""The HTTP face shows the newest certificate that it can serve with."""
+"""The HTTP listeners show the newest certificate that it can serve with."""
 
 from __future__ import annotations
 

@@ -80,4 +80,4 @@ def test_without_the_extra_it_says_what_to_install(softhsm: SoftHsm) -> None:
         text=True,
     )
 
-    assert "pip install '.[server,pkcs11]'" in done.stdout
+    assert "pip install 'tokenauthority[server,pkcs11]'" in done.stdout

@@ -14,7 +14,7 @@ import trustme
 
 from cryptography import x509
 
-from tests.support.authority import WAIT
+from tests.support.authority import WAIT, eventually
 from tests.support.peers import (
     ROOM_SERVICE,
     ROOM_SERVICE_ID,
@@ -110,6 +110,12 @@ def test_a_valid_certificate_of_nobody_is_nobody(world: World, names: list[x509.
     assert "UNAUTHENTICATED" == world.ask(world.ca.issue(*names))
 
 
+def test_a_ca_is_no_caller(world: World) -> None:
+    """X509-SVID, section 5.2. TLS takes its certificate, and the record alone says why it is refused."""
+    assert "UNAUTHENTICATED" == world.ask(world.ca.issue(_uri(ROOM_SERVICE_ID), ca=True))
+    assert "the certificate is that of a CA (basicConstraints)" == world.server.audited()[-1]["credential_problem"]
+
+
 def test_nobody_connects_without_a_certificate_of_the_bundle(world: World) -> None:
     """None, one of another CA (that of the server's own certificate included), or one that has ended."""
     strangers = [
@@ -124,6 +130,8 @@ def test_nobody_connects_without_a_certificate_of_the_bundle(world: World) -> No
 
 def test_strangers_cannot_fill_the_log(world: World) -> None:
     """A handshake that fails leaves no line: what is there is ours, one JSON object each."""
+    # The last lines of the start: a look at the files of the settings, four of which others may read here.
+    eventually(lambda: len(world.server.events("file.exposed")) == 4, "the server has not looked at its files")
     before = world.server.log()
     world.ask(None)
 

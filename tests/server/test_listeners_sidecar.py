@@ -57,7 +57,7 @@ def test_a_caller_is_whom_the_proxy_saw(production: Production, server: Server, 
 
 def test_takes_a_long_header(proxy: grpc.Channel) -> None:
     """A certificate with its chain, percent-encoded, fits; up to 16 KiB."""
-    rest = f'URI={ROOM_SERVICE_ID};Cert="'
+    rest = f'URI={ROOM_SERVICE_ID};Chain="'
     filling = "%41" * ((16 * 1024 - len(rest) - 1) // 3)
 
     assert "OK" == ask(proxy, (FORWARDED, f'{rest}{filling}"'))
@@ -70,8 +70,12 @@ def socket_path(tmp_path: Path) -> Path:
     return tmp_path / "sidecar.sock"
 
 
-def test_the_socket_is_for_owner_and_group_only(production: Production, socket_path: Path) -> None:
-    """Whoever can connect can be anyone. It goes away with the server, and one that was left behind is replaced."""
+def test_the_socket_is_for_owner_and_group_only(production: Production, tmp_path: Path) -> None:
+    """Whoever can connect can be anyone. It goes away with the server, and one that was left behind is replaced.
+
+    Its path is what the setting says: an escape of a URI is none there.
+    """
+    socket_path = tmp_path / "side%2Fcar?.sock"
     with socket.socket(socket.AF_UNIX) as left_behind:
         left_behind.bind(str(socket_path))
     write_callers(production)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import subprocess
 import sys
+
+from functools import cache
 
 import pytest
 
@@ -27,6 +31,7 @@ logging.getLogger("foreign").warning("a foreign %s", "message")
 logging.getLogger("grpc._cython.cygrpc").error("ExecuteBatchError raised in core by servicer method [%s]", "/a/B",
     exc_info=(ValueError, ValueError("gone"), None))
 logging.getLogger("sqlalchemy.engine").info("SELECT %s", canary)
+logging.getLogger("sqlalchemy.pool.impl.QueuePool").error("Exception during reset or similar", exc_info=True)
 current_request_id.set("call-3")
 
 def broken(argument):
@@ -40,8 +45,9 @@ except ValueError:
 """
 
 
+@cache
 def logged(form: str, level: str = "info") -> str:
-    """What a program that logs writes on standard error."""
+    """What a program that logs writes on standard error; it runs once for all tests."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, form, level, CANARY], check=True, capture_output=True, text=True, timeout=60
     )
@@ -93,3 +99,21 @@ def test_a_client_that_has_gone_is_no_error() -> None:
 
     assert [("debug", False)] == [(event["level"], "exception" in event) for event in gone]
     assert "raised in core" not in logged("json", "info")
+
+
+@pytest.mark.parametrize(("no_color", "colored"), [("", True), ("1", False)])
+def test_a_terminal_has_colors_unless_its_user_wants_none(no_color: str, *, colored: bool) -> None:
+    """NO_COLOR says so (no-color.org), with any value but the empty one."""
+    terminal, inside = pty.openpty()
+    with os.fdopen(terminal, "rb", buffering=0) as screen, os.fdopen(inside, "wb", buffering=0) as console:
+        subprocess.run(
+            [sys.executable, "-c", PROGRAM, "text", "info", CANARY],
+            env={**os.environ, "NO_COLOR": no_color},
+            check=True,
+            stderr=console,
+            timeout=60,
+        )
+        shown = screen.read(65_536)
+
+    assert b"event.info" in shown
+    assert colored == (b"\x1b[" in shown)

@@ -14,22 +14,23 @@ import pytest
 
 from structlog.testing import capture_logs
 
+from tests.support import forkserver
 from tests.support.authority import WAIT, clean_environment, eventually
 from tests.support.faulty_store import FaultyStore
+from tests.support.forkserver import ForkedProcess
 from tokenauthority.server import main
 
 
 @pytest.fixture
-def starting(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def starting(tmp_path: Path) -> Iterator[ForkedProcess]:
     """A development server that has just been started, its two streams to be read."""
-    ports = {"TOKENAUTHORITY_LISTEN__GRPC": "127.0.0.1:0", "TOKENAUTHORITY_LISTEN__HTTP": "127.0.0.1:0"}
-    with subprocess.Popen(
-        [sys.executable, "-m", "tokenauthority.cli", "serve", "--dev"],
+    ports = {f"TOKENAUTHORITY_LISTEN__{name}": "127.0.0.1:0" for name in ("GRPC", "HTTP", "HTTP_API", "OPS")}
+    with forkserver.start(
+        ["serve", "--dev"],
         cwd=tmp_path,
         env=clean_environment(**ports),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
     ) as process:
         timer = threading.Timer(WAIT, process.kill)
         timer.start()
@@ -38,17 +39,18 @@ def starting(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def end(process: subprocess.Popen[str], number: signal.Signals) -> tuple[int, str]:
+def end(process: ForkedProcess, number: signal.Signals) -> tuple[int, str]:
     """Send the signal; the exit status and what it still wrote on standard error."""
+    assert process.stderr is not None
     process.send_signal(number)
-    log = process.communicate(timeout=WAIT)[1]
-    return process.returncode, log
+    log = process.stderr.read()
+    return process.wait(WAIT), log
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("stream", ["stderr", "stdout"])
 def test_stops_cleanly_as_soon_as_it_says_that_it_serves(
-    starting: subprocess.Popen[str], stream: str, number: signal.Signals
+    starting: ForkedProcess, stream: str, number: signal.Signals
 ) -> None:
     """Its first line, in the log or for a person, is the first that anyone can act on."""
     source = starting.stderr if stream == "stderr" else starting.stdout
@@ -62,7 +64,7 @@ def test_stops_cleanly_as_soon_as_it_says_that_it_serves(
 
 
 @pytest.mark.parametrize("file", ["dev-api-key", "audit.jsonl"])
-def test_stops_cleanly_before_it_serves(starting: subprocess.Popen[str], tmp_path: Path, file: str) -> None:
+def test_stops_cleanly_before_it_serves(starting: ForkedProcess, tmp_path: Path, file: str) -> None:
     """From its first step on, of which a file is the sign, it drains instead of dying."""
     eventually((tmp_path / ".tokenauthority" / file).exists, "it makes no files")
 
@@ -88,7 +90,7 @@ main()
 
 def test_a_server_that_cannot_go_on_ends_with_an_error(tmp_path: Path) -> None:
     """It drains as at a signal, and its exit status has it started again by whatever looks after it."""
-    ports = {"TOKENAUTHORITY_LISTEN__GRPC": "127.0.0.1:0", "TOKENAUTHORITY_LISTEN__HTTP": "127.0.0.1:0"}
+    ports = {f"TOKENAUTHORITY_LISTEN__{name}": "127.0.0.1:0" for name in ("GRPC", "HTTP", "HTTP_API", "OPS")}
     ended = subprocess.run(
         [sys.executable, "-c", FATAL, "serve", "--dev"],
         cwd=tmp_path,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import subprocess
 
@@ -15,15 +16,27 @@ from threading import Event
 import attrs
 import pytest
 
+from tests.authority.world import NOW, ROTATION, seal_as_version_1
 from tests.support import forkserver
 from tests.support.authority import WAIT, clean_environment, eventually
 from tests.support.production import Production, Server
+from tokenauthority.authority.credential_sealer import CredentialSealer
+from tokenauthority.authority.signing_keys import SigningKeyManager
 from tokenauthority.client import Authority, AuthorityError
-from tokenauthority.signing.sealing import MasterKey
+from tokenauthority.config.loading import ConfigError
+from tokenauthority.config.settings import Settings
+from tokenauthority.domain.key import Algorithm
+from tokenauthority.server import dev
+from tokenauthority.server.master_keys import sealer_for
+from tokenauthority.signing.sealing import MasterKey, Sealer
+from tokenauthority.storage.migrate import migrate
+from tokenauthority.storage.sql import open_store
 from tokenauthority.v1 import project_pb2
 
 
 CLIENTS = 3
+PAUSE = 0.02
+"""Seconds between two rounds of calls of a client."""
 
 
 def master_key_of(production: Production) -> MasterKey:
@@ -61,20 +74,7 @@ def test_takes_the_master_key_from_a_credential(production: Production, monkeypa
 
     assert key.key_id in str(server.events("master_key.read"))
     assert key.reveal() not in server.log()
-    assert [] == server.events("master_key.exposed")
-
-
-def test_warns_of_a_master_key_that_others_may_read(production: Production) -> None:
-    """It starts, as an orchestrator may mount it so; the setting and the path are named."""
-    path = production.directory / "master.key"
-    path.chmod(0o600)
-    guarded = production.start()
-    path.chmod(0o644)
-    exposed = production.start()
-
-    assert [] == guarded.events("master_key.exposed")
-    (warning,) = exposed.events("master_key.exposed")
-    assert ("TOKENAUTHORITY_KEYS__MASTER_KEY_FILE", "master.key") == (warning["setting"], warning["path"])
+    assert "master" not in {line["path"] for line in server.events("file.exposed")}
 
 
 @pytest.fixture
@@ -107,15 +107,15 @@ def test_names_a_wrong_master_key(production: Production, sealed: MasterKey) -> 
 
 
 def test_opens_with_the_previous_master_key(production: Production, sealed: MasterKey) -> None:
-    """What is there already opens with it, what is new is sealed with the other; then both are needed."""
+    """What is there already opens with it, what is new is sealed with the other; so the previous one is needed."""
     both = {"KEYS__MASTER_KEY": OTHER.reveal(), "KEYS__PREVIOUS_MASTER_KEY": sealed.reveal()}
     server = production.start(**both)
     make_project(production, server)
     assert 0 == server.stop()
-    statuses = [production.fail(KEYS__MASTER_KEY=key.reveal())[0] for key in (sealed, OTHER)]
+    status, _ = production.fail(KEYS__MASTER_KEY=OTHER.reveal())
     again = production.start(**both)
 
-    assert [2, 2] == statuses
+    assert 2 == status
     assert 0 == again.stop()
 
 
@@ -172,7 +172,8 @@ class Load:
     def run(self) -> None:
         """Make tokens of both kinds of keys, and verify them."""
         for n in count():
-            if self.stop.is_set():
+            # A pause: else the calls take all the CPU that the servers need to start.
+            if self.stop.wait(PAUSE):
                 return
             session = self.sessions[n % len(self.sessions)]
             try:
@@ -261,3 +262,78 @@ def _reseal(directory: Path, **variables: str) -> subprocess.CompletedProcess[st
         env=clean_environment(**{f"TOKENAUTHORITY_{name}": value for name, value in variables.items()}),
         timeout=WAIT,
     )
+
+
+def test_a_store_of_an_earlier_version_is_sealed_anew_once(production: Production, tmp_path: Path) -> None:
+    """A server refuses it, and names the command; after that its projects and tokens are what they were."""
+    key = master_key_of(production)
+    server = production.start()
+    project = make_project(production, server)
+    with production.client(server.address, project) as client:
+        session = client.create_session()
+        tokens = [session.generate_token(format=kind) for kind in ("session_jwt", "opentok_t1")]
+    assert 0 == server.stop()
+    asyncio.run(_seal_as_version_1(f"sqlite:///{production.directory}/data/tokenauthority.db", key))
+    status, log = production.fail()
+    refused = _reseal(tmp_path)
+    without_master_key(production)
+    with_both = {"KEYS__MASTER_KEY": OTHER.reveal(), "KEYS__PREVIOUS_MASTER_KEY": key.reveal()}
+    resealed = [_reseal(tmp_path, **with_both) for _ in range(2)]
+    again = production.start(KEYS__MASTER_KEY=OTHER.reveal())
+    with production.client(again.address, project) as client:
+        verdicts = [client.verify_token(token).active for token in tokens]
+
+    assert 2 == status
+    assert "an earlier version of this program has sealed the store: stop all servers; make a new master key" in log
+    assert "`tokenauthority keys reseal --config FILE`" in log
+    assert (2, True) == (refused.returncode, "make a new master key" in refused.stderr)
+    assert [0, 0] == [run.returncode for run in resealed], resealed
+    assert "signing_keys_sealed_anew         2" in resealed[0].stdout
+    assert "signing_keys_sealed_anew         0" in resealed[1].stdout
+    assert [True, True] == verdicts
+
+
+def test_a_development_server_says_what_to_type(tmp_path: Path) -> None:
+    """Over a store of an earlier version: the command seals it anew, and the server starts."""
+    settings = Settings.model_validate({"dev": True, "data_dir": tmp_path / "data dir"})
+    key = dev.master_key(settings)
+    migrate(settings.store_address)
+    asyncio.run(_fill(settings, key))
+    with pytest.raises(ConfigError, match="stop the server, and type: mv ") as refused:
+        asyncio.run(_sealer_for(settings))
+    typed = str(refused.value).split("type: ")[1]
+    done = subprocess.run(  # noqa: S602 - it is a line for a shell
+        typed,
+        shell=True,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=clean_environment(),
+        timeout=WAIT,
+        check=False,
+    )
+
+    assert 0 == done.returncode, done.stderr
+    assert dev.master_key(settings).key_id != key.key_id
+    assert (dev.master_key(settings).key_id,) == asyncio.run(_sealer_for(settings)).key_ids
+
+
+async def _sealer_for(settings: Settings) -> Sealer:
+    store = open_store(settings.store_address)
+    try:
+        return await sealer_for(settings, store)
+    finally:
+        await store.close()
+
+
+async def _fill(settings: Settings, key: MasterKey) -> None:
+    store = open_store(settings.store_address)
+    await SigningKeyManager(store, CredentialSealer(Sealer(key)), Algorithm.ES256, ROTATION).load(NOW)
+    await seal_as_version_1(store, key)
+    await store.close()
+
+
+async def _seal_as_version_1(url: str, key: MasterKey) -> None:
+    store = open_store(url)
+    await seal_as_version_1(store, key)
+    await store.close()

@@ -35,7 +35,7 @@ def test_names_a_malformed_master_key(production: Production, content: bytes) ->
     assert not re.search("Traceback|canary-9c", log)
 
 
-@pytest.mark.parametrize("variable", ["LISTEN__GRPC", "LISTEN__HTTP"])
+@pytest.mark.parametrize("variable", ["LISTEN__GRPC", "LISTEN__HTTP", "LISTEN__OPS"])
 def test_names_a_port_that_is_taken(production: Production, variable: str) -> None:
     """Whoever has the port, the address is named and nothing hangs."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -87,7 +87,18 @@ def test_names_a_store_that_cannot_be_reached(production: Production) -> None:
     assert 2 == status
     assert f"TOKENAUTHORITY_DATABASE__URL: the store at 127.0.0.1:{port}/none cannot be reached" in log
     assert "(OperationalError: connection refused)" in log
+    assert "store.not_verified" not in log
     assert not re.search("Traceback|canary-77", log)
+
+
+def test_warns_of_a_store_that_nothing_verifies(production: Production) -> None:
+    """On another machine than this one, without TLS that shows who answers."""
+    status, log = production.fail(DATABASE__URL="postgresql://user:canary-77@0.0.0.0:1/none")
+
+    assert 2 == status
+    assert '"wanted":"sslmode=verify-full"' in log.replace(" ", "")
+    assert "store.not_verified" in log
+    assert "canary-77" not in log
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,15 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tests.support.authority import RunningAuthority, StartAuthority, eventually
+from tests.support.authority import NO_TRUST, RunningAuthority, StartAuthority, eventually
 from tests.support.faulty_store import FaultyStore
 
 
 def get(authority: RunningAuthority, path: str) -> httpx.Response:
-    """Ask the HTTP listener."""
-    return httpx.get(authority.http_url + path)
+    """Ask the listener that has this path."""
+    return httpx.get(
+        (authority.http_url if path.startswith("/.well-known/") else authority.ops_url) + path, verify=NO_TRUST
+    )
 
 
 def test_is_alive_and_ready(running_authority: RunningAuthority) -> None:
@@ -48,17 +50,17 @@ def test_is_not_ready_while_it_drains(running_authority: RunningAuthority) -> No
     [(None, "cannot be read"), (ValueError("canary-3b"), "changes could not be applied, the log says why")],
     ids=["away", "bug"],
 )
-def test_is_not_ready_while_the_store_cannot_be_read(
+def test_is_not_ready_once_it_knows_of_no_revocation(
     start_authority: StartAuthority, failure: Exception | None, problem: str
 ) -> None:
-    """A server that does not learn of changes any more says so, serves its keys on, and recovers by itself."""
+    """A server that has not learned of changes for `max_staleness` verifies nothing: it says so, and recovers."""
     store = FaultyStore()
-    authority = start_authority(store=store)
+    authority = start_authority(store=store, settings={"issuance": {"max_staleness": 1}})
     store.fail("changes_after", error=failure)
     eventually(lambda: get(authority, "/readyz").status_code == 503, "the server still calls itself ready")
     ready = get(authority, "/readyz")
 
-    assert {"store": f"{problem}; cached data is served"} == ready.json()["problems"]
+    assert {"store": f"{problem}; no token can be verified any more"} == ready.json()["problems"]
     assert not ready.json()["ready"]
     assert (200, 200) == (
         get(authority, "/livez").status_code,

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import httpx
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.authority import RunningAuthority, StartAuthority, eventually
+from tests.support.authority import NO_TRUST, RunningAuthority, StartAuthority, eventually
 from tests.support.faulty_store import FaultyStore
+from tests.support.wire import LIST_PROJECTS, Wire
 from tokenauthority.client import Authority
+from tokenauthority.contract import SERVICES
+from tokenauthority.server.health import PARTS, WHOLE, Health
+from tokenauthority.server.state_metrics import StateCollector
 
 
 def gauges(authority: RunningAuthority) -> dict[str, float]:
-    """The values of all metrics, by name and the state of a key."""
-    families = text_string_to_metric_families(httpx.get(authority.http_url + "/metrics").text)
+    """The values of all metrics, by name and the state of a key or the kind of an object."""
+    families = text_string_to_metric_families(httpx.get(authority.ops_url + "/metrics", verify=NO_TRUST).text)
     return {
-        f"{sample.name.removeprefix('tokenauthority_')} {sample.labels.get('state', '')}".strip(): sample.value
+        " ".join([sample.name.removeprefix("tokenauthority_"), *_label(sample.labels)]): sample.value
         for family in families
         for sample in family.samples
     }
+
+
+def _label(labels: Mapping[str, str]) -> list[str]:
+    return [labels[name] for name in ("state", "kind") if name in labels]
 
 
 def test_shows_the_key_that_signs(running_authority: RunningAuthority) -> None:
@@ -27,6 +37,25 @@ def test_shows_the_key_that_signs(running_authority: RunningAuthority) -> None:
 
     assert [1, 0] == [shown[f"signing_keys {state}"] for state in ("active", "revoked")]
     assert running_authority.clock() / 1000 < shown["signing_key_end_seconds"]
+
+
+def test_one_scrape_is_of_one_moment(running_authority: RunningAuthority) -> None:
+    """All gauges are of one health, which is computed once: else they could contradict each other."""
+    app, asked = running_authority.app, []
+
+    def health() -> Health:
+        asked.append(1)
+        return app.readiness.health()
+
+    shown = {
+        f"{family.name} {','.join(sample.labels.values())}"
+        for family in StateCollector(app.readiness._core, health, app.audit_log).collect()
+        for sample in family.samples
+    }
+
+    assert [1] == asked
+    assert {f"tokenauthority_failing {part}" for part in PARTS} < shown
+    assert {f"tokenauthority_serving {service}" for service in (WHOLE, *SERVICES)} < shown
 
 
 def test_shows_revocations_and_watchers(running_authority: RunningAuthority) -> None:
@@ -42,6 +71,19 @@ def test_shows_revocations_and_watchers(running_authority: RunningAuthority) -> 
     assert [(0, 0), (1, 1)] == [(shown["revocations"], shown["watchers"]) for shown in (before, during)]
 
 
+def test_shows_what_is_cached(running_authority: RunningAuthority) -> None:
+    """An operator sees whether the caches are full: until then the memory of a server grows."""
+    with Authority.from_environment(running_authority.environment) as client:
+
+        def cached() -> bool:
+            # A change that arrives meanwhile, such as that of the new project, lets a cache take nothing or less.
+            client.create_session().generate_token()
+            shown = gauges(running_authority)
+            return shown["cached session"] > 0 and shown["cached project"] == 1
+
+        eventually(cached, "nothing is cached")
+
+
 def test_shows_how_old_cached_data_is(start_authority: StartAuthority) -> None:
     """The age grows while the store cannot be read."""
     store = FaultyStore()
@@ -49,3 +91,13 @@ def test_shows_how_old_cached_data_is(start_authority: StartAuthority) -> None:
     store.fail("changes_after")
 
     eventually(lambda: gauges(authority)["store_age_seconds"] > 0.2, "the age does not grow")
+
+
+def test_counts_the_records_and_commits_of_the_audit_log(running_authority: RunningAuthority, wire: Wire) -> None:
+    """One call at a time has a commit of its own."""
+    before = gauges(running_authority)
+    for _ in range(3):
+        wire.call(LIST_PROJECTS)
+    after = gauges(running_authority)
+
+    assert [3, 3] == [after[name] - before[name] for name in ("audit_records_total", "audit_commits_total")]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from prometheus_client import CollectorRegistry
 from spiffe import WorkloadApiClient
 from spiffe._proto import workload_pb2 as pb
+from spiffe.errors import PySpiffeError
 from structlog.testing import capture_logs
 
 from tests.server.workload_api import WorkloadApiServer
@@ -196,6 +198,23 @@ def test_says_that_the_agent_sends_nothing(agent: WorkloadApiServer) -> None:
     agent.send(grpc.StatusCode.INVALID_ARGUMENT)
     with pytest.raises(CertificateError, match="INVALID_ARGUMENT"):
         WorkloadApi(agent.endpoint, first_answer=5)
+
+
+def test_a_text_of_the_agent_is_one_line_of_bounded_length(
+    agent: WorkloadApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes into the log and into `details` of `/readyz`."""
+
+    def fail(_: object, __: object, failed: Callable[[Exception], None]) -> SimpleNamespace:
+        failed(PySpiffeError("denied\nINFO " * 10_000))
+        return SimpleNamespace(cancel=lambda: None)
+
+    monkeypatch.setattr(WorkloadApiClient, "stream_x509_contexts", fail)
+    with pytest.raises(CertificateError, match="denied") as caught:
+        WorkloadApi(agent.endpoint, first_answer=0.2)
+
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000
 
 
 def test_needs_a_socket(production: Production, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

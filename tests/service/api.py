@@ -103,8 +103,9 @@ class Api:
         self.authority = authority
         channel = grpc.insecure_channel(authority.address, _OPTIONS)
         self.channel = channel
-        key = (("authorization", f"Bearer {api_key}"),)
-        called = grpc.intercept_channel(channel, UnaryDefaults(WAIT, key), StreamDefaults(None, key))
+        called = grpc.intercept_channel(
+            channel, UnaryDefaults(WAIT, lambda: api_key), StreamDefaults(None, lambda: api_key)
+        )
         self.sessions = session_pb2_grpc.SessionServiceStub(called)
         self.tokens = token_pb2_grpc.TokenServiceStub(called)
         self.roles = role_pb2_grpc.RoleServiceStub(called)

@@ -81,7 +81,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory, api_keys: dict[str, str]) -
     values = {
         "dev": True,
         "data_dir": tmp_path_factory.mktemp("authority"),
-        "listen": {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0"},
+        "listen": {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0", "ops": "127.0.0.1:0"},
         "database": {"poll_interval": 0.05},
     }
     callers = {digest(api_keys[name]): make_caller(name, grant) for name, grant in GRANTS.items()}

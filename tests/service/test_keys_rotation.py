@@ -16,7 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.service.api import Api, Connect, failure, reason_of
 from tests.service.conftest import NOW
-from tests.support.authority import RunningAuthority
+from tests.support.authority import NO_TRUST, RunningAuthority
 from tests.support.wire import V1, records
 from tokenauthority.domain.times import Millis
 from tokenauthority.v1 import key_pb2, token_pb2
@@ -288,7 +288,7 @@ def test_the_key_set_may_be_cached_until_its_next_change_and_no_longer(place: Pl
     ages = []
     for milliseconds in (0, PERIOD - 300_001, 1, 1001, 297_999, 999):
         place.wait(milliseconds)
-        cache = httpx.get(f"{place.authority.http_url}/.well-known/jwks.json").headers["cache-control"]
+        cache = httpx.get(f"{place.authority.http_url}/.well-known/jwks.json", verify=NO_TRUST).headers["cache-control"]
         ages.append((place.key_set().max_age.seconds, cache))
 
     assert [*((age, f"public, max-age={age}") for age in (300, 300, 300, 298, 1)), (0, "no-cache")] == ages

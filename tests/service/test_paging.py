@@ -226,7 +226,7 @@ def test_a_page_has_50_by_default_and_1000_at_the_most(api: Api, project_id: str
         (0, "x", ["page_token"]),
         (0, "!", ["page_token"]),
         (0, "é", ["page_token"]),
-        (0, "x" * 100_000, ["page_token"]),
+        (0, "x" * 60_000, ["page_token"]),
         (0, paging.next_token("other", 1), ["page_token"]),
     ],
     ids=lambda value: repr(value)[:30],
@@ -277,7 +277,7 @@ def test_refuses_bad_sizes_and_tokens_of_lists_without_a_project(
     assert ["page_token"] == failure(lambda: page(0, paging.next_token("other", 1))).fields
 
 
-def test_a_token_is_good_for_its_own_list_alone(api: Api, project_id: str) -> None:
+def test_a_token_is_valid_for_its_own_list_alone(api: Api, project_id: str) -> None:
     """Not for another project, another state, or another kind of object."""
     for _ in range(3):
         api.new_session(project_id)

@@ -87,9 +87,10 @@ def update(api: Api, project_id: str, *paths: str, **values: Any) -> project_pb2
     return api.projects.UpdateProject(request).project
 
 
-def rotate(api: Api, project_id: str) -> project_pb2.ProjectSecret:
+def rotate(api: Api, project_id: str, secret: str = "") -> project_pb2.ProjectSecret:
     """A second secret."""
-    return api.projects.RotateProjectSecret(project_pb2.RotateProjectSecretRequest(project_id=project_id)).secret
+    request = project_pb2.RotateProjectSecretRequest(project_id=project_id, secret=secret)
+    return api.projects.RotateProjectSecret(request).secret
 
 
 def retire(api: Api, project_id: str, secret_id: str) -> project_pb2.Project:
@@ -226,7 +227,7 @@ class TestImportOpenTok:
     """ImportProject with an OpenTok key and secret."""
 
     def test_defaults_are_those_of_the_contract(self, api: Api) -> None:
-        """The API key is the id; OPENTOK_JWT; the platform's sessions are good."""
+        """The API key is the id; OPENTOK_JWT; the platform's sessions are valid."""
         api_key = fresh_id()
         project = import_opentok(api, api_key)
 
@@ -234,7 +235,7 @@ class TestImportOpenTok:
         assert (seconds(DAY), seconds(MONTH)) == (project.default_ttl, project.max_ttl)
         assert [""] == [secret.secret for secret in project.secrets]
 
-    def test_tokens_are_good_with_the_imported_secret(self, api: Api) -> None:
+    def test_tokens_are_valid_with_the_imported_secret(self, api: Api) -> None:
         """Those made here for the platform's sessions, and the SDK's here."""
         api_key = fresh_id()
         import_opentok(api, api_key, SECRET.upper())
@@ -315,7 +316,7 @@ class TestImportVonage:
     """ImportProject with a Vonage application."""
 
     def test_defaults_are_those_of_the_contract(self, api: Api) -> None:
-        """An id of our choice; VONAGE_JWT; the platform's sessions are good; no secret."""
+        """An id of our choice; VONAGE_JWT; the platform's sessions are valid; no secret."""
         application = fresh_application()
         project = import_vonage(api, application.upper())
 
@@ -505,7 +506,7 @@ class TestSecrets:
 
         assert [before.key_id, after.key_id] == [api.verify(t.token).claims.key_id for t in (before, after)]
 
-    def test_the_official_sdk_is_good_with_either(
+    def test_the_official_sdk_takes_either(
         self, api: Api, created: project_pb2.CreateProjectResponse, session_id: str
     ) -> None:
         """A back end that still has the old secret goes on working."""
@@ -519,6 +520,30 @@ class TestSecrets:
         ]
 
         assert ["ACTIVE"] * 4 == [reason_of(api.verify(token)) for token in tokens]
+
+    def test_an_imported_secret_can_be_replaced(self, api: Api) -> None:
+        """By one that the platform has made, or the right one for a wrong one; the answer does not repeat it."""
+        api_key, right = fresh_id(), "f" * 40
+        import_opentok(api, api_key)
+        (wrong,) = get(api, api_key).secrets
+        session_id = platform_session(api_key)
+        replaced = rotate(api, api_key, right)
+        retire(api, api_key, wrong.secret_id)
+        theirs = [opentok.Client(api_key, each).generate_token(session_id) for each in (right, SECRET)]
+
+        assert ("", replaced.secret_id) == (replaced.secret, api.generate(session_id).key_id)
+        assert ["ACTIVE", "SIGNATURE_INVALID"] == [reason_of(api.verify(token)) for token in theirs]
+
+    @pytest.mark.parametrize("secret", ["x", "g" * 40, "0" * 41, SECRET])
+    def test_a_given_secret_must_be_another_one(self, api: Api, secret: str) -> None:
+        """Of the shape that the SDKs accept; the refusal shows nothing of it, and the project stays as it is."""
+        api_key = fresh_id()
+        import_opentok(api, api_key)
+        failed = failure(lambda: rotate(api, api_key, secret))
+
+        assert (grpc.StatusCode.INVALID_ARGUMENT, ["secret"]) == (failed.code, failed.fields)
+        assert secret not in failed.message.replace("hex", "")
+        assert 1 == len(get(api, api_key).secrets)
 
     def test_there_are_two_at_the_most_and_one_at_least(
         self, api: Api, created: project_pb2.CreateProjectResponse

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 
 from collections.abc import Callable
 from functools import partial
@@ -413,6 +414,20 @@ def test_secrets(api: Api, home: Api, recorded: Recorded, created: project_pb2.C
     assert refused("NOT_FOUND", "SECRET_NOT_FOUND", project_id=project_id) == retire(api, "0" * 40)
 
 
+def test_an_imported_secret(api: Api, recorded: Recorded) -> None:
+    """Its id, which has no shape of its own, is recorded once it is certain to be one."""
+    key = f"API{secrets.token_hex(6)}"
+    credential = project_pb2.LiveKitCredential(api_key=key, api_secret="x" * 32)
+    project_id = api.projects.ImportProject(project_pb2.ImportProjectRequest(livekit=credential)).project.project_id
+    retire = project_pb2.RetireProjectSecretRequest(project_id=project_id, secret_id=key)
+
+    assert refused("FAILED_PRECONDITION", "SECRET_COUNT", project_id=project_id) == recorded(
+        lambda: api.projects.RetireProjectSecret(retire)
+    )
+    api.projects.RotateProjectSecret(project_pb2.RotateProjectSecretRequest(project_id=project_id))
+    assert ok(project_id=project_id, object_id=key) == recorded(lambda: api.projects.RetireProjectSecret(retire))
+
+
 def test_signing_keys(api: Api, recorded: Recorded) -> None:
     """The key, once the request is valid, and the comment of a revocation."""
     made: list[key_pb2.SigningKey] = []
@@ -443,5 +458,8 @@ def test_nothing_is_recorded_of_a_request_that_is_not_read(
     """A request of a stranger, or of a caller without the action, is not even decoded."""
     stranger, idle = connect(authority=shared, api_key="unknown"), connect("idle")
 
-    assert refused("UNAUTHENTICATED", "CREDENTIAL_INVALID") == recorded(lambda: stranger.new_session(HOME))
+    problem = "the bearer credential is neither an API key nor a JWT"
+    assert refused("UNAUTHENTICATED", "CREDENTIAL_INVALID", credential_problem=problem) == recorded(
+        lambda: stranger.new_session(HOME)
+    )
     assert refused("PERMISSION_DENIED", "ACTION_NOT_GRANTED") == recorded(lambda: idle.new_session(HOME))

@@ -47,7 +47,7 @@ def update(
 
 
 def delete(api: Api, project_id: str, name: str) -> object:
-    """Forget a role."""
+    """Delete a role."""
     return api.roles.DeleteRole(role_pb2.DeleteRoleRequest(project_id=project_id, name=name))
 
 

@@ -13,7 +13,7 @@ import jwt
 import pytest
 
 from tests.service.api import PUBLISH, Connect, failure, reason_of, wanted
-from tests.support.authority import RunningAuthority, StartAuthority, eventually
+from tests.support.authority import RunningAuthority, StartAuthority, absent_session, eventually
 from tests.support.faulty_store import FaultyStore
 from tokenauthority.service import paging
 from tokenauthority.signing.sealing import MasterKey, Sealer
@@ -23,7 +23,7 @@ from tokenauthority.storage.store import Store
 from tokenauthority.v1 import project_pb2, role_pb2, session_pb2, token_pb2
 
 
-LISTEN = {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0"}
+LISTEN = {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0", "ops": "127.0.0.1:0"}
 NEEDED = ("get_project", "create_project", "list_roles", "get_session", "create_session", "end_session")
 """What the calls below ask of the store."""
 
@@ -62,8 +62,8 @@ class TestDown:
             partial(api.projects.CreateProject, project_pb2.CreateProjectRequest()),
             partial(api.roles.ListRoles, role_pb2.ListRolesRequest(project_id=project_id)),
             partial(api.projects.GetProject, project_pb2.GetProjectRequest(project_id="8")),
-            partial(api.generate, unread[:-6] + "AAAAAA"),
-            partial(api.batch, [wanted(unread), wanted(unread[:-6] + "AAAAAA")]),
+            partial(api.generate, absent_session(other)),
+            partial(api.batch, [wanted(unread), wanted(absent_session(other))]),
         ]
         store.fail(*NEEDED)
         failures = [failure(call) for call in calls]

@@ -310,7 +310,7 @@ def test_making_and_listing_is_about_a_project_of_the_grant(
 class TestExternalSessions:
     """`external_sessions` decides about sessions that this authority never saw."""
 
-    def test_on_they_get_tokens_that_are_good(self, api: Api) -> None:
+    def test_on_they_get_valid_tokens(self, api: Api) -> None:
         """In every format that the project has a key for."""
         session_id = platform_session(external_project(api))
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.service.api import Api, Connect, failure, reason_of, wanted
 from tests.service.conftest import AWAY, HOME
+from tests.support.authority import absent_session
 from tokenauthority.v1 import project_pb2, role_pb2, token_pb2
 
 
@@ -38,7 +39,8 @@ def test_refuses_no_request_and_more_than_1000(api: Api, session_id: str, count:
 
 def test_names_every_invalid_item_and_makes_none(api: Api, session_id: str) -> None:
     """Whatever is wrong with an item, its field is named with its place in the batch."""
-    ended = api.new_session(api.verify(api.generate(session_id).token).claims.project_id).session_id
+    project_id = api.verify(api.generate(session_id).token).claims.project_id
+    ended = api.new_session(project_id).session_id
     api.end(ended)
     good = wanted(session_id)
     requests = [
@@ -50,7 +52,7 @@ def test_names_every_invalid_item_and_makes_none(api: Api, session_id: str) -> N
         wanted(session_id, format=99, subject="x" * 256),
         wanted(session_id, format=token_pb2.TOKEN_FORMAT_VONAGE_JWT),
         wanted(ended),
-        wanted(session_id[:-6] + "AAAAAA"),
+        wanted(absent_session(project_id)),
         wanted(session_id, subject="alice", format=token_pb2.TOKEN_FORMAT_OPENTOK_T1),
         good,
     ]

@@ -13,8 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.service.api import Api, Connect, failure, lifetime, reason_of
 from tests.service.conftest import AWAY, HOME, HOUR, NOW, NOWHERE
-from tests.support.authority import Clock
-from tokenauthority.domain.ids import make_session_id
+from tests.support.authority import Clock, absent_session
 from tokenauthority.domain.role import BUILT_IN_ROLES
 from tokenauthority.v1 import project_pb2, role_pb2, token_pb2
 
@@ -24,11 +23,6 @@ MONTH = 30 * DAY
 SECOND = NOW // 1000
 EMOJI = "\N{GRINNING FACE}"
 FORMATS = [token_pb2.TOKEN_FORMAT_SESSION_JWT, token_pb2.TOKEN_FORMAT_OPENTOK_T1, token_pb2.TOKEN_FORMAT_OPENTOK_JWT]
-
-
-def absent_session(project_id: str) -> str:
-    """A well-formed session id that nobody made."""
-    return make_session_id(project_id, "", relayed=True, now=NOW, random=bytes(18))
 
 
 def update(api: Api, project_id: str, *paths: str, **values: Any) -> None:

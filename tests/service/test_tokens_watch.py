@@ -26,7 +26,7 @@ from tokenauthority.v1 import token_pb2
 
 METHOD = V1 + "TokenService/WatchRevocations"
 QUIET = {"limits": {"watch_heartbeat": 60}}
-"""No sign of life while a test runs."""
+"""No heartbeat while a test runs."""
 
 
 class Stream(Protocol):
@@ -167,7 +167,7 @@ def test_names_what_is_wrong(api: Api, project_ids: list[str], token: str, field
     assert fields == refused.fields
 
 
-def test_a_sign_of_life_has_the_servers_clock_and_a_place_to_resume_from(
+def test_a_heartbeat_has_the_servers_clock_and_a_place_to_resume_from(
     start_authority: StartAuthority, connect: Connect
 ) -> None:
     """It comes at the pace of the setting while nothing happens."""

@@ -6,7 +6,9 @@ import base64
 import functools
 import hashlib
 import hmac
+import itertools
 import json
+import math
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,6 +30,7 @@ from hypothesis import strategies as st
 
 from tokenauthority.domain.ids import make_session_id
 from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
+from tokenauthority.domain.profile import Profile
 from tokenauthority.domain.role import BUILT_IN_ROLES, Permission
 from tokenauthority.domain.times import Millis, Seconds
 from tokenauthority.domain.token import TokenClaims, TokenRejectedError
@@ -57,7 +60,15 @@ VONAGE_PEM: str = VECTORS["vonage"]["rsa_test_private_key_pem"]
 VONAGE = VonageKey.from_pem("vonage-key", APPLICATION, VONAGE_PEM)
 KEYS = ProjectKeys(PROJECT, (SECRET, OLD_SECRET), VONAGE)
 SHORT_RSA = generate_private_key(65_537, 1024)  # noqa: S505 - which is what has to be refused
-JWT_FORMATS = (TokenFormat.SESSION_JWT, TokenFormat.OPENTOK_JWT, TokenFormat.VONAGE_JWT)
+TABLE_FORMATS = tuple(each for each in TokenFormat if each.traits.profile is not None)
+SCOPED_FORMATS = (TokenFormat.SESSION_JWT, TokenFormat.OPENTOK_JWT, TokenFormat.VONAGE_JWT)
+JWT_FORMATS = (*SCOPED_FORMATS, *TABLE_FORMATS)
+
+
+def roca_modulus() -> int:
+    """A modulus of 2048 bits as a broken chip made it: a power of 65537, modulo every small prime (CVE-2017-15361)."""
+    product = math.prod(p for p in range(2, 168) if all(p % q for q in range(2, p)))
+    return pow(65_537, 12_345, product) + product * (2**2047 // product + 1)
 
 
 @functools.cache
@@ -97,6 +108,17 @@ def make_claims(token_format: TokenFormat, **changes: Any) -> TokenClaims:
             "permissions": BUILT_IN_ROLES["publisher"].permissions,
         },
         TokenFormat.VONAGE_JWT: {"application_id": APPLICATION, "token_id": "a1b2c3"},
+        **{
+            each: {
+                "project_id": PROJECT,
+                "token_id": "a1b2c3",
+                "issuer": SECRET.key_id,
+                "permissions": BUILT_IN_ROLES["publisher"].permissions,
+                "subject": "alice",
+                "not_before": changes.get("issue_time", NOW),
+            }
+            for each in TABLE_FORMATS
+        },
     }
     own = special.get(token_format, {"project_id": PROJECT})
     times = {"issue_time": NOW, "expire_time": Seconds(NOW + 3600)}
@@ -111,7 +133,7 @@ def key_of(token_format: TokenFormat) -> TokenKey:
     return key
 
 
-def mint(
+def make_token(
     token_format: TokenFormat, claims: TokenClaims | None = None, nonce: int = 424_242, key: TokenKey | None = None
 ) -> Encoded:
     """A token of *token_format* by our own codec."""
@@ -151,13 +173,13 @@ def b64url(data: bytes) -> str:
 
 def payload_of(token_format: TokenFormat, **changes: Any) -> dict[str, Any]:
     """The payload of our own token of a JWT format, with *changes*; None takes a claim away."""
-    claims: dict[str, Any] = jwt.decode(mint(token_format).token, options={"verify_signature": False})
+    claims: dict[str, Any] = jwt.decode(make_token(token_format).token, options={"verify_signature": False})
     return {name: value for name, value in {**claims, **changes}.items() if value is not None}
 
 
 def header_of(token_format: TokenFormat, **changes: Any) -> dict[str, Any]:
     """The header of our own token of a JWT format, with *changes*; None takes a parameter away."""
-    header = {**jwt.get_unverified_header(mint(token_format).token), **changes}
+    header = {**jwt.get_unverified_header(make_token(token_format).token), **changes}
     return {name: value for name, value in header.items() if value is not None}
 
 
@@ -236,6 +258,15 @@ def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, form: PrivateFormat
     return key.private_bytes(Encoding.PEM, form, encryption).decode()
 
 
+permissions = st.lists(st.sampled_from(Permission), unique=True).map(tuple)
+
+
+def fitting(profile: Profile) -> st.SearchStrategy[tuple[Permission, ...]]:
+    """The permissions of any role that the server of *profile* can keep to."""
+    sets = (found for count in range(len(Permission) + 1) for found in itertools.combinations(Permission, count))
+    return st.sampled_from([found for found in sets if not profile.misfit(found)])
+
+
 @st.composite
 def claims(draw: st.DrawFn, token_format: TokenFormat) -> TokenClaims:
     """Any claims that *token_format* carries."""
@@ -246,14 +277,15 @@ def claims(draw: st.DrawFn, token_format: TokenFormat) -> TokenClaims:
         issue_time=draw(moments),
         expire_time=draw(moments),
         data=draw(hostile_text),
-        initial_layout_class_list=draw(layout),
+        initial_layout_class_list=draw(layout) if token_format.traits.carries_layout else (),
     )
-    if token_format is not TokenFormat.SESSION_JWT:
+    if not token_format.traits.carries_permissions:
         return said
-    permissions = draw(st.lists(st.sampled_from(Permission), unique=True).map(tuple))
+    profile = token_format.traits.profile
+    subject = draw(hostile_text).replace("\x00", "")[:255]
     return msgspec.structs.replace(
         said,
-        role=draw(st.from_regex(r"[a-z][a-z0-9_-]{0,62}", fullmatch=True)),
-        permissions=permissions,
-        subject=draw(hostile_text).replace("\x00", "")[:255],
+        role=draw(st.from_regex(r"[a-z][a-z0-9_-]{0,62}", fullmatch=True).filter(lambda n: n not in BUILT_IN_ROLES)),
+        permissions=draw(permissions if profile is None else fitting(profile)),
+        subject=subject or (said.token_id if profile is not None and profile.needs_subject else ""),
     )

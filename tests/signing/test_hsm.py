@@ -7,12 +7,14 @@ import jwt
 import pkcs11
 import pytest
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from pkcs11 import Attribute, Mechanism, ObjectClass
 
 from tests.authority.world import NOW
+from tests.signing.builders import roca_modulus
 from tests.support.softhsm import SoftHsm
 from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
-from tokenauthority.signing import hsm_token
+from tokenauthority.signing import hsm, hsm_token
 from tokenauthority.signing.jose import parse_raw
 from tokenauthority.signing.key_provider import KeyProviderError
 from tokenauthority.signing.signing_key import SigningKey
@@ -148,8 +150,19 @@ def test_a_key_that_cannot_be_located_is_not_left_behind(softhsm: SoftHsm, monke
 
     monkeypatch.setattr(SigningKey, "located", refuse)
 
-    with pytest.raises(ValueError, match="no"):
+    with pytest.raises(KeyProviderError, match="made a key that cannot be used: no"):
         softhsm.provider().generate_key(Algorithm.ES256)
+
+    assert [] == private_keys(softhsm)
+
+
+def test_a_key_that_can_be_factored_is_not_used(softhsm: SoftHsm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The chips that made such keys are in tokens."""
+    weak = RSAPublicNumbers(65_537, roca_modulus()).public_key()
+    monkeypatch.setattr(hsm, "_exported", lambda _: weak)
+
+    with pytest.raises(KeyProviderError, match="can be factored"):
+        softhsm.provider().generate_key(Algorithm.RS256)
 
     assert [] == private_keys(softhsm)
 

@@ -142,8 +142,8 @@ def test_an_error_of_the_libraries_is_a_refusal(error: Exception, monkeypatch: p
         def verify(self, msg: bytes, key: bytes, sig: bytes) -> bool:
             raise error
 
-    verifier = SignatureVerifier("HS256", SECRET.hmac_key)
-    monkeypatch.setattr(verifier, "_algorithm", Failing(HMACAlgorithm.SHA256))
+    verifier = SignatureVerifier({"HS256": SECRET.value.encode()})
+    monkeypatch.setitem(verifier._keys, "HS256", (Failing(HMACAlgorithm.SHA256), SECRET.value.encode()))
 
     answer = rejection(verifier.verify, parse_compact(SECRET.signer.sign(b"{}")[0]))
 
@@ -184,7 +184,7 @@ def test_a_key_prepared_for_one_algorithm_is_refused_by_another() -> None:
         with pytest.raises((jwt.InvalidKeyError, TypeError)):
             LocalSigner(algorithm, ec_key, {"alg": algorithm})
     with pytest.raises(jwt.InvalidKeyError):
-        SignatureVerifier("HS256", json.dumps(signing_key(Algorithm.ES256).public.jwk).encode())
+        SignatureVerifier({"HS256": json.dumps(signing_key(Algorithm.ES256).public.jwk).encode()})
 
 
 def _data_of(segment: bytes) -> bytes:

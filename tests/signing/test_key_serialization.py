@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import itertools
+import math
+
 from collections.abc import Callable
 
 import pytest
@@ -13,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from tests.signing.builders import APPLICATION, SHORT_RSA, VONAGE, VONAGE_PEM, pem
+from tests.signing.builders import APPLICATION, SHORT_RSA, VONAGE, VONAGE_PEM, pem, roca_modulus
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.signing import key_serialization
 from tokenauthority.signing.project_keys import VonageKey
@@ -63,15 +67,13 @@ def test_a_vonage_key_that_is_none_is_refused_in_clear_words(text: str, message:
     assert not [line for line in text.splitlines() if len(line) > 30 and line in shown]
 
 
-LONG_RSA = rsa.generate_private_key(65537, 4096)
-
-
-@pytest.mark.parametrize("format_", [PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL])
-def test_the_longest_key_fits_into_what_is_looked_at(format_: PrivateFormat) -> None:
+def test_the_longest_key_fits_into_what_is_looked_at() -> None:
     """4096 bits, also with the line ends of Windows."""
-    text = pem(LONG_RSA, format_).replace("\n", "\r\n")
+    key = rsa.generate_private_key(65537, 4096)
 
-    assert 4096 == VonageKey.from_pem("k", APPLICATION, text).private_key.key_size
+    for format_ in (PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL):
+        text = pem(key, format_).replace("\n", "\r\n")
+        assert 4096 == VonageKey.from_pem("k", APPLICATION, text).private_key.key_size
 
 
 def test_the_size_of_a_key_is_refused_before_its_numbers_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,6 +108,108 @@ def test_a_key_whose_numbers_do_not_belong_together_is_refused() -> None:
         VonageKey.from_pem("k", APPLICATION, text)
 
 
+def _with_exponent(exponent: int) -> str:
+    """A key that works, with a public exponent that nobody uses."""
+    numbers = VONAGE.private_key.private_numbers()
+    p, q = numbers.p, numbers.q
+    d = pow(exponent, -1, (p - 1) * (q - 1))
+    public = rsa.RSAPublicNumbers(exponent, numbers.public_numbers.n)
+    made = rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), numbers.iqmp, public)
+    return pem(made.private_key(unsafe_skip_rsa_key_validation=True), PrivateFormat.PKCS8)
+
+
+def _with_short_prime(bits: int) -> str:
+    """A key that works, of a prime of 512 bits and one of half of *bits*."""
+    p, q = SHORT_RSA.private_numbers().p, rsa.generate_private_key(65_537, bits).private_numbers().q
+    d = pow(65_537, -1, (p - 1) * (q - 1))
+    made = rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), rsa.RSAPublicNumbers(65_537, p * q))
+    return pem(made.private_key(unsafe_skip_rsa_key_validation=True), PrivateFormat.PKCS8)
+
+
+def test_a_prime_that_is_short_for_the_modulus_is_refused() -> None:
+    """It is found by its own length, whatever that of the other one: 512 of 2048 bits pass, and of 2304 do not."""
+    key = VonageKey.from_pem("k", APPLICATION, _with_short_prime(3072))
+    with pytest.raises(ValueError, match="each prime of the RSA key must have at least 576 bits"):
+        VonageKey.from_pem("k", APPLICATION, _with_short_prime(3584))
+
+    assert 2048 == key.private_key.key_size
+
+
+def test_a_key_of_a_broken_chip_is_refused() -> None:
+    """For whatever it is used: it can be factored."""
+    weak = rsa.RSAPublicNumbers(65_537, roca_modulus()).public_key()
+    with pytest.raises(key_serialization.UnusableKeyError, match="can be factored"):
+        key_serialization.require_rsa_public_key(weak)
+
+
+@pytest.mark.parametrize("bits", [33, 64, 2047])
+def test_a_public_exponent_that_makes_each_verification_dear_is_refused(bits: int) -> None:
+    """A verification with 2047 bits of exponent costs as much as a signature."""
+    numbers = VONAGE.private_key.private_numbers()
+    order = (numbers.p - 1) * (numbers.q - 1)
+    exponent = next(e for e in itertools.count(2 ** (bits - 1) + 1, 2) if math.gcd(e, order) == 1)
+
+    with pytest.raises(ValueError, match=r"public exponent .* from 65537 to 2\*\*32"):
+        VonageKey.from_pem("k", APPLICATION, _with_exponent(exponent))
+
+
+def test_a_usual_public_exponent_is_taken() -> None:
+    """Some tools use other ones than 65537."""
+    numbers = VONAGE.private_key.private_numbers()
+    order = (numbers.p - 1) * (numbers.q - 1)
+    exponent = next(e for e in itertools.count(65539, 2) if math.gcd(e, order) == 1)
+
+    key = VonageKey.from_pem("k", APPLICATION, _with_exponent(exponent))
+
+    assert exponent == key.private_key.public_key().public_numbers().e
+
+
+def _der(tag: int, content: bytes) -> bytes:
+    """A value in DER."""
+    length = len(content)
+    size = b"" if length < 128 else length.to_bytes((length.bit_length() + 7) // 8)
+    return bytes([tag, 0x80 | len(size) if size else length]) + size + content
+
+
+def _pkcs1(*numbers: int) -> str:
+    """An RSA private key with these numbers (RFC 8017, A.1.2), whatever they are."""
+    content = b"".join(_der(2, number.to_bytes(number.bit_length() // 8 + 1)) for number in (0, *numbers))
+    body = base64.encodebytes(_der(0x30, content)).decode()
+    return f"-----BEGIN RSA PRIVATE KEY-----\n{body}-----END RSA PRIVATE KEY-----\n"
+
+
+@pytest.mark.parametrize(
+    "damaged", ["", "n", "d", "p", "q", "dmp1", "dmq1", "iqmp", "p is 1", "n is even", "p is no prime", "d is long"]
+)
+def test_a_key_of_which_any_number_is_wrong_is_refused(damaged: str) -> None:
+    """Without OpenSSL's own check, which holds up the whole process for half a second."""
+    given = VONAGE.private_key.private_numbers()
+    p, q, n, e, d = given.p, given.q, given.public_numbers.n, given.public_numbers.e, given.d
+    iqmp = given.iqmp
+    if damaged == "p is 1":
+        p, q, iqmp = 1, n, 0
+    elif damaged == "n is even":
+        n, q, iqmp = p << 1024, 1 << 1024, pow(1 << 1024, -1, p)
+    elif damaged == "p is no prime":
+        odd = itertools.count(2**1023 + 2**1022 + 1, 2)
+        p = next(c for c in odd if math.gcd(e, c - 1) == 1 and pow(2, c - 1, c) != 1)
+        n, d, iqmp = p * q, pow(e, -1, math.lcm(p - 1, q - 1)), pow(q, -1, p)
+    elif damaged == "d is long":
+        # Its length decides what the arithmetic costs.
+        d += math.lcm(p - 1, q - 1) << 4000
+    names = ("n", "e", "d", "p", "q", "dmp1", "dmq1", "iqmp")
+    values = dict(zip(names, (n, e, d, p, q, d % max(p - 1, 1), d % (q - 1), iqmp), strict=True))
+    if damaged in values:
+        values[damaged] += 2
+    text = _pkcs1(*values.values())
+
+    if damaged:
+        with pytest.raises(ValueError, match="damaged"):
+            VonageKey.from_pem("k", APPLICATION, text)
+    else:
+        assert given == VonageKey.from_pem("k", APPLICATION, text).private_key.private_numbers()
+
+
 @pytest.mark.parametrize(
     ("algorithm", "key"),
     [
@@ -133,3 +237,11 @@ def test_a_stored_key_that_is_damaged_is_refused(der: bytes) -> None:
     """The error says so, and holds nothing of it."""
     with pytest.raises(ValueError, match=r"^the stored private key cannot be read$"):
         SigningKey.from_der(Algorithm.ES256, der)
+
+
+@pytest.mark.parametrize("line_break", ["\\n", "\\r\\n", "\r\n"])
+def test_a_vonage_key_in_one_line_is_read(line_break: str) -> None:
+    """A JSON text or a variable has its line breaks as two characters each."""
+    key = VonageKey.from_pem("k", APPLICATION, VONAGE_PEM.replace("\n", line_break))
+
+    assert VONAGE.private_key.private_numbers() == key.private_key.private_numbers()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.signing.builders import mint, ring, ring_key, signing_key
+from tests.signing.builders import make_token, ring, ring_key, signing_key
 from tokenauthority.domain.key import Algorithm, KeyState
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.signing.keyring import JsonWebKeySet, KeyRing, RingKey
@@ -106,7 +106,7 @@ def test_a_ring_does_not_change() -> None:
 def test_anyone_verifies_a_native_token_with_the_document() -> None:
     """PyJWT's own client finds the key by `kid` and accepts the token."""
     key_set = jwt.PyJWKSet.from_json(JsonWebKeySet.from_ring(ring()).body.decode())
-    token = mint(TokenFormat.SESSION_JWT).token
+    token = make_token(TokenFormat.SESSION_JWT).token
 
     key = key_set[jwt.get_unverified_header(token)["kid"]]
 

@@ -33,11 +33,34 @@ def test_a_vonage_application_id_is_a_uuid(application_id: str) -> None:
         VonageKey.from_pem("k", application_id, VONAGE_PEM)
 
 
-@pytest.mark.parametrize("value", ["", "a" * 39, "a" * 41, "g" * 40, "é" * 40, " " + "a" * 39, "a" * 40 + "\n"])
-def test_a_project_secret_is_40_hex_characters(value: str) -> None:
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "a" * 31,
+        "a" * 256,
+        "é" * 40,
+        " " + "a" * 39,
+        "a" * 40 + "\n",
+        "ssh-rsa" + "a" * 40,
+        "a" * 40 + "ecdsa-sha2-nistp256",
+    ],
+)
+def test_a_project_secret_is_of_base64_characters(value: str) -> None:
     """Anything else is refused, without being shown."""
-    with pytest.raises(ValueError, match=r"^a project secret is 40 hex characters$"):
+    with pytest.raises(ValueError, match=r"^a project secret is 40 hex characters, or one of LiveKit or Jitsi$"):
         ProjectSecret("s", value)
+
+
+@pytest.mark.parametrize("value", ["a" * 32, "A-z_09+/=" * 28, "9" * 255])
+def test_a_secret_of_a_server_signs(value: str) -> None:
+    """LiveKit's have 43 characters of base 62."""
+    secret = ProjectSecret("APIx", value)
+
+    token = secret.named_signer.sign(b"{}")[0]
+
+    assert {} == jwt.decode(token, value, algorithms=["HS256"])
+    assert "APIx" == jwt.get_unverified_header(token)["kid"]
 
 
 @pytest.mark.parametrize("value", ["1" * 40, "E" * 40, "1e" + "9" * 38])

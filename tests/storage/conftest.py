@@ -1,20 +1,23 @@
-"""Stores to test: in memory, in a SQLite file, and in a database of a real PostgreSQL."""
+"""Stores to test: in a SQLite file, and in a database of a real PostgreSQL."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Final
 
+import psycopg
 import pytest
-import sqlalchemy as sa
 
-from tests.support.memory_store import MemoryStore
+from psycopg import sql
+
 from tests.support.postgres import PostgresServer
 from tokenauthority.storage.address import PostgresAddress, SqliteAddress, parse_address
 from tokenauthority.storage.database import StoreLimits
 from tokenauthority.storage.migrate import migrate
 from tokenauthority.storage.postgres import PostgresDatabase
+from tokenauthority.storage.schema import metadata
 from tokenauthority.storage.sql import open_store
 from tokenauthority.storage.sqlite import SqliteDatabase
 from tokenauthority.storage.store import Store
@@ -27,6 +30,14 @@ ClosedLater = Callable[[Store], Store]
 """Takes a store to be closed in the end, and gives it back."""
 
 
+_TABLES: Final = [sql.Identifier(name) for name in ("alembic_version", *metadata.tables)]
+_DISCONNECT_OTHERS: Final = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
+_NUMBER_CHANGES_ANEW: Final = "SELECT setval(pg_get_serial_sequence('changes', 'sequence'), max(sequence)) FROM changes"
+
+
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
     """The URL of a SQLite store that is up to date."""
@@ -36,19 +47,32 @@ def sqlite_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def migrated_template(postgres_server: PostgresServer) -> str:
-    """A PostgreSQL database that is up to date, to be copied."""
-    name = postgres_server.create_database()
-    migrate(postgres_server.url(name))
-    return name
+def migrated_database(postgres_server: PostgresServer) -> str:
+    """The URL of a PostgreSQL store that is up to date, with a copy of its rows in another schema."""
+    url = postgres_server.url(postgres_server.create_database())
+    migrate(url)
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE SCHEMA migrated")
+        for table in _TABLES:
+            connection.execute(sql.SQL("CREATE TABLE migrated.{0} AS TABLE {0}").format(table))
+    return url
 
 
 @pytest.fixture
-def migrated_postgres_url(postgres_server: PostgresServer, migrated_template: str) -> Iterator[str]:
-    """The URL of a PostgreSQL store that is up to date and that only this test uses."""
-    name = postgres_server.create_database(migrated_template)
-    yield postgres_server.url(name)
-    postgres_server.drop_database(name)
+def migrated_postgres_url(migrated_database: str) -> Iterator[str]:
+    """The URL of a PostgreSQL store that is up to date and that only this test uses; it may not change the schema."""
+    yield migrated_database
+    with psycopg.connect(migrated_database, autocommit=True) as connection:
+        connection.execute(_DISCONNECT_OTHERS)
+        connection.execute(sql.SQL("ALTER DATABASE {} RESET ALL").format(sql.Identifier(connection.info.dbname)))
+        # Foreign keys need no order then.
+        connection.execute("SET session_replication_role = replica")
+        with connection.transaction():
+            for table in _TABLES:
+                connection.execute(sql.SQL("DELETE FROM {}").format(table))
+                again = "INSERT INTO {0} OVERRIDING SYSTEM VALUE TABLE migrated.{0}"
+                connection.execute(sql.SQL(again).format(table))
+            connection.execute(_NUMBER_CHANGES_ANEW)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -58,13 +82,9 @@ def sql_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", "postgres"])
 async def opener(request: pytest.FixtureRequest) -> AsyncIterator[Opener]:
     """Opens stores on the same data; closes them in the end."""
-    if request.param == "memory":
-        only = MemoryStore()
-        yield lambda: only
-        return
     url = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "migrated_postgres_url")
     async with AsyncExitStack() as opened:
 
@@ -107,11 +127,11 @@ def sqlite_path_of(url: str) -> Path:
     return address.path
 
 
-def postgres_url_of(url: str) -> sa.URL:
-    """The URL of a PostgreSQL store, as SQLAlchemy has it."""
+def postgres_address_of(url: str) -> PostgresAddress:
+    """The address of a PostgreSQL store."""
     address = parse_address(url)
     assert isinstance(address, PostgresAddress)
-    return address.url
+    return address
 
 
 @pytest.fixture
@@ -125,6 +145,6 @@ async def sqlite(sqlite_url: str) -> AsyncIterator[SqliteDatabase]:
 @pytest.fixture
 async def postgres(migrated_postgres_url: str) -> AsyncIterator[PostgresDatabase]:
     """A PostgreSQL database that is up to date, over two connections."""
-    database = PostgresDatabase(postgres_url_of(migrated_postgres_url), StoreLimits(pool_size=2))
+    database = PostgresDatabase(postgres_address_of(migrated_postgres_url), StoreLimits(pool_size=2))
     yield database
     await database.close()

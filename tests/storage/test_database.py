@@ -19,12 +19,12 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from tests.storage.builders import NOW, PROJECT, make_project, make_session
-from tests.storage.conftest import ClosedLater
+from tests.storage.builders import PROJECT, make_credential, make_project, make_session
+from tests.storage.conftest import ClosedLater, postgres_address_of
 from tests.support.postgres import PostgresServer, running_postgres
 from tokenauthority.domain.errors import Reason, UnavailableError
 from tokenauthority.domain.project import Project
-from tokenauthority.storage.address import PostgresAddress, SqliteAddress, parse_address
+from tokenauthority.storage.address import SqliteAddress, parse_address
 from tokenauthority.storage.database import StoreLimits
 from tokenauthority.storage.migrate import check_schema, migrate
 from tokenauthority.storage.postgres import PostgresDatabase
@@ -65,9 +65,7 @@ def path(sqlite_url: str) -> Path:
 @pytest.fixture
 async def postgres(migrated_postgres_url: str) -> AsyncIterator[PostgresDatabase]:
     """A PostgreSQL database with a project in it."""
-    address = parse_address(migrated_postgres_url)
-    assert isinstance(address, PostgresAddress)
-    database = PostgresDatabase(address.url, SHORT)
+    database = PostgresDatabase(postgres_address_of(migrated_postgres_url), SHORT)
     try:
         await SqlStore(database).create_project(make_project())
         yield database
@@ -240,19 +238,17 @@ async def test_statement_that_takes_too_long(postgres: PostgresDatabase, migrate
 
 async def test_server_that_answers_nothing_is_left(migrated_postgres_url: str) -> None:
     """A server that hangs, its connections open, leaves no caller and no `close` waiting, and no thread for ever."""
-    address = parse_address(migrated_postgres_url)
-    assert isinstance(address, PostgresAddress)
-    database = PostgresDatabase(address.url, StoreLimits(pool_size=1, unit_timeout=0.2))
+    database = PostgresDatabase(postgres_address_of(migrated_postgres_url), StoreLimits(pool_size=1, unit_timeout=0.2))
     backend = await database.run_transaction(lambda c: c.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
     ended = threading.Event()
 
     def work(connection: sa.Connection) -> None:
+        os.kill(backend, signal.SIGSTOP)
         try:
             connection.exec_driver_sql("SELECT 1")
         finally:
             ended.set()
 
-    os.kill(backend, signal.SIGSTOP)
     try:
         await _unavailable(database.run_transaction(work))
         ended_early = ended.is_set()
@@ -310,18 +306,17 @@ async def test_commit_of_unknown_outcome_is_not_repeated(postgres: PostgresDatab
         connection.exec_driver_sql("UPDATE projects SET max_ttl = 1")
 
     await _unavailable(postgres.run_transaction(work))
+    await postgres.run_transaction(lambda c: c.exec_driver_sql("DROP FUNCTION die CASCADE"))
 
     assert 1 == tried
     assert make_project() == await SqlStore(postgres).get_project(PROJECT)
 
 
 async def test_a_broken_promise_is_no_outage(sql_url: str, closed_later: ClosedLater) -> None:
-    """A second session of one id is a bug of the caller, not an outage, and its error shows no values."""
+    """Two credentials of one id are a bug of the caller, not an outage, and the error shows no values."""
     store = closed_later(open_store(sql_url))
-    await store.create_project(make_project())
-    await store.create_session(make_session(), None)
 
     with pytest.raises(sa.exc.IntegrityError) as caught:
-        await store.create_session(make_session(create_time=NOW), None)
+        await store.create_project(make_project(credentials=(make_credential(), make_credential())))
 
     assert "SQL parameters hidden" in str(caught.value)

@@ -6,8 +6,6 @@ import logging
 import os
 import re
 import stat
-import subprocess
-import sys
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +17,8 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
+from tests.support import forkserver
+from tests.support.authority import WAIT, clean_environment
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.storage.address import SqliteAddress, parse_address
 from tokenauthority.storage.migrate import SchemaError, check_schema, migrate
@@ -44,7 +44,9 @@ def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 def _engine(url: str) -> sa.Engine:
     address = parse_address(url)
-    return sa.create_engine(f"sqlite:///{address.path}" if isinstance(address, SqliteAddress) else address.url)
+    if isinstance(address, SqliteAddress):
+        return sa.create_engine(sa.URL.create("sqlite", database=str(address.path)))
+    return sa.create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(url))
 
 
 @pytest.fixture
@@ -121,16 +123,15 @@ def test_migrating_again_changes_nothing(new_url: str) -> None:
     check_schema(new_url)
 
 
-def test_servers_that_start_together_migrate_once(new_url: str) -> None:
+def test_servers_that_start_together_migrate_once(new_url: str, tmp_path: Path) -> None:
     """Several processes may migrate one store at the same time."""
-    program = f"from tokenauthority.storage.migrate import migrate; migrate({new_url!r})"
-    started = [
-        subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for _ in range(4)
-    ]
-    outcomes = [(process.communicate(timeout=100)[0], process.returncode) for process in started]
+    environment = clean_environment(TOKENAUTHORITY_DATABASE__URL=new_url)
+    errors = tmp_path / "errors"
+    with errors.open("w") as file:
+        started = [forkserver.start(["db", "upgrade"], cwd=tmp_path, env=environment, stderr=file) for _ in range(4)]
+        outcomes = [process.wait(WAIT) for process in started]
 
-    assert [("", 0)] * 4 == outcomes
+    assert ([0] * 4, "") == (outcomes, errors.read_text())
     check_schema(new_url)
 
 

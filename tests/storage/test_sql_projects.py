@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -16,7 +17,8 @@ from tests.storage.builders import (
     make_project,
 )
 from tests.storage.contract import changes_of, refusal_of
-from tokenauthority.domain.credential import CredentialKind
+from tests.support.memory_store import MemoryStore
+from tokenauthority.domain.credential import Credential, CredentialKind
 from tokenauthority.domain.errors import (
     AlreadyExistsError,
     FieldViolation,
@@ -25,7 +27,8 @@ from tokenauthority.domain.errors import (
     PreconditionError,
     Reason,
 )
-from tokenauthority.domain.project import Project
+from tokenauthority.domain.profile import RealTimeServer
+from tokenauthority.domain.project import Project, require_one_secret
 from tokenauthority.domain.times import Seconds
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.storage.store import Store
@@ -69,9 +72,31 @@ async def test_finds_a_project_by_its_vonage_application(store: Store) -> None:
     await store.create_project(project)
     await store.create_project(make_project("2"))
 
-    assert project == await store.find_vonage_project(APPLICATION)
-    assert await store.find_vonage_project(APPLICATION.upper()) is None
-    assert await store.find_vonage_project("") is None
+    assert project.project_id == await store.find_vonage_project(APPLICATION, only=None)
+    assert await store.find_vonage_project(APPLICATION.upper(), only=None) is None
+    assert await store.find_vonage_project("", only=None) is None
+
+
+async def test_finds_an_application_among_some_projects_alone(store: Store) -> None:
+    """However many they are: one row is read, by an index."""
+    await store.create_project(make_project(vonage_application_id=APPLICATION))
+    others = frozenset(str(number) for number in range(1, 20_000) if str(number) != PROJECT)
+
+    assert PROJECT == await store.find_vonage_project(APPLICATION, only=others | {PROJECT})
+    assert await store.find_vonage_project(APPLICATION, only=others) is None
+    assert await store.find_vonage_project(APPLICATION, only=frozenset()) is None
+
+
+async def test_finds_a_project_by_the_id_of_a_secret(store: Store) -> None:
+    """Among some projects alone, and never one of two: only somebody who writes to the database can make them alike."""
+    await store.create_project(make_project(credentials=(make_credential("sec_1"), make_credential("sec_2"))))
+    await store.create_project(make_project("2", credentials=(make_credential("sec_2"),)))
+
+    assert PROJECT == await store.find_secret_project("sec_1", only=None)
+    assert PROJECT == await store.find_secret_project("sec_1", only=frozenset({PROJECT, "2"}))
+    assert await store.find_secret_project("sec_1", only=frozenset({"2"})) is None
+    assert await store.find_secret_project("sec_2", only=None) is None
+    assert await store.find_secret_project("sec_3", only=None) is None
 
 
 async def test_returns_none_for_an_absent_project(store: Store) -> None:
@@ -209,78 +234,54 @@ async def test_refuses_to_update_an_absent_project(store: Store) -> None:
     assert [] == await changes_of(store)
 
 
-async def test_adds_a_second_secret_and_removes_the_first(store: Store) -> None:
-    """A secret is changed without a moment in which there is none."""
+def _with(*credentials: Credential) -> Callable[[Project], Project]:
+    return lambda project: attrs.evolve(project, display_name="ignored", credentials=credentials)
+
+
+async def test_replaces_the_credentials_of_a_project(store: Store) -> None:
+    """All of them at once, oldest first; what else the change returns is left as it was."""
     await store.create_project(make_project())
     second = make_credential("secret-2", create_time=later(1))
+    answers = [
+        await store.update_credentials(PROJECT, _with(second, make_credential(sealed=b"anew"))),
+        await store.update_credentials(PROJECT, _with(second)),
+    ]
 
-    await store.add_secret(PROJECT, second)
-    both = await store.get_project(PROJECT)
-    await store.remove_secret(PROJECT, "secret-1")
-    one = await store.get_project(PROJECT)
-
-    assert both == make_project(credentials=(make_credential(), second))
-    assert one == make_project(credentials=(second,))
-
-
-@pytest.mark.parametrize(
-    "credentials",
-    [
-        pytest.param((), id="none"),
-        pytest.param((make_credential(kind=CredentialKind.VONAGE_KEY),), id="only a Vonage key"),
-        pytest.param((make_credential("a"), make_credential("b")), id="two"),
-    ],
-)
-async def test_adds_a_secret_only_to_exactly_one(store: Store, credentials: tuple[object]) -> None:
-    """Another number of live secrets than one refuses a further one."""
-    await store.create_project(make_project(credentials=credentials))
-
-    reason = await refusal_of(store.add_secret(PROJECT, make_credential("new")), PreconditionError)
-
-    assert Reason.SECRET_COUNT == reason
-    assert make_project(credentials=credentials) == await store.get_project(PROJECT)
+    assert [
+        make_project(credentials=(make_credential(sealed=b"anew"), second)),
+        make_project(credentials=(second,)),
+    ] == answers
+    assert answers[-1] == await store.get_project(PROJECT)
 
 
-async def test_concurrent_additions_make_two_secrets(store: Store, second_store: Store) -> None:
-    """Of several additions at once one succeeds."""
+async def test_concurrent_changes_of_credentials_see_each_other(store: Store, second_store: Store) -> None:
+    """Of several that would each be the second secret, one is; the others find it there, and write nothing."""
     await store.create_project(make_project())
 
+    def add(name: str) -> Callable[[Project], Project]:
+        def change(project: Project) -> Project:
+            require_one_secret(project)
+            return attrs.evolve(project, credentials=(*project.credentials, make_credential(name)))
+
+        return change
+
     outcomes = await asyncio.gather(
-        *((store, second_store)[n % 2].add_secret(PROJECT, make_credential(f"new-{n}")) for n in range(8)),
+        *((store, second_store)[n % 2].update_credentials(PROJECT, add(f"new-{n}")) for n in range(8)),
         return_exceptions=True,
     )
     project = await store.get_project(PROJECT)
 
-    assert [type(None)] + [PreconditionError] * 7 == sorted(
-        map(type, outcomes), key=lambda kind: kind is PreconditionError
-    )
+    assert 7 == sum(isinstance(outcome, PreconditionError) for outcome in outcomes)
     assert project is not None
     assert 2 == len(project.secrets)
 
 
-async def test_refuses_to_remove_the_last_secret(store: Store) -> None:
-    """The only live secret is not deleted, whatever other credentials there are."""
-    key = make_credential("vonage", kind=CredentialKind.VONAGE_KEY)
-    await store.create_project(make_project(credentials=(make_credential(), key)))
-
-    last = await refusal_of(store.remove_secret(PROJECT, "secret-1"), PreconditionError)
-    not_a_secret = await refusal_of(store.remove_secret(PROJECT, "vonage"), NotFoundError)
-
-    assert Reason.SECRET_COUNT == last
-    assert Reason.SECRET_NOT_FOUND == not_a_secret
-    assert make_project(credentials=(make_credential(), key)) == await store.get_project(PROJECT)
-
-
-async def test_says_what_is_absent(store: Store) -> None:
-    """An absent project and an absent secret have reasons of their own; the case of an id matters."""
-    no_project = [
-        await refusal_of(store.add_secret(PROJECT, make_credential()), NotFoundError),
-        await refusal_of(store.remove_secret(PROJECT, "secret-1"), NotFoundError),
-    ]
-    await store.create_project(make_project(credentials=(make_credential("a"), make_credential("b"))))
-
-    assert [Reason.PROJECT_NOT_FOUND] * 2 == no_project
-    assert Reason.SECRET_NOT_FOUND == await refusal_of(store.remove_secret(PROJECT, "A"), NotFoundError)
+async def test_refuses_to_change_the_credentials_of_an_absent_project(store: Store) -> None:
+    """Nothing is stored for it."""
+    assert Reason.PROJECT_NOT_FOUND == await refusal_of(
+        store.update_credentials(PROJECT, _with(make_credential())), NotFoundError
+    )
+    assert [] == await changes_of(store)
 
 
 async def test_one_id_may_stand_in_two_projects(store: Store) -> None:
@@ -288,7 +289,30 @@ async def test_one_id_may_stand_in_two_projects(store: Store) -> None:
     for project_id in ("1", "2"):
         await store.create_project(make_project(project_id, credentials=(make_credential("a"), make_credential("b"))))
 
-    await store.remove_secret("1", "a")
+    await store.update_credentials("1", _with(make_credential("b")))
 
     assert make_project("1", credentials=(make_credential("b"),)) == await store.get_project("1")
     assert make_project("2", credentials=(make_credential("a"), make_credential("b"))) == (await store.get_project("2"))
+
+
+async def test_returns_the_servers_of_a_project(store: Store) -> None:
+    """Those that were stored, in the order of the enum."""
+    project = make_project(claims_for=tuple(RealTimeServer))
+    await store.create_project(project)
+
+    assert project == await store.get_project(PROJECT)
+    changed = await store.update_project(PROJECT, lambda found: attrs.evolve(found, claims_for=()))
+    assert () == changed.claims_for
+
+
+@pytest.mark.parametrize("written", ["GALENE", "MEDIAMTX CENTRIFUGO", "CENTRIFUGO  MEDIAMTX", " "])
+async def test_servers_that_nobody_can_read_are_reported(written: str) -> None:
+    """The project then signs nothing: a part of them could be more or less than what was meant."""
+    store = MemoryStore()
+    await store.create_project(make_project())
+    store.execute("UPDATE projects SET claims_for = ?", written)
+
+    project = await store.get_project(PROJECT)
+
+    assert project is not None
+    assert "its claims_for are no servers" == project.unreadable

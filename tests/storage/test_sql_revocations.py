@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import msgspec
+import pytest
 
 from tests.storage.builders import (
     NOW,
@@ -15,10 +16,12 @@ from tests.storage.builders import (
     make_session,
 )
 from tests.storage.contract import changes_of, refusal_of
+from tests.support.memory_store import MemoryStore
 from tokenauthority.domain.change import ChangeKind, Cursor
 from tokenauthority.domain.errors import (
     NotFoundError,
     Reason,
+    UnavailableError,
 )
 from tokenauthority.domain.revocation import StoredSessionEnd, TargetKind
 from tokenauthority.domain.revocation_index import CLOCK_MARGIN, oldest_stored
@@ -155,3 +158,16 @@ async def test_returns_the_events_among_changes(store: Store) -> None:
         ChangeKind.SESSION_END: StoredSessionEnd(session_id="2_session", project_id=PROJECT, end_time=later(5)),
         ChangeKind.REVOCATION: make_revocation(),
     } == by_kind
+
+
+async def test_a_revocation_that_nobody_can_read_is_named() -> None:
+    """The error is that of a row which does not open, and no bug."""
+    store = MemoryStore()
+    await store.create_project(make_project())
+    await store.create_revocation(make_revocation("rev_1"))
+    store.execute("UPDATE revocations SET kind = 'none'")
+
+    with pytest.raises(UnavailableError, match="revocation rev_1: a value of its row is none") as caught:
+        await store.list_revocations(after="", limit=9, now=NOW)
+
+    assert Reason.SEAL_BROKEN is caught.value.reason

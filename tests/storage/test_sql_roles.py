@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from collections.abc import Sequence
+
 import attrs
 import pytest
 
@@ -83,15 +85,15 @@ async def test_updates_a_role(store: Store) -> None:
     await store.create_role(make_role("other"))
     changed = make_role(permissions=(Permission.PUBLISH,), description="", update_time=later(9))
 
-    given: list[Role] = []
+    given: list[tuple[Role, list[Role]]] = []
 
-    def change(role: Role) -> Role:
-        given.append(role)
+    def change(role: Role, roles: Sequence[Role]) -> Role:
+        given.append((role, list(roles)))
         return attrs.evolve(changed, name="renamed", create_time=later(5))
 
     answer = await store.update_role(PROJECT, "host", change)
 
-    assert ([make_role()], changed) == (given, answer)
+    assert ([(make_role(), [make_role(), make_role("other")])], changed) == (given, answer)
     assert [changed, make_role("other")] == list(await store.list_roles(PROJECT))
 
 
@@ -99,10 +101,10 @@ async def test_concurrent_updates_of_a_role_all_last(store: Store, second_store:
     """Two servers change different fields at once, many times: every one of the changes is there in the end."""
     await store.create_role(make_role(description=""))
 
-    def longer(role: Role) -> Role:
+    def longer(role: Role, _: Sequence[Role]) -> Role:
         return attrs.evolve(role, description=role.description + "x")
 
-    def newer(role: Role) -> Role:
+    def newer(role: Role, _: Sequence[Role]) -> Role:
         return attrs.evolve(role, update_time=Millis((role.update_time or 0) + 1))
 
     await asyncio.gather(
@@ -128,7 +130,7 @@ async def test_deletes_a_role(store: Store) -> None:
 async def test_says_what_is_absent(store: Store) -> None:
     """A role needs a project; an absent role is neither updated nor deleted."""
     orphan = await refusal_of(store.create_role(make_role(project_id="3")), NotFoundError)
-    updated = await refusal_of(store.update_role(PROJECT, "host", lambda role: role), NotFoundError)
+    updated = await refusal_of(store.update_role(PROJECT, "host", lambda role, _: role), NotFoundError)
     deleted = await refusal_of(store.delete_role(PROJECT, "host"), NotFoundError)
 
     assert (Reason.PROJECT_NOT_FOUND, Reason.ROLE_NOT_FOUND, Reason.ROLE_NOT_FOUND) == (orphan, updated, deleted)

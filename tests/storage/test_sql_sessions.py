@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from typing import Any
+
 import pytest
 
 from tests.storage.builders import (
@@ -16,13 +18,16 @@ from tests.storage.builders import (
     make_session,
 )
 from tests.storage.contract import changes_of, refusal_of
+from tests.support.memory_store import MemoryStore
 from tokenauthority.domain.change import ChangeKind
 from tokenauthority.domain.errors import (
     AlreadyExistsError,
     NotFoundError,
     Reason,
+    UnavailableError,
 )
 from tokenauthority.domain.session import ArchiveMode, MediaMode, SessionSpec, SessionState, StoredSession
+from tokenauthority.domain.times import Millis
 from tokenauthority.storage.store import Store
 
 
@@ -117,6 +122,52 @@ async def test_request_id_with_another_body_is_refused(store: Store) -> None:
     assert await store.get_session("2_b") is None
 
 
+def named(session_id: str, name: str = "standup", **overrides: Any) -> StoredSession:
+    """A session with a name."""
+    return make_session(session_id, spec=SessionSpec(name=name), **overrides)
+
+
+async def test_finds_a_session_by_its_name(store: Store) -> None:
+    """Within its project alone, and with its case."""
+    await store.create_project(make_project("2"))
+    first, other = named("2_a"), named("2_b", project_id="2")
+    for session in (first, other, make_session("2_c"), make_session("2_d")):
+        await store.create_session(session, None)
+
+    assert (first, other) == (await store.find_session(PROJECT, "standup"), await store.find_session("2", "standup"))
+    assert await store.find_session(PROJECT, "Standup") is None
+    assert await store.find_session(PROJECT, "") is None
+
+
+async def test_no_two_sessions_have_one_name(store: Store) -> None:
+    """Not one after the other, and not at once; the request id of the refused one is free."""
+    await store.create_session(named("2_a"), None)
+    refused = await refusal_of(store.create_session(named("2_b"), make_idempotency_key()), AlreadyExistsError)
+    retried = await store.create_session(named("2_c", "lunch"), make_idempotency_key(body_digest="d2"))
+    racing = [store.create_session(named(f"2_{n}", "race"), None) for n in range(4)]
+    made = await asyncio.gather(*racing, return_exceptions=True)
+
+    assert (Reason.SESSION_EXISTS, "2_c") == (refused, retried.session_id)
+    assert await store.get_session("2_b") is None
+    refusals = [each.reason for each in made if isinstance(each, AlreadyExistsError)]
+    assert [Reason.SESSION_EXISTS] * 3 == refusals
+
+
+async def test_a_name_is_free_31_days_after_the_end(store: Store) -> None:
+    """Not a millisecond earlier: a token of the first session could be valid until then."""
+    first = await store.create_session(named("2_a"), None)
+    await store.end_session(first, NOW)
+    early = named("2_b", create_time=Millis(NOW + 31 * DAY))
+    refused = await refusal_of(store.create_session(early, None), AlreadyExistsError)
+    late = named("2_c", create_time=Millis(NOW + 31 * DAY + 1))
+
+    assert (Reason.SESSION_EXISTS, late) == (refused, await store.create_session(late, None))
+    assert late == await store.find_session(PROJECT, "standup")
+    lost = await store.get_session("2_a")
+    assert lost is not None
+    assert (SessionState.ENDED, "") == (lost.state, lost.spec.name)
+
+
 async def test_request_ids_are_those_of_their_caller(store: Store) -> None:
     """The same request id of another caller is another key, and case matters in both."""
     keys = [
@@ -130,6 +181,32 @@ async def test_request_ids_are_those_of_their_caller(store: Store) -> None:
     made = [await store.create_session(s, key) for s, key in zip(sessions, keys, strict=True)]
 
     assert sessions == made
+
+
+async def test_finds_the_session_of_a_request_id(store: Store) -> None:
+    """Before anything is made, as `create_session` would: for a day, for its caller and body."""
+    made = await store.create_session(make_session("2_a"), make_idempotency_key())
+    reason = await refusal_of(
+        store.find_repeated_session(make_idempotency_key(body_digest="d2"), NOW), AlreadyExistsError
+    )
+
+    assert made == await store.find_repeated_session(make_idempotency_key(), later(DAY))
+    assert await store.find_repeated_session(make_idempotency_key(), later(DAY + 1)) is None
+    assert await store.find_repeated_session(make_idempotency_key(caller="other"), NOW) is None
+    assert Reason.REQUEST_ID_REUSED == reason
+
+
+async def test_an_id_is_that_of_one_session(store: Store) -> None:
+    """A platform that answers an earlier id makes no session, and its request id stays free."""
+    ended = await store.end_session(await store.create_session(make_session("2_a"), None), later(1))
+    taken = [
+        await refusal_of(store.create_session(make_session("2_a"), key), UnavailableError)
+        for key in (None, make_idempotency_key())
+    ]
+
+    assert [Reason.PLATFORM_UNAVAILABLE] * 2 == taken
+    assert ended == await store.get_session("2_a")
+    assert await store.find_repeated_session(make_idempotency_key(), NOW) is None
 
 
 async def test_concurrent_repeats_make_one_session(store: Store, second_store: Store) -> None:
@@ -220,6 +297,32 @@ async def test_stores_and_ends_a_session_of_the_platform(store: Store) -> None:
     assert ended == await store.get_session("1_external")
 
 
+async def test_finds_and_ends_a_session_by_the_other_spelling_of_its_id(store: Store) -> None:
+    """The stored spelling is what is returned and announced, and no second row is made."""
+    session = await store.create_session(make_session("2_abc"), None)
+    found = await store.get_session("1_abc")
+    before = await store.last_change()
+    ended = await store.end_session(make_session("1_abc"), later(5))
+
+    assert session == found
+    assert session.ended(later(5)) == ended == await store.get_session("1_abc") == await store.get_session("2_abc")
+    assert [(ChangeKind.SESSION_END, PROJECT, "2_abc")] == await changes_of(store, before)
+
+
+async def test_of_two_stored_spellings_the_ended_one_counts(store: Store) -> None:
+    """An older version stored both."""
+    for session_id in ("1_a", "2_a", "1_b", "2_b"):
+        await store.create_session(make_session(session_id, state=_state(session_id)), None)
+
+    found = [await store.get_session(session_id) for session_id in ("1_a", "2_a", "1_b", "2_b")]
+
+    assert ["2_a", "2_a", "1_b", "2_b"] == [session.session_id for session in found if session is not None]
+
+
+def _state(session_id: str) -> SessionState:
+    return SessionState.ENDED if session_id == "2_a" else SessionState.ACTIVE
+
+
 @pytest.mark.parametrize("known", [True, False])
 async def test_concurrent_ends_are_one(store: Store, second_store: Store, *, known: bool) -> None:
     """Of many ends at once one counts: all return it, and it appends one change."""
@@ -253,3 +356,19 @@ async def test_deletes_nothing_within_a_day(store: Store) -> None:
     await store.create_session(make_session(), make_idempotency_key())
 
     assert 0 == await store.delete_expired(later(DAY))
+
+
+async def test_a_session_that_nobody_can_read_is_named() -> None:
+    """The error is that of a row which does not open, and no bug."""
+    store = MemoryStore()
+    await store.create_project(make_project())
+    for column in ("media_mode", "archive_mode", "state"):
+        await store.create_session(make_session(f"2_{column}"), None)
+        store.execute(f"UPDATE sessions SET {column} = 'none' WHERE session_id = '2_{column}'")  # noqa: S608 - the names of columns above
+        with pytest.raises(UnavailableError, match=f"session 2_{column}: a value of its row is none") as caught:
+            await store.get_session(f"2_{column}")
+        assert Reason.SEAL_BROKEN is caught.value.reason
+    await store.create_session(make_session("2_read"), None)
+
+    assert make_session("2_read") == await store.get_session("2_read")
+    assert store.condition.can_read

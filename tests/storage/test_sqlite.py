@@ -6,14 +6,20 @@ import asyncio
 import sqlite3
 import threading
 
+from pathlib import Path
+
 import pytest
 import sqlalchemy as sa
 
-from tests.storage.builders import NOW, PROJECT
+from tests.storage.builders import NOW, PROJECT, make_project
 from tests.storage.conftest import sqlite_path_of
 from tokenauthority.domain.change import ChangeKind
+from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.domain.session import SessionState
 from tokenauthority.domain.times import Millis
+from tokenauthority.storage.address import SqliteAddress
+from tokenauthority.storage.migrate import migrate
+from tokenauthority.storage.sql import open_store
 from tokenauthority.storage.sql_changes import ChangeLog
 from tokenauthority.storage.sql_sessions import page_of_sessions
 from tokenauthority.storage.sqlite import SqliteDatabase
@@ -63,6 +69,56 @@ async def test_sqlite_reads_hold_no_transaction(sqlite: SqliteDatabase, sqlite_u
     other.close()
 
     assert (0, 0, 0) == (busy, log_pages, folded)
+
+
+async def test_sqlite_that_is_moved_while_it_is_open(sqlite: SqliteDatabase, sqlite_url: str) -> None:
+    """What is at the path counts, and not the file that was opened: nothing is written where nobody looks for it."""
+    path, elsewhere = sqlite_path_of(sqlite_url), sqlite_path_of(sqlite_url).with_name("elsewhere.db")
+    reads = (sqlite.run_point_query, sqlite.run_query)
+    for run in (*reads, sqlite.run_transaction):
+        await run(lambda c: c.exec_driver_sql("SELECT * FROM changes").all())
+    path.rename(elsewhere)
+    for run in (*reads, sqlite.run_transaction):
+        with pytest.raises(UnavailableError) as refused:
+            await run(lambda c: c.exec_driver_sql("SELECT 1").scalar_one())
+        assert "SQLITE_CANTOPEN: unable to open database file" == refused.value.cause
+    elsewhere.rename(path)
+    answers = [
+        await run(lambda c: c.exec_driver_sql("SELECT 1").scalar_one()) for run in (*reads, sqlite.run_transaction)
+    ]
+
+    assert [1, 1, 1] == answers
+
+
+@pytest.mark.parametrize("name", ["a%20b", "x%2Fy", "q?z", "h#x", "s p", "ü", "line\nfeed", "b\udcff"])
+async def test_sqlite_opens_the_file_whose_name_it_is_given(tmp_path: Path, name: str) -> None:
+    """A path is a path: no character of it has another meaning."""
+    path = tmp_path / name / "authority.db"
+    migrate(SqliteAddress(path))
+    store = open_store(SqliteAddress(path))
+    await store.create_project(make_project())
+    found = await store.get_project(PROJECT)
+    await store.close()
+
+    assert make_project() == found
+    assert [path] == [*tmp_path.glob("*/*.db")]
+
+
+async def test_sqlite_uses_no_connection_in_doubt(sqlite: SqliteDatabase) -> None:
+    """After an error of the disk the file is opened anew, without what the old connection had set."""
+
+    def write(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("CREATE TABLE filler AS SELECT zeroblob(1000000)")
+
+    def write_beyond_the_limit(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1")
+        write(connection)
+
+    with pytest.raises(UnavailableError) as refused:
+        await sqlite.run_transaction(write_beyond_the_limit)
+    await sqlite.run_transaction(write)
+
+    assert "SQLITE_FULL: database or disk is full" == refused.value.cause
 
 
 @pytest.mark.parametrize("before", [None, (NOW, "2_x")], ids=["first page", "later page"])

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import ssl
 import subprocess
 import threading
 
@@ -25,6 +26,7 @@ from tokenauthority.callers.identity import ApiKeyIdentity
 from tokenauthority.callers.registry import CallerEntry, CallerRegistry, CurrentCallers
 from tokenauthority.config.settings import Settings
 from tokenauthority.domain.caller import ANY, Action, Caller, CallerKind, Grant
+from tokenauthority.domain.ids import make_session_id
 from tokenauthority.domain.times import Millis
 from tokenauthority.server.lifecycle import serving
 from tokenauthority.server.wiring import App, build, system_clock
@@ -37,7 +39,15 @@ T = TypeVar("T")
 WAIT = 30.0
 """Seconds that a test waits for something that should come at once."""
 
+NO_TRUST = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""For httpx where nothing is encrypted: it would else read the certificates of every authority, at each request."""
+
 EVERYTHING = Grant(projects=frozenset({ANY}), actions=frozenset(Action), roles=frozenset({ANY}))
+
+
+def absent_session(project_id: str) -> str:
+    """A well-formed session id that nobody made."""
+    return make_session_id(project_id, "", relayed=True, now=Millis(1_700_000_000_000), random=bytes(18))
 
 
 def make_caller(name: str = "tester", grant: Grant = EVERYTHING) -> Caller:
@@ -62,11 +72,14 @@ class RunningAuthority:
 
     address: str
     http_url: str
+    api_url: str
+    ops_url: str
     api_key: str
     project_id: str
     audit_path: Path
     clock: Clock
     app: App
+    callers: CurrentCallers
     loop: asyncio.AbstractEventLoop
 
     @property
@@ -114,7 +127,7 @@ def start_authority(tmp_path: Path) -> Iterator[StartAuthority]:
             values = {
                 "dev": True,
                 "data_dir": tmp_path / f"authority-{next(number)}",
-                "listen": {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0", "reflection": True},
+                "listen": {**dict.fromkeys(("grpc", "http", "http_api", "ops"), "127.0.0.1:0"), "reflection": True},
                 "database": {"poll_interval": 0.05},
                 **(settings or {}),
             }
@@ -153,18 +166,22 @@ def _running(
 
     async def serve() -> None:
         try:
-            app = build(settings, store=store, sealer=sealer, callers=CurrentCallers(book), clock=clock)
+            callers_now = CurrentCallers(book)
+            app = build(settings, store=store, sealer=sealer, callers=callers_now, clock=clock)
             async with serving(app, settings) as addresses:
                 project, _ = await app.projects.create(ProjectSpec(), EVERYTHING, clock())
                 ready.set_result(
                     RunningAuthority(
                         address=addresses.grpc,
                         http_url=f"http://{addresses.http}",
+                        api_url=f"http://{addresses.http_api}",
+                        ops_url=f"http://{addresses.ops}",
                         api_key=api_key,
                         project_id=project.project_id,
                         audit_path=settings.audit_path,
                         clock=clock,
                         app=app,
+                        callers=callers_now,
                         loop=loop,
                     )
                 )
@@ -196,6 +213,8 @@ class AuthorityProcess:
     directory: Path
     environment: dict[str, str]
     http_url: str
+    api_url: str
+    ops_url: str
     welcome: str
 
     @property
@@ -227,7 +246,7 @@ def clean_environment(**more: str) -> dict[str, str]:
 
 def launch(directory: Path, *arguments: str, **variables: str) -> AuthorityProcess:
     """Start a development server in *directory* on free ports and wait until it serves."""
-    ports = {"TOKENAUTHORITY_LISTEN__GRPC": "127.0.0.1:0", "TOKENAUTHORITY_LISTEN__HTTP": "127.0.0.1:0"}
+    ports = {f"TOKENAUTHORITY_LISTEN__{name}": "127.0.0.1:0" for name in ("GRPC", "HTTP", "HTTP_API", "OPS")}
     with (directory / "stderr.log").open("a") as log:
         process = forkserver.start(
             ["serve", "--dev", *arguments],
@@ -239,12 +258,14 @@ def launch(directory: Path, *arguments: str, **variables: str) -> AuthorityProce
     lines = _read_until(process.stdout, "tokens generate", process)
     kept = (directory / ".tokenauthority" / "dev.env").read_text()
     environment = dict(line.removeprefix("export ").split("=", 1) for line in kept.splitlines())
-    http_url = next(line.split()[1] for line in lines if line.split()[:1] == ["HTTP"])
+    urls = dict(line.split() for line in lines if line.split()[:1] in (["HTTP"], ["JSON"], ["probes"]))
     return AuthorityProcess(
         process=process,
         directory=directory,
         environment=environment,
-        http_url=http_url.removesuffix("/.well-known/jwks.json"),
+        http_url=urls["HTTP"].removesuffix("/.well-known/jwks.json"),
+        api_url=urls["JSON"].removesuffix("/"),
+        ops_url=urls["probes"].removesuffix("/readyz"),
         welcome="".join(lines),
     )
 

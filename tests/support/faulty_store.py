@@ -14,6 +14,7 @@ import attrs
 
 from tests.support.memory_store import MemoryStore
 from tokenauthority.domain.errors import UnavailableError
+from tokenauthority.storage.condition import StoreCondition
 from tokenauthority.storage.store import Store
 
 
@@ -29,9 +30,9 @@ WAIT: Final = 30.0
 OPERATIONS: Final[Mapping[str, inspect.Signature]] = {
     name: inspect.signature(member)
     for name, member in inspect.getmembers(Store, inspect.iscoroutinefunction)
-    if not name.startswith("_")
+    if not name.startswith("_") and name not in {"probe", "listen"}
 }
-"""The operations of a store, by name."""
+"""The operations of a store that use cases call, by name."""
 
 
 @attrs.frozen
@@ -124,6 +125,16 @@ class FaultyStore(_AnyStore):
         self._after: list[_Step] = []
         self._faults: list[_Step] = []
         self._count = self.observe()
+        self._condition: StoreCondition | None = None
+
+    @property
+    def condition(self) -> StoreCondition:
+        """The condition of the store, or the one that a test has set."""
+        return self._store.condition if self._condition is None else self._condition
+
+    @condition.setter
+    def condition(self, condition: StoreCondition | None) -> None:
+        self._condition = condition
 
     if not TYPE_CHECKING:
 

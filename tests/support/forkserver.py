@@ -11,6 +11,7 @@ import contextlib
 import gc
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -100,9 +101,14 @@ def start(
     env: Mapping[str, str],
     stdout: IO[str] | int = subprocess.DEVNULL,
     stderr: IO[str] | int = subprocess.DEVNULL,
+    open_files: tuple[int, int] | None = None,
 ) -> ForkedProcess:
-    """Start `tokenauthority` with *arguments*; *stdout* and *stderr* are files, `PIPE`, `DEVNULL` or `STDOUT`."""
-    request = json.dumps({"arguments": list(arguments), "cwd": str(cwd), "env": dict(env)}).encode()
+    """Start `tokenauthority` with *arguments*; *stdout* and *stderr* are files, `PIPE`, `DEVNULL` or `STDOUT`.
+
+    *open_files* is the soft and the hard limit of open files.
+    """
+    child = {"arguments": list(arguments), "cwd": str(cwd), "env": dict(env), "open_files": open_files}
+    request = json.dumps(child).encode()
     with contextlib.ExitStack() as stack:
         devnull = stack.enter_context(Path(os.devnull).open("r+b")).fileno()
         status, status_end = _pipe(stack)
@@ -134,7 +140,7 @@ _asking: Final = threading.Lock()
 
 def _ask(request: bytes, files: list[int]) -> int:
     with _asking:
-        line = _server()
+        line = server()
         socket.send_fds(line, [request], files)
         answer = line.recv(16)
     assert answer, "the fork server has ended"
@@ -160,8 +166,11 @@ def _pipe(stack: contextlib.ExitStack) -> tuple[int, int]:
 
 
 @cache
-def _server() -> socket.socket:
-    """The line to the fork server, which ends, and kills what it started, when this process ends."""
+def server() -> socket.socket:
+    """The line to the fork server, which ends, and kills what it started, when this process ends.
+
+    Send a request with three streams and a pipe for the exit status; the answer is the pid.
+    """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MAX_REQUEST)
     with theirs:
@@ -178,6 +187,8 @@ def _server() -> socket.socket:
 
 
 def _end(line: socket.socket, process: subprocess.Popen[bytes]) -> None:
+    # Not only closed: a command that another process started may have the line too.
+    line.shutdown(socket.SHUT_RDWR)
     line.close()
     process.wait()
 
@@ -240,6 +251,8 @@ def _become(request: Mapping[str, object], files: list[int]) -> list[str]:
     os.environ.clear()
     os.environ.update(env)
     os.chdir(str(request["cwd"]))
+    if isinstance(limits := request.get("open_files"), list):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limits[0], limits[1]))
     for number, file in enumerate(files[:_STREAMS]):
         os.dup2(file, number)
     for file in files:
@@ -260,6 +273,9 @@ def _main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     arguments = _ForkServer(socket.socket(fileno=int(sys.argv[1]))).serve()
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # The fork server's own streams know the files that it had at its start.
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
     sys.argv = ["tokenauthority", *arguments]
     status = 1
     try:

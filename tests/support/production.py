@@ -56,9 +56,15 @@ class Server:
         """Where HTTP is."""
         return str(self.events("server.started")[0]["http"])
 
+    @property
+    def ops_address(self) -> str:
+        """Where probes and metrics are."""
+        return self.address_of("ops")
+
     def get(self, path: str) -> httpx.Response:
-        """Ask the HTTP face over TLS."""
-        return httpx.get(f"https://{self.http_address}{path}", verify=self.trust)
+        """Ask over TLS: the public listener for what is well known, else the operators' one."""
+        address = self.http_address if path.startswith("/.well-known/") else self.ops_address
+        return httpx.get(f"https://{address}{path}", verify=self.trust)
 
     def audited(self) -> list[dict[str, object]]:
         """The audit records of RPCs."""
@@ -78,6 +84,8 @@ class Production:
     root_certificates: bytes
     api_key: str = attrs.field(factory=new_api_key, repr=False)
     servers: list[Server] = attrs.Factory(list)
+    open_files: tuple[int, int] | None = None
+    """The soft and the hard limit of files, for servers that are started from now on."""
 
     def launch(self, **variables: str) -> Server:
         """Start a server and do not wait. *variables* (without the prefix) win over the settings file."""
@@ -92,6 +100,7 @@ class Production:
                 env=clean_environment(**{f"TOKENAUTHORITY_{name}": value for name, value in given.items()}),
                 stdout=log,
                 stderr=log,
+                open_files=self.open_files,
             )
         trust = ssl.create_default_context(cadata=self.root_certificates.decode())
         self.servers.append(Server(process=process, log_path=log_path, audit_path=audit_path, trust=trust))
@@ -153,6 +162,7 @@ def production_in(tmp_path: Path, authority_of_certificates: trustme.CA) -> Iter
         [listen]
         grpc = "127.0.0.1:0"
         http = "127.0.0.1:0"
+        ops = "127.0.0.1:0"
         [tls]
         cert_file = "server.pem"
         key_file = "server.key"

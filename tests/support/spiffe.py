@@ -68,10 +68,10 @@ class SpiffeCa:
         """An X.509-SVID of `spiffe://TRUST-DOMAIN` and *path*, with *names* beside it."""
         return self.issue(_uri(f"spiffe://{self.trust_domain}{path}"), *names, lifetime=lifetime)
 
-    def issue(self, *names: x509.GeneralName, lifetime: timedelta = HOUR) -> Issued:
-        """A certificate with any names; one with a negative *lifetime* ended that long ago."""
+    def issue(self, *names: x509.GeneralName, lifetime: timedelta = HOUR, ca: bool = False) -> Issued:
+        """A certificate with any names, of a CA too; one with a negative *lifetime* ended that long ago."""
         key = ec.generate_private_key(ec.SECP256R1())
-        return Issued(self._build(_name(f"leaf {next(_NUMBERS)}"), key, names, lifetime, ca=False), key)
+        return Issued(self._build(_name(f"leaf {next(_NUMBERS)}"), key, names, lifetime, ca=ca), key)
 
     def _build(
         self,
@@ -112,7 +112,7 @@ def _name(text: str) -> x509.Name:
 
 def _usage(*, ca: bool) -> x509.KeyUsage:
     return x509.KeyUsage(
-        digital_signature=not ca,
+        digital_signature=True,
         key_cert_sign=ca,
         crl_sign=ca,
         content_commitment=False,

@@ -47,7 +47,7 @@ def snapshot_end(resume_token: str = "1.1", second: int = NOW) -> Message:
 
 
 def heartbeat(resume_token: str = "1.1", second: int = NOW) -> Message:
-    """A sign of life, at *second* by the authority's clock."""
+    """A heartbeat, at *second* by the authority's clock."""
     return Message(resume_token=resume_token, heartbeat=token_pb2.Heartbeat(time=Timestamp(seconds=second)))
 
 

@@ -141,7 +141,7 @@ def test_other_formats_are_for_the_authority(both: Both, token_format: str) -> N
 
     assert (False, "KEY_UNKNOWN", None) == said(verdict)
     assert (
-        f"an {token_format.upper()} is signed with its project's own key: only VerifyToken can tell" == verdict.detail
+        f"an {token_format.upper()} is signed with its project's own key: VerifyToken can verify it" == verdict.detail
     )
 
 
@@ -150,6 +150,21 @@ def test_a_permission_that_does_not_exist_is_an_error(verifier: Verifier, names:
     """Misspelt, it would else be missing from every token, or spelt letter by letter."""
     with pytest.raises(ValueError, match="required_permissions"):
         verifier.verify("", required_permissions=names)
+
+
+@pytest.mark.parametrize("token", [b"eyJ", None, 7, ["eyJ"]], ids=["bytes", "None", "int", "list"])
+def test_a_token_of_a_wrong_type_is_an_error(verifier: Verifier, token: Any) -> None:
+    """It is a mistake of the program, and no invalid token."""
+    with pytest.raises(TypeError, match="token must be str or Token, not"):
+        verifier.verify(token)
+    with pytest.raises(TypeError, match="session_id must be str"):
+        verifier.verify("eyJ", session_id=token)
+
+
+def test_no_text_makes_it_raise(both: Both) -> None:
+    """Also not one that no encoding has: whoever presents a token decides what it holds."""
+    for token in ("\ud800", "T1==\udcff", "eyJ\ud800.e30.AA", "\0"):
+        both.agree(token, "MALFORMED")
 
 
 def _flipped(token: str, place: int) -> str:

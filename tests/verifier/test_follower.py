@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 
-from tests.signing.builders import NOW, PROJECT, mint
+from tests.signing.builders import NOW, PROJECT, make_token
 from tests.support.authority import WAIT, StartAuthority
 from tests.support.faulty_store import FaultyStore
 from tests.verifier.conftest import FAST, Bench, StartVerifier, becomes, soon
@@ -26,7 +26,7 @@ from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.verifier import STALE, Verifier
 
 
-TOKEN = mint(TokenFormat.SESSION_JWT).token
+TOKEN = make_token(TokenFormat.SESSION_JWT).token
 
 
 def test_revoked_tokens_are_refused_soon(bench: Bench, verifier: Verifier) -> None:
@@ -76,7 +76,7 @@ def test_heartbeats_keep_it_current(verifier: Verifier) -> None:
 def test_max_staleness_decides_whether_it_fails_closed_or_open(
     scripted: ScriptedAuthority, max_staleness: float | None, reason: str
 ) -> None:
-    """Without a sign of life it grows old, says how old, and recovers with the next one."""
+    """Without a heartbeat it grows old, says how old, and recovers with the next one."""
     hours = Hours()
     scripted.keys.max_age.seconds = 300
     with follow(scripted, max_staleness=max_staleness, monotonic=hours) as verifier:
@@ -127,7 +127,7 @@ def test_an_event_alone_leaves_it_stale(scripted: ScriptedAuthority) -> None:
     assert 20 == before
 
 
-def test_a_sign_of_life_that_was_long_on_its_way_is_as_old_as_it_is(scripted: ScriptedAuthority) -> None:
+def test_a_heartbeat_that_was_long_on_its_way_is_as_old_as_it_is(scripted: ScriptedAuthority) -> None:
     """It says what was known when it was sent, by a clock that need not agree with the one here."""
     hours, stream_time = Hours(), NOW - 5000
     scripted.greeting = [snapshot_end(second=stream_time)]
@@ -169,7 +169,7 @@ def test_an_authority_whose_clock_was_set_back_is_asked_anew(scripted: ScriptedA
     assert "1.1" == again.request.resume_token
 
 
-def test_a_clock_that_is_set_back_before_the_first_sign_of_life_is_found_with_the_second(
+def test_a_clock_that_is_set_back_before_the_first_heartbeat_is_found_with_the_second(
     scripted: ScriptedAuthority,
 ) -> None:
     """As happens to a machine that has just booted, while all its verifiers come back."""
@@ -217,7 +217,7 @@ def test_drops_a_resume_token_that_the_authority_refuses(scripted: ScriptedAutho
 
 
 def test_a_lost_store_makes_it_old(start_authority: StartAuthority, start_verifier: StartVerifier) -> None:
-    """An authority that knows nothing any more sends no sign of life; one that does again, does."""
+    """An authority that knows nothing any more sends no heartbeat; one that does again, does."""
     store = FaultyStore()
     running = start_authority(store=store, settings=FAST)
     verifier = start_verifier(running, max_staleness=0.5)
@@ -271,7 +271,7 @@ def test_it_stays_away_for_as_long_as_the_authority_asks(scripted: ScriptedAutho
     assert [7, None] == [first[1], second[1]]
 
 
-def test_pauses_grow_until_the_next_sign_of_life(scripted: ScriptedAuthority) -> None:
+def test_pauses_grow_until_the_next_heartbeat(scripted: ScriptedAuthority) -> None:
     """Not only until all is sent: an authority that breaks off right after that would be asked all the time."""
     with follow(scripted) as verifier:
         verifier._follower._watch._backoff = asked = Asked()
@@ -285,7 +285,7 @@ def test_pauses_grow_until_the_next_sign_of_life(scripted: ScriptedAuthority) ->
     assert [1, 2, 1] == in_a_row
 
 
-def test_pauses_grow_while_no_sign_of_life_can_be_used(scripted: ScriptedAuthority) -> None:
+def test_pauses_grow_while_no_heartbeat_can_be_used(scripted: ScriptedAuthority) -> None:
     """An authority with a clock that jumps must not be asked ten times a second by each verifier."""
     with follow(scripted) as verifier:
         verifier._follower._watch._backoff = asked = Asked()
@@ -309,7 +309,7 @@ def test_a_clock_that_runs_a_little_ahead_was_not_set(scripted: ScriptedAuthorit
     assert 1 == streams
 
 
-def test_a_sign_of_life_from_ahead_makes_nothing_younger_than_it_is(scripted: ScriptedAuthority) -> None:
+def test_a_heartbeat_from_ahead_makes_nothing_younger_than_it_is(scripted: ScriptedAuthority) -> None:
     """What was heard at a moment can say nothing of a later one, also where the authority's clock is in front."""
     hours = Hours()
     with follow(scripted, monotonic=hours) as verifier:
@@ -324,7 +324,7 @@ def test_a_sign_of_life_from_ahead_makes_nothing_younger_than_it_is(scripted: Sc
 
 
 def test_a_look_that_began_before_the_stream_makes_nothing_older(scripted: ScriptedAuthority) -> None:
-    """The first sign of life may be of that one; it says less than is known already, and no clock was set."""
+    """The first heartbeat may be of that one; it says less than is known already, and no clock was set."""
     hours = Hours()
     with follow(scripted, monotonic=hours) as verifier:
         scripted.next_stream().tell(heartbeat(second=NOW - 30), revocation("1.2", token_id="a1b2c3"))

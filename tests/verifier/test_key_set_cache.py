@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import queue
 
 import grpc
@@ -9,7 +10,7 @@ import pytest
 
 from google.protobuf.duration_pb2 import Duration
 
-from tests.signing.builders import ISSUER, NOW, PROJECT, make_claims, mint, ring, signing_key
+from tests.signing.builders import ISSUER, NOW, PROJECT, make_claims, make_token, ring, signing_key
 from tests.support.authority import WAIT, StartAuthority, eventually
 from tests.verifier.conftest import StartVerifier, becomes, soon
 from tests.verifier.scripted import Asked, Hours, ScriptedAuthority, follow, heartbeat
@@ -23,14 +24,14 @@ from tokenauthority.verifier.settings import LONGEST_PAUSE
 from tokenauthority.verifier.state import VerifierState
 
 
-TOKEN = mint(TokenFormat.SESSION_JWT).token
+TOKEN = make_token(TokenFormat.SESSION_JWT).token
 UNKNOWN = encode_session_jwt(make_claims(TokenFormat.SESSION_JWT), signing_key(Algorithm.ES256, 7)).token
 
 
 def test_rotation_is_followed_and_a_revoked_key_disappears(
     start_authority: StartAuthority, start_verifier: StartVerifier
 ) -> None:
-    """A new key's first token is good at once; those of a revoked key are not, from the next refresh on."""
+    """A new key's first token is valid at once; those of a revoked key are not, from the next refresh on."""
     running = start_authority(settings={"issuance": {"jwks_max_age": 1, "leeway": 0}})
     verifier = start_verifier(running)
     with Authority.from_environment(running.environment) as client:
@@ -47,9 +48,9 @@ def test_rotation_is_followed_and_a_revoked_key_disappears(
                 return False
             return True
 
-        eventually(activated, "the key never becomes ripe")
+        eventually(activated, "the key never becomes ready")
         after = session.generate_token()
-        assert (before.key_id, key_id) == (verifier.verify(before).claims.key_id, after.key_id)  # type: ignore[union-attr]  # it is there where the token is good
+        assert (before.key_id, key_id) == (verifier.verify(before).claims.key_id, after.key_id)  # type: ignore[union-attr]  # it is there where the token is valid
         assert verifier.verify(after).active
 
         client.keys.RevokeSigningKey(key_pb2.RevokeSigningKeyRequest(key_id=before.key_id))
@@ -172,7 +173,7 @@ def test_an_answer_that_cannot_be_used_changes_nothing(
         soon(lambda: "GetJsonWebKeySet" in verifier.status().last_error, verifier)
 
         assert verifier.verify(TOKEN).active
-        assert PROJECT == verifier.verify(TOKEN).claims.project_id  # type: ignore[union-attr]  # the token is good
+        assert PROJECT == verifier.verify(TOKEN).claims.project_id  # type: ignore[union-attr]  # the token is valid
 
 
 class LateStub:
@@ -221,3 +222,28 @@ def test_no_pause_is_longer_than_what_a_verifier_may_miss(scripted: ScriptedAuth
         backoffs = verifier._keys._backoff, verifier._follower._watch._backoff
 
     assert LONGEST_PAUSE >= max(backoff.pause() for backoff in backoffs for _ in range(100))
+
+
+def test_keys_are_not_cached_for_ever(scripted: ScriptedAuthority) -> None:
+    """Whatever the authority says: a key that it revokes must disappear some day."""
+    scripted.keys.max_age.CopyFrom(Duration(seconds=10**11))
+    with grpc.insecure_channel(scripted.address) as channel:
+        state = VerifierState(Hours())
+        cache = key_set_cache.KeySetCache(key_pb2_grpc.KeyServiceStub(channel), state, issuer="", monotonic=Hours())
+
+        assert cache.refresh_if_due() <= 86_400
+        assert 86_400 == state.keys.max_age
+
+
+def test_a_key_that_cannot_be_used_takes_no_other_with_it(
+    scripted: ScriptedAuthority, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As an authority of a later version may show; the log names the key."""
+    keys = json.loads(scripted.keys.json)["keys"]
+    odd = [{**keys[0], "kid": "later", "alg": "ML-DSA-44", "kty": "AKP"}, None, {**keys[0], "kid": 7}]
+    scripted.keys.json = json.dumps({"keys": [*odd, *keys, *keys]})
+    with caplog.at_level("WARNING"), follow(scripted) as verifier:
+        reason = verifier.verify(TOKEN).reason
+
+    assert "" == reason
+    assert 'cannot be used: kid "later" has a kty or crv that is not supported, key 2 is no JSON object' in caplog.text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import grpc
 import pytest
 
-from tests.signing.builders import NOW, PROJECT, make_claims, mint
+from tests.signing.builders import NOW, PROJECT, make_claims, make_token
 from tests.verifier.conftest import becomes, soon
 from tests.verifier.scripted import (
     Hours,
@@ -21,11 +21,12 @@ from tokenauthority.domain.revocation_index import CLOCK_MARGIN
 from tokenauthority.domain.times import DAY, Seconds
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.v1 import token_pb2
+from tokenauthority.verifier.verifier import MAX_MESSAGE
 
 
-TOKEN = mint(TokenFormat.SESSION_JWT).token
+TOKEN = make_token(TokenFormat.SESSION_JWT).token
 
-OTHER = mint(TokenFormat.SESSION_JWT, make_claims(TokenFormat.SESSION_JWT, token_id="other")).token
+OTHER = make_token(TokenFormat.SESSION_JWT, make_claims(TokenFormat.SESSION_JWT, token_id="other")).token
 
 
 def test_a_full_replica_deletes_expired_events_before_it_fails(scripted: ScriptedAuthority) -> None:
@@ -120,8 +121,20 @@ def test_deletes_only_what_has_expired_by_both_clocks(scripted: ScriptedAuthorit
             soon(lambda place=place: place == verifier._follower._replica.resume_token, verifier)  # type: ignore[misc]  # mypy knows no default here
             kept.append(len(verifier._follower._replica.index or ()))
         soon(lambda: 1 == verifier.status().revocations, verifier)
-        of_alice = mint(TokenFormat.SESSION_JWT, make_claims(TokenFormat.SESSION_JWT, subject="alice")).token
+        of_alice = make_token(TokenFormat.SESSION_JWT, make_claims(TokenFormat.SESSION_JWT, subject="alice")).token
         still = verifier.verify(of_alice).reason
 
     assert [2, 2] == kept[:2]
     assert "REVOKED" == still
+
+
+def test_a_message_without_measure_is_not_read(scripted: ScriptedAuthority) -> None:
+    """One event is small, so a server that sends megabytes is not what it should be: the stream is opened again."""
+    with follow(scripted) as verifier:
+        stream, scripted.greeting = scripted.next_stream(), []
+        stream.tell(revocation("1.2", subject="x" * (MAX_MESSAGE + 1)))
+        stream = scripted.next_stream()
+        error = verifier.status().last_error
+
+    assert "1.1" == stream.request.resume_token
+    assert "RESOURCE_EXHAUSTED" in error

@@ -15,7 +15,7 @@ import attrs
 import grpc
 import pytest
 
-from tests.signing.builders import NOW, PROJECT, mint
+from tests.signing.builders import NOW, PROJECT, make_token
 from tests.support.authority import EVERYTHING, WAIT, RunningAuthority, StartAuthority, eventually, make_caller
 from tests.verifier.conftest import soon
 from tests.verifier.scripted import Hours, ScriptedAuthority, follow, heartbeat, revocation, snapshot_end
@@ -27,7 +27,7 @@ from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.verifier import STALE, NotSyncedError, Verifier
 
 
-TOKEN = mint(TokenFormat.SESSION_JWT).token
+TOKEN = make_token(TokenFormat.SESSION_JWT).token
 
 
 def own_threads() -> list[str]:
@@ -186,10 +186,8 @@ def test_what_never_began_accepts_no_token(scripted: ScriptedAuthority, max_stal
 
 
 @pytest.fixture
-def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
-    """What verifiers log. Import-linter, where it ran in this process, has switched off every logger that there was."""
-    for name in ("follower", "state", "verifier"):
-        monkeypatch.setattr(logging.getLogger(f"tokenauthority.verifier.{name}"), "disabled", False)
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """What verifiers log."""
     caplog.set_level(logging.INFO, "tokenauthority.verifier")
     return caplog
 
@@ -336,7 +334,7 @@ def test_long_pauses_of_two_streams_are_no_two_in_a_row(
     assert "seconds apart" not in log.text
 
 
-def test_a_start_that_took_too_long_waits_for_a_sign_of_life(scripted: ScriptedAuthority) -> None:
+def test_a_start_that_took_too_long_waits_for_a_heartbeat(scripted: ScriptedAuthority) -> None:
     """It returns with what is young enough, or not."""
     hours = Hours()
     scripted.greeting = []

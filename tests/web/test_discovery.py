@@ -7,7 +7,7 @@ import re
 import httpx
 import pytest
 
-from tests.support.authority import StartAuthority
+from tests.support.authority import NO_TRUST, StartAuthority
 from tokenauthority.web.discovery import Discovery, prefixes
 
 
@@ -27,7 +27,7 @@ def test_leads_to_the_keys_of_the_issuer(start_authority: StartAuthority, issuer
     """The issuer as it is written, the address of its keys, and what else verifiers want to know; nothing more."""
     authority = start_authority(settings={"issuance": {"issuer": issuer}})
 
-    answer = httpx.get(authority.http_url + "/.well-known/openid-configuration")
+    answer = httpx.get(authority.http_url + "/.well-known/openid-configuration", verify=NO_TRUST)
 
     assert (200, "application/json") == (answer.status_code, answer.headers["content-type"])
     assert {
@@ -48,7 +48,8 @@ def test_is_there_with_and_without_the_path_of_the_issuer(
     authority = start_authority(settings={"issuance": {"issuer": f"{ISSUER}/a/b{ending}"}})
 
     answers = [
-        httpx.get(f"{authority.http_url}{path}/.well-known/{document}") for path in ("", "/a/b", "/a", "/b", "/a/b/c")
+        httpx.get(f"{authority.http_url}{path}/.well-known/{document}", verify=NO_TRUST)
+        for path in ("", "/a/b", "/a", "/b", "/a/b/c")
     ]
 
     assert [200, 200, 404, 404, 404] == [answer.status_code for answer in answers]

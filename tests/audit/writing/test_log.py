@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import stat
+import threading
 
 from pathlib import Path
 
@@ -64,6 +65,30 @@ async def test_durability_write_does_not_wait_for_the_disk(path: Path) -> None:
 
         assert before == disk.syncs
         assert [f"call-{number}" for number in range(10)] == calls(path)
+
+
+@pytest.mark.parametrize("durable", [True, False])
+async def test_only_what_is_synced_waits_for_a_thread(path: Path, *, durable: bool) -> None:
+    """The loop does not wait for the disk, and a write without a sync does not wait for a thread."""
+    disk = _WhereWritten()
+    async with running(path, LogOptions(durable=durable, watch=60), disk) as log:
+        disk.threads.clear()
+        await log.append(RECORD)
+
+        assert durable is (threading.current_thread() not in disk.threads)
+
+
+class _WhereWritten(FaultyDisk):
+    """Shows which threads wrote."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: set[threading.Thread] = set()
+
+    def write(self, descriptor: int, data: memoryview) -> int:
+        """See `Disk`."""
+        self.threads.add(threading.current_thread())
+        return super().write(descriptor, data)
 
 
 async def test_a_checkpoint_follows_within_the_interval(path: Path) -> None:

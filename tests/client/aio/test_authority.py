@@ -22,7 +22,7 @@ from tests.client.conftest import (
     new_session,
     reasons_of,
 )
-from tests.support.authority import RunningAuthority
+from tests.support.authority import RunningAuthority, absent_session
 from tokenauthority.client import (
     AsyncAuthority,
     AsyncSession,
@@ -51,6 +51,7 @@ async def test_a_session_is_as_it_was_requested(client: Client, running_authorit
             location="12.34.56.78",
             archive_name="daily",
             archive_resolution="1280x720",
+            name="standup",
         )
     )
 
@@ -58,6 +59,7 @@ async def test_a_session_is_as_it_was_requested(client: Client, running_authorit
     assert running_authority.project_id == made.project_id
     assert ("routed", "always", "active") == (made.media_mode, made.archive_mode, made.state)
     assert ("12.34.56.78", "daily", "1280x720") == (made.location, made.archive_name, made.archive_resolution)
+    assert "standup" == made.name
     assert made.create_time.tzinfo is UTC
     assert made.end_time is None
 
@@ -114,10 +116,10 @@ async def test_an_ended_session_says_when(client: Client) -> None:
 
 async def test_a_session_that_does_not_exist_is_not_found(client: Client) -> None:
     """Its id has the right shape and the right project."""
-    session_id = (await new_session(client)).session_id
+    project_id = (await new_session(client)).project_id
 
     with pytest.raises(NotFound):
-        await done(client.get_session(session_id[:-8] + "AAAAAAAA"))
+        await done(client.get_session(absent_session(project_id)))
 
 
 async def test_a_token_says_what_was_requested(client: Client) -> None:

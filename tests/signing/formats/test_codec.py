@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.signing.builders import SESSION, key_of, make_claims, mint, trusted
+from tests.signing.builders import SESSION, key_of, make_claims, make_token, trusted
 from tokenauthority.domain.token import InactiveReason, TokenRejectedError
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.signing.formats.registry import codec_of, read_token
@@ -30,7 +30,7 @@ def test_refuses_a_key_of_another_kind(token_format: TokenFormat, other: TokenFo
 @pytest.mark.parametrize("other", TokenFormat)
 def test_refuses_to_verify_a_token_of_another_format(token_format: TokenFormat, other: TokenFormat) -> None:
     """KEY_UNKNOWN, although the keys are those of the token."""
-    unverified = read_token(mint(other).token)
+    unverified = read_token(make_token(other).token)
 
     if token_format is other:
         assert SESSION == codec_of(token_format).verify(unverified, trusted()).claims.session_id

@@ -12,7 +12,7 @@ from tests.signing.builders import (
     SESSION,
     forge,
     make_claims,
-    mint,
+    make_token,
     payload_of,
     rejection,
     verify,
@@ -82,7 +82,7 @@ def test_only_phps_order_unescapes_the_layout() -> None:
     ours = make_claims(FORMAT, initial_layout_class_list=("a+b", "%2B"))
 
     assert ("a+b", "c%2Bd") == _said(other).initial_layout_class_list
-    assert ("a+b", "%2B") == verify(mint(FORMAT, ours).token).claims.initial_layout_class_list
+    assert ("a+b", "%2B") == verify(make_token(FORMAT, ours).token).claims.initial_layout_class_list
 
 
 def test_dotnets_token_is_read() -> None:
@@ -153,7 +153,7 @@ def test_null_is_no_way_to_leave_a_claim_out(name: str) -> None:
 
 def test_the_token_id_is_the_signature_in_hex() -> None:
     """As for T1, so that a token without `jti` can be named."""
-    encoded = mint(FORMAT)
+    encoded = make_token(FORMAT)
 
     assert read_token(encoded.token).signature.hex() == encoded.token_id
     assert encoded.token_id == verify(encoded.token).claims.token_id

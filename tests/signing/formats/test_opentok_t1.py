@@ -16,7 +16,7 @@ from tests.signing.builders import (
     PROJECT,
     SESSION,
     make_claims,
-    mint,
+    make_token,
     rejection,
     t1,
     t1_data,
@@ -277,7 +277,7 @@ def test_base64_is_read_in_either_alphabet_padded_or_not() -> None:
 )
 def test_strange_characters_are_refused(change: str) -> None:
     """A lax decoder would skip them, and give one signature many tokens."""
-    token = mint(TokenFormat.OPENTOK_T1).token.rstrip("=")
+    token = make_token(TokenFormat.OPENTOK_T1).token.rstrip("=")
 
     answer = rejection(read_token, "T1==" + change.format(token[4:]))
 
@@ -287,7 +287,7 @@ def test_strange_characters_are_refused(change: str) -> None:
 @pytest.mark.parametrize("prefix", ["", "T1=", "t1==", "T2==", " T1==", "T1== "])
 def test_a_token_starts_with_its_sentinel(prefix: str) -> None:
     """`T1==` and nothing else, not even cut off as users do when they copy one."""
-    assert MALFORMED is rejection(read_token, prefix + mint(TokenFormat.OPENTOK_T1).token[4:])
+    assert MALFORMED is rejection(read_token, prefix + make_token(TokenFormat.OPENTOK_T1).token[4:])
 
 
 @given(st.binary(max_size=100))
@@ -305,7 +305,7 @@ def test_trailing_bits_are_zero(data: bytes) -> None:
 
 def test_all_secrets_are_tried_and_the_newest_that_fits_is_named() -> None:
     """The order of the secrets decides nothing but the name."""
-    token = mint(TokenFormat.OPENTOK_T1, make_claims(TokenFormat.OPENTOK_T1)).token
+    token = make_token(TokenFormat.OPENTOK_T1, make_claims(TokenFormat.OPENTOK_T1)).token
 
     assert [KEYS.secrets[0].key_id] * 2 == [
         verify(token, keys).key_id for keys in (KEYS, type(KEYS)(PROJECT, KEYS.secrets[::-1]))

@@ -12,15 +12,19 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.signing.builders import (
+    JWT_FORMATS,
     KEYS,
     OLD_SECRET,
     SESSION,
     b64url,
     claims,
+    forge,
+    header_of,
     hostile_text,
     key_of,
     make_claims,
-    mint,
+    make_token,
+    payload_of,
     rejection,
     t1,
     verify,
@@ -33,11 +37,18 @@ from tokenauthority.signing.results import Verified
 
 
 TOKEN_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.+/= \n\x00é"
-CLAIM_NAMES = ("iss", "ist", "aud", "iat", "exp", "scope", "role", "jti", "session_id", "application_id")
+CLAIM_NAMES = (
+    *("iss", "ist", "aud", "sub", "iat", "nbf", "exp", "scope", "role", "jti", "session_id", "application_id"),
+    *("video", "room", "roomJoin", "canPublish", "roomAdmin", "metadata", "context", "user", "moderator"),
+)
 SAMPLES = {
-    token_format: mint(
+    token_format: make_token(
         token_format,
-        make_claims(token_format, data="a=1&b=2 é\n", initial_layout_class_list=("focus", "a+b")),
+        make_claims(
+            token_format,
+            data="a=1&b=2 é\n",
+            initial_layout_class_list=("focus", "a+b") if token_format.traits.carries_layout else (),
+        ),
     )
     for token_format in TokenFormat
 }
@@ -57,7 +68,7 @@ def test_what_is_encoded_is_what_is_verified(token_format: TokenFormat, data: st
     """Every claim comes back exactly, whatever characters it has."""
     said = data.draw(claims(token_format))
 
-    encoded = mint(token_format, said, nonce)
+    encoded = make_token(token_format, said, nonce)
 
     expected = msgspec.structs.replace(said, token_id=encoded.token_id)
     assert Verified(claims=expected, key_id=key_of(token_format).key_id) == verify(encoded.token)
@@ -69,7 +80,21 @@ def test_the_longest_legal_token_is_read(token_format: TokenFormat, data: str) -
     """1000 characters of data and of layout, each the longest that it can be written as, fit the limit."""
     said = make_claims(token_format, data=data, session_id="x" * 255, initial_layout_class_list=("\U0010ffff" * 1000,))
 
-    assert data == verify(mint(token_format, said).token).claims.data
+    assert data == verify(make_token(token_format, said).token).claims.data
+
+
+@pytest.mark.parametrize("token_format", JWT_FORMATS)
+def test_typ_is_a_media_type(token_format: TokenFormat) -> None:
+    """RFC 7515, section 4.1.9: case and the prefix `application/` say nothing; every other type is another token."""
+    name = "session+jwt" if token_format is TokenFormat.SESSION_JWT else "JWT"
+    others = {"JWT", "session+jwt", "at+jwt", "JOSE", "logout+jwt", "text/jwt", "jwt;v=1"} - {name}
+    payload = payload_of(token_format)
+    header = header_of(token_format)
+
+    for kind in (name, name.lower(), name.upper(), f"application/{name}", f"Application/{name.upper()}"):
+        verify(forge(token_format, payload=payload, header={**header, "typ": kind}))
+    for other in (*others, *(f"application/{each}" for each in others), "", None, [name]):
+        _assert_malformed(forge(token_format, payload=payload, header={**header, "typ": other}))
 
 
 @each_format
@@ -162,7 +187,7 @@ def test_the_format_is_recognised(token_format: TokenFormat) -> None:
 @pytest.mark.parametrize("token_format", [TokenFormat.OPENTOK_T1, TokenFormat.OPENTOK_JWT])
 def test_every_live_secret_verifies_and_is_named(token_format: TokenFormat) -> None:
     """A token signed with the older of two secrets is valid, and says so."""
-    token = mint(token_format, key=OLD_SECRET).token
+    token = make_token(token_format, key=OLD_SECRET).token
 
     assert OLD_SECRET.key_id == verify(token).key_id
 

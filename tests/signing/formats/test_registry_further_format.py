@@ -1,6 +1,6 @@
 """A further token format is one row, one codec and one value of the contract.
 
-These tests copy the service, add a fifth format by these three edits alone, and use it.
+These tests copy the service, add one more format by these three edits alone, and use it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ROW = """
 """
 
 CODEC = '''
-"""TOY_JWT: a JWT under HS256 with a project secret, and a `room`."""
+"""TOY_JWT: a JWT under HS256 with a project secret, and a `toy`."""
 
 import msgspec
 
@@ -42,7 +42,7 @@ from tokenauthority.signing.results import Encoded
 
 def encode_toy(claims, key: ProjectSecret) -> Encoded:
     said = {
-        "room": claims.session_id, "aud": claims.project_id, "sub": claims.subject, "role": claims.role,
+        "toy": claims.session_id, "aud": claims.project_id, "sub": claims.subject, "role": claims.role,
         "can": claims.permissions, "jti": claims.token_id, "iat": claims.issue_time, "exp": claims.expire_time,
         "data": claims.data,
     }
@@ -53,7 +53,7 @@ def encode_toy(claims, key: ProjectSecret) -> Encoded:
 def read_toy(jws):
     said = jws.payload
     claims = TokenClaims(
-        session_id=text(said, "room"), project_id=text(said, "aud"), subject=text(said, "sub"),
+        session_id=text(said, "toy"), project_id=text(said, "aud"), subject=text(said, "sub"),
         role=text(said, "role"), permissions=tuple(map(Permission, text_list(said, "can"))),
         token_id=text(said, "jti"), issue_time=numeric_date(said, "iat"), expire_time=numeric_date(said, "exp"),
         data=text(said, "data"),
@@ -63,7 +63,7 @@ def read_toy(jws):
 
 CODEC = JwsCodec(
     token_format=TokenFormat.TOY_JWT,
-    recognises=lambda jws: "room" in jws.payload,
+    recognises=lambda jws: "toy" in jws.payload,
     read=read_toy,
     encode=signed_with(ProjectSecret, encode_toy),
     verify=verify_with_secrets,
@@ -75,12 +75,12 @@ import asyncio
 
 import msgspec
 
-from tests.authority.world import NOW, make_world
-from tests.support.authority import EVERYTHING
+from tests.authority.world import NOW, make_role, make_world
+from tests.support.authority import EVERYTHING, make_caller
 from tokenauthority.authority.roles import Roles
 from tokenauthority.cli.values import FORMATS
 from tokenauthority.domain.errors import InvalidRequestError
-from tokenauthority.domain.role import Permission, Role
+from tokenauthority.domain.role import Permission
 from tokenauthority.domain.token import TokenSpec
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.service import mapping
@@ -88,13 +88,13 @@ from tokenauthority.service import mapping
 
 async def main():
     world = await make_world()
-    role = Role(name="host", permissions=(Permission.FORCE_MUTE,), project_id=world.project_id)
-    await Roles(world.store, world.tenants, lambda *_: False).create(role)
+    role = make_role(world.project_id, Permission.FORCE_MUTE)
+    await Roles(world.store, world.tenants, lambda *_: False).create(role, make_caller())
     wanted = TokenSpec(
         session_id=world.session.session_id, role="host", data="d", subject="ann", format=TokenFormat.TOY_JWT
     )
-    minted = [await world.generate.one(wanted, EVERYTHING, NOW), *await world.generate.batch([wanted], EVERYTHING, NOW)]
-    for made in minted:
+    tokens = [await world.generate.one(wanted, EVERYTHING, NOW), *await world.generate.batch([wanted], EVERYTHING, NOW)]
+    for made in tokens:
         verdict = await world.verify.check(made.token, EVERYTHING, NOW, required=[Permission.FORCE_MUTE])
         assert verdict.reason is None, verdict
         claims = verdict.signed.claims
@@ -109,7 +109,7 @@ async def main():
     else:
         raise AssertionError("a format without layout classes has carried some")
     assert "toy_jwt" in FORMATS.choices
-    print("made", len(minted))
+    print("made", len(tokens))
 
 
 asyncio.run(main())
@@ -137,12 +137,12 @@ def _run(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, cwd=copy, check=False, capture_output=True, text=True)
 
 
-def test_a_fifth_format_needs_a_row_a_codec_and_a_value_of_the_contract(copy: Path) -> None:
+def test_one_more_format_needs_a_row_a_codec_and_a_value_of_the_contract(copy: Path) -> None:
     """Made, alone and in a batch, verified, read, granted by its row and refused what it cannot carry."""
     contract = copy / "protos" / "tokenauthority" / "v1" / "token.proto"
     text = contract.read_text(encoding="utf-8")
     contract.write_text(
-        text.replace("TOKEN_FORMAT_VONAGE_JWT = 4;", "TOKEN_FORMAT_VONAGE_JWT = 4;\n  TOKEN_FORMAT_TOY_JWT = 5;"),
+        text.replace("TOKEN_FORMAT_VONAGE_JWT = 4;", "TOKEN_FORMAT_VONAGE_JWT = 4;\n  TOKEN_FORMAT_TOY_JWT = 100;"),
         encoding="utf-8",
     )
     generated = _run(copy, "scripts/protos.py")
@@ -197,10 +197,10 @@ def test_a_codec_of_another_format_is_refused(copy: Path) -> None:
 def test_a_token_that_two_codecs_recognise_is_malformed(copy: Path) -> None:
     """Which of two rules came first never decides what a token says."""
     codec = copy / "src" / "tokenauthority" / "signing" / "formats" / "toy_jwt.py"
-    codec.write_text(CODEC.replace('"room" in jws.payload', "True"), encoding="utf-8")
+    codec.write_text(CODEC.replace('"toy" in jws.payload', "True"), encoding="utf-8")
     read = (
         "from tests.signing.builders import *\n"
-        f"token = mint(TokenFormat.OPENTOK_JWT, key=ProjectSecret('s', '{SECRET.value}')).token\n"
+        f"token = make_token(TokenFormat.OPENTOK_JWT, key=ProjectSecret('s', '{SECRET.value}')).token\n"
         "print(rejection(read_token, token))"
     )
 

@@ -14,7 +14,7 @@ from tests.signing.builders import (
     SESSION,
     forge,
     make_claims,
-    mint,
+    make_token,
     payload_of,
     rejection,
     ring,
@@ -45,7 +45,7 @@ def test_the_header_names_algorithm_type_and_key(algorithm: Algorithm) -> None:
     """And nothing else."""
     key = ring(algorithm).active
 
-    token = mint(FORMAT, FULL, key=key).token
+    token = make_token(FORMAT, FULL, key=key).token
 
     assert {"alg": algorithm.value, "typ": "session+jwt", "kid": key.key_id} == jwt.get_unverified_header(token)
     assert key.key_id == verify(token, ring_=ring(algorithm)).key_id
@@ -53,7 +53,7 @@ def test_the_header_names_algorithm_type_and_key(algorithm: Algorithm) -> None:
 
 def test_the_claims_are_those_of_the_design() -> None:
     """All of them, with their names and types."""
-    payload = jwt.decode(mint(FORMAT, FULL).token, options={"verify_signature": False})
+    payload = jwt.decode(make_token(FORMAT, FULL).token, options={"verify_signature": False})
 
     expected = {
         "iss": ISSUER,
@@ -79,14 +79,14 @@ def test_what_is_not_given_is_left_out() -> None:
 
 def test_the_token_id_is_the_jti() -> None:
     """What RevokeTokens names."""
-    encoded = mint(FORMAT)
+    encoded = make_token(FORMAT)
 
     assert ("a1b2c3", "a1b2c3") == (encoded.token_id, verify(encoded.token).claims.token_id)
 
 
 def test_unknown_claims_are_ignored() -> None:
     """A later version may say more."""
-    assert verify(mint(FORMAT).token) == verify(forge(FORMAT, payload=payload_of(FORMAT, later={"x": [1]})))
+    assert verify(make_token(FORMAT).token) == verify(forge(FORMAT, payload=payload_of(FORMAT, later={"x": [1]})))
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_null_is_no_way_to_leave_a_claim_out(name: str) -> None:
 
 def test_text_is_unchanged_and_not_escaped_in_transit() -> None:
     """The payload is UTF-8, not escapes, which keeps tokens short."""
-    token = mint(FORMAT, make_claims(FORMAT, data="é😀\u2028")).token
+    token = make_token(FORMAT, make_claims(FORMAT, data="é😀\u2028")).token
     body = jwt.utils.base64url_decode(token.split(".")[1])
 
     assert "é😀\u2028".encode() in body
@@ -143,7 +143,7 @@ def test_a_revoked_key_is_distinguished_from_an_unknown_one_in_words() -> None:
     """Both are KEY_UNKNOWN; an operator reads which."""
     other = ring_key(signing_key(Algorithm.ES256, 5))
     revoked = KeyRing([other, ring_key(ring().active, KeyState.REVOKED)])
-    token = mint(FORMAT).token
+    token = make_token(FORMAT).token
     details = []
     for keys in (revoked, KeyRing([other])):
         with pytest.raises(TokenRejectedError) as caught:

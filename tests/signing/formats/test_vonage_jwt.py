@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from tests.signing.builders import APPLICATION, KEYS, VONAGE_PEM, forge, mint, payload_of, rejection, verify
+from tests.signing.builders import APPLICATION, KEYS, VONAGE_PEM, forge, make_token, payload_of, rejection, verify
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.token import InactiveReason
 from tokenauthority.domain.token_format import TokenFormat
@@ -81,7 +81,8 @@ def test_another_key_of_the_application_is_refused() -> None:
     other_key = VonageKey("k", APPLICATION, generate_private_key(Algorithm.RS256))
     other_application = VonageKey.from_pem("k", "00000000-0000-4000-8000-000000000000", VONAGE_PEM)
     answers = [
-        rejection(verify, mint(FORMAT).token, attrs.evolve(KEYS, vonage=key)) for key in (other_key, other_application)
+        rejection(verify, make_token(FORMAT).token, attrs.evolve(KEYS, vonage=key))
+        for key in (other_key, other_application)
     ]
 
     assert [InactiveReason.SIGNATURE_INVALID, InactiveReason.KEY_UNKNOWN] == answers

@@ -1,4 +1,4 @@
-"""The HTTP face shows the public keys, health and metrics, and nothing else."""
+"""The public listener shows the public keys, and nothing else."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import json
 import httpx
 import pytest
 
-from tests.support.authority import RunningAuthority, StartAuthority
-from tests.support.wire import LIST_PROJECTS, V1, Connect, Wire
+from tests.support.authority import NO_TRUST, RunningAuthority, StartAuthority
+from tests.support.memory_store import MemoryStore
+from tests.support.wire import V1, Wire
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.v1 import key_pb2
 
@@ -19,8 +20,10 @@ DOCUMENTS = (JWKS, DISCOVERY)
 
 
 def get(authority: RunningAuthority, path: str, **headers: str) -> httpx.Response:
-    """Ask the HTTP face; header names have _ for -."""
-    return httpx.get(authority.http_url + path, headers={k.replace("_", "-"): v for k, v in headers.items()})
+    """Ask the HTTP listener; header names have _ for -."""
+    return httpx.get(
+        authority.http_url + path, headers={k.replace("_", "-"): v for k, v in headers.items()}, verify=NO_TRUST
+    )
 
 
 def test_publishes_the_public_keys(running_authority: RunningAuthority) -> None:
@@ -121,21 +124,10 @@ def test_the_tag_is_that_of_the_keys(start_authority: StartAuthority) -> None:
 @pytest.mark.parametrize("path", DOCUMENTS)
 def test_answers_head(running_authority: RunningAuthority, path: str) -> None:
     """The same headers without the body."""
-    answer = httpx.head(running_authority.http_url + path)
+    answer = httpx.head(running_authority.http_url + path, verify=NO_TRUST)
 
     assert (200, b"") == (answer.status_code, answer.content)
     assert get(running_authority, path).headers["etag"] == answer.headers["etag"]
-
-
-def test_shows_metrics(running_authority: RunningAuthority, connect: Connect) -> None:
-    """In the format of Prometheus: ours, and those of the process."""
-    connect(running_authority).call(LIST_PROJECTS)
-    answer = get(running_authority, "/metrics")
-
-    assert 200 == answer.status_code
-    assert answer.headers["content-type"].startswith("text/plain; version=")
-    assert f'tokenauthority_rpcs_total{{code="OK",method="{LIST_PROJECTS}"}} 1.0' in answer.text.splitlines()
-    assert "process_resident_memory_bytes" in answer.text
 
 
 @pytest.mark.parametrize(
@@ -147,11 +139,24 @@ def test_has_nothing_else(running_authority: RunningAuthority, path: str) -> Non
     assert 404 == get(running_authority, path).status_code
 
 
+@pytest.mark.parametrize("path", DOCUMENTS)
+def test_answers_the_preflight_of_a_browser(running_authority: RunningAuthority, path: str) -> None:
+    """A page that sends any header of its own asks before. Nothing else answers OPTIONS."""
+    asked = {"access-control-request-method": "GET", "access-control-request-headers": "authorization,cache-control"}
+    answer = httpx.options(running_authority.http_url + path, headers={"origin": "https://app.example", **asked})
+
+    assert (204, b"", "*") == (answer.status_code, answer.content, answer.headers["access-control-allow-origin"])
+    assert {"*", "authorization"} <= set(answer.headers["access-control-allow-headers"].split(", "))
+    assert "GET" in answer.headers["access-control-allow-methods"].split(", ")
+    for other in ("/livez", "/readyz", "/metrics"):
+        assert 405 == httpx.options(running_authority.http_url + other, headers=asked).status_code
+
+
 def test_takes_no_other_methods(running_authority: RunningAuthority) -> None:
     """Nothing can be sent to it."""
     codes = {
-        (path, method): httpx.request(method, running_authority.http_url + path).status_code
-        for path in (JWKS, DISCOVERY, "/livez", "/readyz", "/metrics")
+        (path, method): httpx.request(method, running_authority.http_url + path, verify=NO_TRUST).status_code
+        for path in (JWKS, DISCOVERY)
         for method in ("POST", "PUT", "DELETE", "PATCH")
     }
 
@@ -160,4 +165,14 @@ def test_takes_no_other_methods(running_authority: RunningAuthority) -> None:
 
 def test_does_not_say_what_serves_it(running_authority: RunningAuthority) -> None:
     """No server header tells a stranger which versions to look up."""
-    assert "server" not in get(running_authority, "/livez").headers
+    assert "server" not in get(running_authority, JWKS).headers
+
+
+def test_a_key_set_that_lacks_a_key_of_other_servers_is_not_cached(start_authority: StartAuthority) -> None:
+    """They may sign with the key, whose master key this server lacks."""
+    store = MemoryStore()
+    authority = start_authority(store=store)
+    store.execute("UPDATE signing_keys SET sealed = ? WHERE state = 'prepared'", b"\x02unknown." + bytes(60))
+    authority.do(authority.app.keys.refresh())
+
+    assert "no-cache" == get(authority, JWKS).headers["cache-control"]

@@ -1,0 +1,69 @@
+"""A request that is a list is counted on the wire, before any of its items is decoded."""
+
+from __future__ import annotations
+
+import pytest
+
+from google.protobuf.message import DecodeError, Message
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenauthority.contract import DEFAULT_REQUEST_BYTES
+from tokenauthority.domain.errors import InvalidRequestError
+from tokenauthority.service.items import items_reader
+from tokenauthority.v1 import token_pb2 as pb
+
+
+KIND = pb.BatchGenerateTokensRequest.DESCRIPTOR
+
+
+async def decoded(request: bytes, max_items: int = 1000) -> list[Message]:
+    """All items of the bytes of a request."""
+    return [item async for item in items_reader(KIND, max_items)(request).decoded()]
+
+
+@given(st.lists(st.text(max_size=300), max_size=20))
+async def test_reads_the_items_that_protobuf_reads(roles: list[str]) -> None:
+    """In their order, and the empty ones, too."""
+    batch = pb.BatchGenerateTokensRequest(requests=[pb.TokenRequest(role=role) for role in roles])
+
+    assert list(batch.requests) == await decoded(batch.SerializeToString())
+
+
+@given(st.binary(max_size=64))
+async def test_takes_no_bytes_that_protobuf_refuses(request: bytes) -> None:
+    """What it takes, protobuf takes too, with the same items."""
+    try:
+        items = await decoded(request)
+    except DecodeError:
+        return
+
+    assert list(pb.BatchGenerateTokensRequest.FromString(request).requests) == items
+
+
+def test_refuses_too_many_items_however_small_they_are() -> None:
+    """They are counted, and not decoded: one of them is no message."""
+    invalid = b"\x0a\x01\xff"
+    read = items_reader(KIND, 1000)
+
+    assert 1000 == len(read(invalid * 1000))
+    with pytest.raises(InvalidRequestError, match="requests: must have 1 to 1000 items, has more"):
+        read(invalid * 1001)
+
+
+def test_refuses_an_item_that_is_larger_than_a_request_of_one() -> None:
+    """A list in an item could else have millions of elements."""
+    item = pb.TokenRequest(initial_layout_class_list=[""] * (DEFAULT_REQUEST_BYTES // 2 + 1))
+    batch = pb.BatchGenerateTokensRequest(requests=[pb.TokenRequest(), item])
+
+    with pytest.raises(InvalidRequestError, match=r"requests\[1\]: must have at most 65536 bytes"):
+        items_reader(KIND, 1000)(batch.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    "request_bytes", [b"\x0a", b"\x0a\x05abc", b"\x12\x00", b"\x0a\xff\xff\xff\xff\xff\x01", b"\x08\x01"]
+)
+def test_refuses_bytes_that_are_no_list(request_bytes: bytes) -> None:
+    """Cut off, of another field, with a length without end, or with a number for an item."""
+    with pytest.raises(DecodeError):
+        items_reader(KIND, 1000)(request_bytes)

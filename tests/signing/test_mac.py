@@ -1,0 +1,36 @@
+"""HMACs under a key that is hashed once are those of RFC 2104, however many it makes."""
+
+from __future__ import annotations
+
+import pytest
+
+from tokenauthority.signing.mac import Mac
+
+
+_TEXT = b"what do ya want for nothing?"
+
+
+@pytest.mark.parametrize(
+    ("digest", "expected"),
+    [
+        ("sha1", "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"),
+        ("sha256", "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"),
+    ],
+)
+def test_each_hmac_is_that_of_its_message_alone(digest: str, expected: str) -> None:
+    """The second cases of RFC 2202 and RFC 4231, twice, with another message between."""
+    mac = Mac(b"Jefe", digest)
+    first, _, again = (mac.of(message).hex() for message in (_TEXT, b"another", _TEXT))
+
+    assert (expected, expected) == (first, again)
+
+
+def test_holds_for_its_own_message_and_key_only() -> None:
+    """A part of a signature is none."""
+    mac = Mac(b"Jefe", "sha1")
+    signature = mac.of(_TEXT)
+
+    assert mac.holds(_TEXT, signature)
+    assert not mac.holds(b"another", signature)
+    assert not mac.holds(_TEXT, signature[:10])
+    assert not Mac(b"another", "sha1").holds(_TEXT, signature)

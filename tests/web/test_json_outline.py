@@ -1,0 +1,68 @@
+"""A JSON text is bounded before anything is made of it, and its parts make the same text."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenauthority.domain.errors import InvalidRequestError
+from tokenauthority.web.json_outline import MAX_DEPTH, MAX_PARTS, outline
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(st.lists(JSON, max_size=10), st.booleans())
+async def test_the_items_are_those_of_the_decoder(items: list[object], ascii_only: bool) -> None:  # noqa: FBT001 - pytest passes it by name
+    """Whatever is in them: brackets in texts, escapes, lists in lists."""
+    text = json.dumps({"requests": items}, ensure_ascii=ascii_only).encode()
+    found = await outline(text, "requests", 1000)
+
+    assert items == [json.loads(bytes(item)) for item in found.items]
+    assert {"requests": []} == json.loads(found.frame)
+
+
+@pytest.mark.parametrize("text", [b'{"a":[1,{"b":"]"}]}', b'"', b"]]]}}}", b"", b"\xff[\x00", b'{"a":[1'])
+async def test_a_text_without_a_list_stays_whole(text: bytes) -> None:
+    """What is not JSON is for the decoder to refuse, but for a text that has no end."""
+    if text == b'"':
+        with pytest.raises(InvalidRequestError, match="a text does not end"):
+            await outline(text)
+    else:
+        assert (text, 0) == ((await outline(text)).frame, len((await outline(text)).items))
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        (b"[" * (MAX_DEPTH + 1), ""),
+        (b'{"a":' * (MAX_DEPTH + 1), ""),
+        (b"[" + b"0," * MAX_PARTS, ""),
+        (b'"a" ' * (MAX_PARTS + 1), ""),
+        (b'{"requests":[{},{"a":[' + b"0," * MAX_PARTS, "requests[1]"),
+        (b'{"requests":[' + b"{}," * 3, "requests"),
+        (b'{"requests":[{}', ""),
+    ],
+)
+async def test_refuses_what_is_too_deep_or_has_too_much(text: bytes, field: str) -> None:
+    """Before it is known whether it is JSON."""
+    with pytest.raises(InvalidRequestError) as refused:
+        await outline(text, "requests", 3)
+
+    assert [field] == [violation.field for violation in refused.value.violations]
+
+
+async def test_each_item_may_have_as_many_parts() -> None:
+    """A large batch of small items is no large item."""
+    items = [list(range(1000))] * 20
+    found = await outline(json.dumps({"requests": items}).encode(), "requests", 20)
+
+    assert 20 == len(found.items)
