@@ -10,6 +10,7 @@ RUN python3 -m venv /opt/build \
     --requirement requirements/server.txt
 COPY . .
 RUN /opt/build/bin/hatchling build --target wheel --directory /tmp/wheel \
+ && (cd clients/python && /opt/build/bin/hatchling build --target wheel --directory /tmp/wheel) \
  && /opt/build/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-deps /tmp/wheel/*.whl
 
 
@@ -33,7 +34,7 @@ ENV PATH=/opt/venv/bin:$PATH \
 USER 65532:65532
 WORKDIR /var/lib/tokenauthority
 VOLUME /var/lib/tokenauthority
-EXPOSE 50051 8080
+EXPOSE 50051 8080 8081
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["tokenauthority", "health"]
 ENTRYPOINT ["tokenauthority"]
 CMD ["serve"]

@@ -7,18 +7,27 @@ WORKERS ?= $(shell echo $$((2 * $$(nproc 2>/dev/null || echo 2))))
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/tokenauthority/__init__.py)
 BIN    := .venv/bin
 PIP    := $(BIN)/pip --disable-pip-version-check --quiet install
-LOCK   := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-header --no-annotate --exclude-newer "1 week"
+LOCK   := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	--exclude-newer "1 week" --no-build-isolation --no-emit-package tokenauthority-client
 STUBS  := src/tokenauthority/v1/__init__.py
 CLIENT := src/tokenauthority/client/blocking/__init__.py
 AIO    := src/tokenauthority/client/aio
 GENERATED := $(STUBS) $(CLIENT)
+# The copies of the clients: each is fetched without the others.
+CONFIGS := $(addsuffix /service-config.json, clients/go/tokenauthority clients/ruby/lib/tokenauthority \
+	clients/java/src/main/resources/io/github/tokenauthority/client)
+# The client's part of the package is a distribution of its own.
+PROJECTS := $(foreach folder,. clients/python,$(folder)/pyproject.toml $(folder)/hatch_build.py)
 # Directories too: their times tell of a file that was removed.
 PROTOS := $(shell find protos/*)
 
+# Bytecode stays in .venv, also where the environment asks Python to write none: without it each process compiles anew.
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/pycache
+
 # Two pips in one environment spoil it.
 .NOTPARALLEL:
-.PHONY: help run test coverage check lint types arch breaking docs docs-serve format protos bench fuzz lock build image clean
+.PHONY: help run test coverage check lint types arch breaking clients interop media docs docs-serve format protos bench fuzz chaos soak lock build image clean
 
 help:  ## say what each target does
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -52,12 +61,23 @@ arch: .venv/dev .venv/project $(GENERATED)  ## check that imports run downward o
 breaking: .venv/dev  ## check that the contract still serves its present clients
 	BUF=$(BIN)/buf scripts/buf_breaking.sh
 
+interop: .venv/dev .venv/project $(GENERATED)  ## run the client of each language against one authority: make interop ARGS="-k go"
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest clients/interop $(ARGS)
+
+media: .venv/dev .venv/project $(GENERATED)  ## let people join real servers with tokens of an authority; builds LiveKit once, some minutes; needs Go
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest media $(ARGS)
+
 docs: .venv/dev .venv/project $(GENERATED)  ## build the site into site/; a dead link, an undefined setting or an orphan page fails
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "site/index.html is the first page; make docs-serve shows the site while you write"
 
 docs-serve: .venv/dev .venv/project $(GENERATED)  ## show the site on http://127.0.0.1:8000 and build it again when a page changes
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve $(ARGS)
+
+clients: .venv/dev .venv/project $(GENERATED)  ## generate what is committed below clients/: the stubs of Go and the service config; needs Go
+	cd tests/conformance/sdk/go && GOBIN="$(CURDIR)/.venv/go" go install tool
+	PATH="$(CURDIR)/.venv/go:$$PATH" $(BIN)/buf generate --template clients/go/buf.gen.yaml
+	$(BIN)/python -c "from scripts.docs.pages import FILES; print(FILES['service-config.json'](), end='')" | tee $(CONFIGS) >/dev/null
 
 format: .venv/dev  ## rewrite Python and protos in the one format
 	$(BIN)/ruff check --fix --exit-zero
@@ -66,19 +86,29 @@ format: .venv/dev  ## rewrite Python and protos in the one format
 
 protos: $(GENERATED)  ## generate the gRPC stubs and the blocking client
 
-bench: .venv/dev .venv/project $(GENERATED)  ## measure
+bench: .venv/dev .venv/project $(GENERATED)  ## measure what calls cost; ARGS=--peers measures other programs too
 	$(BIN)/python -m benchmarks $(ARGS)
 
 fuzz: .venv/dev .venv/project $(GENERATED)  ## ask VerifyToken about made-up tokens for 10 minutes: make fuzz ARGS="--seconds 60"
 	$(BIN)/python -m benchmarks.fuzz $(ARGS)
 
-lock: .venv/dev  ## renew requirements/ from pyproject.toml: make lock ARGS=--upgrade
-	$(LOCK) $(ARGS) --extra server --group dev --output-file requirements/dev.txt
-	$(LOCK) --extra server --constraint requirements/dev.txt --output-file requirements/server.txt
-	$(LOCK:pyproject.toml=) --group build --constraint requirements/dev.txt --output-file requirements/build.txt
+chaos: .venv/dev .venv/project $(GENERATED)  ## let everything around three servers under load fail: make chaos ARGS="--short"
+	$(BIN)/python -m benchmarks.chaos $(ARGS)
 
-build: .venv/build $(GENERATED)  ## build the wheel and the source distribution into dist/
+soak: .venv/dev .venv/project $(GENERATED)  ## see whether a server under load for 30 minutes is flat: make soak ARGS="--seconds 120"
+	$(BIN)/python -m benchmarks.soak $(ARGS)
+
+lock: .venv/dev .venv/project  ## renew requirements/ from pyproject.toml: make lock ARGS=--upgrade
+	$(LOCK) $(ARGS) pyproject.toml --extra server --group dev --output-file requirements/dev.txt
+	$(LOCK) pyproject.toml --extra server --constraint requirements/dev.txt --output-file requirements/server.txt
+	$(LOCK) --group build --constraint requirements/dev.txt --output-file requirements/build.txt
+	$(LOCK) --upgrade clients/python/pyproject.toml --resolution lowest --output-file requirements/client-lowest.txt
+	$(LOCK) $(ARGS) clients/python/pyproject.toml --output-file requirements/client-highest.txt
+
+build: .venv/dev .venv/project $(GENERATED)  ## build wheels and source distributions of server and client, and the files of the contract, into dist/
 	$(BIN)/hatchling build --clean --directory dist
+	cd clients/python && $(CURDIR)/$(BIN)/hatchling build --directory $(CURDIR)/dist
+	$(BIN)/python -m scripts.docs.release dist
 
 image:  ## build the container image with docker, buildah or podman
 	@if docker info >/dev/null 2>&1; then set -- docker build; \
@@ -88,7 +118,8 @@ image:  ## build the container image with docker, buildah or podman
 	fi; set -x; "$$@" $(ARGS) --build-arg VERSION=$(VERSION) --tag $(IMAGE) .
 
 clean:  ## remove all that make has made, but not .tokenauthority, which holds the data of `make run`
-	rm -rf .venv dist site $(dir $(GENERATED)) tests/conformance/sdk/node/node_modules .coverage .coverage.* .hypothesis \
+	rm -rf .venv dist gen site $(dir $(GENERATED)) tests/conformance/sdk/node/node_modules \
+		clients/typescript/dist clients/typescript/node_modules clients/typescript/src/gen clients/ruby/lib/tokenauthority/v1 .coverage .coverage.* .hypothesis \
 		.mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@if [ -d .tokenauthority ]; then echo "kept: .tokenauthority, the keys and data of make run"; fi
@@ -108,8 +139,8 @@ clean:  ## remove all that make has made, but not .tokenauthority, which holds t
 	$(PIP) --require-hashes --requirement $<
 	@touch $@
 
-.venv/project: pyproject.toml hatch_build.py | .venv/build
-	$(PIP) --no-build-isolation --no-deps --editable .
+.venv/project: $(PROJECTS) | .venv/build
+	$(PIP) --no-build-isolation --no-deps --editable clients/python --editable .
 	@touch $@
 
 $(STUBS): $(PROTOS) scripts/protos.py requirements/build.txt | .venv/build

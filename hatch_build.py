@@ -1,17 +1,13 @@
-"""Puts freshly generated code into every wheel, an editable one too."""
+"""Makes the distribution depend on the client of its own version, which has the other part of the package."""
 
-import runpy
-
-from pathlib import Path
 from typing import Any
 
-from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 
-class GeneratedCodeHook(BuildHookInterface[Any]):
-    """Generates the gRPC stubs and the blocking client before hatch collects the files."""
+class ClientHook(MetadataHookInterface):
+    """States the dependency."""
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - hatch passes them by place
-        """Run the same scripts as `make protos`."""
-        for script in ("protos.py", "blocking.py"):
-            runpy.run_path(str(Path(self.root, "scripts", script)))["main"]()
+    def update(self, metadata: dict[str, Any]) -> None:
+        """Name the version, which hatch has read."""
+        metadata["dependencies"] = [f"tokenauthority-client=={metadata['version']}"]
