@@ -14,7 +14,7 @@ import pytest
 from tests.service.api import PUBLISH, SUBSCRIBE, Api, Connect, wanted
 from tests.service.conftest import AWAY, HOME, NOWHERE
 from tests.support.authority import RunningAuthority, eventually
-from tests.support.wire import records
+from tests.support.wire import V1, records
 from tokenauthority.domain.ids import make_session_id
 from tokenauthority.domain.times import Millis
 from tokenauthority.v1 import key_pb2, project_pb2, role_pb2, session_pb2, token_pb2
@@ -22,6 +22,7 @@ from tokenauthority.v1 import key_pb2, project_pb2, role_pb2, session_pb2, token
 
 Recorded = Callable[[Callable[[], object]], dict[str, object]]
 
+WATCH = V1 + "TokenService/WatchRevocations"
 KEY_ID = "A" * 43
 UUID = "78d335fa-323d-0114-9c3d-d6f0d48968cf"
 
@@ -36,9 +37,11 @@ def recorded(shared: RunningAuthority) -> Recorded:
     """Makes a call, which may fail, and returns what its record says of the request and the answer."""
 
     def call_and_read(call: Callable[[], object]) -> dict[str, object]:
+        before = len(records(shared.audit_path))
         with contextlib.suppress(grpc.RpcError):
             call()
-        record = records(shared.audit_path)[-1]
+        # A stream of another test may end at any moment.
+        [record] = [each for each in records(shared.audit_path)[before:] if each["method"] != WATCH]
         return {name: value for name, value in record.items() if name not in _ABOUT_THE_CALL}
 
     return call_and_read
@@ -277,7 +280,7 @@ def test_watch_revocations(shared: RunningAuthority, api: Api, home: Api, record
             stream.cancel()
             # The record of its end must not be taken for that of another call.
             eventually(lambda: len(records(shared.audit_path)) == before + 2, "the end of the stream is not recorded")
-        record = records(shared.audit_path)[before]
+        record = next(each for each in records(shared.audit_path)[before:] if each["method"] == WATCH)
         return {name: value for name, value in record.items() if name not in _ABOUT_THE_CALL}
 
     assert ok(reason="OPENED", project_id=HOME) == ask(api, HOME)
