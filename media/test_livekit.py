@@ -12,7 +12,6 @@ import pytest
 from media import livekit
 from media.conftest import World
 from media.livekit import RefusedError
-from tests.conformance.sdk.programs import Announce
 from tests.service.api import reason_of
 from tokenauthority.domain.role import BUILT_IN_ROLES, Permission
 from tokenauthority.v1 import project_pb2, role_pb2, token_pb2
@@ -103,7 +102,7 @@ def test_both_secrets_are_keys_of_livekit(world: World, session_id: str) -> None
     assert "bob" == world.livekit.join(token).identity
 
 
-def test_an_api_key_that_livekit_has_already_is_imported(world: World, announce: Announce, tmp_path: Path) -> None:
+def test_an_api_key_that_livekit_has_already_is_imported(world: World, tmp_path: Path) -> None:
     """Its project makes tokens with it, and its copies of them are valid. Each project has a LiveKit of its own."""
     secret = secrets.token_urlsafe(32)
     credential = project_pb2.LiveKitCredential(api_key="APIinuse", api_secret=secret)
@@ -112,7 +111,7 @@ def test_an_api_key_that_livekit_has_already_is_imported(world: World, announce:
     session_id = world.api.new_session(project_id, name="imported").session_id
     token = world.api.generate(session_id, subject="alice")
 
-    with livekit.running(livekit.build(announce), tmp_path, {"APIinuse": secret}) as server:
+    with livekit.running(tmp_path, {"APIinuse": secret}) as server:
         joined = server.join(token.token)
 
     assert ("APIinuse", LIVEKIT) == (token.key_id, token.format)
