@@ -60,7 +60,7 @@ def test_states_an_action_for_every_rpc() -> None:
 
 def test_an_rpc_without_side_effects_only_reads_or_signs() -> None:
     """The server drops such a call when its caller leaves; every other one it finishes, and records as done."""
-    verbs = ("Get", "List", "Watch", "Verify", "Generate", "BatchGenerate")
+    verbs = ("Get", "List", "Watch", "Verify", "Generate", "BatchGenerate", "CreateTurn")
 
     assert [method.name for method in METHODS.values() if method.name.startswith(verbs)] == named(
         side_effects=False, idempotent=True

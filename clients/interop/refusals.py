@@ -37,6 +37,7 @@ OF_THE_SERVER: Final = {
     "SIGNING_KEY_ENDED",
     "SIGNING_UNAVAILABLE",
     "STORE_UNAVAILABLE",
+    "TURN_UNAVAILABLE",
 }
 """What a server says of its own state, of the load of all callers or of a platform; its own tests cause these."""
 

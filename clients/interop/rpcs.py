@@ -11,6 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from clients.interop.client import Client
+from clients.interop.world import TURN_URLS, turn_password
 from tokenauthority.v1 import role_pb2, session_pb2, token_pb2
 
 
@@ -131,6 +132,18 @@ def revoke_tokens(client: Client) -> None:
     request = token_pb2.RevokeTokensRequest(token_id=token_id, project_id=client.project_id, comment="lost → Zoë")
     revocation = client.call("TokenService/RevokeTokens", request, token_pb2.RevokeTokensResponse).revocation
     assert (token_id, "lost → Zoë") == (revocation.token_id, revocation.comment)
+
+
+@example("TokenService/CreateTurnCredentials")
+def create_turn_credentials(client: Client) -> None:
+    """For the servers of the settings, with the password that these compute."""
+    request = token_pb2.CreateTurnCredentialsRequest(
+        session_id=new_session(client).session_id, subject="Zoë", ttl=Duration(seconds=60)
+    )
+    method = "TokenService/CreateTurnCredentials"
+    made = client.call(method, request, token_pb2.CreateTurnCredentialsResponse).credentials
+    assert (TURN_URLS, f"{made.expire_time.seconds}") == (tuple(made.urls), made.username.partition(":")[0])
+    assert turn_password(made.username) == made.credential
 
 
 @example("RoleService/CreateRole")

@@ -19,13 +19,14 @@ from tokenauthority.domain.errors import (
     Reason,
     TokenAuthorityError,
 )
-from tokenauthority.domain.policy import Granted, Refused, decide, require_no_widening
+from tokenauthority.domain.policy import Granted, Refused, decide, require_no_widening, turn_expire_time
 from tokenauthority.domain.project import Project
 from tokenauthority.domain.role import BUILT_IN_ROLES, Permission, Role
 from tokenauthority.domain.session import SessionSpec, SessionState, StoredSession
 from tokenauthority.domain.times import DAY, MAX_TTL, Millis, Seconds, whole_seconds
 from tokenauthority.domain.token import TokenSpec, request_violations
 from tokenauthority.domain.token_format import TokenFormat
+from tokenauthority.domain.turn import MAX_TURN_TTL, TurnSpec
 
 
 NOW = Millis(1_800_000_000_999)
@@ -342,3 +343,27 @@ def test_who_may_grant_every_role_may_give_every_permission() -> None:
     changed = attrs.evolve(HOST, permissions=tuple(Permission))
 
     require_no_widening(changed, (), roles=(), grant=GRANT, named_by_others=False)
+
+
+@few
+@given(
+    st.none() | st.integers(1, MAX_TURN_TTL).map(Seconds),
+    projects(),
+    grants(),
+    st.sampled_from([SESSION, SESSION.ended(NOW)]),
+)
+def test_turn_credentials_live_no_longer_than_any_cap_and_end_with_their_session(
+    ttl: Seconds | None, project: Project, grant: Grant, session: StoredSession
+) -> None:
+    """They are refused exactly where a token of that lifetime would be; a default is cut to the caps instead."""
+    request = TurnSpec(session_id="2_x", ttl=ttl)
+    cap = min(MAX_TURN_TTL, project.max_ttl, grant.max_ttl)
+
+    def expire() -> Seconds:
+        return turn_expire_time(request, project=project, session=session, grant=grant, now=NOW)
+
+    if session is not SESSION or (ttl is not None and ttl > cap):
+        with pytest.raises(TokenAuthorityError):
+            expire()
+    else:
+        assert SECOND + (min(cap, project.default_ttl) if ttl is None else ttl) == expire()

@@ -181,6 +181,11 @@ def _drive_tokens(driver: Driver, known: dict[str, object]) -> None:
     batch = driver.call("TokenService/BatchGenerateTokens", token_pb2.BatchGenerateTokensRequest(requests=wanted))
     tokens += token_pb2.BatchGenerateTokensResponse.FromString(batch).tokens
     assert [True] * 6 == [len(guarded.add_token(token).token) > 100 for token in tokens]
+    turn = token_pb2.CreateTurnCredentialsRequest(session_id=session.session_id, subject="alice")
+    answer = driver.call("TokenService/CreateTurnCredentials", turn)
+    if answer:
+        created = token_pb2.CreateTurnCredentialsResponse.FromString(answer).credentials
+        guarded.add("TURN password", created.credential)
     for token in tokens:
         for presented in (token.token, guarded.add("tampered token", token.token[:-2]), token.token + "."):
             driver.call("TokenService/VerifyToken", token_pb2.VerifyTokenRequest(token=presented))

@@ -56,8 +56,12 @@ def server(production: Production, guarded: Secrets) -> Server:
     previous = MasterKey.generate()
     guarded.add("previous master key", previous.reveal())
     guarded.add("previous master key in hex", previous.value.hex())
+    turn = [guarded.add("TURN secret", secrets.token_hex(20)) for _ in range(2)]
+    (production.directory / "turn-secrets").write_text("\n".join(turn))
     return production.start(
         LOGGING__LEVEL="debug",
+        TURN__URLS="turn:turn.example.com",
+        TURN__SECRETS_FILE="turn-secrets",
         KEYS__PREVIOUS_MASTER_KEY=previous.reveal(),
         ISSUANCE__JWKS_MAX_AGE="1",
         ISSUANCE__LEEWAY="0",

@@ -41,6 +41,17 @@ def test_names_each_exposed_file(guarded: Production, mode: int) -> None:
     assert [(setting, path, shown) for setting, path in FILES.items()] == logged(server, "file.exposed")
 
 
+def test_names_the_secrets_of_turn_servers(guarded: Production) -> None:
+    """Who has one uses the relays without the authority."""
+    path = guarded.directory / "turn-secrets"
+    path.write_text("s" * 32)
+    path.chmod(0o640)
+    server = guarded.start(TURN__URLS="turn:turn.example.com", TURN__SECRETS_FILE=path.name)
+    eventually(lambda: bool(logged(server, "file.exposed")), "the file is not named")
+
+    assert [("TOKENAUTHORITY_TURN__SECRETS_FILE", path.name, "0640")] == logged(server, "file.exposed")
+
+
 def test_notices_a_change(guarded: Production) -> None:
     """At a reload as at the start: one line when a file becomes exposed, and one when it is private again."""
     path = guarded.directory / "server.key"

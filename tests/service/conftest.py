@@ -6,6 +6,7 @@ import contextlib
 
 from collections.abc import Iterator
 
+import attrs
 import pytest
 
 from tests.service.api import Api, Connect
@@ -13,7 +14,7 @@ from tests.support.authority import EVERYTHING, Clock, RunningAuthority, _runnin
 from tests.support.memory_store import MemoryStore
 from tokenauthority.callers.api_keys import digest, new_api_key
 from tokenauthority.config.settings import Settings
-from tokenauthority.domain.caller import ANY, Grant, Rate
+from tokenauthority.domain.caller import ANY, Action, Grant, Rate
 from tokenauthority.domain.times import Millis, Seconds
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.signing.sealing import MasterKey, Sealer
@@ -36,6 +37,9 @@ NOW = Millis(1_800_000_000_123)
 """What a clock says that a test has set."""
 
 HOUR = Seconds(3600)
+
+TURN_URLS = ("turn:turn.example.com:3478?transport=udp", "turns:turn.example.com")
+TURN_SECRETS = ("first-secret-of-turn-servers-1234567890", "second-secret-of-turn-servers-123456789")
 
 _ONLY_HOME = Grant(projects=frozenset({HOME}), actions=EVERYTHING.actions, roles=frozenset({ANY}))
 
@@ -65,6 +69,9 @@ GRANTS = {
         roles=frozenset({ANY}),
         rate=Rate(per_second=1000, burst=2),
     ),
+    "generator": attrs.evolve(_ONLY_HOME, projects=frozenset({ANY}), actions=frozenset({Action.TOKENS_GENERATE})),
+    "relay": Grant(projects=frozenset({HOME}), actions=frozenset({Action.TURN_CREATE}), max_ttl=Seconds(60)),
+    "hourly": attrs.evolve(_ONLY_HOME, rate=Rate(per_second=1 / HOUR, burst=1)),
     "idle": Grant(projects=frozenset({ANY}), actions=frozenset(), roles=frozenset({ANY})),
 }
 
@@ -78,11 +85,14 @@ def api_keys() -> dict[str, str]:
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory, api_keys: dict[str, str]) -> Iterator[RunningAuthority]:
     """The authority that the tests share, over a store in memory."""
+    turn_secrets = tmp_path_factory.mktemp("turn") / "secrets"
+    turn_secrets.write_text("\n".join(TURN_SECRETS))
     values = {
         "dev": True,
         "data_dir": tmp_path_factory.mktemp("authority"),
         "listen": {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0", "ops": "127.0.0.1:0"},
         "database": {"poll_interval": 0.05},
+        "turn": {"urls": " ".join(TURN_URLS), "secrets_file": turn_secrets},
     }
     callers = {digest(api_keys[name]): make_caller(name, grant) for name, grant in GRANTS.items()}
     settings = Settings.model_validate(values)

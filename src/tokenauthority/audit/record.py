@@ -66,7 +66,8 @@ class AuditRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
         format: The token format, such as `SESSION_JWT`.
         lifetime: Seconds from creation to expiry of the token that was asked for.
         subject: The end user that the token or the revocation names.
-        object_id: The id of an object that has no field of its own: a revocation, a project secret.
+        object_id: The id of an object that has no field of its own: a revocation, a project secret; of TURN
+            credentials the user name.
         key_id: The id of the signing key that was prepared, activated or revoked.
         comment: What the caller wrote about a signing key or a revocation.
         token_ids: The id of a single token, or the ids of all tokens of a batch.

@@ -10,7 +10,7 @@ import attrs
 
 from tokenauthority.authority.randomness import Randomness
 from tokenauthority.authority.remote_signing import RemoteSigning
-from tokenauthority.authority.sessions import authorized_tenant, stored_session
+from tokenauthority.authority.sessions import tenant_and_session
 from tokenauthority.authority.signing_keys import SigningKeyManager
 from tokenauthority.authority.tenant_cache import Tenant, TenantCache
 from tokenauthority.authority.time_slice import TimeSlice
@@ -166,11 +166,8 @@ class Generate:
             return _as_violations(error, item)
 
     async def _plan(self, request: TokenSpec, grant: Grant, now: Millis) -> _Plan:
-        tenant = await authorized_tenant(request.session_id, self._tenants, grant)
+        tenant, session = await tenant_and_session(request.session_id, self._tenants, grant)
         project = tenant.project
-        session = await stored_session(request.session_id, self._tenants)
-        if session is None and not project.external_sessions:
-            raise NotFoundError.session(request.session_id)
         # The time of a refusal must not show which other roles there are.
         granted = grant.allows_role(request.role)
         role = await self._tenants.role(project.project_id, request.role) if granted else None

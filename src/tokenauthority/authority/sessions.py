@@ -63,6 +63,23 @@ async def stored_session(session_id: str, tenants: TenantCache) -> StoredSession
     return session
 
 
+async def tenant_and_session(
+    session_id: str, tenants: TenantCache, grant: Grant
+) -> tuple[Tenant, StoredSession | None]:
+    """Return the project and the session; None is a session that the authority did not make and the project accepts.
+
+    Raises:
+        InvalidRequestError: it is not a session id, or the session is stored under the other spelling.
+        PermissionDeniedError: its project is outside the grant, whether it exists or not.
+        NotFoundError: the project or the session does not exist.
+    """
+    tenant = await authorized_tenant(session_id, tenants, grant)
+    session = await stored_session(session_id, tenants)
+    if session is None and not tenant.project.external_sessions:
+        raise NotFoundError.session(session_id)
+    return tenant, session
+
+
 def require_spelling(session_id: str, session: StoredSession | None) -> None:
     """Raise InvalidRequestError if *session* is stored under another spelling of its id than *session_id*."""
     if session is not None and session.session_id != session_id:

@@ -189,6 +189,17 @@ class PlatformSettings(_Group):
         return frozenset(self.urls.split())
 
 
+class TurnSettings(_Group):
+    """The TURN servers, such as coturn, for which CreateTurnCredentials makes credentials."""
+
+    urls: Annotated[str, Field(max_length=2560)] = ""
+    """URLs of TURN servers (RFC 7065), at most 8 with a space between two, such as
+    `turn:turn.example.com:3478?transport=udp`. Clients receive them with their credentials. Default: none."""
+    secrets_file: Path | None = None
+    """File that contains the secrets that the TURN servers accept, one a line: one, or two during a rotation. The first
+    one makes credentials. Required with turn.urls. A secret has 32 to 255 characters: letters, digits and `+/=._~-`."""
+
+
 class CallersSettings(_Group):
     """Who may call."""
 

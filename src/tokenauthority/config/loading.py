@@ -13,6 +13,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from tokenauthority.config.listeners import OFF, problems_of_file, problems_of_listeners
 from tokenauthority.config.master_keys import problems_of_master_keys
 from tokenauthority.config.settings import PREFIX, Settings
+from tokenauthority.config.turn import read_turn
 from tokenauthority.config.variables import unknown_variables
 from tokenauthority.config.wording import unreadable, variable_of, worded
 from tokenauthority.domain.times import DAY
@@ -85,7 +86,7 @@ def read(config_file: Path | None = None, *, dev: bool = False, dev_api_key: str
 def problems_of(settings: Settings) -> list[str]:
     """Return why a server cannot start with *settings*; empty if it can."""
     problems = _unsafe(settings) if settings.dev else _missing(settings)
-    return problems + _provider_problems(settings) + _platform_problems(settings)
+    return problems + _provider_problems(settings) + _platform_problems(settings) + read_turn(settings.turn)[1]
 
 
 def describe(settings: Settings) -> list[tuple[str, str, str]]:

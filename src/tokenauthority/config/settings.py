@@ -20,6 +20,7 @@ from tokenauthority.config.groups import (
     MtlsSettings,
     PlatformSettings,
     TlsSettings,
+    TurnSettings,
     refuse_nul,
 )
 from tokenauthority.storage.address import SqliteAddress, StoreAddress, parse_address
@@ -60,6 +61,7 @@ class Settings(BaseSettings):
     issuance: IssuanceSettings = IssuanceSettings()
     keys: KeySettings = KeySettings()
     platform: PlatformSettings = PlatformSettings()
+    turn: TurnSettings = TurnSettings()
     callers: CallersSettings = CallersSettings()
     audit: AuditSettings = AuditSettings()
     logging: LoggingSettings = LoggingSettings()

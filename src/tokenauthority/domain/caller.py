@@ -27,6 +27,7 @@ class Action(StrEnum):
     TOKENS_VERIFY = "tokens.verify"
     TOKENS_REVOKE = "tokens.revoke"
     TOKENS_WATCH = "tokens.watch"
+    TURN_CREATE = "turn.create"
     ROLES_READ = "roles.read"
     ROLES_WRITE = "roles.write"
     PROJECTS_CREATE = "projects.create"

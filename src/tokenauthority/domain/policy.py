@@ -1,4 +1,4 @@
-"""The rules of what a caller gets: a token, and until when; and what it may make of a role."""
+"""The rules of what a caller gets: a token or TURN credentials, and until when; and what it may make of a role."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from tokenauthority.domain.session import SessionState, StoredSession
 from tokenauthority.domain.times import Millis, Seconds, whole_seconds
 from tokenauthority.domain.token import TokenSpec
 from tokenauthority.domain.token_format import TokenFormat
+from tokenauthority.domain.turn import MAX_TURN_TTL, TurnSpec
 
 
 @attrs.frozen
@@ -57,15 +58,37 @@ def decide(
     lifetime = _lifetime(request, project, grant, issue_time)
     refusal = (
         _outside_grant(request, token_format, lifetime, grant)
-        or _session_over(request, session)
+        or _session_over(request.session_id, session)
         or _beyond_format(request, project, token_format, role)
-        or _beyond_project(request, lifetime, project)
+        or _beyond_project(lifetime, project, _lifetime_field(request))
     )
     if refusal is not None:
         return Refused(refusal)
     if role is None:
         return Refused(NotFoundError.role(request.role))
     return Granted(role, token_format, issue_time, Seconds(issue_time + lifetime))
+
+
+def turn_expire_time(
+    request: TurnSpec, *, project: Project, session: StoredSession | None, grant: Grant, now: Millis
+) -> Seconds:
+    """Return when the TURN credentials of a well-formed *request* expire, by the rules of `decide`.
+
+    Raises:
+        PermissionDeniedError: `LIFETIME_NOT_GRANTED`.
+        PreconditionError: `SESSION_ENDED`.
+        InvalidRequestError: the lifetime is above that of the project.
+    """
+    default = min(MAX_TURN_TTL, project.default_ttl, grant.max_ttl)
+    lifetime = default if request.ttl is None else request.ttl
+    refusal = (
+        _beyond_granted_lifetime(lifetime, grant, "ttl")
+        or _session_over(request.session_id, session)
+        or _beyond_project(lifetime, project, "ttl")
+    )
+    if refusal is not None:
+        raise refusal
+    return Seconds(whole_seconds(now) + lifetime)
 
 
 def require_no_widening(
@@ -114,16 +137,19 @@ def _outside_grant(
     if not grant.allows_format(token_format):
         detail = f"the caller's grant does not name the format {token_format}"
         return PermissionDeniedError(Reason.FORMAT_NOT_GRANTED, detail, limit="formats", field="format")
+    return _beyond_granted_lifetime(lifetime, grant, _lifetime_field(request))
+
+
+def _beyond_granted_lifetime(lifetime: Seconds, grant: Grant, field: str) -> PermissionDeniedError | None:
     if lifetime > grant.max_ttl:
         detail, limit = f"the caller's grant allows a lifetime of at most {grant.max_ttl}s", f"max_ttl={grant.max_ttl}s"
-        field = _lifetime_field(request)
         return PermissionDeniedError(Reason.LIFETIME_NOT_GRANTED, detail, limit=limit, field=field)
     return None
 
 
-def _session_over(request: TokenSpec, session: StoredSession | None) -> PreconditionError | None:
+def _session_over(session_id: str, session: StoredSession | None) -> PreconditionError | None:
     if session is not None and session.state is SessionState.ENDED:
-        return PreconditionError(Reason.SESSION_ENDED, request.session_id, "the session has ended")
+        return PreconditionError(Reason.SESSION_ENDED, session_id, "the session has ended")
     return None
 
 
@@ -144,10 +170,9 @@ def _beyond_format(
     return InvalidRequestError(violations) if violations else None
 
 
-def _beyond_project(request: TokenSpec, lifetime: Seconds, project: Project) -> InvalidRequestError | None:
+def _beyond_project(lifetime: Seconds, project: Project, field: str) -> InvalidRequestError | None:
     if lifetime > project.max_ttl:
-        problem = f"is above the project's max_ttl ({project.max_ttl}s)"
-        return InvalidRequestError([FieldViolation(_lifetime_field(request), problem)])
+        return InvalidRequestError([FieldViolation(field, f"is above the project's max_ttl ({project.max_ttl}s)")])
     return None
 
 

@@ -146,11 +146,7 @@ def request_violations(request: TokenSpec, now: Millis) -> list[FieldViolation]:
 
 def terms_violations(request: TokenSpec, now: Millis) -> list[FieldViolation]:
     """Return what is wrong with all but the texts, which in a batch differ from token to token."""
-    found = list(request.problems)
-    if not request.session_id:
-        found.append(FieldViolation("session_id", "is required"))
-    elif len(request.session_id) > MAX_SESSION_ID:
-        found.append(FieldViolation("session_id", f"must have at most {MAX_SESSION_ID} characters"))
+    found = [*request.problems, *session_id_violations(request.session_id)]
     if not is_role_name(request.role):
         found.append(FieldViolation("role", ROLE_NAME_RULE))
     found.extend(_lifetime_violations(request, whole_seconds(now)))
@@ -164,9 +160,26 @@ def text_violations(request: TokenSpec) -> list[FieldViolation]:
     found = []
     if len(request.data) > MAX_DATA:
         found.append(FieldViolation("data", f"must have at most {MAX_DATA} characters, has {len(request.data)}"))
-    if (length := len(request.subject)) > MAX_SUBJECT:
+    if request.subject:
+        found += subject_violations(request.subject)
+    return found
+
+
+def session_id_violations(session_id: str) -> list[FieldViolation]:
+    """Return what is wrong with the length of a session id."""
+    if not session_id:
+        return [FieldViolation("session_id", "is required")]
+    if len(session_id) > MAX_SESSION_ID:
+        return [FieldViolation("session_id", f"must have at most {MAX_SESSION_ID} characters")]
+    return []
+
+
+def subject_violations(subject: str) -> list[FieldViolation]:
+    """Return what is wrong with a subject."""
+    found = []
+    if (length := len(subject)) > MAX_SUBJECT:
         found.append(FieldViolation("subject", f"must have at most {MAX_SUBJECT} characters, has {length}"))
-    if NUL in request.subject:
+    if NUL in subject:
         found.append(FieldViolation("subject", "must not hold U+0000"))
     return found
 

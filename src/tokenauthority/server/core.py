@@ -19,6 +19,7 @@ from tokenauthority.authority.sessions import Sessions
 from tokenauthority.authority.signing_keys import SigningKeyManager
 from tokenauthority.authority.store_follower import StoreFollower
 from tokenauthority.authority.tenant_cache import TenantCache
+from tokenauthority.authority.turn import CreateTurn
 from tokenauthority.authority.verify import Verify
 from tokenauthority.authority.watch import Watch
 from tokenauthority.config.settings import Settings
@@ -26,6 +27,7 @@ from tokenauthority.domain.rotation import Rotation
 from tokenauthority.domain.times import Millis, Seconds, in_millis
 from tokenauthority.platforms.sessions import PlatformOptions, PlatformSessions
 from tokenauthority.server.key_providers import provider_of
+from tokenauthority.server.turn_servers import turn_servers_of
 from tokenauthority.signing.sealing import Sealer
 from tokenauthority.storage.store import Store
 
@@ -45,6 +47,7 @@ class Core:
     verify: Verify
     revoke: Revoke
     watch: Watch
+    turn: CreateTurn
     jwks_max_age: Callable[[], int]
 
 
@@ -58,7 +61,7 @@ def build_core(
     cautious_clock: Callable[[], Millis],
     registry: CollectorRegistry,
 ) -> Core:
-    """Build the use cases; read nothing yet.
+    """Build the use cases; read nothing of the store yet. Raise ConfigError for TURN servers that cannot be used.
 
     *callers_naming* returns whose grant names a role of a project. *cautious_clock* returns the time by which keys are
     deleted: that of *clock*, or an earlier one if somebody has set that ahead.
@@ -106,6 +109,7 @@ def build_core(
         verify=verify,
         revoke=Revoke(store, tenants, verify, revocations, follower.wake),
         watch=Watch(store, event_buffer, clock),
+        turn=CreateTurn(tenants, turn_servers_of(settings)),
         # A key set that may be outdated, or lacks a key that other servers may sign with, must not be cached.
         jwks_max_age=lambda: (
             keys.max_age(issuance.jwks_max_age, clock()) if follower.fresh and keys.believed.foreign is None else 0

@@ -63,6 +63,7 @@ def _files_of(settings: Settings) -> Iterator[_Watched]:
         ("tls", "key_file"): settings.tls.key_file,
         ("mtls", "key_file"): settings.mtls.key_file,
         ("audit", "key_file"): settings.audit_key_path,
+        ("turn", "secrets_file"): settings.turn.secrets_file,
         ("keys", "provider"): TokenUri.parse(provider).pin_source if provider else None,
     }
     # Not those of credentials, which systemd protects.

@@ -127,8 +127,8 @@ def build(
     Raises:
         AuthorizationTableError: the contract states no action, or an unknown one, for an RPC.
         ServicerTableError: an RPC of the contract has no servicer method.
-        ConfigError: the provider of the signing keys needs a package that is not installed, or the process may open too
-            few files.
+        ConfigError: the provider of the signing keys needs a package that is not installed, the process may open too
+            few files, or the secrets of the TURN servers cannot be read.
     """
     limits, connections, registry = settings.limits, connection_limits(settings, open_files()), CollectorRegistry()
     clock_watch = ClockWatch(clock, registry)
@@ -249,7 +249,7 @@ def _servicers(
     )
     servicers = {
         "SessionService": SessionServicer(core.sessions),
-        "TokenService": TokenServicer(core.generate, core.verify, core.revoke, core.watch, charge),
+        "TokenService": TokenServicer(core.generate, core.verify, core.revoke, core.watch, core.turn, charge),
         "RoleService": RoleServicer(core.roles),
         "ProjectService": ProjectServicer(core.projects),
         "KeyService": keys,

@@ -1,4 +1,4 @@
-"""Map what is about tokens and their revocations: protobuf messages to the values of the domain and back."""
+"""Map what is about tokens, revocations and TURN credentials: protobuf messages to values of the domain and back."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tokenauthority.domain.role import DEFAULT_ROLE
 from tokenauthority.domain.times import Seconds
 from tokenauthority.domain.token import MAX_LAYOUT, GeneratedToken, InactiveReason, TokenSpec
 from tokenauthority.domain.token_format import TokenFormat
+from tokenauthority.domain.turn import CreatedTurnCredentials, TurnSpec
 from tokenauthority.service import mapping
 from tokenauthority.v1 import token_pb2 as pb
 
@@ -147,6 +148,25 @@ def revocation_message(revocation: StoredRevocation) -> pb.Revocation:
         case TargetKind.SUBJECT:
             message.subject = revocation.target
     return message
+
+
+def turn_request(message: pb.CreateTurnCredentialsRequest) -> TurnSpec:
+    """Return what a CreateTurnCredentials request asks for."""
+    return TurnSpec(
+        session_id=message.session_id,
+        subject=message.subject,
+        ttl=Seconds(message.ttl.seconds) if message.HasField("ttl") else None,
+    )
+
+
+def turn_message(created: CreatedTurnCredentials) -> pb.TurnCredentials:
+    """Return new TURN credentials as an answer has them."""
+    return pb.TurnCredentials(
+        urls=created.urls,
+        username=created.username,
+        credential=created.credential,
+        expire_time=Timestamp(seconds=created.expire_time),
+    )
 
 
 def watch_message(watched: WatchEvent) -> pb.WatchRevocationsResponse:

@@ -1,4 +1,4 @@
-"""TokenService: map its requests to the use cases of tokens, and their results to its answers."""
+"""TokenService: map its requests to the use cases of tokens and TURN credentials, and results to its answers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import attrs
 from tokenauthority.audit.record import AuditedToken
 from tokenauthority.authority.generate import Generate
 from tokenauthority.authority.revoke import Revoke
+from tokenauthority.authority.turn import CreateTurn
 from tokenauthority.authority.verify import Verify
 from tokenauthority.authority.watch import Watch
 from tokenauthority.domain.caller import Caller
@@ -32,6 +33,7 @@ class TokenServicer:
     _verify: Verify
     _revoke: Revoke
     _watch: Watch
+    _turn: CreateTurn
     _charge: Callable[[Caller, int], Awaitable[None]]
 
     async def generate_token(self, request: pb.GenerateTokenRequest, rpc: Rpc) -> pb.GenerateTokenResponse:
@@ -77,6 +79,17 @@ class TokenServicer:
         """Answer RevokeTokens."""
         revocation = await self._revoke.revoke(token_mapping.revoke_request(request), rpc.grant, rpc.now)
         return pb.RevokeTokensResponse(revocation=token_mapping.revocation_message(revocation))
+
+    async def create_turn_credentials(
+        self, request: pb.CreateTurnCredentialsRequest, rpc: Rpc
+    ) -> pb.CreateTurnCredentialsResponse:
+        """Answer CreateTurnCredentials."""
+        spec, record = token_mapping.turn_request(request), rpc.record
+        record.subject, record.lifetime = spec.subject[:MAX_SUBJECT], spec.ttl
+        created = await self._turn.create(spec, rpc.grant, rpc.now)
+        record.project_id, record.object_id = created.project_id, created.username
+        record.lifetime = created.expire_time - created.issue_time
+        return pb.CreateTurnCredentialsResponse(credentials=token_mapping.turn_message(created))
 
     async def watch_revocations(
         self, request: pb.WatchRevocationsRequest, rpc: Rpc

@@ -1264,6 +1264,192 @@ func (x *RevokeTokensResponse) GetRevocation() *Revocation {
 	return nil
 }
 
+// What CreateTurnCredentials needs.
+type CreateTurnCredentialsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required: the session whose media is relayed.
+	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// Optional: the end user's id, at most 255 characters, for the audit log. The user name has a pseudonym in its place, the
+	// same for all credentials of this end user, so that a TURN server can limit the relays of one person.
+	Subject string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	// How long the credentials are valid: 1 second to 1 hour. A fraction of a second is cut off. Default: 1 hour, or the
+	// project's `default_ttl` or the caller's longest lifetime if that is shorter.
+	Ttl           *durationpb.Duration `protobuf:"bytes,3,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateTurnCredentialsRequest) Reset() {
+	*x = CreateTurnCredentialsRequest{}
+	mi := &file_tokenauthority_v1_token_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateTurnCredentialsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateTurnCredentialsRequest) ProtoMessage() {}
+
+func (x *CreateTurnCredentialsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tokenauthority_v1_token_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateTurnCredentialsRequest.ProtoReflect.Descriptor instead.
+func (*CreateTurnCredentialsRequest) Descriptor() ([]byte, []int) {
+	return file_tokenauthority_v1_token_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *CreateTurnCredentialsRequest) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+func (x *CreateTurnCredentialsRequest) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *CreateTurnCredentialsRequest) GetTtl() *durationpb.Duration {
+	if x != nil {
+		return x.Ttl
+	}
+	return nil
+}
+
+// Credentials for TURN servers. The first three fields are those of an RTCIceServer (W3C WebRTC).
+type TurnCredentials struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The TURN servers, such as `turn:turn.example.com:3478?transport=udp` (RFC 7065): 1 to 8, as the settings name them.
+	Urls []string `protobuf:"bytes,1,rep,name=urls,proto3" json:"urls,omitempty"`
+	// `EXPIRY:ID`: the second in which they expire, and 32 hex digits for the end user. TURN servers log it, and the audit
+	// log has it as `object_id`. No secret.
+	Username string `protobuf:"bytes,2,opt,name=username,proto3" json:"username,omitempty"`
+	// The password: HMAC-SHA1 of the user name in base64. A secret of the person it is for: never log it.
+	Credential string `protobuf:"bytes,3,opt,name=credential,proto3" json:"credential,omitempty"`
+	// When they expire, in whole seconds.
+	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TurnCredentials) Reset() {
+	*x = TurnCredentials{}
+	mi := &file_tokenauthority_v1_token_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TurnCredentials) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TurnCredentials) ProtoMessage() {}
+
+func (x *TurnCredentials) ProtoReflect() protoreflect.Message {
+	mi := &file_tokenauthority_v1_token_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TurnCredentials.ProtoReflect.Descriptor instead.
+func (*TurnCredentials) Descriptor() ([]byte, []int) {
+	return file_tokenauthority_v1_token_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *TurnCredentials) GetUrls() []string {
+	if x != nil {
+		return x.Urls
+	}
+	return nil
+}
+
+func (x *TurnCredentials) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+func (x *TurnCredentials) GetCredential() string {
+	if x != nil {
+		return x.Credential
+	}
+	return ""
+}
+
+func (x *TurnCredentials) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+// What CreateTurnCredentials answers.
+type CreateTurnCredentialsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The new credentials.
+	Credentials   *TurnCredentials `protobuf:"bytes,1,opt,name=credentials,proto3" json:"credentials,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateTurnCredentialsResponse) Reset() {
+	*x = CreateTurnCredentialsResponse{}
+	mi := &file_tokenauthority_v1_token_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateTurnCredentialsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateTurnCredentialsResponse) ProtoMessage() {}
+
+func (x *CreateTurnCredentialsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tokenauthority_v1_token_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateTurnCredentialsResponse.ProtoReflect.Descriptor instead.
+func (*CreateTurnCredentialsResponse) Descriptor() ([]byte, []int) {
+	return file_tokenauthority_v1_token_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *CreateTurnCredentialsResponse) GetCredentials() *TurnCredentials {
+	if x != nil {
+		return x.Credentials
+	}
+	return nil
+}
+
 // What WatchRevocations needs.
 type WatchRevocationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1278,7 +1464,7 @@ type WatchRevocationsRequest struct {
 
 func (x *WatchRevocationsRequest) Reset() {
 	*x = WatchRevocationsRequest{}
-	mi := &file_tokenauthority_v1_token_proto_msgTypes[12]
+	mi := &file_tokenauthority_v1_token_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1290,7 +1476,7 @@ func (x *WatchRevocationsRequest) String() string {
 func (*WatchRevocationsRequest) ProtoMessage() {}
 
 func (x *WatchRevocationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tokenauthority_v1_token_proto_msgTypes[12]
+	mi := &file_tokenauthority_v1_token_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1303,7 +1489,7 @@ func (x *WatchRevocationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRevocationsRequest.ProtoReflect.Descriptor instead.
 func (*WatchRevocationsRequest) Descriptor() ([]byte, []int) {
-	return file_tokenauthority_v1_token_proto_rawDescGZIP(), []int{12}
+	return file_tokenauthority_v1_token_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WatchRevocationsRequest) GetProjectIds() []string {
@@ -1341,7 +1527,7 @@ type WatchRevocationsResponse struct {
 
 func (x *WatchRevocationsResponse) Reset() {
 	*x = WatchRevocationsResponse{}
-	mi := &file_tokenauthority_v1_token_proto_msgTypes[13]
+	mi := &file_tokenauthority_v1_token_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1353,7 +1539,7 @@ func (x *WatchRevocationsResponse) String() string {
 func (*WatchRevocationsResponse) ProtoMessage() {}
 
 func (x *WatchRevocationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tokenauthority_v1_token_proto_msgTypes[13]
+	mi := &file_tokenauthority_v1_token_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1366,7 +1552,7 @@ func (x *WatchRevocationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRevocationsResponse.ProtoReflect.Descriptor instead.
 func (*WatchRevocationsResponse) Descriptor() ([]byte, []int) {
-	return file_tokenauthority_v1_token_proto_rawDescGZIP(), []int{13}
+	return file_tokenauthority_v1_token_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *WatchRevocationsResponse) GetResumeToken() string {
@@ -1466,7 +1652,7 @@ type SessionEnd struct {
 
 func (x *SessionEnd) Reset() {
 	*x = SessionEnd{}
-	mi := &file_tokenauthority_v1_token_proto_msgTypes[14]
+	mi := &file_tokenauthority_v1_token_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1478,7 +1664,7 @@ func (x *SessionEnd) String() string {
 func (*SessionEnd) ProtoMessage() {}
 
 func (x *SessionEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_tokenauthority_v1_token_proto_msgTypes[14]
+	mi := &file_tokenauthority_v1_token_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1491,7 +1677,7 @@ func (x *SessionEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionEnd.ProtoReflect.Descriptor instead.
 func (*SessionEnd) Descriptor() ([]byte, []int) {
-	return file_tokenauthority_v1_token_proto_rawDescGZIP(), []int{14}
+	return file_tokenauthority_v1_token_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SessionEnd) GetSessionId() string {
@@ -1526,7 +1712,7 @@ type SnapshotEnd struct {
 
 func (x *SnapshotEnd) Reset() {
 	*x = SnapshotEnd{}
-	mi := &file_tokenauthority_v1_token_proto_msgTypes[15]
+	mi := &file_tokenauthority_v1_token_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1538,7 +1724,7 @@ func (x *SnapshotEnd) String() string {
 func (*SnapshotEnd) ProtoMessage() {}
 
 func (x *SnapshotEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_tokenauthority_v1_token_proto_msgTypes[15]
+	mi := &file_tokenauthority_v1_token_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1551,7 +1737,7 @@ func (x *SnapshotEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotEnd.ProtoReflect.Descriptor instead.
 func (*SnapshotEnd) Descriptor() ([]byte, []int) {
-	return file_tokenauthority_v1_token_proto_rawDescGZIP(), []int{15}
+	return file_tokenauthority_v1_token_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SnapshotEnd) GetTime() *timestamppb.Timestamp {
@@ -1572,7 +1758,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_tokenauthority_v1_token_proto_msgTypes[16]
+	mi := &file_tokenauthority_v1_token_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1584,7 +1770,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_tokenauthority_v1_token_proto_msgTypes[16]
+	mi := &file_tokenauthority_v1_token_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1597,7 +1783,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_tokenauthority_v1_token_proto_rawDescGZIP(), []int{16}
+	return file_tokenauthority_v1_token_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Heartbeat) GetTime() *timestamppb.Timestamp {
@@ -1705,7 +1891,22 @@ const file_tokenauthority_v1_token_proto_rawDesc = "" +
 	"\x14RevokeTokensResponse\x12=\n" +
 	"\n" +
 	"revocation\x18\x01 \x01(\v2\x1d.tokenauthority.v1.RevocationR\n" +
-	"revocation\"]\n" +
+	"revocation\"\x84\x01\n" +
+	"\x1cCreateTurnCredentialsRequest\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x18\n" +
+	"\asubject\x18\x02 \x01(\tR\asubject\x12+\n" +
+	"\x03ttl\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\"\x9e\x01\n" +
+	"\x0fTurnCredentials\x12\x12\n" +
+	"\x04urls\x18\x01 \x03(\tR\x04urls\x12\x1a\n" +
+	"\busername\x18\x02 \x01(\tR\busername\x12\x1e\n" +
+	"\n" +
+	"credential\x18\x03 \x01(\tR\n" +
+	"credential\x12;\n" +
+	"\vexpire_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\"e\n" +
+	"\x1dCreateTurnCredentialsResponse\x12D\n" +
+	"\vcredentials\x18\x01 \x01(\v2\".tokenauthority.v1.TurnCredentialsR\vcredentials\"]\n" +
 	"\x17WatchRevocationsRequest\x12\x1f\n" +
 	"\vproject_ids\x18\x01 \x03(\tR\n" +
 	"projectIds\x12!\n" +
@@ -1751,12 +1952,13 @@ const file_tokenauthority_v1_token_proto_rawDesc = "" +
 	"\x1dINACTIVE_REASON_SESSION_ENDED\x10\b\x12$\n" +
 	" INACTIVE_REASON_SESSION_MISMATCH\x10\t\x12&\n" +
 	"\"INACTIVE_REASON_PERMISSION_MISSING\x10\n" +
-	"2\x95\x05\n" +
+	"2\xa6\x06\n" +
 	"\fTokenService\x12z\n" +
 	"\rGenerateToken\x12'.tokenauthority.v1.GenerateTokenRequest\x1a(.tokenauthority.v1.GenerateTokenResponse\"\x16\x8a\xc2\x1c\x0ftokens.generate\x90\x02\x01\x12\x98\x01\n" +
 	"\x13BatchGenerateTokens\x12-.tokenauthority.v1.BatchGenerateTokensRequest\x1a..tokenauthority.v1.BatchGenerateTokensResponse\"\"\x8a\xc2\x1c\x0ftokens.generate\x98\xc2\x1c\x80\x80\x80\x05\xa0\xc2\x1c\xe8\a\x90\x02\x01\x12r\n" +
 	"\vVerifyToken\x12%.tokenauthority.v1.VerifyTokenRequest\x1a&.tokenauthority.v1.VerifyTokenResponse\"\x14\x8a\xc2\x1c\rtokens.verify\x90\x02\x01\x12u\n" +
-	"\fRevokeTokens\x12&.tokenauthority.v1.RevokeTokensRequest\x1a'.tokenauthority.v1.RevokeTokensResponse\"\x14\x8a\xc2\x1c\rtokens.revoke\x90\x02\x02\x12\x82\x01\n" +
+	"\fRevokeTokens\x12&.tokenauthority.v1.RevokeTokensRequest\x1a'.tokenauthority.v1.RevokeTokensResponse\"\x14\x8a\xc2\x1c\rtokens.revoke\x90\x02\x02\x12\x8e\x01\n" +
+	"\x15CreateTurnCredentials\x12/.tokenauthority.v1.CreateTurnCredentialsRequest\x1a0.tokenauthority.v1.CreateTurnCredentialsResponse\"\x12\x8a\xc2\x1c\vturn.create\x90\x02\x01\x12\x82\x01\n" +
 	"\x10WatchRevocations\x12*.tokenauthority.v1.WatchRevocationsRequest\x1a+.tokenauthority.v1.WatchRevocationsResponse\"\x13\x8a\xc2\x1c\ftokens.watch\x90\x02\x010\x01B\xdd\x01\n" +
 	"\x1bio.github.tokenauthority.v1B\n" +
 	"TokenProtoP\x01ZVgithub.com/tokenauthority/tokenauthority/clients/go/tokenauthority/v1;tokenauthorityv1\xaa\x02\x11TokenAuthority.V1\xca\x02\x11TokenAuthority\\V1\xe2\x02\x1aTokenAuthority\\V1\\Metadata\xea\x02\x12TokenAuthority::V1b\x06proto3"
@@ -1774,76 +1976,84 @@ func file_tokenauthority_v1_token_proto_rawDescGZIP() []byte {
 }
 
 var file_tokenauthority_v1_token_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_tokenauthority_v1_token_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_tokenauthority_v1_token_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_tokenauthority_v1_token_proto_goTypes = []any{
-	(TokenFormat)(0),                    // 0: tokenauthority.v1.TokenFormat
-	(InactiveReason)(0),                 // 1: tokenauthority.v1.InactiveReason
-	(*TokenRequest)(nil),                // 2: tokenauthority.v1.TokenRequest
-	(*Token)(nil),                       // 3: tokenauthority.v1.Token
-	(*GenerateTokenRequest)(nil),        // 4: tokenauthority.v1.GenerateTokenRequest
-	(*GenerateTokenResponse)(nil),       // 5: tokenauthority.v1.GenerateTokenResponse
-	(*BatchGenerateTokensRequest)(nil),  // 6: tokenauthority.v1.BatchGenerateTokensRequest
-	(*BatchGenerateTokensResponse)(nil), // 7: tokenauthority.v1.BatchGenerateTokensResponse
-	(*VerifyTokenRequest)(nil),          // 8: tokenauthority.v1.VerifyTokenRequest
-	(*TokenClaims)(nil),                 // 9: tokenauthority.v1.TokenClaims
-	(*VerifyTokenResponse)(nil),         // 10: tokenauthority.v1.VerifyTokenResponse
-	(*RevokeTokensRequest)(nil),         // 11: tokenauthority.v1.RevokeTokensRequest
-	(*Revocation)(nil),                  // 12: tokenauthority.v1.Revocation
-	(*RevokeTokensResponse)(nil),        // 13: tokenauthority.v1.RevokeTokensResponse
-	(*WatchRevocationsRequest)(nil),     // 14: tokenauthority.v1.WatchRevocationsRequest
-	(*WatchRevocationsResponse)(nil),    // 15: tokenauthority.v1.WatchRevocationsResponse
-	(*SessionEnd)(nil),                  // 16: tokenauthority.v1.SessionEnd
-	(*SnapshotEnd)(nil),                 // 17: tokenauthority.v1.SnapshotEnd
-	(*Heartbeat)(nil),                   // 18: tokenauthority.v1.Heartbeat
-	(*timestamppb.Timestamp)(nil),       // 19: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),         // 20: google.protobuf.Duration
-	(Permission)(0),                     // 21: tokenauthority.v1.Permission
+	(TokenFormat)(0),                      // 0: tokenauthority.v1.TokenFormat
+	(InactiveReason)(0),                   // 1: tokenauthority.v1.InactiveReason
+	(*TokenRequest)(nil),                  // 2: tokenauthority.v1.TokenRequest
+	(*Token)(nil),                         // 3: tokenauthority.v1.Token
+	(*GenerateTokenRequest)(nil),          // 4: tokenauthority.v1.GenerateTokenRequest
+	(*GenerateTokenResponse)(nil),         // 5: tokenauthority.v1.GenerateTokenResponse
+	(*BatchGenerateTokensRequest)(nil),    // 6: tokenauthority.v1.BatchGenerateTokensRequest
+	(*BatchGenerateTokensResponse)(nil),   // 7: tokenauthority.v1.BatchGenerateTokensResponse
+	(*VerifyTokenRequest)(nil),            // 8: tokenauthority.v1.VerifyTokenRequest
+	(*TokenClaims)(nil),                   // 9: tokenauthority.v1.TokenClaims
+	(*VerifyTokenResponse)(nil),           // 10: tokenauthority.v1.VerifyTokenResponse
+	(*RevokeTokensRequest)(nil),           // 11: tokenauthority.v1.RevokeTokensRequest
+	(*Revocation)(nil),                    // 12: tokenauthority.v1.Revocation
+	(*RevokeTokensResponse)(nil),          // 13: tokenauthority.v1.RevokeTokensResponse
+	(*CreateTurnCredentialsRequest)(nil),  // 14: tokenauthority.v1.CreateTurnCredentialsRequest
+	(*TurnCredentials)(nil),               // 15: tokenauthority.v1.TurnCredentials
+	(*CreateTurnCredentialsResponse)(nil), // 16: tokenauthority.v1.CreateTurnCredentialsResponse
+	(*WatchRevocationsRequest)(nil),       // 17: tokenauthority.v1.WatchRevocationsRequest
+	(*WatchRevocationsResponse)(nil),      // 18: tokenauthority.v1.WatchRevocationsResponse
+	(*SessionEnd)(nil),                    // 19: tokenauthority.v1.SessionEnd
+	(*SnapshotEnd)(nil),                   // 20: tokenauthority.v1.SnapshotEnd
+	(*Heartbeat)(nil),                     // 21: tokenauthority.v1.Heartbeat
+	(*timestamppb.Timestamp)(nil),         // 22: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),           // 23: google.protobuf.Duration
+	(Permission)(0),                       // 24: tokenauthority.v1.Permission
 }
 var file_tokenauthority_v1_token_proto_depIdxs = []int32{
-	19, // 0: tokenauthority.v1.TokenRequest.expire_time:type_name -> google.protobuf.Timestamp
-	20, // 1: tokenauthority.v1.TokenRequest.ttl:type_name -> google.protobuf.Duration
+	22, // 0: tokenauthority.v1.TokenRequest.expire_time:type_name -> google.protobuf.Timestamp
+	23, // 1: tokenauthority.v1.TokenRequest.ttl:type_name -> google.protobuf.Duration
 	0,  // 2: tokenauthority.v1.TokenRequest.format:type_name -> tokenauthority.v1.TokenFormat
 	0,  // 3: tokenauthority.v1.Token.format:type_name -> tokenauthority.v1.TokenFormat
-	19, // 4: tokenauthority.v1.Token.issue_time:type_name -> google.protobuf.Timestamp
-	19, // 5: tokenauthority.v1.Token.expire_time:type_name -> google.protobuf.Timestamp
+	22, // 4: tokenauthority.v1.Token.issue_time:type_name -> google.protobuf.Timestamp
+	22, // 5: tokenauthority.v1.Token.expire_time:type_name -> google.protobuf.Timestamp
 	2,  // 6: tokenauthority.v1.GenerateTokenRequest.request:type_name -> tokenauthority.v1.TokenRequest
 	3,  // 7: tokenauthority.v1.GenerateTokenResponse.token:type_name -> tokenauthority.v1.Token
 	2,  // 8: tokenauthority.v1.BatchGenerateTokensRequest.requests:type_name -> tokenauthority.v1.TokenRequest
 	3,  // 9: tokenauthority.v1.BatchGenerateTokensResponse.tokens:type_name -> tokenauthority.v1.Token
-	21, // 10: tokenauthority.v1.VerifyTokenRequest.required_permissions:type_name -> tokenauthority.v1.Permission
-	21, // 11: tokenauthority.v1.TokenClaims.permissions:type_name -> tokenauthority.v1.Permission
+	24, // 10: tokenauthority.v1.VerifyTokenRequest.required_permissions:type_name -> tokenauthority.v1.Permission
+	24, // 11: tokenauthority.v1.TokenClaims.permissions:type_name -> tokenauthority.v1.Permission
 	0,  // 12: tokenauthority.v1.TokenClaims.format:type_name -> tokenauthority.v1.TokenFormat
-	19, // 13: tokenauthority.v1.TokenClaims.issue_time:type_name -> google.protobuf.Timestamp
-	19, // 14: tokenauthority.v1.TokenClaims.expire_time:type_name -> google.protobuf.Timestamp
+	22, // 13: tokenauthority.v1.TokenClaims.issue_time:type_name -> google.protobuf.Timestamp
+	22, // 14: tokenauthority.v1.TokenClaims.expire_time:type_name -> google.protobuf.Timestamp
 	1,  // 15: tokenauthority.v1.VerifyTokenResponse.reason:type_name -> tokenauthority.v1.InactiveReason
 	9,  // 16: tokenauthority.v1.VerifyTokenResponse.claims:type_name -> tokenauthority.v1.TokenClaims
-	19, // 17: tokenauthority.v1.RevokeTokensRequest.issued_before:type_name -> google.protobuf.Timestamp
-	19, // 18: tokenauthority.v1.Revocation.issued_before:type_name -> google.protobuf.Timestamp
-	19, // 19: tokenauthority.v1.Revocation.create_time:type_name -> google.protobuf.Timestamp
-	19, // 20: tokenauthority.v1.Revocation.expire_time:type_name -> google.protobuf.Timestamp
+	22, // 17: tokenauthority.v1.RevokeTokensRequest.issued_before:type_name -> google.protobuf.Timestamp
+	22, // 18: tokenauthority.v1.Revocation.issued_before:type_name -> google.protobuf.Timestamp
+	22, // 19: tokenauthority.v1.Revocation.create_time:type_name -> google.protobuf.Timestamp
+	22, // 20: tokenauthority.v1.Revocation.expire_time:type_name -> google.protobuf.Timestamp
 	12, // 21: tokenauthority.v1.RevokeTokensResponse.revocation:type_name -> tokenauthority.v1.Revocation
-	12, // 22: tokenauthority.v1.WatchRevocationsResponse.revocation:type_name -> tokenauthority.v1.Revocation
-	16, // 23: tokenauthority.v1.WatchRevocationsResponse.session_end:type_name -> tokenauthority.v1.SessionEnd
-	17, // 24: tokenauthority.v1.WatchRevocationsResponse.snapshot_end:type_name -> tokenauthority.v1.SnapshotEnd
-	18, // 25: tokenauthority.v1.WatchRevocationsResponse.heartbeat:type_name -> tokenauthority.v1.Heartbeat
-	19, // 26: tokenauthority.v1.SessionEnd.end_time:type_name -> google.protobuf.Timestamp
-	19, // 27: tokenauthority.v1.SnapshotEnd.time:type_name -> google.protobuf.Timestamp
-	19, // 28: tokenauthority.v1.Heartbeat.time:type_name -> google.protobuf.Timestamp
-	4,  // 29: tokenauthority.v1.TokenService.GenerateToken:input_type -> tokenauthority.v1.GenerateTokenRequest
-	6,  // 30: tokenauthority.v1.TokenService.BatchGenerateTokens:input_type -> tokenauthority.v1.BatchGenerateTokensRequest
-	8,  // 31: tokenauthority.v1.TokenService.VerifyToken:input_type -> tokenauthority.v1.VerifyTokenRequest
-	11, // 32: tokenauthority.v1.TokenService.RevokeTokens:input_type -> tokenauthority.v1.RevokeTokensRequest
-	14, // 33: tokenauthority.v1.TokenService.WatchRevocations:input_type -> tokenauthority.v1.WatchRevocationsRequest
-	5,  // 34: tokenauthority.v1.TokenService.GenerateToken:output_type -> tokenauthority.v1.GenerateTokenResponse
-	7,  // 35: tokenauthority.v1.TokenService.BatchGenerateTokens:output_type -> tokenauthority.v1.BatchGenerateTokensResponse
-	10, // 36: tokenauthority.v1.TokenService.VerifyToken:output_type -> tokenauthority.v1.VerifyTokenResponse
-	13, // 37: tokenauthority.v1.TokenService.RevokeTokens:output_type -> tokenauthority.v1.RevokeTokensResponse
-	15, // 38: tokenauthority.v1.TokenService.WatchRevocations:output_type -> tokenauthority.v1.WatchRevocationsResponse
-	34, // [34:39] is the sub-list for method output_type
-	29, // [29:34] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	23, // 22: tokenauthority.v1.CreateTurnCredentialsRequest.ttl:type_name -> google.protobuf.Duration
+	22, // 23: tokenauthority.v1.TurnCredentials.expire_time:type_name -> google.protobuf.Timestamp
+	15, // 24: tokenauthority.v1.CreateTurnCredentialsResponse.credentials:type_name -> tokenauthority.v1.TurnCredentials
+	12, // 25: tokenauthority.v1.WatchRevocationsResponse.revocation:type_name -> tokenauthority.v1.Revocation
+	19, // 26: tokenauthority.v1.WatchRevocationsResponse.session_end:type_name -> tokenauthority.v1.SessionEnd
+	20, // 27: tokenauthority.v1.WatchRevocationsResponse.snapshot_end:type_name -> tokenauthority.v1.SnapshotEnd
+	21, // 28: tokenauthority.v1.WatchRevocationsResponse.heartbeat:type_name -> tokenauthority.v1.Heartbeat
+	22, // 29: tokenauthority.v1.SessionEnd.end_time:type_name -> google.protobuf.Timestamp
+	22, // 30: tokenauthority.v1.SnapshotEnd.time:type_name -> google.protobuf.Timestamp
+	22, // 31: tokenauthority.v1.Heartbeat.time:type_name -> google.protobuf.Timestamp
+	4,  // 32: tokenauthority.v1.TokenService.GenerateToken:input_type -> tokenauthority.v1.GenerateTokenRequest
+	6,  // 33: tokenauthority.v1.TokenService.BatchGenerateTokens:input_type -> tokenauthority.v1.BatchGenerateTokensRequest
+	8,  // 34: tokenauthority.v1.TokenService.VerifyToken:input_type -> tokenauthority.v1.VerifyTokenRequest
+	11, // 35: tokenauthority.v1.TokenService.RevokeTokens:input_type -> tokenauthority.v1.RevokeTokensRequest
+	14, // 36: tokenauthority.v1.TokenService.CreateTurnCredentials:input_type -> tokenauthority.v1.CreateTurnCredentialsRequest
+	17, // 37: tokenauthority.v1.TokenService.WatchRevocations:input_type -> tokenauthority.v1.WatchRevocationsRequest
+	5,  // 38: tokenauthority.v1.TokenService.GenerateToken:output_type -> tokenauthority.v1.GenerateTokenResponse
+	7,  // 39: tokenauthority.v1.TokenService.BatchGenerateTokens:output_type -> tokenauthority.v1.BatchGenerateTokensResponse
+	10, // 40: tokenauthority.v1.TokenService.VerifyToken:output_type -> tokenauthority.v1.VerifyTokenResponse
+	13, // 41: tokenauthority.v1.TokenService.RevokeTokens:output_type -> tokenauthority.v1.RevokeTokensResponse
+	16, // 42: tokenauthority.v1.TokenService.CreateTurnCredentials:output_type -> tokenauthority.v1.CreateTurnCredentialsResponse
+	18, // 43: tokenauthority.v1.TokenService.WatchRevocations:output_type -> tokenauthority.v1.WatchRevocationsResponse
+	38, // [38:44] is the sub-list for method output_type
+	32, // [32:38] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_tokenauthority_v1_token_proto_init() }
@@ -1868,7 +2078,7 @@ func file_tokenauthority_v1_token_proto_init() {
 		(*Revocation_SessionId)(nil),
 		(*Revocation_Subject)(nil),
 	}
-	file_tokenauthority_v1_token_proto_msgTypes[13].OneofWrappers = []any{
+	file_tokenauthority_v1_token_proto_msgTypes[16].OneofWrappers = []any{
 		(*WatchRevocationsResponse_Revocation)(nil),
 		(*WatchRevocationsResponse_SessionEnd)(nil),
 		(*WatchRevocationsResponse_SnapshotEnd)(nil),
@@ -1880,7 +2090,7 @@ func file_tokenauthority_v1_token_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tokenauthority_v1_token_proto_rawDesc), len(file_tokenauthority_v1_token_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   17,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,18 +19,19 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	TokenService_GenerateToken_FullMethodName       = "/tokenauthority.v1.TokenService/GenerateToken"
-	TokenService_BatchGenerateTokens_FullMethodName = "/tokenauthority.v1.TokenService/BatchGenerateTokens"
-	TokenService_VerifyToken_FullMethodName         = "/tokenauthority.v1.TokenService/VerifyToken"
-	TokenService_RevokeTokens_FullMethodName        = "/tokenauthority.v1.TokenService/RevokeTokens"
-	TokenService_WatchRevocations_FullMethodName    = "/tokenauthority.v1.TokenService/WatchRevocations"
+	TokenService_GenerateToken_FullMethodName         = "/tokenauthority.v1.TokenService/GenerateToken"
+	TokenService_BatchGenerateTokens_FullMethodName   = "/tokenauthority.v1.TokenService/BatchGenerateTokens"
+	TokenService_VerifyToken_FullMethodName           = "/tokenauthority.v1.TokenService/VerifyToken"
+	TokenService_RevokeTokens_FullMethodName          = "/tokenauthority.v1.TokenService/RevokeTokens"
+	TokenService_CreateTurnCredentials_FullMethodName = "/tokenauthority.v1.TokenService/CreateTurnCredentials"
+	TokenService_WatchRevocations_FullMethodName      = "/tokenauthority.v1.TokenService/WatchRevocations"
 )
 
 // TokenServiceClient is the client API for TokenService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Makes, verifies and revokes the tokens with which people join sessions.
+// Makes, verifies and revokes the tokens with which people join sessions, and makes credentials for TURN servers.
 type TokenServiceClient interface {
 	// Makes one token.
 	//
@@ -62,6 +63,16 @@ type TokenServiceClient interface {
 	// NOT_FOUND for a project that does not exist (a session, `token_id` or `subject` need not exist);
 	// RESOURCE_EXHAUSTED when as many revocations are in force as the server allows.
 	RevokeTokens(ctx context.Context, in *RevokeTokensRequest, opts ...grpc.CallOption) (*RevokeTokensResponse, error)
+	// Makes the user name and the password with which one person's client uses the TURN servers of the server's settings,
+	// where the session's media needs a relay.
+	//
+	// A TURN server that has the same secret accepts them by itself until they expire. Nothing revokes them, and a relay
+	// that was allocated before goes on after their expiry, for as long as the client refreshes it.
+	//
+	// Errors: INVALID_ARGUMENT names every invalid field; PERMISSION_DENIED when the caller's grant lacks the project or the
+	// lifetime; NOT_FOUND when the session or its project does not exist; FAILED_PRECONDITION when the session has ended, or
+	// the settings name no TURN server.
+	CreateTurnCredentials(ctx context.Context, in *CreateTurnCredentialsRequest, opts ...grpc.CallOption) (*CreateTurnCredentialsResponse, error)
 	// Streams revocations and ended sessions: those in force, a marker, then each as it happens, and heartbeats.
 	//
 	// A reader that resumes from its last `resume_token` misses nothing, but may receive an event twice. The stream of a
@@ -117,6 +128,16 @@ func (c *tokenServiceClient) RevokeTokens(ctx context.Context, in *RevokeTokensR
 	return out, nil
 }
 
+func (c *tokenServiceClient) CreateTurnCredentials(ctx context.Context, in *CreateTurnCredentialsRequest, opts ...grpc.CallOption) (*CreateTurnCredentialsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreateTurnCredentialsResponse)
+	err := c.cc.Invoke(ctx, TokenService_CreateTurnCredentials_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *tokenServiceClient) WatchRevocations(ctx context.Context, in *WatchRevocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRevocationsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &TokenService_ServiceDesc.Streams[0], TokenService_WatchRevocations_FullMethodName, cOpts...)
@@ -140,7 +161,7 @@ type TokenService_WatchRevocationsClient = grpc.ServerStreamingClient[WatchRevoc
 // All implementations must embed UnimplementedTokenServiceServer
 // for forward compatibility.
 //
-// Makes, verifies and revokes the tokens with which people join sessions.
+// Makes, verifies and revokes the tokens with which people join sessions, and makes credentials for TURN servers.
 type TokenServiceServer interface {
 	// Makes one token.
 	//
@@ -172,6 +193,16 @@ type TokenServiceServer interface {
 	// NOT_FOUND for a project that does not exist (a session, `token_id` or `subject` need not exist);
 	// RESOURCE_EXHAUSTED when as many revocations are in force as the server allows.
 	RevokeTokens(context.Context, *RevokeTokensRequest) (*RevokeTokensResponse, error)
+	// Makes the user name and the password with which one person's client uses the TURN servers of the server's settings,
+	// where the session's media needs a relay.
+	//
+	// A TURN server that has the same secret accepts them by itself until they expire. Nothing revokes them, and a relay
+	// that was allocated before goes on after their expiry, for as long as the client refreshes it.
+	//
+	// Errors: INVALID_ARGUMENT names every invalid field; PERMISSION_DENIED when the caller's grant lacks the project or the
+	// lifetime; NOT_FOUND when the session or its project does not exist; FAILED_PRECONDITION when the session has ended, or
+	// the settings name no TURN server.
+	CreateTurnCredentials(context.Context, *CreateTurnCredentialsRequest) (*CreateTurnCredentialsResponse, error)
 	// Streams revocations and ended sessions: those in force, a marker, then each as it happens, and heartbeats.
 	//
 	// A reader that resumes from its last `resume_token` misses nothing, but may receive an event twice. The stream of a
@@ -198,6 +229,9 @@ func (UnimplementedTokenServiceServer) VerifyToken(context.Context, *VerifyToken
 }
 func (UnimplementedTokenServiceServer) RevokeTokens(context.Context, *RevokeTokensRequest) (*RevokeTokensResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RevokeTokens not implemented")
+}
+func (UnimplementedTokenServiceServer) CreateTurnCredentials(context.Context, *CreateTurnCredentialsRequest) (*CreateTurnCredentialsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateTurnCredentials not implemented")
 }
 func (UnimplementedTokenServiceServer) WatchRevocations(*WatchRevocationsRequest, grpc.ServerStreamingServer[WatchRevocationsResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchRevocations not implemented")
@@ -295,6 +329,24 @@ func _TokenService_RevokeTokens_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TokenService_CreateTurnCredentials_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateTurnCredentialsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TokenServiceServer).CreateTurnCredentials(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TokenService_CreateTurnCredentials_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TokenServiceServer).CreateTurnCredentials(ctx, req.(*CreateTurnCredentialsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _TokenService_WatchRevocations_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(WatchRevocationsRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -328,6 +380,10 @@ var TokenService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RevokeTokens",
 			Handler:    _TokenService_RevokeTokens_Handler,
+		},
+		{
+			MethodName: "CreateTurnCredentials",
+			Handler:    _TokenService_CreateTurnCredentials_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
