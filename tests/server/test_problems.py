@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
@@ -46,6 +47,19 @@ def test_names_a_port_that_is_taken(production: Production, variable: str) -> No
     assert f"cannot listen on {address}" in log
     assert f"TOKENAUTHORITY_{variable}=HOST:PORT chooses another address" in log
     assert "Traceback" not in log
+
+
+def test_names_every_port_that_is_taken(production: Production) -> None:
+    """In one message: a second server on one machine has all addresses of the first one."""
+    variables = ("LISTEN__GRPC", "LISTEN__HTTP", "LISTEN__OPS")
+    with contextlib.ExitStack() as stack:
+        taken = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in variables]
+        addresses = {name: f"127.0.0.1:{place.getsockname()[1]}" for name, place in zip(variables, taken, strict=True)}
+        status, log = production.fail(**addresses)
+
+    assert 2 == status
+    assert [*addresses.values()] == re.findall(r"^  - cannot listen on ([\d.]+:\d+)", log, re.MULTILINE)
+    assert [*addresses] == re.findall(r"TOKENAUTHORITY_(\w+)=HOST:PORT chooses another address", log)
 
 
 @pytest.mark.parametrize(

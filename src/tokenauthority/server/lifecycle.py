@@ -8,6 +8,7 @@ import sys
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Final
 
 import attrs
@@ -15,6 +16,7 @@ import grpc.aio
 import structlog
 
 from tokenauthority.config.listeners import OFF, UNIX
+from tokenauthority.config.loading import ConfigError
 from tokenauthority.config.settings import Settings
 from tokenauthority.interceptors.deliveries import RPC_TASK
 from tokenauthority.interceptors.direct import DIRECT_TASK
@@ -77,7 +79,8 @@ async def serving(
 
     Raises:
         BackgroundError: a background task without which the server cannot go on has failed.
-        OSError: an address cannot be listened on, or the audit log cannot be written.
+        ConfigError: addresses cannot be listened on.
+        OSError: the audit log cannot be written.
         KeyProviderError: the active signing key cannot sign where it lives.
         SealBrokenError: the master key does not open the key ring.
         UnavailableError: the store cannot be read.
@@ -94,9 +97,9 @@ async def _answering(
     logger = structlog.stdlib.get_logger(__name__)
     await app.follower.start()
     await app.keys.prove_active_key()
-    bound = {listener.name: bind(listener, server) for listener, server in app.listeners}
     web = _web_servers(app, settings)
-    at = {server.name: server.bind() for server in web}
+    at = _bind(app, web)
+    bound = {listener.name: at[listener.name] for listener, _ in app.listeners}
     addresses = Addresses(bound, at["http"], at["ops"], at.get("http_api"))
     async with AsyncExitStack() as stack:
         for server in web:
@@ -110,20 +113,30 @@ async def _answering(
             await grpc_server.start()
         tasks = (*tasks_of(app, web), *_guarding(app, bound), *process_tasks)
         await stack.enter_async_context(Background(app.registry).running(tasks, on_fatal))
-        http_tls = app.http_certificate is not None
-        logger.info(
-            "server.started",
-            **bound,
-            **at,
-            grpc_tls=not settings.dev,
-            http_tls=http_tls,
-        )
+        logger.info("server.started", **at, grpc_tls=not settings.dev, http_tls=app.http_certificate is not None)
         try:
             yield addresses
         finally:
             logger.info("server.draining")
             await _drain(app, settings)
     logger.info("server.stopped")
+
+
+def _bind(app: App, web: Sequence[HttpServer]) -> dict[str, str]:
+    """Bind all addresses, and return what they got; raise ConfigError that names every one that is taken."""
+    each: dict[str, Callable[[], str]] = {
+        listener.name: partial(bind, listener, server) for listener, server in app.listeners
+    }
+    each |= {server.name: server.bind for server in web}
+    bound, problems = {}, []
+    for name, take in each.items():
+        try:
+            bound[name] = take()
+        except OSError as error:
+            problems.append(str(error))
+    if problems:
+        raise ConfigError(problems)
+    return bound
 
 
 def _web_servers(app: App, settings: Settings) -> list[HttpServer]:
