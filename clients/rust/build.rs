@@ -9,10 +9,11 @@ use prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor, MethodDe
 const HIDDEN: [&str; 5] = ["token", "api_secret", "private_key", "secret", "data"];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let folder = Path::new("protos/tokenauthority/v1");
-    println!("cargo::rerun-if-changed=protos");
-    let mut compiler = protox::Compiler::new(["protos"])?;
-    for entry in fs::read_dir(folder)? {
+    // A published crate has the contract in it; in the repository it is at the root.
+    let protos = ["protos", "../../protos"].into_iter().find(|folder| Path::new(folder).is_dir()).ok_or("no protos")?;
+    println!("cargo::rerun-if-changed={protos}");
+    let mut compiler = protox::Compiler::new([protos])?;
+    for entry in fs::read_dir(Path::new(protos).join("tokenauthority/v1"))? {
         compiler.include_imports(true).include_source_info(true).open_file(entry?.path())?;
     }
     let pool = compiler.descriptor_pool();
