@@ -312,6 +312,28 @@ def test_the_session_asked_about_must_be_the_tokens(api: Api, place: Place) -> N
     assert place.session_id == api.verify(token, session_id=other).claims.session_id
 
 
+def test_the_session_asked_about_may_have_its_name(api: Api, place: Place) -> None:
+    """A server that people know by names asks by them. The name of another session is a mismatch, also elsewhere."""
+    named = api.new_session(place.project_id, name="standup").session_id
+    api.new_session(place.project_id, name="retro")
+    api.new_session(AWAY, name="elsewhere")
+    token, without_name = api.generate(named).token, api.generate(place.session_id).token
+
+    reasons = [
+        reason_of(api.verify(each, session_id=asked))
+        for each, asked in (
+            (token, "standup"),
+            (token, named),
+            (token, "retro"),
+            (token, "elsewhere"),
+            (token, "Standup"),
+            (without_name, "standup"),
+        )
+    ]
+
+    assert ["ACTIVE"] * 2 + ["SESSION_MISMATCH"] * 4 == reasons
+
+
 def test_a_session_of_another_project_is_a_mismatch(api: Api, place: Place) -> None:
     """A secret does not sign for another project's session, whatever the token says."""
     foreign = api.new_session(AWAY).session_id

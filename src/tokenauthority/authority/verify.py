@@ -69,7 +69,11 @@ class Verify:
     async def check(
         self, token: str, grant: Grant, now: Millis, *, session_id: str = "", required: Collection[Permission] = ()
     ) -> VerificationResult:
-        """Return the verdict for *session_id*, unless empty, and the *required* permissions; raise UnavailableError."""
+        """Return the verdict for the session with the id or name *session_id* (empty: any) and *required* permissions.
+
+        Raises:
+            UnavailableError: the store, or the changes of other servers, cannot be read.
+        """
         self.require_current()
         try:
             signed, tenant = await self._signed_token(token, grant)
@@ -145,7 +149,8 @@ class Verify:
         own = tenant.owns(claims.session_id) if known is None else known.project_id == tenant.project.project_id
         if own and known is not None and known.state is SessionState.ENDED:
             raise TokenRejectedError(InactiveReason.SESSION_ENDED, "the session has ended")
-        if session_id and session_id != claims.session_id:
+        names = {claims.session_id} if known is None else {claims.session_id, known.spec.name}
+        if session_id and session_id not in names:
             raise TokenRejectedError(InactiveReason.SESSION_MISMATCH, "the token is for another session")
         if not own or (known is not None and known.session_id != claims.session_id):
             raise TokenRejectedError(InactiveReason.SESSION_MISMATCH, "the session is not one of the token's project")

@@ -29,6 +29,7 @@ from tokenauthority.server.listeners import bind
 from tokenauthority.server.logging import report_dropped
 from tokenauthority.server.wiring import App
 from tokenauthority.web.api import make_api_app
+from tokenauthority.web.check import check_routes
 from tokenauthority.web.connect import connect_routes
 from tokenauthority.web.opentok import opentok_routes
 from tokenauthority.web.ops import make_ops_app
@@ -151,8 +152,9 @@ def _web_servers(app: App, settings: Settings) -> list[HttpServer]:
         HttpServer("ops", ops, listen.ops, places.ops, tls=public_tls),
     ]
     if listen.http_api != OFF:
-        # The paths of the SDKs first: those of RPCs have any two segments.
-        routes = [*opentok_routes(app.direct_calls(app.opentok)), *connect_routes(app.direct_calls(app.bearer))]
+        # Those of RPCs last: they have any two segments.
+        calls = app.direct_calls(app.bearer)
+        routes = [*opentok_routes(app.direct_calls(app.opentok)), *check_routes(calls), *connect_routes(calls)]
         api = make_api_app(routes)
         times = ConnectionTimes(age=_API_AGE, last_answer=settings.limits.max_deadline + _API_EXCHANGE)
         servers.append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from typing import Final, cast
 
 import attrs
@@ -80,7 +81,9 @@ class ApiAnswer:
     async def send(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Write the answer; end the connection if its client does not read it in time."""
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers]
-        headers.append((b"content-length", str(len(self.body)).encode()))
+        if self.status != HTTPStatus.NO_CONTENT:
+            # An answer without content must not state its length (RFC 9110, section 8.6).
+            headers.append((b"content-length", str(len(self.body)).encode()))
         whole = memoryview(self.body)
         try:
             async with asyncio.timeout(_PATIENCE):

@@ -632,7 +632,7 @@ type VerifyTokenRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required: the token. One of more than 40960 bytes is MALFORMED.
 	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
-	// Optional: the session that it must be for.
+	// Optional: the session that it must be for, by its id or its name.
 	SessionId string `protobuf:"bytes,2,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
 	// Optional: what its bearer must be allowed to do.
 	RequiredPermissions []Permission `protobuf:"varint,3,rep,packed,name=required_permissions,json=requiredPermissions,proto3,enum=tokenauthority.v1.Permission" json:"required_permissions,omitempty"`

@@ -1,0 +1,97 @@
+"""What MediaMTX sends becomes a question about one session and one permission."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tokenauthority.domain.errors import InvalidRequestError
+from tokenauthority.domain.profile import MEDIAMTX, Member
+from tokenauthority.v1.role_pb2 import PERMISSION_PUBLISH, PERMISSION_SUBSCRIBE, Permission
+from tokenauthority.web.mediamtx import mediamtx_request
+
+
+WHIP = {
+    "ip": "127.0.0.1",
+    "user": "",
+    "password": "",
+    "token": "T1==abc",
+    "action": "publish",
+    "path": "standup",
+    "protocol": "webrtc",
+    "id": "6f0e8a0c-0d33-4f0f-a8b3-2b3d3c7f8a11",
+    "query": "",
+}
+"""As MediaMTX 1.20 sends it for WHIP with `Authorization: Bearer`."""
+
+
+def asked(**changes: object) -> tuple[str, str, list[int]]:
+    """What is asked of VerifyToken: token, session, permissions."""
+    request = mediamtx_request(json.dumps({**WHIP, **changes}).encode())
+    return request.token, request.session_id, list(request.required_permissions)
+
+
+@pytest.mark.parametrize(
+    ("action", "permission"),
+    [("publish", PERMISSION_PUBLISH), ("read", PERMISSION_SUBSCRIBE), ("playback", PERMISSION_SUBSCRIBE)],
+)
+def test_the_path_is_the_session_and_the_action_the_permission(action: str, permission: int) -> None:
+    """For live streams and for records of them."""
+    assert ("T1==abc", "standup", [permission]) == asked(action=action)
+
+
+def test_actions_mean_what_they_mean_in_a_claim_for_mediamtx() -> None:
+    """So a token may do the same whichever way MediaMTX is set up."""
+    for row in MEDIAMTX.rights:
+        assert isinstance(row, Member)
+        assert not isinstance(row.member, str)
+        (permission,) = row.permissions
+        wanted = Permission.Value(f"PERMISSION_{permission.name}")
+        assert [wanted] == asked(action=row.member["action"])[2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "token"),
+    [
+        ({"token": "", "user": "x", "password": "T1==pass"}, "T1==pass"),
+        ({"token": "", "query": "jwt=T1%3D%3Dquery&x=1"}, "T1==query"),
+        ({"token": "", "query": "token=a.b.c"}, "a.b.c"),
+        ({"token": "", "query": "token=a&jwt=b"}, "-"),
+        ({"token": "", "query": "token=a&token=b"}, "-"),
+        ({"token": "", "query": "&".join(["x=1"] * 40) + "&token=a"}, "-"),
+        ({"token": "", "query": "token="}, "-"),
+        ({"token": ""}, "-"),
+        ({"query": "jwt=other", "password": "other"}, "T1==abc"),
+        ({"id": None}, "T1==abc"),
+        ({"a_new_member": {"x": [1]}}, "T1==abc"),
+    ],
+)
+def test_finds_the_token_where_each_protocol_has_it(changes: dict[str, object], token: str) -> None:
+    """No token, or two of them in a query, is a token that is not valid."""
+    assert token == asked(**changes)[0]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"{}",
+        b'{"action":"read"}',
+        b'{"action":"read","path":null}',
+        b'{"action":"read","path":1}',
+        b'{"action":"read","path":"\xff"}',
+        b'{"action":"read","path":"x\\ud800x"}',
+        b'{"x":' + b"[" * 16_000,
+        *(json.dumps({**WHIP, "action": action}).encode() for action in ("api", "metrics", "pprof", "", "Publish")),
+        json.dumps({**WHIP, "path": ""}).encode(),
+    ],
+)
+def test_refuses_whatever_else_comes(body: bytes) -> None:
+    """As a mistake of the asker, and without a word of the body."""
+    with pytest.raises(InvalidRequestError) as caught:
+        mediamtx_request(body)
+
+    assert "T1==abc" not in str(caught.value)
