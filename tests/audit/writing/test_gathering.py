@@ -10,7 +10,20 @@ import pytest
 
 from tests.audit.logs import FaultyDisk, calls, record, running
 from tests.support.authority import WAIT
-from tokenauthority.audit.writing.log import LogOptions
+from tokenauthority.audit.writing import gathering
+from tokenauthority.audit.writing.log import FileAuditLog, LogOptions
+
+
+LONG = 10 * WAIT
+NO_WATCH = LogOptions(watch=LONG)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A pause, and all pauses together, are longer than the test: only a record can end the wait."""
+    for name in ("_PAUSE", "_SILENCE", "_LONGEST", "_RECENT"):
+        monkeypatch.setattr(gathering, name, LONG)
+    return monkeypatch
 
 
 async def turns() -> None:
@@ -19,76 +32,115 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
-async def test_records_that_come_together_share_a_commit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def begin(log: FileAuditLog, numbers: range, *, more: bool) -> list[asyncio.Future[None]]:
+    """Append records at once."""
+    return [asyncio.ensure_future(log.append(record(number), more=more)) for number in numbers]
+
+
+@pytest.mark.usefixtures("patient")
+async def test_records_that_come_together_share_a_commit(path: Path) -> None:
     """Each waits for those that are about to come, and the last one, which waits for nobody, lets all be written."""
-    monkeypatch.setattr("tokenauthority.audit.writing.gathering._PAUSE", 10 * WAIT)
     disk = FaultyDisk()
-    async with running(path, LogOptions(watch=10 * WAIT), disk) as log:
+    async with running(path, NO_WATCH, disk) as log:
         await log.append(record(0))
         before = disk.writes
-        first = [asyncio.ensure_future(log.append(record(number), more=True)) for number in range(1, 32)]
+        first = begin(log, range(1, 9), more=True)
         await turns()
-        await log.append(record(32))
+        await log.append(record(9))
         await asyncio.gather(*first)
 
         assert before + 1 == disk.writes
-        assert [f"call-{number}" for number in range(33)] == calls(path)
+        assert [f"call-{number}" for number in range(10)] == calls(path)
 
 
-async def test_a_lone_record_waits_for_no_other(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is written at once, also after records that came together."""
-    monkeypatch.setattr("tokenauthority.audit.writing.gathering._PAUSE", 10 * WAIT)
-    async with running(path, LogOptions(watch=10 * WAIT)) as log:
-        await asyncio.gather(*(log.append(record(number), more=number < 9) for number in range(10)))
-        await asyncio.wait_for(log.append(record(10)), WAIT)
+@pytest.mark.usefixtures("patient")
+async def test_records_that_are_enough_wait_for_no_other(path: Path) -> None:
+    """More of them would hardly make a call cheaper."""
+    async with running(path, NO_WATCH) as log:
+        await asyncio.wait_for(asyncio.gather(*begin(log, range(gathering._ENOUGH), more=True)), WAIT)
 
-    assert [f"call-{number}" for number in range(11)] == calls(path)
+
+@pytest.mark.usefixtures("patient")
+async def test_as_many_records_are_expected_as_came_last(path: Path) -> None:
+    """Who has an answer often calls again, and nothing says so before gRPC has passed the call on."""
+    disk = FaultyDisk()
+    async with running(path, NO_WATCH, disk) as log:
+        await asyncio.gather(*begin(log, range(8), more=False))
+        before = disk.writes
+        again = begin(log, range(8, 15), more=False)
+        await turns()
+        assert before == disk.writes
+
+        await log.append(record(15))
+        await asyncio.gather(*again)
+        assert before + 1 == disk.writes
+        assert [f"call-{number}" for number in range(16)] == calls(path)
+
+
+async def test_records_are_expected_for_a_short_time_only(path: Path, patient: pytest.MonkeyPatch) -> None:
+    """Later nobody knows whether the callers of then come again."""
+    async with running(path, NO_WATCH) as log:
+        patient.setattr(gathering, "_RECENT", -1.0)
+        await asyncio.gather(*begin(log, range(8), more=False))
+
+        await asyncio.wait_for(log.append(record(8)), WAIT)
+
+
+@pytest.mark.usefixtures("patient")
+async def test_a_lone_record_waits_for_no_other(path: Path) -> None:
+    """It is written at once, also after one that was alone as well."""
+    async with running(path, NO_WATCH) as log:
+        for number in range(3):
+            await asyncio.wait_for(log.append(record(number)), WAIT)
+
+    assert ["call-0", "call-1", "call-2"] == calls(path)
 
 
 async def test_a_record_does_not_wait_for_one_that_never_comes(path: Path) -> None:
     """A pause in which none comes is enough."""
-    async with running(path, LogOptions(watch=10 * WAIT)) as log:
+    async with running(path, NO_WATCH) as log:
         await asyncio.wait_for(log.append(record(1), more=True), WAIT)
 
         assert ["call-1"] == calls(path)
 
 
-async def test_a_record_waits_while_others_come(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_record_waits_while_others_come(path: Path, patient: pytest.MonkeyPatch) -> None:
     """Each pause in which one comes is followed by another."""
-    for name, seconds in (("_PAUSE", 0.0), ("_LATE", 10 * WAIT), ("_LONGEST", 10 * WAIT)):
-        monkeypatch.setattr(f"tokenauthority.audit.writing.gathering.{name}", seconds)
+    patient.setattr(gathering, "_PAUSE", 0.0)
+    patient.setattr(gathering, "_LATE", LONG)
     disk = FaultyDisk()
-    async with running(path, LogOptions(watch=10 * WAIT), disk) as log:
+    async with running(path, NO_WATCH, disk) as log:
         await log.append(record(0))
         before = disk.writes
         coming = []
-        for number in range(1, 21):
-            coming.append(asyncio.ensure_future(log.append(record(number), more=True)))
+        for number in range(1, gathering._ENOUGH):
+            coming += begin(log, range(number, number + 1), more=True)
             await asyncio.sleep(0)
         await asyncio.gather(*coming)
 
         assert before + 1 == disk.writes
 
 
-async def test_a_record_does_not_wait_while_more_and_more_come(path: Path) -> None:
+async def test_a_record_does_not_wait_while_more_and_more_come(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All pauses together have a bound."""
-    async with running(path, LogOptions(watch=10 * WAIT)) as log:
+    monkeypatch.setattr(gathering, "_ENOUGH", 1_000_000)
+    async with running(path, NO_WATCH) as log:
         first = asyncio.ensure_future(log.append(record(0), more=True))
         others: list[asyncio.Future[None]] = []
         while not first.done():
-            others.append(asyncio.ensure_future(log.append(record(len(others) + 1), more=True)))
+            others += begin(log, range(len(others) + 1, len(others) + 2), more=True)
             await asyncio.sleep(0)
 
         assert not others[-1].done()
         await asyncio.gather(*others)
 
 
-async def test_a_pause_of_a_busy_loop_does_not_end_the_wait(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_pause_of_a_busy_loop_does_not_end_the_wait(path: Path, patient: pytest.MonkeyPatch) -> None:
     """The loop may be late because of the calls whose records are about to come."""
-    for name, seconds in (("_PAUSE", 0.0), ("_LATE", -1.0), ("_LONGEST", 10 * WAIT)):
-        monkeypatch.setattr(f"tokenauthority.audit.writing.gathering.{name}", seconds)
+    patient.setattr(gathering, "_PAUSE", 0.0)
+    patient.setattr(gathering, "_LATE", -1.0)
     disk = FaultyDisk()
-    async with running(path, LogOptions(watch=10 * WAIT), disk) as log:
+    async with running(path, NO_WATCH, disk) as log:
         before = disk.writes
         first = asyncio.ensure_future(log.append(record(0), more=True))
         await turns()
@@ -96,3 +148,12 @@ async def test_a_pause_of_a_busy_loop_does_not_end_the_wait(path: Path, monkeypa
         assert before == disk.writes
         await log.append(record(1))
         await first
+
+
+async def test_silence_ends_the_wait_of_a_busy_loop(path: Path, patient: pytest.MonkeyPatch) -> None:
+    """What the loop is busy with need not be calls whose records come, such as a large batch."""
+    patient.setattr(gathering, "_PAUSE", 0.0)
+    patient.setattr(gathering, "_LATE", -1.0)
+    patient.setattr(gathering, "_SILENCE", 0.0)
+    async with running(path, NO_WATCH) as log:
+        await asyncio.wait_for(log.append(record(0), more=True), WAIT)

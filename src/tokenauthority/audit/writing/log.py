@@ -6,6 +6,7 @@ import asyncio
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -131,11 +132,11 @@ class FileAuditLog:
 
     async def append(self, record: AuditRecord, *, more: bool = False) -> None:
         """Write *record*; see `AuditLog.append`."""
-        await self._enqueue("rpc", encode_record(record), more=more)
+        await self._enqueue("rpc", encode_record(record), partial(self._gathering.add, more=more))
 
     async def note(self, kind: str, fields: Mapping[str, object]) -> None:
         """Write a line that is about no single RPC; see `AuditLog.note`."""
-        await self._enqueue(kind, msgspec.json.encode({"time": time_text(self._clock()), **fields}), more=False)
+        await self._enqueue(kind, msgspec.json.encode({"time": time_text(self._clock()), **fields}), self._wake.set)
 
     def reopen(self) -> None:
         """Continue in a new file if somebody has moved this one, as logrotate does before it sends SIGHUP."""
@@ -147,16 +148,13 @@ class FileAuditLog:
         self.reopen()
         self._watch_timer = asyncio.get_running_loop().call_later(self._options.watch, self._watch)
 
-    async def _enqueue(self, kind: str, body: bytes, *, more: bool) -> None:
+    async def _enqueue(self, kind: str, body: bytes, added: Callable[[], object]) -> None:
         if self.problem or self._closing or self._pending_bytes + len(body) > MAX_PENDING:
             raise UnavailableError.audit() from self._cause
         self._pending_bytes += len(body)
         committed = asyncio.get_running_loop().create_future()
         self._pending.append(_PendingLine(kind, body, committed))
-        if not more:
-            self._wake.set()
-        else:
-            self._gathering.begin()
+        added()
         try:
             await committed
         finally:
@@ -194,7 +192,7 @@ class FileAuditLog:
             self._check_due = False
             self._moved = await self._writer.was_moved()
         due, self._checkpoint_due = self._checkpoint_due and self._writer.uncovered > 0, False
-        self._gathering.end()
+        self._gathering.begin_commit()
         self._in_flight, self._pending, self._pending_bytes = self._pending, [], 0
         if self._in_flight or due:
             lines = [(each.kind, each.body) for each in self._in_flight]
@@ -214,6 +212,7 @@ class FileAuditLog:
     def _settle_in_flight(self) -> None:
         self.written += len(self._in_flight)
         self.commits += bool(self._in_flight)
+        self._gathering.end_commit(len(self._in_flight))
         for each in self._in_flight:
             if not each.committed.done():
                 each.committed.set_result(None)
@@ -253,7 +252,7 @@ class FileAuditLog:
     async def _stop(self) -> None:
         """Write what waits, end the log and close it, within twice the time that a disk may stall."""
         self._closing = True
-        self._gathering.end()
+        self._gathering.begin_commit()
         self._wake.set()
         for timer in (self._checkpoint_timer, self._watch_timer, self._retry_timer):
             if timer is not None:
