@@ -55,9 +55,11 @@ HELD_ELSEWHERE = {
     "storage/errors.py": "storage",
     "storage/schema.py": "storage/test_migrate.py",
     "storage/store.py": "storage",
+    "storage/project_deletion_store.py": "storage/test_sql_project_deletion.py",
     # Parts of a request or an answer, which the tests of the RPCs and commands see whole.
     "audit/reading/report.py": "cli/test_audit.py",
     "audit/reading/trusted_checkpoint.py": "cli/test_audit.py",
+    "authority/project_deletion.py": "service/test_projects_deletion.py",
     "authority/project_spec.py": "service/test_projects.py",
     "authority/turn.py": "service/test_tokens_turn.py",
     "authority/waiting.py": "interceptors/test_changes.py",

@@ -77,7 +77,7 @@ def test_only_an_rpc_that_changes_something_has_a_rule_of_its_own_for_retries() 
     narrowed = [method.name for method in METHODS.values() if method.retry_on_unavailable_only]
 
     assert [
-        *("CreateRole", "DeleteRole", "ImportProject", "RetireProjectSecret"),
+        *("CreateRole", "DeleteRole", "ImportProject", "DeleteProject", "RetireProjectSecret"),
         *("ActivateSigningKey", "RevokeSigningKey"),
     ] == narrowed
     assert set(narrowed) <= set(named(side_effects=True, idempotent=True))

@@ -71,6 +71,16 @@ def update_project(client: Client) -> None:
     assert name == project.display_name
 
 
+@example("ProjectService/DeleteProject")
+def delete_project(client: Client) -> None:
+    """With a count of what it had, which validate_only answers too."""
+    request = project_pb2.DeleteProjectRequest(project_id=_new_project(client), validate_only=True)
+    counted = client.call("ProjectService/DeleteProject", request, project_pb2.DeleteProjectResponse)
+    request.validate_only = False
+    assert counted == client.call("ProjectService/DeleteProject", request, project_pb2.DeleteProjectResponse)
+    assert (0, 1) == (counted.sessions, counted.secrets)
+
+
 @example("ProjectService/RotateProjectSecret")
 def rotate_project_secret(client: Client) -> None:
     """A second secret."""

@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+from google.protobuf.field_mask_pb2 import FieldMask
+
 from clients.interop.client import Client
 from clients.interop.driver import Failure
 from clients.interop.rpcs import new_role, new_session
@@ -155,6 +157,17 @@ def _session_ended(client: Client) -> Failure:
     session_id = new_session(client).session_id
     client.driver().ok("end_session", session_id=session_id)
     return client.driver().failure("generate_token", session_id=session_id, via="session", options={})
+
+
+@cause("FAILED_PRECONDITION", "PROJECT_DISABLED")
+def _project_disabled(client: Client) -> Failure:
+    create = project_pb2.CreateProjectRequest()
+    project = client.call("ProjectService/CreateProject", create, project_pb2.CreateProjectResponse).project
+    project.disabled = True
+    update = project_pb2.UpdateProjectRequest(project=project, update_mask=FieldMask(paths=["disabled"]))
+    client.call("ProjectService/UpdateProject", update, project_pb2.UpdateProjectResponse)
+    request = session_pb2.CreateSessionRequest(project_id=project.project_id)
+    return client.refusal("SessionService/CreateSession", request)
 
 
 @cause("FAILED_PRECONDITION", "FORMAT_UNAVAILABLE")

@@ -139,10 +139,17 @@ async def test_built_in_roles_need_no_store() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [ChangeKind.PROJECT, ChangeKind.ROLE, ChangeKind.SESSION_END, ChangeKind.KEY], ids=lambda kind: kind.value
+    ("kind", "reads"),
+    [
+        (ChangeKind.PROJECT, 1),
+        (ChangeKind.ROLE, 1),
+        (ChangeKind.SESSION_END, 1),
+        (ChangeKind.KEY, 0),
+        (ChangeKind.PROJECT_DELETION, 3),
+    ],
 )
-async def test_a_change_of_another_server_is_read_anew(kind: ChangeKind) -> None:
-    """Each kind of change makes exactly its object be read again."""
+async def test_a_change_of_another_server_is_read_anew(kind: ChangeKind, reads: int) -> None:
+    """Each kind of change makes exactly its object be read again, and the deletion of a project all that it has."""
     store = FaultyStore()
     world = await make_world(store)
     await store.create_role(make_role(world.project_id))
@@ -156,7 +163,7 @@ async def test_a_change_of_another_server_is_read_anew(kind: ChangeKind) -> None
     await world.tenants.role(world.project_id, "host")
     await world.tenants.session(world.session.session_id)
 
-    assert (0 if kind is ChangeKind.KEY else 1) == store.count(*READS) - before
+    assert reads == store.count(*READS) - before
 
 
 async def test_it_caches_no_more_than_its_bounds() -> None:

@@ -73,7 +73,7 @@ def test_asks_before_it_revokes(run: Run) -> None:
 
     refused, silent = run("keys", "revoke", key_id, stdin="n\n"), run("keys", "revoke", key_id)
 
-    assert (1, 1) == (refused.exit_code, silent.exit_code)
+    assert (1, 2) == (refused.exit_code, silent.exit_code)
     assert f"Every token that {key_id} has signed will be refused. Revoke it? [y/N]" in refused.err
     assert "Traceback" not in silent.err
     assert key_id == signing(run)

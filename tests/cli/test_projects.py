@@ -206,3 +206,38 @@ def test_imports_a_key_of_a_server(run: Run, server: str, option: str) -> None:
     assert f"{server}_jwt" == imported.text("default_format")
     assert "APIx" in imported.out
     assert secret not in imported.out + imported.err
+
+
+def test_a_project_is_disabled_and_enabled(run: Run) -> None:
+    """The answer says how it is now."""
+    run("projects", "create", "--project-id", "48")
+
+    answers = [run("projects", command, "48", "--json").json["disabled"] for command in ("disable", "enable")]
+
+    assert [True, False] == answers
+
+
+def test_a_deletion_says_what_it_takes_and_asks(run: Run) -> None:
+    """Only an answer of yes deletes."""
+    run("projects", "create", "--project-id", "49")
+    run("sessions", "create", "--project", "49")
+    refused = run("projects", "delete", "49", stdin="n\n")
+    kept = run("projects", "show", "49")
+    deleted = run("projects", "delete", "49", "--json", stdin="y\n")
+
+    question = "Project 49 has 1 sessions, 1 secrets, 0 roles, 0 revocations. Delete all of it for good?"
+    assert question in refused.err
+    assert (1, 0) == (refused.exit_code, kept.exit_code)
+    assert {"sessions": 1, "secrets": 1, "roles": 0, "revocations": 0} == deleted.json
+    assert 1 == run("projects", "show", "49").exit_code
+
+
+def test_a_script_deletes_without_a_question(run: Run) -> None:
+    """Where nobody can answer, the command says how."""
+    run("projects", "create", "--project-id", "50")
+    unanswered = run("projects", "delete", "50")
+    deleted = run("projects", "delete", "50", "--yes")
+
+    assert 2 == unanswered.exit_code
+    assert "nobody can confirm: standard input is no terminal; give --yes" in unanswered.err
+    assert 0 == deleted.exit_code

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from google.protobuf.field_mask_pb2 import FieldMask
+
 from tests.support.authority import eventually
 from tests.support.production import Production, Server
-from tokenauthority.client import AuthorityError, Token
+from tokenauthority.client import Authority, AuthorityError, Token
 from tokenauthority.config.settings import Settings
 from tokenauthority.server.main import upgrade_database
 from tokenauthority.v1 import project_pb2, token_pb2
@@ -64,6 +66,36 @@ def test_a_session_ended_elsewhere_is_known_where_it_is_cached(
             ),
             "the session is not ended there",
         )
+
+
+def test_a_project_is_disabled_enabled_and_deleted_at_all_servers(
+    production: Production, two: tuple[Server, Server]
+) -> None:
+    """Each server refuses its tokens, also where it has just used them; and all have a second project of the id."""
+    one, other = two
+    with production.client(one.address) as client:
+        project_id = client.projects.CreateProject(project_pb2.CreateProjectRequest()).project.project_id
+    with production.client(one.address, project_id) as here, production.client(other.address, project_id) as there:
+        token = here.create_session().generate_token()
+        assert there.verify_token(token).active
+
+        def becomes(client: Authority, reason: str) -> None:
+            eventually(lambda: client.verify_token(token).reason == reason, f"the other server never says {reason!r}")
+
+        for disabled, reason in ((True, "PROJECT_DISABLED"), (False, "")):
+            project = project_pb2.Project(project_id=project_id, disabled=disabled)
+            mask = FieldMask(paths=["disabled"])
+            here.projects.UpdateProject(project_pb2.UpdateProjectRequest(project=project, update_mask=mask))
+            becomes(there, reason)
+        here.projects.DeleteProject(project_pb2.DeleteProjectRequest(project_id=project_id))
+        becomes(there, "PROJECT_UNKNOWN")
+        again = project_pb2.CreateProjectRequest(project_id=project_id, external_sessions=True)
+        there.projects.CreateProject(again)
+        becomes(here, "REVOKED")
+        with pytest.raises(AuthorityError) as caught:
+            there.get_session(token.session_id)
+
+    assert "SESSION_NOT_FOUND" == caught.value.reason
 
 
 def test_a_database_must_be_brought_up_to_date_first(production: Production, postgres_url: str) -> None:

@@ -92,6 +92,22 @@ def test_nothing_is_missed_when_a_server_is_killed(production: Production, ports
         assert verifier.verify(good).active
 
 
+def test_tokens_of_a_deleted_project_are_refused(production: Production, ports: list[int]) -> None:
+    """Also by a verifier that starts afterwards."""
+    server = start(production, ports[0])
+    project_id = new_project(production, server)
+    with (
+        production.client(server.address, project_id) as client,
+        follow(production, [ports[0]], project_id) as verifier,
+    ):
+        token = client.create_session().generate_token()
+        assert verifier.verify(token).active
+        client.projects.DeleteProject(project_pb2.DeleteProjectRequest(project_id=project_id))
+        becomes(verifier, token, "REVOKED")
+        with follow(production, [ports[0]], project_id) as late:
+            assert "REVOKED" == late.verify(token).reason
+
+
 def copy(database: Path, target: Path) -> None:
     """A consistent copy of a database that is in use."""
     with contextlib.closing(sqlite3.connect(database)) as source, contextlib.closing(sqlite3.connect(target)) as made:

@@ -19,6 +19,7 @@ from tests.authority.world import NOW, World, make_role, make_server, make_world
 from tests.support.authority import EVERYTHING, WAIT, make_caller
 from tokenauthority.audit.record import AuditRecord
 from tokenauthority.authority import store_follower as follower_module
+from tokenauthority.authority.project_deletion import ProjectDeletion
 from tokenauthority.authority.roles import Roles
 from tokenauthority.contract import METHODS, SERVICES
 from tokenauthority.domain.role import Permission
@@ -156,7 +157,10 @@ def served_of(world: World) -> Mapping[str, ServedMethod]:
     server = world.server
     servicers: dict[str, object] = {
         **{service: servicer for service, (_, servicer) in SERVICERS.items()},
-        "tokenauthority.v1.ProjectService": projects.ProjectServicer(server.projects),
+        "tokenauthority.v1.ProjectService": projects.ProjectServicer(
+            server.projects,
+            ProjectDeletion(world.store, server.tenants, server.revocations, server.follower.wake),
+        ),
         "tokenauthority.v1.SessionService": sessions.SessionServicer(server.sessions),
         "tokenauthority.v1.RoleService": roles.RoleServicer(Roles(world.store, server.tenants, lambda *_: frozenset())),
     }

@@ -44,6 +44,7 @@ class ProjectChanges(TypedDict, total=False):
     external_sessions: bool
     platform_url: str
     claims_for: tuple[RealTimeServer, ...]
+    disabled: bool
 
 
 @attrs.frozen(kw_only=True)

@@ -17,6 +17,7 @@ from tokenauthority.domain.caller import Caller, Grant
 from tokenauthority.domain.change import ChangeKind
 from tokenauthority.domain.errors import FieldViolation, InvalidRequestError, NotFoundError, require_valid
 from tokenauthority.domain.ids import SESSION_RANDOM_BYTES, make_session_id, project_in_session_id
+from tokenauthority.domain.project import disabled_error
 from tokenauthority.domain.session import (
     DEFAULT_RESOLUTION,
     ArchiveMode,
@@ -120,6 +121,8 @@ class Sessions:
             spec = attrs.evolve(spec, archive_resolution=DEFAULT_RESOLUTION)
         repeat = _idempotency_key(project_id, spec, request_id, caller) if request_id else None
         tenant = await self._tenants.require_tenant(project_id)
+        if (disabled := disabled_error(tenant.project)) is not None:
+            raise disabled
         if tenant.project.platform_url:
             report_platform(tenant.project.platform_url)
             # Asked first: a repeated call must find its session also while the platform is away.

@@ -36,7 +36,9 @@ MAX_PROJECTS: Final = 10_000
 ABSENCE: Final = 1.0
 """Seconds for which an application or secret that was not found is not looked for again, unless a project changes."""
 
-_INVALIDATING: Final = frozenset({ChangeKind.PROJECT, ChangeKind.ROLE, ChangeKind.SESSION_END})
+_INVALIDATING: Final = frozenset(
+    {ChangeKind.PROJECT, ChangeKind.PROJECT_DELETION, ChangeKind.ROLE, ChangeKind.SESSION_END}
+)
 """The kinds of changes that make a cached object outdated."""
 
 
@@ -191,7 +193,12 @@ class TenantCache:
                 self._sessions.pop(spelling, None)
         elif kind is ChangeKind.ROLE:
             self._roles.pop(project_id, None)
-        elif kind is ChangeKind.PROJECT:
+        else:
+            if kind is ChangeKind.PROJECT_DELETION:
+                self._roles.pop(project_id, None)
+                # Those of other projects are read again.
+                self._sessions.clear()
+                self._named.clear()
             self._tenants.pop(project_id, None)
             self._unopened.pop(project_id, None)
             self._absent.clear()

@@ -20,6 +20,7 @@ from tokenauthority.domain.times import Millis, Seconds, whole_seconds
 from tokenauthority.domain.token import InactiveReason, TokenClaims, TokenRejectedError
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.domain.validity import (
+    require_enabled,
     require_not_revoked,
     require_original_not_revoked,
     require_permissions,
@@ -80,6 +81,7 @@ class Verify:
         except TokenRejectedError as rejected:
             return VerificationResult(reason=rejected.reason, detail=rejected.detail)
         try:
+            require_enabled(tenant.project)
             require_time(signed.claims, whole_seconds(now), self._leeway)
             require_not_revoked(self._revocations.index, signed.project_id, signed.claims)
             if signed.format.traits.profile is not None:

@@ -10,9 +10,10 @@ from typing import Final
 import click
 
 from tokenauthority.cli.calls import authority, limit_option, show_message, show_pages
+from tokenauthority.cli.confirmation import confirm, yes_option
 from tokenauthority.cli.failures import ConfigurationFailure, Failure
 from tokenauthority.cli.options import Command, Group, current
-from tokenauthority.cli.output import printable, show_record
+from tokenauthority.cli.output import show_record
 from tokenauthority.cli.server import config_option, dev_option, load_settings
 from tokenauthority.cli.values import ALGORITHMS
 from tokenauthority.client.conversions import to_value
@@ -71,16 +72,14 @@ def activate_key(key_id: str) -> None:
 @keys.command("revoke", cls=_KeyCommand)
 @click.argument("key_id")
 @click.option("--comment", default="", metavar="TEXT", help="For the audit log; at most 256 characters.")
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@yes_option
 def revoke_key(key_id: str, comment: str, *, yes: bool) -> None:
     """Remove a key from the JWKS for ever: every token that the key has signed becomes invalid, in every project.
 
     If the key is the one that signs, a PREPARED key replaces it.
     """
     if not yes:
-        click.confirm(
-            f"Every token that {printable(key_id)} has signed will be refused. Revoke it?", abort=True, err=True
-        )
+        confirm(f"Every token that {key_id} has signed will be refused. Revoke it?")
     request = key_pb2.RevokeSigningKeyRequest(key_id=key_id, comment=comment)
     with authority() as client:
         show_message(client.keys.RevokeSigningKey(request).key)

@@ -11,6 +11,7 @@ import click
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from tokenauthority.cli.calls import authority, limit_option, show_message, show_pages
+from tokenauthority.cli.confirmation import confirm, yes_option
 from tokenauthority.cli.options import Group, current
 from tokenauthority.cli.output import print_text, record, show_record
 from tokenauthority.cli.values import FORMATS, LIFETIME, SERVERS, read_text
@@ -174,6 +175,41 @@ def update_project(project_id: str, **changes: object) -> None:
         show_message(client.projects.UpdateProject(request).project)
 
 
+@projects.command("disable")
+@click.argument("project_id", default="")
+def disable_project(project_id: str) -> None:
+    """Give one project no new sessions and tokens, and refuse its tokens, until `projects enable`.
+
+    Programs that verify tokens without the authority, such as media servers, still accept the project's tokens.
+    """
+    _set_disabled(project_id, disabled=True)
+
+
+@projects.command("enable")
+@click.argument("project_id", default="")
+def enable_project(project_id: str) -> None:
+    """Enable a project that is disabled: its tokens that have not expired are valid again."""
+    _set_disabled(project_id, disabled=False)
+
+
+@projects.command("delete")
+@click.argument("project_id")
+@yes_option
+def delete_project(project_id: str, *, yes: bool) -> None:
+    """Delete a project for good, with its sessions, secrets, roles and revocations; its tokens become invalid.
+
+    The command says first how many there are, and asks for confirmation.
+    """
+    request = project_pb2.DeleteProjectRequest(project_id=project_id)
+    with authority() as client:
+        if not yes:
+            counting = project_pb2.DeleteProjectRequest(project_id=project_id, validate_only=True)
+            counts = record(client.projects.DeleteProject(counting))
+            contents = ", ".join(f"{count} {name}" for name, count in counts.items())
+            confirm(f"Project {project_id} has {contents}. Delete all of it for good?")
+        show_message(client.projects.DeleteProject(request))
+
+
 @projects.command("rotate-secret")
 @click.argument("project_id", default="")
 @click.option(
@@ -220,6 +256,13 @@ def _set_fields(
                 message.claims_for.extend(to_value(project_pb2.RealTimeServer, name, each) for each in value)
             case _:
                 setattr(message, name, value)
+
+
+def _set_disabled(project_id: str, *, disabled: bool) -> None:
+    with authority() as client:
+        project = project_pb2.Project(project_id=project_id or client.project_id, disabled=disabled)
+        request = project_pb2.UpdateProjectRequest(project=project, update_mask=FieldMask(paths=["disabled"]))
+        show_message(client.projects.UpdateProject(request).project)
 
 
 def _import_project(request: project_pb2.ImportProjectRequest, values: Mapping[str, object]) -> None:

@@ -40,6 +40,9 @@ class Revocation:
     expire_time: datetime
     """When every token that it covers has expired."""
 
+    whole_project: bool = False
+    """Whether the target is all tokens of the project, which was deleted."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionEnd:

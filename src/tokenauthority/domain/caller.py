@@ -34,6 +34,7 @@ class Action(StrEnum):
     PROJECTS_READ = "projects.read"
     PROJECTS_UPDATE = "projects.update"
     PROJECTS_ROTATE = "projects.rotate"
+    PROJECTS_DELETE = "projects.delete"
     KEYS_READ = "keys.read"
     KEYS_MANAGE = "keys.manage"
 

@@ -12,6 +12,7 @@ class ChangeKind(StrEnum):
 
     STORE_CREATED = "origin"
     PROJECT = "project"
+    PROJECT_DELETION = "project_deletion"
     ROLE = "role"
     SESSION_END = "session_end"
     KEY = "key"

@@ -38,6 +38,7 @@ class Reason(StrEnum):
     ROLE_IN_USE = "ROLE_IN_USE"
     ROLE_LIMIT = "ROLE_LIMIT"
     SECRET_COUNT = "SECRET_COUNT"  # noqa: S105 - the name of a reason, not a secret
+    PROJECT_DISABLED = "PROJECT_DISABLED"
     KEY_STATE = "KEY_STATE"
     CONCURRENCY_LIMIT = "CONCURRENCY_LIMIT"
     RATE_LIMIT = "RATE_LIMIT"

@@ -16,7 +16,7 @@ from tokenauthority.domain.errors import (
     Reason,
     TokenAuthorityError,
 )
-from tokenauthority.domain.project import Project
+from tokenauthority.domain.project import Project, disabled_error
 from tokenauthority.domain.role import Permission, Role
 from tokenauthority.domain.session import SessionState, StoredSession
 from tokenauthority.domain.times import Millis, Seconds, whole_seconds
@@ -47,6 +47,8 @@ def decide(
 ) -> Granted | Refused:
     """Check a well-formed *request* against the grant, the session, the format and the project, in this order.
 
+    A disabled project is refused after the grant.
+
     A requested lifetime must be within the grant and the project; the default one is cut to them. The grant is checked
     first, so that nothing outside it can be probed.
 
@@ -58,6 +60,7 @@ def decide(
     lifetime = _lifetime(request, project, grant, issue_time)
     refusal = (
         _outside_grant(request, token_format, lifetime, grant)
+        or disabled_error(project)
         or _session_over(request.session_id, session)
         or _beyond_format(request, project, token_format, role)
         or _beyond_project(lifetime, project, _lifetime_field(request))
@@ -76,13 +79,14 @@ def turn_expire_time(
 
     Raises:
         PermissionDeniedError: `LIFETIME_NOT_GRANTED`.
-        PreconditionError: `SESSION_ENDED`.
+        PreconditionError: `PROJECT_DISABLED` or `SESSION_ENDED`.
         InvalidRequestError: the lifetime is above that of the project.
     """
     default = min(MAX_TURN_TTL, project.default_ttl, grant.max_ttl)
     lifetime = default if request.ttl is None else request.ttl
     refusal = (
         _beyond_granted_lifetime(lifetime, grant, "ttl")
+        or disabled_error(project)
         or _session_over(request.session_id, session)
         or _beyond_project(lifetime, project, "ttl")
     )

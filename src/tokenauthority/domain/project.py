@@ -32,7 +32,8 @@ _SERVER_SECRET: Final = re.compile(r"(?!.*(?:ssh-|ecdsa-))[A-Za-z0-9+/=_-]{32,25
 class Project:
     """A tenant.
 
-    `platform_url` is the platform that creates the ids of its sessions, or empty. `unreadable` says which value of its
+    `platform_url` is the platform that creates the ids of its sessions, or empty. A `disabled` one gets no sessions and
+    tokens, and VerifyToken refuses its tokens. `unreadable` says which value of its
     row nobody can read; empty if all can be read.
     """
 
@@ -46,6 +47,7 @@ class Project:
     vonage_application_id: str | None = None
     platform_url: str = ""
     claims_for: tuple[RealTimeServer, ...] = ()
+    disabled: bool = False
     credentials: tuple[Credential, ...] = ()
     unreadable: str = ""
 
@@ -77,8 +79,27 @@ class Project:
             external_sessions=changed.external_sessions,
             platform_url=changed.platform_url,
             claims_for=changed.claims_for,
+            disabled=changed.disabled,
             unreadable=changed.unreadable,
         )
+
+
+@attrs.frozen
+class ProjectContents:
+    """How many objects a project has that are deleted with it. Of sessions and revocations a store counts so many."""
+
+    sessions: int
+    secrets: int
+    roles: int
+    revocations: int
+
+
+def disabled_error(project: Project) -> PreconditionError | None:
+    """Return the error for a session or token of *project* if it is disabled."""
+    if not project.disabled:
+        return None
+    message = f"project {project.project_id} is disabled"
+    return PreconditionError(Reason.PROJECT_DISABLED, project.project_id, message)
 
 
 def require_one_secret(project: Project) -> None:

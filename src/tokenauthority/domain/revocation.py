@@ -26,10 +26,13 @@ class TargetKind(StrEnum):
     TOKEN = "token"  # noqa: S105 - the name of a kind, not a secret
     SESSION = "session"
     SUBJECT = "subject"
+    PROJECT = "project"
 
 
 class StoredRevocation(msgspec.Struct, frozen=True, kw_only=True):
     """A statement that the tokens of `target`, issued at `issued_before` or earlier, are invalid.
+
+    One of kind PROJECT has an empty target: it covers all tokens of `project_id`, which was deleted.
 
     A msgspec struct, because a new watcher is sent every revocation in force.
     """

@@ -36,6 +36,7 @@ class RevocationIndex:
         self._keyed = blake2b(digest_size=_HASH_BYTES, key=key)
         self._moments: defaultdict[str, dict[int, Seconds]] = defaultdict(dict)
         self._size = 0
+        self._whole_project = self._hash(TargetKind.PROJECT, "")
 
     def __len__(self) -> int:
         """Return the number of entries."""
@@ -75,7 +76,8 @@ class RevocationIndex:
                 moment = moments.get(self._hash(kind, target))
                 if moment is not None and issue_time <= moment:
                     return kind
-        return None
+        whole = moments.get(self._whole_project)
+        return TargetKind.PROJECT if whole is not None and issue_time <= whole else None
 
     def has_target_of(self, revocation: StoredRevocation) -> bool:
         """Return whether a revocation of the same target is in the index, whatever its moment."""

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Final
 
 from tokenauthority.domain.ids import project_in_session_id
+from tokenauthority.domain.project import Project
 from tokenauthority.domain.revocation import TargetKind
 from tokenauthority.domain.revocation_index import RevocationIndex
 from tokenauthority.domain.role import Permission
@@ -17,7 +18,14 @@ _REVOKED: Final = {
     TargetKind.TOKEN: "the token is revoked",
     TargetKind.SESSION: "the tokens of the session are revoked",
     TargetKind.SUBJECT: "the tokens of the subject are revoked",
+    TargetKind.PROJECT: "the project was deleted",
 }
+
+
+def require_enabled(project: Project) -> None:
+    """Raise TokenRejectedError, `PROJECT_DISABLED`, for a token of a project that is disabled."""
+    if project.disabled:
+        raise TokenRejectedError(InactiveReason.PROJECT_DISABLED, "the project is disabled")
 
 
 def require_time(claims: TokenClaims, now: Seconds, leeway: Seconds) -> None:

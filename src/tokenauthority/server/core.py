@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.authority.event_buffer import EventBuffer
 from tokenauthority.authority.generate import Generate
+from tokenauthority.authority.project_deletion import ProjectDeletion
 from tokenauthority.authority.projects import Projects
 from tokenauthority.authority.revocations import Revocations
 from tokenauthority.authority.revoke import Revoke
@@ -41,6 +42,7 @@ class Core:
     revocations: Revocations
     follower: StoreFollower
     projects: Projects
+    deletion: ProjectDeletion
     sessions: Sessions
     roles: Roles
     generate: Generate
@@ -103,6 +105,7 @@ def build_core(
         revocations=revocations,
         follower=follower,
         projects=Projects(store, tenants, credentials, platforms.urls),
+        deletion=ProjectDeletion(store, tenants, revocations, follower.wake),
         sessions=Sessions(store, tenants, platforms, follower.wake),
         roles=Roles(store, tenants, callers_naming),
         generate=Generate(tenants, keys, issuance.issuer),

@@ -183,6 +183,7 @@ def project_message(project: Project) -> project_pb2.Project:
         vonage_application_id=project.vonage_application_id or "",
         platform_url=project.platform_url,
         claims_for=[_SERVERS_OUT[server] for server in project.claims_for],
+        disabled=project.disabled,
         secrets=[
             project_pb2.ProjectSecret(secret_id=secret.credential_id, create_time=timestamp(secret.create_time))
             for secret in project.secrets

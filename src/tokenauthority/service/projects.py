@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from typing import Final, TypeAlias
 
+import attrs
+
+from tokenauthority.authority.project_deletion import ProjectDeletion
 from tokenauthority.authority.project_spec import OpenTokImport, ProjectChanges, ProjectSpec, ServerImport, VonageImport
 from tokenauthority.authority.projects import Projects
 from tokenauthority.domain.errors import FieldViolation, InvalidRequestError
@@ -21,7 +25,16 @@ _MAX_CHANGE: Final = 200
 """Characters of a change that are recorded; a value may yet be refused for its length."""
 
 _CHANGEABLE: Final = (
-    *("display_name", "default_format", "default_ttl", "max_ttl", "external_sessions", "platform_url", "claims_for"),
+    *(
+        "display_name",
+        "default_format",
+        "default_ttl",
+        "max_ttl",
+        "external_sessions",
+        "platform_url",
+        "claims_for",
+        "disabled",
+    ),
 )
 
 _NewProject: TypeAlias = "pb.CreateProjectRequest | pb.ImportProjectRequest"
@@ -30,8 +43,9 @@ _NewProject: TypeAlias = "pb.CreateProjectRequest | pb.ImportProjectRequest"
 class ProjectServicer:
     """The RPCs of ProjectService."""
 
-    def __init__(self, projects: Projects) -> None:
+    def __init__(self, projects: Projects, deletion: ProjectDeletion) -> None:
         self._projects = projects
+        self._deletion = deletion
 
     async def create_project(self, request: pb.CreateProjectRequest, rpc: Rpc) -> pb.CreateProjectResponse:
         """Answer CreateProject."""
@@ -90,6 +104,18 @@ class ProjectServicer:
         project = await self._projects.update(project_id, changes, problems.found)
         return pb.UpdateProjectResponse(project=mapping.project_message(project))
 
+    async def delete_project(self, request: pb.DeleteProjectRequest, rpc: Rpc) -> pb.DeleteProjectResponse:
+        """Answer DeleteProject."""
+        if not request.project_id:
+            raise InvalidRequestError([FieldViolation("project_id", "is required")])
+        project_id = rpc.chosen_project(request.project_id)
+        if request.validate_only:
+            rpc.record.changes = ("validate_only=True",)
+            contents = await self._deletion.count(project_id)
+        else:
+            contents = await self._deletion.delete(project_id, rpc.now)
+        return pb.DeleteProjectResponse(**attrs.asdict(contents))
+
     async def rotate_project_secret(
         self, request: pb.RotateProjectSecretRequest, rpc: Rpc
     ) -> pb.RotateProjectSecretResponse:
@@ -130,9 +156,7 @@ def _changes(request: pb.UpdateProjectRequest, problems: Problems) -> ProjectCha
     project, paths = request.project, set(request.update_mask.paths)
     if not paths or paths - set(_CHANGEABLE):
         problems.add("update_mask", "must name some of " + ", ".join(_CHANGEABLE))
-    changes = ProjectChanges()
-    if "display_name" in paths:
-        changes["display_name"] = project.display_name
+    changes = _plain_changes(project, paths)
     if "default_format" in paths:
         token_format = problems.value_or(partial(_set_format, project.default_format), None)
         if token_format is not None:
@@ -141,13 +165,23 @@ def _changes(request: pb.UpdateProjectRequest, problems: Problems) -> ProjectCha
         changes["default_ttl"] = Seconds(project.default_ttl.seconds)
     if "max_ttl" in paths:
         changes["max_ttl"] = Seconds(project.max_ttl.seconds)
+    if "claims_for" in paths:
+        read = partial(mapping.real_time_servers, project.claims_for, "project.claims_for")
+        changes["claims_for"] = problems.value_or(read, ())
+    return changes
+
+
+def _plain_changes(project: pb.Project, paths: Collection[str]) -> ProjectChanges:
+    """Return the changes of the fields that need no parsing."""
+    changes = ProjectChanges()
+    if "display_name" in paths:
+        changes["display_name"] = project.display_name
     if "external_sessions" in paths:
         changes["external_sessions"] = project.external_sessions
     if "platform_url" in paths:
         changes["platform_url"] = project.platform_url
-    if "claims_for" in paths:
-        read = partial(mapping.real_time_servers, project.claims_for, "project.claims_for")
-        changes["claims_for"] = problems.value_or(read, ())
+    if "disabled" in paths:
+        changes["disabled"] = project.disabled
     return changes
 
 

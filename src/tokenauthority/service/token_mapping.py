@@ -147,6 +147,8 @@ def revocation_message(revocation: StoredRevocation) -> pb.Revocation:
             message.session_id = revocation.target
         case TargetKind.SUBJECT:
             message.subject = revocation.target
+        case TargetKind.PROJECT:
+            message.whole_project = True
     return message
 
 

@@ -14,6 +14,7 @@ from tokenauthority.storage.database import StoreLimits
 from tokenauthority.storage.postgres import PostgresDatabase
 from tokenauthority.storage.sql_changes import SqlChangeStore
 from tokenauthority.storage.sql_probe import SqlProbeStore
+from tokenauthority.storage.sql_project_deletion import SqlProjectDeletionStore
 from tokenauthority.storage.sql_projects import SqlProjectStore
 from tokenauthority.storage.sql_revocations import SqlRevocationStore
 from tokenauthority.storage.sql_roles import SqlRoleStore
@@ -30,6 +31,7 @@ _DELETED_AT_ONCE: Final = 1000
 
 class SqlStore(
     SqlProjectStore,
+    SqlProjectDeletionStore,
     SqlRoleStore,
     SqlSessionStore,
     SqlSigningKeyStore,
@@ -51,6 +53,9 @@ class SqlStore(
             deleted += count
         while count := await self.delete_old_revocations(now, _DELETED_AT_ONCE):
             deleted += count
+        while count := await self.purge_deleted(_DELETED_AT_ONCE):
+            deleted += count
+        deleted += await self.delete_old_projects(now)
         deleted += await self.delete_old_usage(now)
         while count := await self.delete_old_changes(_DELETED_AT_ONCE):
             deleted += count

@@ -18,7 +18,7 @@ from tokenauthority.domain.project import Project
 from tokenauthority.domain.token_format import DEFAULT_FORMAT, TokenFormat
 from tokenauthority.storage import errors
 from tokenauthority.storage.database import Query, SqlOperations, insert_or, point_query, query, transaction
-from tokenauthority.storage.schema import PAGE, Id, envelope, member, metadata
+from tokenauthority.storage.schema import PAGE, Id, envelope, member, metadata, partial_index
 from tokenauthority.storage.sql_changes import ChangeLog
 
 
@@ -38,7 +38,12 @@ projects: Final = sa.Table(
     sa.Column("platform_url", Id, nullable=False, server_default=""),
     # Names, separated by spaces.
     sa.Column("claims_for", Id, nullable=False, server_default=""),
+    sa.Column("disabled", sa.Boolean, nullable=False, server_default=sa.false()),
+    # A deleted project is stored as long as its tokens can live, but nobody finds it.
+    sa.Column("delete_time", sa.BigInteger, nullable=True),
 )
+partial_index("ix_projects_deleted", "delete_time IS NOT NULL", projects.c.delete_time)
+IS_LIVE: Final = projects.c.delete_time.is_(None)
 
 project_credentials: Final = sa.Table(
     "project_credentials",
@@ -73,15 +78,21 @@ def _with_credentials(page: sa.FromClause) -> Query:
 
 
 def _page_where(condition: sa.ColumnElement[bool]) -> Query:
-    page = sa.select(projects).where(condition).order_by(projects.c.number).limit(PAGE)
+    page = sa.select(projects).where(IS_LIVE, condition).order_by(projects.c.number).limit(PAGE)
     return _with_credentials(page.subquery())
 
 
-_IDS: Final = sa.select(projects.c.project_id).where(projects.c.project_id == sa.bindparam("wanted"))
-_BY_ID: Final = _with_credentials(projects).where(projects.c.project_id == sa.bindparam("wanted"))
+_IDS: Final = sa.select(projects.c.project_id).where(projects.c.project_id == sa.bindparam("wanted"), IS_LIVE)
+_STORED_IDS: Final = sa.select(projects.c.project_id).where(projects.c.project_id == sa.bindparam("wanted"))
+_BY_ID: Final = _with_credentials(projects).where(projects.c.project_id == sa.bindparam("wanted"), IS_LIVE)
 _ID_BY_VONAGE: Final = sa.select(projects.c.project_id).where(
+    projects.c.vonage_application_id == sa.bindparam("wanted"), IS_LIVE
+)
+_STORED_BY_VONAGE: Final = sa.select(projects.c.project_id).where(
     projects.c.vonage_application_id == sa.bindparam("wanted")
 )
+_SESSIONS: Final = sa.table("sessions", sa.column("project_id", Id))
+_HAS_SESSIONS: Final = sa.exists().where(_SESSIONS.c.project_id == projects.c.project_id)
 _IDS_BY_SECRET: Final = (
     sa.select(project_credentials.c.project_id)
     .where(project_credentials.c.credential_id == sa.bindparam("wanted"))
@@ -97,8 +108,9 @@ class SqlProjectStore(SqlOperations):
     @transaction
     def create_project(self, connection: sa.Connection, project: Project) -> None:
         log = ChangeLog(connection)
-        if not insert_project(connection, project):
-            raise errors.project_exists(project, by_id=_project_exists(connection, project.project_id))
+        if not (insert_project(connection, project) or _replace_deleted(connection, project)):
+            by_id = connection.execute(_STORED_IDS, {"wanted": project.project_id}).first() is not None
+            raise errors.project_exists(project, by_id=by_id)
         log.append(ChangeKind.PROJECT, project.project_id, project.project_id)
 
     @point_query
@@ -165,13 +177,7 @@ class SqlProjectStore(SqlOperations):
 
 def insert_project(connection: sa.Connection, project: Project) -> bool:
     """Insert a project with its credentials, or return False if its id or Vonage application is taken."""
-    row = {
-        "project_id": project.project_id,
-        "number": int(project.project_id),
-        "create_time": project.create_time,
-        "vonage_application_id": project.vonage_application_id,
-        **_updatable_columns(project),
-    }
+    row = {"project_id": project.project_id, "number": int(project.project_id), **_columns(project)}
     insert = insert_or(connection, projects).on_conflict_do_nothing().returning(projects.c.project_id)
     if connection.execute(insert, row).first() is None:
         return False
@@ -179,8 +185,27 @@ def insert_project(connection: sa.Connection, project: Project) -> bool:
     return True
 
 
+def _replace_deleted(connection: sa.Connection, project: Project) -> bool:
+    """Put *project* in the place of a deleted one of its id whose sessions are deleted, too; return whether it could.
+
+    The revocation of all tokens of the deleted project stays.
+    """
+    owner = connection.execute(_STORED_BY_VONAGE, {"wanted": project.vonage_application_id or ""}).scalar()
+    if owner not in {None, project.project_id}:
+        return False
+    is_emptied = (projects.c.project_id == project.project_id, ~IS_LIVE, ~_HAS_SESSIONS)
+    replace = sa.update(projects).where(*is_emptied).values(delete_time=None, **_columns(project))
+    if connection.execute(replace).rowcount == 0:
+        return False
+    _insert_credentials(connection, project)
+    return True
+
+
 def require_project(connection: sa.Connection, project_id: str) -> None:
-    """Raise `NotFoundError` for a project that does not exist. Projects are never deleted, so one that does stays."""
+    """Raise `NotFoundError` for a project that does not exist.
+
+    It may be deleted before the transaction ends: what refers to it is then deleted as its other objects are.
+    """
     if not _project_exists(connection, project_id):
         raise NotFoundError.project(project_id)
 
@@ -202,6 +227,11 @@ def _insert_credentials(connection: sa.Connection, project: Project) -> None:
         connection.execute(sa.insert(project_credentials), row)
 
 
+def _columns(project: Project) -> dict[str, str | int | bool | None]:
+    own = {"create_time": project.create_time, "vonage_application_id": project.vonage_application_id}
+    return {**own, **_updatable_columns(project)}
+
+
 def _updatable_columns(project: Project) -> dict[str, str | int | bool]:
     return {
         "display_name": project.display_name,
@@ -211,6 +241,7 @@ def _updatable_columns(project: Project) -> dict[str, str | int | bool]:
         "external_sessions": project.external_sessions,
         "platform_url": project.platform_url,
         "claims_for": " ".join(project.claims_for),
+        "disabled": project.disabled,
     }
 
 
@@ -238,6 +269,7 @@ def _project_from_rows(rows: Sequence[sa.RowMapping]) -> Project:
         vonage_application_id=first["vonage_application_id"],
         platform_url=first["platform_url"],
         claims_for=servers,
+        disabled=first["disabled"],
         credentials=tuple(
             Credential(
                 credential_id=row["credential_id"],

@@ -64,6 +64,7 @@ requests: Final = sa.Table(
     ),
     sa.Column("create_time", sa.BigInteger, nullable=False),
     sa.Index("ix_session_requests_create_time", "create_time"),
+    sa.Index("ix_session_requests_session_id", "session_id"),
 )
 
 _BY_ID: Final = sa.select(sessions).where(sessions.c.session_id.in_([sa.bindparam("wanted"), sa.bindparam("other")]))

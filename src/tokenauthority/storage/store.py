@@ -24,6 +24,7 @@ from tokenauthority.domain.sealed import SealedBlob, SealedCount
 from tokenauthority.domain.session import IdempotencyKey, SessionState, StoredSession
 from tokenauthority.domain.times import DAY, Millis, in_millis
 from tokenauthority.storage.condition import StoreCondition
+from tokenauthority.storage.project_deletion_store import ProjectDeletionStore
 
 
 IDEMPOTENCY_PERIOD: Final[Millis] = in_millis(DAY)
@@ -34,10 +35,14 @@ MAX_CHANGES: Final = 100_000
 
 
 class ProjectStore(Protocol):
-    """Projects and their credentials. Projects are never deleted."""
+    """Projects and their credentials. A deleted project is found by no method."""
 
     async def create_project(self, project: Project) -> None:
-        """Store a new project with its credentials; `PROJECT_EXISTS` if its id or Vonage application id is taken."""
+        """Store a new project with its credentials; `PROJECT_EXISTS` if its id or Vonage application id is taken.
+
+        Those of a deleted project are taken, too: its id until `purge_deleted` has deleted its sessions, and its
+        application until `delete_expired` deletes what is left, unless the new project has the same id.
+        """
 
     async def get_project(self, project_id: str) -> Project | None:
         """Return the project with its credentials (oldest first, ties by id), or None."""
@@ -116,7 +121,10 @@ class RoleStore(Protocol):
 
 
 class SessionStore(Protocol):
-    """Sessions, and the request ids that make it safe to repeat their creation. Sessions are never deleted."""
+    """Sessions, and the request ids that make it safe to repeat their creation.
+
+    A session is deleted with its project alone.
+    """
 
     async def create_session(self, session: StoredSession, idempotency_key: IdempotencyKey | None) -> StoredSession:
         """Store a new session, or return the one that the same key made in the 24 hours before its create time.
@@ -261,6 +269,7 @@ class SealedStore(Protocol):
 
 class Store(
     ProjectStore,
+    ProjectDeletionStore,
     RoleStore,
     SessionStore,
     SigningKeyStore,
@@ -276,7 +285,7 @@ class Store(
         """Delete what has no use any more, and return the number of rows.
 
         These are request ids older than 24 hours, revocations a day after the last token that they cover, the usage of
-        callers that have not called for 31 days, and all but the newest 100,000 changes.
+        callers without calls for 31 days, all but the newest 100,000 changes, and deleted projects past their tokens.
         """
 
     @property

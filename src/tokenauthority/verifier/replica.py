@@ -15,7 +15,12 @@ from tokenauthority.v1 import token_pb2
 
 
 _KEY_BYTES: Final = 16
-_KINDS: Final = {"token_id": TargetKind.TOKEN, "session_id": TargetKind.SESSION, "subject": TargetKind.SUBJECT}
+_KINDS: Final = {
+    "token_id": TargetKind.TOKEN,
+    "session_id": TargetKind.SESSION,
+    "subject": TargetKind.SUBJECT,
+    "whole_project": TargetKind.PROJECT,
+}
 
 
 class ReplicaError(Exception):
@@ -102,7 +107,7 @@ def _to_revocation(message: token_pb2.Revocation) -> StoredRevocation:
         revocation_id=message.revocation_id,
         project_id=message.project_id,
         kind=_KINDS[target],
-        target=getattr(message, target),
+        target="" if target == "whole_project" else getattr(message, target),
         issued_before=Seconds(message.issued_before.seconds),
         comment="",
         create_time=Millis(message.create_time.ToMilliseconds()),

@@ -119,6 +119,8 @@ const (
 	ErrorReason_ERROR_REASON_SESSION_EXISTS ErrorReason = 41
 	// FAILED_PRECONDITION: the server's settings name no TURN server.
 	ErrorReason_ERROR_REASON_TURN_UNAVAILABLE ErrorReason = 42
+	// FAILED_PRECONDITION: the project is disabled.
+	ErrorReason_ERROR_REASON_PROJECT_DISABLED ErrorReason = 43
 )
 
 // Enum value maps for ErrorReason.
@@ -167,6 +169,7 @@ var (
 		40: "ERROR_REASON_PLATFORM_REFUSED",
 		41: "ERROR_REASON_SESSION_EXISTS",
 		42: "ERROR_REASON_TURN_UNAVAILABLE",
+		43: "ERROR_REASON_PROJECT_DISABLED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":          0,
@@ -212,6 +215,7 @@ var (
 		"ERROR_REASON_PLATFORM_REFUSED":     40,
 		"ERROR_REASON_SESSION_EXISTS":       41,
 		"ERROR_REASON_TURN_UNAVAILABLE":     42,
+		"ERROR_REASON_PROJECT_DISABLED":     43,
 	}
 )
 
@@ -246,7 +250,7 @@ var File_tokenauthority_v1_error_proto protoreflect.FileDescriptor
 
 const file_tokenauthority_v1_error_proto_rawDesc = "" +
 	"\n" +
-	"\x1dtokenauthority/v1/error.proto\x12\x11tokenauthority.v1*\xb7\v\n" +
+	"\x1dtokenauthority/v1/error.proto\x12\x11tokenauthority.v1*\xda\v\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aERROR_REASON_INVALID_FIELD\x10\x01\x12#\n" +
@@ -291,7 +295,8 @@ const file_tokenauthority_v1_error_proto_rawDesc = "" +
 	"!ERROR_REASON_PLATFORM_UNAVAILABLE\x10'\x12!\n" +
 	"\x1dERROR_REASON_PLATFORM_REFUSED\x10(\x12\x1f\n" +
 	"\x1bERROR_REASON_SESSION_EXISTS\x10)\x12!\n" +
-	"\x1dERROR_REASON_TURN_UNAVAILABLE\x10*B\xdd\x01\n" +
+	"\x1dERROR_REASON_TURN_UNAVAILABLE\x10*\x12!\n" +
+	"\x1dERROR_REASON_PROJECT_DISABLED\x10+B\xdd\x01\n" +
 	"\x1bio.github.tokenauthority.v1B\n" +
 	"ErrorProtoP\x01ZVgithub.com/tokenauthority/tokenauthority/clients/go/tokenauthority/v1;tokenauthorityv1\xaa\x02\x11TokenAuthority.V1\xca\x02\x11TokenAuthority\\V1\xe2\x02\x1aTokenAuthority\\V1\\Metadata\xea\x02\x12TokenAuthority::V1b\x06proto3"
 

@@ -103,7 +103,10 @@ type Project struct {
 	PlatformUrl string `protobuf:"bytes,10,opt,name=platform_url,json=platformUrl,proto3" json:"platform_url,omitempty"`
 	// The servers that its SESSION_JWT tokens have further claims for. A role that one of them cannot keep to exactly gets
 	// no such token.
-	ClaimsFor     []RealTimeServer `protobuf:"varint,11,rep,packed,name=claims_for,json=claimsFor,proto3,enum=tokenauthority.v1.RealTimeServer" json:"claims_for,omitempty"`
+	ClaimsFor []RealTimeServer `protobuf:"varint,11,rep,packed,name=claims_for,json=claimsFor,proto3,enum=tokenauthority.v1.RealTimeServer" json:"claims_for,omitempty"`
+	// Whether it is disabled: it gets no new sessions and tokens, and VerifyToken refuses the tokens that it has, until
+	// UpdateProject sets this to false. Whoever verifies without the authority still accepts them.
+	Disabled      bool `protobuf:"varint,12,opt,name=disabled,proto3" json:"disabled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -213,6 +216,13 @@ func (x *Project) GetClaimsFor() []RealTimeServer {
 		return x.ClaimsFor
 	}
 	return nil
+}
+
+func (x *Project) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
+	}
+	return false
 }
 
 // A project's HMAC secret.
@@ -1104,7 +1114,7 @@ type UpdateProjectRequest struct {
 	// The project with its new values. `project_id` says which; what is not in the mask is ignored.
 	Project *Project `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
 	// What to change: `display_name`, `default_format`, `default_ttl`, `max_ttl`, `external_sessions`,
-	// `platform_url`, `claims_for`. Required.
+	// `platform_url`, `claims_for`, `disabled`. Required.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1200,6 +1210,134 @@ func (x *UpdateProjectResponse) GetProject() *Project {
 	return nil
 }
 
+// What DeleteProject needs.
+type DeleteProjectRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The project. Required, also where the caller has only one.
+	ProjectId string `protobuf:"bytes,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	// Only count what would be deleted.
+	ValidateOnly  bool `protobuf:"varint,2,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteProjectRequest) Reset() {
+	*x = DeleteProjectRequest{}
+	mi := &file_tokenauthority_v1_project_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteProjectRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteProjectRequest) ProtoMessage() {}
+
+func (x *DeleteProjectRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tokenauthority_v1_project_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteProjectRequest.ProtoReflect.Descriptor instead.
+func (*DeleteProjectRequest) Descriptor() ([]byte, []int) {
+	return file_tokenauthority_v1_project_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *DeleteProjectRequest) GetProjectId() string {
+	if x != nil {
+		return x.ProjectId
+	}
+	return ""
+}
+
+func (x *DeleteProjectRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+// What DeleteProject answers: what was deleted, or would be.
+type DeleteProjectResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its sessions; at most 1,000,000 are counted.
+	Sessions int32 `protobuf:"varint,1,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	// Its live secrets, and the key of its Vonage application.
+	Secrets int32 `protobuf:"varint,2,opt,name=secrets,proto3" json:"secrets,omitempty"`
+	// The roles that it defines itself.
+	Roles int32 `protobuf:"varint,3,opt,name=roles,proto3" json:"roles,omitempty"`
+	// Its revocations; at most 1,000,000 are counted.
+	Revocations   int32 `protobuf:"varint,4,opt,name=revocations,proto3" json:"revocations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteProjectResponse) Reset() {
+	*x = DeleteProjectResponse{}
+	mi := &file_tokenauthority_v1_project_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteProjectResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteProjectResponse) ProtoMessage() {}
+
+func (x *DeleteProjectResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tokenauthority_v1_project_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteProjectResponse.ProtoReflect.Descriptor instead.
+func (*DeleteProjectResponse) Descriptor() ([]byte, []int) {
+	return file_tokenauthority_v1_project_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *DeleteProjectResponse) GetSessions() int32 {
+	if x != nil {
+		return x.Sessions
+	}
+	return 0
+}
+
+func (x *DeleteProjectResponse) GetSecrets() int32 {
+	if x != nil {
+		return x.Secrets
+	}
+	return 0
+}
+
+func (x *DeleteProjectResponse) GetRoles() int32 {
+	if x != nil {
+		return x.Roles
+	}
+	return 0
+}
+
+func (x *DeleteProjectResponse) GetRevocations() int32 {
+	if x != nil {
+		return x.Revocations
+	}
+	return 0
+}
+
 // What RotateProjectSecret needs.
 type RotateProjectSecretRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1214,7 +1352,7 @@ type RotateProjectSecretRequest struct {
 
 func (x *RotateProjectSecretRequest) Reset() {
 	*x = RotateProjectSecretRequest{}
-	mi := &file_tokenauthority_v1_project_proto_msgTypes[16]
+	mi := &file_tokenauthority_v1_project_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1226,7 +1364,7 @@ func (x *RotateProjectSecretRequest) String() string {
 func (*RotateProjectSecretRequest) ProtoMessage() {}
 
 func (x *RotateProjectSecretRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tokenauthority_v1_project_proto_msgTypes[16]
+	mi := &file_tokenauthority_v1_project_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1239,7 +1377,7 @@ func (x *RotateProjectSecretRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateProjectSecretRequest.ProtoReflect.Descriptor instead.
 func (*RotateProjectSecretRequest) Descriptor() ([]byte, []int) {
-	return file_tokenauthority_v1_project_proto_rawDescGZIP(), []int{16}
+	return file_tokenauthority_v1_project_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RotateProjectSecretRequest) GetProjectId() string {
@@ -1267,7 +1405,7 @@ type RotateProjectSecretResponse struct {
 
 func (x *RotateProjectSecretResponse) Reset() {
 	*x = RotateProjectSecretResponse{}
-	mi := &file_tokenauthority_v1_project_proto_msgTypes[17]
+	mi := &file_tokenauthority_v1_project_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1279,7 +1417,7 @@ func (x *RotateProjectSecretResponse) String() string {
 func (*RotateProjectSecretResponse) ProtoMessage() {}
 
 func (x *RotateProjectSecretResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tokenauthority_v1_project_proto_msgTypes[17]
+	mi := &file_tokenauthority_v1_project_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1292,7 +1430,7 @@ func (x *RotateProjectSecretResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateProjectSecretResponse.ProtoReflect.Descriptor instead.
 func (*RotateProjectSecretResponse) Descriptor() ([]byte, []int) {
-	return file_tokenauthority_v1_project_proto_rawDescGZIP(), []int{17}
+	return file_tokenauthority_v1_project_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RotateProjectSecretResponse) GetSecret() *ProjectSecret {
@@ -1315,7 +1453,7 @@ type RetireProjectSecretRequest struct {
 
 func (x *RetireProjectSecretRequest) Reset() {
 	*x = RetireProjectSecretRequest{}
-	mi := &file_tokenauthority_v1_project_proto_msgTypes[18]
+	mi := &file_tokenauthority_v1_project_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1327,7 +1465,7 @@ func (x *RetireProjectSecretRequest) String() string {
 func (*RetireProjectSecretRequest) ProtoMessage() {}
 
 func (x *RetireProjectSecretRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tokenauthority_v1_project_proto_msgTypes[18]
+	mi := &file_tokenauthority_v1_project_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1340,7 +1478,7 @@ func (x *RetireProjectSecretRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetireProjectSecretRequest.ProtoReflect.Descriptor instead.
 func (*RetireProjectSecretRequest) Descriptor() ([]byte, []int) {
-	return file_tokenauthority_v1_project_proto_rawDescGZIP(), []int{18}
+	return file_tokenauthority_v1_project_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RetireProjectSecretRequest) GetProjectId() string {
@@ -1368,7 +1506,7 @@ type RetireProjectSecretResponse struct {
 
 func (x *RetireProjectSecretResponse) Reset() {
 	*x = RetireProjectSecretResponse{}
-	mi := &file_tokenauthority_v1_project_proto_msgTypes[19]
+	mi := &file_tokenauthority_v1_project_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1380,7 +1518,7 @@ func (x *RetireProjectSecretResponse) String() string {
 func (*RetireProjectSecretResponse) ProtoMessage() {}
 
 func (x *RetireProjectSecretResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tokenauthority_v1_project_proto_msgTypes[19]
+	mi := &file_tokenauthority_v1_project_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1393,7 +1531,7 @@ func (x *RetireProjectSecretResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetireProjectSecretResponse.ProtoReflect.Descriptor instead.
 func (*RetireProjectSecretResponse) Descriptor() ([]byte, []int) {
-	return file_tokenauthority_v1_project_proto_rawDescGZIP(), []int{19}
+	return file_tokenauthority_v1_project_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RetireProjectSecretResponse) GetProject() *Project {
@@ -1407,7 +1545,7 @@ var File_tokenauthority_v1_project_proto protoreflect.FileDescriptor
 
 const file_tokenauthority_v1_project_proto_rawDesc = "" +
 	"\n" +
-	"\x1ftokenauthority/v1/project.proto\x12\x11tokenauthority.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ftokenauthority/v1/options.proto\x1a\x1dtokenauthority/v1/token.proto\"\xc1\x04\n" +
+	"\x1ftokenauthority/v1/project.proto\x12\x11tokenauthority.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ftokenauthority/v1/options.proto\x1a\x1dtokenauthority/v1/token.proto\"\xdd\x04\n" +
 	"\aProject\x12\x1d\n" +
 	"\n" +
 	"project_id\x18\x01 \x01(\tR\tprojectId\x12!\n" +
@@ -1424,7 +1562,8 @@ const file_tokenauthority_v1_project_proto_rawDesc = "" +
 	"\fplatform_url\x18\n" +
 	" \x01(\tR\vplatformUrl\x12@\n" +
 	"\n" +
-	"claims_for\x18\v \x03(\x0e2!.tokenauthority.v1.RealTimeServerR\tclaimsFor\"\x81\x01\n" +
+	"claims_for\x18\v \x03(\x0e2!.tokenauthority.v1.RealTimeServerR\tclaimsFor\x12\x1a\n" +
+	"\bdisabled\x18\f \x01(\bR\bdisabled\"\x81\x01\n" +
 	"\rProjectSecret\x12\x1b\n" +
 	"\tsecret_id\x18\x01 \x01(\tR\bsecretId\x12;\n" +
 	"\vcreate_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
@@ -1499,7 +1638,16 @@ const file_tokenauthority_v1_project_proto_rawDesc = "" +
 	"\vupdate_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
 	"updateMask\"M\n" +
 	"\x15UpdateProjectResponse\x124\n" +
-	"\aproject\x18\x01 \x01(\v2\x1a.tokenauthority.v1.ProjectR\aproject\"S\n" +
+	"\aproject\x18\x01 \x01(\v2\x1a.tokenauthority.v1.ProjectR\aproject\"Z\n" +
+	"\x14DeleteProjectRequest\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\tR\tprojectId\x12#\n" +
+	"\rvalidate_only\x18\x02 \x01(\bR\fvalidateOnly\"\x85\x01\n" +
+	"\x15DeleteProjectResponse\x12\x1a\n" +
+	"\bsessions\x18\x01 \x01(\x05R\bsessions\x12\x18\n" +
+	"\asecrets\x18\x02 \x01(\x05R\asecrets\x12\x14\n" +
+	"\x05roles\x18\x03 \x01(\x05R\x05roles\x12 \n" +
+	"\vrevocations\x18\x04 \x01(\x05R\vrevocations\"S\n" +
 	"\x1aRotateProjectSecretRequest\x12\x1d\n" +
 	"\n" +
 	"project_id\x18\x01 \x01(\tR\tprojectId\x12\x16\n" +
@@ -1515,14 +1663,15 @@ const file_tokenauthority_v1_project_proto_rawDesc = "" +
 	"\x0eRealTimeServer\x12 \n" +
 	"\x1cREAL_TIME_SERVER_UNSPECIFIED\x10\x00\x12\x1f\n" +
 	"\x1bREAL_TIME_SERVER_CENTRIFUGO\x10\x01\x12\x1d\n" +
-	"\x19REAL_TIME_SERVER_MEDIAMTX\x10\x022\x8c\a\n" +
+	"\x19REAL_TIME_SERVER_MEDIAMTX\x10\x022\x8c\b\n" +
 	"\x0eProjectService\x12w\n" +
 	"\rCreateProject\x12'.tokenauthority.v1.CreateProjectRequest\x1a(.tokenauthority.v1.CreateProjectResponse\"\x13\x8a\xc2\x1c\x0fprojects.create\x12~\n" +
 	"\rImportProject\x12'.tokenauthority.v1.ImportProjectRequest\x1a(.tokenauthority.v1.ImportProjectResponse\"\x1a\x8a\xc2\x1c\x0fprojects.create\x90\xc2\x1c\x01\x90\x02\x02\x12o\n" +
 	"\n" +
 	"GetProject\x12$.tokenauthority.v1.GetProjectRequest\x1a%.tokenauthority.v1.GetProjectResponse\"\x14\x8a\xc2\x1c\rprojects.read\x90\x02\x01\x12u\n" +
 	"\fListProjects\x12&.tokenauthority.v1.ListProjectsRequest\x1a'.tokenauthority.v1.ListProjectsResponse\"\x14\x8a\xc2\x1c\rprojects.read\x90\x02\x01\x12z\n" +
-	"\rUpdateProject\x12'.tokenauthority.v1.UpdateProjectRequest\x1a(.tokenauthority.v1.UpdateProjectResponse\"\x16\x8a\xc2\x1c\x0fprojects.update\x90\x02\x02\x12\x89\x01\n" +
+	"\rUpdateProject\x12'.tokenauthority.v1.UpdateProjectRequest\x1a(.tokenauthority.v1.UpdateProjectResponse\"\x16\x8a\xc2\x1c\x0fprojects.update\x90\x02\x02\x12~\n" +
+	"\rDeleteProject\x12'.tokenauthority.v1.DeleteProjectRequest\x1a(.tokenauthority.v1.DeleteProjectResponse\"\x1a\x8a\xc2\x1c\x0fprojects.delete\x90\xc2\x1c\x01\x90\x02\x02\x12\x89\x01\n" +
 	"\x13RotateProjectSecret\x12-.tokenauthority.v1.RotateProjectSecretRequest\x1a..tokenauthority.v1.RotateProjectSecretResponse\"\x13\x8a\xc2\x1c\x0fprojects.rotate\x12\x90\x01\n" +
 	"\x13RetireProjectSecret\x12-.tokenauthority.v1.RetireProjectSecretRequest\x1a..tokenauthority.v1.RetireProjectSecretResponse\"\x1a\x8a\xc2\x1c\x0fprojects.rotate\x90\xc2\x1c\x01\x90\x02\x02B\xdf\x01\n" +
 	"\x1bio.github.tokenauthority.v1B\fProjectProtoP\x01ZVgithub.com/tokenauthority/tokenauthority/clients/go/tokenauthority/v1;tokenauthorityv1\xaa\x02\x11TokenAuthority.V1\xca\x02\x11TokenAuthority\\V1\xe2\x02\x1aTokenAuthority\\V1\\Metadata\xea\x02\x12TokenAuthority::V1b\x06proto3"
@@ -1540,7 +1689,7 @@ func file_tokenauthority_v1_project_proto_rawDescGZIP() []byte {
 }
 
 var file_tokenauthority_v1_project_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_tokenauthority_v1_project_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_tokenauthority_v1_project_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_tokenauthority_v1_project_proto_goTypes = []any{
 	(RealTimeServer)(0),                 // 0: tokenauthority.v1.RealTimeServer
 	(*Project)(nil),                     // 1: tokenauthority.v1.Project
@@ -1559,26 +1708,28 @@ var file_tokenauthority_v1_project_proto_goTypes = []any{
 	(*ListProjectsResponse)(nil),        // 14: tokenauthority.v1.ListProjectsResponse
 	(*UpdateProjectRequest)(nil),        // 15: tokenauthority.v1.UpdateProjectRequest
 	(*UpdateProjectResponse)(nil),       // 16: tokenauthority.v1.UpdateProjectResponse
-	(*RotateProjectSecretRequest)(nil),  // 17: tokenauthority.v1.RotateProjectSecretRequest
-	(*RotateProjectSecretResponse)(nil), // 18: tokenauthority.v1.RotateProjectSecretResponse
-	(*RetireProjectSecretRequest)(nil),  // 19: tokenauthority.v1.RetireProjectSecretRequest
-	(*RetireProjectSecretResponse)(nil), // 20: tokenauthority.v1.RetireProjectSecretResponse
-	(TokenFormat)(0),                    // 21: tokenauthority.v1.TokenFormat
-	(*durationpb.Duration)(nil),         // 22: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),       // 23: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil),       // 24: google.protobuf.FieldMask
+	(*DeleteProjectRequest)(nil),        // 17: tokenauthority.v1.DeleteProjectRequest
+	(*DeleteProjectResponse)(nil),       // 18: tokenauthority.v1.DeleteProjectResponse
+	(*RotateProjectSecretRequest)(nil),  // 19: tokenauthority.v1.RotateProjectSecretRequest
+	(*RotateProjectSecretResponse)(nil), // 20: tokenauthority.v1.RotateProjectSecretResponse
+	(*RetireProjectSecretRequest)(nil),  // 21: tokenauthority.v1.RetireProjectSecretRequest
+	(*RetireProjectSecretResponse)(nil), // 22: tokenauthority.v1.RetireProjectSecretResponse
+	(TokenFormat)(0),                    // 23: tokenauthority.v1.TokenFormat
+	(*durationpb.Duration)(nil),         // 24: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),       // 25: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil),       // 26: google.protobuf.FieldMask
 }
 var file_tokenauthority_v1_project_proto_depIdxs = []int32{
-	21, // 0: tokenauthority.v1.Project.default_format:type_name -> tokenauthority.v1.TokenFormat
-	22, // 1: tokenauthority.v1.Project.default_ttl:type_name -> google.protobuf.Duration
-	22, // 2: tokenauthority.v1.Project.max_ttl:type_name -> google.protobuf.Duration
-	23, // 3: tokenauthority.v1.Project.create_time:type_name -> google.protobuf.Timestamp
+	23, // 0: tokenauthority.v1.Project.default_format:type_name -> tokenauthority.v1.TokenFormat
+	24, // 1: tokenauthority.v1.Project.default_ttl:type_name -> google.protobuf.Duration
+	24, // 2: tokenauthority.v1.Project.max_ttl:type_name -> google.protobuf.Duration
+	25, // 3: tokenauthority.v1.Project.create_time:type_name -> google.protobuf.Timestamp
 	2,  // 4: tokenauthority.v1.Project.secrets:type_name -> tokenauthority.v1.ProjectSecret
 	0,  // 5: tokenauthority.v1.Project.claims_for:type_name -> tokenauthority.v1.RealTimeServer
-	23, // 6: tokenauthority.v1.ProjectSecret.create_time:type_name -> google.protobuf.Timestamp
-	21, // 7: tokenauthority.v1.CreateProjectRequest.default_format:type_name -> tokenauthority.v1.TokenFormat
-	22, // 8: tokenauthority.v1.CreateProjectRequest.default_ttl:type_name -> google.protobuf.Duration
-	22, // 9: tokenauthority.v1.CreateProjectRequest.max_ttl:type_name -> google.protobuf.Duration
+	25, // 6: tokenauthority.v1.ProjectSecret.create_time:type_name -> google.protobuf.Timestamp
+	23, // 7: tokenauthority.v1.CreateProjectRequest.default_format:type_name -> tokenauthority.v1.TokenFormat
+	24, // 8: tokenauthority.v1.CreateProjectRequest.default_ttl:type_name -> google.protobuf.Duration
+	24, // 9: tokenauthority.v1.CreateProjectRequest.max_ttl:type_name -> google.protobuf.Duration
 	0,  // 10: tokenauthority.v1.CreateProjectRequest.claims_for:type_name -> tokenauthority.v1.RealTimeServer
 	1,  // 11: tokenauthority.v1.CreateProjectResponse.project:type_name -> tokenauthority.v1.Project
 	2,  // 12: tokenauthority.v1.CreateProjectResponse.secret:type_name -> tokenauthority.v1.ProjectSecret
@@ -1586,15 +1737,15 @@ var file_tokenauthority_v1_project_proto_depIdxs = []int32{
 	6,  // 14: tokenauthority.v1.ImportProjectRequest.vonage:type_name -> tokenauthority.v1.VonageCredential
 	7,  // 15: tokenauthority.v1.ImportProjectRequest.livekit:type_name -> tokenauthority.v1.LiveKitCredential
 	8,  // 16: tokenauthority.v1.ImportProjectRequest.jitsi:type_name -> tokenauthority.v1.JitsiCredential
-	21, // 17: tokenauthority.v1.ImportProjectRequest.default_format:type_name -> tokenauthority.v1.TokenFormat
-	22, // 18: tokenauthority.v1.ImportProjectRequest.default_ttl:type_name -> google.protobuf.Duration
-	22, // 19: tokenauthority.v1.ImportProjectRequest.max_ttl:type_name -> google.protobuf.Duration
+	23, // 17: tokenauthority.v1.ImportProjectRequest.default_format:type_name -> tokenauthority.v1.TokenFormat
+	24, // 18: tokenauthority.v1.ImportProjectRequest.default_ttl:type_name -> google.protobuf.Duration
+	24, // 19: tokenauthority.v1.ImportProjectRequest.max_ttl:type_name -> google.protobuf.Duration
 	0,  // 20: tokenauthority.v1.ImportProjectRequest.claims_for:type_name -> tokenauthority.v1.RealTimeServer
 	1,  // 21: tokenauthority.v1.ImportProjectResponse.project:type_name -> tokenauthority.v1.Project
 	1,  // 22: tokenauthority.v1.GetProjectResponse.project:type_name -> tokenauthority.v1.Project
 	1,  // 23: tokenauthority.v1.ListProjectsResponse.projects:type_name -> tokenauthority.v1.Project
 	1,  // 24: tokenauthority.v1.UpdateProjectRequest.project:type_name -> tokenauthority.v1.Project
-	24, // 25: tokenauthority.v1.UpdateProjectRequest.update_mask:type_name -> google.protobuf.FieldMask
+	26, // 25: tokenauthority.v1.UpdateProjectRequest.update_mask:type_name -> google.protobuf.FieldMask
 	1,  // 26: tokenauthority.v1.UpdateProjectResponse.project:type_name -> tokenauthority.v1.Project
 	2,  // 27: tokenauthority.v1.RotateProjectSecretResponse.secret:type_name -> tokenauthority.v1.ProjectSecret
 	1,  // 28: tokenauthority.v1.RetireProjectSecretResponse.project:type_name -> tokenauthority.v1.Project
@@ -1603,17 +1754,19 @@ var file_tokenauthority_v1_project_proto_depIdxs = []int32{
 	11, // 31: tokenauthority.v1.ProjectService.GetProject:input_type -> tokenauthority.v1.GetProjectRequest
 	13, // 32: tokenauthority.v1.ProjectService.ListProjects:input_type -> tokenauthority.v1.ListProjectsRequest
 	15, // 33: tokenauthority.v1.ProjectService.UpdateProject:input_type -> tokenauthority.v1.UpdateProjectRequest
-	17, // 34: tokenauthority.v1.ProjectService.RotateProjectSecret:input_type -> tokenauthority.v1.RotateProjectSecretRequest
-	19, // 35: tokenauthority.v1.ProjectService.RetireProjectSecret:input_type -> tokenauthority.v1.RetireProjectSecretRequest
-	4,  // 36: tokenauthority.v1.ProjectService.CreateProject:output_type -> tokenauthority.v1.CreateProjectResponse
-	10, // 37: tokenauthority.v1.ProjectService.ImportProject:output_type -> tokenauthority.v1.ImportProjectResponse
-	12, // 38: tokenauthority.v1.ProjectService.GetProject:output_type -> tokenauthority.v1.GetProjectResponse
-	14, // 39: tokenauthority.v1.ProjectService.ListProjects:output_type -> tokenauthority.v1.ListProjectsResponse
-	16, // 40: tokenauthority.v1.ProjectService.UpdateProject:output_type -> tokenauthority.v1.UpdateProjectResponse
-	18, // 41: tokenauthority.v1.ProjectService.RotateProjectSecret:output_type -> tokenauthority.v1.RotateProjectSecretResponse
-	20, // 42: tokenauthority.v1.ProjectService.RetireProjectSecret:output_type -> tokenauthority.v1.RetireProjectSecretResponse
-	36, // [36:43] is the sub-list for method output_type
-	29, // [29:36] is the sub-list for method input_type
+	17, // 34: tokenauthority.v1.ProjectService.DeleteProject:input_type -> tokenauthority.v1.DeleteProjectRequest
+	19, // 35: tokenauthority.v1.ProjectService.RotateProjectSecret:input_type -> tokenauthority.v1.RotateProjectSecretRequest
+	21, // 36: tokenauthority.v1.ProjectService.RetireProjectSecret:input_type -> tokenauthority.v1.RetireProjectSecretRequest
+	4,  // 37: tokenauthority.v1.ProjectService.CreateProject:output_type -> tokenauthority.v1.CreateProjectResponse
+	10, // 38: tokenauthority.v1.ProjectService.ImportProject:output_type -> tokenauthority.v1.ImportProjectResponse
+	12, // 39: tokenauthority.v1.ProjectService.GetProject:output_type -> tokenauthority.v1.GetProjectResponse
+	14, // 40: tokenauthority.v1.ProjectService.ListProjects:output_type -> tokenauthority.v1.ListProjectsResponse
+	16, // 41: tokenauthority.v1.ProjectService.UpdateProject:output_type -> tokenauthority.v1.UpdateProjectResponse
+	18, // 42: tokenauthority.v1.ProjectService.DeleteProject:output_type -> tokenauthority.v1.DeleteProjectResponse
+	20, // 43: tokenauthority.v1.ProjectService.RotateProjectSecret:output_type -> tokenauthority.v1.RotateProjectSecretResponse
+	22, // 44: tokenauthority.v1.ProjectService.RetireProjectSecret:output_type -> tokenauthority.v1.RetireProjectSecretResponse
+	37, // [37:45] is the sub-list for method output_type
+	29, // [29:37] is the sub-list for method input_type
 	29, // [29:29] is the sub-list for extension type_name
 	29, // [29:29] is the sub-list for extension extendee
 	0,  // [0:29] is the sub-list for field type_name
@@ -1638,7 +1791,7 @@ func file_tokenauthority_v1_project_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tokenauthority_v1_project_proto_rawDesc), len(file_tokenauthority_v1_project_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   20,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

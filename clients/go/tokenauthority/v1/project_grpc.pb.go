@@ -24,6 +24,7 @@ const (
 	ProjectService_GetProject_FullMethodName          = "/tokenauthority.v1.ProjectService/GetProject"
 	ProjectService_ListProjects_FullMethodName        = "/tokenauthority.v1.ProjectService/ListProjects"
 	ProjectService_UpdateProject_FullMethodName       = "/tokenauthority.v1.ProjectService/UpdateProject"
+	ProjectService_DeleteProject_FullMethodName       = "/tokenauthority.v1.ProjectService/DeleteProject"
 	ProjectService_RotateProjectSecret_FullMethodName = "/tokenauthority.v1.ProjectService/RotateProjectSecret"
 	ProjectService_RetireProjectSecret_FullMethodName = "/tokenauthority.v1.ProjectService/RetireProjectSecret"
 )
@@ -49,6 +50,14 @@ type ProjectServiceClient interface {
 	ListProjects(ctx context.Context, in *ListProjectsRequest, opts ...grpc.CallOption) (*ListProjectsResponse, error)
 	// Changes a project. Errors: NOT_FOUND.
 	UpdateProject(ctx context.Context, in *UpdateProjectRequest, opts ...grpc.CallOption) (*UpdateProjectResponse, error)
+	// Deletes a project for good, with its sessions, secrets, roles and revocations.
+	//
+	// VerifyToken refuses its tokens as PROJECT_UNKNOWN from now on. Watchers receive a revocation of every token of the
+	// project. The project id can be taken again once the sessions are deleted: at once, or within an hour for a project
+	// with more than 10,000 of them. Its Vonage application can be imported again after 31 days, or at once under the same
+	// project id.
+	// Errors: NOT_FOUND.
+	DeleteProject(ctx context.Context, in *DeleteProjectRequest, opts ...grpc.CallOption) (*DeleteProjectResponse, error)
 	// Gives a project a second secret, which signs from now on; the first one still verifies.
 	//
 	// Only this answer shows it, unless the request gave it. Errors: FAILED_PRECONDITION when the project has two live secrets, or none because it
@@ -118,6 +127,16 @@ func (c *projectServiceClient) UpdateProject(ctx context.Context, in *UpdateProj
 	return out, nil
 }
 
+func (c *projectServiceClient) DeleteProject(ctx context.Context, in *DeleteProjectRequest, opts ...grpc.CallOption) (*DeleteProjectResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteProjectResponse)
+	err := c.cc.Invoke(ctx, ProjectService_DeleteProject_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *projectServiceClient) RotateProjectSecret(ctx context.Context, in *RotateProjectSecretRequest, opts ...grpc.CallOption) (*RotateProjectSecretResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RotateProjectSecretResponse)
@@ -159,6 +178,14 @@ type ProjectServiceServer interface {
 	ListProjects(context.Context, *ListProjectsRequest) (*ListProjectsResponse, error)
 	// Changes a project. Errors: NOT_FOUND.
 	UpdateProject(context.Context, *UpdateProjectRequest) (*UpdateProjectResponse, error)
+	// Deletes a project for good, with its sessions, secrets, roles and revocations.
+	//
+	// VerifyToken refuses its tokens as PROJECT_UNKNOWN from now on. Watchers receive a revocation of every token of the
+	// project. The project id can be taken again once the sessions are deleted: at once, or within an hour for a project
+	// with more than 10,000 of them. Its Vonage application can be imported again after 31 days, or at once under the same
+	// project id.
+	// Errors: NOT_FOUND.
+	DeleteProject(context.Context, *DeleteProjectRequest) (*DeleteProjectResponse, error)
 	// Gives a project a second secret, which signs from now on; the first one still verifies.
 	//
 	// Only this answer shows it, unless the request gave it. Errors: FAILED_PRECONDITION when the project has two live secrets, or none because it
@@ -192,6 +219,9 @@ func (UnimplementedProjectServiceServer) ListProjects(context.Context, *ListProj
 }
 func (UnimplementedProjectServiceServer) UpdateProject(context.Context, *UpdateProjectRequest) (*UpdateProjectResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateProject not implemented")
+}
+func (UnimplementedProjectServiceServer) DeleteProject(context.Context, *DeleteProjectRequest) (*DeleteProjectResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteProject not implemented")
 }
 func (UnimplementedProjectServiceServer) RotateProjectSecret(context.Context, *RotateProjectSecretRequest) (*RotateProjectSecretResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RotateProjectSecret not implemented")
@@ -310,6 +340,24 @@ func _ProjectService_UpdateProject_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ProjectService_DeleteProject_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteProjectRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ProjectServiceServer).DeleteProject(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ProjectService_DeleteProject_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ProjectServiceServer).DeleteProject(ctx, req.(*DeleteProjectRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ProjectService_RotateProjectSecret_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(RotateProjectSecretRequest)
 	if err := dec(in); err != nil {
@@ -372,6 +420,10 @@ var ProjectService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "UpdateProject",
 			Handler:    _ProjectService_UpdateProject_Handler,
+		},
+		{
+			MethodName: "DeleteProject",
+			Handler:    _ProjectService_DeleteProject_Handler,
 		},
 		{
 			MethodName: "RotateProjectSecret",

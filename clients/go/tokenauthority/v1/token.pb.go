@@ -93,7 +93,7 @@ func (TokenFormat) EnumDescriptor() ([]byte, []int) {
 }
 
 // Why a token is not active: one reason. The form is checked first, then the project, the key and the signature, then
-// the others in this order.
+// whether the project is disabled, then the others in this order.
 type InactiveReason int32
 
 const (
@@ -119,6 +119,8 @@ const (
 	InactiveReason_INACTIVE_REASON_SESSION_MISMATCH InactiveReason = 9
 	// Lacks a permission that the request names.
 	InactiveReason_INACTIVE_REASON_PERMISSION_MISSING InactiveReason = 10
+	// Of a project that is disabled.
+	InactiveReason_INACTIVE_REASON_PROJECT_DISABLED InactiveReason = 11
 )
 
 // Enum value maps for InactiveReason.
@@ -135,6 +137,7 @@ var (
 		8:  "INACTIVE_REASON_SESSION_ENDED",
 		9:  "INACTIVE_REASON_SESSION_MISMATCH",
 		10: "INACTIVE_REASON_PERMISSION_MISSING",
+		11: "INACTIVE_REASON_PROJECT_DISABLED",
 	}
 	InactiveReason_value = map[string]int32{
 		"INACTIVE_REASON_UNSPECIFIED":        0,
@@ -148,6 +151,7 @@ var (
 		"INACTIVE_REASON_SESSION_ENDED":      8,
 		"INACTIVE_REASON_SESSION_MISMATCH":   9,
 		"INACTIVE_REASON_PERMISSION_MISSING": 10,
+		"INACTIVE_REASON_PROJECT_DISABLED":   11,
 	}
 )
 
@@ -1073,6 +1077,7 @@ type Revocation struct {
 	//	*Revocation_TokenId
 	//	*Revocation_SessionId
 	//	*Revocation_Subject
+	//	*Revocation_WholeProject
 	Target isRevocation_Target `protobuf_oneof:"target"`
 	// Only tokens issued in this second or earlier.
 	IssuedBefore *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=issued_before,json=issuedBefore,proto3" json:"issued_before,omitempty"`
@@ -1165,6 +1170,15 @@ func (x *Revocation) GetSubject() string {
 	return ""
 }
 
+func (x *Revocation) GetWholeProject() bool {
+	if x != nil {
+		if x, ok := x.Target.(*Revocation_WholeProject); ok {
+			return x.WholeProject
+		}
+	}
+	return false
+}
+
 func (x *Revocation) GetIssuedBefore() *timestamppb.Timestamp {
 	if x != nil {
 		return x.IssuedBefore
@@ -1212,11 +1226,18 @@ type Revocation_Subject struct {
 	Subject string `protobuf:"bytes,5,opt,name=subject,proto3,oneof"`
 }
 
+type Revocation_WholeProject struct {
+	// Always true. Every token of the project: it was deleted.
+	WholeProject bool `protobuf:"varint,10,opt,name=whole_project,json=wholeProject,proto3,oneof"`
+}
+
 func (*Revocation_TokenId) isRevocation_Target() {}
 
 func (*Revocation_SessionId) isRevocation_Target() {}
 
 func (*Revocation_Subject) isRevocation_Target() {}
+
+func (*Revocation_WholeProject) isRevocation_Target() {}
 
 // What RevokeTokens answers.
 type RevokeTokensResponse struct {
@@ -1871,7 +1892,7 @@ const file_tokenauthority_v1_token_proto_rawDesc = "" +
 	"project_id\x18\x05 \x01(\tR\tprojectId\x12?\n" +
 	"\rissued_before\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\fissuedBefore\x12\x18\n" +
 	"\acomment\x18\a \x01(\tR\acommentB\b\n" +
-	"\x06target\"\x89\x03\n" +
+	"\x06target\"\xb0\x03\n" +
 	"\n" +
 	"Revocation\x12#\n" +
 	"\rrevocation_id\x18\x01 \x01(\tR\frevocationId\x12\x1d\n" +
@@ -1880,7 +1901,9 @@ const file_tokenauthority_v1_token_proto_rawDesc = "" +
 	"\btoken_id\x18\x03 \x01(\tH\x00R\atokenId\x12\x1f\n" +
 	"\n" +
 	"session_id\x18\x04 \x01(\tH\x00R\tsessionId\x12\x1a\n" +
-	"\asubject\x18\x05 \x01(\tH\x00R\asubject\x12?\n" +
+	"\asubject\x18\x05 \x01(\tH\x00R\asubject\x12%\n" +
+	"\rwhole_project\x18\n" +
+	" \x01(\bH\x00R\fwholeProject\x12?\n" +
 	"\rissued_before\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\fissuedBefore\x12\x18\n" +
 	"\acomment\x18\a \x01(\tR\acomment\x12;\n" +
 	"\vcreate_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
@@ -1939,7 +1962,7 @@ const file_tokenauthority_v1_token_proto_rawDesc = "" +
 	"\x18TOKEN_FORMAT_OPENTOK_JWT\x10\x03\x12\x1b\n" +
 	"\x17TOKEN_FORMAT_VONAGE_JWT\x10\x04\x12\x1c\n" +
 	"\x18TOKEN_FORMAT_LIVEKIT_JWT\x10\x05\x12\x1a\n" +
-	"\x16TOKEN_FORMAT_JITSI_JWT\x10\x06*\x8b\x03\n" +
+	"\x16TOKEN_FORMAT_JITSI_JWT\x10\x06*\xb1\x03\n" +
 	"\x0eInactiveReason\x12\x1f\n" +
 	"\x1bINACTIVE_REASON_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19INACTIVE_REASON_MALFORMED\x10\x01\x12%\n" +
@@ -1952,7 +1975,8 @@ const file_tokenauthority_v1_token_proto_rawDesc = "" +
 	"\x1dINACTIVE_REASON_SESSION_ENDED\x10\b\x12$\n" +
 	" INACTIVE_REASON_SESSION_MISMATCH\x10\t\x12&\n" +
 	"\"INACTIVE_REASON_PERMISSION_MISSING\x10\n" +
-	"2\xa6\x06\n" +
+	"\x12$\n" +
+	" INACTIVE_REASON_PROJECT_DISABLED\x10\v2\xa6\x06\n" +
 	"\fTokenService\x12z\n" +
 	"\rGenerateToken\x12'.tokenauthority.v1.GenerateTokenRequest\x1a(.tokenauthority.v1.GenerateTokenResponse\"\x16\x8a\xc2\x1c\x0ftokens.generate\x90\x02\x01\x12\x98\x01\n" +
 	"\x13BatchGenerateTokens\x12-.tokenauthority.v1.BatchGenerateTokensRequest\x1a..tokenauthority.v1.BatchGenerateTokensResponse\"\"\x8a\xc2\x1c\x0ftokens.generate\x98\xc2\x1c\x80\x80\x80\x05\xa0\xc2\x1c\xe8\a\x90\x02\x01\x12r\n" +
@@ -2077,6 +2101,7 @@ func file_tokenauthority_v1_token_proto_init() {
 		(*Revocation_TokenId)(nil),
 		(*Revocation_SessionId)(nil),
 		(*Revocation_Subject)(nil),
+		(*Revocation_WholeProject)(nil),
 	}
 	file_tokenauthority_v1_token_proto_msgTypes[16].OneofWrappers = []any{
 		(*WatchRevocationsResponse_Revocation)(nil),
