@@ -118,11 +118,11 @@ def test_a_token_of_another_session_is_refused_as_such(edge: Edge) -> None:
     """403: it is valid elsewhere. So it is for a session that does not exist, or whose name is no name at all."""
     token = edge.api.generate(edge.api.new_session(edge.authority.project_id, name="other").session_id).token
     absent = absent_session(edge.authority.project_id)
-    asked = [f"session_id={each}&permission=subscribe" for each in (edge.session_id, "standup", absent, "%00", "a%26b")]
+    sessions = (edge.session_id, "standup", absent, "%00", "a%26b", "x" * 300)
 
-    answers = [edge.get(token, query=each) for each in asked]
+    answers = [edge.get(token, query=f"session_id={each}&permission=subscribe") for each in sessions]
 
-    assert [(403, "SESSION_MISMATCH")] * 5 == [(each.status_code, each.json()["reason"]) for each in answers]
+    assert [(403, "SESSION_MISMATCH")] * 6 == [(each.status_code, each.json()["reason"]) for each in answers]
     assert 403 == edge.hook(token).status_code
 
 
@@ -272,7 +272,6 @@ def test_a_server_that_may_have_missed_a_revocation_lets_nobody_in(start_authori
         "session_id=standup&permission=subscribe&project_id=1",
         "session_id=%ff&permission=subscribe",
         "session_id=standup&permission=subscribe&" + "x=1&" * 200,
-        "session_id=" + "x" * 300 + "&permission=subscribe",
     ],
 )
 def test_a_question_that_is_not_clear_is_400(edge: Edge, query: str) -> None:

@@ -79,8 +79,8 @@ class AuditRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
         duration_us: Elapsed microseconds.
         credential_problem: Why the credential proves no caller; it is not sent to the caller. What it quotes of the
             credential is not verified.
-        transport: How the call came where not through gRPC: `connect` for JSON over HTTP, `opentok` for an OpenTok SDK,
-            `check` and `mediamtx` for a proxy or MediaMTX that asks whether to let somebody in.
+        transport: How the call came: `connect` for JSON over HTTP, `opentok` for an OpenTok SDK, `check`, `mediamtx`,
+            `envoy` for a proxy or MediaMTX that asks whether to let somebody in; empty for our contract over gRPC.
         platform_url: The platform that was to create the session; empty where the authority creates it.
     """
 

@@ -16,6 +16,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from functools import partial
 from typing import Final, Protocol, cast
 
+import attrs
 import grpc
 import grpc.aio
 
@@ -23,7 +24,7 @@ from google.protobuf.message import DecodeError
 
 from tokenauthority.authority.waiting import Waiting
 from tokenauthority.domain.errors import ExhaustedError, FieldViolation, InvalidRequestError, UnimplementedError
-from tokenauthority.interceptors.call import Call, Context, Interceptor, Proceed
+from tokenauthority.interceptors.call import Call, Context, Interceptor, MessageCoding, Proceed
 from tokenauthority.interceptors.status import StatusError
 from tokenauthority.service.rpc import ServedMethod
 
@@ -55,11 +56,24 @@ class Delivering(Protocol):
         """End *call* with *status*."""
 
 
+@attrs.frozen
+class Translation:
+    """What answers a method of another program's contract: the unary *method* of ours, by way of *coding*.
+
+    `transport` is how audit and metrics name such calls.
+    """
+
+    method: str
+    transport: str
+    coding: MessageCoding
+
+
 class InterceptorChain(grpc.aio.ServerInterceptor):
     """Runs *interceptors*, outermost first, around every RPC of the server.
 
     The methods of *served* are answered from here, by path; those of other services, such as health, by what is
-    registered on the server. *deliveries* ends calls whose answer nobody reads.
+    registered on the server. *deliveries* ends calls whose answer nobody reads. *translations* has methods of other
+    contracts by path.
     """
 
     def __init__(
@@ -67,6 +81,7 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         interceptors: Sequence[Interceptor],
         deliveries: Delivering,
         served: Mapping[str, ServedMethod] | None = None,
+        translations: Mapping[str, Translation] | None = None,
     ) -> None:
         self._interceptors = tuple(interceptors)
         self._deliveries = deliveries
@@ -74,6 +89,9 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         self._answers: dict[str, Proceed] = {}
         for path, method in (served or {}).items():
             self._serve(path, method)
+        for path, translation in (translations or {}).items():
+            innermost = _answering((served or {})[translation.method])
+            self._handlers[path] = self._handler(translation.method, innermost, translation=translation)
         self._unknown = self._around(_unknown_method)
 
     async def intercept_service(  # type: ignore[override]  # typed for handlers of any message; the stubs are generic over one
@@ -99,12 +117,7 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         return cast("bytes", await self._answers.get(call.method, self._unknown)(call))
 
     def _serve(self, path: str, method: ServedMethod) -> None:
-        give = method.stream if method.streaming else method.answer
-
-        def behave(request: object, call: Call) -> object:
-            return give(request, call.caller, call.record, Waiting(call.deadline, call.aside))
-
-        innermost = partial(_answer, behave, method.decode)
+        innermost = _answering(method)
         encode = method.encode if method.streaming else None
         self._handlers[path] = self._handler(
             path, innermost, streaming=method.streaming, answers=method.streaming, encode=encode
@@ -137,12 +150,15 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         reads_requests: bool = False,
         answers: bool = False,
         encode: Callable[..., bytes] | None = None,
+        translation: Translation | None = None,
     ) -> Handler:
         outermost, deliveries = self._around(innermost), self._deliveries
 
         async def run(requests: AsyncIterator[object], context: Context) -> object:
             task = cast("asyncio.Task[object]", asyncio.current_task())
             call = Call(method, requests, context, streaming, reads_requests, task)
+            if translation is not None:
+                call.transport, call.coding = translation.transport, translation.coding
             try:
                 answer = await outermost(call)
             except StatusError as error:
@@ -165,6 +181,16 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         for interceptor in reversed(self._interceptors):
             outermost = partial(interceptor.intercept, proceed=outermost)
         return outermost
+
+
+def _answering(method: ServedMethod) -> Proceed:
+    """Return the innermost step of a method of the contract."""
+    give = method.stream if method.streaming else method.answer
+
+    def behave(request: object, call: Call) -> object:
+        return give(request, call.caller, call.record, Waiting(call.deadline, call.aside))
+
+    return partial(_answer, behave, method.decode)
 
 
 async def _answer(behave: Callable[[object, Call], object], decode: Callable[[bytes], object], call: Call) -> object:

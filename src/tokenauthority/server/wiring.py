@@ -42,7 +42,7 @@ from tokenauthority.interceptors.authorization import (
     required_actions,
 )
 from tokenauthority.interceptors.call import Interceptor
-from tokenauthority.interceptors.chain import InterceptorChain
+from tokenauthority.interceptors.chain import InterceptorChain, Translation
 from tokenauthority.interceptors.deliveries import Deliveries
 from tokenauthority.interceptors.direct import DirectCalls
 from tokenauthority.interceptors.errors import ErrorsInterceptor
@@ -64,6 +64,8 @@ from tokenauthority.server.messages import message_interceptors
 from tokenauthority.server.readiness import Readiness
 from tokenauthority.server.state_metrics import StateCollector
 from tokenauthority.server.tls_credentials import CertificateMetrics
+from tokenauthority.service.check import VERIFY_TOKEN
+from tokenauthority.service.ext_authz import CHECK, EnvoyCoding
 from tokenauthority.service.keys import KeyServicer
 from tokenauthority.service.projects import ProjectServicer
 from tokenauthority.service.roles import RoleServicer
@@ -170,6 +172,7 @@ def build(
     messages = message_interceptors(settings, admission)
     deliveries = Deliveries()
     served = bind_servicers(_servicers(core, settings, rate_limiter.charge), clock, core.follower.wait_for_read)
+    translations = {CHECK: Translation(VERIFY_TOKEN, "envoy", EnvoyCoding())}
     key_caches = IssuerKeyCaches(
         callers, refresh=settings.callers.jwks_refresh, max_stale=settings.callers.jwks_max_stale
     )
@@ -198,7 +201,7 @@ def build(
             AuthorizationInterceptor(actions),
             *messages,
         )
-        return InterceptorChain((*outer, *inner), deliveries, served)
+        return InterceptorChain((*outer, *inner), deliveries, served, translations)
 
     for listener in listeners_of(settings, callers, bearer, certificates):
         server = grpc.aio.server(

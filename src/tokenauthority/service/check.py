@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote
@@ -9,6 +10,7 @@ from urllib.parse import unquote
 import attrs
 
 from tokenauthority.domain.errors import FieldViolation, require_valid
+from tokenauthority.domain.ids import MAX_SESSION_ID
 from tokenauthority.domain.role import Permission
 from tokenauthority.domain.token import InactiveReason
 from tokenauthority.service.mapping import PERMISSIONS_OUT
@@ -21,6 +23,10 @@ VERIFY_TOKEN: Final = "/tokenauthority.v1.TokenService/VerifyToken"  # noqa: S10
 _NO_TOKEN: Final = "-"  # noqa: S105 - no token of any format
 """What is verified if there is no token. VerifyToken refuses an empty one as a mistake of its caller; here the end user
 has left it out, which is an invalid token as others are."""
+
+NO_SESSION: Final = "/"
+"""What is no session's id or name. A path that names no session is asked about as this one: 403, and no mistake of the
+asker, for it is the end user who chose the path."""
 
 _ELSEWHERE: Final = frozenset({InactiveReason.SESSION_MISMATCH.value, InactiveReason.PERMISSION_MISSING.value})
 """Reasons that say nothing against the token itself."""
@@ -36,6 +42,12 @@ class CheckResult:
     status: HTTPStatus
     reason: str = ""
     detail: str = ""
+
+    @property
+    def headers(self) -> Sequence[tuple[str, str]]:
+        """Return what an end user's client reads of the answer (RFC 6750, section 3)."""
+        challenge = ("www-authenticate", 'Bearer error="invalid_token"')
+        return (challenge,) if self.status is HTTPStatus.UNAUTHORIZED else ()
 
 
 def check_request(token: str, session: str, permission: str) -> VerifyTokenRequest:
@@ -54,7 +66,8 @@ def check_request(token: str, session: str, permission: str) -> VerifyTokenReque
         problems.append(FieldViolation("permission", "must be one of " + ", ".join(known)))
     require_valid(problems)
     wanted = PERMISSIONS_OUT[known[permission]]
-    return VerifyTokenRequest(token=token or _NO_TOKEN, session_id=session, required_permissions=[wanted])
+    asked = session if len(session) <= MAX_SESSION_ID else NO_SESSION
+    return VerifyTokenRequest(token=token or _NO_TOKEN, session_id=asked, required_permissions=[wanted])
 
 
 def bearer_token(authorization: str) -> str:

@@ -141,8 +141,7 @@ def _answer(found: DirectAnswer) -> ApiAnswer:
     verdict = verdict_of(VerifyTokenResponse.FromString(bytes(found.message)))
     if verdict.status is HTTPStatus.NO_CONTENT:
         return ApiAnswer(verdict.status, headers, b"")
-    if verdict.status is HTTPStatus.UNAUTHORIZED:
-        headers.append(("www-authenticate", 'Bearer error="invalid_token"'))
+    headers += verdict.headers
     return _json(verdict.status, {"reason": verdict.reason, "message": verdict.detail}, headers)
 
 
