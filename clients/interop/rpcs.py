@@ -11,7 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from clients.interop.client import Client
-from clients.interop.world import TURN_URLS, turn_password
+from tests.support.turn import URLS, password_of
 from tokenauthority.v1 import role_pb2, session_pb2, token_pb2
 
 
@@ -142,8 +142,8 @@ def create_turn_credentials(client: Client) -> None:
     )
     method = "TokenService/CreateTurnCredentials"
     made = client.call(method, request, token_pb2.CreateTurnCredentialsResponse).credentials
-    assert (TURN_URLS, f"{made.expire_time.seconds}") == (tuple(made.urls), made.username.partition(":")[0])
-    assert turn_password(made.username) == made.credential
+    assert (URLS, f"{made.expire_time.seconds}") == (tuple(made.urls), made.username.partition(":")[0])
+    assert password_of(made.username) == made.credential
 
 
 @example("RoleService/CreateRole")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hmac
 import itertools
 import json
 import time
@@ -22,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tests.callers import issuer
 from tests.support.production import Production, Server, production_in
 from tests.support.spiffe import SpiffeCa
+from tests.support.turn import turn_settings
 from tokenauthority.callers.api_keys import digest, new_api_key
 from tokenauthority.client import Authority
 from tokenauthority.domain.role import MAX_ROLES
@@ -30,9 +29,6 @@ from tokenauthority.v1 import project_pb2, role_pb2
 
 SETTINGS: Final = {"ISSUANCE__LEEWAY": "0", "ISSUANCE__JWKS_MAX_AGE": "1"}
 """So a key that was just prepared can be activated after a second."""
-
-TURN_URLS: Final = ("turn:turn.example.com:3478?transport=udp", "turns:turn.example.com:443?transport=tcp")
-_TURN_SECRET: Final = "secret-of-the-turn-servers-of-make-interop"
 
 WORKLOAD: Final = "/ns/video/sa/interop"
 SUBJECT: Final = "system:serviceaccount:video:interop"
@@ -141,14 +137,13 @@ def running_world(directory: Path, names: Sequence[str]) -> Iterator[tuple[World
             "client.key": workload.key,
             "clients-ca.pem": clients_ca.bundle,
             "jwks.json": issuer.jwks(issuer_key),
-            "turn-secrets": _TURN_SECRET.encode(),
         }
         for name, content in files.items():
             (directory / name).write_bytes(content)
         (directory / "callers.toml").write_text(_callers(keys, [*projects.values(), OPEN_PROJECT]))
         mtls = {"CERT_FILE": "server.pem", "KEY_FILE": "server.key", "BUNDLE_FILE": "clients-ca.pem"}
         variables = {"LISTEN__MTLS": "127.0.0.1:0", **{f"MTLS__{name}": file for name, file in mtls.items()}}
-        variables |= {"TURN__URLS": " ".join(TURN_URLS), "TURN__SECRETS_FILE": "turn-secrets"}
+        variables |= {f"TURN__{name}".upper(): value for name, value in turn_settings(directory).items()}
         world = World(
             production=production,
             server=production.start(**SETTINGS, **variables),
@@ -158,11 +153,6 @@ def running_world(directory: Path, names: Sequence[str]) -> Iterator[tuple[World
         )
         _prepare(world, projects.values())
         yield world, projects
-
-
-def turn_password(username: str) -> str:
-    """The password that a TURN server computes for *username*."""
-    return base64.b64encode(hmac.digest(_TURN_SECRET.encode(), username.encode(), "sha1")).decode()
 
 
 def _prepare(world: World, projects: Iterable[str]) -> None:

@@ -17,6 +17,7 @@ import trustme
 from tests.docs.blocks import BLOCKS, PAGES, ROOT, Block, blocks_of
 from tests.docs.workspace import Workspace
 from tests.support.authority import AuthorityProcess, clean_environment, eventually, launch
+from tests.support.turn import turn_settings
 from tokenauthority.callers.file import load_callers
 from tokenauthority.client import Authority, translated_errors
 from tokenauthority.config.settings import Settings
@@ -44,6 +45,8 @@ QUICK = {"ISSUANCE__JWKS_MAX_AGE": "1", "ISSUANCE__LEEWAY": "0", "DATABASE__POLL
 PLATFORM = {"PLATFORM__URLS": "https://api.opentok.com"}
 """What a page names as the platform of a project. No page has it asked."""
 
+TURN_URLS = "turn:turn.example.com:3478?transport=udp turn:turn.example.com:3478?transport=tcp"
+
 PUBLICATION = 1.1
 """Seconds after which a new signing key may sign, by the settings above; by default a page would wait for minutes."""
 
@@ -55,7 +58,9 @@ def _id(page: Path) -> str:
 @pytest.fixture
 def development(tmp_path: Path) -> Iterator[AuthorityProcess]:
     """A development server as `make run` starts it, with the project 47000000 that the pages use."""
-    authority = launch(tmp_path, **{f"TOKENAUTHORITY_{name}": value for name, value in {**QUICK, **PLATFORM}.items()})
+    turn = turn_settings(tmp_path, TURN_URLS.split())
+    settings = {**QUICK, **PLATFORM, **{f"TURN__{name.upper()}": value for name, value in turn.items()}}
+    authority = launch(tmp_path, **{f"TOKENAUTHORITY_{name}": value for name, value in settings.items()})
     try:
         with (
             Authority(authority.address, api_key=authority.api_key, plaintext=True) as client,

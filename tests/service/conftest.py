@@ -12,6 +12,7 @@ import pytest
 from tests.service.api import Api, Connect
 from tests.support.authority import EVERYTHING, Clock, RunningAuthority, _running, make_caller
 from tests.support.memory_store import MemoryStore
+from tests.support.turn import turn_settings
 from tokenauthority.callers.api_keys import digest, new_api_key
 from tokenauthority.config.settings import Settings
 from tokenauthority.domain.caller import ANY, Action, Grant, Rate
@@ -37,9 +38,6 @@ NOW = Millis(1_800_000_000_123)
 """What a clock says that a test has set."""
 
 HOUR = Seconds(3600)
-
-TURN_URLS = ("turn:turn.example.com:3478?transport=udp", "turns:turn.example.com")
-TURN_SECRETS = ("first-secret-of-turn-servers-1234567890", "second-secret-of-turn-servers-123456789")
 
 _ONLY_HOME = Grant(projects=frozenset({HOME}), actions=EVERYTHING.actions, roles=frozenset({ANY}))
 
@@ -85,14 +83,12 @@ def api_keys() -> dict[str, str]:
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory, api_keys: dict[str, str]) -> Iterator[RunningAuthority]:
     """The authority that the tests share, over a store in memory."""
-    turn_secrets = tmp_path_factory.mktemp("turn") / "secrets"
-    turn_secrets.write_text("\n".join(TURN_SECRETS))
     values = {
         "dev": True,
         "data_dir": tmp_path_factory.mktemp("authority"),
         "listen": {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0", "ops": "127.0.0.1:0"},
         "database": {"poll_interval": 0.05},
-        "turn": {"urls": " ".join(TURN_URLS), "secrets_file": turn_secrets},
+        "turn": turn_settings(tmp_path_factory.mktemp("turn")),
     }
     callers = {digest(api_keys[name]): make_caller(name, grant) for name, grant in GRANTS.items()}
     settings = Settings.model_validate(values)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import re
 
 from typing import Any
@@ -16,8 +13,9 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from tests.service.api import Api, Connect, Failure, failure
-from tests.service.conftest import AWAY, HOME, HOUR, NOW, TURN_SECRETS, TURN_URLS
+from tests.service.conftest import AWAY, HOME, HOUR, NOW
 from tests.support.authority import Clock, RunningAuthority, absent_session
+from tests.support.turn import URLS, password_of
 from tests.support.wire import V1, records
 from tokenauthority.v1 import project_pb2, token_pb2
 
@@ -52,11 +50,10 @@ def pseudonym(credentials: token_pb2.TurnCredentials) -> str:
 def test_credentials_are_those_of_an_ice_server(api: Api, session_id: str, clock: Clock) -> None:
     """For an hour, at all servers of the settings, with the password that these compute from the first secret."""
     made = create(api, session_id)
-    expected = hmac.new(TURN_SECRETS[0].encode(), made.username.encode(), hashlib.sha1).digest()
 
-    assert list(TURN_URLS) == list(made.urls)
+    assert list(URLS) == list(made.urls)
     assert re.fullmatch(rf"{SECOND + HOUR}:[0-9a-f]{{32}}", made.username)
-    assert base64.b64encode(expected).decode() == made.credential
+    assert password_of(made.username) == made.credential
     assert (SECOND + HOUR, 0) == (made.expire_time.seconds, made.expire_time.nanos)
 
 

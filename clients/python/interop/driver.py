@@ -105,6 +105,16 @@ class Operations:
         tokens = self._authority.generate_tokens(TokenRequest(**request) for request in requests)
         return {"tokens": [token.token for token in tokens]}
 
+    def create_turn_credentials(self, session_id: str, via: str, options: Fields) -> Fields:
+        """Create TURN credentials, by the authority or by the session."""
+        if via == "session":
+            made = self._authority.get_session(session_id).create_turn_credentials(**options)
+        else:
+            made = self._authority.create_turn_credentials(session_id, **options)
+        expire_time = int(made.expire_time.timestamp())
+        given = {"urls": made.urls, "username": made.username, "credential": made.credential}
+        return {**given, "expire_time": expire_time, "shown": repr(made)}
+
     def verify_token(self, token: str, **options: Any) -> Fields:
         """Verify a token."""
         found = self._authority.verify_token(token, **options)

@@ -18,6 +18,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "serve": ("server", "Run an authority."),
     "sessions": ("sessions", "Create, show and end sessions."),
     "tokens": ("tokens", "Generate, verify, revoke and inspect tokens."),
+    "turn": ("turn", "Create credentials for TURN servers."),
     "projects": ("projects", "Create, import, show and change projects."),
     "keys": ("keys", "Show and change the signing keys, and change the master key."),
     "callers": ("callers", "Add, remove and check callers, and show what callers use."),

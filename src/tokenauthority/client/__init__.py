@@ -30,7 +30,7 @@ from tokenauthority.client.errors import (
 from tokenauthority.client.requests import RevokeOptions, SessionOptions, TokenOptions, TokenRequest
 from tokenauthority.client.revocations import Heartbeat, Revocation, RevocationEvent, SessionEnd, SnapshotEnd
 from tokenauthority.client.service_config import SERVICE_CONFIG
-from tokenauthority.client.values import Claims, Token, Verification
+from tokenauthority.client.values import Claims, Token, TurnCredentials, Verification
 
 
 try:
@@ -72,6 +72,7 @@ __all__ = [
     "Token",
     "TokenOptions",
     "TokenRequest",
+    "TurnCredentials",
     "Unauthenticated",
     "Unavailable",
     "Verification",

@@ -196,6 +196,17 @@ def verify_token_request(
     )
 
 
+def create_turn_credentials_request(
+    session_id: str, subject: str, ttl: Lifetime | None
+) -> token_pb2.CreateTurnCredentialsRequest:
+    """Build a CreateTurnCredentialsRequest."""
+    return token_pb2.CreateTurnCredentialsRequest(
+        session_id=text("session_id", session_id),
+        subject=text("subject", subject),
+        ttl=None if ttl is None else duration("ttl", ttl),
+    )
+
+
 def revoke_tokens_request(
     default_project: str,
     *,

@@ -53,6 +53,23 @@ class Token:
         return self.token
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnCredentials:
+    """Credentials for TURN servers; `urls`, `username` and `credential` are those of an RTCIceServer."""
+
+    urls: tuple[str, ...]
+    """Such as "turn:turn.example.com:3478?transport=udp"."""
+
+    username: str
+    """Of the form "EXPIRY:ID", which names the credentials in the audit log and at the TURN servers."""
+
+    credential: str = field(repr=False)
+    """The password. A secret of the person it is for: never log it."""
+
+    expire_time: datetime
+    """In UTC, to the second; TURN servers refuse the credentials from then on."""
+
+
 def token_text(token: object) -> str:
     """Return the text of a `str` or a `Token`, whatever the text is; TypeError for anything else, such as bytes."""
     return token.token if isinstance(token, Token) else arguments.instance("token", token, str, wanted="str or Token")

@@ -13,11 +13,18 @@ from tokenauthority.client import arguments, requests
 from tokenauthority.client.aio.watch import AsyncRevocationWatch
 from tokenauthority.client.base import AuthorityBase
 from tokenauthority.client.connection import Connection
-from tokenauthority.client.conversions import Moment
+from tokenauthority.client.conversions import Lifetime, Moment
 from tokenauthority.client.errors import AuthorityError, next_page_token, translated_errors
 from tokenauthority.client.requests import RevokeOptions, SessionOptions, TokenOptions, TokenRequest
 from tokenauthority.client.revocations import Revocation
-from tokenauthority.client.values import SessionData, Token, Verification, convert_message, read_verification
+from tokenauthority.client.values import (
+    SessionData,
+    Token,
+    TurnCredentials,
+    Verification,
+    convert_message,
+    read_verification,
+)
 from tokenauthority.v1 import session_pb2
 from tokenauthority.v1.key_pb2_grpc import KeyServiceStub
 from tokenauthority.v1.project_pb2_grpc import ProjectServiceStub
@@ -39,6 +46,10 @@ class AsyncSession(SessionData):
     async def generate_token(self, **options: Unpack[TokenOptions]) -> Token:
         """Generate a token for this session; see `AsyncAuthority.generate_token`."""
         return await self.authority.generate_token(self.session_id, **options)
+
+    async def create_turn_credentials(self, *, subject: str = "", ttl: Lifetime | None = None) -> TurnCredentials:
+        """Create TURN credentials for this session; see `AsyncAuthority.create_turn_credentials`."""
+        return await self.authority.create_turn_credentials(self.session_id, subject=subject, ttl=ttl)
 
     async def revoke_tokens(self, *, issued_before: Moment | None = None, comment: str = "") -> Revocation:
         """Revoke all tokens of this session; see `AsyncAuthority.revoke_tokens`."""
@@ -201,6 +212,26 @@ class AsyncAuthority(AuthorityBase):
         """
         answer = await _call(self.tokens.RevokeTokens, requests.revoke_tokens_request(self.project_id, **options))
         return convert_message(answer.revocation, Revocation)
+
+    async def create_turn_credentials(
+        self, session_id: str, *, subject: str = "", ttl: Lifetime | None = None
+    ) -> TurnCredentials:
+        """Create a user name and a password with which one person's client uses the authority's TURN servers.
+
+        Args:
+            session_id: the session whose media is relayed.
+            subject: the end user's id, at most 255 characters. TURN servers see a pseudonym in its place.
+            ttl: the lifetime: seconds or a timedelta, at most 1 hour. Default: 1 hour, unless the project or the API
+                key sets a shorter one.
+
+        Raises:
+            InvalidArgument: an option is invalid.
+            PermissionDenied: the grant of the API key does not allow it.
+            NotFound: no session has this id.
+            FailedPrecondition: the session has ended, or the authority has no TURN servers.
+        """
+        request = requests.create_turn_credentials_request(session_id, subject, ttl)
+        return convert_message((await _call(self.tokens.CreateTurnCredentials, request)).credentials, TurnCredentials)
 
     def watch_revocations(
         self,
