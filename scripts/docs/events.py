@@ -48,6 +48,22 @@ MEANINGS: Final = {
     "clock.stepped": "Somebody has set the clock of the machine, forward or, with a negative number, back.",
     "connections.closed": "An address had more gRPC connections than others, and few were left. Those that were idle "
     "for longest were closed.",
+    "enforcer.full": "As many removals are pending as `max_pending` allows. The enforcer reads no more revocations "
+    "until some are over.",
+    "enforcer.not_full": "The enforcer reads revocations again.",
+    "enforcer.not_removed": "A real-time server did not do what it was asked, so people may still be inside. The "
+    "enforcer tries again in each turn. `cause` is the first one.",
+    "enforcer.not_saved": "The state file cannot be written. The enforcer goes on; after a crash it would begin from "
+    "the place that was saved last.",
+    "enforcer.removes_again": "A real-time server does what it is asked again.",
+    "enforcer.started": "The enforcer has read the state file and begins, at these addresses. `pending` counts the "
+    "removals that were not over.",
+    "enforcer.stopped": "The enforcer has stopped in order.",
+    "enforcer.stream_failed": "The revocations cannot be read, for a reason that does not go by itself: as when the "
+    "grant lacks an action. The enforcer tries again all the same.",
+    "enforcer.stream_lost": "The stream of revocations broke off. The enforcer reconnects and misses nothing. `cause` "
+    "is the first one.",
+    "enforcer.stream_recovered": "The stream of revocations is complete again.",
     "file.exposed": "Other users of the machine can read or write a private file.",
     "file.protected": "A private file is private again.",
     "follower.failed": "The changes of other servers could not be applied, though the store answered: a bug, or a "
@@ -117,6 +133,7 @@ FURTHER_FIELDS: Final = {
     "audit.earlier_records_elsewhere": _ABSENCE,
     "audit.head_file_absent": _ABSENCE,
     "server.connection_limits": ("grpc", "http", "ops", "http_api"),
+    "enforcer.started": ("ops", "webhooks"),
     "server.started": ("grpc", "mtls", "sidecar", "http", "ops", "http_api"),
 }
 """Fields of the calls that pass a mapping."""

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 from urllib.request import urlopen
@@ -31,13 +31,14 @@ def metrics_page() -> str:
         "`GET /metrics` on the address of `listen.ops` answers in the Prometheus text format. "
         "A counter counts from the start of the process.",
         "## Token Authority",
-        _table(family for family in families if family.name.startswith(_OURS)),
+        metrics_table(family for family in families if family.name.startswith(_OURS)),
         "## Process and Python",
-        _table(family for family in families if not family.name.startswith(_OURS)),
+        metrics_table(family for family in families if not family.name.startswith(_OURS)),
     )
 
 
-def _table(families: Iterator[Metric]) -> str:
+def metrics_table(families: Iterable[Metric]) -> str:
+    """Return one row for each metric."""
     rows = sorted(
         (code(_name(family)), family.type, family.documentation)
         for family in families

@@ -12,6 +12,7 @@ from scripts.docs.authorization import authorization_page
 from scripts.docs.callers import callers_page
 from scripts.docs.commands import commands_page
 from scripts.docs.contract import contract_page, errors_page
+from scripts.docs.enforcer import enforcer_page
 from scripts.docs.events import events_page
 from scripts.docs.metrics import metrics_page
 from scripts.docs.openapi import openapi_document
@@ -32,6 +33,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "reference/audit-fields.md": audit_page,
     "reference/metrics.md": metrics_page,
     "reference/log-events.md": events_page,
+    "reference/enforcer.md": enforcer_page,
 }
 
 FILES: Final[Mapping[str, Callable[[], str]]] = {

@@ -83,8 +83,8 @@ def _by_group() -> dict[str, list[Setting]]:
 
 def _entry(setting: Setting) -> str:
     heading = f"### `{'.'.join(filter(None, (setting.group, setting.name)))}`"
-    default = _default(setting.field)
-    facts = [code(setting.variable), _type(setting.field), *([f"default: {default}"] if default else [])]
+    default = default_of(setting.field)
+    facts = [code(setting.variable), type_of(setting.field), *([f"default: {default}"] if default else [])]
     return f"{heading}\n\n{' · '.join(facts)}\n\n{setting.field.description}"
 
 
@@ -93,7 +93,8 @@ def _group_of(field: FieldInfo) -> type[BaseModel] | None:
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
-def _default(field: FieldInfo) -> str:
+def default_of(field: FieldInfo) -> str:
+    """Return the default of a setting as a page shows it; empty if it has none."""
     value = field.default
     if value is None or value == "":
         return ""  # the description says what counts instead, if anything does
@@ -102,7 +103,8 @@ def _default(field: FieldInfo) -> str:
     return code(getattr(value, "value", value))
 
 
-def _type(field: FieldInfo) -> str:
+def type_of(field: FieldInfo) -> str:
+    """Return which values a setting takes, in words."""
     bounds = [
         pattern.format(f"{getattr(part, kind.__name__.lower()):,}")
         for part in _metadata(field.annotation, field.metadata)

@@ -21,6 +21,7 @@ from tests.support.turn import turn_settings
 from tokenauthority.callers.file import load_callers
 from tokenauthority.client import Authority, translated_errors
 from tokenauthority.config.settings import Settings
+from tokenauthority.enforcer.settings import EnforcerSettings
 from tokenauthority.v1 import project_pb2
 
 
@@ -127,6 +128,8 @@ def test_every_file_shown_is_accepted(block: Block, tmp_path: Path) -> None:
         path.write_text(block.text, encoding="utf-8")
 
         assert load_callers(path).entries
+    elif "[[servers]]" in block.text:
+        EnforcerSettings.model_validate(tomllib.loads(block.text))
     else:
         Settings.model_validate(tomllib.loads(block.text))
 

@@ -23,6 +23,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "keys": ("keys", "Show and change the signing keys, and change the master key."),
     "callers": ("callers", "Add, remove and check callers, and show what callers use."),
     "audit": ("audit", "Verify and search audit logs."),
+    "enforce": ("enforce", "Remove people from real-time servers whose tokens were revoked."),
     "config": ("server", "Show the settings of a server."),
     "db": ("server", "Manage the server's database."),
     "health": ("health", "Check whether an authority serves."),

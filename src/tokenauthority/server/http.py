@@ -59,7 +59,7 @@ class _Uvicorn(uvicorn.Server):
 
 
 class HttpServer:
-    """Serves *app* at *address* (host and port; port 0 picks a free one), which the setting `listen.`*name* names.
+    """Serves *app* at *address* (host and port; port 0 picks a free one), which *setting* chooses: `listen.`*name*.
 
     It serves over TLS where *tls* is given, to at most *places* connections at the same time. Requests may have
     *content*, or are refused if they have.
@@ -75,8 +75,10 @@ class HttpServer:
         tls: ssl.SSLContext | None = None,
         times: ConnectionTimes | None = None,
         content: bool = False,
+        setting: str = "",
     ) -> None:
         self.name = name
+        self._setting = setting or f"{PREFIX}LISTEN__{name.upper()}=HOST:PORT"
         self._address = address
         self._socket: socket.socket | None = None
         config = uvicorn.Config(
@@ -100,7 +102,7 @@ class HttpServer:
             family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
             self._socket = socket.create_server((host.strip("[]"), int(port)), family=family, backlog=128)
         except OSError as error:
-            other = f"{PREFIX}LISTEN__{self.name.upper()}=HOST:PORT chooses another address"
+            other = f"{self._setting} chooses another address"
             raise OSError(f"cannot listen on {self._address}: {error.strerror}; {other}") from error
         return f"{host}:{self._socket.getsockname()[1]}"
 
