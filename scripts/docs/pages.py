@@ -17,6 +17,7 @@ from scripts.docs.events import events_page
 from scripts.docs.metrics import metrics_page
 from scripts.docs.openapi import openapi_document
 from scripts.docs.python_api import client_page, verifier_page
+from scripts.docs.servers import servers_page
 from scripts.docs.settings import settings_page
 from tokenauthority.client import SERVICE_CONFIG
 
@@ -34,6 +35,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "reference/metrics.md": metrics_page,
     "reference/log-events.md": events_page,
     "reference/enforcer.md": enforcer_page,
+    "reference/permissions-per-server.md": servers_page,
 }
 
 FILES: Final[Mapping[str, Callable[[], str]]] = {

@@ -77,7 +77,7 @@ def test_the_vectors_have_each_role_that_fits() -> None:
         (each.value, name)
         for each in TABLE_FORMATS
         for name, role in BUILT_IN_ROLES.items()
-        if each.traits.profile is not None and not each.traits.profile.misfit(role.permissions)
+        if each.traits.table is not None and not each.traits.table.misfit(role.permissions)
     }
 
     assert fitting == {(vector["format"], vector["role"]) for vector in VECTORS["vectors"]}

@@ -27,8 +27,9 @@ from tokenauthority.v1 import project_pb2
 
 RUNNABLE = frozenset({"console", "python", "toml"})
 ON_PAGES = [page for page in PAGES if page.is_file() and any(_block.runs for _block in blocks_of(page))]
-MOST_NOT_RUN = 31
-"""Blocks that no test runs. Lower this number when you make one run; do not raise it lightly."""
+MOST_NOT_RUN = 34
+"""Blocks that no test of this folder runs; `make media` runs three of them. Lower this number when you make one run; do
+not raise it lightly."""
 
 TOOLS = ("curl", "openssl", "sqlite3")
 """Programs of the system that pages use."""
@@ -78,7 +79,7 @@ def development(tmp_path: Path) -> Iterator[AuthorityProcess]:
 @pytest.mark.parametrize("page", ON_PAGES, ids=_id)
 def test_examples_of_a_page_work(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Each command succeeds and prints what the page shows; each program runs; each file is accepted."""
-    blocks = [block for block in blocks_of(page) if block.runs and block.language in RUNNABLE]
+    blocks = [block for block in blocks_of(page) if block.runs and (block.language in RUNNABLE or block.title)]
     absent = [tool for tool in TOOLS if any(tool in block.text for block in blocks) and shutil.which(tool) is None]
     if absent:
         pytest.skip(f"the page uses {', '.join(absent)}: install it (Debian: apt-get install {' '.join(absent)})")
@@ -120,7 +121,9 @@ def test_every_file_shown_has_a_name() -> None:
     assert [] == unnamed
 
 
-@pytest.mark.parametrize("block", [block for block in BLOCKS if block.title], ids=lambda block: block.page)
+@pytest.mark.parametrize(
+    "block", [block for block in BLOCKS if block.title and block.language == "toml"], ids=lambda block: block.page
+)
 def test_every_file_shown_is_accepted(block: Block, tmp_path: Path) -> None:
     """A callers file is valid as a whole; settings have names and values that a server takes."""
     if "[[callers]]" in block.text:

@@ -16,10 +16,12 @@ from scripts.docs.contract import contract_page, errors_page
 from scripts.docs.events import FURTHER_FIELDS, MEANINGS, background_tasks, events_page, logged_events
 from scripts.docs.pages import PAGES
 from scripts.docs.prose import undefined_settings
+from scripts.docs.servers import SERVERS, servers_page
 from scripts.docs.settings import all_settings, settings_page
 from tokenauthority.contract import METHODS
 from tokenauthority.domain.caller import Action
 from tokenauthority.domain.errors import Reason
+from tokenauthority.domain.role import BUILT_IN_ROLES, Permission
 
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,6 +99,20 @@ def test_every_message_is_in_the_contract_with_its_comment() -> None:
 
     assert "### GenerateTokenRequest" in text
     assert [] == without
+
+
+def test_the_page_of_the_servers_has_each_role_and_permission() -> None:
+    """A role is refused just where the table of the server says so; a permission has the claim that gives it."""
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", servers_page(), re.MULTILINE)
+    cells = {name: dict(zip(SERVERS, text.split(" | "), strict=False)) for name, text in reversed(rows)}
+
+    for name, role in BUILT_IN_ROLES.items():
+        refused = {server.server for server, cell in cells[name].items() if cell.startswith("refused: ")}
+        assert {server.server for server in SERVERS if server.misfit(role.permissions)} == refused
+    assert {permission.value for permission in Permission} <= cells.keys()
+    assert ("`video.canPublish`", "everyone", "everyone", "unknown", "`mediamtx_permissions`") == tuple(
+        cells["publish"].values()
+    )
 
 
 @pytest.mark.parametrize("path", PAGES)

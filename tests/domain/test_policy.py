@@ -89,8 +89,8 @@ def grants(draw: st.DrawFn) -> Grant:
 def fits(token_format: TokenFormat, role: str) -> bool:
     """Whether tokens of the format carry the role."""
     traits = token_format.traits
-    if traits.profile is not None:
-        return not traits.profile.misfit(ROLES[role].permissions)
+    if traits.table is not None:
+        return not traits.table.misfit(ROLES[role].permissions)
     return traits.carries_permissions or role in BUILT_IN_ROLES
 
 

@@ -6,11 +6,11 @@ import itertools
 
 import pytest
 
-from tokenauthority.domain.profile import CENTRIFUGO, FORCE, JITSI, LIVEKIT, MEDIAMTX, RealTimeServer, Table
+from tokenauthority.domain.profile import CENTRIFUGO, FORCE, JANUS, JITSI, LIVEKIT, MEDIAMTX, RealTimeServer, Table
 from tokenauthority.domain.role import BUILT_IN_ROLES, Permission
 
 
-TABLES = (LIVEKIT, JITSI, CENTRIFUGO, MEDIAMTX)
+TABLES = (LIVEKIT, JITSI, JANUS, CENTRIFUGO, MEDIAMTX)
 EVERY_SET = [frozenset(found) for n in range(len(Permission) + 1) for found in itertools.combinations(Permission, n)]
 
 each_table = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.server)
@@ -40,6 +40,7 @@ def test_no_row_gives_a_permission_that_the_role_lacks(table: Table, permissions
     [
         (LIVEKIT, {"subscriber", "publisher", "publisheronly", "moderator"}),
         (JITSI, {"publisher", "moderator"}),
+        (JANUS, {"publisher"}),
         (CENTRIFUGO, {"publisher", "publisheronly", "moderator"}),
         (MEDIAMTX, {"subscriber", "publisher", "publisheronly", "moderator"}),
     ],

@@ -11,17 +11,17 @@ import pytest
 import tokenauthority
 
 from tokenauthority.domain.credential import CredentialKind
-from tokenauthority.domain.profile import JITSI, LIVEKIT, Profile
+from tokenauthority.domain.profile import JANUS, JITSI, LIVEKIT, Table
 from tokenauthority.domain.token_format import FormatTraits, TokenFormat
 
 
-def _by_profile(profile: Profile) -> FormatTraits:
+def _by_table(table: Table) -> FormatTraits:
     return FormatTraits(
         signed_by=CredentialKind.SECRET,
         has_token_id=True,
         carries_permissions=True,
         carries_subject=True,
-        profile=profile,
+        table=table,
     )
 
 
@@ -64,6 +64,7 @@ def test_the_rows_are_those_of_the_documented_formats() -> None:
         "OPENTOK_T1": FormatTraits(signed_by=CredentialKind.SECRET, carries_layout=True),
         "OPENTOK_JWT": FormatTraits(signed_by=CredentialKind.SECRET, carries_layout=True),
         "VONAGE_JWT": FormatTraits(signed_by=CredentialKind.VONAGE_KEY, has_token_id=True, carries_layout=True),
-        "LIVEKIT_JWT": _by_profile(LIVEKIT),
-        "JITSI_JWT": _by_profile(JITSI),
+        "LIVEKIT_JWT": _by_table(LIVEKIT),
+        "JITSI_JWT": _by_table(JITSI),
+        "JANUS": _by_table(JANUS),
     } == {each.value: each.traits for each in TokenFormat}

@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 
 from tokenauthority.domain.ids import make_session_id
 from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
-from tokenauthority.domain.profile import Profile
+from tokenauthority.domain.profile import Profile, Table
 from tokenauthority.domain.role import BUILT_IN_ROLES, Permission
 from tokenauthority.domain.times import Millis, Seconds
 from tokenauthority.domain.token import TokenClaims, TokenRejectedError
@@ -60,7 +60,7 @@ VONAGE_PEM: str = VECTORS["vonage"]["rsa_test_private_key_pem"]
 VONAGE = VonageKey.from_pem("vonage-key", APPLICATION, VONAGE_PEM)
 KEYS = ProjectKeys(PROJECT, (SECRET, OLD_SECRET), VONAGE)
 SHORT_RSA = generate_private_key(65_537, 1024)  # noqa: S505 - which is what has to be refused
-TABLE_FORMATS = tuple(each for each in TokenFormat if each.traits.profile is not None)
+TABLE_FORMATS = tuple(each for each in TokenFormat if isinstance(each.traits.table, Profile))
 SCOPED_FORMATS = (TokenFormat.SESSION_JWT, TokenFormat.OPENTOK_JWT, TokenFormat.VONAGE_JWT)
 JWT_FORMATS = (*SCOPED_FORMATS, *TABLE_FORMATS)
 
@@ -118,6 +118,12 @@ def make_claims(token_format: TokenFormat, **changes: Any) -> TokenClaims:
                 "not_before": changes.get("issue_time", NOW),
             }
             for each in TABLE_FORMATS
+        },
+        TokenFormat.JANUS: {
+            "project_id": PROJECT,
+            "token_id": "a1b2c3",
+            "permissions": BUILT_IN_ROLES["publisher"].permissions,
+            "subject": "alice",
         },
     }
     own = special.get(token_format, {"project_id": PROJECT})
@@ -261,10 +267,10 @@ def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, form: PrivateFormat
 permissions = st.lists(st.sampled_from(Permission), unique=True).map(tuple)
 
 
-def fitting(profile: Profile) -> st.SearchStrategy[tuple[Permission, ...]]:
-    """The permissions of any role that the server of *profile* can keep to."""
+def fitting(table: Table) -> st.SearchStrategy[tuple[Permission, ...]]:
+    """The permissions of any role that the server of *table* can keep to."""
     sets = (found for count in range(len(Permission) + 1) for found in itertools.combinations(Permission, count))
-    return st.sampled_from([found for found in sets if not profile.misfit(found)])
+    return st.sampled_from([found for found in sets if not table.misfit(found)])
 
 
 @st.composite
@@ -281,11 +287,11 @@ def claims(draw: st.DrawFn, token_format: TokenFormat) -> TokenClaims:
     )
     if not token_format.traits.carries_permissions:
         return said
-    profile = token_format.traits.profile
+    table = token_format.traits.table
     subject = draw(hostile_text).replace("\x00", "")[:255]
     return msgspec.structs.replace(
         said,
         role=draw(st.from_regex(r"[a-z][a-z0-9_-]{0,62}", fullmatch=True).filter(lambda n: n not in BUILT_IN_ROLES)),
-        permissions=draw(permissions if profile is None else fitting(profile)),
-        subject=subject or (said.token_id if profile is not None and profile.needs_subject else ""),
+        permissions=draw(permissions if table is None else fitting(table)),
+        subject=subject or (said.token_id if table is not None and table.needs_subject else ""),
     )

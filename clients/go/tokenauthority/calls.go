@@ -27,6 +27,7 @@ const (
 	VonageJWT     = tokenauthorityv1.TokenFormat_TOKEN_FORMAT_VONAGE_JWT
 	LiveKitJWT    = tokenauthorityv1.TokenFormat_TOKEN_FORMAT_LIVEKIT_JWT
 	JitsiJWT      = tokenauthorityv1.TokenFormat_TOKEN_FORMAT_JITSI_JWT
+	Janus         = tokenauthorityv1.TokenFormat_TOKEN_FORMAT_JANUS
 )
 
 // Session is a room that people join, with the methods that let them in.

@@ -84,7 +84,7 @@ class Verify:
             require_enabled(tenant.project)
             require_time(signed.claims, whole_seconds(now), self._leeway)
             require_not_revoked(self._revocations.index, signed.project_id, signed.claims)
-            if signed.format.traits.profile is not None:
+            if signed.format.traits.table is not None:
                 require_original_not_revoked(self._revocations.index, signed.project_id, signed.claims)
             await self._require_session(signed.claims, tenant, session_id)
             require_permissions(signed.permissions, required)
@@ -122,7 +122,7 @@ class Verify:
 
     async def _with_session_id(self, token_format: TokenFormat, claims: TokenClaims, tenant: Tenant) -> TokenClaims:
         """Return *claims* with the id of the session whose room they name."""
-        if token_format.traits.profile is None or not is_session_name(claims.session_id):
+        if token_format.traits.table is None or not is_session_name(claims.session_id):
             return claims
         named = await self._tenants.named_session(tenant.project.project_id, claims.session_id)
         if named is None or not tenant.owns(named.session_id):

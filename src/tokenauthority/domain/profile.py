@@ -158,6 +158,12 @@ JITSI: Final = Profile(
     implied=frozenset({Permission.SUBSCRIBE, Permission.PUBLISH, Permission.SIGNAL}),
     rights=(Flag(permissions=FORCE, path=("context", "user", "moderator")),),
 )
+JANUS: Final = Table(
+    server="Janus",
+    rights=(),
+    # A token lets its bearer into a room, and moderators have the secret of the room, which no token carries.
+    implied=frozenset({Permission.SUBSCRIBE, Permission.PUBLISH, Permission.SIGNAL}),
+)
 CENTRIFUGO: Final = Table(
     server="Centrifugo",
     # Where a namespace lets subscribers publish, whoever is in a channel may also signal.

@@ -62,7 +62,7 @@ class Project:
         traits = token_format.traits
         if traits.signed_by_authority:
             return tuple(server.table for server in self.claims_for)
-        return () if traits.profile is None else (traits.profile,)
+        return () if traits.table is None else (traits.table,)
 
     def without(self, others: Sequence[Credential]) -> tuple[Credential, ...]:
         """Return its credentials that are not among *others*."""

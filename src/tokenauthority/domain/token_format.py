@@ -14,7 +14,7 @@ from typing import Final
 import attrs
 
 from tokenauthority.domain.credential import CredentialKind
-from tokenauthority.domain.profile import JITSI, LIVEKIT, Profile
+from tokenauthority.domain.profile import JANUS, JITSI, LIVEKIT, Table
 
 
 @attrs.frozen(kw_only=True)
@@ -29,7 +29,8 @@ class FormatTraits:
             Where it does not, the role's name implies them, and only built-in roles have a meaning everywhere.
         carries_subject: whether a token names the end user.
         carries_layout: whether a token has initial layout classes.
-        profile: the table of the server that takes the tokens; None where the codec is a module of its own.
+        table: the table of the real-time server that takes the tokens, which knows a session by its room; None where
+            there is none. The codec of a `Profile` is made of it.
     """
 
     signed_by: CredentialKind | None
@@ -37,7 +38,7 @@ class FormatTraits:
     carries_permissions: bool = False
     carries_subject: bool = False
     carries_layout: bool = False
-    profile: Profile | None = None
+    table: Table | None = None
 
     @property
     def signed_by_authority(self) -> bool:
@@ -54,6 +55,7 @@ class TokenFormat(StrEnum):
     VONAGE_JWT = "VONAGE_JWT"
     LIVEKIT_JWT = "LIVEKIT_JWT"
     JITSI_JWT = "JITSI_JWT"
+    JANUS = "JANUS"
 
     @property
     def traits(self) -> FormatTraits:
@@ -65,13 +67,13 @@ DEFAULT_FORMAT: Final = TokenFormat.SESSION_JWT
 """The default format of a project whose creator names none."""
 
 
-def _by_profile(profile: Profile) -> FormatTraits:
+def _by_table(table: Table) -> FormatTraits:
     return FormatTraits(
         signed_by=CredentialKind.SECRET,
         has_token_id=True,
         carries_permissions=True,
         carries_subject=True,
-        profile=profile,
+        table=table,
     )
 
 
@@ -82,6 +84,7 @@ _TRAITS: Final[Mapping[TokenFormat, FormatTraits]] = {
     TokenFormat.OPENTOK_T1: FormatTraits(signed_by=CredentialKind.SECRET, carries_layout=True),
     TokenFormat.OPENTOK_JWT: FormatTraits(signed_by=CredentialKind.SECRET, carries_layout=True),
     TokenFormat.VONAGE_JWT: FormatTraits(signed_by=CredentialKind.VONAGE_KEY, has_token_id=True, carries_layout=True),
-    TokenFormat.LIVEKIT_JWT: _by_profile(LIVEKIT),
-    TokenFormat.JITSI_JWT: _by_profile(JITSI),
+    TokenFormat.LIVEKIT_JWT: _by_table(LIVEKIT),
+    TokenFormat.JITSI_JWT: _by_table(JITSI),
+    TokenFormat.JANUS: _by_table(JANUS),
 }

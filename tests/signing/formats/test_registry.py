@@ -31,7 +31,8 @@ from tests.signing.builders import (
 )
 from tokenauthority.domain.token import InactiveReason, TokenClaims, TokenRejectedError
 from tokenauthority.domain.token_format import TokenFormat
-from tokenauthority.signing.formats.registry import read_token
+from tokenauthority.signing.formats.codec import JwsCodec
+from tokenauthority.signing.formats.registry import codec_of, read_token
 from tokenauthority.signing.jose import parse_compact
 from tokenauthority.signing.results import Verified
 
@@ -207,8 +208,8 @@ def test_what_is_read_shows_no_signature_and_no_data(token_format: TokenFormat) 
     """`repr` of a token that was read can be logged by mistake without giving it away."""
     token = SAMPLES[token_format].token
     shown = repr(read_token(token)) + repr(verify(token))
-    if token_format is not TokenFormat.OPENTOK_T1:
+    if isinstance(codec_of(token_format), JwsCodec):
         shown += repr(parse_compact(token))
 
     assert "a=1&b=2" not in shown
-    assert token.rpartition(".")[2] not in shown
+    assert token.rpartition(":" if token_format is TokenFormat.JANUS else ".")[2] not in shown

@@ -28,6 +28,7 @@ from tests.signing.builders import (
     rejection,
     verify,
 )
+from tokenauthority.domain.profile import Profile
 from tokenauthority.domain.role import BUILT_IN_ROLES, Permission
 from tokenauthority.domain.times import MAX_TTL, Seconds
 from tokenauthority.domain.token import InactiveReason
@@ -70,8 +71,8 @@ def test_what_is_written_gives_just_what_the_role_has(token_format: TokenFormat,
 @each_table
 def test_every_flag_is_written(token_format: TokenFormat) -> None:
     """Whatever the role lacks is written as false: LiveKit reads an absent one as yes."""
-    profile = token_format.traits.profile
-    assert profile is not None
+    profile = token_format.traits.table
+    assert isinstance(profile, Profile)
     smallest = [row.path for row in profile.rights]
     said = make_claims(token_format, role="own", permissions=tuple(profile.implied))
 

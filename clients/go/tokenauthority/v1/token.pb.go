@@ -41,6 +41,8 @@ const (
 	TokenFormat_TOKEN_FORMAT_LIVEKIT_JWT TokenFormat = 5
 	// A token for Jitsi: HS256 with the project secret, whose id is Jitsi's app id.
 	TokenFormat_TOKEN_FORMAT_JITSI_JWT TokenFormat = 6
+	// A signed token for a room of Janus's VideoRoom plugin: HMAC-SHA1 with the project secret.
+	TokenFormat_TOKEN_FORMAT_JANUS TokenFormat = 7
 )
 
 // Enum value maps for TokenFormat.
@@ -53,6 +55,7 @@ var (
 		4: "TOKEN_FORMAT_VONAGE_JWT",
 		5: "TOKEN_FORMAT_LIVEKIT_JWT",
 		6: "TOKEN_FORMAT_JITSI_JWT",
+		7: "TOKEN_FORMAT_JANUS",
 	}
 	TokenFormat_value = map[string]int32{
 		"TOKEN_FORMAT_UNSPECIFIED": 0,
@@ -62,6 +65,7 @@ var (
 		"TOKEN_FORMAT_VONAGE_JWT":  4,
 		"TOKEN_FORMAT_LIVEKIT_JWT": 5,
 		"TOKEN_FORMAT_JITSI_JWT":   6,
+		"TOKEN_FORMAT_JANUS":       7,
 	}
 )
 
@@ -206,8 +210,9 @@ type TokenRequest struct {
 	// Layout classes that the person's streams start with. A class has no white space, `&` or `=`; joined by spaces they
 	// have at most 1000 characters.
 	InitialLayoutClassList []string `protobuf:"bytes,7,rep,name=initial_layout_class_list,json=initialLayoutClassList,proto3" json:"initial_layout_class_list,omitempty"`
-	// Optional: the end user's id, at most 255 characters; RevokeTokens can name it. SESSION_JWT, LIVEKIT_JWT and JITSI_JWT
-	// carry it; with another format it is INVALID_ARGUMENT. In LIVEKIT_JWT it is the identity; default: the token's id.
+	// Optional: the end user's id, at most 255 characters; RevokeTokens can name it. SESSION_JWT, LIVEKIT_JWT, JITSI_JWT
+	// and JANUS carry it; with another format it is INVALID_ARGUMENT. In LIVEKIT_JWT it is the identity; default: the
+	// token's id.
 	Subject       string `protobuf:"bytes,8,opt,name=subject,proto3" json:"subject,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1954,7 +1959,7 @@ const file_tokenauthority_v1_token_proto_rawDesc = "" +
 	"\vSnapshotEnd\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\";\n" +
 	"\tHeartbeat\x12.\n" +
-	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time*\xdb\x01\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time*\xf3\x01\n" +
 	"\vTokenFormat\x12\x1c\n" +
 	"\x18TOKEN_FORMAT_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18TOKEN_FORMAT_SESSION_JWT\x10\x01\x12\x1b\n" +
@@ -1962,7 +1967,8 @@ const file_tokenauthority_v1_token_proto_rawDesc = "" +
 	"\x18TOKEN_FORMAT_OPENTOK_JWT\x10\x03\x12\x1b\n" +
 	"\x17TOKEN_FORMAT_VONAGE_JWT\x10\x04\x12\x1c\n" +
 	"\x18TOKEN_FORMAT_LIVEKIT_JWT\x10\x05\x12\x1a\n" +
-	"\x16TOKEN_FORMAT_JITSI_JWT\x10\x06*\xb1\x03\n" +
+	"\x16TOKEN_FORMAT_JITSI_JWT\x10\x06\x12\x16\n" +
+	"\x12TOKEN_FORMAT_JANUS\x10\a*\xb1\x03\n" +
 	"\x0eInactiveReason\x12\x1f\n" +
 	"\x1bINACTIVE_REASON_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19INACTIVE_REASON_MALFORMED\x10\x01\x12%\n" +

@@ -49,8 +49,8 @@ _ROLE_OF: Final = {frozenset(role.permissions): role.name for role in BUILT_IN_R
 
 def table_codec(token_format: TokenFormat) -> JwsCodec:
     """Return the codec of *token_format* by the profile of its row."""
-    profile = token_format.traits.profile
-    if profile is None:
+    profile = token_format.traits.table
+    if not isinstance(profile, Profile):
         raise TypeError(f"{token_format} has no profile")
     return JwsCodec(
         token_format=token_format,
