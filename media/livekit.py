@@ -14,6 +14,7 @@ from typing import Final
 import aiohttp
 import attrs
 
+from livekit.protocol.models import ParticipantPermission
 from livekit.protocol.rtc import SignalResponse
 
 from media.programs import GoProgram, free_ports, listens, serving
@@ -35,9 +36,7 @@ class Joined:
     room: str
     identity: str
     metadata: str
-    subscribes: bool
-    publishes: bool
-    signals: bool
+    permission: ParticipantPermission
     copy: str = attrs.field(repr=False)
 
 
@@ -67,9 +66,7 @@ class LiveKit:
             room=answer.join.room.name,
             identity=person.identity,
             metadata=person.metadata,
-            subscribes=person.permission.can_subscribe,
-            publishes=person.permission.can_publish,
-            signals=person.permission.can_publish_data,
+            permission=person.permission,
             copy=copy,
         )
 

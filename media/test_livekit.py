@@ -5,9 +5,12 @@ from __future__ import annotations
 import secrets
 
 from pathlib import Path
+from typing import Any
 
 import jwt
 import pytest
+
+from livekit.protocol.models import ParticipantPermission
 
 from media import livekit
 from media.conftest import World
@@ -45,14 +48,24 @@ def test_a_person_has_just_the_rights_of_the_role(world: World, session_id: str,
 
     joined = world.livekit.join(token.token)
 
-    given = {
-        Permission.SUBSCRIBE: joined.subscribes,
-        Permission.PUBLISH: joined.publishes,
-        Permission.SIGNAL: joined.signals,
-    }
+    # All that LiveKit knows: whoever is not named here, such as a recorder or one who is hidden, is not that.
+    just = ParticipantPermission(
+        can_subscribe=Permission.SUBSCRIBE in ROLES[role],
+        can_publish=Permission.PUBLISH in ROLES[role],
+        can_publish_data=Permission.SIGNAL in ROLES[role],
+    )
     assert (session_id, "alice", "a=b é") == (joined.room, joined.identity, joined.metadata)
-    assert ROLES[role] & given.keys() == {permission for permission, is_given in given.items() if is_given}
+    assert just == joined.permission
     assert (Permission.FORCE_DISCONNECT in ROLES[role]) == world.livekit.may_moderate(token.token, session_id)
+
+
+def test_a_moderator_has_no_rights_in_another_room(world: World, session_id: str) -> None:
+    """A token is for the room that it names, at LiveKit and here."""
+    other = world.api.new_session(world.project_id).session_id
+    token = world.api.generate(session_id, role="moderator", format=LIVEKIT).token
+
+    assert not world.livekit.may_moderate(token, other)
+    assert "SESSION_MISMATCH" == reason_of(world.api.verify(token, session_id=other))
 
 
 def test_a_person_without_a_subject_has_the_id_of_the_token(world: World, session_id: str) -> None:
@@ -93,10 +106,10 @@ def test_the_copy_that_livekit_sends_is_valid(world: World, session_id: str, rol
 
 def test_both_secrets_are_keys_of_livekit(world: World, session_id: str) -> None:
     """A token of the older one is taken, too."""
-    said = jwt.decode(world.api.generate(session_id, format=LIVEKIT).token, options={"verify_signature": False})
+    said = _said(world, session_id)
     older, newer = world.secrets
 
-    token = jwt.encode({**said, "iss": older.secret_id, "sub": "bob"}, older.secret, algorithm="HS256")
+    token = _signed({**said, "iss": older.secret_id, "sub": "bob"}, older.secret)
 
     assert newer.secret_id == said["iss"]
     assert "bob" == world.livekit.join(token).identity
@@ -119,6 +132,37 @@ def test_an_api_key_that_livekit_has_already_is_imported(world: World, tmp_path:
     assert session_id == world.api.verify(joined.copy, session_id=session_id).claims.session_id
 
 
+def test_a_token_with_another_secret_is_refused(world: World, session_id: str) -> None:
+    """Although it names a key that LiveKit has."""
+    token = _signed(_said(world, session_id), "f" * 40)
+
+    with pytest.raises(RefusedError, match="401"):
+        world.livekit.join(token)
+    assert "SIGNATURE_INVALID" == reason_of(world.api.verify(token))
+
+
+def test_an_expired_token_is_refused(world: World, session_id: str) -> None:
+    """By both, once the 60 seconds that LiveKit allows are over."""
+    said = _said(world, session_id)
+    age = 61 + said["exp"] - said["iat"]
+    past = {name: said[name] - age for name in ("iat", "nbf", "exp")}
+    token = _signed({**said, **past}, world.secrets[1].secret)
+
+    with pytest.raises(RefusedError, match="401"):
+        world.livekit.join(token)
+    assert "EXPIRED" == reason_of(world.api.verify(token))
+
+
+def test_a_revoked_token_is_refused_by_the_authority_alone(world: World, session_id: str) -> None:
+    """LiveKit knows of no revocation: who must be kept out has to be verified, or removed."""
+    token = world.api.generate(session_id, format=LIVEKIT, subject="alice").token
+
+    world.api.tokens.RevokeTokens(token_pb2.RevokeTokensRequest(token=token))
+
+    assert "REVOKED" == reason_of(world.api.verify(token))
+    assert "alice" == world.livekit.join(token).identity
+
+
 def test_livekit_refuses_what_is_not_of_its_keys(world: World, session_id: str) -> None:
     """A token of another project, one for another server, and a changed one."""
     other = world.api.projects.CreateProject(project_pb2.CreateProjectRequest()).project.project_id
@@ -129,3 +173,14 @@ def test_livekit_refuses_what_is_not_of_its_keys(world: World, session_id: str) 
     for token in (elsewhere, opentok, changed):
         with pytest.raises(RefusedError, match="401"):
             world.livekit.join(token)
+
+
+def _said(world: World, session_id: str) -> dict[str, Any]:
+    """The claims of a new token."""
+    token = world.api.generate(session_id, format=LIVEKIT).token
+    said: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+    return said
+
+
+def _signed(said: dict[str, Any], secret: str) -> str:
+    return jwt.encode(said, secret, algorithm="HS256")
