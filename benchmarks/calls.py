@@ -49,7 +49,11 @@ _BATCHES: Final = {
     token_pb2.TOKEN_FORMAT_OPENTOK_JWT: 30,
     token_pb2.TOKEN_FORMAT_VONAGE_JWT: 4,
     token_pb2.TOKEN_FORMAT_LIVEKIT_JWT: 30,
+    token_pb2.TOKEN_FORMAT_JITSI_JWT: 30,
+    token_pb2.TOKEN_FORMAT_JANUS: 30,
 }
+_ROLES: Final = {token_pb2.TOKEN_FORMAT_JANUS: "publisher"}
+"""The role where a format cannot carry that of the others."""
 
 
 @attrs.frozen(kw_only=True)
@@ -65,13 +69,17 @@ class Calls:
     batch_opentok_jwt: Subject
     batch_vonage_jwt: Subject
     batch_livekit_jwt: Subject
+    batch_jitsi_jwt: Subject
+    batch_janus: Subject
+    batch_for_centrifugo: Subject
     verify_session_jwt: Subject
     verify_opentok_jwt: Subject
 
 
 def wanted(session_id: str, token_format: token_pb2.TokenFormat.ValueType) -> token_pb2.TokenRequest:
     """The token that every part of this benchmark asks for."""
-    return token_pb2.TokenRequest(session_id=session_id, role=ROLE, data=DATA, format=token_format)
+    role = _ROLES.get(token_format, ROLE)
+    return token_pb2.TokenRequest(session_id=session_id, role=role, data=DATA, format=token_format)
 
 
 def prepare(directory: Path, empty: Server, authority: Server, contents: Contents, rsa_key: RSAPrivateKey) -> Calls:
@@ -85,6 +93,7 @@ def prepare(directory: Path, empty: Server, authority: Server, contents: Content
     with grpc.insecure_channel(authority.address) as channel:
         caller = _Caller(channel, authority)
         vonage_session_id = caller.vonage_session(rsa_key)
+        centrifugo_session_id = caller.centrifugo_session()
         setup = _Setup(directory, authority, caller)
         empty_load = Load(server=empty, method=EMPTY, body=directory / "empty", calls=_CALLS, answer_size=5)
         generate_load = setup.generate(session_id)
@@ -98,6 +107,11 @@ def prepare(directory: Path, empty: Server, authority: Server, contents: Content
             batch_opentok_jwt=setup.batch(session_id, token_pb2.TOKEN_FORMAT_OPENTOK_JWT),
             batch_vonage_jwt=setup.batch(vonage_session_id, token_pb2.TOKEN_FORMAT_VONAGE_JWT),
             batch_livekit_jwt=setup.batch(session_id, token_pb2.TOKEN_FORMAT_LIVEKIT_JWT),
+            batch_jitsi_jwt=setup.batch(session_id, token_pb2.TOKEN_FORMAT_JITSI_JWT),
+            batch_janus=setup.batch(session_id, token_pb2.TOKEN_FORMAT_JANUS),
+            batch_for_centrifugo=setup.batch(
+                centrifugo_session_id, token_pb2.TOKEN_FORMAT_SESSION_JWT, " for Centrifugo"
+            ),
             verify_session_jwt=setup.verify(session_id, token_pb2.TOKEN_FORMAT_SESSION_JWT),
             verify_opentok_jwt=setup.verify(session_id, token_pb2.TOKEN_FORMAT_OPENTOK_JWT),
         )
@@ -128,12 +142,16 @@ class _Caller:
         imported = self._projects.ImportProject(
             project_pb2.ImportProjectRequest(vonage=credential), metadata=self._metadata, timeout=_TIMEOUT
         )
-        created = self._sessions.CreateSession(
-            session_pb2.CreateSessionRequest(project_id=imported.project.project_id),
-            metadata=self._metadata,
-            timeout=_TIMEOUT,
-        )
-        return created.session.session_id
+        return self._session(imported.project)
+
+    def centrifugo_session(self) -> str:
+        """A session of a project whose tokens have claims for Centrifugo, both new."""
+        request = project_pb2.CreateProjectRequest(claims_for=[project_pb2.REAL_TIME_SERVER_CENTRIFUGO])
+        return self._session(self._projects.CreateProject(request, metadata=self._metadata, timeout=_TIMEOUT).project)
+
+    def _session(self, project: project_pb2.Project) -> str:
+        request = session_pb2.CreateSessionRequest(project_id=project.project_id)
+        return self._sessions.CreateSession(request, metadata=self._metadata, timeout=_TIMEOUT).session.session_id
 
 
 @attrs.frozen
@@ -154,8 +172,8 @@ class _Setup:
             calls=_CALLS,
         )
 
-    def batch(self, session_id: str, token_format: token_pb2.TokenFormat.ValueType) -> Subject:
-        name = _name(token_format)
+    def batch(self, session_id: str, token_format: token_pb2.TokenFormat.ValueType, suffix: str = "") -> Subject:
+        name = _name(token_format) + suffix
         request = wanted(session_id, token_format)
         self.caller.generate(request)
         batch = token_pb2.BatchGenerateTokensRequest(requests=[request] * BATCH)

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from livekit.api import AccessToken, VideoGrants
 from opentok import Client, Roles
 
-from benchmarks import cpu
+from benchmarks import by_hand, cpu
 from benchmarks.calls import DATA, ROLE
 from benchmarks.measure import Subject
 
@@ -39,6 +39,9 @@ class InProcess:
     sdk_t1: Subject
     sdk_jwt: Subject
     livekit_sdk: Subject
+    jitsi_by_hand: Subject
+    janus_by_hand: Subject
+    centrifugo_by_hand: Subject
     es256_sign: Subject
     es256_verify: Subject
     rs256_sign: Subject
@@ -66,6 +69,11 @@ def prepare(contents: Contents, rsa_key: RSAPrivateKey) -> InProcess:
             1000,
         ),
         livekit_sdk=_subject("LiveKit's Python SDK", "token", lambda: _livekit_token(contents), 1000),
+        jitsi_by_hand=_subject("PyJWT, a token for Jitsi", "token", lambda: by_hand.jitsi(contents), 1000),
+        janus_by_hand=_subject("hmac, a token for Janus", "token", lambda: by_hand.janus(contents), 5000),
+        centrifugo_by_hand=_subject(
+            "PyJWT, a token for Centrifugo", "token", lambda: by_hand.centrifugo(contents, ec_key), 1000
+        ),
         es256_sign=_subject("bare ES256 signature", "signature", lambda: ec_key.sign(_SIGNING_INPUT, ecdsa), 3000),
         es256_verify=_subject(
             "bare ES256 verification", "signature", lambda: public.verify(signature, _SIGNING_INPUT, ecdsa), 1000
