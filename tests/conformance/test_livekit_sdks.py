@@ -35,6 +35,9 @@ CASES = {
 }
 """What LiveKit gives for each case, whoever makes the token. A camera alone is not all that `publish` allows."""
 
+ROLE_OF = {"defaults": "publisher", "subscriber": "subscriber", "admin": "moderator"}
+"""The role that a case is here."""
+
 GRANTS = {
     "subscriber": livekit.VideoGrants(can_publish=False, can_publish_data=False),
     "publisher": livekit.VideoGrants(),
@@ -71,6 +74,33 @@ def test_the_vectors_are_of_every_maker() -> None:
         (maker, case)
         for maker in ("livekit-api", "livekit-server-sdk", "livekit/protocol", "LiveKit")
         for case in cases
+    }
+
+
+@pytest.mark.parametrize(
+    "vector",
+    [vector for vector in VECTORS["vectors"] if vector["case"] in ROLE_OF],
+    ids=lambda vector: f"{vector['maker'].partition(' ')[0]}-{vector['case']}",
+)
+def test_our_claims_are_those_of_each_maker(vector: dict[str, Any]) -> None:
+    """Each claim that an SDK, or LiveKit itself, writes for the same inputs has the same value in ours."""
+    theirs, role = vector["claims"], ROLE_OF[vector["case"]]
+    said = make_claims(
+        TokenFormat.LIVEKIT_JWT,
+        role=role,
+        permissions=BUILT_IN_ROLES[role].permissions,
+        data=theirs.get("metadata", ""),
+        issue_time=theirs["nbf"],
+        expire_time=theirs["exp"],
+    )
+
+    ours = _payload(make_token(TokenFormat.LIVEKIT_JWT, said, key=KEYS.secrets[0]).token)
+
+    assert theirs["video"] == {name: ours["video"][name] for name in theirs["video"]}
+    # Go's writes the identity twice, and LiveKit also what kind of participant it is: every one is `standard` to it.
+    further = {"identity": ours["sub"], "kind": "standard"}
+    assert {} == {
+        name: value for name, value in theirs.items() if name != "video" and {**further, **ours}.get(name) != value
     }
 
 
