@@ -14,8 +14,11 @@ TOKENS = {
     "asyncio": "threading",
     "open_async": "open",
     "wait_async": "wait",
-    "TokenServiceAsyncStub": "TokenServiceStub",
-    **{f"Async{name}": name for name in ("Authority", "MessageWatch", "RevocationWatch", "Session", "Stream")},
+    **{f"{name}ServiceAsyncStub": f"{name}ServiceStub" for name in ("Project", "Role", "Token")},
+    **{
+        f"Async{name}": name
+        for name in ("Administration", "Authority", "MessageWatch", "RevocationWatch", "Session", "Stream")
+    },
 }
 """What unasync replaces, beside `async`, `await` and the names of Python's own protocols."""
 

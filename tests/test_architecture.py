@@ -59,6 +59,8 @@ HELD_ELSEWHERE = {
     # Parts of a request or an answer, which the tests of the RPCs and commands see whole.
     "audit/reading/report.py": "cli/test_audit.py",
     "audit/reading/trusted_checkpoint.py": "cli/test_audit.py",
+    "authority/key_checks.py": "authority/test_projects.py",
+    "authority/project_secrets.py": "service/test_projects_correction.py",
     "authority/project_deletion.py": "service/test_projects_deletion.py",
     "authority/project_spec.py": "service/test_projects.py",
     "authority/turn.py": "service/test_tokens_turn.py",
@@ -73,6 +75,8 @@ HELD_ELSEWHERE = {
     "enforcer/driver.py": "enforcer/test_enforcement.py",
     "enforcer/metrics.py": "enforcer/test_main.py",
     "cli/callers_file.py": "cli/test_callers.py",
+    "cli/batch.py": "cli/test_app_every_rpc.py",
+    "client/aio/calls.py": "client/aio/test_authority.py",
     "cli/calls.py": "cli/test_failures.py",
     "service/mapping.py": "service",
     "service/problems.py": "service/test_tokens_batch.py",

@@ -19,6 +19,7 @@ from tests.support.authority import EVERYTHING, WAIT, make_caller
 from tests.support.faulty_store import FaultyStore, StoreCall
 from tests.support.memory_store import MemoryStore
 from tokenauthority.authority.credential_sealer import CredentialSealer
+from tokenauthority.authority.key_checks import KeyChecks
 from tokenauthority.authority.project_spec import OpenTokImport, ProjectSpec, VonageImport
 from tokenauthority.authority.projects import Projects
 from tokenauthority.domain.errors import AlreadyExistsError, Reason
@@ -69,7 +70,7 @@ async def test_an_application_is_imported_once() -> None:
 async def test_the_new_secret_signs_whatever_the_clock_did(later: int) -> None:
     """After a rotation the new secret is the newest, also where the clock stood still or went back."""
     world = await make_world()
-    secret = await world.projects.rotate_secret(world.project_id, Millis(NOW + later))
+    secret = await world.secrets.rotate(world.project_id, "tester", Millis(NOW + later))
 
     tenant = await world.tenants.tenant(world.project_id)
 
@@ -84,6 +85,7 @@ async def test_a_cached_project_does_not_undo_another_servers_change() -> None:
         world.store,
         world.tenants.__class__(world.store, CredentialSealer(world.sealer)),
         CredentialSealer(world.sealer),
+        KeyChecks(),
     )
     await other.get(world.project_id)
     await world.projects.update(world.project_id, {"external_sessions": True})
@@ -170,7 +172,7 @@ async def test_one_key_of_a_caller_is_checked_at_a_time(monkeypatch: pytest.Monk
     ]
     for _ in range(2):
         await asyncio.to_thread(begun.acquire, timeout=WAIT)
-    at_once = (len(running), len(world.projects._threads._pending))
+    at_once = (len(running), len(world.projects._checks._threads._pending))
     release.set()
     await asyncio.gather(*imports)
 
@@ -181,7 +183,7 @@ async def test_one_key_of_a_caller_is_checked_at_a_time(monkeypatch: pytest.Monk
 async def test_repr_shows_no_secret() -> None:
     """Neither what comes in nor what goes out can be logged by accident."""
     world = await make_world()
-    secret = await world.projects.rotate_secret(world.project_id, NOW)
+    secret = await world.secrets.rotate(world.project_id, "tester", NOW)
     given = (
         OpenTokImport(api_key="1", api_secret=secret.value.decode()),
         VonageImport(application_id=APPLICATION, private_key="PEM-TEXT"),
@@ -199,11 +201,11 @@ async def test_a_project_is_what_it_was_just_changed_to() -> None:
     await world.tenants.tenant(world.project_id)
     await world.projects.update(world.project_id, {"display_name": "changed"})
     updated = await world.tenants.tenant(world.project_id)
-    second = await world.projects.rotate_secret(world.project_id, NOW)
+    second = await world.secrets.rotate(world.project_id, "tester", NOW)
     rotated = await world.tenants.tenant(world.project_id)
     assert rotated is not None
     first = rotated.keys.secrets[-1].key_id
-    await world.projects.retire_secret(world.project_id, first)
+    await world.secrets.retire(world.project_id, first)
     retired = await world.tenants.tenant(world.project_id)
 
     assert updated is not None

@@ -71,7 +71,7 @@ async def test_a_project_and_a_role_changed_elsewhere_are_changed_here() -> None
     tenants, follower = await second_server(world)
     await tenants.tenant(world.project_id)
     await tenants.role(world.project_id, "host")
-    secret = await world.projects.rotate_secret(world.project_id, NOW)
+    secret = await world.secrets.rotate(world.project_id, "tester", NOW)
     await world.store.create_role(attrs.evolve(HOST, project_id=world.project_id))
     await follower.catch_up()
 

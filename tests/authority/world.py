@@ -20,6 +20,8 @@ from tests.support.memory_store import MemoryStore
 from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.authority.event_buffer import EventBuffer
 from tokenauthority.authority.generate import Generate
+from tokenauthority.authority.key_checks import KeyChecks
+from tokenauthority.authority.project_secrets import ProjectSecrets
 from tokenauthority.authority.project_spec import ProjectSpec
 from tokenauthority.authority.projects import Projects
 from tokenauthority.authority.revocations import Revocations
@@ -61,6 +63,7 @@ class World:
     tenants: TenantCache
     keys: SigningKeyManager
     projects: Projects
+    secrets: ProjectSecrets
     sessions: Sessions
     generate: Generate
     verify: Verify
@@ -79,6 +82,7 @@ class Server:
     event_buffer: EventBuffer
     follower: StoreFollower
     projects: Projects
+    secrets: ProjectSecrets
     sessions: Sessions
     generate: Generate
     verify: Verify
@@ -96,7 +100,7 @@ def make_server(
     buffer: int = 100,
 ) -> Server:
     """A server of *store*, which has not read anything yet."""
-    credentials = CredentialSealer(sealer)
+    credentials, checks = CredentialSealer(sealer), KeyChecks()
     tenants, keys = TenantCache(store, credentials), SigningKeyManager(store, credentials, Algorithm.ES256, ROTATION)
     revocations, event_buffer = Revocations(store, 1000), EventBuffer(buffer)
     follower = StoreFollower(
@@ -109,7 +113,8 @@ def make_server(
         revocations=revocations,
         event_buffer=event_buffer,
         follower=follower,
-        projects=Projects(store, tenants, credentials),
+        projects=Projects(store, tenants, credentials, checks),
+        secrets=ProjectSecrets(store, tenants, credentials, checks),
         sessions=Sessions(store, tenants, PlatformSessions(PlatformOptions(), CollectorRegistry()), follower.wake),
         generate=Generate(tenants, keys, ISSUER),
         verify=verify,
@@ -132,6 +137,7 @@ async def make_world(store: MemoryStore | None = None, sealer: Sealer | None = N
         tenants=server.tenants,
         keys=server.keys,
         projects=server.projects,
+        secrets=server.secrets,
         sessions=server.sessions,
         generate=server.generate,
         verify=server.verify,

@@ -95,7 +95,7 @@ async def test_finds_the_caller_of_the_project(known: Known, sdk: str) -> None:
 async def test_each_live_secret_counts_and_no_other(known: Known) -> None:
     """Also one that another server has made a moment ago; a deleted one at once."""
     other = make_server(known.world.store, known.world.sealer)
-    added = await other.projects.rotate_secret(known.world.project_id, NOW)
+    added = await other.secrets.rotate(known.world.project_id, "tester", NOW)
     new = added.value.decode()
 
     assert (await known.of(signed(known, new))).identity.endswith(added.credential_id)
@@ -103,7 +103,7 @@ async def test_each_live_secret_counts_and_no_other(known: Known) -> None:
     project = await known.world.store.get_project(known.world.project_id)
     assert project is not None
     old_id = next(each.credential_id for each in project.secrets if each.credential_id != added.credential_id)
-    await known.world.projects.retire_secret(known.world.project_id, old_id)
+    await known.world.secrets.retire(known.world.project_id, old_id)
     assert "not that of a live secret" in await known.refuses(signed(known))
 
 
@@ -191,7 +191,7 @@ async def test_a_store_that_is_away_is_no_verdict() -> None:
 
 async def test_tries_every_secret(known: Known, monkeypatch: pytest.MonkeyPatch) -> None:
     """The time does not say which of two secrets signed, nor whether the first one did."""
-    added = await known.world.projects.rotate_secret(known.world.project_id, NOW)
+    added = await known.world.secrets.rotate(known.world.project_id, "tester", NOW)
     known.tenants.clear()
     tried: list[bytes] = []
     holds = Mac.holds

@@ -163,9 +163,12 @@ def test_changes_a_secret_without_an_outage(run: Run) -> None:
     made = run("projects", "create", "--project-id", "47000000", "--json").json["secret"]
     assert isinstance(made, dict)
     rotated = run("projects", "rotate-secret", "47000000", "--json")
-    retired = run("projects", "retire-secret", made["secret_id"], "--project", "47000000", "--json").json["secrets"]
+    asked = run("projects", "retire-secret", "47000000", str(made["secret_id"]), stdin="n\n")
+    retire = ("projects", "retire-secret", str(made["secret_id"]), "--project", "47000000", "--yes", "--json")
+    retired = run(*retire).json["secrets"]
 
     assert 40 == len(rotated.text("secret"))
+    assert f"Every token that {made['secret_id']} has signed will be refused. Retire it?" in asked.err
     assert isinstance(retired, list)
     assert [rotated.text("secret_id")] == [secret["secret_id"] for secret in retired]
 

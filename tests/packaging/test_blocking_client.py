@@ -22,7 +22,7 @@ def test_the_generated_code_is_that_of_the_source(tmp_path: Path) -> None:
     script["generate"](tmp_path / "blocking")
 
     made = {path.name: path.read_text() for path in (tmp_path / "blocking").glob("*.py")}
-    assert {"__init__.py", "authority.py", "watch.py"} == set(made)
+    assert {"__init__.py", "administration.py", "authority.py", "calls.py", "watch.py"} == set(made)
     assert made == {path.name: path.read_text() for path in BLOCKING.glob("*.py")}
 
 

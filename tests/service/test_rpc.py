@@ -159,6 +159,7 @@ def served_of(world: World) -> Mapping[str, ServedMethod]:
         **{service: servicer for service, (_, servicer) in SERVICERS.items()},
         "tokenauthority.v1.ProjectService": projects.ProjectServicer(
             server.projects,
+            server.secrets,
             ProjectDeletion(world.store, server.tenants, server.revocations, server.follower.wake),
         ),
         "tokenauthority.v1.SessionService": sessions.SessionServicer(server.sessions),

@@ -171,7 +171,8 @@ class Generate:
         # The time of a refusal must not show which other roles there are.
         granted = grant.allows_role(request.role)
         role = await self._tenants.role(project.project_id, request.role) if granted else None
-        decision = decide(request, project=project, session=session, role=role, grant=grant, now=now)
+        roles = self._tenants.role_names(project.project_id) if role is None else ()
+        decision = decide(request, project=project, session=session, role=role, grant=grant, now=now, roles=roles)
         if isinstance(decision, Refused):
             raise decision.error
         traits = decision.format.traits

@@ -47,6 +47,25 @@ class ProjectChanges(TypedDict, total=False):
     disabled: bool
 
 
+SERVER_KEY_ID_RULE: Final = (
+    "must have 1 to 64 of A-Z, a-z, 0-9, '-', '_' and '.', and be no number, UUID or id of a secret"
+)
+SERVER_SECRET_RULE: Final = "must have 32 to 255 of A-Z, a-z, 0-9, '+', '/', '=', '-' and '_'"  # noqa: S105 - a rule
+
+
+@attrs.frozen(kw_only=True)
+class GivenSecret:
+    """What a rotation gives: a secret, perhaps with the id that a server knows it by, or a Vonage key."""
+
+    secret: str = attrs.field(default="", repr=False)
+    secret_id: str = ""
+    private_key: str = attrs.field(default="", repr=False)
+
+
+GENERATED: Final = GivenSecret()
+"""Nothing is given: the authority makes the secret."""
+
+
 @attrs.frozen(kw_only=True)
 class OpenTokImport:
     """A project of the OpenTok platform."""

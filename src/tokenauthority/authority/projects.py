@@ -1,17 +1,19 @@
-"""Create, import, show and change projects, and rotate their secrets."""
+"""Create, import, show and change projects."""
 
 from __future__ import annotations
 
 import secrets
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Final, NoReturn
 
 import attrs
 
-from tokenauthority.authority.credential_sealer import CredentialSealer, new_secret, new_vonage_key
+from tokenauthority.authority.credential_sealer import CredentialSealer, new_secret
+from tokenauthority.authority.key_checks import KeyChecks
 from tokenauthority.authority.project_spec import (
+    SERVER_KEY_ID_RULE,
+    SERVER_SECRET_RULE,
     OpenTokImport,
     ProjectChanges,
     ProjectSpec,
@@ -22,7 +24,6 @@ from tokenauthority.authority.project_spec import (
     platform_violations,
     spec_violations,
 )
-from tokenauthority.authority.shares import Shares
 from tokenauthority.authority.tenant_cache import TenantCache
 from tokenauthority.domain.caller import ANY, Caller, Grant
 from tokenauthority.domain.change import ChangeKind
@@ -40,15 +41,11 @@ from tokenauthority.domain.project import (
     is_secret,
     is_server_secret,
     project_violations,
-    require_one_secret,
-    require_other_secret,
 )
 from tokenauthority.domain.times import Millis
 from tokenauthority.domain.token_format import DEFAULT_FORMAT, TokenFormat
-from tokenauthority.signing.sealing import SealBrokenError
 from tokenauthority.storage import errors
 from tokenauthority.storage.store import ProjectStore
-from tokenauthority.threads import BlockingPool
 
 
 _LOWEST_PICKED: Final = 1_000_000_000
@@ -58,16 +55,6 @@ _PICKS: Final = 5
 
 _NO_APPLICATION: Final = "00000000-0000-0000-0000-000000000000"
 """The Nil UUID (RFC 9562) in place of a malformed application id, so that the key is checked too."""
-
-_MAX_SECRET_ID: Final = 64
-
-_CHECKS: Final = 2
-"""Keys that are checked at once. A caller has one of them checked at a time."""
-
-
-_KEY_ID_RULE: Final = "must have 1 to 64 of A-Z, a-z, 0-9, '-', '_' and '.', and be no number, UUID or id of a secret"
-_VALUE_RULE: Final = "must have 32 to 255 of A-Z, a-z, 0-9, '+', '/', '=', '-' and '_'"
-
 
 _OF_SERVERS: Final = {
     "livekit": (TokenFormat.LIVEKIT_JWT, "livekit.api_key", "livekit.api_secret"),
@@ -87,14 +74,14 @@ class Projects:
         store: ProjectStore,
         tenants: TenantCache,
         credentials: CredentialSealer,
+        checks: KeyChecks,
         platform_urls: frozenset[str] = frozenset(),
     ) -> None:
         self._platform_urls = platform_urls
         self._store = store
         self._tenants = tenants
         self._credentials = credentials
-        self._threads = BlockingPool("key-checks", threads=_CHECKS)
-        self._checks = Shares(_CHECKS, 1)
+        self._checks = checks
 
     async def create(self, spec: ProjectSpec, grant: Grant, now: Millis) -> tuple[Project, PlainCredential]:
         """Create a project, and return it with its first secret."""
@@ -132,13 +119,11 @@ class Projects:
         violations = [*spec_violations(spec, project), *platform_violations(project, self._platform_urls)]
         if application_id == _NO_APPLICATION:
             violations.append(FieldViolation("vonage.application_id", "must be a UUID"))
-        parse = partial(new_vonage_key, source.private_key, application_id, now)
         async with self._checks.hold(caller.name):
             if not violations:
                 await self._require_new(project)
             try:
-                # To check an RSA key takes milliseconds.
-                credential = await self._threads.run(parse)
+                credential = await self._checks.vonage_key(source.private_key, application_id, now)
             except ValueError as error:
                 raise InvalidRequestError([*violations, FieldViolation("vonage.private_key", str(error))]) from error
         require_valid(violations)
@@ -151,9 +136,9 @@ class Projects:
         project = new_project(spec, now, token_format, external=False)
         violations = [*spec_violations(spec, project), *platform_violations(project, self._platform_urls)]
         if not is_server_key_id(source.key_id):
-            violations.append(FieldViolation(key_field, _KEY_ID_RULE))
+            violations.append(FieldViolation(key_field, SERVER_KEY_ID_RULE))
         if not is_server_secret(source.secret):
-            violations.append(FieldViolation(secret_field, _VALUE_RULE))
+            violations.append(FieldViolation(secret_field, SERVER_SECRET_RULE))
         require_valid(violations)
         # Of two imports at once both may pass. Then neither project is found by the key, only by `aud`.
         if await self._store.find_secret_project(source.key_id, only=None) is not None:
@@ -198,58 +183,6 @@ class Projects:
             return changed
 
         changed = await self._store.update_project(project_id, change)
-        self._tenants.invalidate(ChangeKind.PROJECT, project_id, project_id)
-        return changed
-
-    async def rotate_secret(self, project_id: str, now: Millis, given: str = "") -> PlainCredential:
-        """Add a second secret, *given* or a new one, which signs from now on."""
-        if given and not is_secret(given):
-            raise InvalidRequestError([FieldViolation("secret", "must be 40 hex characters")])
-        value = given or secrets.token_hex(20)
-        added: list[PlainCredential] = []
-
-        def change(project: Project, credentials: Sequence[PlainCredential]) -> Sequence[PlainCredential]:
-            require_one_secret(project)
-            if any(credential.value == value.encode() for credential in credentials):
-                raise InvalidRequestError([FieldViolation("secret", "is the live secret of the project already")])
-            # Strictly later than its predecessor: the newest signs, also if the clock stood still or went back.
-            added.append(new_secret(value, max(now, type(now)(project.secrets[0].create_time + 1))))
-            return [*credentials, added[-1]]
-
-        await self._change_credentials(project_id, change)
-        return added[-1]
-
-    async def retire_secret(self, project_id: str, secret_id: str) -> Project:
-        """Retire the secret, and return the project without it."""
-        if not (secret_id.isprintable() and 1 <= len(secret_id) <= _MAX_SECRET_ID):
-            raise InvalidRequestError(
-                [FieldViolation("secret_id", f"must have 1 to {_MAX_SECRET_ID} printable characters")]
-            )
-
-        def change(project: Project, credentials: Sequence[PlainCredential]) -> Sequence[PlainCredential]:
-            require_other_secret(project, secret_id)
-            return [credential for credential in credentials if credential.credential_id != secret_id]
-
-        return await self._change_credentials(project_id, change)
-
-    async def _change_credentials(
-        self, project_id: str, change: Callable[[Project, Sequence[PlainCredential]], Sequence[PlainCredential]]
-    ) -> Project:
-        """Replace the credentials of a project, and seal all that are live then as one set."""
-
-        def sealed(project: Project) -> Project:
-            genuine = self._credentials.genuine(project)
-            changed = self._credentials.sealed_project(
-                genuine, change(genuine, self._credentials.open_project(genuine))
-            )
-            # Rows that somebody has put there may be those of another project: they stay, and are reported.
-            strays = project.without(genuine.credentials)
-            return attrs.evolve(changed, credentials=(*changed.credentials, *strays))
-
-        try:
-            changed = self._credentials.genuine(await self._store.update_credentials(project_id, sealed))
-        except SealBrokenError as error:
-            raise UnavailableError.seal_broken(f"the keys of project {project_id}") from error
         self._tenants.invalidate(ChangeKind.PROJECT, project_id, project_id)
         return changed
 

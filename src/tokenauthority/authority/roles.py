@@ -57,7 +57,7 @@ class Roles:
         await self._tenants.require_tenant(project_id)
         role = await self._tenants.role(project_id, name)
         if role is None:
-            raise NotFoundError.role(name)
+            raise NotFoundError.role(name, self._tenants.role_names(project_id))
         return role
 
     async def create(self, role: Role, caller: Caller, problems: Sequence[FieldViolation] = ()) -> Role:

@@ -5,7 +5,7 @@ A read that is in progress when a change arrives is answered but not cached: it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -138,6 +138,10 @@ class TenantCache:
         if role is not None and role.unreadable:
             raise UnavailableError.seal_broken(f"the role {name}: {role.unreadable}")
         return role
+
+    def role_names(self, project_id: str) -> Sequence[str]:
+        """Return the names of the built-in roles, and of those of the project that are cached: after `role`, all."""
+        return [*BUILT_IN_ROLES, *self._roles.get(project_id, {})]
 
     async def session(self, session_id: str) -> StoredSession | None:
         """Return the session that *session_id* names, perhaps by its other spelling; or None."""

@@ -20,6 +20,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "tokens": ("tokens", "Generate, verify, revoke and inspect tokens."),
     "turn": ("turn", "Create credentials for TURN servers."),
     "projects": ("projects", "Create, import, show and change projects."),
+    "roles": ("roles", "Create, show, change and delete the roles of a project."),
     "keys": ("keys", "Show and change the signing keys, and change the master key."),
     "callers": ("callers", "Add, remove and check callers, and show what callers use."),
     "audit": ("audit", "Verify and search audit logs."),

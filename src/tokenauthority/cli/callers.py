@@ -18,7 +18,8 @@ from tokenauthority.cli.options import Group, current
 from tokenauthority.cli.output import Record, print_text, printable, show_list, to_json
 from tokenauthority.cli.server import config_option
 from tokenauthority.cli.values import FORMATS, LIFETIME
-from tokenauthority.cli.wording import counted, did_you_mean
+from tokenauthority.cli.wording import counted
+from tokenauthority.domain.similar_names import did_you_mean
 
 
 if TYPE_CHECKING:

@@ -28,15 +28,6 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 _GENERATE: Final = "tokens.generate"
 _BACK_END: Final = ("sessions.create", "sessions.read", _GENERATE, "tokens.verify")
-_ADMIN: Final = (
-    "projects.create",
-    "projects.read",
-    "projects.update",
-    "projects.rotate",
-    "keys.read",
-    "keys.manage",
-    "tokens.revoke",
-)
 _ROLES: Final = ("subscriber", "publisher", "moderator")
 
 _OPTIONS: Final = (
@@ -72,7 +63,7 @@ _OPTIONS: Final = (
     click.option(
         "--admin",
         is_flag=True,
-        help="For an operator: may manage all projects, secrets and keys and revoke tokens, but not generate tokens.",
+        help="For an operator: may take every action in all projects, but make no tokens and TURN credentials.",
     ),
     click.option(
         "--key-file",
@@ -103,10 +94,13 @@ class _Grant:
     def entry(self, identity: str, value: Value) -> str:
         """Return the table of the caller that *identity*, a field of the callers file, proves."""
         from tokenauthority.callers.file_edit import format_entry
+        from tokenauthority.domain.caller import Action
 
-        actions = self.actions or (_ADMIN if self.admin else _BACK_END)
-        # Only a caller that generates tokens needs roles.
-        default_roles = _ROLES if _GENERATE in actions and not self.admin else ()
+        for_people = {Action.TOKENS_GENERATE, Action.TURN_CREATE}
+        admin = tuple(action.value for action in Action if action not in for_people)
+        actions = self.actions or (admin if self.admin else _BACK_END)
+        # Others need no roles: an operator gives custom roles the permissions of those that it may grant.
+        default_roles = ("*",) if self.admin else _ROLES if _GENERATE in actions else ()
         fields: dict[str, Value | None] = {
             "name": self.name,
             identity: value,

@@ -13,7 +13,7 @@ from tokenauthority.cli.calls import authority, limit_option, show_message, show
 from tokenauthority.cli.confirmation import confirm, yes_option
 from tokenauthority.cli.failures import ConfigurationFailure, Failure
 from tokenauthority.cli.options import Command, Group, current
-from tokenauthority.cli.output import show_record
+from tokenauthority.cli.output import print_text, record, show_record, to_json
 from tokenauthority.cli.server import config_option, dev_option, load_settings
 from tokenauthority.cli.values import ALGORITHMS
 from tokenauthority.client.conversions import to_value
@@ -47,6 +47,15 @@ def list_keys(limit: int) -> None:
     with authority() as client:
         request = key_pb2.ListSigningKeysRequest()
         show_pages(client.keys.ListSigningKeys, request, lambda page: page.keys, limit, columns)
+
+
+@keys.command("jwks")
+def show_key_set() -> None:
+    """Print the JSON Web Key Set (RFC 7517): the public keys by which others verify SESSION_JWT tokens."""
+    with authority() as client:
+        answer = client.keys.GetJsonWebKeySet(key_pb2.GetJsonWebKeySetRequest())
+    keys_of_set = [{name: value for name, value in record(key).items() if value} for key in answer.keys]
+    print_text(to_json({"keys": keys_of_set}))
 
 
 @keys.command("prepare")

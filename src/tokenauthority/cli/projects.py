@@ -215,27 +215,43 @@ def delete_project(project_id: str, *, yes: bool) -> None:
 @click.option(
     "--secret-file",
     metavar="FILE",
-    help="File with a secret that the OpenTok platform made; - is standard input. Default: the authority makes one.",
+    help="File with a secret that another program made; - is standard input. Default: the authority makes one.",
 )
-def rotate_secret(project_id: str, secret_file: str | None) -> None:
+@click.option("--secret-id", default="", metavar="NAME", help="API key of LiveKit or app id of Jitsi of that secret.")
+@click.option("--key-file", metavar="FILE", help="File with the private key of a Vonage application; - for input.")
+def rotate_secret(project_id: str, secret_file: str | None, secret_id: str, key_file: str | None) -> None:
     """Give a project a second active secret, which signs from now on; a new one is shown only once.
 
-    The first secret still verifies until it is retired.
+    The first secret still verifies until it is retired. With --secret-id of an active secret, or with --key-file, the
+    new one replaces the old one at once: so a wrong import is corrected.
     """
     secret = "" if secret_file is None else read_text(secret_file, "secret")
+    private_key = "" if key_file is None else read_text(key_file, "private key")
     with authority() as client:
-        request = project_pb2.RotateProjectSecretRequest(project_id=project_id or client.project_id, secret=secret)
+        request = project_pb2.RotateProjectSecretRequest(
+            project_id=project_id or client.project_id, secret=secret, secret_id=secret_id, private_key=private_key
+        )
         show_message(client.projects.RotateProjectSecret(request).secret)
-    if not (secret or current().as_json):
+    if not (secret or private_key or current().as_json):
         print_text(_SHOWN_ONCE, err=True)
 
 
 @projects.command("retire-secret")
-@click.argument("secret_id")
-def retire_secret(secret_id: str) -> None:
-    """Retire one of the two active secrets of the project that --project names; the secret's tokens become invalid."""
+@click.argument("ids", nargs=-1, required=True, metavar="[PROJECT_ID] SECRET_ID")
+@yes_option
+def retire_secret(ids: tuple[str, ...], *, yes: bool) -> None:
+    """Retire one of the two active secrets of a project; the secret's tokens become invalid.
+
+    The project is PROJECT_ID, else that of --project, else the only project of the caller.
+    """
+    *project, secret_id = ids
+    if len(project) > 1:
+        raise click.UsageError("give a project id and a secret id")
+    if not yes:
+        confirm(f"Every token that {secret_id} has signed will be refused. Retire it?")
     with authority() as client:
-        request = project_pb2.RetireProjectSecretRequest(project_id=client.project_id, secret_id=secret_id)
+        project_id = next(iter(project), client.project_id)
+        request = project_pb2.RetireProjectSecretRequest(project_id=project_id, secret_id=secret_id)
         show_message(client.projects.RetireProjectSecret(request).project)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
+from tokenauthority.cli.batch import batch
 from tokenauthority.cli.failures import NOT_ACTIVE, Failure
 from tokenauthority.cli.options import Group, current
 from tokenauthority.cli.output import Record, print_text, record, show_record
@@ -42,7 +43,8 @@ def tokens() -> None:
     help="Initial layout class; may be repeated.",
 )
 @click.option("--subject", default="", metavar="ID", help="The end user's id; not in the OpenTok and Vonage formats.")
-def request_token(*, session_id: str, **options: Unpack[TokenOptions]) -> None:
+@click.option("--quiet", "-q", is_flag=True, help="Print only the token.")
+def request_token(*, session_id: str, quiet: bool, **options: Unpack[TokenOptions]) -> None:
     """Generate a token for a session: standard output has only the token, standard error its fields."""
     from tokenauthority.cli.calls import authority
     from tokenauthority.client import TokenRequest, requests
@@ -58,7 +60,8 @@ def request_token(*, session_id: str, **options: Unpack[TokenOptions]) -> None:
         show_record(token, as_json=True)
         return
     print_text(str(token.pop("token")))
-    show_record(token, as_json=False, err=True)
+    if not quiet:
+        show_record(token, as_json=False, err=True)
 
 
 @tokens.command("verify")
@@ -145,6 +148,7 @@ def _warn_of_unknown_session(client: Authority, session_id: str) -> None:
 
 
 tokens.add_command(watch)
+tokens.add_command(batch)
 
 
 @tokens.command("inspect")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 
 from datetime import datetime, timedelta
 from typing import Final
 
 import click
 
+from tokenauthority.cli.output import print_text
 from tokenauthority.domain.profile import RealTimeServer
 from tokenauthority.domain.token_format import TokenFormat
 
@@ -91,6 +93,8 @@ def read_text(path: str, what: str) -> str:
         UsageError: the text is empty, longer than 65,536 characters or not UTF-8.
         OSError: the file cannot be read.
     """
+    if path == "-" and sys.stdin.isatty():
+        print_text(f"reading the {what} from standard input; end it with Ctrl-D", err=True)
     # Editors of Windows begin a file with a byte order mark, which is no part of a token or a secret.
     with click.open_file(path, encoding="utf-8-sig") as file:
         try:

@@ -30,7 +30,7 @@ from tokenauthority.client.errors import (
 from tokenauthority.client.requests import RevokeOptions, SessionOptions, TokenOptions, TokenRequest
 from tokenauthority.client.revocations import Heartbeat, Revocation, RevocationEvent, SessionEnd, SnapshotEnd
 from tokenauthority.client.service_config import SERVICE_CONFIG
-from tokenauthority.client.values import Claims, Token, TurnCredentials, Verification
+from tokenauthority.client.values import Claims, DeletedProject, RoleData, Token, TurnCredentials, Verification
 
 
 try:
@@ -55,6 +55,7 @@ __all__ = [
     "Claims",
     "ConnectionOptions",
     "DeadlineExceeded",
+    "DeletedProject",
     "FailedPrecondition",
     "Heartbeat",
     "InvalidArgument",
@@ -65,6 +66,7 @@ __all__ = [
     "RevocationEvent",
     "RevocationWatch",
     "RevokeOptions",
+    "RoleData",
     "Session",
     "SessionEnd",
     "SessionOptions",

@@ -189,10 +189,7 @@ def verify_token_request(
     return token_pb2.VerifyTokenRequest(
         token=token_text(token).encode(errors="replace").decode(),
         session_id=text("session_id", session_id),
-        required_permissions=[
-            to_value(role_pb2.Permission, "required_permissions", permission)
-            for permission in texts("required_permissions", required_permissions)
-        ],
+        required_permissions=permissions("required_permissions", required_permissions),
     )
 
 
@@ -205,6 +202,11 @@ def create_turn_credentials_request(
         subject=text("subject", subject),
         ttl=None if ttl is None else duration("ttl", ttl),
     )
+
+
+def permissions(field: str, names: Iterable[str]) -> list[role_pb2.Permission.ValueType]:
+    """Convert names such as "publish"; raise ValueError, which names *field*, for an unknown one."""
+    return [to_value(role_pb2.Permission, field, name) for name in texts(field, names)]
 
 
 def revoke_tokens_request(

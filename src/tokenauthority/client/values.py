@@ -141,6 +141,34 @@ class SessionData:
     """The room on real-time servers; empty if the session id is the room."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class RoleData:
+    """A named set of permissions: built in, or defined by a project."""
+
+    name: str
+    project_id: str
+    """The project that defines it; empty for a built-in role."""
+
+    permissions: tuple[str, ...]
+    """Such as "publish"."""
+
+    description: str
+    built_in: bool
+    create_time: datetime | None
+    update_time: datetime | None
+    """In UTC, to the millisecond; None for a built-in role, as `create_time`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeletedProject:
+    """How much was deleted with a project, or would be."""
+
+    sessions: int
+    secrets: int
+    roles: int
+    revocations: int
+
+
 def read_verification(message: token_pb2.VerifyTokenResponse) -> Verification:
     """Convert the answer of VerifyToken."""
     return Verification(

@@ -7,10 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Final
 
 import attrs
 
 from tokenauthority.domain.ids import NUL
+from tokenauthority.domain.similar_names import did_you_mean
+
+
+_MAX_LISTED: Final = 10
+"""Names that a message lists."""
 
 
 class Reason(StrEnum):
@@ -132,8 +138,8 @@ class PermissionDeniedError(TokenAuthorityError):
 class NotFoundError(TokenAuthorityError):
     """An object does not exist in a project that the caller may see."""
 
-    def __init__(self, reason: Reason, kind: str, name: str) -> None:
-        super().__init__(reason, f"{kind} {name} does not exist")
+    def __init__(self, reason: Reason, kind: str, name: str, hint: str = "") -> None:
+        super().__init__(reason, f"{kind} {name} does not exist{hint}")
         self.kind = kind
         self.name = name
 
@@ -148,9 +154,11 @@ class NotFoundError(TokenAuthorityError):
         return cls(Reason.SESSION_NOT_FOUND, "session", session_id)
 
     @classmethod
-    def role(cls, name: str) -> NotFoundError:
-        """Return the error for a role."""
-        return cls(Reason.ROLE_NOT_FOUND, "role", name)
+    def role(cls, name: str, known: Sequence[str] = ()) -> NotFoundError:
+        """Return the error for a role; it lists the first of the *known* ones."""
+        more = f" and {len(known) - _MAX_LISTED} more" if len(known) > _MAX_LISTED else ""
+        listed = f"; there are {', '.join(known[:_MAX_LISTED])}{more}" if known else ""
+        return cls(Reason.ROLE_NOT_FOUND, "role", name, did_you_mean(name, known) + listed)
 
     @classmethod
     def secret(cls, secret_id: str) -> NotFoundError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import attrs
 
@@ -43,7 +43,14 @@ class Refused:
 
 
 def decide(
-    request: TokenSpec, *, project: Project, session: StoredSession | None, role: Role | None, grant: Grant, now: Millis
+    request: TokenSpec,
+    *,
+    project: Project,
+    session: StoredSession | None,
+    role: Role | None,
+    grant: Grant,
+    now: Millis,
+    roles: Sequence[str] = (),
 ) -> Granted | Refused:
     """Check a well-formed *request* against the grant, the session, the format and the project, in this order.
 
@@ -53,7 +60,8 @@ def decide(
     first, so that nothing outside it can be probed.
 
     *session* is None if the authority did not make it; the caller of this function has checked that the project accepts
-    such sessions (`external_sessions`). *role* is None if the project has no role of that name.
+    such sessions (`external_sessions`). *role* is None if the project has no role of that name; *roles* are
+    the names of those that it has.
     """
     token_format = request.format or project.default_format
     issue_time = whole_seconds(now)
@@ -68,7 +76,7 @@ def decide(
     if refusal is not None:
         return Refused(refusal)
     if role is None:
-        return Refused(NotFoundError.role(request.role))
+        return Refused(NotFoundError.role(request.role, [name for name in roles if grant.allows_role(name)]))
     return Granted(role, token_format, issue_time, Seconds(issue_time + lifetime))
 
 

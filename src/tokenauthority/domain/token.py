@@ -17,7 +17,8 @@ import msgspec
 from tokenauthority.domain.errors import FieldViolation
 from tokenauthority.domain.ids import MAX_SESSION_ID, NUL, is_role_name
 from tokenauthority.domain.profile import RealTimeServer
-from tokenauthority.domain.role import DEFAULT_ROLE, ROLE_NAME_RULE, Permission
+from tokenauthority.domain.role import BUILT_IN_ROLES, DEFAULT_ROLE, ROLE_NAME_RULE, Permission
+from tokenauthority.domain.similar_names import did_you_mean
 from tokenauthority.domain.times import MAX_TTL, Millis, Seconds, as_text, whole_seconds
 from tokenauthority.domain.token_format import TokenFormat
 
@@ -149,7 +150,7 @@ def terms_violations(request: TokenSpec, now: Millis) -> list[FieldViolation]:
     """Return what is wrong with all but the texts, which in a batch differ from token to token."""
     found = [*request.problems, *session_id_violations(request.session_id)]
     if not is_role_name(request.role):
-        found.append(FieldViolation("role", ROLE_NAME_RULE))
+        found.append(FieldViolation("role", ROLE_NAME_RULE + did_you_mean(request.role[:64], BUILT_IN_ROLES)))
     found.extend(_lifetime_violations(request, whole_seconds(now)))
     if request.initial_layout_class_list:
         found.extend(_layout_violations(request.initial_layout_class_list))

@@ -11,7 +11,9 @@ from prometheus_client import CollectorRegistry
 from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.authority.event_buffer import EventBuffer
 from tokenauthority.authority.generate import Generate
+from tokenauthority.authority.key_checks import KeyChecks
 from tokenauthority.authority.project_deletion import ProjectDeletion
+from tokenauthority.authority.project_secrets import ProjectSecrets
 from tokenauthority.authority.projects import Projects
 from tokenauthority.authority.revocations import Revocations
 from tokenauthority.authority.revoke import Revoke
@@ -42,6 +44,7 @@ class Core:
     revocations: Revocations
     follower: StoreFollower
     projects: Projects
+    secrets: ProjectSecrets
     deletion: ProjectDeletion
     sessions: Sessions
     roles: Roles
@@ -98,13 +101,15 @@ def build_core(
         leeway=Seconds(issuance.leeway),
         max_staleness=issuance.max_staleness,
     )
+    checks = KeyChecks()
     platforms = PlatformSessions(_platform_options(settings), registry)
     return Core(
         tenants=tenants,
         keys=keys,
         revocations=revocations,
         follower=follower,
-        projects=Projects(store, tenants, credentials, platforms.urls),
+        projects=Projects(store, tenants, credentials, checks, platforms.urls),
+        secrets=ProjectSecrets(store, tenants, credentials, checks),
         deletion=ProjectDeletion(store, tenants, revocations, follower.wake),
         sessions=Sessions(store, tenants, platforms, follower.wake),
         roles=Roles(store, tenants, callers_naming),

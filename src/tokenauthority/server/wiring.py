@@ -254,7 +254,7 @@ def _servicers(
         "SessionService": SessionServicer(core.sessions),
         "TokenService": TokenServicer(core.generate, core.verify, core.revoke, core.watch, core.turn, charge),
         "RoleService": RoleServicer(core.roles),
-        "ProjectService": ProjectServicer(core.projects, core.deletion),
+        "ProjectService": ProjectServicer(core.projects, core.secrets, core.deletion),
         "KeyService": keys,
     }
     return {f"tokenauthority.v1.{name}": servicer for name, servicer in servicers.items()}

@@ -196,9 +196,14 @@ def project_message(project: Project) -> project_pb2.Project:
 
 def new_secret_message(secret: PlainCredential) -> project_pb2.ProjectSecret:
     """Return a secret just made, with its value."""
-    return project_pb2.ProjectSecret(
-        secret_id=secret.credential_id, create_time=timestamp(secret.create_time), secret=secret.value.decode()
-    )
+    message = given_secret_message(secret)
+    message.secret = secret.value.decode()
+    return message
+
+
+def given_secret_message(secret: PlainCredential) -> project_pb2.ProjectSecret:
+    """Return a secret or key that a request has given, without its value."""
+    return project_pb2.ProjectSecret(secret_id=secret.credential_id, create_time=timestamp(secret.create_time))
 
 
 def key_message(key: StoredKey) -> key_pb2.SigningKey:

@@ -9,7 +9,15 @@ from typing import Final, TypeAlias
 import attrs
 
 from tokenauthority.authority.project_deletion import ProjectDeletion
-from tokenauthority.authority.project_spec import OpenTokImport, ProjectChanges, ProjectSpec, ServerImport, VonageImport
+from tokenauthority.authority.project_secrets import ProjectSecrets
+from tokenauthority.authority.project_spec import (
+    GivenSecret,
+    OpenTokImport,
+    ProjectChanges,
+    ProjectSpec,
+    ServerImport,
+    VonageImport,
+)
 from tokenauthority.authority.projects import Projects
 from tokenauthority.domain.errors import FieldViolation, InvalidRequestError
 from tokenauthority.domain.times import Seconds
@@ -43,8 +51,9 @@ _NewProject: TypeAlias = "pb.CreateProjectRequest | pb.ImportProjectRequest"
 class ProjectServicer:
     """The RPCs of ProjectService."""
 
-    def __init__(self, projects: Projects, deletion: ProjectDeletion) -> None:
+    def __init__(self, projects: Projects, project_secrets: ProjectSecrets, deletion: ProjectDeletion) -> None:
         self._projects = projects
+        self._secrets = project_secrets
         self._deletion = deletion
 
     async def create_project(self, request: pb.CreateProjectRequest, rpc: Rpc) -> pb.CreateProjectResponse:
@@ -121,16 +130,17 @@ class ProjectServicer:
     ) -> pb.RotateProjectSecretResponse:
         """Answer RotateProjectSecret."""
         project_id = rpc.chosen_project(request.project_id)
-        secret = mapping.new_secret_message(await self._projects.rotate_secret(project_id, rpc.now, request.secret))
-        if request.secret:
-            secret.ClearField("secret")
-        return pb.RotateProjectSecretResponse(secret=secret)
+        given = GivenSecret(secret=request.secret, secret_id=request.secret_id, private_key=request.private_key)
+        made = await self._secrets.rotate(project_id, rpc.caller.name, rpc.now, given)
+        is_given = request.secret or request.private_key
+        message = mapping.given_secret_message(made) if is_given else mapping.new_secret_message(made)
+        return pb.RotateProjectSecretResponse(secret=message)
 
     async def retire_project_secret(
         self, request: pb.RetireProjectSecretRequest, rpc: Rpc
     ) -> pb.RetireProjectSecretResponse:
         """Answer RetireProjectSecret."""
-        project = await self._projects.retire_secret(rpc.chosen_project(request.project_id), request.secret_id)
+        project = await self._secrets.retire(rpc.chosen_project(request.project_id), request.secret_id)
         # Only now it is certain to be an id: that of an imported secret has no shape of its own.
         rpc.record.object_id = request.secret_id
         return pb.RetireProjectSecretResponse(project=mapping.project_message(project))

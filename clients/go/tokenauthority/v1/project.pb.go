@@ -1343,9 +1343,13 @@ type RotateProjectSecretRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The project. Default: the caller's only project; required for a caller that may use several.
 	ProjectId string `protobuf:"bytes,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
-	// The new secret of an imported project, which the OpenTok platform has made: 40 hex characters, and none of the live
-	// ones. Default: one that the authority makes.
-	Secret        string `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
+	// The new secret of an imported project, and none of the live ones. 40 hex characters, which the OpenTok platform has
+	// made; or with `secret_id` as the api_secret of a LiveKitCredential. Default: one that the authority makes.
+	Secret string `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
+	// The API key of LiveKit, or the app id of Jitsi, that `secret` belongs to. The id of a live secret replaces that one.
+	SecretId string `protobuf:"bytes,3,opt,name=secret_id,json=secretId,proto3" json:"secret_id,omitempty"`
+	// The private key of the project's Vonage application, as that of a VonageCredential; without `secret`.
+	PrivateKey    string `protobuf:"bytes,4,opt,name=private_key,json=privateKey,proto3" json:"private_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1390,6 +1394,20 @@ func (x *RotateProjectSecretRequest) GetProjectId() string {
 func (x *RotateProjectSecretRequest) GetSecret() string {
 	if x != nil {
 		return x.Secret
+	}
+	return ""
+}
+
+func (x *RotateProjectSecretRequest) GetSecretId() string {
+	if x != nil {
+		return x.SecretId
+	}
+	return ""
+}
+
+func (x *RotateProjectSecretRequest) GetPrivateKey() string {
+	if x != nil {
+		return x.PrivateKey
 	}
 	return ""
 }
@@ -1647,11 +1665,14 @@ const file_tokenauthority_v1_project_proto_rawDesc = "" +
 	"\bsessions\x18\x01 \x01(\x05R\bsessions\x12\x18\n" +
 	"\asecrets\x18\x02 \x01(\x05R\asecrets\x12\x14\n" +
 	"\x05roles\x18\x03 \x01(\x05R\x05roles\x12 \n" +
-	"\vrevocations\x18\x04 \x01(\x05R\vrevocations\"S\n" +
+	"\vrevocations\x18\x04 \x01(\x05R\vrevocations\"\x91\x01\n" +
 	"\x1aRotateProjectSecretRequest\x12\x1d\n" +
 	"\n" +
 	"project_id\x18\x01 \x01(\tR\tprojectId\x12\x16\n" +
-	"\x06secret\x18\x02 \x01(\tR\x06secret\"W\n" +
+	"\x06secret\x18\x02 \x01(\tR\x06secret\x12\x1b\n" +
+	"\tsecret_id\x18\x03 \x01(\tR\bsecretId\x12\x1f\n" +
+	"\vprivate_key\x18\x04 \x01(\tR\n" +
+	"privateKey\"W\n" +
 	"\x1bRotateProjectSecretResponse\x128\n" +
 	"\x06secret\x18\x01 \x01(\v2 .tokenauthority.v1.ProjectSecretR\x06secret\"X\n" +
 	"\x1aRetireProjectSecretRequest\x12\x1d\n" +

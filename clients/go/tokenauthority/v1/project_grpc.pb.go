@@ -60,8 +60,11 @@ type ProjectServiceClient interface {
 	DeleteProject(ctx context.Context, in *DeleteProjectRequest, opts ...grpc.CallOption) (*DeleteProjectResponse, error)
 	// Gives a project a second secret, which signs from now on; the first one still verifies.
 	//
-	// Only this answer shows it, unless the request gave it. Errors: FAILED_PRECONDITION when the project has two live secrets, or none because it
-	// was imported from Vonage.
+	// With the id of a live secret, or a private key, it replaces the one that the project has: so a mistyped import is
+	// corrected. Tokens that the replaced one signed verify as SIGNATURE_INVALID from now on.
+	// Only this answer shows the new secret, unless the request gave it. Errors: FAILED_PRECONDITION when the project has
+	// two live secrets, or none because it was imported from Vonage; or for a private key when it was not.
+	// ALREADY_EXISTS when another project has the `secret_id`.
 	RotateProjectSecret(ctx context.Context, in *RotateProjectSecretRequest, opts ...grpc.CallOption) (*RotateProjectSecretResponse, error)
 	// Deletes one of a project's two live secrets: tokens that it signed verify as SIGNATURE_INVALID from now on.
 	//
@@ -188,8 +191,11 @@ type ProjectServiceServer interface {
 	DeleteProject(context.Context, *DeleteProjectRequest) (*DeleteProjectResponse, error)
 	// Gives a project a second secret, which signs from now on; the first one still verifies.
 	//
-	// Only this answer shows it, unless the request gave it. Errors: FAILED_PRECONDITION when the project has two live secrets, or none because it
-	// was imported from Vonage.
+	// With the id of a live secret, or a private key, it replaces the one that the project has: so a mistyped import is
+	// corrected. Tokens that the replaced one signed verify as SIGNATURE_INVALID from now on.
+	// Only this answer shows the new secret, unless the request gave it. Errors: FAILED_PRECONDITION when the project has
+	// two live secrets, or none because it was imported from Vonage; or for a private key when it was not.
+	// ALREADY_EXISTS when another project has the `secret_id`.
 	RotateProjectSecret(context.Context, *RotateProjectSecretRequest) (*RotateProjectSecretResponse, error)
 	// Deletes one of a project's two live secrets: tokens that it signed verify as SIGNATURE_INVALID from now on.
 	//

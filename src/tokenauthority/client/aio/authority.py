@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
-
-import grpc
+from typing import Self, Unpack
 
 from tokenauthority.client import arguments, requests
+from tokenauthority.client.aio.administration import AsyncAdministration
+from tokenauthority.client.aio.calls import call
 from tokenauthority.client.aio.watch import AsyncRevocationWatch
-from tokenauthority.client.base import AuthorityBase
 from tokenauthority.client.connection import Connection
 from tokenauthority.client.conversions import Lifetime, Moment
-from tokenauthority.client.errors import AuthorityError, next_page_token, translated_errors
+from tokenauthority.client.errors import AuthorityError, next_page_token
 from tokenauthority.client.requests import RevokeOptions, SessionOptions, TokenOptions, TokenRequest
 from tokenauthority.client.revocations import Revocation
 from tokenauthority.client.values import (
@@ -31,10 +30,6 @@ from tokenauthority.v1.project_pb2_grpc import ProjectServiceStub
 from tokenauthority.v1.role_pb2_grpc import RoleServiceStub
 from tokenauthority.v1.session_pb2_grpc import SessionServiceStub
 from tokenauthority.v1.token_pb2_grpc import TokenServiceStub
-
-
-Request = TypeVar("Request")
-Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +61,7 @@ class AsyncSession(SessionData):
         return await self.authority.end_session(self.session_id)
 
 
-class AsyncAuthority(AuthorityBase):
+class AsyncAuthority(AsyncAdministration):
     """A client of one authority as one caller. Its `repr` does not show the API key.
 
     One client is enough for a process: threads may share a blocking client, the tasks of an event loop may share an
@@ -74,7 +69,8 @@ class AsyncAuthority(AuthorityBase):
     RuntimeError. Every call may raise an `AuthorityError`. An argument of the wrong type is a TypeError that names it,
     before anything is sent. A call that is safe to repeat is retried on UNAVAILABLE and CANCELLED, within its deadline.
 
-    The stubs `sessions`, `tokens`, `roles`, `projects` and `keys` have the other RPCs of the contract, with the same
+    The methods for roles, and for stopping and deleting projects, are those of `AsyncAdministration`. The stubs
+    `sessions`, `tokens`, `roles`, `projects` and `keys` have the other RPCs of the contract, with the same
     credentials, deadline and retries. A stub raises `grpc.RpcError`; call it within `translated_errors()` to get an
     `AuthorityError` instead.
     """
@@ -98,7 +94,7 @@ class AsyncAuthority(AuthorityBase):
             ValueError: `media_mode` or `archive_mode` is unknown.
         """
         request = requests.create_session_request(self.project_id, **options)
-        return self._session((await _call(self.sessions.CreateSession, request)).session)
+        return self._session((await call(self.sessions.CreateSession, request)).session)
 
     async def get_session(self, session_id: str) -> AsyncSession:
         """Return the session with this id.
@@ -107,7 +103,7 @@ class AsyncAuthority(AuthorityBase):
             NotFound: no session has this id.
         """
         request = session_pb2.GetSessionRequest(session_id=arguments.text("session_id", session_id))
-        return self._session((await _call(self.sessions.GetSession, request)).session)
+        return self._session((await call(self.sessions.GetSession, request)).session)
 
     async def list_sessions(self, *, state: str = "", page_size: int = 0) -> AsyncIterator[AsyncSession]:
         """Iterate over the sessions of the client's project, newest first; fetch page after page on the way.
@@ -122,7 +118,7 @@ class AsyncAuthority(AuthorityBase):
         page_token = ""
         while True:
             request = requests.list_sessions_request(self.project_id, state, page_size, page_token)
-            page = await _call(self.sessions.ListSessions, request)
+            page = await call(self.sessions.ListSessions, request)
             for message in page.sessions:
                 yield self._session(message)
             page_token = next_page_token(page_token, page.next_page_token, page.sessions)
@@ -141,7 +137,7 @@ class AsyncAuthority(AuthorityBase):
             NotFound: no session has this id.
         """
         request = session_pb2.EndSessionRequest(session_id=arguments.text("session_id", session_id))
-        return self._session((await _call(self.sessions.EndSession, request)).session)
+        return self._session((await call(self.sessions.EndSession, request)).session)
 
     async def generate_token(self, session_id: str, **options: Unpack[TokenOptions]) -> Token:
         """Generate a token with which one person joins the session.
@@ -158,7 +154,7 @@ class AsyncAuthority(AuthorityBase):
             ValueError: `expire_time` has no time zone, `expire_time` and `ttl` are both given, or `format` is unknown.
         """
         request = requests.generate_token_request(TokenRequest(session_id, **options))
-        return convert_message((await _call(self.tokens.GenerateToken, request)).token, Token)
+        return convert_message((await call(self.tokens.GenerateToken, request)).token, Token)
 
     async def generate_tokens(self, wanted: Iterable[TokenRequest]) -> list[Token]:
         """Generate many tokens in one call: all, or none.
@@ -172,7 +168,7 @@ class AsyncAuthority(AuthorityBase):
         Raises:
             AuthorityError: as `generate_token`; the path of a violation, such as `requests[17].ttl`, names the request.
         """
-        answer = await _call(self.tokens.BatchGenerateTokens, requests.batch_request(wanted))
+        answer = await call(self.tokens.BatchGenerateTokens, requests.batch_request(wanted))
         return [convert_message(token, Token) for token in answer.tokens]
 
     async def verify_token(
@@ -192,7 +188,7 @@ class AsyncAuthority(AuthorityBase):
             ValueError: a permission is unknown.
         """
         request = requests.verify_token_request(token, session_id, required_permissions)
-        return read_verification(await _call(self.tokens.VerifyToken, request))
+        return read_verification(await call(self.tokens.VerifyToken, request))
 
     async def revoke_tokens(self, **options: Unpack[RevokeOptions]) -> Revocation:
         """Revoke one token, all tokens of a session, or all tokens of an end user.
@@ -210,7 +206,7 @@ class AsyncAuthority(AuthorityBase):
             ResourceExhausted: too many revocations are in force.
             ValueError: not exactly one of the four targets is given, or `issued_before` has no time zone.
         """
-        answer = await _call(self.tokens.RevokeTokens, requests.revoke_tokens_request(self.project_id, **options))
+        answer = await call(self.tokens.RevokeTokens, requests.revoke_tokens_request(self.project_id, **options))
         return convert_message(answer.revocation, Revocation)
 
     async def create_turn_credentials(
@@ -231,7 +227,7 @@ class AsyncAuthority(AuthorityBase):
             FailedPrecondition: the session has ended, or the authority has no TURN servers.
         """
         request = requests.create_turn_credentials_request(session_id, subject, ttl)
-        return convert_message((await _call(self.tokens.CreateTurnCredentials, request)).credentials, TurnCredentials)
+        return convert_message((await call(self.tokens.CreateTurnCredentials, request)).credentials, TurnCredentials)
 
     def watch_revocations(
         self,
@@ -276,8 +272,3 @@ class AsyncAuthority(AuthorityBase):
 
     def _session(self, message: session_pb2.Session) -> AsyncSession:
         return AsyncSession(authority=self, **vars(convert_message(message, SessionData)))
-
-
-async def _call(method: grpc.aio.UnaryUnaryMultiCallable[Request, Answer], request: Request) -> Answer:
-    with translated_errors():
-        return await method(request)

@@ -1,0 +1,111 @@
+"""Each RPC of the contract can be reached from the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+from pathlib import Path
+from typing import Final
+
+from tests.cli.conftest import Run
+from tests.support.authority import WAIT, RunningAuthority, clean_environment
+from tests.support.wire import records
+from tokenauthority.contract import METHODS
+
+
+PROJECT: Final = "4700"
+COMMANDS: Final[dict[str, str]] = {
+    "CreateProject": f"projects create --project-id {PROJECT}",
+    "ImportProject": "projects import opentok --api-key 4701 --secret-file SECRET",
+    "GetProject": f"projects show {PROJECT}",
+    "ListProjects": "projects list",
+    "UpdateProject": f"projects update {PROJECT} --display-name x",
+    "RotateProjectSecret": f"projects rotate-secret {PROJECT}",
+    "RetireProjectSecret": f"projects retire-secret {PROJECT} FIRST_SECRET --yes",
+    "CreateRole": f"roles create camera --permission publish --project {PROJECT}",
+    "GetRole": f"roles show camera --project {PROJECT}",
+    "ListRoles": f"roles list --project {PROJECT}",
+    "UpdateRole": f"roles update camera --description x --project {PROJECT}",
+    "DeleteRole": f"roles delete camera --project {PROJECT}",
+    "CreateSession": f"sessions create --project {PROJECT}",
+    "GetSession": "sessions show SESSION",
+    "ListSessions": f"sessions list --project {PROJECT}",
+    "GenerateToken": "tokens generate --session SESSION",
+    "CreateTurnCredentials": "turn create --session SESSION --subject alice --ttl 1m",
+    "BatchGenerateTokens": "tokens batch BATCH",
+    "VerifyToken": "tokens verify TOKEN",
+    "RevokeTokens": f"tokens revoke --subject alice --project {PROJECT}",
+    "WatchRevocations": "tokens watch",
+    "EndSession": "sessions end SESSION",
+    "GetJsonWebKeySet": "keys jwks",
+    "ListSigningKeys": "keys list",
+    "PrepareSigningKey": "keys prepare",
+    "ActivateSigningKey": "keys activate KEY",
+    "RevokeSigningKey": "keys revoke KEY --yes",
+    "DeleteProject": f"projects delete {PROJECT} --yes",
+}
+"""A command for each RPC, in an order in which each has what it needs. Words in capitals are what earlier ones made."""
+
+
+def test_each_rpc_has_a_command() -> None:
+    """Whoever adds an RPC adds a command."""
+    assert {method.name for method in METHODS.values()} == COMMANDS.keys()
+
+
+def test_each_command_calls_its_rpc(run: Run, running_authority: RunningAuthority, tmp_path: Path) -> None:
+    """The audit log of the authority has each of them."""
+    words = {"SECRET": str(tmp_path / "secret"), "BATCH": str(tmp_path / "batch")}
+    Path(words["SECRET"]).write_text("0123456789abcdef" * 2 + "01234567")
+    for method, command in COMMANDS.items():
+        arguments = [words.get(word, word) for word in command.split()]
+        if method == "WatchRevocations":
+            _watch_for_a_line(running_authority, arguments)
+            continue
+        made = run(*arguments, "--json").out
+        match method:
+            case "CreateProject":
+                words["FIRST_SECRET"] = json.loads(made)["secret"]["secret_id"]
+            case "CreateSession":
+                words["SESSION"] = json.loads(made)["session_id"]
+                Path(words["BATCH"]).write_text(json.dumps({"session_id": words["SESSION"], "ttl": 60}) + "\n")
+            case "GenerateToken":
+                words["TOKEN"] = json.loads(made)["token"]
+            case "PrepareSigningKey":
+                words["KEY"] = json.loads(made)["key_id"]
+
+    codes = {str(each["method"]).rpartition("/")[2]: each["code"] for each in records(running_authority.audit_path)}
+    # Verifiers have not had the time to fetch a key that was prepared a moment ago, and there is no TURN server.
+    refused = dict.fromkeys(("ActivateSigningKey", "CreateTurnCredentials"), "FAILED_PRECONDITION")
+    assert refused == {name: code for name, code in codes.items() if code != "OK" and name != "WatchRevocations"}
+    assert COMMANDS.keys() == codes.keys()
+
+
+def test_a_batch_names_the_line_that_is_wrong(run: Run, tmp_path: Path, session_id: str) -> None:
+    """Nothing is made then; of a valid file each line has its token."""
+    file = tmp_path / "batch"
+    file.write_text(f'{{"session_id": "{session_id}"}}\n\n{{"session_id": "{session_id}", "role": "moderator"}}\n')
+    tokens = run("tokens", "batch", str(file)).out.split()
+    file.write_text(f'{{"session_id": "{session_id}"}}\n{{"session": "x"}}\n')
+    refused = run("tokens", "batch", str(file))
+
+    assert ["active"] * 2 == [run("tokens", "verify", token).out.split()[0] for token in tokens]
+    assert (2, "") == (refused.exit_code, refused.out)
+    assert "line 2" in refused.err
+
+
+def _watch_for_a_line(authority: RunningAuthority, arguments: list[str]) -> None:
+    """Run the command until its first line, and stop it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tokenauthority.cli", *arguments],
+        env={**clean_environment(**authority.environment), "PATH": os.environ["PATH"]},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        process.terminate()
+        process.wait(WAIT)
