@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -97,7 +98,7 @@ def _prepared(directory: Path, options: argparse.Namespace) -> Iterator[Mapping[
     revoked = _LONG_REVOCATIONS if options.long else _REVOCATIONS
     with (
         servers.empty(directory / "empty-server") as empty,
-        servers.authority(home) as authority,
+        servers.authority(home, **_turn(directory)) as authority,
         offline.verify(authority, contents) as offline_verify,
         growth.comparisons(directory, sessions, revoked, options.rounds) as of_growth,
     ):
@@ -119,6 +120,14 @@ def _prepared(directory: Path, options: argparse.Namespace) -> Iterator[Mapping[
         if options.peers:
             sections["peers"] = lambda: _beside_peers(directory / "peers", asked, options.rounds)
         yield sections
+
+
+def _turn(directory: Path) -> Mapping[str, str]:
+    """The settings by which a server makes credentials for TURN servers."""
+    secrets_file = directory / "turn-secrets"
+    secrets_file.write_text(f"{secrets.token_hex(20)}\n", encoding="utf-8")
+    secrets_file.chmod(0o600)
+    return {"TURN__URLS": "turn:127.0.0.1:3478", "TURN__SECRETS_FILE": str(secrets_file)}
 
 
 def _compared(comparisons: Sequence[Comparison], rounds: int) -> report.Ratios:
@@ -192,6 +201,12 @@ def _of_calls(asked: calls.Calls, own: in_process.InProcess) -> list[Comparison]
             name="batch VONAGE_JWT / bare RS256 signature, per token",
             subject=asked.batch_vonage_jwt,
             against=(own.rs256_sign,),
+        ),
+        Comparison(
+            name="CreateTurnCredentials / (empty RPC + hmac by hand)",
+            subject=asked.turn,
+            against=(asked.empty, own.turn_by_hand),
+            bar=2.3,
         ),
         Comparison(
             name="VerifyToken SESSION_JWT / (empty RPC + bare ES256)",

@@ -1,4 +1,4 @@
-"""Tokens as a back end makes them by hand for servers without an official SDK, by PyJWT or hmac."""
+"""What a back end makes by hand for servers without an official SDK: tokens, and credentials for TURN."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 _LIFETIME = 86_400
+_TURN_LIFETIME = 3600
 
 
 def jitsi(contents: Contents) -> str:
@@ -54,6 +55,12 @@ def centrifugo(contents: Contents, key: EllipticCurvePrivateKey) -> str:
         "channels": [contents.session_ids[0]],
     }
     return jwt.encode(said, key, "ES256", headers={"kid": "0123456789abcdef"})
+
+
+def turn(contents: Contents) -> tuple[str, str]:
+    """What coturn takes: a user name and its password."""
+    username = f"{int(time.time()) + _TURN_LIFETIME}:bob"
+    return username, base64.b64encode(hmac.digest(contents.secret.encode(), username.encode(), "sha1")).decode()
 
 
 def _common() -> dict[str, object]:

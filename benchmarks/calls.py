@@ -39,6 +39,7 @@ DATA: Final = "username=bob"
 GENERATE: Final = "/tokenauthority.v1.TokenService/GenerateToken"
 _BATCH: Final = "/tokenauthority.v1.TokenService/BatchGenerateTokens"
 VERIFY: Final = "/tokenauthority.v1.TokenService/VerifyToken"
+_TURN: Final = "/tokenauthority.v1.TokenService/CreateTurnCredentials"
 _TIMEOUT: Final = 10.0
 
 # So many that a slice lasts some tenths of a second: short beside the drift of the machine, long beside its jitter.
@@ -72,6 +73,7 @@ class Calls:
     batch_jitsi_jwt: Subject
     batch_janus: Subject
     batch_for_centrifugo: Subject
+    turn: Subject
     verify_session_jwt: Subject
     verify_opentok_jwt: Subject
 
@@ -112,6 +114,7 @@ def prepare(directory: Path, empty: Server, authority: Server, contents: Content
             batch_for_centrifugo=setup.batch(
                 centrifugo_session_id, token_pb2.TOKEN_FORMAT_SESSION_JWT, " for Centrifugo"
             ),
+            turn=setup.turn(session_id),
             verify_session_jwt=setup.verify(session_id, token_pb2.TOKEN_FORMAT_SESSION_JWT),
             verify_opentok_jwt=setup.verify(session_id, token_pb2.TOKEN_FORMAT_OPENTOK_JWT),
         )
@@ -134,6 +137,11 @@ class _Caller:
     def verify(self, request: token_pb2.VerifyTokenRequest) -> token_pb2.VerifyTokenResponse:
         """A verdict."""
         return self._tokens.VerifyToken(request, metadata=self._metadata, timeout=_TIMEOUT)
+
+    def turn(self, request: token_pb2.CreateTurnCredentialsRequest) -> token_pb2.TurnCredentials:
+        """Credentials for TURN servers."""
+        answer = self._tokens.CreateTurnCredentials(request, metadata=self._metadata, timeout=_TIMEOUT)
+        return answer.credentials
 
     def vonage_session(self, rsa_key: RSAPrivateKey) -> str:
         """A session of a project with a Vonage key, both new."""
@@ -185,6 +193,17 @@ class _Setup:
             units=BATCH,
         )
         return Subject(f"BatchGenerateTokens of {BATCH} {name}", "token", load.measure)
+
+    def turn(self, session_id: str) -> Subject:
+        request = token_pb2.CreateTurnCredentialsRequest(session_id=session_id, subject="bob")
+        self.caller.turn(request)
+        load = Load(
+            server=self.authority,
+            method=_TURN,
+            body=self._body("turn", request.SerializeToString()),
+            calls=_CALLS,
+        )
+        return Subject("CreateTurnCredentials", "call", load.measure)
 
     def verify(self, session_id: str, token_format: token_pb2.TokenFormat.ValueType) -> Subject:
         name = _name(token_format)

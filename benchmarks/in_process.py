@@ -42,6 +42,7 @@ class InProcess:
     jitsi_by_hand: Subject
     janus_by_hand: Subject
     centrifugo_by_hand: Subject
+    turn_by_hand: Subject
     es256_sign: Subject
     es256_verify: Subject
     rs256_sign: Subject
@@ -74,6 +75,7 @@ def prepare(contents: Contents, rsa_key: RSAPrivateKey) -> InProcess:
         centrifugo_by_hand=_subject(
             "PyJWT, a token for Centrifugo", "token", lambda: by_hand.centrifugo(contents, ec_key), 1000
         ),
+        turn_by_hand=_subject("hmac, TURN credentials", "call", lambda: by_hand.turn(contents), 5000),
         es256_sign=_subject("bare ES256 signature", "signature", lambda: ec_key.sign(_SIGNING_INPUT, ecdsa), 3000),
         es256_verify=_subject(
             "bare ES256 verification", "signature", lambda: public.verify(signature, _SIGNING_INPUT, ecdsa), 1000
