@@ -130,7 +130,7 @@ def running(directory: Path, jwks_url: str, issuer: str, audience: str) -> Itera
             # By default, a person may stay for 25 seconds after the expiry.
             "expired_close_delay": "1s",
         },
-        "channel": {"without_namespace": {"allow_publish_for_subscriber": True}},
+        "channel": {"without_namespace": {"allow_publish_for_subscriber": True, "presence": True}},
         "http_api": {"key": api_key},
         "health": {"enabled": True},
         "log": {"level": "debug"},

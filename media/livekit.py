@@ -50,6 +50,18 @@ class LiveKit:
         """Join as the bearer of *token*, and leave; raise RefusedError."""
         return asyncio.run(self._join(token))
 
+    async def copy_of(self, token: str) -> str:
+        """The copy of *token* that LiveKit sends to whoever joins with it."""
+        return (await self._join(token)).copy
+
+    async def end_of_stay(self, token: str) -> int:
+        """Join as the bearer of *token*, and wait until LiveKit ends the stay; the `DisconnectReason` that it says."""
+        async with self._signals(token) as signals:
+            async for signal in signals:
+                if signal.WhichOneof("message") == "leave":
+                    return signal.leave.reason
+        raise AssertionError("LiveKit has closed the connection without a word")
+
     def may_moderate(self, token: str, room: str) -> bool:
         """Whether the bearer of *token* may ask who is in *room*, as a room admin may."""
         return asyncio.run(self._list(token, room)) == HTTPStatus.OK
@@ -99,8 +111,8 @@ async def _messages(socket_: aiohttp.ClientWebSocketResponse) -> AsyncIterator[S
 
 
 @contextlib.contextmanager
-def running(directory: Path, keys: Mapping[str, str]) -> Iterator[LiveKit]:
-    """LiveKit with *keys*, secrets by their ids, on loopback alone."""
+def running(directory: Path, keys: Mapping[str, str], webhook: Mapping[str, object] | None = None) -> Iterator[LiveKit]:
+    """LiveKit with *keys*, secrets by their ids, on loopback alone; *webhook* is that part of its configuration."""
     ports = free_ports(3)
     config = {
         "port": ports[0],
@@ -113,6 +125,7 @@ def running(directory: Path, keys: Mapping[str, str]) -> Iterator[LiveKit]:
             "enable_loopback_candidate": True,
         },
         "keys": dict(keys),
+        "webhook": webhook or {},
     }
     # Any JSON is YAML.
     file = directory / "livekit.json"

@@ -162,6 +162,7 @@ async def test_who_joins_and_must_not_is_removed_at_once(
     await world.livekit(livekit).joined(room, subject)
 
     assert {room: set() if leaves else {subject}} == livekit.inside
+    assert [True] * leaves == [each["returned"] for each in world.records()]
     assert int(leaves) == len(livekit.requests)
 
 

@@ -29,9 +29,11 @@ def server(tmp_path: Path) -> dict[str, object]:
     }
 
 
-def _load(directory: Path, *servers: dict[str, object], **listen: str) -> tuple[EnforcerSettings, list[ServerSettings]]:
+def _load(
+    directory: Path, *servers: dict[str, object], webhooks: str = "127.0.0.1:0"
+) -> tuple[EnforcerSettings, list[ServerSettings]]:
     path = directory / "enforcer.toml"
-    path.write_text(settings_text(directory, *servers, **listen), encoding="utf-8")
+    path.write_text(settings_text(directory, *servers, webhooks=webhooks), encoding="utf-8")
     return load_settings(path)
 
 

@@ -41,6 +41,11 @@ class EnforcerProcess:
         """Where the webhooks of the server `video` go."""
         return f"http://{self.events('enforcer.started')[0]['webhooks']}/livekit/video"
 
+    @property
+    def webhook_port(self) -> int:
+        """The port of loopback for webhooks."""
+        return int(str(self.events("enforcer.started")[0]["webhooks"]).rpartition(":")[2])
+
     def problems(self) -> dict[str, str]:
         """What fails, as /readyz says."""
         problems: dict[str, str] = self.get("/readyz").json()["problems"]
@@ -63,10 +68,12 @@ class EnforcerProcess:
         return state
 
 
-def settings_text(directory: Path, *servers: Mapping[str, object], **listen: str) -> str:
-    """Settings in TOML: the state in *directory*, quick turns, and one table for each of *servers*."""
-    values = {"ops": "127.0.0.1:0", "webhooks": "127.0.0.1:0", **listen}
-    lines = [f"data_dir = {json.dumps(str(directory))}", "poll_interval = 0.2"]
+def settings_text(
+    directory: Path, *servers: Mapping[str, object], poll_interval: float = 0.2, webhooks: str = "127.0.0.1:0"
+) -> str:
+    """Settings in TOML: the state in *directory*, and one table for each of *servers*."""
+    values = {"ops": "127.0.0.1:0", "webhooks": webhooks}
+    lines = [f"data_dir = {json.dumps(str(directory))}", f"poll_interval = {poll_interval}"]
     for name, table in [("[listen]", values), *(("[[servers]]", server) for server in servers)]:
         lines += [name, *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
     return "\n".join(lines) + "\n"

@@ -79,7 +79,7 @@ class Enforcement:
         if cause is not None:
             try:
                 # Also where everybody must leave the room: one request, and a record that names who returned.
-                await self._remove(Present(room=room, subject=subject), cause)
+                await self._remove(Present(room=room, subject=subject), cause, returned=True)
             except AdminApiError:
                 self.wake.set()
 
@@ -87,12 +87,14 @@ class Enforcement:
         """Remove all who can be removed; raise the first AdminApiError after that."""
         found = await self._driver.find(wanted)
         causes = [(present, wanted.cause(present.room, present.subject)) for present in found.people]
-        _, problem = await all_of(self._remove(present, cause) for present, cause in causes if cause is not None)
+        _, problem = await all_of(
+            self._remove(present, cause, returned=cause.swept) for present, cause in causes if cause is not None
+        )
         problem = found.problem or problem
         if problem is not None:
             raise problem
 
-    async def _remove(self, present: Present, cause: Pending) -> None:
+    async def _remove(self, present: Present, cause: Pending, *, returned: bool) -> None:
         server = self.rules.server
         try:
             outcome = await self._driver.remove(present)
@@ -100,17 +102,17 @@ class Enforcement:
             self._metrics.removals.labels(server, Outcome.FAILED).inc()
             raise
         self._metrics.removals.labels(server, outcome).inc()
-        if outcome is Outcome.GONE or (outcome is Outcome.ASKED and cause.swept):
+        if outcome is Outcome.GONE or (outcome is Outcome.ASKED and returned):
             return
         now = self._clock()
         if self.rules.refreshed:
             # The server may have refreshed the token of the person until now.
             self._removals.extend(cause, Millis(now + self.rules.refreshed + LEEWAY))
-        if not cause.swept:
+        if not returned:
             self._metrics.seconds.labels(server).observe(max(0, now - cause.since) / 1000)
-        await self._record(present, cause, outcome)
+        await self._record(present, cause, outcome, returned=returned)
 
-    async def _record(self, present: Present, cause: Pending, outcome: Outcome) -> None:
+    async def _record(self, present: Present, cause: Pending, outcome: Outcome, *, returned: bool) -> None:
         fields = {
             "server": self.rules.server,
             "project_id": self.rules.project_id,
@@ -118,7 +120,7 @@ class Enforcement:
             "room": present.room,
             "subject": present.subject,
             "outcome": outcome,
-            "returned": cause.swept,
+            "returned": returned,
         }
         try:
             await self._notes.note(REMOVAL, fields)
