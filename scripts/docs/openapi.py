@@ -1,4 +1,4 @@
-"""Generate the OpenAPI document of the unary RPCs with JSON, from the descriptors and the comments in `protos/`."""
+"""Generate the OpenAPI document of the unary RPCs with JSON, from `protos/`, and of the checks of proxies."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
 from scripts.docs.contract import descriptor_set
+from scripts.docs.openapi_checks import CHECK_PATHS, CHECK_SCHEMAS, CHECK_SECURITY
 from tokenauthority import __version__
 from tokenauthority.contract import METHODS, Method
 from tokenauthority.web.connect import HTTP_STATUS
@@ -93,6 +94,7 @@ def openapi_document() -> str:
             for name, kind in {**requests, **answers}.items()
         },
         **{_short(name): _enum(kind, comments) for name, kind in enums.items()},
+        **CHECK_SCHEMAS,
         "Error": _ERROR,
     }
     document = {
@@ -100,10 +102,11 @@ def openapi_document() -> str:
         "info": {"title": "Token Authority", "version": __version__, "description": _DESCRIPTION},
         "servers": [{"url": "https://tokens.example.com:8082"}],
         "security": [{"bearer": []}],
-        "paths": {method.path: {"post": _operation(method, comments)} for method in methods},
+        "paths": {method.path: {"post": _operation(method, comments)} for method in methods} | CHECK_PATHS,
         "components": {
             "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, or a JWT of an issuer."}
+                "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, or a JWT of an issuer."},
+                **CHECK_SECURITY,
             },
             "parameters": {name: {"name": name, "in": "header", **rest} for name, rest in _PARAMETERS.items()},
             "responses": {"Error": {"description": "The call was refused.", **_content("Error")}},

@@ -18,6 +18,7 @@ from tokenauthority.contract import METHODS
 
 
 DOCUMENT: dict[str, Any] = json.loads(openapi_document())
+CHECKS = {"/check": "get", "/check/mediamtx": "post"}
 UNARY = {path for path, method in METHODS.items() if not method.descriptor.server_streaming}
 
 
@@ -50,8 +51,8 @@ def test_is_valid_and_has_every_unary_rpc() -> None:
     """By the rules of OpenAPI 3.1; with a meaning for each call."""
     validate(DOCUMENT)
 
-    assert UNARY == DOCUMENT["paths"].keys()
-    assert all(len(path["post"]["description"].splitlines()) > 1 for path in DOCUMENT["paths"].values())
+    assert UNARY | CHECKS.keys() == DOCUMENT["paths"].keys()
+    assert all(len(DOCUMENT["paths"][path]["post"]["description"].splitlines()) > 1 for path in UNARY)
 
 
 def test_every_schema_and_field_has_a_meaning() -> None:
@@ -91,6 +92,46 @@ def test_a_token_from_its_session_to_its_end_is_as_the_document_says(running_aut
 
     assert (2, True, False) == (len(batch), found["active"], revoked["active"])
     assert ended["session"]["state"] != session["state"]
+
+
+def test_what_a_proxy_gets_is_as_the_document_says(running_authority: RunningAuthority) -> None:
+    """For a valid token, one that is not, another permission, and an asker that is no caller."""
+    session = call(running_authority, "Session", "CreateSession", {"projectId": running_authority.project_id})[
+        "session"
+    ]
+    asked = {"sessionId": session["sessionId"], "role": "subscriber"}
+    token = call(running_authority, "Token", "GenerateToken", {"request": asked})["token"]["token"]
+    query = {"session_id": session["sessionId"], "permission": "subscribe"}
+    hook = {"action": "read", "path": session["sessionId"], "token": token, "id": None, "userAgent": "x"}
+    assert [] == problems(DOCUMENT["paths"]["/check/mediamtx"]["post"]["requestBody"], hook)
+    statuses = []
+    for path, changes in (
+        ("/check", {}),
+        ("/check", {"authorization": "Bearer x"}),
+        ("/check", {"permission": "publish"}),
+        ("/check", {"x-api-key": "x"}),
+        ("/check/mediamtx", {}),
+        ("/check/mediamtx", {"x-api-key": "x"}),
+    ):
+        headers = (
+            {"x-api-key": running_authority.api_key, "authorization": f"Bearer {token}"} if path == "/check" else {}
+        )
+        headers = {"x-api-key": running_authority.api_key, **headers, **changes}
+        parameters = {**query, **changes} if path == "/check" else {}
+        answer = httpx.request(
+            CHECKS[path],
+            running_authority.api_url + path,
+            params={name: value for name, value in parameters.items() if name in query},
+            headers={name: value for name, value in headers.items() if name not in query},
+            json=hook if path != "/check" else None,
+            verify=NO_TRUST,
+        )
+        described = DOCUMENT["paths"][path][CHECKS[path]]["responses"][str(answer.status_code)]
+        statuses.append(answer.status_code)
+        assert ("content" in described) == bool(answer.content)
+        assert [] == (problems(described, answer.json()) if answer.content else [])
+
+    assert [204, 401, 403, 400, 204, 400] == statuses
 
 
 @pytest.mark.parametrize("request_", [{"mediamode": "MEDIA_MODE_ROUTED"}, {"mediaMode": "ROUTED"}, {"e2ee": "true"}])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from pathlib import Path
+
 import pytest
 
 from tokenauthority.domain.errors import InvalidRequestError
@@ -12,24 +14,28 @@ from tokenauthority.v1.role_pb2 import PERMISSION_PUBLISH, PERMISSION_SUBSCRIBE,
 from tokenauthority.web.mediamtx import mediamtx_request
 
 
-WHIP = {
-    "ip": "127.0.0.1",
-    "user": "",
-    "password": "",
-    "token": "T1==abc",
-    "action": "publish",
-    "path": "standup",
-    "protocol": "webrtc",
-    "id": "6f0e8a0c-0d33-4f0f-a8b3-2b3d3c7f8a11",
-    "query": "",
-}
-"""As MediaMTX 1.20 sends it for WHIP with `Authorization: Bearer`."""
+RECORDED = (Path(__file__).parents[1] / "vectors" / "mediamtx_hook.jsonl").read_text(encoding="utf-8").splitlines()
+"""What MediaMTX 1.20.1 sent: RTSP with the token in the URL and without one, RTMP, SRT, WHIP, and HLS with the token as
+bearer, in the URL and as the password."""
+
+WHIP = json.loads(next(line for line in RECORDED if '"webrtc"' in line))
 
 
 def asked(**changes: object) -> tuple[str, str, list[int]]:
     """What is asked of VerifyToken: token, session, permissions."""
     request = mediamtx_request(json.dumps({**WHIP, **changes}).encode())
     return request.token, request.session_id, list(request.required_permissions)
+
+
+def test_reads_what_mediamtx_sends_for_each_protocol() -> None:
+    """The token, wherever the protocol has it; the path; and what its bearer wants to do."""
+    requests = [mediamtx_request(line.encode()) for line in RECORDED]
+
+    assert ["a.b.c", "-", "a.b.c", "a.b.c", "T1==abc", "a.b.c", "a.b.c", "a.b.c"] == [each.token for each in requests]
+    assert {"standup"} == {each.session_id for each in requests}
+    assert [PERMISSION_PUBLISH] * 5 + [PERMISSION_SUBSCRIBE] * 3 == [
+        permission for each in requests for permission in each.required_permissions
+    ]
 
 
 @pytest.mark.parametrize(
