@@ -91,8 +91,7 @@ def serving(command: Sequence[str | Path], log: Path, is_ready: Callable[[], boo
             command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, cwd=log.parent, env={"PATH": os.defpath}
         )
     try:
-        eventually(lambda: process.poll() is not None or is_ready(), f"{command[0]} is not ready")
-        assert process.poll() is None, log.read_text(encoding="utf-8", errors="replace")
+        _wait(process, log, is_ready)
         yield
     finally:
         process.terminate()
@@ -101,6 +100,15 @@ def serving(command: Sequence[str | Path], log: Path, is_ready: Callable[[], boo
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(WAIT)
+
+
+def _wait(process: subprocess.Popen[bytes], log: Path, is_ready: Callable[[], bool]) -> None:
+    try:
+        eventually(lambda: process.poll() is not None or is_ready(), "it does not serve")
+        assert process.poll() is None, f"it ended with {process.returncode}"
+    except AssertionError as error:
+        written = log.read_text(encoding="utf-8", errors="replace")
+        raise AssertionError(f"{process.args!r}: {error}\n{written[-8000:]}") from None
 
 
 def free_ports(count: int) -> list[int]:

@@ -74,7 +74,9 @@ def test_an_invalid_token_exits_with_4(run: Run, session_id: str) -> None:
     assert machine.json["active"] is False
 
 
-@pytest.mark.parametrize("token_format", ["session_jwt", "opentok_t1", "opentok_jwt", "livekit_jwt", "jitsi_jwt"])
+@pytest.mark.parametrize(
+    "token_format", ["session_jwt", "opentok_t1", "opentok_jwt", "livekit_jwt", "jitsi_jwt", "janus"]
+)
 def test_inspects_each_format_without_an_authority(
     run: Run, run_alone: Run, session_id: str, token_format: str
 ) -> None:

@@ -55,6 +55,7 @@ def test_a_misfit_says_what_would_be_too_much_or_missing() -> None:
     """The text names the server and each permission."""
     assert "Jitsi gives publish, signal to everyone" == JITSI.misfit(BUILT_IN_ROLES["subscriber"].permissions)
     assert "LiveKit cannot give force_mute without more" == LIVEKIT.misfit([Permission.FORCE_MUTE])
+    assert "Janus cannot give force_mute" == JANUS.misfit([*JANUS.implied, Permission.FORCE_MUTE])
 
 
 def test_livekits_room_admin_needs_every_permission() -> None:

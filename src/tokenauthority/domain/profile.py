@@ -92,12 +92,13 @@ class Table:
         A role is never rounded up, and no permission of it is lost that the server knows.
         """
         given = self.implied.union(*(row.permissions for row in self.held(permissions)))
+        at_all = self.implied.union(*(row.permissions for row in self.rights))
         wanted = frozenset(permissions) - self.unknown
         extra = [each.value for each in Permission if each in given - wanted]
         missing = [each.value for each in Permission if each in wanted - given]
         found = [f"gives {', '.join(extra)} to everyone"] if extra else []
         if missing:
-            found.append(f"cannot give {', '.join(missing)} without more")
+            found.append(f"cannot give {', '.join(missing)}{' without more' if at_all.issuperset(missing) else ''}")
         return f"{self.server} {' and '.join(found)}" if found else ""
 
 
