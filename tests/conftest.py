@@ -8,6 +8,7 @@ import sys
 
 from collections.abc import Generator, Iterator
 
+import httpx
 import hypothesis
 import pytest
 import structlog
@@ -19,6 +20,10 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 # A machine that is busy with other tests makes an example slow, not wrong.
 hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
+
+for ask in (httpx.get, httpx.post, httpx.request, httpx.stream, httpx.Client.__init__):
+    # Such a machine makes an answer slow too, and the default is 5 seconds.
+    ask.__kwdefaults__ = {**(ask.__kwdefaults__ or {}), "timeout": 60.0}
 
 # An authority in this process logs at any moment, and standard output is what tests of the command line read.
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from structlog.testing import capture_logs
-
+from tests.support.logs import capture_logs
 from tokenauthority.outage import Outage
 
 

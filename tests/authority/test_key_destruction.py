@@ -7,10 +7,9 @@ from unittest import mock
 import attrs
 import pytest
 
-from structlog.testing import capture_logs
-
 from tests.authority.test_sealed_ring import ACTIVE, CREDENTIALS, LATER, PREPARED, RETIRED, RING, WHOLE
 from tests.authority.world import NOW, PERIOD, ROTATION
+from tests.support.logs import capture_logs
 from tests.support.memory_store import MemoryStore
 from tokenauthority.authority.key_destruction import EXPIRED, NEVER_STORED, KeyDestruction, keys_to_destroy
 from tokenauthority.authority.remote_signing import KeyPlace

@@ -14,12 +14,12 @@ import pytest
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from structlog.testing import capture_logs
 
 from tests.authority.world import NOW, PERIOD, PUBLICATION, ROTATION, make_server, make_world
 from tests.support.authority import WAIT, eventually
 from tests.support.background import supervised
 from tests.support.faulty_store import FaultyStore, StoreCall
+from tests.support.logs import capture_logs
 from tests.support.memory_store import MemoryStore
 from tokenauthority.authority import signing_keys as authority_keys
 from tokenauthority.authority.credential_sealer import CredentialSealer

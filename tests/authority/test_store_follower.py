@@ -10,13 +10,12 @@ from unittest import mock
 import attrs
 import pytest
 
-from structlog.testing import capture_logs
-
 from tests.authority.world import NOW, World, make_server, make_world
 from tests.storage.builders import make_project, make_revocation
 from tests.support.authority import EVERYTHING, WAIT
 from tests.support.background import supervised
 from tests.support.faulty_store import FaultyStore, StoreCall
+from tests.support.logs import capture_logs
 from tests.support.memory_store import MemoryStore
 from tokenauthority.authority import store_follower as follower_module
 from tokenauthority.authority.credential_sealer import CredentialSealer

@@ -7,11 +7,10 @@ import asyncio
 import attrs
 import pytest
 
-from structlog.testing import capture_logs
-
 from tests.authority.world import NOW, make_role, make_server, make_world, platform_session, rsa_pem
 from tests.support.authority import EVERYTHING, make_caller
 from tests.support.faulty_store import FaultyStore
+from tests.support.logs import capture_logs
 from tests.support.memory_store import MemoryStore
 from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.authority.project_spec import ProjectSpec, VonageImport

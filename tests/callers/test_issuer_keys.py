@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog.testing
 import trustme
 
 from tests.callers.issuer import (
@@ -27,6 +26,7 @@ from tests.callers.issuer import (
     write_jwks,
 )
 from tests.support.authority import WAIT
+from tests.support.logs import capture_logs
 from tokenauthority.callers.issuer_keys import MAX_WAITING, MAX_WAITING_EACH
 from tokenauthority.callers.registry import CallerRegistry
 
@@ -167,7 +167,7 @@ async def test_keys_serve_while_the_issuer_is_down_and_not_for_ever(world: World
 async def test_a_failing_issuer_is_asked_once_a_minute_until_it_answers(world: World, server: JwksServer) -> None:
     """By the background refresh and by callers; what it then answers counts at once, and each change is logged once."""
     server.status = 500
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         for _ in range(3):
             await refresh_keys(world)
             assert await world.knows(token(OLD, world)) is None
@@ -324,7 +324,7 @@ async def test_names_the_keys_that_cannot_be_used(tmp_path: Path) -> None:
     path = write_jwks(tmp_path / "jwks.json", OLD, NEW.jwk(use="enc"), {"kty": "oct"})
     world = World(make_registry(make_issuer(jwks_file=path)))
     texts = ['kid "key-2" has a use other than sig and jwt-svid', "key 3 has no kid of 1 to 255 characters"]
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         for _ in range(3):
             await refresh_keys(world)
             world.pass_time(1)
@@ -341,7 +341,7 @@ async def test_an_issuer_without_a_usable_key_is_a_problem(tmp_path: Path) -> No
     """Its JWTs are refused, and nobody would know why. An issuer without any key has said so itself."""
     path = write_jwks(tmp_path / "jwks.json", NEW.jwk(use="enc"))
     world = World(make_registry(make_issuer(jwks_file=path)))
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         await refresh_keys(world)
         found = world.caches.details()
         write_jwks(path)

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from structlog.testing import capture_logs
-
 from tests.audit.logs import RECORD, changed, record, text_lines, written
 from tests.cli.conftest import Run
+from tests.support.logs import capture_logs
 from tokenauthority.audit.keys import AuditKey
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from structlog.testing import capture_logs
+from tests.support.logs import capture_logs
 
 
 @pytest.fixture(autouse=True)

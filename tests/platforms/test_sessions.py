@@ -11,13 +11,13 @@ from typing import Any
 
 import attrs
 import pytest
-import structlog
 import trustme
 
 from prometheus_client import CollectorRegistry, generate_latest
 
 from tests.storage.builders import make_project
 from tests.support.authority import WAIT
+from tests.support.logs import capture_logs
 from tests.support.platform import (
     BROKEN,
     FORBIDDEN,
@@ -260,7 +260,7 @@ async def test_a_platform_that_fails_is_left_alone(make: Callable[..., World]) -
     """The call that opens the circuit ends; later ones do not ask and say when. The log and a metric show it."""
     world = make()
     world.platform.always = BROKEN
-    with structlog.testing.capture_logs() as logged:
+    with capture_logs() as logged:
         await world.failure()
         await world.failure()
         refused = await world.failure()

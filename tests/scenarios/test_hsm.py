@@ -6,9 +6,8 @@ import httpx
 import jwt
 import pytest
 
-from structlog.testing import capture_logs
-
 from tests.support.authority import NO_TRUST, StartAuthority
+from tests.support.logs import capture_logs
 from tests.support.production import Production
 from tests.support.softhsm import PIN, SoftHsm
 from tokenauthority.client import Authority, AuthorityError, TokenRequest, Unavailable

@@ -170,6 +170,7 @@ def test_a_reader_that_falls_behind_gets_an_error_and_resumes(
     assert [revocation.revocation_id for revocation in kept] == told
 
 
+@pytest.mark.timeout(300)
 def test_a_reader_that_takes_nothing_holds_no_memory_of_the_server(
     start_authority: StartAuthority, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:

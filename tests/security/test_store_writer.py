@@ -20,11 +20,10 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from structlog.testing import capture_logs
-
 from tests.authority.world import platform_session, rsa_pem
 from tests.support.authority import RunningAuthority, eventually, make_caller
 from tests.support.authority import _running as running
+from tests.support.logs import capture_logs
 from tests.support.postgres import PostgresServer
 from tests.support.softhsm import SoftHsm
 from tokenauthority.callers.api_keys import digest, new_api_key

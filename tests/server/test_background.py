@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from prometheus_client import CollectorRegistry
-from structlog.testing import capture_logs
 
 from tests.support.authority import WAIT
+from tests.support.logs import capture_logs
 from tokenauthority.server import background as background_module
 from tokenauthority.server.background import Background, BackgroundError, BackgroundTask
 

@@ -6,8 +6,8 @@ import attrs
 import pytest
 
 from prometheus_client import CollectorRegistry
-from structlog.testing import capture_logs
 
+from tests.support.logs import capture_logs
 from tokenauthority.domain.times import Millis
 from tokenauthority.server.clock_watch import ClockWatch
 

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from structlog.testing import capture_logs
-
 from tests.support import forkserver
 from tests.support.authority import WAIT, clean_environment, eventually
 from tests.support.faulty_store import FaultyStore
 from tests.support.forkserver import ForkedProcess
+from tests.support.logs import capture_logs
 from tokenauthority.server import main
 
 

@@ -17,10 +17,10 @@ from prometheus_client import CollectorRegistry
 from spiffe import WorkloadApiClient
 from spiffe._proto import workload_pb2 as pb
 from spiffe.errors import PySpiffeError
-from structlog.testing import capture_logs
 
 from tests.server.workload_api import WorkloadApiServer
 from tests.support.authority import eventually
+from tests.support.logs import capture_logs
 from tests.support.peers import (
     ROOM_SERVICE,
     ROOM_SERVICE_ID,

@@ -11,6 +11,7 @@ import pytest
 
 from tests.service.api import Api, Connect
 from tests.support.authority import EVERYTHING, Clock, RunningAuthority, _running, make_caller
+from tests.support.logs import SHARED
 from tests.support.memory_store import MemoryStore
 from tests.support.turn import turn_settings
 from tokenauthority.callers.api_keys import digest, new_api_key
@@ -92,7 +93,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory, api_keys: dict[str, str]) -
     }
     callers = {digest(api_keys[name]): make_caller(name, grant) for name, grant in GRANTS.items()}
     settings = Settings.model_validate(values)
-    with _running(settings, MemoryStore(), Sealer(MasterKey.generate()), callers, api_keys["tester"]) as authority:
+    sealer = Sealer(MasterKey.generate())
+    with _running(settings, MemoryStore(), sealer, callers, api_keys["tester"], thread_name=SHARED) as authority:
         founding = Api(authority, api_keys["tester"])
         for project_id in (HOME, AWAY):
             founding.projects.CreateProject(project_pb2.CreateProjectRequest(project_id=project_id))

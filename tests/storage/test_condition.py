@@ -10,10 +10,9 @@ from typing import NoReturn
 
 import pytest
 
-from structlog.testing import capture_logs
-
 from tests.storage.builders import make_project
 from tests.storage.conftest import sqlite_path_of
+from tests.support.logs import capture_logs
 from tokenauthority.domain.errors import NotFoundError, Reason, UnavailableError
 from tokenauthority.storage.condition import ConditionTracker, StoreCondition
 from tokenauthority.storage.database import StoreLimits

@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager, suppress
 
 import psycopg
 import pytest
-import structlog
 
 from psycopg import sql
 from structlog.typing import EventDict
@@ -20,6 +19,7 @@ from tests.storage.builders import PROJECT, make_project, make_session
 from tests.storage.conftest import ClosedLater
 from tests.support.authority import WAIT, eventually
 from tests.support.cable import cable_to
+from tests.support.logs import capture_logs
 from tests.support.pgbouncer import running_pgbouncer
 from tests.support.postgres import PostgresServer
 from tokenauthority.storage.database import StoreLimits
@@ -115,7 +115,7 @@ async def test_a_lost_connection_is_made_again_and_reported_once(
     with (
         socket.create_server(("127.0.0.1", 0)) as refusing,
         cable_to(postgres_server.port) as cable,
-        structlog.testing.capture_logs() as events,
+        capture_logs() as events,
     ):
         url = migrated_postgres_url.replace(f":{postgres_server.port}/", f":{cable.port}/")
         async with listening(closed_later(open_store(url, StoreLimits()))) as heard:
@@ -180,7 +180,7 @@ async def test_through_a_pooler_it_does_not_listen(
     postgres_server: PostgresServer, migrated_postgres_url: str, closed_later: ClosedLater
 ) -> None:
     """It says so once, and leaves no session of the pooler that listens for nobody."""
-    with running_pgbouncer(postgres_server) as bouncer, structlog.testing.capture_logs() as events:
+    with running_pgbouncer(postgres_server) as bouncer, capture_logs() as events:
         url = bouncer.url(migrated_postgres_url.rpartition("/")[2])
         task = asyncio.create_task(closed_later(open_store(url)).listen(lambda: pytest.fail("nothing is heard")))
         await logged(events, "store.not_listening")

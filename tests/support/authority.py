@@ -36,7 +36,7 @@ from tokenauthority.storage.store import Store
 
 T = TypeVar("T")
 
-WAIT = 30.0
+WAIT = 60.0
 """Seconds that a test waits for something that should come at once."""
 
 NO_TRUST = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -154,10 +154,16 @@ def running_authority(start_authority: StartAuthority) -> RunningAuthority:
 
 @contextlib.contextmanager
 def _running(
-    settings: Settings, store: Store, sealer: Sealer, callers: Mapping[str, Caller], api_key: str
+    settings: Settings,
+    store: Store,
+    sealer: Sealer,
+    callers: Mapping[str, Caller],
+    api_key: str,
+    *,
+    thread_name: str = "authority",
 ) -> Iterator[RunningAuthority]:
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="authority", daemon=True)
+    thread = threading.Thread(target=loop.run_forever, name=thread_name, daemon=True)
     thread.start()
     clock = Clock()
     book = CallerRegistry(CallerEntry(caller, ApiKeyIdentity(known)) for known, caller in callers.items())
