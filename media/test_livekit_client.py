@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from livekit import rtc
+from livekit.rtc import AudioSource, LocalAudioTrack, Room
 from livekit.rtc.participant import PublishTrackError
 
 from media.conftest import World
@@ -24,7 +24,7 @@ REFUSAL = 5
 class Listener:
     """A person in a room, and what comes to that person."""
 
-    def __init__(self, room: rtc.Room) -> None:
+    def __init__(self, room: Room) -> None:
         self.room = room
         self.data: asyncio.Queue[bytes] = asyncio.Queue()
         self.tracks: asyncio.Queue[str] = asyncio.Queue()
@@ -80,7 +80,7 @@ async def test_a_subscriber_is_not_heard(world: World, session_id: str) -> None:
 @contextlib.asynccontextmanager
 async def _in_room(world: World, session_id: str, role: str, name: str) -> AsyncIterator[Listener]:
     token = world.api.generate(session_id, role=role, format=token_pb2.TOKEN_FORMAT_LIVEKIT_JWT, subject=name).token
-    room = rtc.Room()
+    room = Room()
     listener = Listener(room)
     await asyncio.wait_for(room.connect(world.livekit.url.replace("http", "ws", 1), token), WAIT)
     try:
@@ -89,5 +89,5 @@ async def _in_room(world: World, session_id: str, role: str, name: str) -> Async
         await room.disconnect()
 
 
-def _microphone() -> rtc.LocalAudioTrack:
-    return rtc.LocalAudioTrack.create_audio_track("microphone", rtc.AudioSource(48_000, 1))
+def _microphone() -> LocalAudioTrack:
+    return LocalAudioTrack.create_audio_track("microphone", AudioSource(48_000, 1))

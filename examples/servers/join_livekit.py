@@ -3,12 +3,12 @@
 import asyncio
 import sys
 
-from livekit import rtc
+from livekit.rtc import Room
 
 
 async def main(url: str, token: str) -> None:
     """Join the room of *token* at *url*."""
-    room = rtc.Room()
+    room = Room()
     await room.connect(url, token)
     await room.local_participant.publish_data("hello")
     print(f"{room.local_participant.identity} is in {room.name}")
