@@ -53,7 +53,6 @@ HELD_ELSEWHERE = {
     "verifier/values.py": "verifier/test_checks.py",
     # What every store does alike: the tests of each subject run with every store.
     "storage/errors.py": "storage",
-    "storage/schema.py": "storage/test_migrate.py",
     "storage/store.py": "storage",
     "storage/project_deletion_store.py": "storage/test_sql_project_deletion.py",
     # Parts of a request or an answer, which the tests of the RPCs and commands see whole.

@@ -119,6 +119,8 @@ MEANINGS: Final = {
     "store.pruned": "Expired rows were deleted from the store.",
     "store.not_opened": "At the start, some rows of the store are under no master key of the server, or damaged. "
     "`problem` counts them and names one. Calls for their projects fail.",
+    "store.newer": "A newer version has upgraded the store, which still works with this version: `schema` is that of "
+    "the store, and `oldest_program` the oldest one that works. Upgrade this server too.",
     "store.not_verified": "Nothing shows that the PostgreSQL server of `database.url` is the right one, or the "
     "connection is in plaintext: the URL has no `sslmode=verify-full`.",
     "store.recovered": "The store can be read and written again, after so many `seconds`. `cause` is the last one.",

@@ -9,6 +9,7 @@ from typing import Final
 
 import psycopg
 import pytest
+import sqlalchemy as sa
 
 from psycopg import sql
 
@@ -148,3 +149,20 @@ async def postgres(migrated_postgres_url: str) -> AsyncIterator[PostgresDatabase
     database = PostgresDatabase(postgres_address_of(migrated_postgres_url), StoreLimits(pool_size=2))
     yield database
     await database.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a store that is not there yet, on each engine."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/made/here/authority.db"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+def engine_of(url: str) -> sa.Engine:
+    """An engine of SQLAlchemy for a store."""
+    address = parse_address(url)
+    if isinstance(address, SqliteAddress):
+        return sa.create_engine(sa.URL.create("sqlite", database=str(address.path)))
+    return sa.create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(url))

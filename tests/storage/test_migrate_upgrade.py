@@ -32,7 +32,8 @@ from tokenauthority.domain.session import SessionState
 from tokenauthority.domain.times import Millis
 from tokenauthority.server.wiring import system_clock
 from tokenauthority.storage.address import SqliteAddress, parse_address
-from tokenauthority.storage.migrate import _alembic_config, _connect, _create_file, check_schema, migrate
+from tokenauthority.storage.migrate import _connect, _create_file, check_schema, migrate
+from tokenauthority.storage.schema_state import alembic_config
 from tokenauthority.storage.sql import open_store
 
 
@@ -127,7 +128,7 @@ def make_first(url: str, activate_time: Millis) -> None:
         "sealed": b"\x00sealed key\xff",
     }
     with _connect(address) as connection:
-        config = _alembic_config()
+        config = alembic_config()
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
         tables = sa.MetaData()

@@ -61,7 +61,7 @@ def serve(*, dev: bool, config_file: Path | None, dev_api_key: str | None) -> No
 
 @click.group(cls=Group)
 def config() -> None:
-    """Show the settings of a server."""
+    """Show and validate the settings of a server."""
 
 
 @config.command("show")
@@ -86,6 +86,28 @@ def show_config(*, dev: bool, config_file: Path | None) -> None:
         print_text(f"a server cannot start: {problem}", err=True)
 
 
+@config.command("validate")
+@dev_option
+@config_option
+def validate_config(*, dev: bool, config_file: Path | None) -> None:
+    """Find all for which a server would refuse to start. Exit code 2 if there is anything.
+
+    Reads certificates, callers file, master key, key provider and store as a server does. Changes nothing: a server may
+    run.
+    """
+    from tokenauthority.server.validation import problems_of_start
+
+    problems = problems_of_start(load_settings(config_file, dev=dev, complete=False))
+    if current().as_json:
+        show_record({"valid": not problems, "problems": problems}, as_json=True)
+    elif not problems:
+        print_text("valid: a server can start with these settings")
+    for problem in problems:
+        print_text(f"a server cannot start: {problem}", err=True)
+    if problems:
+        sys.exit(ConfigurationFailure.exit_code)
+
+
 @click.group(cls=Group)
 def db() -> None:
     """Manage the server's database."""
@@ -104,6 +126,31 @@ def upgrade_schema(*, dev: bool, config_file: Path | None) -> None:
     except ConfigError as error:
         raise ConfigurationFailure(str(error)) from error
     print_text(f"{store}: {'made new, ' if created else ''}up to date")
+
+
+@db.command("status")
+@dev_option
+@config_option
+def show_schema(*, dev: bool, config_file: Path | None) -> None:
+    """Show the schema of the database and of this version, and what an upgrade would do. Changes nothing."""
+    from tokenauthority.config.loading import ConfigError
+    from tokenauthority.server.main import database_status
+
+    try:
+        store, state = database_status(load_settings(config_file, dev=dev, complete=False))
+    except ConfigError as error:
+        raise ConfigurationFailure(str(error)) from error
+    record: dict[str, object] = {
+        "store": store,
+        "schema": state.store or "",
+        "oldest_program": state.oldest_program or "",
+        "program": state.program,
+        "pending": list(state.pending),
+        "upgrade_stops_servers": state.upgrade_stops_servers,
+    }
+    show_record(record, as_json=current().as_json)
+    if problem := state.problem:
+        print_text(f"a server cannot start: {problem}", err=True)
 
 
 def load_settings(

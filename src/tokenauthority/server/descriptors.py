@@ -55,6 +55,11 @@ def open_files() -> int:
     return _finite(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
+def allowed_files() -> int:
+    """Return how many descriptors `raise_limit` could allow this process."""
+    return _finite(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+
+
 def connection_limits(settings: Settings, descriptors: int) -> ConnectionLimits:
     """Return the limits for so many *descriptors*.
 

@@ -12,21 +12,16 @@ import attrs
 import structlog
 import uvloop
 
-from tokenauthority.callers.file import CallersFile, CallersFileError
 from tokenauthority.callers.registry import CurrentCallers
 from tokenauthority.config.listeners import listens_for_others_but_ops
-from tokenauthority.config.loading import ConfigError
 from tokenauthority.config.settings import Settings
-from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.server import descriptors, dev, garbage, lifecycle, logging, master_keys
 from tokenauthority.server.background import BackgroundError
-from tokenauthority.server.problems import make_data_dir, os_problem, store_problem
-from tokenauthority.server.tls import CertificateError
+from tokenauthority.server.problems import callers_file_of, make_data_dir, start_errors
 from tokenauthority.server.wiring import build
-from tokenauthority.signing.key_provider import KeyProviderError
-from tokenauthority.signing.sealing import SealBrokenError
-from tokenauthority.storage.address import SqliteAddress, StoreAddress, StoreAddressError
-from tokenauthority.storage.migrate import SchemaError, check_schema, migrate
+from tokenauthority.storage.address import SqliteAddress, StoreAddress
+from tokenauthority.storage.migrate import check_schema, migrate, schema_state
+from tokenauthority.storage.schema_state import SchemaState
 from tokenauthority.storage.sql import open_store
 from tokenauthority.storage.store import Store
 
@@ -41,35 +36,27 @@ def run(settings: Settings) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     logging.configure(settings.logging)
     try:
-        make_data_dir(settings)
-        _prepare_store(settings.store_address)
-        uvloop.run(_serve(settings))
+        with start_errors(settings):
+            make_data_dir(settings)
+            _prepare_store(settings.store_address)
+            uvloop.run(_serve(settings))
     except BackgroundError:
         # Logged, with its cause, when it happened.
         return 1
-    except CallersFileError as error:
-        raise ConfigError([f"callers file {error.path}: {problem}" for problem in error.problems]) from error
-    except (SealBrokenError, CertificateError) as error:
-        raise ConfigError([str(error)]) from error
-    except KeyProviderError as error:
-        raise ConfigError([f"TOKENAUTHORITY_KEYS__PROVIDER: {error}"]) from error
-    except (StoreAddressError, SchemaError, UnavailableError) as error:
-        raise ConfigError([store_problem(settings, error)]) from error
-    except OSError as error:
-        raise ConfigError([os_problem(settings, error)]) from error
     return 0
 
 
 def upgrade_database(settings: Settings) -> tuple[str, bool]:
-    """Upgrade the store's schema; return its place, without password, and whether it is new. Raise as `run`."""
-    try:
+    """Upgrade the store's schema; return its place, without password, and whether it is new. Raise ConfigError."""
+    with start_errors(settings):
         make_data_dir(settings)
-        made = migrate(settings.store_address)
-    except (StoreAddressError, SchemaError, UnavailableError) as error:
-        raise ConfigError([store_problem(settings, error)]) from error
-    except OSError as error:
-        raise ConfigError([os_problem(settings, error)]) from error
-    return settings.store_address.description, made
+        return settings.store_address.description, migrate(settings.store_address)
+
+
+def database_status(settings: Settings) -> tuple[str, SchemaState]:
+    """Return the store's place, without password, and its schema beside the program's. Raise ConfigError."""
+    with start_errors(settings):
+        return settings.store_address.description, schema_state(settings.store_address)
 
 
 def _prepare_store(address: StoreAddress) -> None:
@@ -79,7 +66,11 @@ def _prepare_store(address: StoreAddress) -> None:
         return
     if not address.is_verified:
         structlog.stdlib.get_logger(__name__).warning("store.not_verified", wanted="sslmode=verify-full")
-    check_schema(address)
+    state = check_schema(address)
+    if state.is_newer:
+        structlog.stdlib.get_logger(__name__).warning(
+            "store.newer", schema=state.store, own_schema=state.program, oldest_program=state.oldest_program
+        )
 
 
 async def _serve(settings: Settings) -> None:
@@ -91,7 +82,7 @@ async def _serve(settings: Settings) -> None:
         logger.warning("server.ops_on_loopback", ops=settings.listen.ops)
     identity = dev.identity(settings) if settings.dev else None
     if identity is None:
-        callers_file = _callers_file(settings)
+        callers_file = callers_file_of(settings)
         callers = CurrentCallers(callers_file.load())
     else:
         if settings.callers.file is not None:
@@ -132,9 +123,3 @@ async def _close(store: Store) -> None:
             await store.close()
     except TimeoutError:
         structlog.stdlib.get_logger(__name__).warning("store.slow_to_close", seconds=_CLOSE_TIMEOUT)
-
-
-def _callers_file(settings: Settings) -> CallersFile:
-    if settings.callers.file is None:
-        raise ConfigError(["a callers file is required"])
-    return CallersFile(settings.callers.file, settings.issuance.issuer)

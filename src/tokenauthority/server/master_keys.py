@@ -28,13 +28,11 @@ from tokenauthority.config.master_keys import (
     sources_of,
 )
 from tokenauthority.config.settings import Settings
-from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.server import dev
-from tokenauthority.server.problems import store_problem
+from tokenauthority.server.problems import start_errors
 from tokenauthority.signing.sealing import MasterKey, Sealer
-from tokenauthority.storage.address import StoreAddressError
 from tokenauthority.storage.database import StoreLimits
-from tokenauthority.storage.migrate import SchemaError, check_schema
+from tokenauthority.storage.migrate import check_schema
 from tokenauthority.storage.sql import open_store
 from tokenauthority.storage.store import Store
 
@@ -89,15 +87,13 @@ def reseal_store(settings: Settings) -> tuple[str, Resealed]:
         ResealError: some data could not be sealed again.
     """
     try:
-        check_schema(settings.store_address)
-        resealed = asyncio.run(_reseal(settings))
+        with start_errors(settings):
+            check_schema(settings.store_address)
+            return settings.store_address.description, asyncio.run(_reseal(settings))
     except MasterKeyMissingError as error:
         raise _other_master_key(settings, error) from error
     except EarlierVersionError as error:
         raise _earlier_version(settings, error) from error
-    except (StoreAddressError, SchemaError, UnavailableError) as error:
-        raise ConfigError([store_problem(settings, error)]) from error
-    return settings.store_address.description, resealed
 
 
 async def _reseal(settings: Settings) -> Resealed:

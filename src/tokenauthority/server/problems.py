@@ -5,13 +5,20 @@ from __future__ import annotations
 import os
 import shlex
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tokenauthority.audit.errors import AuditLogError, AuditLogInUseError
+from tokenauthority.callers.file import CallersFile, CallersFileError
 from tokenauthority.config.loading import ConfigError
 from tokenauthority.config.settings import Settings
 from tokenauthority.domain.errors import UnavailableError
+from tokenauthority.server.tls import CertificateError
+from tokenauthority.signing.key_provider import KeyProviderError
+from tokenauthority.signing.sealing import SealBrokenError
 from tokenauthority.storage.address import StoreAddressError
+from tokenauthority.storage.schema_state import SchemaError
 
 
 def make_data_dir(settings: Settings) -> None:
@@ -23,6 +30,30 @@ def make_data_dir(settings: Settings) -> None:
     except OSError as error:
         problem = f"cannot be made by uid {os.geteuid()}: {error.strerror}"
         raise ConfigError([f"TOKENAUTHORITY_DATA_DIR: {settings.data_dir} {problem}"]) from error
+
+
+def callers_file_of(settings: Settings) -> CallersFile:
+    """Return the callers file, not read yet; raise ConfigError if no setting names it."""
+    if settings.callers.file is None:
+        raise ConfigError(["a callers file is required"])
+    return CallersFile(settings.callers.file, settings.issuance.issuer)
+
+
+@contextmanager
+def start_errors(settings: Settings) -> Iterator[None]:
+    """Turn each error for which a server cannot start into ConfigError, in the words of its setting."""
+    try:
+        yield
+    except CallersFileError as error:
+        raise ConfigError([f"callers file {error.path}: {problem}" for problem in error.problems]) from error
+    except (SealBrokenError, CertificateError) as error:
+        raise ConfigError([str(error)]) from error
+    except KeyProviderError as error:
+        raise ConfigError([f"TOKENAUTHORITY_KEYS__PROVIDER: {error}"]) from error
+    except (StoreAddressError, SchemaError, UnavailableError) as error:
+        raise ConfigError([store_problem(settings, error)]) from error
+    except OSError as error:
+        raise ConfigError([os_problem(settings, error)]) from error
 
 
 def store_problem(settings: Settings, error: Exception) -> str:

@@ -6,23 +6,18 @@ import asyncio
 
 from collections.abc import Sequence
 
-from tokenauthority.config.loading import ConfigError
 from tokenauthority.config.settings import Settings
-from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.domain.leases import CallerUsage
-from tokenauthority.server.problems import store_problem
-from tokenauthority.storage.address import StoreAddressError
-from tokenauthority.storage.migrate import SchemaError, check_schema
+from tokenauthority.server.problems import start_errors
+from tokenauthority.storage.migrate import check_schema
 from tokenauthority.storage.sql import open_store
 
 
 def read_usage(settings: Settings) -> Sequence[CallerUsage]:
     """Return the usage of each caller, by name; raise ConfigError if the store cannot be read."""
-    try:
+    with start_errors(settings):
         check_schema(settings.store_address)
         return asyncio.run(_read(settings))
-    except (StoreAddressError, SchemaError, UnavailableError) as error:
-        raise ConfigError([store_problem(settings, error)]) from error
 
 
 async def _read(settings: Settings) -> Sequence[CallerUsage]:

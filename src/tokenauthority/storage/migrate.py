@@ -13,13 +13,17 @@ from typing import Final
 import sqlalchemy as sa
 
 from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 from tokenauthority.storage.address import SqliteAddress, StoreAddress, parse_address
 from tokenauthority.storage.database import StoreLimits, unavailable_on_failure
 from tokenauthority.storage.postgres import postgres_engine, with_transactions
+from tokenauthority.storage.schema_state import (
+    SchemaError,
+    SchemaState,
+    alembic_config,
+    read_state,
+    write_oldest_program,
+)
 from tokenauthority.storage.sqlite import writing_engine
 
 
@@ -33,22 +37,20 @@ _alembic_lock: Final = threading.Lock()
 """alembic holds the migration that runs in module globals, so two threads of one process must not migrate at once."""
 
 
-class SchemaError(RuntimeError):
-    """The schema of the database is not the program's. The message says what to do."""
-
-
 def migrate(place: str | StoreAddress) -> bool:
     """Bring the database at *place* to the program's schema, in one transaction; make a SQLite file if there is none.
 
     A file gets mode 0600, and directories that are made for it 0700. Servers that start together may all call this: one
     migrates, and the others wait for it (at most 10 minutes). It blocks, so call it outside the event loop.
 
+    A store that a newer program has upgraded stays as it is, if it still works with this program.
+
     Returns:
         Whether the store is new: nothing of it was there before.
 
     Raises:
         StoreAddressError: *place* is not the URL of a store.
-        SchemaError: The database is newer than the program.
+        SchemaError: The database is newer than the program, and does not work with the program.
         UnavailableError: The database cannot be reached or written.
     """
     with unavailable_on_failure():
@@ -58,20 +60,22 @@ def migrate(place: str | StoreAddress) -> bool:
         with _alembic_lock, _connect(address) as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK_ID)))
-            config = _alembic_config()
-            before = _schema_version(connection)
-            _require_known(before, ScriptDirectory.from_config(config))
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-    return before is None
+            before = read_state(connection)
+            before.require_known()
+            if before.pending:
+                config = alembic_config()
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+                write_oldest_program(connection)
+    return before.store is None
 
 
-def check_schema(place: str | StoreAddress) -> None:
-    """Raise an error unless the database at *place* has the program's schema. It blocks, as `migrate` does.
+def schema_state(place: str | StoreAddress) -> SchemaState:
+    """Return how the schema of the database at *place* and the program's differ. It blocks, as `migrate` does.
 
     Raises:
         StoreAddressError: *place* is not the URL of a store.
-        SchemaError: There is no database yet, or it is older or newer than the program.
+        SchemaError: There is no database yet, or its schema is none of this program's line.
         UnavailableError: The database cannot be reached.
     """
     with unavailable_on_failure():
@@ -79,30 +83,15 @@ def check_schema(place: str | StoreAddress) -> None:
         if isinstance(address, SqliteAddress) and not address.path.exists():
             raise SchemaError(f"there is no store at {address.path}: run `tokenauthority db upgrade`")
         with _connect(address) as connection:
-            version = _schema_version(connection)
-    scripts = ScriptDirectory.from_config(_alembic_config())
-    _require_known(version, scripts)
-    if version != scripts.get_current_head():
-        state = "empty" if version is None else f"older than this program (its schema is {version})"
-        raise SchemaError(f"the store is {state}: run `tokenauthority db upgrade`")
+            return read_state(connection)
 
 
-def _require_known(version: str | None, scripts: ScriptDirectory) -> None:
-    known = {script.revision for script in scripts.walk_revisions()}
-    if version is not None and version not in known:
-        raise SchemaError(
-            f"the store is newer than this program, which does not know its schema {version}: run the newer program"
-        )
-
-
-def _schema_version(connection: sa.Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
-
-
-def _alembic_config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", "tokenauthority.storage:migrations")
-    return config
+def check_schema(place: str | StoreAddress) -> SchemaState:
+    """Return the state of the database at *place* if the program can serve with it; else raise as `schema_state`."""
+    state = schema_state(place)
+    if state.problem:
+        raise SchemaError(state.problem)
+    return state
 
 
 @contextmanager
