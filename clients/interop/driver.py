@@ -56,7 +56,8 @@ class Driver:
         self._process = process
         self._log = log
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        threading.Thread(target=self._read, name="driver", daemon=True).start()
+        self._reader = threading.Thread(target=self._read, name="driver", daemon=True)
+        self._reader.start()
 
     def reply(self, op: str, **fields: object) -> Reply:
         """What it answers."""
@@ -107,6 +108,10 @@ class Driver:
             self._process.stdin.close()
         return self._process.wait(ANSWER_SECONDS)
 
+    def read_to_the_end(self) -> None:
+        """Wait until the reader has met the end of the output of a driver that has ended; only then may it be closed."""
+        self._reader.join(ANSWER_SECONDS)
+
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
@@ -135,10 +140,12 @@ def running_driver(command: Sequence[str], where: Path, variables: Mapping[str, 
             command, cwd=where, env=variables, stdin=pipe, stdout=pipe, stderr=stderr, start_new_session=True
         ) as process,
     ):
+        driver = Driver(process, log)
         try:
-            yield Driver(process, log)
+            yield driver
         finally:
             # All of the group: a program may be a script that starts the real one, which would go on, and `with` waits
             # for the end of its output.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+            driver.read_to_the_end()
