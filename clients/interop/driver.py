@@ -109,7 +109,7 @@ class Driver:
         return self._process.wait(ANSWER_SECONDS)
 
     def read_to_the_end(self) -> None:
-        """Wait until the reader has met the end of the output of a driver that has ended; only then may it be closed."""
+        """Wait for the end of the output of a driver that has ended. Before, it may not be closed."""
         self._reader.join(ANSWER_SECONDS)
 
     def _read(self) -> None:

@@ -31,7 +31,7 @@ def test_a_rolling_restart_loses_no_call(client: Client) -> None:
 
 
 def test_a_watch_misses_nothing_over_a_restart(client: Client) -> None:
-    """Neither what happens while no server can be reached, nor what another server sees."""
+    """Neither what happens while no server can be reached, nor what another server sees. The loss is reported."""
     token_ids = [f"{client.name}-{number}" for number in range(6)]
     with (
         service(client.world) as place,
@@ -53,7 +53,11 @@ def test_a_watch_misses_nothing_over_a_restart(client: Client) -> None:
             elsewhere.revoke_tokens(token_id=token_id)
 
         seen = [driver.ok("watched", token_id=token_id, within=WAIT)["kind"] for token_id in token_ids]
+        lost = driver.ok("lost", within=WAIT)
         ended = driver.ok("watched", session_id=session_id, within=WAIT)["kind"]
         assert 0 == before.process.wait(WAIT)
 
     assert (["revocation"] * 6, "ended_session") == (seen, ended)
+    # The first pause is at most a quarter of a second, beside what a server asks for.
+    assert "UNAVAILABLE" == lost["code"]
+    assert 0 <= lost["pause"] <= 60.25

@@ -34,6 +34,42 @@ def test_a_revoked_token_is_refused(client: Client, session_id: str) -> None:
     assert "REVOKED" == driver.ok("verify_token", token=token["token"])["reason"]
 
 
+def test_the_tokens_of_a_session_are_revoked_by_the_session(client: Client, session_id: str) -> None:
+    """It stays open."""
+    driver = client.driver()
+    token = driver.ok("generate_token", session_id=session_id, via="session", options={})
+
+    driver.ok("revoke_tokens", session_id=session_id, via="session", comment="leaked link")
+
+    assert "REVOKED" == driver.ok("verify_token", token=token["token"])["reason"]
+    assert driver.ok("end_session", session_id=session_id)
+
+
+@pytest.mark.parametrize("target", ["token", "token_id", "session_id", "subject"])
+def test_an_empty_target_is_refused_before_the_call(client: Client, target: str) -> None:
+    """It comes of a variable that is not set. The error has no reason, so it is not the authority's."""
+    failure = client.driver().failure("revoke_tokens", **{target: ""})
+
+    assert failure.code in {"CLIENT", "INVALID_ARGUMENT"}
+    assert "" == failure.reason
+    assert "must not be empty" in failure.message
+
+
+def test_sessions_are_listed_page_after_page(client: Client) -> None:
+    """All of them, in the same order, and the ended ones apart from the active ones."""
+    driver = client.driver()
+    made = [driver.ok("create_session", options={})["session_id"] for _ in range(5)]
+    driver.ok("end_session", session_id=made[2])
+
+    def listed(**options: object) -> list[str]:
+        return [found for found in driver.ok("list_sessions", **options)["session_ids"] if found in made]
+
+    assert sorted(made) == sorted(listed())
+    assert listed() == listed(page_size=2)
+    assert [made[2]] == listed(state="ended", page_size=1)
+    assert sorted({*made} - {made[2]}) == sorted(listed(state="active", page_size=2))
+
+
 def test_an_ended_session_gets_no_more_tokens(client: Client, session_id: str) -> None:
     """And its tokens are refused."""
     driver = client.driver()

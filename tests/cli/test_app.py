@@ -71,7 +71,7 @@ def test_help_loads_neither_grpc_nor_the_server() -> None:
         (["projects", "list", "--address", "x:1", "--api-key", "a", "--api-key-file", "b"], "set only one of them"),
         (["projects", "list", "--address", "x:1", "--token-file", "a", "--api-key-file", "b"], "set only one of them"),
         (["projects", "list", "--address", "x:1", "--client-cert-file", "a"], "set both or neither"),
-        (["projects", "list", "--address", "x:1", "--api-key", "a b"], "api_key has characters"),
+        (["projects", "list", "--address", "x:1", "--api-key", "a b"], "api_key must be 1 to 8192 characters"),
         (
             ["projects", "list", "--address", "x:1", "--api-key", KEY, "--plaintext", "--ca-file", "/no/ca"],
             "--plaintext (TOKENAUTHORITY_PLAINTEXT) does not go with --ca-file",

@@ -12,7 +12,7 @@ KEY = "tak_" + "k" * 43
 
 def test_a_client_needs_credentials() -> None:
     """A health check alone may go without."""
-    with pytest.raises(ValueError, match="no credentials: give api_key, token_file or credentials"):
+    with pytest.raises(ValueError, match="no credentials: set api_key, token_file or credentials"):
         Authority("localhost:1")
 
 

@@ -8,6 +8,7 @@ import threading
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import grpc
 import pytest
@@ -70,6 +71,23 @@ async def test_sends_the_key_over_tls(
     assert f"Bearer {KEY}" == tls_server.metadata[0]["authorization"]
 
 
+async def test_reads_the_certificate_authorities_of_a_file(
+    kind: type[Client], tls_server: ScriptedServer, certificate_authority: trustme.CA, tmp_path: Path
+) -> None:
+    """In place of their bytes. A file without one is named when the client is made."""
+    file = tmp_path / "ca.pem"
+    file.write_bytes(certificate_authority.cert_pem.bytes())
+    async with entered(
+        kind(tls_server.address, api_key=KEY, ca_file=str(file), tls_server_name="authority.test")
+    ) as client:
+        await done(client.get_session("2_abc"))
+
+    file.write_bytes(b"none")
+    with pytest.raises(ValueError, match=r"ca_file .*: holds no certificate in PEM"):
+        kind(tls_server.address, api_key=KEY, ca_file=str(file))
+    assert 1 == len(tls_server.metadata)
+
+
 def test_refuses_a_certificate_of_an_authority_that_it_does_not_trust(tls_server: ScriptedServer) -> None:
     """The key does not leave."""
     with (
@@ -90,7 +108,7 @@ def test_refuses_a_certificate_of_an_authority_that_it_does_not_trust(tls_server
 @pytest.mark.parametrize("text", [f"{KEY}\n", f" {KEY}", "tak_\u00e9", "tak a"])
 def test_refuses_a_key_that_no_header_carries_without_showing_it(text: str) -> None:
     """The message that gRPC has for it would hold the key."""
-    with pytest.raises(ValueError, match="api_key has characters that no API key has") as caught:
+    with pytest.raises(ValueError, match="api_key must be 1 to 8192 characters of printable ASCII") as caught:
         Authority("localhost:1", api_key=text, plaintext=True)
 
     assert text.strip() not in str(caught.value)
@@ -99,17 +117,21 @@ def test_refuses_a_key_that_no_header_carries_without_showing_it(text: str) -> N
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"address": ""}, "address is required"),
-        ({"address": "localhost"}, "address is HOST:PORT, such as localhost:50051$"),
-        ({"timeout": 0}, "timeout must be more than 0"),
-        ({"timeout": float("nan")}, "timeout must be more than 0"),
+        ({"address": ""}, "address is not set"),
+        ({"address": "localhost"}, "address must be HOST:PORT, such as localhost:50051$"),
+        ({"timeout": 0}, "timeout must be a number of seconds above 0"),
+        ({"timeout": float("nan")}, "timeout must be a number of seconds above 0"),
         ({"plaintext": True, "root_certificates": b"x"}, "plaintext does not go with"),
         ({"plaintext": True, "tls_server_name": "x"}, "plaintext does not go with"),
         ({"plaintext": True, "cert_file": "x", "key_file": "y"}, "plaintext does not go with"),
-        ({"cert_file": "x"}, "cert_file and key_file go together"),
+        ({"plaintext": True, "ca_file": "x"}, "plaintext does not go with"),
+        ({"ca_file": "x", "root_certificates": b"x"}, "^ca_file and root_certificates are set"),
+        ({"root_certificates": b"x"}, "^root_certificates: holds no certificate in PEM"),
+        ({"api_key": "tak_" + "k" * 8192}, "^api_key must be 1 to 8192"),
+        ({"cert_file": "x"}, "cert_file and key_file go together: set both or neither"),
         ({"key_file": "y"}, "cert_file and key_file go together"),
-        ({"token_file": "x"}, "^api_key and token_file are given"),
-        ({"api_key": "", "token_file": "x", "credentials": str}, "^token_file and credentials are given"),
+        ({"token_file": "x"}, "^api_key and token_file are set"),
+        ({"api_key": "", "token_file": "x", "credentials": str}, "^token_file and credentials are set"),
     ],
 )
 def test_refuses_what_cannot_work(changes: dict[str, object], message: str) -> None:

@@ -82,9 +82,9 @@ async def test_a_stream_sends_what_the_file_holds(
     ("content", "problem"),
     [
         (None, "No such file or directory"),
-        (b"", "holds no token"),
-        (f"{SECRET}\nx".encode(), "holds no token"),
-        (f"{SECRET}\xe9".encode(), "holds no token"),
+        (b"", "the file must hold 1 to 8192"),
+        (f"{SECRET}\nx".encode(), "the file must hold 1 to 8192"),
+        (f"{SECRET}\xe9".encode(), "the file must hold 1 to 8192"),
         (SECRET.encode() + b"x" * MAX_TOKEN, "has more than 8192 bytes"),
     ],
     ids=["absent", "empty", "two-lines", "non-ascii", "too-long"],

@@ -108,7 +108,7 @@ def test_a_file_without_a_key_is_named(tmp_path: Path, content: bytes) -> None:
         ),
         (
             {"TOKENAUTHORITY_ADDRESS": "localhost:1", "TOKENAUTHORITY_API_KEY": KEY, "TOKENAUTHORITY_TIMEOUT": "0"},
-            "TOKENAUTHORITY_TIMEOUT: timeout must be more than 0",
+            "TOKENAUTHORITY_TIMEOUT: timeout must be a number of seconds above 0",
         ),
         ({"TOKENAUTHORITY_ADDRESS": "localhost:1", "TOKENAUTHORITY_API_KEY": KEY + " x"}, "TOKENAUTHORITY_API_KEY: "),
         (

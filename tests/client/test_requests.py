@@ -85,9 +85,12 @@ def test_the_project_goes_only_with_what_does_not_name_it() -> None:
 
 def test_refuses_no_target_and_two() -> None:
     """Before anything is asked."""
-    wanted: list[RevokeOptions] = [{}, {"token": "a", "subject": "b"}, {"token": ""}]
+    wanted: list[RevokeOptions] = [{}, {"token": "a", "subject": "b"}, {"session_id": "a", "subject": ""}]
     for options in wanted:
         with pytest.raises(ValueError, match="exactly one of token, token_id, session_id and subject"):
             requests.revoke_tokens_request("47", **options)
+    for name in ("token", "token_id", "session_id", "subject"):
+        with pytest.raises(ValueError, match=f"{name} must not be empty"):
+            requests.revoke_tokens_request("47", **{name: ""})  # type: ignore[arg-type]  # each name is an option
     with pytest.raises(ValueError, match="issued_before has no time zone"):
         requests.revoke_tokens_request("47", subject="a", issued_before=datetime(2026, 1, 1))  # noqa: DTZ001 - what is refused

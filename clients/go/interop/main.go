@@ -59,6 +59,8 @@ type request struct {
 	Comment     string          `json:"comment"`
 	ResumeToken string          `json:"resume_token"`
 	Permissions []string        `json:"required_permissions"`
+	State       string          `json:"state"`
+	PageSize    int32           `json:"page_size"`
 	Within      float64         `json:"within"`
 	Callers     int             `json:"callers"`
 	Calls       int             `json:"calls"`
@@ -110,10 +112,9 @@ func (d *driver) answer(ctx context.Context, line []byte) (object, error) {
 	case "verify_token":
 		return d.verifyToken(ctx, r)
 	case "revoke_tokens":
-		_, err := d.authority.RevokeTokens(ctx, tokenauthority.RevokeOptions{
-			Token: r.Token, TokenID: r.TokenID, SessionID: r.SessionID, Subject: r.Subject, Comment: r.Comment,
-		})
-		return object{}, err
+		return object{}, d.revokeTokens(ctx, r, line)
+	case "list_sessions":
+		return d.listSessions(ctx, r)
 	case "end_session":
 		session, err := d.authority.EndSession(ctx, r.SessionID)
 		if err != nil {
@@ -124,7 +125,9 @@ func (d *driver) answer(ctx context.Context, line []byte) (object, error) {
 		d.watched = watch(d.authority, r.ResumeToken)
 		return object{}, nil
 	case "watched":
-		return d.watched.wait(r)
+		return d.watched.wait(r, d.watched.find)
+	case "lost":
+		return d.watched.wait(r, d.watched.lost)
 	case "load":
 		return d.load(ctx, r), nil
 	}
@@ -244,6 +247,55 @@ func (d *driver) verifyToken(ctx context.Context, r request) (object, error) {
 	claims := verified.GetClaims()
 	reason := strings.ToUpper(short(verified.GetReason()))
 	return object{"active": verified.GetActive(), "reason": reason, "role": claims.GetRole(), "data": claims.GetData()}, nil
+}
+
+func (d *driver) revokeTokens(ctx context.Context, r request, line []byte) error {
+	options := tokenauthority.RevokeOptions{Comment: r.Comment}
+	if r.Via == "session" {
+		session, err := d.authority.GetSession(ctx, r.SessionID)
+		if err == nil {
+			_, err = session.RevokeTokens(ctx, options)
+		}
+		return err
+	}
+	// An empty target is another one than none.
+	var given struct {
+		Token     *tokenauthority.ByToken     `json:"token"`
+		TokenID   *tokenauthority.ByTokenID   `json:"token_id"`
+		SessionID *tokenauthority.BySessionID `json:"session_id"`
+		Subject   *tokenauthority.BySubject   `json:"subject"`
+	}
+	if err := json.Unmarshal(line, &given); err != nil {
+		return err
+	}
+	var target tokenauthority.Target
+	switch {
+	case given.Token != nil:
+		target = *given.Token
+	case given.TokenID != nil:
+		target = *given.TokenID
+	case given.SessionID != nil:
+		target = *given.SessionID
+	case given.Subject != nil:
+		target = *given.Subject
+	}
+	_, err := d.authority.RevokeTokens(ctx, target, options)
+	return err
+}
+
+func (d *driver) listSessions(ctx context.Context, r request) (object, error) {
+	state, err := value[tokenauthorityv1.SessionState](r.State)
+	if err != nil {
+		return nil, err
+	}
+	ids := []string{}
+	for session, err := range d.authority.ListSessions(ctx, tokenauthority.ListOptions{State: state, PageSize: r.PageSize}) {
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, session.GetSessionId())
+	}
+	return object{"session_ids": ids}, nil
 }
 
 func (d *driver) load(ctx context.Context, r request) object {

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/status"
+
 	"github.com/tokenauthority/tokenauthority/clients/go/tokenauthority"
 	tokenauthorityv1 "github.com/tokenauthority/tokenauthority/clients/go/tokenauthority/v1"
 )
@@ -15,6 +17,7 @@ import (
 type watched struct {
 	lock   sync.Mutex
 	events []*tokenauthorityv1.WatchRevocationsResponse
+	losses []object
 	err    error
 	// more is closed and replaced with each event.
 	more chan struct{}
@@ -22,36 +25,40 @@ type watched struct {
 
 func watch(authority *tokenauthority.Authority, resumeToken string) *watched {
 	w := &watched{more: make(chan struct{})}
+	options := tokenauthority.WatchOptions{ResumeToken: resumeToken, OnLost: func(err error, wait time.Duration) {
+		w.note(func() {
+			w.losses = append(w.losses, object{"code": codeName(status.Code(err)), "pause": wait.Seconds()})
+		})
+	}}
 	go func() {
-		options := tokenauthority.WatchOptions{ResumeToken: resumeToken}
 		for event, err := range authority.WatchRevocations(context.Background(), options) {
-			w.lock.Lock()
-			if err != nil {
-				w.err = err
-			} else {
-				w.events = append(w.events, event)
-			}
-			close(w.more)
-			w.more = make(chan struct{})
-			w.lock.Unlock()
+			w.note(func() {
+				if w.err = err; err == nil {
+					w.events = append(w.events, event)
+				}
+			})
 		}
 	}()
 	return w
 }
 
-func (w *watched) wait(r request) (object, error) {
-	if w == nil {
-		return nil, fmt.Errorf("no watch was started")
-	}
+func (w *watched) note(change func()) {
+	w.lock.Lock()
+	defer w.lock.Unlock()
+	change()
+	close(w.more)
+	w.more = make(chan struct{})
+}
+
+// wait returns what find has found, as soon as it does.
+func (w *watched) wait(r request, find func(request) object) (object, error) {
 	late := time.After(time.Duration(r.Within * float64(time.Second)))
 	for {
 		w.lock.Lock()
-		events, err, more := w.events, w.err, w.more
+		found, err, more := find(r), w.err, w.more
 		w.lock.Unlock()
-		for _, event := range events {
-			if kind := kindOf(event, r); kind != "" {
-				return object{"kind": kind, "resume_token": event.GetResumeToken()}, nil
-			}
+		if found != nil {
+			return found, nil
 		}
 		if err != nil {
 			return nil, err
@@ -62,6 +69,22 @@ func (w *watched) wait(r request) (object, error) {
 			return nil, fmt.Errorf("no such event within %g seconds", r.Within)
 		}
 	}
+}
+
+func (w *watched) find(r request) object {
+	for _, event := range w.events {
+		if kind := kindOf(event, r); kind != "" {
+			return object{"kind": kind, "resume_token": event.GetResumeToken()}
+		}
+	}
+	return nil
+}
+
+func (w *watched) lost(request) object {
+	if len(w.losses) == 0 {
+		return nil
+	}
+	return w.losses[0]
 }
 
 // kindOf returns an empty text for an event that was not asked for.

@@ -5,10 +5,12 @@ package tokenauthority
 import (
 	"context"
 	"errors"
+	"iter"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -21,6 +23,8 @@ const (
 	Routed        = tokenauthorityv1.MediaMode_MEDIA_MODE_ROUTED
 	ArchiveManual = tokenauthorityv1.ArchiveMode_ARCHIVE_MODE_MANUAL
 	ArchiveAlways = tokenauthorityv1.ArchiveMode_ARCHIVE_MODE_ALWAYS
+	Active        = tokenauthorityv1.SessionState_SESSION_STATE_ACTIVE
+	Ended         = tokenauthorityv1.SessionState_SESSION_STATE_ENDED
 	SessionJWT    = tokenauthorityv1.TokenFormat_TOKEN_FORMAT_SESSION_JWT
 	OpenTokT1     = tokenauthorityv1.TokenFormat_TOKEN_FORMAT_OPENTOK_T1
 	OpenTokJWT    = tokenauthorityv1.TokenFormat_TOKEN_FORMAT_OPENTOK_JWT
@@ -117,10 +121,53 @@ type VerifyOptions struct {
 	RequiredPermissions []tokenauthorityv1.Permission
 }
 
-// RevokeOptions say which tokens to revoke: by exactly one of Token, TokenID, SessionID and Subject.
+// ListOptions say which sessions to list.
+type ListOptions struct {
+	// State is Active or Ended. Default: both.
+	State tokenauthorityv1.SessionState
+	// PageSize is how many sessions one call fetches, at most 1000. Default: 50.
+	PageSize int32
+}
+
+// Target is what to revoke: [ByToken], [ByTokenID], [BySessionID] or [BySubject]. An empty one is an error.
+type Target interface {
+	set(*tokenauthorityv1.RevokeTokensRequest) (isSet bool)
+}
+
+type (
+	// ByToken is this token.
+	ByToken string
+	// ByTokenID is the token with this id, in the project of the options.
+	ByTokenID string
+	// BySessionID is all tokens of this session, which stays open.
+	BySessionID string
+	// BySubject is all tokens of this end user, in the project of the options.
+	BySubject string
+)
+
+func (t ByToken) set(request *tokenauthorityv1.RevokeTokensRequest) bool {
+	request.Target = &tokenauthorityv1.RevokeTokensRequest_Token{Token: string(t)}
+	return t != ""
+}
+
+func (t ByTokenID) set(request *tokenauthorityv1.RevokeTokensRequest) bool {
+	request.Target = &tokenauthorityv1.RevokeTokensRequest_TokenId{TokenId: string(t)}
+	return t != ""
+}
+
+func (t BySessionID) set(request *tokenauthorityv1.RevokeTokensRequest) bool {
+	request.Target = &tokenauthorityv1.RevokeTokensRequest_SessionId{SessionId: string(t)}
+	return t != ""
+}
+
+func (t BySubject) set(request *tokenauthorityv1.RevokeTokensRequest) bool {
+	request.Target = &tokenauthorityv1.RevokeTokensRequest_Subject{Subject: string(t)}
+	return t != ""
+}
+
+// RevokeOptions are what goes with a revocation.
 type RevokeOptions struct {
-	Token, TokenID, SessionID, Subject string
-	// ProjectID is the project of TokenID or Subject. Default: the client's.
+	// ProjectID is the project of ByTokenID or BySubject. Default: the client's.
 	ProjectID string
 	// IssuedBefore limits it to tokens that were issued in this second or earlier. Default: now.
 	IssuedBefore time.Time
@@ -159,18 +206,30 @@ func (a *Authority) EndSession(ctx context.Context, sessionID string) (*Session,
 	return a.session(answer.GetSession(), err)
 }
 
-// ListSessions returns one page of the sessions of the client's project, newest first. pageSize 0 is 50, and at most 1000.
-func (a *Authority) ListSessions(ctx context.Context, pageSize int32, pageToken string) (page []*Session, nextPageToken string, err error) {
-	answer, err := a.Sessions.ListSessions(ctx, &tokenauthorityv1.ListSessionsRequest{
-		ProjectId: a.projectID, PageSize: pageSize, PageToken: pageToken,
-	})
-	if err != nil {
-		return nil, "", err
+// ListSessions yields the sessions of the client's project, newest first. It fetches page after page, and ends with an
+// error.
+func (a *Authority) ListSessions(ctx context.Context, options ListOptions) iter.Seq2[*Session, error] {
+	return func(yield func(*Session, error) bool) {
+		request := &tokenauthorityv1.ListSessionsRequest{ProjectId: a.projectID, State: options.State, PageSize: options.PageSize}
+		for {
+			page, err := a.Sessions.ListSessions(ctx, request)
+			if err == nil && page.GetNextPageToken() != "" && page.GetNextPageToken() == request.PageToken {
+				err = &Error{Code: codes.DataLoss, Message: "the authority sent a list without an end"}
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, session := range page.GetSessions() {
+				if !yield(&Session{session, a}, nil) {
+					return
+				}
+			}
+			if request.PageToken = page.GetNextPageToken(); request.PageToken == "" {
+				return
+			}
+		}
 	}
-	for _, session := range answer.GetSessions() {
-		page = append(page, &Session{session, a})
-	}
-	return page, answer.GetNextPageToken(), nil
 }
 
 // GenerateToken generates a token with which one person joins the session.
@@ -218,36 +277,32 @@ func (a *Authority) VerifyToken(ctx context.Context, token string, options Verif
 
 // RevokeTokens revokes one token, all tokens of a session, or all tokens of an end user. The revocation is durable when
 // the call returns. To revoke twice is safe.
-func (a *Authority) RevokeTokens(ctx context.Context, options RevokeOptions) (*tokenauthorityv1.Revocation, error) {
+func (a *Authority) RevokeTokens(ctx context.Context, target Target, options RevokeOptions) (*tokenauthorityv1.Revocation, error) {
 	request := &tokenauthorityv1.RevokeTokensRequest{ProjectId: options.ProjectID, Comment: options.Comment}
+	if target == nil || !target.set(request) {
+		return nil, errors.New("the target of RevokeTokens must not be empty")
+	}
 	if !options.IssuedBefore.IsZero() {
 		request.IssuedBefore = timestamppb.New(options.IssuedBefore)
 	}
-	targets := 0
-	if options.Token != "" {
-		request.Target = &tokenauthorityv1.RevokeTokensRequest_Token{Token: options.Token}
-		targets++
-	}
-	if options.TokenID != "" {
-		request.Target = &tokenauthorityv1.RevokeTokensRequest_TokenId{TokenId: options.TokenID}
-		targets++
-	}
-	if options.SessionID != "" {
-		request.Target = &tokenauthorityv1.RevokeTokensRequest_SessionId{SessionId: options.SessionID}
-		targets++
-	}
-	if options.Subject != "" {
-		request.Target = &tokenauthorityv1.RevokeTokensRequest_Subject{Subject: options.Subject}
-		targets++
-	}
-	if targets != 1 {
-		return nil, errors.New("set exactly one of Token, TokenID, SessionID and Subject")
-	}
-	if request.ProjectId == "" && (options.TokenID != "" || options.Subject != "") {
-		request.ProjectId = a.projectID
+	switch target.(type) {
+	case ByTokenID, BySubject:
+		if request.ProjectId == "" {
+			request.ProjectId = a.projectID
+		}
 	}
 	answer, err := a.Tokens.RevokeTokens(ctx, request)
 	return answer.GetRevocation(), err
+}
+
+// RevokeTokens revokes all tokens of this session, which stays open.
+func (s *Session) RevokeTokens(ctx context.Context, options RevokeOptions) (*tokenauthorityv1.Revocation, error) {
+	return s.authority.RevokeTokens(ctx, BySessionID(s.GetSessionId()), options)
+}
+
+// End ends this session and returns it as it is then; see [Authority.EndSession].
+func (s *Session) End(ctx context.Context) (*Session, error) {
+	return s.authority.EndSession(ctx, s.GetSessionId())
 }
 
 func (a *Authority) session(message *tokenauthorityv1.Session, err error) (*Session, error) {

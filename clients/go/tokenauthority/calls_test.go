@@ -38,6 +38,10 @@ func (s *scripted) CreateSession(_ context.Context, request *tokenauthorityv1.Cr
 	return &tokenauthorityv1.CreateSessionResponse{Session: &tokenauthorityv1.Session{}}, s.create(request)
 }
 
+func (s *scripted) ListSessions(context.Context, *tokenauthorityv1.ListSessionsRequest) (*tokenauthorityv1.ListSessionsResponse, error) {
+	return &tokenauthorityv1.ListSessionsResponse{Sessions: []*tokenauthorityv1.Session{{}}, NextPageToken: "same"}, nil
+}
+
 func (s *scripted) WatchRevocations(request *tokenauthorityv1.WatchRevocationsRequest, stream grpc.ServerStreamingServer[tokenauthorityv1.WatchRevocationsResponse]) error {
 	return s.watch(request, stream)
 }
@@ -198,11 +202,24 @@ func TestALifetimeOfZeroIsNotTheDefault(t *testing.T) {
 	}
 }
 
-func TestRefusesToRevokeNotExactlyOneTarget(t *testing.T) {
+func TestRefusesToRevokeAnEmptyTarget(t *testing.T) {
 	authority := clientOf(t, &scripted{}, Options{APIKey: key})
-	for _, options := range []RevokeOptions{{}, {Token: "t", SessionID: "s"}} {
-		if _, err := authority.RevokeTokens(context.Background(), options); err == nil || errors.As(err, new(*Error)) {
-			t.Error(err)
+	for _, target := range []Target{nil, ByToken(""), ByTokenID(""), BySessionID(""), BySubject("")} {
+		if _, err := authority.RevokeTokens(context.Background(), target, RevokeOptions{}); err == nil || errors.As(err, new(*Error)) {
+			t.Errorf("%T: %v", target, err)
 		}
+	}
+}
+
+func TestAListWithoutAnEndIsAnError(t *testing.T) {
+	authority := clientOf(t, &scripted{}, Options{APIKey: key})
+	var failures []error
+	for session, err := range authority.ListSessions(context.Background(), ListOptions{}) {
+		if session == nil {
+			failures = append(failures, err)
+		}
+	}
+	if len(failures) != 1 || status.Code(failures[0]) != codes.DataLoss {
+		t.Error(failures)
 	}
 }

@@ -8,6 +8,11 @@ import (
 	"strings"
 )
 
+const (
+	maxCredential = 8192
+	headerSafe    = "1 to 8192 characters of printable ASCII without spaces"
+)
+
 // readCredential returns the one line of printable ASCII in a file. Its errors do not quote the file.
 func readCredential(path string, limit int64) (string, error) {
 	content, err := readFile(path, limit)
@@ -16,7 +21,7 @@ func readCredential(path string, limit int64) (string, error) {
 	}
 	credential := strings.TrimSpace(string(content))
 	if !isHeaderSafe(credential) {
-		return "", errors.New("the file must hold one line of printable ASCII without spaces")
+		return "", errors.New("the file must hold " + headerSafe)
 	}
 	return credential, nil
 }
@@ -45,7 +50,8 @@ func readFile(path string, limit int64) ([]byte, error) {
 	return content, nil
 }
 
-// isHeaderSafe reports whether a header carries the credential: printable ASCII without white space, and not empty.
+// isHeaderSafe reports whether a header carries the credential, and the authority reads it.
 func isHeaderSafe(credential string) bool {
-	return credential != "" && !strings.ContainsFunc(credential, func(r rune) bool { return r <= ' ' || r > '~' })
+	return credential != "" && len(credential) <= maxCredential &&
+		!strings.ContainsFunc(credential, func(r rune) bool { return r <= ' ' || r > '~' })
 }

@@ -128,6 +128,20 @@ func TestAcceptsWhatTheEnvironmentMayHave(t *testing.T) {
 	}
 }
 
+func TestTrustsRootCertificatesInMemory(t *testing.T) {
+	cert, _ := certificate(t)
+	pem, err := os.ReadFile(cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(Options{Address: "localhost:1", APIKey: key, RootCertificates: pem}); err != nil {
+		t.Error(err)
+	}
+	if _, err := New(Options{Address: "localhost:1", APIKey: key, RootCertificates: pem, CAFile: cert}); err == nil {
+		t.Error("accepted two kinds of roots")
+	}
+}
+
 func TestRefusesOptionsAndNamesThem(t *testing.T) {
 	_, err := New(Options{Address: "localhost:1", APIKey: key, TokenFile: "token"})
 	if err == nil || err.Error() != "APIKey and TokenFile are set: set only one of them" {
@@ -135,6 +149,10 @@ func TestRefusesOptionsAndNamesThem(t *testing.T) {
 	}
 	if _, err = New(Options{Address: "localhost:1", APIKey: key, Timeout: -1}); err == nil {
 		t.Error("accepted a negative timeout")
+	}
+	if _, err = New(Options{Address: "localhost:1", APIKey: key, RootCertificates: []byte("none")}); err == nil ||
+		err.Error() != "RootCertificates: holds no certificate in PEM" {
+		t.Error(err)
 	}
 }
 

@@ -57,9 +57,25 @@ func ExampleAuthority_GenerateTokens() {
 			return err
 		}
 		fmt.Println(verified.GetActive(), verified.GetReason()) // false INACTIVE_REASON_PERMISSION_MISSING
-		_, err = authority.RevokeTokens(ctx, tokenauthority.RevokeOptions{Subject: "user-1", Comment: "left the company"})
+		_, err = authority.RevokeTokens(ctx, tokenauthority.BySubject("user-1"), tokenauthority.RevokeOptions{Comment: "left the company"})
 		// --8<-- [end:batch]
 		return err
+	}
+	_ = demonstrate
+}
+
+func ExampleAuthority_ListSessions() {
+	ctx, authority := context.Background(), (*tokenauthority.Authority)(nil)
+	demonstrate := func() error {
+		// --8<-- [start:list]
+		for session, err := range authority.ListSessions(ctx, tokenauthority.ListOptions{State: tokenauthority.Active}) {
+			if err != nil {
+				return err
+			}
+			fmt.Println(session.GetSessionId(), session.GetCreateTime().AsTime())
+		}
+		// --8<-- [end:list]
+		return nil
 	}
 	_ = demonstrate
 }

@@ -19,7 +19,6 @@ import (
 const (
 	defaultTimeout = 5 * time.Second
 	maxFile        = 1 << 20
-	maxCredential  = 8192
 )
 
 // Options say where the authority is, and prove who calls it: by one of APIKey, APIKeyFile, TokenFile and Credentials, by
@@ -39,8 +38,10 @@ type Options struct {
 	// ClientCertFile and ClientKeyFile name a client certificate with its chain, and its key without a password, in PEM.
 	// They are read again for each connection.
 	ClientCertFile, ClientKeyFile string
-	// CAFile names the certificate authorities to trust, in PEM. Default: those of the system.
-	CAFile string
+	// CAFile names the certificate authorities to trust, in PEM, and RootCertificates are them. Set one of them. Default:
+	// those of the system.
+	CAFile           string
+	RootCertificates []byte
 	// Plaintext turns TLS off. Everybody on the network path can then read the API key and the tokens.
 	Plaintext bool
 	// ProjectID is the project of a call that names none. Required if the caller may use several projects.
@@ -67,43 +68,49 @@ func (n names) of(field string) string {
 	return field
 }
 
+// field is a field of Options, and whether it is set.
+type field struct {
+	name  string
+	isSet bool
+}
+
+// given returns what an error calls the fields that are set.
+func (n names) given(fields ...field) []string {
+	var found []string
+	for _, each := range fields {
+		if each.isSet {
+			found = append(found, n.of(each.name))
+		}
+	}
+	return found
+}
+
 func (o Options) check(n names) error {
+	bearers := n.given(field{"APIKey", o.APIKey != ""}, field{"APIKeyFile", o.APIKeyFile != ""},
+		field{"TokenFile", o.TokenFile != ""}, field{"Credentials", o.Credentials != nil})
+	roots := n.given(field{"CAFile", o.CAFile != ""}, field{"RootCertificates", o.RootCertificates != nil})
+	pair := n.given(field{"ClientCertFile", o.ClientCertFile != ""}, field{"ClientKeyFile", o.ClientKeyFile != ""})
+	certificates := append(roots, pair...)
 	switch {
 	case o.Address == "":
 		return fmt.Errorf("%s is not set", n.of("Address"))
 	case !strings.Contains(o.Address, ":"), strings.HasPrefix(o.Address, "http://"), strings.HasPrefix(o.Address, "https://"):
-		return fmt.Errorf("%s must be HOST:PORT", n.of("Address"))
+		return fmt.Errorf("%s must be HOST:PORT, such as localhost:50051", n.of("Address"))
 	case o.Timeout < 0:
 		return fmt.Errorf("%s must not be negative", n.of("Timeout"))
-	case o.Plaintext && o.CAFile != "":
-		return fmt.Errorf("%s does not go with %s", n.of("Plaintext"), n.of("CAFile"))
-	case o.Plaintext && o.ClientCertFile != "":
-		return fmt.Errorf("%s does not go with %s", n.of("Plaintext"), n.of("ClientCertFile"))
-	case (o.ClientCertFile == "") != (o.ClientKeyFile == ""):
+	case len(roots) > 1:
+		return fmt.Errorf("%s are set: set only one of them", strings.Join(roots, " and "))
+	case o.Plaintext && len(certificates) > 0:
+		return fmt.Errorf("%s does not go with %s: they are for TLS", n.of("Plaintext"), strings.Join(certificates, " and "))
+	case len(pair) == 1:
 		return fmt.Errorf("%s and %s go together: set both or neither", n.of("ClientCertFile"), n.of("ClientKeyFile"))
-	}
-	var given []string
-	for _, bearer := range []struct {
-		field string
-		set   bool
-	}{
-		{"APIKey", o.APIKey != ""},
-		{"APIKeyFile", o.APIKeyFile != ""},
-		{"TokenFile", o.TokenFile != ""},
-		{"Credentials", o.Credentials != nil},
-	} {
-		if bearer.set {
-			given = append(given, n.of(bearer.field))
-		}
-	}
-	switch {
-	case len(given) > 1:
-		return fmt.Errorf("%s are set: set only one of them", strings.Join(given, " and "))
-	case len(given) == 0 && o.ClientCertFile == "":
+	case len(bearers) > 1:
+		return fmt.Errorf("%s are set: set only one of them", strings.Join(bearers, " and "))
+	case len(bearers) == 0 && len(pair) == 0:
 		return fmt.Errorf("no credentials: set %s, %s or %s, or %s with %s",
 			n.of("APIKey"), n.of("APIKeyFile"), n.of("TokenFile"), n.of("ClientCertFile"), n.of("ClientKeyFile"))
 	case o.APIKey != "" && !isHeaderSafe(o.APIKey):
-		return fmt.Errorf("%s has characters that no API key has", n.of("APIKey"))
+		return fmt.Errorf("%s must be %s", n.of("APIKey"), headerSafe)
 	}
 	return nil
 }
@@ -131,8 +138,8 @@ func (o Options) bearer(n names) (func(context.Context) (string, error), error) 
 			if err != nil {
 				return "", fmt.Errorf("Credentials: %w", err)
 			}
-			if len(token) > maxCredential || !isHeaderSafe(token) {
-				return "", fmt.Errorf("Credentials must return 1 to %d characters of printable ASCII without spaces", maxCredential)
+			if !isHeaderSafe(token) {
+				return "", errors.New("Credentials must return " + headerSafe)
 			}
 			return token, nil
 		}, nil
@@ -151,17 +158,12 @@ func (o Options) transport(n names) (credentials.TransportCredentials, error) {
 		return insecure.NewCredentials(), nil
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if o.CAFile != "" {
-		pem, err := readFile(o.CAFile, maxFile)
-		if err == nil {
-			config.RootCAs = x509.NewCertPool()
-			if !config.RootCAs.AppendCertsFromPEM(pem) {
-				err = errors.New("holds no certificate in PEM")
-			}
-		}
+	if o.CAFile != "" || o.RootCertificates != nil {
+		roots, err := o.roots()
 		if err != nil {
-			return nil, fmt.Errorf("%s %s: %w", n.of("CAFile"), o.CAFile, err)
+			return nil, fmt.Errorf("%s: %w", n.given(field{"CAFile", o.CAFile != ""}, field{"RootCertificates", true})[0], err)
 		}
+		config.RootCAs = roots
 	}
 	if o.ClientCertFile != "" {
 		read := func() (*tls.Certificate, error) {
@@ -177,4 +179,18 @@ func (o Options) transport(n names) (credentials.TransportCredentials, error) {
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return read() }
 	}
 	return credentials.NewTLS(config), nil
+}
+
+func (o Options) roots() (*x509.CertPool, error) {
+	pem, pool := o.RootCertificates, x509.NewCertPool()
+	if o.CAFile != "" {
+		var err error
+		if pem, err = readFile(o.CAFile, maxFile); err != nil {
+			return nil, err
+		}
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, errors.New(strings.TrimLeft(o.CAFile+" holds no certificate in PEM", " "))
+	}
+	return pool, nil
 }

@@ -2,6 +2,7 @@ import io.github.tokenauthority.client.Authority;
 import io.github.tokenauthority.client.AuthorityException;
 import io.github.tokenauthority.client.SessionOptions;
 import io.github.tokenauthority.client.TokenOptions;
+import io.github.tokenauthority.client.VerifyOptions;
 import io.github.tokenauthority.v1.MediaMode;
 import java.time.Duration;
 
@@ -15,7 +16,7 @@ public class Quickstart {
               TokenOptions.builder().role("publisher").data("username=bob").ttl(Duration.ofHours(1)).build());
       System.out.println(token.token());
 
-      var verified = authority.verifyToken(token.token());
+      var verified = authority.verifyToken(token.token(), VerifyOptions.DEFAULT);
       System.out.println(verified.getActive() + " " + verified.getClaims().getData());
 
       session.generateToken(TokenOptions.builder().role("king").build());

@@ -3,9 +3,12 @@ import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
 import io.github.tokenauthority.client.Authority;
 import io.github.tokenauthority.client.AuthorityException;
+import io.github.tokenauthority.client.ListOptions;
 import io.github.tokenauthority.client.RevokeOptions;
+import io.github.tokenauthority.client.RevokeTarget;
 import io.github.tokenauthority.client.SessionOptions;
 import io.github.tokenauthority.client.TokenOptions;
+import io.github.tokenauthority.client.VerifyOptions;
 import io.github.tokenauthority.v1.ArchiveMode;
 import io.github.tokenauthority.v1.KeyServiceGrpc;
 import io.github.tokenauthority.v1.MediaMode;
@@ -13,6 +16,7 @@ import io.github.tokenauthority.v1.Permission;
 import io.github.tokenauthority.v1.ProjectServiceGrpc;
 import io.github.tokenauthority.v1.RoleServiceGrpc;
 import io.github.tokenauthority.v1.SessionServiceGrpc;
+import io.github.tokenauthority.v1.SessionState;
 import io.github.tokenauthority.v1.TokenFormat;
 import io.github.tokenauthority.v1.TokenRequest;
 import io.github.tokenauthority.v1.TokenServiceGrpc;
@@ -101,7 +105,15 @@ final class Driver {
         ok.add("tokens", array(authority.generateTokens(requests).stream().map(token -> token.token()).toList()));
       }
       case "verify_token" -> verify(request, ok);
-      case "revoke_tokens" -> authority.revokeTokens(target(request).comment(text(request, "comment")).build());
+      case "revoke_tokens" -> {
+        var options = RevokeOptions.builder().comment(text(request, "comment")).build();
+        if ("session".equals(text(request, "via"))) {
+          authority.getSession(text(request, "session_id")).revokeTokens(options);
+        } else {
+          authority.revokeTokens(target(request), options);
+        }
+      }
+      case "list_sessions" -> ok.add("session_ids", array(list(request)));
       case "end_session" -> {
         var state = authority.endSession(text(request, "session_id")).details().getState();
         ok.addProperty("state", state.name().replace("SESSION_STATE_", "").toLowerCase(Locale.ROOT));
@@ -110,9 +122,10 @@ final class Driver {
         if (watched != null) {
           watched.close();
         }
-        watched = new Watched(authority.watchRevocations(text(request, "resume_token")));
+        watched = new Watched(authority, text(request, "resume_token"));
       }
-      case "watched" -> ok = watched.await(request);
+      case "watched" -> ok = watched.await(request, watched::find);
+      case "lost" -> ok = watched.await(request, watched::lost);
       case "load" -> load(request, ok);
       default -> throw new IllegalArgumentException("unknown op " + request.get("op"));
     }
@@ -151,11 +164,26 @@ final class Driver {
           .getAsJsonArray("required_permissions")
           .forEach(name -> permissions.add(Permission.valueOf("PERMISSION_" + upper(name.getAsString()))));
     }
-    var verified = authority.verifyToken(text(request, "token"), text(request, "session_id"), permissions);
+    var options =
+        VerifyOptions.builder()
+            .sessionId(text(request, "session_id"))
+            .requiredPermissions(permissions.toArray(Permission[]::new));
+    var verified = authority.verifyToken(text(request, "token"), options.build());
     ok.addProperty("active", verified.getActive());
     ok.addProperty("reason", verified.getReason().name().replaceAll("^INACTIVE_REASON_(UNSPECIFIED)?", ""));
     ok.addProperty("role", verified.getClaims().getRole());
     ok.addProperty("data", verified.getClaims().getData());
+  }
+
+  private List<String> list(JsonObject request) {
+    var options = ListOptions.builder();
+    if (request.has("state")) {
+      options.state(SessionState.valueOf("SESSION_STATE_" + upper(text(request, "state"))));
+    }
+    if (request.has("page_size")) {
+      options.pageSize(request.get("page_size").getAsInt());
+    }
+    return authority.listSessions(options.build()).map(session -> session.sessionId()).toList();
   }
 
   private void load(JsonObject request, JsonObject ok) throws Exception {
@@ -188,16 +216,16 @@ final class Driver {
     }
   }
 
-  private static RevokeOptions.Builder target(JsonObject request) {
+  private static RevokeTarget target(JsonObject request) {
     if (request.has("token")) {
-      return RevokeOptions.token(text(request, "token"));
+      return RevokeTarget.token(text(request, "token"));
     }
     if (request.has("token_id")) {
-      return RevokeOptions.tokenId(text(request, "token_id"));
+      return RevokeTarget.tokenId(text(request, "token_id"));
     }
     return request.has("session_id")
-        ? RevokeOptions.sessionId(text(request, "session_id"))
-        : RevokeOptions.subject(text(request, "subject"));
+        ? RevokeTarget.sessionId(text(request, "session_id"))
+        : RevokeTarget.subject(text(request, "subject"));
   }
 
   private static SessionOptions sessionOptions(JsonObject options) {

@@ -16,7 +16,6 @@ from tokenauthority.client import (
     Authority,
     AuthorityError,
     Revocation,
-    RevocationWatch,
     SessionEnd,
     TokenRequest,
     translated_errors,
@@ -37,9 +36,10 @@ STUBS: Final = {
 class Watcher:
     """Reads a watch in a thread of its own, and keeps what it has seen."""
 
-    def __init__(self, watch: RevocationWatch) -> None:
-        self._watch = watch
+    def __init__(self, authority: Authority, resume_token: str) -> None:
+        self._watch = authority.watch_revocations(resume_token=resume_token, on_lost=self._note)
         self._seen: list[tuple[Revocation | SessionEnd, str]] = []
+        self._losses: list[Fields] = []
         self._changed = threading.Condition()
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -59,9 +59,21 @@ class Watcher:
             raise TimeoutError("no such event was seen in time")
         return found
 
+    def wait_for_loss(self, within: float) -> Fields:
+        """Return the first loss of the stream; TimeoutError if none has come in time."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._losses, within):
+                raise TimeoutError("the watch was not lost in time")
+            return self._losses[0]
+
     def close(self) -> None:
         """End the watch."""
         self._watch.close()
+
+    def _note(self, error: AuthorityError, pause: float) -> None:
+        with self._changed:
+            self._losses.append({"code": error.code.name, "pause": pause})
+            self._changed.notify_all()
 
     def _read(self) -> None:
         for event in self._watch:
@@ -121,10 +133,17 @@ class Operations:
         role, data = (found.claims.role, found.claims.data) if found.claims else ("", "")
         return {"active": found.active, "reason": found.reason, "role": role, "data": data}
 
-    def revoke_tokens(self, **options: Any) -> Fields:
-        """Revoke tokens."""
-        self._authority.revoke_tokens(**options)
+    def revoke_tokens(self, via: str = "authority", **options: Any) -> Fields:
+        """Revoke tokens, by the authority or by the session."""
+        if via == "session":
+            self._authority.get_session(options.pop("session_id")).revoke_tokens(**options)
+        else:
+            self._authority.revoke_tokens(**options)
         return {}
+
+    def list_sessions(self, **options: Any) -> Fields:
+        """List all sessions of the project."""
+        return {"session_ids": [session.session_id for session in self._authority.list_sessions(**options)]}
 
     def end_session(self, session_id: str) -> Fields:
         """End a session."""
@@ -134,8 +153,14 @@ class Operations:
         """Watch from now on, in place of a watch before."""
         if self._watcher is not None:
             self._watcher.close()
-        self._watcher = Watcher(self._authority.watch_revocations(resume_token=resume_token))
+        self._watcher = Watcher(self._authority, resume_token)
         return {}
+
+    def lost(self, within: float) -> Fields:
+        """Wait until the watch has reported a loss."""
+        if self._watcher is None:
+            raise ValueError("there is no watch")
+        return self._watcher.wait_for_loss(within)
 
     def watched(self, within: float, **wanted: str) -> Fields:
         """Wait for an event of the watch."""

@@ -36,6 +36,10 @@ session.end
 puts client.verify_token(first.token).reason # INACTIVE_REASON_SESSION_ENDED or INACTIVE_REASON_REVOKED
 # --8<-- [end:batch]
 
+# --8<-- [start:list]
+client.list_sessions(state: :active).first(100).each { |found| puts found.session_id, found.details.media_mode }
+# --8<-- [end:list]
+
 # --8<-- [start:watch]
 client.watch_revocations.each do |message|
   case message.event

@@ -44,26 +44,35 @@ class Driver
     { active: answer.active, reason: reason, role: answer.claims&.role.to_s, data: answer.claims&.data.to_s }
   end
 
-  def revoke_tokens(**options)
-    client.revoke_tokens(**options)
+  def revoke_tokens(via: "authority", **options)
+    if via == "session"
+      client.get_session(options.delete(:session_id)).revoke_tokens(**options)
+    else
+      client.revoke_tokens(**options)
+    end
     {}
   end
 
+  def list_sessions(**options)
+    { session_ids: client.list_sessions(**options).map(&:session_id) }
+  end
+
   def end_session(session_id:)
-    { state: client.end_session(session_id).info.state.to_s.delete_prefix("SESSION_STATE_").downcase }
+    { state: client.end_session(session_id).details.state.to_s.delete_prefix("SESSION_STATE_").downcase }
   end
 
   def watch(resume_token: "")
     @watch&.close
     @seen = seen = []
-    @watch = watch = client.watch_revocations(resume_token: resume_token)
+    @losses = losses = []
+    on_lost = ->(error, pause) { losses << { code: error.code, pause: pause } }
+    @watch = watch = client.watch_revocations(resume_token: resume_token, on_lost: on_lost)
     Thread.new { watch.each { |message| seen << message } }
     {}
   end
 
   def watched(within:, **wanted)
-    until_time = Time.now + within
-    while Time.now < until_time
+    wait(within) do
       @seen.dup.each do |message|
         event = message.public_send(message.event)
         next unless [:revocation, :session_end].include?(message.event)
@@ -71,9 +80,11 @@ class Driver
 
         return { kind: message.event == :revocation ? "revocation" : "ended_session", resume_token: message.resume_token }
       end
-      sleep 0.02
     end
-    raise ArgumentError, "no such event within #{within} seconds"
+  end
+
+  def lost(within:)
+    wait(within) { return @losses.first if @losses.any? }
   end
 
   def load(session_id:, callers:, calls:)
@@ -105,6 +116,15 @@ class Driver
   end
 
   private
+
+  def wait(within)
+    until_time = Time.now + within
+    while Time.now < until_time
+      yield
+      sleep 0.02
+    end
+    raise ArgumentError, "no such event within #{within} seconds"
+  end
 
   def client
     @client ||= TokenAuthority::Client.from_environment

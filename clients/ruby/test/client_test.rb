@@ -53,6 +53,8 @@ class ClientTest < Minitest::Test
     "an_unknown_permission" => ->(client) { client.verify_token("t", required_permissions: [:publishing]) },
     "a_token_that_is_none" => ->(client) { client.verify_token(nil) },
     "two_targets" => ->(client) { client.revoke_tokens(token: "t", subject: "u") },
+    "two_targets_of_which_one_is_empty" => ->(client) { client.revoke_tokens(session_id: "s", subject: "") },
+    "an_empty_target" => ->(client) { client.revoke_tokens(subject: "") },
     "no_target" => ->(client) { client.revoke_tokens(comment: "c") },
     "a_misspelt_field_of_a_stub" => ->(_) { V1::VerifyTokenRequest.new(token: "t", sessionId: "s") }
   }.freeze

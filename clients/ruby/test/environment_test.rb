@@ -10,16 +10,16 @@ class EnvironmentTest < Minitest::Test
   KEY = { **ADDRESS, "API_KEY" => "tak_secret" }.freeze
   REFUSED = {
     "no address" => [{ "API_KEY" => "tak_secret" }, /TOKENAUTHORITY_ADDRESS is not set/],
-    "an address without a port" => [{ **KEY, "ADDRESS" => "localhost" }, /host:port/],
-    "an address of another scheme" => [{ **KEY, "ADDRESS" => "https://localhost:1" }, /host:port/],
+    "an address without a port" => [{ **KEY, "ADDRESS" => "localhost" }, /must be HOST:PORT/],
+    "an address of another scheme" => [{ **KEY, "ADDRESS" => "https://localhost:1" }, /must be HOST:PORT/],
     "no credentials" => [ADDRESS, /TOKENAUTHORITY_TOKEN_FILE/],
     "two credentials" => [{ **KEY, "TOKEN_FILE" => "x" }, /only one/],
-    "an API key with a space" => [{ **KEY, "API_KEY" => "tak_secret x" }, /API_KEY holds no API key/],
+    "an API key with a space" => [{ **KEY, "API_KEY" => "tak_secret x" }, /API_KEY must be 1 to 8192/],
     "a certificate without its key" => [{ **ADDRESS, "CLIENT_CERT_FILE" => "x" }, /go together/],
     "a flag that is none" => [{ **KEY, "PLAINTEXT" => "maybe" }, /PLAINTEXT must be/],
     "plaintext with a CA" => [{ **KEY, "PLAINTEXT" => "1", "CA_FILE" => "x" }, /does not go with/],
     "a timeout that is none" => [{ **KEY, "TIMEOUT" => "5s" }, /TIMEOUT must be/],
-    "a timeout of nothing" => [{ **KEY, "TIMEOUT" => "0" }, /more than 0/]
+    "a timeout of nothing" => [{ **KEY, "TIMEOUT" => "0" }, /above 0/]
   }.freeze
 
   REFUSED.each do |what, (variables, problem)|
@@ -33,6 +33,14 @@ class EnvironmentTest < Minitest::Test
 
   def test_refuses_a_ca_file_without_a_certificate
     with_file("x") { |path| assert_raises(ArgumentError) { TokenAuthority::Client.from_environment(named({ **KEY, "CA_FILE" => path })) } }
+  end
+
+  def test_root_certificates_are_text_in_pem_in_place_of_a_file
+    options = { address: "localhost:1", api_key: "tak_secret", root_certificates: "x" }
+
+    assert_equal "root_certificates: holds no certificate in PEM",
+                 assert_raises(ArgumentError) { TokenAuthority::Client.new(**options) }.message
+    assert_match(/are set/, assert_raises(ArgumentError) { TokenAuthority::Client.new(**options, ca_file: "x") }.message)
   end
 
   def test_refuses_files_that_are_no_certificate_and_key

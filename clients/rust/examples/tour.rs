@@ -4,10 +4,10 @@
 
 use std::{error::Error as StdError, fs, time::Duration};
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use tokenauthority_client::{
-    Authority, ClientCertificate, Code, Connection, Credentials, Error, Event, Lifetime, Permission, RevokeOptions,
-    Session, SessionOptions, Target, TokenOptions, VerifyOptions, WatchOptions, v1,
+    Authority, ClientCertificate, Code, Connection, Credentials, Error, Event, Lifetime, ListOptions, Permission,
+    RevokeOptions, Session, SessionOptions, SessionState, Target, TokenOptions, VerifyOptions, WatchOptions, v1,
 };
 
 /// Three clients: with a token file, with a function, and with a client certificate.
@@ -52,6 +52,17 @@ async fn tokens(authority: &Authority, session: &Session) -> Result<(), Error> {
     authority.revoke_tokens(Target::Subject("user-1".into()), RevokeOptions::default()).await?;
     session.end().await?;
     // --8<-- [end:tokens]
+    Ok(())
+}
+
+async fn list(authority: &Authority) -> Result<(), Error> {
+    // --8<-- [start:list]
+    let active = ListOptions { state: SessionState::Active, ..Default::default() };
+    let mut sessions = authority.list_sessions(active).take(100);
+    while let Some(session) = sessions.try_next().await? {
+        println!("{}", session.session_id());
+    }
+    // --8<-- [end:list]
     Ok(())
 }
 
@@ -105,6 +116,7 @@ async fn main() -> Result<(), Box<dyn StdError>> {
     let authority = Authority::from_environment()?;
     let session = authority.create_session(SessionOptions::default()).await?;
     errors(&session).await?;
+    list(&authority).await?;
     tokens(&authority, &session).await?;
     watch(&authority).await?;
     stubs(&authority).await?;

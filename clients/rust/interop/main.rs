@@ -7,12 +7,13 @@ mod watcher;
 use std::error::Error as StdError;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use futures_util::TryStreamExt;
 use serde_json::{Value, json};
 use tokenauthority_client::{Authority, Code, ConfigError, Error, RevokeOptions, Target, TokenOptions, VerifyOptions};
 use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 
 use crate::{
-    options::{number, permissions, session_options, text, token_options},
+    options::{list_options, number, permissions, session_options, text, token_options},
     watcher::Watcher,
 };
 
@@ -64,6 +65,8 @@ impl Driver {
                 self.watcher = Some(Watcher::start(&authority, text(request, "resume_token")));
                 Ok(json!({}))
             }
+            "list_sessions" => list_sessions(&authority, request).await,
+            "lost" => self.watcher.as_mut().ok_or_else(|| "there is no watch".to_owned())?.wait_for_loss(request).await,
             "watched" => self.watcher.as_mut().ok_or_else(|| "there is no watch".to_owned())?.wait_for(request).await,
             "load" => load(&authority, request).await,
             other => Err(Failure::Client(format!("no such operation: {other}"))),
@@ -106,7 +109,18 @@ async fn verify_token(authority: &Authority, request: &Value) -> Done {
     Ok(json!({"active": found.active, "reason": reason, "role": role, "data": data}))
 }
 
+async fn list_sessions(authority: &Authority, request: &Value) -> Done {
+    let sessions = authority.list_sessions(list_options(request)?);
+    let ids = sessions.map_ok(|session| session.session_id().to_owned()).try_collect::<Vec<_>>().await?;
+    Ok(json!({"session_ids": ids}))
+}
+
 async fn revoke_tokens(authority: &Authority, request: &Value) -> Done {
+    let options = RevokeOptions { comment: text(request, "comment"), ..Default::default() };
+    if request["via"] == "session" {
+        authority.get_session(&text(request, "session_id")).await?.revoke_tokens(options).await?;
+        return Ok(json!({}));
+    }
     let given = |name| request[name].as_str().map(str::to_owned);
     let target = given("token")
         .map(Target::Token)
@@ -114,7 +128,7 @@ async fn revoke_tokens(authority: &Authority, request: &Value) -> Done {
         .or_else(|| given("session_id").map(Target::SessionId))
         .or_else(|| given("subject").map(Target::Subject))
         .ok_or_else(|| "no target".to_owned())?;
-    authority.revoke_tokens(target, RevokeOptions { comment: text(request, "comment"), ..Default::default() }).await?;
+    authority.revoke_tokens(target, options).await?;
     Ok(json!({}))
 }
 

@@ -3,7 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
-use tokenauthority_client::{ArchiveMode, Lifetime, MediaMode, Permission, SessionOptions, TokenFormat, TokenOptions};
+use tokenauthority_client::{
+    ArchiveMode, Lifetime, ListOptions, MediaMode, Permission, SessionOptions, SessionState, TokenFormat, TokenOptions,
+};
 
 /// Return a text, empty if it is absent.
 pub fn text(fields: &Value, name: &str) -> String {
@@ -25,6 +27,13 @@ pub fn session_options(options: &Value) -> Result<SessionOptions, String> {
         archive_resolution: text(options, "archive_resolution"),
         name: text(options, "name"),
         ..Default::default()
+    })
+}
+
+pub fn list_options(options: &Value) -> Result<ListOptions, String> {
+    Ok(ListOptions {
+        state: parsed(options, "state", "SESSION_STATE_", SessionState::from_str_name)?,
+        page_size: i32::try_from(number(options, "page_size")).map_err(|error| error.to_string())?,
     })
 }
 

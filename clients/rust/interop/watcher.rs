@@ -1,20 +1,21 @@
 //! A watch in the background, which keeps what it has seen.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokenauthority_client::{
-    Authority, Event, WatchEvent, WatchOptions,
+    Authority, Event, OnLost, WatchEvent, WatchOptions,
     v1::{SessionEnd, revocation::Target},
 };
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
-use crate::{Done, Failure, options::text};
+use crate::{Done, Failure, code_name, options::text};
 
 pub struct Watcher {
     task: JoinHandle<()>,
     seen: watch::Receiver<Vec<WatchEvent>>,
+    lost: watch::Receiver<Value>,
 }
 
 impl Drop for Watcher {
@@ -25,7 +26,12 @@ impl Drop for Watcher {
 
 impl Watcher {
     pub fn start(authority: &Authority, resume_token: String) -> Self {
-        let mut events = authority.watch_revocations(WatchOptions { resume_token, ..Default::default() });
+        let (loss, lost) = watch::channel(Value::Null);
+        let on_lost: OnLost = Arc::new(move |error, pause| {
+            loss.send_replace(json!({"code": code_name(error.code()), "pause": pause.as_secs_f64()}));
+        });
+        let on_lost = Some(on_lost);
+        let mut events = authority.watch_revocations(WatchOptions { resume_token, on_lost, ..Default::default() });
         let (sender, seen) = watch::channel(Vec::new());
         let task = tokio::spawn(async move {
             while let Some(event) = events.next().await {
@@ -35,7 +41,14 @@ impl Watcher {
                 }
             }
         });
-        Self { task, seen }
+        Self { task, seen, lost }
+    }
+
+    pub async fn wait_for_loss(&mut self, wanted: &Value) -> Done {
+        let within = Duration::from_secs_f64(wanted["within"].as_f64().unwrap_or_default());
+        let lost = timeout(within, self.lost.wait_for(|loss| !loss.is_null())).await;
+        let lost = lost.map_err(|_| Failure::Client("the watch was not lost in time".into()))?;
+        Ok(lost.map_err(|_| Failure::Client("the watch has ended".into()))?.clone())
     }
 
     pub async fn wait_for(&mut self, wanted: &Value) -> Done {

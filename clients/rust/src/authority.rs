@@ -2,11 +2,15 @@
 
 use std::{fmt, time::Duration};
 
+use futures_util::{
+    StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
 use tonic::Code;
 
 use crate::{
-    ConfigError, Connection, Error, RevokeOptions, SessionOptions, Target, Token, TokenOptions, Transport,
-    Verification, VerifyOptions, Watch, WatchOptions,
+    ConfigError, Connection, Error, ListOptions, RevokeOptions, Session, SessionOptions, Target, Token, TokenOptions,
+    Transport, Verification, VerifyOptions, Watch, WatchOptions,
     transport::MAX_RECEIVE,
     v1::{
         self, key_service_client::KeyServiceClient, project_service_client::ProjectServiceClient,
@@ -25,13 +29,6 @@ use crate::{
 pub struct Authority {
     transport: Transport,
     project_id: String,
-}
-
-/// A room that people join, with the methods that let them in.
-#[derive(Clone)]
-pub struct Session {
-    authority: Authority,
-    details: v1::Session,
 }
 
 impl Authority {
@@ -87,16 +84,28 @@ impl Authority {
         self.session(self.sessions().get_session(request).await?.into_inner().session)
     }
 
-    /// Return one page of the sessions of a project, by default the client's, newest first.
-    ///
-    /// # Errors
-    ///
-    /// `InvalidArgument`: the page token is not one of this authority.
-    pub async fn list_sessions(&self, mut request: v1::ListSessionsRequest) -> Result<v1::ListSessionsResponse, Error> {
-        if request.project_id.is_empty() {
-            request.project_id.clone_from(&self.project_id);
-        }
-        Ok(self.sessions().list_sessions(request).await?.into_inner())
+    /// The sessions of the client's project, newest first, fetched page after page. After an error there is no more.
+    #[must_use]
+    pub fn list_sessions(&self, options: ListOptions) -> BoxStream<'static, Result<Session, Error>> {
+        let request = v1::ListSessionsRequest {
+            project_id: self.project_id.clone(),
+            state: options.state.into(),
+            page_size: options.page_size,
+            ..Default::default()
+        };
+        let pages = stream::try_unfold((self.clone(), Some(request)), |(authority, request)| async move {
+            let Some(request) = request else { return Ok::<_, Error>(None) };
+            let page = authority.sessions().list_sessions(request.clone()).await?.into_inner();
+            if !page.next_page_token.is_empty() && page.next_page_token == request.page_token {
+                return Err(Error::new(Code::DataLoss, "the authority sent a list without an end"));
+            }
+            let sessions = page.sessions.into_iter().map(|details| Session { authority: authority.clone(), details });
+            let found = stream::iter(sessions.map(Ok).collect::<Vec<_>>());
+            let is_last = page.next_page_token.is_empty();
+            let next = (!is_last).then_some(v1::ListSessionsRequest { page_token: page.next_page_token, ..request });
+            Ok(Some((found, (authority, next))))
+        });
+        pages.try_flatten().boxed()
     }
 
     /// End a session for good: it gets no more tokens, and its existing tokens become invalid.
@@ -154,8 +163,12 @@ impl Authority {
     ///
     /// # Errors
     ///
-    /// `InvalidArgument`, `PermissionDenied`, or `ResourceExhausted`: too many revocations are in force.
+    /// `InvalidArgument`, without a call if the target is empty; `PermissionDenied`, or `ResourceExhausted`: too many revocations are in force.
     pub async fn revoke_tokens(&self, target: Target, options: RevokeOptions) -> Result<v1::Revocation, Error> {
+        let (Target::Token(text) | Target::TokenId(text) | Target::SessionId(text) | Target::Subject(text)) = &target;
+        if text.is_empty() {
+            return Err(Error::new(Code::InvalidArgument, "the target of revoke_tokens must not be empty"));
+        }
         let needs_project = matches!(target, Target::TokenId(_) | Target::Subject(_)) && options.project_id.is_empty();
         let request = v1::RevokeTokensRequest {
             project_id: if needs_project { self.project_id.clone() } else { options.project_id },
@@ -178,6 +191,7 @@ impl Authority {
                 resume_token: options.resume_token,
                 ..Default::default()
             },
+            options.on_lost,
         )
     }
 
@@ -213,44 +227,6 @@ stubs! {
     roles: RoleServiceClient,
     projects: ProjectServiceClient,
     keys: KeyServiceClient
-}
-
-impl Session {
-    /// The id, which is what a client needs beside a token.
-    #[must_use]
-    pub fn session_id(&self) -> &str {
-        &self.details.session_id
-    }
-
-    /// Everything that the authority says about the session.
-    #[must_use]
-    pub fn details(&self) -> &v1::Session {
-        &self.details
-    }
-
-    /// Generate a token for this session.
-    ///
-    /// # Errors
-    ///
-    /// As [`Authority::generate_token`].
-    pub async fn generate_token(&self, options: TokenOptions) -> Result<Token, Error> {
-        self.authority.generate_token(self.session_id(), options).await
-    }
-
-    /// End this session, and return it as it is then.
-    ///
-    /// # Errors
-    ///
-    /// As [`Authority::end_session`].
-    pub async fn end(&self) -> Result<Session, Error> {
-        self.authority.end_session(self.session_id()).await
-    }
-}
-
-impl fmt::Debug for Session {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.details.fmt(formatter)
-    }
 }
 
 /// The text of the token, with which a person's client connects.

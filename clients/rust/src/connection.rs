@@ -35,7 +35,7 @@ pub struct Connection {
     pub credentials: Credentials,
     /// Read once: make another client before the certificate ends.
     pub client_certificate: Option<ClientCertificate>,
-    /// PEM of the certificate authorities to trust; `None` for those of the system.
+    /// PEM of the certificate authorities to trust, such as `std::fs::read("ca.pem")?`; `None` for those of the system.
     pub root_certificates: Option<Vec<u8>>,
     /// No TLS, for this machine only: everybody on the network path can read the API key and the tokens.
     pub plaintext: bool,
@@ -100,14 +100,14 @@ impl Connection {
             return refuse(&format!("address {problem}"));
         }
         if self.timeout.is_zero() {
-            return refuse("timeout must be more than 0 seconds");
+            return refuse("timeout must be a number of seconds above 0");
         }
         if self.plaintext && (self.root_certificates.is_some() || self.client_certificate.is_some()) {
             return refuse("plaintext does not go with root_certificates or client_certificate: they are for TLS");
         }
         match &self.credentials {
             Credentials::None if self.client_certificate.is_none() => {
-                refuse("no credentials: give credentials or client_certificate")
+                refuse("no credentials: set credentials or client_certificate")
             }
             Credentials::ApiKey(key) => {
                 api_key_problem(key).map_or(Ok(()), |problem| refuse(&format!("the API key {problem}")))

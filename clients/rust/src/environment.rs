@@ -42,7 +42,7 @@ impl Connection {
         let plaintext = parse_flag(PLAINTEXT, &get(PLAINTEXT).unwrap_or_default())?;
         for name in [CA_FILE, CLIENT_CERT_FILE] {
             if plaintext && get(name).is_some() {
-                return Err(ConfigError(format!("{PLAINTEXT} does not go with {name}")));
+                return Err(ConfigError(format!("{PLAINTEXT} does not go with {name}: it is for TLS")));
             }
         }
         Ok(Self {
@@ -118,7 +118,7 @@ fn parse_timeout(value: Option<String>) -> Result<Duration, ConfigError> {
     let seconds = text.trim().parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     seconds
         .filter(|timeout| !timeout.is_zero())
-        .ok_or_else(|| ConfigError(format!("{TIMEOUT} must be a number of seconds, more than 0")))
+        .ok_or_else(|| ConfigError(format!("{TIMEOUT} must be a number of seconds above 0")))
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ mod environment;
 mod errors;
 mod options;
 mod retries;
+mod session;
 mod transport;
 mod watch;
 
@@ -30,15 +31,18 @@ pub mod v1 {
     tonic::include_proto!("tokenauthority.v1");
 }
 
-pub use authority::{Authority, Session};
+pub use authority::Authority;
 pub use connection::{ClientCertificate, Connection};
 pub use credentials::Credentials;
 pub use errors::{ConfigError, Error, Violation};
-pub use options::{Lifetime, RevokeOptions, SessionOptions, TokenOptions, VerifyOptions, WatchOptions};
+pub use options::{
+    Lifetime, ListOptions, OnLost, RevokeOptions, SessionOptions, TokenOptions, VerifyOptions, WatchOptions,
+};
+pub use session::Session;
 pub use tonic::Code;
 pub use transport::Transport;
 pub use v1::revoke_tokens_request::Target;
 pub use v1::watch_revocations_response::Event;
-pub use v1::{ArchiveMode, InactiveReason, MediaMode, Permission, Revocation, Token, TokenFormat};
+pub use v1::{ArchiveMode, InactiveReason, MediaMode, Permission, Revocation, SessionState, Token, TokenFormat};
 pub use v1::{TokenClaims, VerifyTokenResponse as Verification};
 pub use watch::{Watch, WatchEvent};

@@ -1,13 +1,17 @@
 //! The options of calls, and the messages of the contract that follow from them. A default is the authority's.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tonic::Code;
 use uuid::Uuid;
 
 use crate::{
     errors::Error,
-    v1::{self, ArchiveMode, MediaMode, Permission, TokenFormat, token_request},
+    v1::{self, ArchiveMode, MediaMode, Permission, SessionState, TokenFormat, token_request},
 };
 
 /// The options of a session.
@@ -74,8 +78,8 @@ pub struct TokenOptions {
     pub initial_layout_class_list: Vec<String>,
 }
 
-impl std::fmt::Debug for TokenOptions {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for TokenOptions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("TokenOptions")
             .field("role", &self.role)
@@ -110,6 +114,15 @@ pub struct VerifyOptions {
     pub required_permissions: Vec<Permission>,
 }
 
+/// Which sessions to list.
+#[derive(Debug, Clone, Default)]
+pub struct ListOptions {
+    /// `Active` or `Ended`; both by default.
+    pub state: SessionState,
+    /// How many sessions one call fetches, at most 1000; 0 for 50.
+    pub page_size: i32,
+}
+
 /// What goes with a revocation.
 #[derive(Debug, Clone, Default)]
 pub struct RevokeOptions {
@@ -121,13 +134,24 @@ pub struct RevokeOptions {
     pub comment: String,
 }
 
+/// What is called when the stream of a watch breaks off, with the error and the time until the next attempt.
+pub type OnLost = Arc<dyn Fn(&Error, Duration) + Send + Sync>;
+
 /// Where a watch begins, and what it sees.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct WatchOptions {
     /// The projects to watch; an empty list for all of the caller. By default that of the client, or all.
     pub project_ids: Option<Vec<String>>,
     /// That of the last event of an earlier watch; empty: from the start, with everything in force.
     pub resume_token: String,
+    /// Called at each loss of the stream. It must not block.
+    pub on_lost: Option<OnLost>,
+}
+
+impl fmt::Debug for WatchOptions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("WatchOptions").field("project_ids", &self.project_ids).finish_non_exhaustive()
+    }
 }
 
 fn lifetime(lifetime: Lifetime) -> Result<token_request::Lifetime, Error> {

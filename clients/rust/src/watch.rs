@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use tonic::{Code, Streaming};
 
 use crate::{
-    Error, Event, Transport,
+    Error, Event, OnLost, Transport,
     retries::exponential,
     v1::{WatchRevocationsRequest, WatchRevocationsResponse, token_service_client::TokenServiceClient},
 };
@@ -34,14 +34,19 @@ pub struct WatchEvent {
 /// The events of a watch, without end. They may repeat, and none is missed. After an error there is no more event.
 pub type Watch = BoxStream<'static, Result<WatchEvent, Error>>;
 
-pub(crate) fn watch(tokens: TokenServiceClient<Transport>, request: WatchRevocationsRequest) -> Watch {
-    let watcher = Watcher { tokens, request, stream: None, caught_up: false, failures: 0 };
+pub(crate) fn watch(
+    tokens: TokenServiceClient<Transport>,
+    request: WatchRevocationsRequest,
+    on_lost: Option<OnLost>,
+) -> Watch {
+    let watcher = Watcher { tokens, request, on_lost, stream: None, caught_up: false, failures: 0 };
     stream::try_unfold(watcher, |mut watcher| async move { Ok(Some((watcher.next().await?, watcher))) }).boxed()
 }
 
 struct Watcher {
     tokens: TokenServiceClient<Transport>,
     request: WatchRevocationsRequest,
+    on_lost: Option<OnLost>,
     stream: Option<Streaming<WatchRevocationsResponse>>,
     caught_up: bool,
     failures: u32,
@@ -57,7 +62,11 @@ impl Watcher {
                     self.stream = None;
                     // On top of what the authority asks for: it asks all whom it sends away for the same.
                     let asked = error.retry_after().unwrap_or_default().min(LONGEST_ASKED);
-                    sleep(asked + exponential(FIRST_PAUSE, LONGEST_PAUSE, self.failures)).await;
+                    let pause = asked + exponential(FIRST_PAUSE, LONGEST_PAUSE, self.failures);
+                    if let Some(on_lost) = &self.on_lost {
+                        on_lost(&error, pause);
+                    }
+                    sleep(pause).await;
                     self.failures += 1;
                 }
                 Err(error) => return Err(error),

@@ -1,7 +1,7 @@
 // The examples of docs/clients/typescript.md; `make interop` runs them.
 import { readFileSync } from "node:fs";
 
-import { Authority, AuthorityError, InactiveReason, Permission, TokenFormat } from "@tokenauthority/client";
+import { Authority, AuthorityError, InactiveReason, Permission, SessionState, TokenFormat } from "@tokenauthority/client";
 import { grpcJs } from "@tokenauthority/client/grpc-js";
 
 // --8<-- [start:credentials]
@@ -43,6 +43,15 @@ async function batch(): Promise<void> {
   // --8<-- [end:batch]
 }
 
+async function list(): Promise<void> {
+  // --8<-- [start:list]
+  for await (const session of authority.listSessions({ state: SessionState.ACTIVE })) {
+    console.log(session.sessionId, session.details.mediaMode);
+    break; // a real program goes on
+  }
+  // --8<-- [end:list]
+}
+
 async function watch(): Promise<void> {
   // --8<-- [start:watch]
   for await (const { event, resumeToken } of authority.watchRevocations()) {
@@ -77,5 +86,5 @@ async function others(): Promise<void> {
   // --8<-- [end:others]
 }
 
-for (const example of [batch, watch, errors, others]) await example();
+for (const example of [batch, list, watch, errors, others]) await example();
 authority.close();

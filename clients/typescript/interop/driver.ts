@@ -16,6 +16,7 @@ type Line = Record<string, any>;
 
 let authority: Authority;
 const seen: WatchRevocationsResponse[] = [];
+const losses: Line[] = [];
 let watching = new AbortController();
 
 const upper = (name?: string) => name?.toUpperCase() as never;
@@ -58,18 +59,25 @@ const operations: Record<string, (line: Line) => Promise<Line>> = {
     const { active, reason, claims } = await authority.verifyToken(token, { sessionId, requiredPermissions });
     return { active, reason: active ? "" : InactiveReason[reason], role: claims?.role ?? "", data: claims?.data ?? "" };
   },
-  async revoke_tokens({ token, token_id: tokenId, session_id: sessionId, subject, comment }) {
-    await authority.revokeTokens({ token, tokenId, sessionId, subject, comment });
+  async revoke_tokens({ token, token_id: tokenId, session_id: sessionId, subject, comment, via }) {
+    if (via === "session") await (await authority.getSession(sessionId)).revokeTokens({ comment });
+    else await authority.revokeTokens({ token, tokenId, sessionId, subject, comment });
     return {};
   },
+  async list_sessions({ state, page_size: pageSize }) {
+    const found = [];
+    for await (const session of authority.listSessions({ state: state && SessionState[upper(state)], pageSize })) found.push(session.sessionId);
+    return { session_ids: found };
+  },
   async end_session({ session_id }) {
-    return { state: SessionState[(await authority.endSession(session_id)).info.state]!.toLowerCase() };
+    return { state: SessionState[(await authority.endSession(session_id)).details.state]!.toLowerCase() };
   },
   async watch({ resume_token: resumeToken }) {
     watching.abort();
     watching = new AbortController();
-    seen.length = 0;
-    const messages = authority.watchRevocations({ resumeToken, signal: watching.signal });
+    seen.length = losses.length = 0;
+    const onLost = (error: AuthorityError, pauseMs: number) => losses.push({ code: error.code, pause: pauseMs / 1000 });
+    const messages = authority.watchRevocations({ resumeToken, signal: watching.signal, onLost });
     void (async () => {
       for await (const message of messages) seen.push(message);
     })().catch((error) => console.error("the watch ended:", error));
@@ -86,6 +94,10 @@ const operations: Record<string, (line: Line) => Promise<Line>> = {
         if (event.case === "sessionEnd" && event.value.sessionId === session_id) return { kind: "ended_session", resume_token };
       }
     throw new TypeError(`no such event within ${within} seconds`);
+  },
+  async lost({ within }) {
+    for (const until = Date.now() + within * 1000; Date.now() < until; await sleep(20)) if (losses[0]) return losses[0];
+    throw new TypeError(`the watch was not lost within ${within} seconds`);
   },
   async load({ session_id, callers, calls }) {
     const errors: string[] = [];

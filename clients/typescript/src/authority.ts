@@ -9,8 +9,8 @@ import { AuthorityError } from "./errors.js";
 import type { Session as SessionMessage } from "./gen/tokenauthority/v1/session_pb.js";
 import type { Revocation, Token, VerifyTokenResponse, WatchRevocationsResponse } from "./gen/tokenauthority/v1/token_pb.js";
 import {
-  batchRequests, createSessionRequest, requireText, revokeTokensRequest, type RevokeOptions, type SessionOptions,
-  type TokenOptions, type TokenRequest, tokenRequest, type VerifyOptions, verifyTokenRequest,
+  batchRequests, createSessionRequest, type ListOptions, listSessionsRequest, requireText, revokeTokensRequest,
+  type RevokeOptions, type SessionOptions, type SessionRevokeOptions, type TokenOptions, type TokenRequest, tokenRequest, type VerifyOptions, verifyTokenRequest,
 } from "./requests.js";
 import { callerTransport } from "./transport.js";
 import { KeyService, ProjectService, RoleService, SessionService, TokenService } from "./v1.js";
@@ -73,10 +73,11 @@ export class Authority {
   }
 
   /** Iterate over the sessions of the client's project, newest first, page after page. */
-  async *listSessions(): AsyncGenerator<Session, void> {
+  async *listSessions(options: ListOptions = {}): AsyncGenerator<Session, void> {
+    const request = listSessionsRequest(this.#projectId, options);
     for (let pageToken = "", last; ; last = pageToken) {
-      const page = await this.sessions.listSessions({ projectId: this.#projectId, pageToken });
-      for (const info of page.sessions) yield new Session(this, info);
+      const page = await this.sessions.listSessions({ ...request, pageToken });
+      for (const details of page.sessions) yield new Session(this, details);
       pageToken = page.nextPageToken;
       if (!pageToken) return;
       if (pageToken === last) throw new AuthorityError("DATA_LOSS", "the authority sent a list without an end");
@@ -130,18 +131,23 @@ export class Authority {
 export class Session {
   readonly #authority: Authority;
 
-  /** *info* is the contract's message, as the authority answered it. */
-  constructor(authority: Authority, readonly info: SessionMessage) {
+  /** *details* are the contract's message, as the authority answered it. */
+  constructor(authority: Authority, readonly details: SessionMessage) {
     this.#authority = authority;
   }
 
   get sessionId(): string {
-    return this.info.sessionId;
+    return this.details.sessionId;
   }
 
   /** Generate a token with which one person joins this session. */
   generateToken(options: TokenOptions = {}): Promise<Token> {
     return this.#authority.generateToken(this.sessionId, options);
+  }
+
+  /** Revoke all tokens of this session, which stays open. */
+  revokeTokens(options: SessionRevokeOptions = {}): Promise<Revocation> {
+    return this.#authority.revokeTokens({ ...options, sessionId: this.sessionId });
   }
 
   /** End this session for good; the answer is the ended one. */

@@ -15,6 +15,8 @@ export const text: Check = (value) =>
 export const bool: Check = (value) => (typeof value === "boolean" ? undefined : "true or false");
 export const func: Check = (value) => (typeof value === "function" ? undefined : "a function");
 export const signal: Check = (value) => (value instanceof AbortSignal ? undefined : "an AbortSignal");
+export const bytes: Check = (value) => (value instanceof Uint8Array ? undefined : "bytes");
+export const count: Check = (value) => (Number.isInteger(value) && Number(value) >= 0 ? undefined : "a whole number, 0 or more");
 export const texts: Check = listOf(text, "a list of strings");
 export const milliseconds: Check = (value) =>
   isNumber(value, 99_999_999) && value > 0 ? undefined : "more than 0 and less than 100 million milliseconds";

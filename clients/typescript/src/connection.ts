@@ -5,7 +5,7 @@ import { createSecureContext } from "node:tls";
 
 import type { Transport } from "@connectrpc/connect";
 
-import { bool, checked, func, milliseconds, text } from "./checks.js";
+import { bool, bytes, checked, func, milliseconds, text } from "./checks.js";
 import { AuthorityError } from "./errors.js";
 
 /**
@@ -28,6 +28,8 @@ export interface ConnectionOptions {
   keyFile?: string;
   /** PEM file of the certificate authorities to trust; default: those of Node. */
   caFile?: string;
+  /** PEM of the certificate authorities to trust, in place of `caFile`. */
+  rootCertificates?: Uint8Array;
   /** No TLS, for loopback only: everybody on the network path can read the credential and the tokens. */
   plaintext?: boolean;
   /** The project of a call that names none; required if the caller may use several. */
@@ -57,6 +59,7 @@ export interface Endpoint {
 const MAX_TOKEN = 8192;
 const MAX_FILE = 1 << 20;
 const ADDRESS = /^(\[[0-9A-Fa-f:.]+\]|[^\s:/?#@[\]]+):\d{1,5}$/;
+const HEADER_SAFE = "1 to 8192 characters of printable ASCII without spaces";
 const CREDENTIAL = /^[\x21-\x7e]{1,8192}$/;
 const FLAGS = new Map([..."1 true yes on t y".split(" ").map((word) => [word, true] as const),
   ...["", ..."0 false no off f n".split(" ")].map((word) => [word, false] as const)]);
@@ -80,6 +83,8 @@ export function optionsFrom(environment: Record<string, string | undefined>): Co
   if ("plaintext" in found && found["plaintext"] === undefined)
     throw new Error(`${VARIABLES.plaintext} must be one of 1, true, yes, on, 0, false, no, off`);
   if (found["timeoutMs"]) found["timeoutMs"] = Number(found["timeoutMs"]) * 1000;
+  if ("timeoutMs" in found && milliseconds(found["timeoutMs"]))
+    throw new Error(`${VARIABLES.timeoutMs} must be a number of seconds above 0`);
   return { address: "", ...found };
 }
 
@@ -98,32 +103,37 @@ export interface Connection {
  * @throws TypeError or Error that names the option, and never quotes a credential.
  */
 export function connectionOf(options: ConnectionOptions, names: Names = {}): Connection {
-  const { address, apiKeyFile, tokenFile, credentials, certFile, keyFile, caFile, plaintext, projectId, timeoutMs } = checked(
-    "the options of Authority", options, {
+  const { address, apiKeyFile, tokenFile, credentials, certFile, keyFile, caFile, rootCertificates, plaintext, projectId, timeoutMs } =
+    checked("the options of Authority", options, {
       address: text, apiKey: text, apiKeyFile: text, tokenFile: text, credentials: func, certFile: text, keyFile: text,
-      caFile: text, plaintext: bool, projectId: text, timeoutMs: milliseconds, transport: func,
+      caFile: text, rootCertificates: bytes, plaintext: bool, projectId: text, timeoutMs: milliseconds, transport: func,
     }, names);
-  const named = (...found: (keyof ConnectionOptions)[]) => found.map((option) => names[option] ?? option).join(", ");
-  const bearers = (["apiKey", "apiKeyFile", "tokenFile", "credentials"] as const).filter((option) => options[option]);
-  const tlsFiles = (["caFile", "certFile", "keyFile"] as const).filter((option) => options[option]);
-  if (!address) throw new TypeError(`${named("address")} is not set`);
-  if (!ADDRESS.test(address)) throw new TypeError(`${named("address")} is host:port, such as localhost:50051`);
-  if (bearers.length > 1) throw new TypeError(`${named(...bearers)} are given: give only one of them`);
-  if (!certFile !== !keyFile) throw new TypeError(`${named("certFile", "keyFile")} go together: one of them is missing`);
+  const nameOf = (option: keyof ConnectionOptions) => names[option] ?? option;
+  const given = (...found: (keyof ConnectionOptions)[]) => found.filter((option) => options[option]).map(nameOf);
+  const bearers = given("apiKey", "apiKeyFile", "tokenFile", "credentials");
+  const roots = given("caFile", "rootCertificates");
+  const certificates = [...roots, ...given("certFile", "keyFile")];
+  if (!address) throw new TypeError(`${nameOf("address")} is not set`);
+  if (!ADDRESS.test(address)) throw new TypeError(`${nameOf("address")} must be HOST:PORT, such as localhost:50051`);
+  for (const several of [bearers, roots])
+    if (several.length > 1) throw new TypeError(`${several.join(" and ")} are set: set only one of them`);
+  if (!certFile !== !keyFile) throw new TypeError(`${nameOf("certFile")} and ${nameOf("keyFile")} go together: set both or neither`);
   if (bearers.length === 0 && !certFile)
-    throw new TypeError(`no credential: give ${named("apiKey", "apiKeyFile", "tokenFile")}, or ${named("certFile", "keyFile")}`);
-  if (plaintext && tlsFiles.length > 0)
-    throw new TypeError(`${named("plaintext")} does not go with ${named(...tlsFiles)}: they are for TLS`);
-  const apiKey = apiKeyFile ? read(named("apiKeyFile"), apiKeyFile).toString("latin1").trim() : options.apiKey;
-  if ((apiKeyFile || apiKey) && !CREDENTIAL.test(apiKey ?? ""))
-    throw new TypeError(`${named(apiKeyFile ? "apiKeyFile" : "apiKey")} holds no API key: one line of printable ASCII without spaces`);
-  const ca = caFile ? read(named("caFile"), caFile) : undefined;
-  if (ca && !ca.includes("-----BEGIN CERTIFICATE-----")) throw new Error(`${named("caFile")} ${caFile}: holds no certificate in PEM`);
-  const pair = certFile && keyFile ? { cert: read(named("certFile"), certFile), key: read(named("keyFile"), keyFile) } : {};
+    throw new TypeError(`no credentials: set ${nameOf("apiKey")}, ${nameOf("apiKeyFile")} or ${nameOf("tokenFile")}, ` +
+      `or ${nameOf("certFile")} with ${nameOf("keyFile")}`);
+  if (plaintext && certificates.length > 0)
+    throw new TypeError(`${nameOf("plaintext")} does not go with ${certificates.join(" and ")}: they are for TLS`);
+  const apiKey = apiKeyFile ? read(nameOf("apiKeyFile"), apiKeyFile).toString("latin1").trim() : options.apiKey;
+  if (apiKeyFile && !CREDENTIAL.test(apiKey ?? "")) throw new TypeError(`${nameOf("apiKeyFile")}: the file must hold ${HEADER_SAFE}`);
+  if (apiKey && !CREDENTIAL.test(apiKey)) throw new TypeError(`${nameOf("apiKey")} must be ${HEADER_SAFE}`);
+  const ca = caFile ? read(nameOf("caFile"), caFile) : rootCertificates && Buffer.from(rootCertificates);
+  if (ca && !ca.includes("-----BEGIN CERTIFICATE-----"))
+    throw new Error(`${[...roots, ...(caFile ? [caFile] : [])].join(" ")}: holds no certificate in PEM`);
+  const pair = certFile && keyFile ? { cert: read(nameOf("certFile"), certFile), key: read(nameOf("keyFile"), keyFile) } : {};
   try {
     createSecureContext(pair);
   } catch {
-    throw new Error(`${named("certFile", "keyFile")}: not a certificate and its private key in PEM, without a password`);
+    throw new Error(`${nameOf("certFile")} and ${nameOf("keyFile")}: not a certificate and its private key in PEM, without a password`);
   }
   const bearer = async () => (tokenFile ? readToken(tokenFile) : credentials ? called(credentials) : (apiKey ?? ""));
   const tls = plaintext ? undefined : { ...(ca && { ca }), ...pair };
@@ -155,7 +165,7 @@ async function readToken(path: string): Promise<string> {
     throw new AuthorityError("UNAUTHENTICATED", `tokenFile ${path}: ${(error as Error).message}`);
   }
   if (CREDENTIAL.test(content)) return content;
-  throw new AuthorityError("UNAUTHENTICATED", `tokenFile ${path}: holds no token: one line of printable ASCII without spaces`);
+  throw new AuthorityError("UNAUTHENTICATED", `tokenFile ${path}: the file must hold ${HEADER_SAFE}`);
 }
 
 async function called(credentials: () => string | Promise<string>): Promise<string> {
@@ -166,5 +176,5 @@ async function called(credentials: () => string | Promise<string>): Promise<stri
     throw new AuthorityError("UNAUTHENTICATED", "credentials() failed");
   }
   if (typeof found === "string" && CREDENTIAL.test(found)) return found;
-  throw new AuthorityError("UNAUTHENTICATED", `credentials() must return 1 to ${MAX_TOKEN} characters of printable ASCII without spaces`);
+  throw new AuthorityError("UNAUTHENTICATED", `credentials() must return ${HEADER_SAFE}`);
 }

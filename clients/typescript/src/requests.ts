@@ -4,9 +4,9 @@ import { randomUUID } from "node:crypto";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 
-import { bool, type Checks, checked, enumOf, listOf, moment, seconds, text, texts } from "./checks.js";
+import { bool, type Checks, checked, count, enumOf, listOf, moment, seconds, text, texts } from "./checks.js";
 import { Permission } from "./gen/tokenauthority/v1/role_pb.js";
-import { ArchiveMode, type CreateSessionRequestSchema, MediaMode } from "./gen/tokenauthority/v1/session_pb.js";
+import { ArchiveMode, type CreateSessionRequestSchema, type ListSessionsRequestSchema, MediaMode, SessionState } from "./gen/tokenauthority/v1/session_pb.js";
 import {
   type RevokeTokensRequestSchema, TokenFormat, type TokenRequest as TokenRequestMessage, TokenRequestSchema,
   type VerifyTokenRequestSchema,
@@ -63,8 +63,24 @@ export interface VerifyOptions {
   requiredPermissions?: Permission[];
 }
 
-/** Which tokens to revoke: exactly one of the first four. */
-export interface RevokeOptions {
+/** Which sessions to list. */
+export interface ListOptions {
+  /** Default: ACTIVE and ENDED. */
+  state?: SessionState;
+  /** How many sessions one call fetches, at most 1000; default 50. */
+  pageSize?: number;
+}
+
+/** What goes with a revocation of all tokens of a session. */
+export interface SessionRevokeOptions {
+  /** Only tokens issued in this second or earlier; default: now. */
+  issuedBefore?: Date | number;
+  /** For the audit log and for watchers, at most 256 characters. */
+  comment?: string;
+}
+
+/** Which tokens to revoke: exactly one of the first four, which is not empty. */
+export interface RevokeOptions extends SessionRevokeOptions {
   token?: string;
   /** The token with this id, in the project. */
   tokenId?: string;
@@ -74,16 +90,13 @@ export interface RevokeOptions {
   subject?: string;
   /** The project of `tokenId` and `subject`; default: the client's. */
   projectId?: string;
-  /** Only tokens issued in this second or earlier; default: now. */
-  issuedBefore?: Date | number;
-  /** For the audit log and for watchers, at most 256 characters. */
-  comment?: string;
 }
 
 const SESSION: Checks<SessionOptions> = {
   mediaMode: enumOf(MediaMode), archiveMode: enumOf(ArchiveMode), location: text, e2ee: bool, archiveName: text,
   archiveResolution: text, name: text, requestId: text,
 };
+const LIST: Checks<ListOptions> = { state: enumOf(SessionState), pageSize: count };
 const TOKEN: Checks<TokenOptions> = {
   role: text, data: text, expireTime: moment, ttl: seconds, format: enumOf(TokenFormat), initialLayoutClassList: texts,
   subject: text,
@@ -98,6 +111,11 @@ const REVOKE: Checks<RevokeOptions> = {
 /** Build a CreateSessionRequest; its request id makes a retry safe. */
 export function createSessionRequest(projectId: string, options: SessionOptions): MessageInitShape<typeof CreateSessionRequestSchema> {
   return { projectId, requestId: randomUUID(), ...checked("the options of createSession", options, SESSION) };
+}
+
+/** Build a ListSessionsRequest for the first page. */
+export function listSessionsRequest(projectId: string, options: ListOptions): MessageInitShape<typeof ListSessionsRequestSchema> {
+  return { projectId, ...checked("the options of listSessions", options, LIST) };
 }
 
 /** Build the request for one token. */
@@ -127,10 +145,11 @@ export function verifyTokenRequest(token: string, options: VerifyOptions): Messa
 /** Build a RevokeTokensRequest; *projectId* is the project of a `tokenId` or `subject` without one. */
 export function revokeTokensRequest(projectId: string, options: RevokeOptions): MessageInitShape<typeof RevokeTokensRequestSchema> {
   const { issuedBefore, comment, projectId: own, ...targets } = checked("the options of revokeTokens", options, REVOKE);
-  const given = Object.entries(targets).filter(([, value]) => value);
+  const given = Object.entries(targets).filter(([, value]) => value !== undefined);
   const [only] = given;
   if (given.length !== 1 || !only) throw new TypeError("give exactly one of token, tokenId, sessionId and subject");
   const [name, value] = only as [keyof typeof targets, string];
+  if (!value) throw new TypeError(`${name} must not be empty`);
   const needsProject = name === "tokenId" || name === "subject";
   return {
     target: { case: name, value },

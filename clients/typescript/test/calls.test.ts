@@ -68,6 +68,8 @@ const slips: [string, (authority: any) => Promise<unknown>, RegExp][] = [
   ["a misspelt requirement", (a) => a.verifyToken("t", { required_permissions: [3] }), /no property required_permissions/],
   ["a token in bytes", (a) => a.verifyToken(Buffer.from("t")), /token must be a string/],
   ["two targets", (a) => a.revokeTokens({ token: "t", subject: "u" }), /exactly one/],
+  ["two targets, one of them empty", (a) => a.revokeTokens({ sessionId: "s", subject: "" }), /exactly one/],
+  ["an empty target", (a) => a.revokeTokens({ subject: "" }), /subject must not be empty/],
   ["no target", (a) => a.revokeTokens({ comment: "c" }), /exactly one/],
   ["a misspelt field of a stub", (a) => a.tokens.verifyToken({ token: "t", session_id: "s" }), /no property session_id/],
   ["a misspelt field within a stub's message", (a) => a.tokens.generateToken({ request: { sessionId: "s", ttl: 1 } }), /no property ttl/],

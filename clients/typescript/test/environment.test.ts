@@ -21,11 +21,11 @@ function file(content: string): string {
 
 const refused: [string, Record<string, string>, RegExp][] = [
   ["no address", { API_KEY: "tak_secret" }, /ADDRESS is not set/],
-  ["an address without a port", { ADDRESS: "localhost", API_KEY: "tak_secret" }, /host:port/],
-  ["an address with a scheme", { ADDRESS: "https://localhost:1", API_KEY: "tak_secret" }, /host:port/],
+  ["an address without a port", { ADDRESS: "localhost", API_KEY: "tak_secret" }, /must be HOST:PORT/],
+  ["an address with a scheme", { ADDRESS: "https://localhost:1", API_KEY: "tak_secret" }, /must be HOST:PORT/],
   ["no credentials", { ADDRESS: "localhost:1" }, /TOKENAUTHORITY_TOKEN_FILE/],
   ["two credentials", { ADDRESS: "localhost:1", API_KEY: "tak_secret", TOKEN_FILE: "x" }, /only one/],
-  ["an API key with a space", { ADDRESS: "localhost:1", API_KEY: "tak_secret x" }, /API_KEY holds no API key/],
+  ["an API key with a space", { ADDRESS: "localhost:1", API_KEY: "tak_secret x" }, /API_KEY must be 1 to 8192/],
   ["a certificate without its key", { ADDRESS: "localhost:1", CLIENT_CERT_FILE: "x" }, /go together/],
   ["a flag that is none", { ADDRESS: "localhost:1", API_KEY: "tak_secret", PLAINTEXT: "maybe" }, /PLAINTEXT must be/],
   ["plaintext with a CA", { ADDRESS: "localhost:1", API_KEY: "tak_secret", PLAINTEXT: "1", CA_FILE: "x" }, /does not go with/],
@@ -47,6 +47,12 @@ for (const [what, variables, problem] of refused)
       return true;
     });
   });
+
+test("root certificates are bytes of PEM, in place of a file", () => {
+  const options = { address: "localhost:1", apiKey: "tak_secret", rootCertificates: Buffer.from("x") };
+  assert.throws(() => new Authority(options), /^Error: rootCertificates: holds no certificate in PEM/);
+  assert.throws(() => new Authority({ ...options, caFile: "x" }), /caFile and rootCertificates are set/);
+});
 
 test("an option that does not exist is refused", () => {
   const misspelt = { address: "localhost:1", apiKey: "tak_secret", plainText: true };

@@ -119,10 +119,10 @@ def request_revocation(*, issued_before: int | datetime | None, comment: str, **
     try:
         request = requests.revoke_tokens_request(
             current().project,
-            token=_token_text(given.get("token", "")),
-            token_id=given.get("token_id", ""),
-            session_id=given.get("session", ""),
-            subject=given.get("subject", ""),
+            token=_token_text(given["token"]) if "token" in given else None,
+            token_id=given.get("token_id"),
+            session_id=given.get("session"),
+            subject=given.get("subject"),
             issued_before=issued_before,
             comment=comment,
         )

@@ -33,7 +33,7 @@ class AuthorityBase(ABC):
         """
         self._connection = Connection(address=address, **options)
         if not self._connection.proves_caller:
-            raise ValueError("no credentials: give api_key, token_file or credentials, or cert_file with key_file")
+            raise ValueError("no credentials: set api_key, token_file or credentials, or cert_file with key_file")
         self._open(self._connection)
 
     @classmethod

@@ -12,7 +12,15 @@ import grpc
 
 from tokenauthority.client.arguments import instance, seconds, text, wrong_type
 from tokenauthority.client.channel import bind_to_running_loop, guard
-from tokenauthority.client.credentials import call_credentials, is_header_safe, read_certificate, read_token
+from tokenauthority.client.credentials import (
+    HEADER_SAFE,
+    call_credentials,
+    holds_certificate,
+    is_header_safe,
+    read_certificate,
+    read_roots,
+    read_token,
+)
 from tokenauthority.client.interceptors import StreamDefaults, UnaryDefaults
 from tokenauthority.client.service_config import MAX_RECEIVE_BYTES, RETRY_BUFFER_BYTES, SERVICE_CONFIG
 
@@ -22,6 +30,17 @@ DEFAULT_TIMEOUT: Final = 5.0
 
 KEEPALIVE: Final = 60_000
 """Milliseconds without a message after which a client pings, while a call waits; servers allow two pings as often."""
+
+_TEXTS: Final = (
+    "address",
+    "api_key",
+    "token_file",
+    "cert_file",
+    "key_file",
+    "ca_file",
+    "project_id",
+    "tls_server_name",
+)
 
 _SCHEMES: Final = frozenset({"dns", "ipv4", "ipv6", "unix", "unix-abstract", "vsock", "xds"})
 """Schemes of gRPC's target URIs. gRPC would look up any other as a host name."""
@@ -75,8 +94,11 @@ class ConnectionOptions(TypedDict, total=False):
     plaintext: bool
     """No TLS, for loopback only: everybody on the network path can read the API key and the tokens."""
 
+    ca_file: str
+    """A file with the certificate authorities to trust, in PEM; default: the public ones that gRPC knows."""
+
     root_certificates: bytes | None
-    """PEM of the certificate authorities to trust; None for the public ones that gRPC knows."""
+    """PEM of the certificate authorities to trust, in place of `ca_file`."""
 
     timeout: float
     """Seconds that a call may take, its retries included; default 5. It does not limit a watch."""
@@ -120,8 +142,12 @@ class Connection:
     plaintext: bool = False
     """No TLS: everybody on the network path can read the API key and the tokens."""
 
+    ca_file: str = ""
+    """PEM of the certificate authorities to trust; empty for the public ones that gRPC knows. Read when a channel is
+    opened."""
+
     root_certificates: bytes | None = field(default=None, repr=False)
-    """PEM of the certificate authorities to trust; None for the public ones that gRPC knows."""
+    """PEM of the certificate authorities to trust, in place of `ca_file`."""
 
     timeout: float = DEFAULT_TIMEOUT
     """Seconds that a call may take, its retries included, unless the call sets its own; default 5."""
@@ -131,7 +157,7 @@ class Connection:
 
     def __post_init__(self) -> None:
         """Refuse what would fail later, less clearly, or with the API key in the message."""
-        for name in ("address", "api_key", "token_file", "cert_file", "key_file", "project_id", "tls_server_name"):
+        for name in _TEXTS:
             text(name, getattr(self, name))
         if self.credentials is not None and not callable(self.credentials):
             raise wrong_type("credentials", self.credentials, "a function or None")
@@ -151,25 +177,36 @@ class Connection:
 
     def _problem(self) -> str:
         if not self.address:
-            return "address is required, such as localhost:50051"
+            return "address is not set"
         scheme, separator, _ = self.address.partition("://")
         if ":" not in self.address or (separator and scheme not in _SCHEMES):
             without = f", without {scheme}://" if separator else ""
-            return f"address is HOST:PORT, such as localhost:50051{without}"
+            return f"address must be HOST:PORT, such as localhost:50051{without}"
         if not (math.isfinite(self.timeout) and self.timeout > 0):
-            return "timeout must be more than 0 seconds"
-        if self.plaintext and (self.root_certificates is not None or self.tls_server_name or self.cert_file):
-            return "plaintext does not go with root_certificates, tls_server_name or cert_file: they are for TLS"
-        return self._credential_problem()
+            return "timeout must be a number of seconds above 0"
+        for_tls = [
+            name for name in ("ca_file", "root_certificates", "tls_server_name", "cert_file") if getattr(self, name)
+        ]
+        if self.plaintext and for_tls:
+            return f"plaintext does not go with {' and '.join(for_tls)}: they are for TLS"
+        return self._roots_problem() or self._credential_problem()
+
+    def _roots_problem(self) -> str:
+        if self.root_certificates is None:
+            return ""
+        if self.ca_file:
+            return "ca_file and root_certificates are set: set only one of them"
+        is_pem = holds_certificate(self.root_certificates)
+        return "" if is_pem else "root_certificates: holds no certificate in PEM"
 
     def _credential_problem(self) -> str:
         bearers = [name for name in ("api_key", "token_file", "credentials") if getattr(self, name)]
         if len(bearers) > 1:
-            return f"{' and '.join(bearers)} are given: give one of api_key, token_file and credentials"
+            return f"{' and '.join(bearers)} are set: set only one of them"
         if bool(self.cert_file) != bool(self.key_file):
-            return "cert_file and key_file go together: one of them is missing"
+            return "cert_file and key_file go together: set both or neither"
         if self.api_key and not is_header_safe(self.api_key):
-            return "api_key has characters that no API key has (white space, a line break or non-ASCII)"
+            return f"api_key must be {HEADER_SAFE}"
         return ""
 
     def open(self, *more_options: tuple[str, str | int]) -> grpc.Channel:
@@ -182,8 +219,8 @@ class Connection:
             A channel that connects with its first call. It has what stubs use, `close` and `with`.
 
         Raises:
-            OSError: `cert_file` or `key_file` cannot be read.
-            ValueError: they are no certificate and its private key.
+            OSError: `ca_file`, `cert_file` or `key_file` cannot be read.
+            ValueError: they are no certificate authorities, or no certificate and its private key.
         """
         # Of two values gRPC takes the first.
         options = list(dict([*self._options(), *more_options]).items())
@@ -215,7 +252,8 @@ class Connection:
 
     def _credentials(self) -> grpc.ChannelCredentials:
         pair = read_certificate(self.cert_file, self.key_file) if self.cert_file else (None, None)
-        return grpc.ssl_channel_credentials(self.root_certificates, *pair)
+        roots = read_roots(self.ca_file) if self.ca_file else self.root_certificates
+        return grpc.ssl_channel_credentials(roots, *pair)
 
     def _interceptors(self) -> tuple[UnaryDefaults, StreamDefaults]:
         return UnaryDefaults(self.timeout, self._bearer), StreamDefaults(None, self._bearer)

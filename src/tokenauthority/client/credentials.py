@@ -20,12 +20,36 @@ MAX_TOKEN: Final = 8192
 MAX_PEM: Final = 1 << 20
 """Bytes of a file in PEM."""
 
+HEADER_SAFE: Final = "1 to 8192 characters of printable ASCII without spaces"
+"""What a bearer credential is, for errors."""
+
 _HEADER_SAFE: Final = re.compile(r"[\x21-\x7e]+", re.ASCII)
 
 
 def is_header_safe(credential: str) -> bool:
-    """Return whether a header carries *credential*: printable ASCII without white space, and not empty."""
-    return _HEADER_SAFE.fullmatch(credential) is not None
+    """Return whether a header carries *credential*, and the server reads it."""
+    return len(credential) <= MAX_TOKEN and _HEADER_SAFE.fullmatch(credential) is not None
+
+
+def holds_certificate(pem: bytes) -> bool:
+    """Return whether *pem* has a certificate. gRPC takes any bytes, and then trusts nobody."""
+    return b"-----BEGIN CERTIFICATE-----" in pem
+
+
+def read_roots(path: str) -> bytes:
+    """Return the certificate authorities in the file at *path*, in PEM.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it holds no certificate, or has more than `MAX_PEM` bytes.
+    """
+    try:
+        roots = read_file(path, MAX_PEM)
+    except ValueError as error:
+        raise ValueError(f"ca_file {path}: {error}") from None
+    if not holds_certificate(roots):
+        raise ValueError(f"ca_file {path}: holds no certificate in PEM")
+    return roots
 
 
 def read_file(path: str, limit: int) -> bytes:
@@ -59,7 +83,7 @@ def read_token(path: str) -> str:
     except ValueError as error:
         raise _unusable(f"token_file {path}: {error}") from None
     if not is_header_safe(token):
-        raise _unusable(f"token_file {path}: holds no token: one line of printable ASCII without spaces")
+        raise _unusable(f"token_file {path}: the file must hold {HEADER_SAFE}")
     return token
 
 
@@ -75,8 +99,8 @@ def call_credentials(credentials: Callable[[], str]) -> str:
         raise _unusable(f"credentials() raised {type(error).__name__}") from error
     if not isinstance(token, str):
         raise _unusable(f"credentials() must return str, not {type(token).__name__}")
-    if len(token) > MAX_TOKEN or not is_header_safe(token):
-        raise _unusable(f"credentials() must return 1 to {MAX_TOKEN} characters of printable ASCII without spaces")
+    if not is_header_safe(token):
+        raise _unusable(f"credentials() must return {HEADER_SAFE}")
     return token
 
 

@@ -9,7 +9,7 @@ from typing import IO, Final
 
 from tokenauthority.client.arguments import wrong_type
 from tokenauthority.client.connection import DEFAULT_TIMEOUT, Connection
-from tokenauthority.client.credentials import read_certificate
+from tokenauthority.client.credentials import HEADER_SAFE, holds_certificate, is_header_safe, read_certificate
 
 
 ADDRESS: Final = "TOKENAUTHORITY_ADDRESS"
@@ -139,7 +139,7 @@ def _find_roots(environ: Mapping[str, str], open_file: Callable[[str, str], IO[b
     if not ca_file:
         return None
     found = _read_file(CA_FILE, ca_file, open_file)
-    if b"-----BEGIN CERTIFICATE-----" not in found:
+    if not holds_certificate(found):
         raise ValueError(f"{CA_FILE} {ca_file}: holds no certificate in PEM")
     return found
 
@@ -159,13 +159,9 @@ def _find_api_key(environ: Mapping[str, str], open_file: Callable[[str, str], IO
     file = environ.get(API_KEY_FILE, "")
     if not file:
         return environ.get(API_KEY, "")
-    try:
-        content = _read_file(API_KEY_FILE, file, open_file).decode("ascii").strip()
-    except UnicodeDecodeError:
-        # Without the cause, which quotes the file.
-        raise ValueError(f"{API_KEY_FILE}: the file holds no API key") from None
-    if not content:
-        raise ValueError(f"{API_KEY_FILE}: the file is empty")
+    content = _read_file(API_KEY_FILE, file, open_file).decode("ascii", "replace").strip()
+    if not is_header_safe(content):
+        raise ValueError(f"{API_KEY_FILE}: the file must hold {HEADER_SAFE}")
     return content
 
 
@@ -184,7 +180,7 @@ def _parse_timeout(environ: Mapping[str, str]) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"{TIMEOUT} must be a number of seconds") from None
+        raise ValueError(f"{TIMEOUT} must be a number of seconds above 0") from None
 
 
 def _parse_flag(environ: Mapping[str, str], name: str) -> bool:

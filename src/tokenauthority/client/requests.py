@@ -77,7 +77,10 @@ class TokenOptions(TypedDict, total=False):
 
 
 class RevokeOptions(TypedDict, total=False):
-    """Which tokens to revoke: exactly one of the first four options, and what goes with it. None is as left out."""
+    """Which tokens to revoke: exactly one of the first four options, which is not empty, and what goes with it.
+
+    None is as left out.
+    """
 
     token: str | Token | None
     """This token."""
@@ -223,7 +226,7 @@ def revoke_tokens_request(
     """Build a RevokeTokensRequest; *default_project* is the project of a `token_id` or `subject` without one.
 
     Raises:
-        ValueError: not exactly one target is given, or *issued_before* has no time zone.
+        ValueError: not exactly one target is given, it is empty, or *issued_before* has no time zone.
     """
     targets = {
         "token": None if token is None else text("token", token_text(token)),
@@ -231,7 +234,7 @@ def revoke_tokens_request(
         "session_id": _optional_text("session_id", session_id),
         "subject": _optional_text("subject", subject),
     }
-    given = {name: target for name, target in targets.items() if target}
+    given = {name: target for name, target in targets.items() if target is not None}
     request = token_pb2.RevokeTokensRequest(
         project_id=text("project_id", project_id) or (default_project if token_id or subject else ""),
         issued_before=None if issued_before is None else timestamp("issued_before", issued_before),
@@ -240,6 +243,8 @@ def revoke_tokens_request(
     )
     if len(given) != 1:
         raise ValueError("give exactly one of token, token_id, session_id and subject")
+    if "" in given.values():
+        raise ValueError(f"{next(iter(given))} must not be empty")
     return request
 
 

@@ -22,7 +22,7 @@ module TokenAuthority
     # token_file:: a file with the bearer credential; read again for each call, at most 8192 bytes.
     # credentials:: a Proc that returns the bearer credential; called for each call.
     # cert_file, key_file:: PEM files of a client certificate and its private key.
-    # ca_file:: a PEM file of the certificate authorities to trust; default: those that gRPC knows.
+    # ca_file, root_certificates:: the certificate authorities to trust: a PEM file or its text; default: those that gRPC knows.
     # plaintext:: true for no TLS, on loopback only: everybody on the network path can read the credential and the tokens.
     # project_id:: the project of a call that names none; required if the caller may use several.
     # timeout:: the seconds that a call may take, its retries included; default 5.
@@ -53,17 +53,20 @@ module TokenAuthority
     end
 
     # Return an Enumerator of the sessions of the client's project, newest first; it fetches page after page.
-    def list_sessions
-      return enum_for(:list_sessions) unless block_given?
+    #
+    # state:: :active or :ended; default: both.
+    # page_size:: how many sessions one call fetches, at most 1000; default: 50.
+    def list_sessions(state: nil, page_size: nil)
+      return enum_for(:list_sessions, state: state, page_size: page_size) unless block_given?
 
-      token = ""
+      request = Requests.list_sessions(project_id, state: state, page_size: page_size)
       loop do
-        page = sessions.list_sessions(V1::ListSessionsRequest.new(project_id: project_id, page_token: token))
-        page.sessions.each { |info| yield Session.new(self, info) }
+        page = sessions.list_sessions(request)
+        page.sessions.each { |details| yield Session.new(self, details) }
         break if page.next_page_token.empty?
-        raise Error.new("the authority sent a list without an end", code: :DATA_LOSS) if page.next_page_token == token
+        raise Error.new("the authority sent a list without an end", code: :DATA_LOSS) if page.next_page_token == request.page_token
 
-        token = page.next_page_token
+        request.page_token = page.next_page_token
       end
     end
 
@@ -99,7 +102,7 @@ module TokenAuthority
       tokens.verify_token(Requests.verify(token, **options))
     end
 
-    # Revoke exactly one of token, token_id, session_id and subject. It is durable when the call returns.
+    # Revoke exactly one of token, token_id, session_id and subject, which is not empty. It is durable when the call returns.
     #
     # project_id:: the project of token_id and subject; default: the client's.
     # issued_before:: only tokens issued in this second or earlier: a Time or seconds since 1970; default: now.

@@ -8,6 +8,7 @@ module TokenAuthority
   class Connection
     MAX_FILE = 1 << 20
     MAX_TOKEN = 8192
+    HEADER_SAFE = "1 to 8192 characters of printable ASCII without spaces"
     CREDENTIAL = /\A[\x21-\x7e]{1,8192}\z/
     SCHEMES = %w[dns ipv4 ipv6 unix unix-abstract vsock xds].freeze
     CHANNEL = {
@@ -24,17 +25,18 @@ module TokenAuthority
       "grpc.keepalive_time_ms" => 60_000,
       "grpc.keepalive_timeout_ms" => 20_000
     }.freeze
-    private_constant :CREDENTIAL, :SCHEMES, :CHANNEL
+    private_constant :HEADER_SAFE, :CREDENTIAL, :SCHEMES, :CHANNEL
 
     attr_reader :address, :project_id, :timeout
 
     # The options are those of Client.new; *names* are what an error calls them.
     def initialize(address:, api_key: nil, api_key_file: nil, token_file: nil, credentials: nil, cert_file: nil, key_file: nil,
-                   ca_file: nil, plaintext: false, project_id: nil, timeout: 5, names: {})
+                   ca_file: nil, root_certificates: nil, plaintext: false, project_id: nil, timeout: 5, names: {})
       @names = names
       @address, @project_id, @timeout, @plaintext = address.to_s, project_id.to_s, timeout, plaintext
       @bearers = { api_key: api_key, api_key_file: api_key_file, token_file: token_file, credentials: credentials }.compact
-      @files = { ca_file: ca_file, cert_file: cert_file, key_file: key_file }.compact
+      @roots = { ca_file: ca_file, root_certificates: root_certificates }.compact
+      @files = { cert_file: cert_file, key_file: key_file }.compact
       problem = find_problem
       raise ArgumentError, problem if problem
 
@@ -65,29 +67,35 @@ module TokenAuthority
       scheme, separator = address.partition("://")
       if address.empty? then "#{name(:address)} is not set"
       elsif !address.include?(":") || address.match?(/\s/) || (!separator.empty? && !SCHEMES.include?(scheme))
-        "#{name(:address)} is host:port, such as localhost:50051"
+        "#{name(:address)} must be HOST:PORT, such as localhost:50051"
       # The text "false" would be true.
       elsif ![true, false].include?(@plaintext) then "#{name(:plaintext)} must be true or false"
       elsif !(timeout.is_a?(Numeric) && timeout.to_f.finite? && timeout.positive?)
-        "#{name(:timeout)} must be a number of seconds, more than 0"
+        "#{name(:timeout)} must be a number of seconds above 0"
       else
         find_wrong_credential
       end
     end
 
     def find_wrong_credential
-      if @bearers.size > 1 then "#{name(*@bearers.keys)} are given: give only one of them"
-      elsif @files.key?(:cert_file) != @files.key?(:key_file)
-        "#{name(:cert_file, :key_file)} go together: one of them is missing"
-      elsif @bearers.empty? && !@files[:cert_file]
-        "no credential: give #{name(:api_key, :api_key_file, :token_file)}, or #{name(:cert_file, :key_file)}"
+      several = [@bearers, @roots].find { |given| given.size > 1 }
+      if several then "#{names(several)} are set: set only one of them"
+      elsif @files.size == 1 then "#{name(:cert_file)} and #{name(:key_file)} go together: set both or neither"
+      elsif @bearers.empty? && @files.empty?
+        "no credentials: set #{name(:api_key)}, #{name(:api_key_file)} or #{name(:token_file)}, " \
+          "or #{name(:cert_file)} with #{name(:key_file)}"
       elsif @bearers[:credentials] && !@bearers[:credentials].respond_to?(:call) then "credentials must be a Proc"
-      elsif @plaintext && @files.any? then "#{name(:plaintext)} does not go with #{name(*@files.keys)}: they are for TLS"
+      elsif @plaintext && (@roots.any? || @files.any?)
+        "#{name(:plaintext)} does not go with #{names({ **@roots, **@files })}: they are for TLS"
       end
     end
 
-    def name(*options)
-      options.map { |option| @names.fetch(option, option) }.join(", ")
+    def name(option)
+      @names.fetch(option, option)
+    end
+
+    def names(given)
+      given.keys.map { |option| name(option) }.join(" and ")
     end
 
     def find_api_key
@@ -95,7 +103,9 @@ module TokenAuthority
       return unless option
 
       key = option == :api_key ? @bearers[option] : read(option, @bearers[option]).strip
-      CREDENTIAL.match?(key) ? key : raise(ArgumentError, "#{name(option)} holds no API key: one line of printable ASCII without spaces")
+      return key if CREDENTIAL.match?(key)
+
+      raise ArgumentError, "#{name(option)}#{option == :api_key ? ' must be' : ': the file must hold'} #{HEADER_SAFE}"
     end
 
     def read(option, path)
@@ -106,12 +116,13 @@ module TokenAuthority
     end
 
     def tls
-      ca, cert, key = [:ca_file, :cert_file, :key_file].map { |option| @files[option] && read(option, @files[option]) }
-      raise ArgumentError, "#{name(:ca_file)}: holds no certificate in PEM" if ca && !ca.include?("-----BEGIN CERTIFICATE-----")
+      ca = @roots[:root_certificates] || (@roots[:ca_file] && read(:ca_file, @roots[:ca_file]))
+      cert, key = @files.map { |option, path| read(option, path) }
+      raise ArgumentError, "#{names(@roots)}: holds no certificate in PEM" if ca && !ca.include?("-----BEGIN CERTIFICATE-----")
       return GRPC::Core::ChannelCredentials.new(ca) unless cert
       return GRPC::Core::ChannelCredentials.new(ca, key, cert) if pair?(cert, key)
 
-      raise ArgumentError, "#{name(:cert_file, :key_file)}: not a certificate and its private key in PEM, without a password"
+      raise ArgumentError, "#{names(@files)}: not a certificate and its private key in PEM, without a password"
     end
 
     def pair?(cert, key)
@@ -128,7 +139,7 @@ module TokenAuthority
       content = File.binread(path, MAX_TOKEN + 1).to_s
       return content.strip if content.bytesize <= MAX_TOKEN && CREDENTIAL.match?(content.strip)
 
-      raise Unauthenticated, "token_file #{path}: holds no token: one line of at most #{MAX_TOKEN} bytes of printable ASCII"
+      raise Unauthenticated, "token_file #{path}: the file must hold #{HEADER_SAFE}"
     rescue SystemCallError => e
       raise Unauthenticated, "token_file #{path}: #{e.class}"
     end
@@ -143,7 +154,7 @@ module TokenAuthority
       end
       return found if found.is_a?(String) && CREDENTIAL.match?(found)
 
-      raise Unauthenticated, "credentials must return 1 to #{MAX_TOKEN} characters of printable ASCII without spaces"
+      raise Unauthenticated, "credentials must return #{HEADER_SAFE}"
     end
   end
 

@@ -57,7 +57,7 @@ module OpenTok
     # Raises ArgumentError for options that are invalid or exclude each other.
     def create_session(opts = {})
       options = refuse_unknown(opts, SESSION_OPTIONS)
-      Session.new(self, ::OpenTok.send(:translate, ArgumentError) { @client.create_session(**options) }.info)
+      Session.new(self, ::OpenTok.send(:translate, ArgumentError) { @client.create_session(**options) }.details)
     end
 
     # Generate a token and return its text.
@@ -109,14 +109,14 @@ module OpenTok
   class Session
     attr_reader :session_id, :media_mode, :location, :archive_mode, :archive_name, :archive_resolution, :e2ee
 
-    def initialize(opentok, info)
+    def initialize(opentok, details)
       @opentok = opentok
-      @session_id = info.session_id
-      @media_mode = info.media_mode.to_s.delete_prefix("MEDIA_MODE_").downcase.to_sym
-      @archive_mode = info.archive_mode.to_s.delete_prefix("ARCHIVE_MODE_").downcase.to_sym
-      @location = info.location unless info.location.empty?
-      @archive_name, @archive_resolution = info.archive_name, info.archive_resolution if archive_mode == :always
-      @e2ee = info.e2ee
+      @session_id = details.session_id
+      @media_mode = details.media_mode.to_s.delete_prefix("MEDIA_MODE_").downcase.to_sym
+      @archive_mode = details.archive_mode.to_s.delete_prefix("ARCHIVE_MODE_").downcase.to_sym
+      @location = details.location unless details.location.empty?
+      @archive_name, @archive_resolution = details.archive_name, details.archive_resolution if archive_mode == :always
+      @e2ee = details.e2ee
     end
 
     def api_key

@@ -17,6 +17,10 @@ module TokenAuthority
       )
     end
 
+    def list_sessions(project_id, state:, page_size:)
+      V1::ListSessionsRequest.new(project_id: project_id, state: value("state", V1::SessionState, state), page_size: page_size)
+    end
+
     def token(session_id, role: nil, data: nil, expire_time: nil, ttl: nil, format: nil, initial_layout_class_list: nil,
               subject: nil)
       raise ArgumentError, "give expire_time or ttl, not both" if expire_time && ttl
@@ -44,8 +48,9 @@ module TokenAuthority
     def revoke(default_project, token: nil, token_id: nil, session_id: nil, subject: nil, project_id: nil, issued_before: nil,
                comment: nil)
       targets = { token: token, token_id: token_id, session_id: session_id, subject: subject }
-      given = targets.reject { |_, target| target.nil? || target == "" }
+      given = targets.compact
       raise ArgumentError, "give exactly one of #{targets.keys.join(', ')}" unless given.size == 1
+      raise ArgumentError, "#{given.keys.first} must not be empty" if given.values.first == ""
 
       V1::RevokeTokensRequest.new(
         **given, project_id: project_id || (default_project if token_id || subject),

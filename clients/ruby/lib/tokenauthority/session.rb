@@ -4,20 +4,25 @@ module TokenAuthority
   # A room that people join.
   class Session
     # The contract's message, as the authority answered it.
-    attr_reader :info
+    attr_reader :details
 
-    def initialize(client, info)
+    def initialize(client, details)
       @client = client
-      @info = info
+      @details = details
     end
 
     def session_id
-      info.session_id
+      details.session_id
     end
 
     # Generate a token with which one person joins this session; see Client#generate_token.
     def generate_token(**options)
       @client.generate_token(session_id, **options)
+    end
+
+    # Revoke all tokens of this session, which stays open; see Client#revoke_tokens.
+    def revoke_tokens(issued_before: nil, comment: nil)
+      @client.revoke_tokens(session_id: session_id, issued_before: issued_before, comment: comment)
     end
 
     # End this session for good; return the ended one.

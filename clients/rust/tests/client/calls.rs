@@ -10,9 +10,10 @@ use std::{
 };
 
 use crate::server::{Answer, Received, Server, message, status};
+use futures_util::TryStreamExt;
 use prost::Message;
 use tokenauthority_client::{
-    Code, Credentials, RevokeOptions, SessionOptions, Target, Token, TokenOptions, VerifyOptions, v1,
+    Code, Credentials, ListOptions, RevokeOptions, SessionOptions, Target, Token, TokenOptions, VerifyOptions, v1,
 };
 use tonic::Request;
 
@@ -32,6 +33,38 @@ async fn repeats_a_call_that_is_safe_to_repeat() {
 
     assert_eq!("T1==x", token.to_string());
     assert_eq!(3, server.received().len());
+}
+
+#[tokio::test]
+async fn refuses_an_empty_target_before_a_call() {
+    let server = Server::start([]).await;
+    let empty = String::new;
+
+    for target in
+        [Target::Token(empty()), Target::TokenId(empty()), Target::SessionId(empty()), Target::Subject(empty())]
+    {
+        let error = server.client(|_| ()).revoke_tokens(target, RevokeOptions::default()).await.unwrap_err();
+
+        assert_eq!(Code::InvalidArgument, error.code());
+    }
+    assert!(server.received().is_empty());
+}
+
+#[tokio::test]
+async fn a_list_goes_over_its_pages_and_one_without_an_end_is_an_error() {
+    let page = |id: &str, next: &str| {
+        let sessions = vec![v1::Session { session_id: id.into(), ..Default::default() }];
+        message(&v1::ListSessionsResponse { sessions, next_page_token: next.into(), ..Default::default() })
+    };
+    let server = Server::start([page("a", "1"), page("b", ""), page("c", "1"), page("d", "1")]).await;
+    let client = server.client(|_| ());
+    let list = || client.list_sessions(ListOptions::default()).map_ok(|session| session.session_id().to_owned());
+
+    let found: Vec<_> = list().try_collect().await.unwrap();
+    let endless = list().try_collect::<Vec<_>>().await.unwrap_err();
+
+    assert_eq!(["a", "b"], found[..]);
+    assert_eq!(Code::DataLoss, endless.code());
 }
 
 #[tokio::test]

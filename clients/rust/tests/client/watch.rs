@@ -1,10 +1,12 @@
 //! A watch opens its stream again where it was, and ends where another stream would not help.
 
+use std::{sync::Arc, time::Duration};
+
 use crate::server::{Answer, Server, status};
 use futures_util::StreamExt;
 use prost::Message;
 use tokenauthority_client::{
-    Code, Event, WatchOptions,
+    Code, Event, OnLost, WatchOptions,
     v1::{Heartbeat, Revocation, SessionEnd, SnapshotEnd, WatchRevocationsRequest, WatchRevocationsResponse},
 };
 
@@ -35,7 +37,10 @@ async fn resumes_after_a_loss_and_after_an_end() {
     ])
     .await;
 
-    let mut watch = server.client(|_| ()).watch_revocations(WatchOptions::default());
+    let (loss, losses) = std::sync::mpsc::channel();
+    let on_lost: OnLost = Arc::new(move |error, pause| loss.send((error.code(), pause)).unwrap());
+    let options = WatchOptions { on_lost: Some(on_lost), ..Default::default() };
+    let mut watch = server.client(|_| ()).watch_revocations(options);
     let mut tokens = Vec::new();
     let error = loop {
         match watch.next().await.unwrap() {
@@ -47,6 +52,10 @@ async fn resumes_after_a_loss_and_after_an_end() {
     assert_eq!(["", "a", "b", "c", "d"], tokens[..]);
     assert_eq!(Code::PermissionDenied, error.code());
     assert!(watch.next().await.is_none());
+    let lost = losses.try_iter().collect::<Vec<_>>();
+    let codes = [Code::Unavailable, Code::Unavailable, Code::ResourceExhausted, Code::Cancelled];
+    assert_eq!(codes, lost.iter().map(|(code, _)| *code).collect::<Vec<_>>()[..]);
+    assert!(lost.iter().all(|(_, pause)| *pause <= Duration::from_secs(10)));
     let asked = requests(&server);
     assert_eq!(["", "a", "c", "c", "c"], asked.iter().map(|request| &request.resume_token).collect::<Vec<_>>()[..]);
     assert!(asked.iter().all(|request| request.project_ids == ["47000000"]));
@@ -69,7 +78,7 @@ async fn an_event_that_is_not_known_ends_the_watch() {
 #[tokio::test]
 async fn goes_on_where_an_earlier_watch_was() {
     let server = Server::start([events([("b", ended("1"))], Code::Ok)]).await;
-    let options = WatchOptions { resume_token: "a".into(), project_ids: Some(vec![]) };
+    let options = WatchOptions { resume_token: "a".into(), project_ids: Some(vec![]), ..Default::default() };
 
     server.client(|_| ()).watch_revocations(options).next().await.unwrap().unwrap();
 

@@ -7,19 +7,20 @@ import io.github.tokenauthority.v1.EndSessionRequest;
 import io.github.tokenauthority.v1.GenerateTokenRequest;
 import io.github.tokenauthority.v1.GetSessionRequest;
 import io.github.tokenauthority.v1.KeyServiceGrpc;
-import io.github.tokenauthority.v1.Permission;
+import io.github.tokenauthority.v1.ListSessionsResponse;
 import io.github.tokenauthority.v1.ProjectServiceGrpc;
 import io.github.tokenauthority.v1.Revocation;
 import io.github.tokenauthority.v1.RoleServiceGrpc;
 import io.github.tokenauthority.v1.SessionServiceGrpc;
 import io.github.tokenauthority.v1.TokenRequest;
 import io.github.tokenauthority.v1.TokenServiceGrpc;
-import io.github.tokenauthority.v1.VerifyTokenRequest;
 import io.github.tokenauthority.v1.VerifyTokenResponse;
-import io.github.tokenauthority.v1.WatchRevocationsRequest;
 import io.grpc.Channel;
+import io.grpc.Status;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
+import java.util.stream.Stream;
 
 /**
  * A client of one authority as one caller. Threads may share it: one is enough for a process.
@@ -75,6 +76,13 @@ public final class Authority implements AutoCloseable {
     return session(translate(() -> sessions.getSession(request)).getSession());
   }
 
+  /** Returns the sessions of the client's project, newest first; fetches page after page. */
+  public Stream<Session> listSessions(ListOptions options) {
+    return Stream.iterate(page(options, ""), Objects::nonNull, before -> pageAfter(before, options))
+        .flatMap(page -> page.getSessionsList().stream())
+        .map(this::session);
+  }
+
   /** Ends a session for good: it gets no more tokens, and its existing tokens become invalid. */
   public Session endSession(String sessionId) {
     var request = EndSessionRequest.newBuilder().setSessionId(sessionId).build();
@@ -99,53 +107,19 @@ public final class Authority implements AutoCloseable {
   }
 
   /** Says whether a token is valid now. An invalid token is an answer with its reason, and no exception. */
-  public VerifyTokenResponse verifyToken(String token) {
-    return verifyToken(token, "", List.of());
-  }
-
-  /**
-   * Says whether a token is valid now, for a session and for what it must allow.
-   *
-   * @param sessionId the session that it must be for; empty for any
-   * @param requiredPermissions what it must allow
-   */
-  public VerifyTokenResponse verifyToken(String token, String sessionId, List<Permission> requiredPermissions) {
-    var request =
-        VerifyTokenRequest.newBuilder()
-            .setToken(token)
-            .setSessionId(sessionId)
-            .addAllRequiredPermissions(requiredPermissions)
-            .build();
-    return translate(() -> tokens.verifyToken(request));
+  public VerifyTokenResponse verifyToken(String token, VerifyOptions options) {
+    return translate(() -> tokens.verifyToken(options.request(token)));
   }
 
   /** Revokes tokens. The revocation is durable when the call returns. To revoke twice is safe. */
-  public Revocation revokeTokens(RevokeOptions options) {
-    var request = options.request(projectId);
+  public Revocation revokeTokens(RevokeTarget target, RevokeOptions options) {
+    var request = target.request(options, projectId);
     return translate(() -> tokens.revokeTokens(request)).getRevocation();
   }
 
-  /** Watches revocations and ended sessions of the client's project, else of all projects of the caller. */
-  public RevocationWatch watchRevocations() {
-    return watchRevocations("");
-  }
-
-  /**
-   * Watches revocations and ended sessions, and goes on after an earlier event.
-   *
-   * @param resumeToken that of the earlier event; empty: from the start
-   */
-  public RevocationWatch watchRevocations(String resumeToken) {
-    var request = WatchRevocationsRequest.newBuilder().setResumeToken(resumeToken);
-    if (!projectId.isEmpty()) {
-      request.addProjectIds(projectId);
-    }
-    return watchRevocations(request.build());
-  }
-
-  /** Watches other projects than the client's. */
-  public RevocationWatch watchRevocations(WatchRevocationsRequest request) {
-    return new RevocationWatch(tokens, request, connection.timer(), WatchTimes.USUAL);
+  /** Watches revocations and ended sessions: those in force, then each as it happens. */
+  public RevocationWatch watchRevocations(WatchOptions options) {
+    return new RevocationWatch(tokens, options.request(projectId), options.onLost(), connection.timer(), WatchTimes.USUAL);
   }
 
   /** Returns the stub of sessions. Call stubs within {@link AuthorityException#translate}. */
@@ -182,6 +156,18 @@ public final class Authority implements AutoCloseable {
   @Override
   public void close() {
     connection.close();
+  }
+
+  private ListSessionsResponse pageAfter(ListSessionsResponse before, ListOptions options) {
+    return before.getNextPageToken().isEmpty() ? null : page(options, before.getNextPageToken());
+  }
+
+  private ListSessionsResponse page(ListOptions options, String pageToken) {
+    var page = translate(() -> sessions.listSessions(options.request(projectId, pageToken)));
+    if (!pageToken.isEmpty() && page.getNextPageToken().equals(pageToken)) {
+      throw new AuthorityException(Status.Code.DATA_LOSS, "the authority sent a list without an end", null);
+    }
+    return page;
   }
 
   private Session session(io.github.tokenauthority.v1.Session details) {

@@ -2,6 +2,8 @@ package io.github.tokenauthority.client;
 
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.EnumMap;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
@@ -20,55 +22,41 @@ public final class AuthorityBuilder {
   private static final Pattern TARGET = Pattern.compile("(dns|unix|xds):");
   private static final double MAX_SECONDS = 9e9;
 
-  private final String address;
+  private final Map<Option, String> texts = new EnumMap<>(Option.class);
   private Function<Option, String> name = Option::inBuilder;
-  private String apiKey = "";
-  private String apiKeyFile = "";
-  private String tokenFile = "";
   private Supplier<String> credentials;
-  private String certFile = "";
-  private String keyFile = "";
-  private String caFile = "";
+  private byte[] rootCertificates;
   private boolean plaintext;
-  private String projectId = "";
   private Duration timeout = Duration.ofSeconds(5);
 
   AuthorityBuilder(String address) {
-    this.address = address;
+    texts.put(Option.ADDRESS, address);
   }
 
   static AuthorityBuilder fromEnvironment(Map<String, String> variables) {
-    Function<Option, String> value = option -> variables.getOrDefault(option.inEnvironment(), "");
-    var builder = new AuthorityBuilder(value.apply(Option.ADDRESS));
+    var builder = new AuthorityBuilder("");
     builder.name = Option::inEnvironment;
-    builder.apiKey = value.apply(Option.API_KEY);
-    builder.apiKeyFile = value.apply(Option.API_KEY_FILE);
-    builder.tokenFile = value.apply(Option.TOKEN_FILE);
-    builder.certFile = value.apply(Option.CLIENT_CERT_FILE);
-    builder.keyFile = value.apply(Option.CLIENT_KEY_FILE);
-    builder.caFile = value.apply(Option.CA_FILE);
-    builder.plaintext = parseFlag(value.apply(Option.PLAINTEXT));
-    builder.projectId = value.apply(Option.PROJECT_ID);
-    builder.timeout = parseSeconds(value.apply(Option.TIMEOUT), builder.timeout);
+    for (var option : Option.values()) {
+      builder.texts.put(option, variables.getOrDefault(option.inEnvironment(), ""));
+    }
+    builder.plaintext = parseFlag(builder.text(Option.PLAINTEXT));
+    builder.timeout = parseSeconds(builder.text(Option.TIMEOUT), builder.timeout);
     return builder;
   }
 
   /** Sets the API key. */
   public AuthorityBuilder apiKey(String key) {
-    apiKey = key;
-    return this;
+    return with(Option.API_KEY, key);
   }
 
   /** Sets a file with the API key. It is read once. */
   public AuthorityBuilder apiKeyFile(Path file) {
-    apiKeyFile = file.toString();
-    return this;
+    return with(Option.API_KEY_FILE, file);
   }
 
   /** Sets a file with a JWT or an API key, of at most 8192 bytes. It is read again for each call. */
   public AuthorityBuilder tokenFile(Path file) {
-    tokenFile = file.toString();
-    return this;
+    return with(Option.TOKEN_FILE, file);
   }
 
   /** Sets what returns a JWT or an API key. It is called for each call, from any thread. */
@@ -79,14 +67,17 @@ public final class AuthorityBuilder {
 
   /** Sets a client certificate with its chain, and its key without a password, in PEM. They are read once. */
   public AuthorityBuilder clientCertificate(Path certificate, Path key) {
-    certFile = certificate.toString();
-    keyFile = key.toString();
-    return this;
+    return with(Option.CLIENT_CERT_FILE, certificate).with(Option.CLIENT_KEY_FILE, key);
   }
 
-  /** Sets the certificate authorities to trust, in PEM; default: those of Java. */
+  /** Sets a file with the certificate authorities to trust, in PEM; default: those of Java. */
   public AuthorityBuilder caFile(Path file) {
-    caFile = file.toString();
+    return with(Option.CA_FILE, file);
+  }
+
+  /** Sets the certificate authorities to trust, in PEM, in place of caFile. */
+  public AuthorityBuilder rootCertificates(byte[] pem) {
+    rootCertificates = pem.clone();
     return this;
   }
 
@@ -98,8 +89,7 @@ public final class AuthorityBuilder {
 
   /** Sets the project of a call that names none. Required if the caller may use several projects. */
   public AuthorityBuilder projectId(String id) {
-    projectId = id;
-    return this;
+    return with(Option.PROJECT_ID, id);
   }
 
   /** Sets how long a call may take, its retries included; default: 5 seconds. It does not limit a watch. */
@@ -117,52 +107,73 @@ public final class AuthorityBuilder {
   public Authority build() {
     check();
     var bearer = bearer();
-    var transport =
-        plaintext ? Transport.plaintext() : Transport.tls(caFile, certFile, keyFile, name);
-    return new Authority(new Connection(address, transport, new CallDefaults(timeout, bearer)), projectId);
+    var transport = plaintext ? Transport.plaintext() : Transport.tls(texts, rootCertificates, name);
+    var defaults = new CallDefaults(timeout, bearer);
+    return new Authority(new Connection(text(Option.ADDRESS), transport, defaults), text(Option.PROJECT_ID));
   }
 
   @Override
   public String toString() {
-    return "AuthorityBuilder[address=" + address + ", projectId=" + projectId + "]";
+    return "AuthorityBuilder[address=" + text(Option.ADDRESS) + ", projectId=" + text(Option.PROJECT_ID) + "]";
+  }
+
+  private AuthorityBuilder with(Option option, Object value) {
+    texts.put(option, value.toString());
+    return this;
+  }
+
+  private String text(Option option) {
+    return texts.getOrDefault(option, "");
   }
 
   private void check() {
+    var address = text(Option.ADDRESS);
     require(!address.isEmpty(), "%s is not set", Option.ADDRESS);
     // Any other URI than these of gRPC, such as that of a web page, is a mistake.
     require(
         address.contains(":") && (!address.contains("://") || TARGET.matcher(address).lookingAt()),
-        "%s must be HOST:PORT, without a scheme such as https://",
+        "%s must be HOST:PORT, such as localhost:50051",
         Option.ADDRESS);
-    require(timeout.toNanos() > 0, "%s must be more than 0 seconds", Option.TIMEOUT);
-    require(!plaintext || caFile.isEmpty(), "%s does not go with %s", Option.PLAINTEXT, Option.CA_FILE);
-    require(!plaintext || certFile.isEmpty(), "%s does not go with %s", Option.PLAINTEXT, Option.CLIENT_CERT_FILE);
+    require(timeout.toNanos() > 0, "%s must be a number of seconds above 0", Option.TIMEOUT);
+    requireOneOf(Option.CA_FILE, Option.ROOT_CERTIFICATES);
+    requireOneOf(Option.API_KEY, Option.API_KEY_FILE, Option.TOKEN_FILE, Option.CREDENTIALS);
+    for (var option : List.of(Option.CA_FILE, Option.ROOT_CERTIFICATES, Option.CLIENT_CERT_FILE, Option.CLIENT_KEY_FILE)) {
+      require(!plaintext || !isSet(option), "%s does not go with %s: it is for TLS", Option.PLAINTEXT, option);
+    }
     require(
-        certFile.isEmpty() == keyFile.isEmpty(),
+        isSet(Option.CLIENT_CERT_FILE) == isSet(Option.CLIENT_KEY_FILE),
         "%s and %s go together: set both or neither",
         Option.CLIENT_CERT_FILE,
         Option.CLIENT_KEY_FILE);
-    var given =
-        Stream.of(
-                apiKey.isEmpty() ? null : Option.API_KEY,
-                apiKeyFile.isEmpty() ? null : Option.API_KEY_FILE,
-                tokenFile.isEmpty() ? null : Option.TOKEN_FILE,
-                credentials == null ? null : Option.CREDENTIALS)
-            .filter(option -> option != null)
-            .map(name)
-            .toList();
-    if (given.size() > 1) {
-      throw new IllegalArgumentException(String.join(" and ", given) + " are set: set only one of them");
-    }
+    var proofs =
+        Stream.of(Option.API_KEY, Option.API_KEY_FILE, Option.TOKEN_FILE, Option.CREDENTIALS, Option.CLIENT_CERT_FILE);
     require(
-        !given.isEmpty() || !certFile.isEmpty(),
-        "no credentials: set %s, %s, %s or %s",
+        proofs.anyMatch(this::isSet),
+        "no credentials: set %s, %s or %s, or %s with %s",
         Option.API_KEY,
         Option.API_KEY_FILE,
         Option.TOKEN_FILE,
-        Option.CLIENT_CERT_FILE);
+        Option.CLIENT_CERT_FILE,
+        Option.CLIENT_KEY_FILE);
     require(
-        apiKey.isEmpty() || Credentials.isHeaderSafe(apiKey), "%s has characters that no API key has", Option.API_KEY);
+        !isSet(Option.API_KEY) || Credentials.isHeaderSafe(text(Option.API_KEY)),
+        "%s must be " + Credentials.HEADER_SAFE,
+        Option.API_KEY);
+  }
+
+  private boolean isSet(Option option) {
+    return switch (option) {
+      case CREDENTIALS -> credentials != null;
+      case ROOT_CERTIFICATES -> rootCertificates != null;
+      default -> !text(option).isEmpty();
+    };
+  }
+
+  private void requireOneOf(Option... options) {
+    var given = Stream.of(options).filter(this::isSet).map(name).toList();
+    if (given.size() > 1) {
+      throw new IllegalArgumentException(String.join(" and ", given) + " are set: set only one of them");
+    }
   }
 
   private void require(boolean holds, String message, Option... named) {
@@ -173,17 +184,17 @@ public final class AuthorityBuilder {
 
   /** Returns what gives each call its credential; null for none. */
   private Supplier<String> bearer() {
-    if (!apiKeyFile.isEmpty()) {
-      var key = Credentials.read(name.apply(Option.API_KEY_FILE), apiKeyFile, Credentials.MAX_FILE);
+    if (isSet(Option.API_KEY_FILE)) {
+      var key = Credentials.read(name.apply(Option.API_KEY_FILE), text(Option.API_KEY_FILE), Credentials.MAX_FILE);
       return () -> key;
     }
-    if (!tokenFile.isEmpty()) {
-      return () -> Credentials.read(name.apply(Option.TOKEN_FILE), tokenFile, Credentials.MAX_CREDENTIAL);
+    if (isSet(Option.TOKEN_FILE)) {
+      return () -> Credentials.read(name.apply(Option.TOKEN_FILE), text(Option.TOKEN_FILE), Credentials.MAX_CREDENTIAL);
     }
     if (credentials != null) {
       return () -> Credentials.requireUsable(name.apply(Option.CREDENTIALS), credentials.get());
     }
-    return apiKey.isEmpty() ? null : () -> apiKey;
+    return isSet(Option.API_KEY) ? () -> text(Option.API_KEY) : null;
   }
 
   private static boolean parseFlag(String text) {

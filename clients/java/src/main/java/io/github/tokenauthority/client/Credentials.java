@@ -14,25 +14,27 @@ final class Credentials {
   /** Bytes of a bearer credential; the server reads no longer one. */
   static final int MAX_CREDENTIAL = 8192;
 
+  /** What a bearer credential is, for errors. */
+  static final String HEADER_SAFE = "1 to 8192 characters of printable ASCII without spaces";
+
   private Credentials() {}
 
-  /** Returns whether a header carries it: printable ASCII without white space, and not empty. */
+  /** Returns whether a header carries it, and the server reads it. */
   static boolean isHeaderSafe(String credential) {
-    return !credential.isEmpty() && credential.chars().allMatch(each -> each > ' ' && each <= '~');
+    return !credential.isEmpty() && credential.length() <= MAX_CREDENTIAL && credential.chars().allMatch(each -> each > ' ' && each <= '~');
   }
 
   static String read(String option, String file, int limit) {
     var credential = new String(readFile(option, file, limit), StandardCharsets.UTF_8).strip();
     if (!isHeaderSafe(credential)) {
-      throw new IllegalArgumentException(option + ": the file must hold one line of printable ASCII without spaces");
+      throw new IllegalArgumentException(option + ": the file must hold " + HEADER_SAFE);
     }
     return credential;
   }
 
   static String requireUsable(String option, String credential) {
-    if (credential == null || credential.length() > MAX_CREDENTIAL || !isHeaderSafe(credential)) {
-      throw new IllegalArgumentException(
-          option + " must return 1 to " + MAX_CREDENTIAL + " characters of printable ASCII without spaces");
+    if (credential == null || !isHeaderSafe(credential)) {
+      throw new IllegalArgumentException(option + " must return " + HEADER_SAFE);
     }
     return credential;
   }

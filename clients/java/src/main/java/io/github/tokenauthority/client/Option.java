@@ -10,6 +10,7 @@ enum Option {
   CLIENT_CERT_FILE("clientCertificate"),
   CLIENT_KEY_FILE("clientCertificate"),
   CA_FILE("caFile"),
+  ROOT_CERTIFICATES("rootCertificates"),
   PLAINTEXT("plaintext"),
   PROJECT_ID("projectId"),
   TIMEOUT("timeout");

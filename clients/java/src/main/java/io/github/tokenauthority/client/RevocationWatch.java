@@ -7,11 +7,13 @@ import io.github.tokenauthority.v1.WatchRevocationsResponse;
 import io.grpc.Context;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
+import java.time.Duration;
 import java.util.Iterator;
 import java.util.NoSuchElementException;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
+import java.util.function.BiConsumer;
 
 /**
  * What is in force (or what happened after a resume token), a SnapshotEnd, then each revocation and each end of a session
@@ -25,6 +27,7 @@ public final class RevocationWatch implements Iterator<WatchRevocationsResponse>
   private final TokenServiceBlockingStub tokens;
   private final ScheduledExecutorService timer;
   private final WatchTimes times;
+  private final BiConsumer<AuthorityException, Duration> onLost;
   private final CountDownLatch closed = new CountDownLatch(1);
 
   private WatchRevocationsRequest request;
@@ -35,16 +38,21 @@ public final class RevocationWatch implements Iterator<WatchRevocationsResponse>
   private int attempts;
 
   RevocationWatch(
-      TokenServiceBlockingStub tokens, WatchRevocationsRequest request, ScheduledExecutorService timer, WatchTimes times) {
+      TokenServiceBlockingStub tokens,
+      WatchRevocationsRequest request,
+      BiConsumer<AuthorityException, Duration> onLost,
+      ScheduledExecutorService timer,
+      WatchTimes times) {
     this.tokens = tokens;
     this.request = request;
+    this.onLost = onLost;
     this.timer = timer;
     this.times = times;
   }
 
   /** Returns the same watch with other times, before anybody reads. */
   RevocationWatch with(WatchTimes others) {
-    return new RevocationWatch(tokens, request, timer, others);
+    return new RevocationWatch(tokens, request, onLost, timer, others);
   }
 
   @Override
@@ -135,8 +143,10 @@ public final class RevocationWatch implements Iterator<WatchRevocationsResponse>
       throw lost;
     }
     try {
+      var pause = times.pause(attempts++, lost);
+      onLost.accept(lost, pause);
       // Returns early once the watch is closed.
-      closed.await(times.pause(attempts++, lost).toNanos(), TimeUnit.NANOSECONDS);
+      closed.await(pause.toNanos(), TimeUnit.NANOSECONDS);
     } catch (InterruptedException interrupted) {
       Thread.currentThread().interrupt();
       throw lost;

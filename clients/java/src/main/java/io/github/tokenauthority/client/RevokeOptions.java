@@ -3,46 +3,31 @@ package io.github.tokenauthority.client;
 import io.github.tokenauthority.v1.RevokeTokensRequest;
 import java.time.Instant;
 
-/** Which tokens to revoke. A builder begins with its one target, so that there is always one. */
+/** What goes with a revocation. */
 public final class RevokeOptions {
+  /** No option. */
+  public static final RevokeOptions DEFAULT = builder().build();
+
   private final RevokeTokensRequest request;
 
   private RevokeOptions(RevokeTokensRequest request) {
     this.request = request;
   }
 
-  /** Begins with this token. */
-  public static Builder token(String token) {
-    return new Builder(RevokeTokensRequest.newBuilder().setToken(token));
+  /** Returns a builder without an option. */
+  public static Builder builder() {
+    return new Builder();
   }
 
-  /** Begins with the token that has this id. */
-  public static Builder tokenId(String tokenId) {
-    return new Builder(RevokeTokensRequest.newBuilder().setTokenId(tokenId));
+  RevokeTokensRequest request() {
+    return request;
   }
 
-  /** Begins with all tokens of this session, which stays open. */
-  public static Builder sessionId(String sessionId) {
-    return new Builder(RevokeTokensRequest.newBuilder().setSessionId(sessionId));
-  }
-
-  /** Begins with all tokens of this end user. */
-  public static Builder subject(String subject) {
-    return new Builder(RevokeTokensRequest.newBuilder().setSubject(subject));
-  }
-
-  RevokeTokensRequest request(String projectId) {
-    var needsProject = request.hasTokenId() || request.hasSubject();
-    return needsProject && request.getProjectId().isEmpty() ? request.toBuilder().setProjectId(projectId).build() : request;
-  }
-
-  /** Collects what goes with the target. */
+  /** Collects options. */
   public static final class Builder {
-    private final RevokeTokensRequest.Builder request;
+    private final RevokeTokensRequest.Builder request = RevokeTokensRequest.newBuilder();
 
-    private Builder(RevokeTokensRequest.Builder request) {
-      this.request = request;
-    }
+    private Builder() {}
 
     /** Sets the project of a token id or subject; default: the client's. */
     public Builder projectId(String projectId) {

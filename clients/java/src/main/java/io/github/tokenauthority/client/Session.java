@@ -1,5 +1,7 @@
 package io.github.tokenauthority.client;
 
+import io.github.tokenauthority.v1.Revocation;
+
 /** A room that people join, with the methods that let them in. */
 public final class Session {
   private final io.github.tokenauthority.v1.Session details;
@@ -23,6 +25,11 @@ public final class Session {
   /** Generates a token with which one person joins this session. */
   public Token generateToken(TokenOptions options) {
     return authority.generateToken(sessionId(), options);
+  }
+
+  /** Revokes all tokens of this session, which stays open. */
+  public Revocation revokeTokens(RevokeOptions options) {
+    return authority.revokeTokens(RevokeTarget.sessionId(sessionId()), options);
   }
 
   /** Ends this session; see {@link Authority#endSession}. This object does not change. */

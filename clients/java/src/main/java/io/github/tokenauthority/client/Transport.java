@@ -6,8 +6,11 @@ import io.grpc.InsecureChannelCredentials;
 import io.grpc.TlsChannelCredentials;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
+import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
+import java.util.Map;
 import java.util.function.Function;
+import java.util.function.Predicate;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
@@ -19,20 +22,27 @@ final class Transport {
     return InsecureChannelCredentials.create();
   }
 
-  static ChannelCredentials tls(String caFile, String certFile, String keyFile, Function<Option, String> name) {
+  /**
+   * Reads the files of the options, each of which may be absent.
+   *
+   * @param roots the certificate authorities, in PEM, in place of their file; or null
+   */
+  static ChannelCredentials tls(Map<Option, String> files, byte[] roots, Function<Option, String> name) {
     var tls = TlsChannelCredentials.newBuilder();
+    Function<Option, InputStream> read =
+        option -> new ByteArrayInputStream(Credentials.readFile(name.apply(option), files.get(option), Credentials.MAX_FILE));
+    Predicate<Option> isSet = option -> !files.getOrDefault(option, "").isEmpty();
     try {
-      if (!caFile.isEmpty()) {
-        var roots = Credentials.readFile(name.apply(Option.CA_FILE), caFile, Credentials.MAX_FILE);
-        if (!new String(roots, StandardCharsets.ISO_8859_1).contains("-----BEGIN CERTIFICATE-----")) {
-          throw new IllegalArgumentException(name.apply(Option.CA_FILE) + " " + caFile + ": holds no certificate in PEM");
+      if (roots != null || isSet.test(Option.CA_FILE)) {
+        var trusted = roots != null ? roots : read.apply(Option.CA_FILE).readAllBytes();
+        if (!new String(trusted, StandardCharsets.ISO_8859_1).contains("-----BEGIN CERTIFICATE-----")) {
+          var named = roots != null ? name.apply(Option.ROOT_CERTIFICATES) : name.apply(Option.CA_FILE) + " " + files.get(Option.CA_FILE);
+          throw new IllegalArgumentException(named + ": holds no certificate in PEM");
         }
-        tls.trustManager(new ByteArrayInputStream(roots));
+        tls.trustManager(new ByteArrayInputStream(trusted));
       }
-      if (!certFile.isEmpty()) {
-        var certificate = Credentials.readFile(name.apply(Option.CLIENT_CERT_FILE), certFile, Credentials.MAX_FILE);
-        var key = Credentials.readFile(name.apply(Option.CLIENT_KEY_FILE), keyFile, Credentials.MAX_FILE);
-        tls.keyManager(new ByteArrayInputStream(certificate), new ByteArrayInputStream(key));
+      if (isSet.test(Option.CLIENT_CERT_FILE)) {
+        tls.keyManager(read.apply(Option.CLIENT_CERT_FILE), read.apply(Option.CLIENT_KEY_FILE));
       }
     } catch (IOException impossible) {
       throw new IllegalStateException(impossible);
@@ -43,8 +53,8 @@ final class Transport {
       Grpc.newChannelBuilder("localhost:1", credentials);
     } catch (IllegalArgumentException invalid) {
       var named = Stream.of(Option.CA_FILE, Option.CLIENT_CERT_FILE, Option.CLIENT_KEY_FILE).map(name);
-      var files = named.collect(Collectors.joining(", "));
-      throw new IllegalArgumentException(files + ": one is no PEM of its kind: " + invalid.getMessage(), invalid);
+      var all = named.collect(Collectors.joining(", "));
+      throw new IllegalArgumentException(all + ": one is no PEM of its kind: " + invalid.getMessage(), invalid);
     }
     return credentials;
   }

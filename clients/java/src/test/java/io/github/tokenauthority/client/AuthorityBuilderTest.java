@@ -121,8 +121,28 @@ class AuthorityBuilderTest {
 
   @Test
   void aTokenIdHasTheProjectOfTheClientAndASessionHasNone() {
-    assertEquals("7", RevokeOptions.tokenId("t").build().request("7").getProjectId());
-    assertEquals("8", RevokeOptions.subject("u").projectId("8").build().request("7").getProjectId());
-    assertEquals("", RevokeOptions.sessionId("s").build().request("7").getProjectId());
+    var other = RevokeOptions.builder().projectId("8").build();
+
+    assertEquals("7", RevokeTarget.tokenId("t").request(RevokeOptions.DEFAULT, "7").getProjectId());
+    assertEquals("8", RevokeTarget.subject("u").request(other, "7").getProjectId());
+    assertEquals("", RevokeTarget.sessionId("s").request(RevokeOptions.DEFAULT, "7").getProjectId());
+  }
+
+  @Test
+  void refusesAnEmptyTarget() {
+    assertThrows(IllegalArgumentException.class, () -> RevokeTarget.token(""));
+    assertThrows(IllegalArgumentException.class, () -> RevokeTarget.tokenId(""));
+    assertThrows(IllegalArgumentException.class, () -> RevokeTarget.sessionId(""));
+    assertThrows(IllegalArgumentException.class, () -> RevokeTarget.subject(""));
+  }
+
+  @Test
+  void rootCertificatesAreInPem() {
+    var builder = Authority.builder("localhost:1").apiKey(KEY).rootCertificates(new byte[] {1});
+
+    var error = assertThrows(IllegalArgumentException.class, builder::build);
+
+    assertEquals("rootCertificates: holds no certificate in PEM", error.getMessage());
+    assertThrows(IllegalArgumentException.class, builder.caFile(directory.resolve("key"))::build);
   }
 }

@@ -19,6 +19,7 @@ import io.grpc.stub.ServerCallStreamObserver;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.NoSuchElementException;
@@ -178,6 +179,41 @@ class AuthorityTest {
   }
 
   @Test
+  void aLossIsReportedWithThePause() {
+    server.watch =
+        (number, stream) -> {
+          stream.onNext(heartbeat("x" + number));
+          // Before a message gRPC itself would open the stream again.
+          if (number == 1) {
+            end(stream, "UNAVAILABLE");
+          }
+        };
+    var lost = new ArrayList<Status.Code>();
+    var options = WatchOptions.builder().onLost((error, pause) -> {
+      lost.add(error.code());
+      assertTrue(pause.compareTo(java.time.Duration.ofSeconds(1)) < 0);
+    });
+    try (var authority = server.client().apiKey(AuthorityBuilderTest.KEY).build();
+        var watch = authority.watchRevocations(options.build()).with(QUICK)) {
+      watch.next();
+      watch.next();
+
+      assertEquals(List.of(Status.Code.UNAVAILABLE), lost);
+    }
+  }
+
+  @Test
+  void aListWithoutAnEndIsAnError() {
+    try (var authority = server.client().apiKey(AuthorityBuilderTest.KEY).build()) {
+      var sessions = authority.listSessions(ListOptions.DEFAULT);
+
+      var error = assertThrows(AuthorityException.class, sessions::count);
+
+      assertEquals(Status.Code.DATA_LOSS, error.code());
+    }
+  }
+
+  @Test
   void aWatchEndsWithAnErrorThatNothingCures() {
     server.watch =
         (number, stream) -> {
@@ -206,7 +242,7 @@ class AuthorityTest {
   }
 
   private static RevocationWatch watch(Authority authority, WatchTimes times) {
-    return authority.watchRevocations("").with(times);
+    return authority.watchRevocations(WatchOptions.DEFAULT).with(times);
   }
 
   private static WatchRevocationsResponse heartbeat(String resumeToken) {

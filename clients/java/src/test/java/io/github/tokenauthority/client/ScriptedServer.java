@@ -4,6 +4,8 @@ import io.github.tokenauthority.v1.CreateSessionRequest;
 import io.github.tokenauthority.v1.CreateSessionResponse;
 import io.github.tokenauthority.v1.GenerateTokenRequest;
 import io.github.tokenauthority.v1.GenerateTokenResponse;
+import io.github.tokenauthority.v1.ListSessionsRequest;
+import io.github.tokenauthority.v1.ListSessionsResponse;
 import io.github.tokenauthority.v1.SessionServiceGrpc;
 import io.github.tokenauthority.v1.TokenServiceGrpc;
 import io.github.tokenauthority.v1.WatchRevocationsRequest;
@@ -74,6 +76,11 @@ final class ScriptedServer implements AutoCloseable {
     public void createSession(CreateSessionRequest request, StreamObserver<CreateSessionResponse> observer) {
       requestIds.add(request.getRequestId());
       answer(CreateSessionResponse.getDefaultInstance(), observer);
+    }
+
+    @Override
+    public void listSessions(ListSessionsRequest request, StreamObserver<ListSessionsResponse> observer) {
+      answer(ListSessionsResponse.newBuilder().setNextPageToken("same").build(), observer);
     }
   }
 

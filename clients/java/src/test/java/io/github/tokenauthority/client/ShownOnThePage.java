@@ -2,6 +2,7 @@ package io.github.tokenauthority.client;
 
 import io.github.tokenauthority.v1.ListRolesRequest;
 import io.github.tokenauthority.v1.Permission;
+import io.github.tokenauthority.v1.SessionState;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -47,16 +48,24 @@ final class ShownOnThePage {
             List.of(
                 TokenOptions.builder().role("moderator").subject("user-1").build().forSession(sessionId),
                 TokenOptions.builder().role("subscriber").build().forSession(sessionId)));
-    var verified =
-        authority.verifyToken(tokens.get(1).token(), sessionId, List.of(Permission.PERMISSION_PUBLISH));
+    var wanted = VerifyOptions.builder().sessionId(sessionId).requiredPermissions(Permission.PERMISSION_PUBLISH).build();
+    var verified = authority.verifyToken(tokens.get(1).token(), wanted);
     System.out.println(verified.getActive() + " " + verified.getReason()); // false INACTIVE_REASON_PERMISSION_MISSING
-    authority.revokeTokens(RevokeOptions.subject("user-1").comment("left the company").build());
+    var options = RevokeOptions.builder().comment("left the company").build();
+    authority.revokeTokens(RevokeTarget.subject("user-1"), options);
     // --8<-- [end:batch]
+  }
+
+  static void list(Authority authority) {
+    // --8<-- [start:list]
+    var active = ListOptions.builder().state(SessionState.SESSION_STATE_ACTIVE).build();
+    authority.listSessions(active).limit(100).forEach(session -> System.out.println(session.sessionId()));
+    // --8<-- [end:list]
   }
 
   static void watch(Authority authority, Consumer<String> store) {
     // --8<-- [start:watch]
-    try (var watch = authority.watchRevocations()) {
+    try (var watch = authority.watchRevocations(WatchOptions.DEFAULT)) {
       for (var event : watch) {
         switch (event.getEventCase()) {
           case REVOCATION -> System.out.println("revoked " + event.getRevocation());
