@@ -70,7 +70,7 @@ fn matches(event: &WatchEvent, wanted: &Value) -> bool {
             Some(Target::TokenId(id)) => ("token_id", id),
             Some(Target::SessionId(id)) => ("session_id", id),
             Some(Target::Subject(subject)) => ("subject", subject),
-            None => return false,
+            Some(Target::WholeProject(_)) | None => return false,
         },
         Event::SessionEnd(SessionEnd { session_id, .. }) => ("session_id", session_id),
         Event::SnapshotEnd(_) | Event::Heartbeat(_) => return false,

@@ -88,8 +88,8 @@ const operations: Record<string, (line: Line) => Promise<Line>> = {
       for (const { event, resumeToken: resume_token } of seen) {
         if (event.case === "revocation") {
           const { case: kind, value } = event.value.target;
-          const wanted = { tokenId: token_id, sessionId: session_id, subject }[kind!];
-          if (wanted === value) return { kind: "revocation", resume_token };
+          const wanted = { tokenId: token_id, sessionId: session_id, subject, wholeProject: undefined }[kind!];
+          if (wanted !== undefined && wanted === value) return { kind: "revocation", resume_token };
         }
         if (event.case === "sessionEnd" && event.value.sessionId === session_id) return { kind: "ended_session", resume_token };
       }
