@@ -10,6 +10,9 @@ from typing import Any
 import grpc
 import pytest
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from tests.service.api import Api, Connect
 from tests.support.authority import RunningAuthority
 from tests.support.wire import Outcome, Wire, records
@@ -148,3 +151,15 @@ def test_a_mistake_in_the_route_is_an_error(route: dict[str, str]) -> None:
     """Of the asker: nobody gets in."""
     with pytest.raises(InvalidRequestError):
         question("/live/standup/", "Bearer x", route)
+
+
+@given(st.binary() | st.text().map(lambda path: asked("/live/" + path, "Bearer " + path)))
+def test_any_other_bytes_are_a_question_or_a_mistake(message: bytes) -> None:
+    """Never an error of ours."""
+    try:
+        request = VerifyTokenRequest.FromString(asyncio.run(EnvoyCoding().decode(message)))
+    except InvalidRequestError:
+        return
+    assert request.token
+    assert request.session_id
+    assert request.required_permissions

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from tokenauthority.domain.errors import InvalidRequestError
 from tokenauthority.domain.profile import MEDIAMTX, Member
 from tokenauthority.v1.role_pb2 import PERMISSION_PUBLISH, PERMISSION_SUBSCRIBE, Permission
@@ -101,3 +104,19 @@ def test_refuses_whatever_else_comes(body: bytes) -> None:
         mediamtx_request(body)
 
     assert "T1==abc" not in str(caught.value)
+
+
+JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=5)
+MEMBERS = st.dictionaries(st.sampled_from([*WHIP, "x"]), JSON | st.sampled_from(["read", "standup", "token=a%"]))
+
+
+@given(st.binary() | MEMBERS.map(lambda members: json.dumps(members).encode()))
+def test_any_other_bytes_are_a_question_or_a_mistake(body: bytes) -> None:
+    """Never an error of ours, which would be 500."""
+    try:
+        request = mediamtx_request(body)
+    except InvalidRequestError:
+        return
+    assert request.token
+    assert request.session_id
+    assert request.required_permissions

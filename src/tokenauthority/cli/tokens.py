@@ -66,7 +66,13 @@ def request_token(*, session_id: str, quiet: bool, **options: Unpack[TokenOption
 
 @tokens.command("verify")
 @click.argument("token", default="-")
-@click.option("--session", "session_id", default="", metavar="ID", help="The session that the token must be for.")
+@click.option(
+    "--session",
+    "session_id",
+    default="",
+    metavar="ID",
+    help="The session that the token must be for, by its id or name.",
+)
 @click.option("--permission", multiple=True, type=PERMISSIONS, help="A permission that the token must have.")
 def check_token(token: str, session_id: str, permission: tuple[str, ...]) -> None:
     """Ask the authority whether a token is active now. Exit code 4 if it is not.

@@ -7,7 +7,6 @@ alone: 204, 401 or 403. Whatever is wrong with the asker is 400, 429 or 503, at 
 from __future__ import annotations
 
 import base64
-import binascii
 import math
 
 from collections.abc import Callable, Mapping, Sequence
@@ -126,7 +125,7 @@ def _password(authorization: str) -> str:
         return bearer_token(authorization)
     try:
         return base64.b64decode(value, validate=True).decode().partition(":")[2]
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         return ""
 
 

@@ -178,7 +178,7 @@ class AsyncAuthority(AsyncAdministration):
 
         Args:
             token: a token of any format.
-            session_id: the session that the token must be for; empty for any.
+            session_id: the session that the token must be for, by its id or name; empty for any.
             required_permissions: what the token must allow, such as "publish".
 
         Returns:
