@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tokenauthority.domain import ids
 from tokenauthority.domain.ids import (
     MAX_PROJECT_ID,
     MAX_SESSION_ID,
@@ -229,3 +230,12 @@ def test_revocations_have_the_order_in_which_they_were_made(times: list[int], ra
 
     assert sorted(ids) == ids
     assert {36} == {len(each) for each in ids}
+
+
+def test_text_that_is_no_session_id_takes_no_memory() -> None:
+    """The owners of session ids are cached, and whoever sends megabytes in place of an id must not fill the cache."""
+    before = ids._project_in_well_formed.cache_info().currsize
+    for text in ("2_" + "A" * MAX_SESSION_ID, "2_é", "x" * 1_000_000):
+        assert project_in_session_id(text) is None
+
+    assert before == ids._project_in_well_formed.cache_info().currsize

@@ -94,6 +94,8 @@ class StoreFollower:
 
     async def wait_for_read(self) -> None:
         """Wait for a read that begins now or later, if the process has slept: cached data looks fresh, and is old."""
+        if not self._has_slept():
+            return
         called = monotonic()
         with suppress(TimeoutError):
             async with asyncio.timeout(_READ_WAIT):

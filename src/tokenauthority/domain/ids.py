@@ -14,6 +14,7 @@ import base64
 import binascii
 import re
 
+from functools import lru_cache
 from typing import Final
 
 from tokenauthority.domain.times import Millis
@@ -104,8 +105,12 @@ def project_in_session_id(session_id: str) -> str | None:
     Return None if *session_id* is no session id, or not spelled as the platform does: without padding, without stray
     bits, of printable characters, a UUID in lower case. It then belongs to no project.
     """
-    if _SESSION_ID.fullmatch(session_id) is None:
-        return None
+    return None if _SESSION_ID.fullmatch(session_id) is None else _project_in_well_formed(session_id)
+
+
+# Each call asks two or three times, and a session has many calls. What is well-formed is short.
+@lru_cache(4096)
+def _project_in_well_formed(session_id: str) -> str | None:
     body = session_id[2:]
     try:
         decoded = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
