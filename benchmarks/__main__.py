@@ -98,6 +98,7 @@ def _prepared(directory: Path, options: argparse.Namespace) -> Iterator[Mapping[
     revoked = _LONG_REVOCATIONS if options.long else _REVOCATIONS
     with (
         servers.empty(directory / "empty-server") as empty,
+        servers.floor(directory / "floor") as floor,
         servers.authority(home, **_turn(directory)) as authority,
         offline.verify(authority, contents) as offline_verify,
         growth.comparisons(directory, sessions, revoked, options.rounds) as of_growth,
@@ -105,7 +106,8 @@ def _prepared(directory: Path, options: argparse.Namespace) -> Iterator[Mapping[
         rsa_key = rsa.generate_private_key(65537, 2048)
         asked = calls.prepare(directory, empty, authority, contents, rsa_key)
         own = in_process.prepare(contents, rsa_key)
-        compared = [*_of_calls(asked, own), _of_offline(offline_verify, own), *of_growth]
+        of_floor = _of_floor(asked, calls.of_floor(floor, asked.generate_load, contents))
+        compared = [*_of_calls(asked, own), *of_floor, _of_offline(offline_verify, own), *of_growth]
         generate = asked.generate_load
         sections: dict[str, Callable[[], report.Section]] = {
             "calls": lambda: _compared(compared, options.rounds),
@@ -146,11 +148,7 @@ def _loads(asked: calls.Calls) -> dict[str, Callable[[], float]]:
 
 
 def _of_calls(asked: calls.Calls, own: in_process.InProcess) -> list[Comparison]:
-    """The bars of calls. RS256 has none, as it is nearly all of what its token costs, nor have servers without an SDK.
-
-    A server of one function with the same duties, its durable record included, costs 1.65 times the empty RPC: the bars
-    are above that.
-    """
+    """The bars of calls. RS256 has none, as it is nearly all of what its token costs; nor have servers without SDK."""
     return [
         Comparison(
             name="GenerateToken / empty RPC",
@@ -220,6 +218,14 @@ def _of_calls(asked: calls.Calls, own: in_process.InProcess) -> list[Comparison]
             against=(asked.empty, own.hs256),
             bar=2.3,
         ),
+    ]
+
+
+def _of_floor(asked: calls.Calls, floor: Subject) -> list[Comparison]:
+    """No bars: they show what part of the cost of a call no server in Python can avoid."""
+    return [
+        Comparison(name="GenerateToken / a server of one function", subject=asked.generate, against=(floor,)),
+        Comparison(name="a server of one function / empty RPC", subject=floor, against=(asked.empty,)),
     ]
 
 

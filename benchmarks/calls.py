@@ -120,6 +120,19 @@ def prepare(directory: Path, empty: Server, authority: Server, contents: Content
         )
 
 
+def of_floor(floor: Server, generate_load: Load, contents: Contents) -> Subject:
+    """The requests of *generate_load* to a server of one function, whose answers all have one size.
+
+    Raises:
+        grpc.RpcError: it refused one.
+    """
+    with grpc.insecure_channel(floor.address) as channel:
+        answer = _Caller(channel, floor).generate(wanted(contents.session_ids[0], token_pb2.TOKEN_FORMAT_SESSION_JWT))
+    size = len(message(token_pb2.GenerateTokenResponse(token=answer).SerializeToString()))
+    load = attrs.evolve(generate_load, server=floor, answer_size=size)
+    return Subject("GenerateToken of a server of one function", "call", load.measure)
+
+
 class _Caller:
     """Asks the authority, one call at a time."""
 

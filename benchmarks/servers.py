@@ -86,6 +86,18 @@ def empty(directory: Path) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
+def floor(directory: Path) -> Iterator[Server]:
+    """A server of one function with the duties of GenerateToken; see `benchmarks.floor`.
+
+    Raises:
+        ServerError: it did not start.
+    """
+    api_key = new_api_key()
+    with _process(["-m", "benchmarks.floor", api_key], directory, "gRPC") as (pid, text):
+        yield Server(pid=pid, address=dict(_ADDRESS.findall(text))["gRPC"], api_key=api_key)
+
+
+@contextlib.contextmanager
 def _process(
     arguments: Sequence[str], directory: Path, marker: str, variables: Mapping[str, str] | None = None
 ) -> Iterator[tuple[int, str]]:

@@ -114,17 +114,21 @@ async def _beats(server: servers.Server) -> float:
 
 @contextlib.asynccontextmanager
 async def _watching(server: servers.Server) -> AsyncIterator[Sequence[_Stream]]:
-    """So many streams, each of which has been sent all that was in force."""
+    """So many streams, each of which has been sent all that was in force.
+
+    They open some at a time, so that no stream waits for the snapshots of all others.
+    """
     async with contextlib.AsyncExitStack() as stack:
-        streams = []
+        streams: list[_Stream] = []
         for _ in range(_WATCHERS // _STREAMS):
             channel = await stack.enter_async_context(
                 grpc.aio.insecure_channel(server.address, [("grpc.use_local_subchannel_pool", 1)])
             )
             watch = token_pb2_grpc.TokenServiceStub(channel).WatchRevocations
             metadata = (("authorization", f"Bearer {server.api_key}"),)
-            streams += [watch(token_pb2.WatchRevocationsRequest(), metadata=metadata) for _ in range(_STREAMS)]
-        await asyncio.gather(*(_read(stream, "snapshot_end", 1) for stream in streams))
+            opened = [watch(token_pb2.WatchRevocationsRequest(), metadata=metadata) for _ in range(_STREAMS)]
+            await asyncio.gather(*(_read(stream, "snapshot_end", 1) for stream in opened))
+            streams += opened
         yield streams
 
 
