@@ -38,6 +38,8 @@ MEANINGS: Final = {
     "ends.",
     "background.recovered": "A background task works again after its failure.",
     "callers.ignored": "A development server reads no callers file: it has one caller, with every permission.",
+    "callers.key_expired": "An API key of the callers file has expired, so the server refuses it. Once a day.",
+    "callers.key_expires_soon": "An API key of the callers file expires within 14 days. Once a day.",
     "callers.refused": "The callers file was changed and has errors. The server uses those of the previous file.",
     "callers.reloaded": "The callers file was changed and is used from now on.",
     "callers.upkeep_failed": "The task that reads the callers file again has failed. It is started again.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from pathlib import Path
 from typing import NoReturn
 
@@ -26,6 +28,7 @@ from tokenauthority.callers.authenticator import CredentialError, PresentedCrede
 from tokenauthority.callers.identity import ApiKeyIdentity
 from tokenauthority.callers.jwt import JwtVerifier
 from tokenauthority.callers.registry import CallerEntry, CallerRegistry
+from tokenauthority.domain.times import Millis
 
 
 KEYS = {name: new_api_key() for name in ("first", "second", "third")}
@@ -62,6 +65,24 @@ async def test_finds_the_caller_of_a_key(name: str) -> None:
 async def test_knows_no_other_key() -> None:
     """A key of the right shape that nobody was given."""
     assert await World(REGISTRY).knows(new_api_key()) is None
+
+
+async def test_a_key_is_valid_until_it_expires() -> None:
+    """Also where it is cached. The audit record says why; the other key of its caller counts."""
+    caller, expires = make_caller("first"), Millis(int(NOW * 1000) + 500)
+    entries = [
+        CallerEntry(caller, ApiKeyIdentity(digest(KEYS["first"])), expires=expires),
+        CallerEntry(caller, ApiKeyIdentity(digest(KEYS["second"]))),
+    ]
+    world = World(CallerRegistry(entries))
+    before = await world.problem(KEYS["first"])
+    world.pass_time(0.5)
+
+    assert "" == before
+    assert re.fullmatch(
+        r"the API key sha256:[0-9a-f]{16} of first has expired at 20\S+Z", await world.problem(KEYS["first"])
+    )
+    assert "first" == await world.knows(KEYS["second"])
 
 
 async def test_a_digest_is_no_credential() -> None:

@@ -46,6 +46,10 @@ BURST = (
     "line 10: caller room-service: burst is invalid. Items at once, a whole number from 1 to 1000000; "
     "a larger batch never passes; default: the count in `rate`."
 )
+EXPIRES = (
+    "line 9: caller room-service: expires is invalid. When the API key ends, with a time zone, such as "
+    "`2027-01-31T00:00:00Z`; or a list, one for each of two keys in their order; default: never."
+)
 QUOTA = (
     "line 9: caller room-service: daily_quota is invalid. Items of one day in UTC at all servers together, "
     "a whole number from 1 to 1000000000000; default: no limit."
@@ -118,6 +122,17 @@ QUOTA = (
         ({"rate": '"2000000/s"'}, RATE),
         ({"rate": "200"}, RATE),
         ({"burst": "5"}, "line 9: caller room-service: burst goes with rate only"),
+        ({"expires": "2027-01-31T00:00:00"}, EXPIRES),
+        ({"expires": "2027-01-31"}, EXPIRES),
+        ({"expires": '"2027-01-31T00:00:00Z"'}, EXPIRES),
+        (
+            {"expires": "[2027-01-31T00:00:00Z, 2028-01-31T00:00:00Z]"},
+            "line 9: caller room-service: expires must have one moment for each API key",
+        ),
+        (
+            {"expires": "2027-01-31T00:00:00Z", "api_key_sha256": None, "spiffe_id": '"spiffe://a/b"'},
+            "line 8: caller room-service: expires goes with api_key_sha256 only",
+        ),
         ({"daily_quota": "0"}, QUOTA),
         ({"daily_quota": "true"}, QUOTA),
         ({"api_key": f'"{KEY}"'}, "line 9: caller room-service: 'api_key' is not a field"),

@@ -9,13 +9,14 @@ import stat
 import tomllib
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from tests.cli.conftest import Run
 from tokenauthority.callers.file import load_callers
 from tokenauthority.callers.identity import ApiKeyIdentity, OpentokIdentity
-from tokenauthority.domain.caller import Action
+from tokenauthority.domain.caller import Action, Caller
 from tokenauthority.files import sole_writer
 
 
@@ -71,13 +72,19 @@ def test_the_entry_makes_the_key_valid(run_alone: Run, tmp_path: Path) -> None:
     ]
 
 
+def caller_with(file: Path, key: str) -> Caller | None:
+    """The caller of the file whose API key it is."""
+    entry = load_callers(file).find_by_digest(hashlib.sha256(key.encode()).hexdigest())
+    return None if entry is None else entry.caller
+
+
 def test_an_operators_caller_makes_projects_and_no_tokens(run_alone: Run, tmp_path: Path) -> None:
     """It is for all projects; its key goes into a file of its owner's, and nowhere else."""
     file = tmp_path / "admin.key"
     made = run_alone("callers", "new-key", "--name", "admin", "--admin", "--key-file", str(file))
     key = file.read_text().strip()
     (tmp_path / "callers.toml").write_text(made.out)
-    caller = load_callers(tmp_path / "callers.toml").find_by_digest(hashlib.sha256(key.encode()).hexdigest())
+    caller = caller_with(tmp_path / "callers.toml", key)
 
     assert 0o600 == stat.S_IMODE(file.stat().st_mode)
     assert key not in made.out + made.err
@@ -166,7 +173,7 @@ def test_adds_a_caller_at_the_end(run_alone: Run, file: Path) -> None:
     """All that was there stays, with its comments; standard output is the key alone, which is valid."""
     added = run_alone("callers", "add", str(file), "--name", "new", "--project", "1", "--rate", "5/s")
     key = added.out.strip()
-    caller = load_callers(file).find_by_digest(hashlib.sha256(key.encode()).hexdigest())
+    caller = caller_with(file, key)
 
     assert 0 == added.exit_code
     assert file.read_text().startswith(FILE + "\n[[callers]]\n")
@@ -278,3 +285,21 @@ def test_two_commands_do_not_change_a_file_at_once(run_alone: Run, file: Path) -
 
     assert (2, True) == (refused.exit_code, "another command changes a file" in refused.err)
     assert 0 == run_alone("callers", "add", str(file), "--name", "second", "--admin").exit_code
+
+
+def test_an_api_key_says_when_it_was_made_and_ends(run_alone: Run, file: Path) -> None:
+    """A caller without a key has no such moments."""
+    run_alone("callers", "add", str(file), "--name", "new", "--project", "1", "--expires", "90d")
+    refused = run_alone(
+        *("callers", "add", str(file), "--name", "other", "--project", "1", "--expires", "90d"),
+        *("--spiffe-id", "spiffe://a/b"),
+    )
+    [entry] = [each for each in load_callers(file).entries if each.caller.name == "new"]
+    [row] = [row for row in run_alone("callers", "list", str(file), "--json").rows if row["name"] == "new"]
+
+    assert entry.created is not None
+    assert entry.expires is not None
+    assert 90 * 86_400_000 == entry.expires - entry.created
+    assert [0] == row["age"]
+    assert 1 == len(cast("list[str]", row["expires"]))
+    assert (2, True) == (refused.exit_code, "--expires goes with an API key only" in refused.err)

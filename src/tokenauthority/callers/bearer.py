@@ -15,7 +15,7 @@ from tokenauthority.callers.jwt import JwtVerifier
 from tokenauthority.callers.jwt_rules import looks_like_jwt, shown
 from tokenauthority.callers.registry import CurrentCallers
 from tokenauthority.domain.caller import Caller
-from tokenauthority.domain.times import Millis, in_millis, whole_seconds
+from tokenauthority.domain.times import Millis, as_text, in_millis, whole_seconds
 
 
 _SCHEME: Final = "bearer "
@@ -44,15 +44,20 @@ class BearerAuthenticator:
         if not presented.may_verify():
             raise CredentialError("the credential was not verified: too many failures from its address")
         return (
-            self._find_by_key(digest) if is_key else await self._find_by_jwt(credential, digest, now, presented.origin)
+            self._find_by_key(digest, now)
+            if is_key
+            else await self._find_by_jwt(credential, digest, now, presented.origin)
         )
 
-    def _find_by_key(self, digest: bytes) -> Caller:
-        caller = self._callers.registry.find_by_digest(digest.hex())
-        if caller is None:
+    def _find_by_key(self, digest: bytes, now: Millis) -> Caller:
+        entry = self._callers.registry.find_by_digest(digest.hex())
+        if entry is None:
             raise CredentialError(f"no caller has the API key {ApiKeyIdentity(digest.hex())}")
-        self._cache.store_caller(digest, caller, self._callers.version)
-        return caller
+        if entry.expires is not None and now >= entry.expires:
+            ended = as_text(whole_seconds(entry.expires))
+            raise CredentialError(f"the API key {entry.identity} of {entry.caller.name} has expired at {ended}")
+        self._cache.store_caller(digest, entry.caller, self._callers.version, expires=entry.expires)
+        return entry.caller
 
     async def _find_by_jwt(self, token: str, digest: bytes, now: Millis, origin: str) -> Caller:
         proof = await self._jwts.verify_jwt(token, whole_seconds(now), self._callers.registry.find_issuer, origin)

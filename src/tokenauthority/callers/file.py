@@ -94,9 +94,10 @@ class CallersFile:
         for model, (path, table) in zip(found.callers, tables_of(document, "callers"), strict=True):
             grant = model.to_grant()
             field_lines = {field: lines[(*path, field)] for field in table}
-            for field, identity in identities_of(table):
+            for number, (field, identity) in enumerate(identities_of(table)):
                 caller = Caller(name=model.name, kind=IDENTITIES[field][0], identity=str(identity), grant=grant)
-                entries.append(CallerEntry(caller, identity, lines[path], field_lines))
+                expires, created = (model.moment_of_key(each, number) for each in (model.expires, model.created))
+                entries.append(CallerEntry(caller, identity, lines[path], field_lines, expires, created))
         return CallerRegistry(entries, (model.to_issuer(self.path.parent) for model in found.issuers))
 
     def _error(self, problems: Iterable[Problem]) -> CallersFileError:

@@ -184,6 +184,12 @@ class _Check:
             self._report_field(path, "roles", "must name what tokens.generate may give out")
         if "opentok_project" in table and table.get("projects") != [table["opentok_project"]]:
             self._report_field(path, "projects", "must be exactly that of opentok_project")
+        keys = table.get("api_key_sha256")
+        for field in ("expires", "created"):
+            if field in table and keys is None:
+                self._report_field(path, field, "goes with api_key_sha256 only")
+            elif isinstance(moments := table.get(field), list) and len(moments) != _count(keys):
+                self._report_field(path, field, "must have one moment for each API key")
         if "burst" in table and "rate" not in table:
             self._report_field(path, "burst", "goes with rate only")
 
@@ -212,6 +218,10 @@ class _Check:
         while path and path not in self._lines:
             path = path[:-1]
         return self._lines.get(path, 0)
+
+
+def _count(keys: object) -> int:
+    return len(keys) if isinstance(keys, list) else 1
 
 
 def _quote(value: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 from tokenauthority.callers.file_checks import tables_of
@@ -12,7 +13,7 @@ from tokenauthority.callers.toml_lines import locate
 from tokenauthority.toml_text import TomlTextError, parse_toml
 
 
-Value: TypeAlias = "str | int | Sequence[str] | Mapping[str, str]"
+Value: TypeAlias = "str | int | datetime | Sequence[str] | Mapping[str, str]"
 
 _ENTRY: Final = "[[callers]]"
 
@@ -78,4 +79,6 @@ def _holds(text: str, document: Mapping[str, object]) -> bool:
 def _format_value(value: Value) -> str:
     if isinstance(value, Mapping):
         return f"{{ {', '.join(f'{name} = {_format_value(part)}' for name, part in value.items())} }}"
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return json.dumps(value, ensure_ascii=False)

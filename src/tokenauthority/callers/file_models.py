@@ -6,6 +6,7 @@ import ipaddress
 import re
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ from tokenauthority.callers.api_keys import is_api_key
 from tokenauthority.callers.identity import ALGORITHMS, Issuer, is_spiffe_id
 from tokenauthority.domain.caller import ANY, Action, Grant, Rate
 from tokenauthority.domain.ids import is_project_id, is_role_name, is_uuid
-from tokenauthority.domain.times import MAX_TTL, SECONDS_OF, Seconds
+from tokenauthority.domain.times import MAX_TTL, SECONDS_OF, Millis, Seconds
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.signing.jose import ALGORITHM_ALIASES, canonical_algorithm
 
@@ -27,6 +28,15 @@ def _valid(check: Callable[[str], object]) -> AfterValidator:
         if not check(text):
             raise ValueError  # without a text: messages quote the field's description alone
         return text
+
+    return AfterValidator(validate)
+
+
+def _valid_moment() -> AfterValidator:
+    def validate(moment: datetime) -> datetime:
+        if moment.tzinfo is None:
+            raise ValueError
+        return moment
 
     return AfterValidator(validate)
 
@@ -65,6 +75,8 @@ def _is_loopback(host: str) -> bool:
 
 
 _Digest: TypeAlias = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+_Moment: TypeAlias = Annotated[datetime, _valid_moment()]
+_Moments: TypeAlias = _Moment | Annotated[list[_Moment], Field(min_length=1, max_length=2)] | None
 _VisibleAscii: TypeAlias = Annotated[str, Field(pattern="^[!-~]{1,2048}$")]
 _Printable: TypeAlias = Annotated[str, Field(min_length=1, max_length=1024), _valid(str.isprintable)]
 _FilePath: TypeAlias = Annotated[str, Field(min_length=1), _valid(lambda text: "\0" not in text)]
@@ -97,6 +109,11 @@ class CallerTable(_Table):
     """Name in the audit log, unique in the file: 1 to 128 of `A-Z a-z 0-9 . _ / -`, and no API key."""
     api_key_sha256: _Digest | Annotated[list[_Digest], Field(min_length=1, max_length=2)] | None = None
     """SHA-256 of the API key, 64 lower-case hex characters; or a list of two, the current key and its replacement."""
+    expires: _Moments = None
+    """When the API key ends, with a time zone, such as `2027-01-31T00:00:00Z`; or a list, one for each of two keys in
+    their order; default: never."""
+    created: _Moments = None
+    """When the API key was made, in the form of `expires`, for `callers list`; default: unknown."""
     spiffe_id: Annotated[str, _valid(is_spiffe_id)] | None = None
     """SPIFFE id of the client certificate, `spiffe://trust-domain/path`, at most 2048 characters."""
     jwt: JwtTable | None = None
@@ -122,6 +139,11 @@ class CallerTable(_Table):
     """Items at once, a whole number from 1 to 1000000; a larger batch never passes; default: the count in `rate`."""
     daily_quota: Annotated[int, Field(ge=1, le=1_000_000_000_000)] | None = None
     """Items of one day in UTC at all servers together, a whole number from 1 to 1000000000000; default: no limit."""
+
+    def moment_of_key(self, moments: _Moments, number: int) -> Millis | None:
+        """Return which of *moments*, `expires` or `created`, is that of the key *number* (0 or 1)."""
+        moment = moments[number] if isinstance(moments, list) else moments
+        return None if moment is None else Millis(int(moment.timestamp() * 1000))
 
     def to_grant(self) -> Grant:
         """Return what the caller may do."""

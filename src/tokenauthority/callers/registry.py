@@ -10,19 +10,23 @@ import attrs
 
 from tokenauthority.callers.identity import ApiKeyIdentity, Identity, Issuer, OpentokIdentity
 from tokenauthority.domain.caller import Caller
+from tokenauthority.domain.times import Millis
 
 
 @attrs.frozen
 class CallerEntry:
     """A caller with one identity, and the line of the callers file where its table begins (0: not from a file).
 
-    `lines` has the line of each field. A caller with two API keys has two entries, which begin on the same line.
+    `lines` has the line of each field. A caller with two API keys has two entries, which begin on the same line. An API
+    key is invalid from `expires` on, if it has such a moment.
     """
 
     caller: Caller
     identity: Identity
     line: int = 0
     lines: Mapping[str, int] = attrs.field(factory=dict, repr=False, eq=False)
+    expires: Millis | None = None
+    created: Millis | None = None
 
 
 @attrs.frozen(init=False)
@@ -33,12 +37,12 @@ class CallerRegistry:
     issuers: tuple[Issuer, ...]
     _by_identity: Mapping[Identity, Caller] = attrs.field(repr=False, eq=False)
     _by_issuer: Mapping[str, Issuer] = attrs.field(repr=False, eq=False)
-    _digests: tuple[tuple[bytes, Caller], ...] = attrs.field(repr=False, eq=False)
+    _digests: tuple[tuple[bytes, CallerEntry], ...] = attrs.field(repr=False, eq=False)
 
     def __init__(self, entries: Iterable[CallerEntry], issuers: Iterable[Issuer] = ()) -> None:
         all_entries = tuple(entries)
         digests = tuple(
-            (entry.identity.digest.encode(), entry.caller)
+            (entry.identity.digest.encode(), entry)
             for entry in all_entries
             if isinstance(entry.identity, ApiKeyIdentity)
         )
@@ -59,15 +63,15 @@ class CallerRegistry:
         """Return the issuer whose `iss` is exactly *issuer*."""
         return self._by_issuer.get(issuer)
 
-    def find_by_digest(self, digest: str) -> Caller | None:
-        """Return the caller whose API key has this SHA-256.
+    def find_by_digest(self, digest: str) -> CallerEntry | None:
+        """Return the caller whose API key, which may have expired, has this SHA-256.
 
         Every stored digest is compared, with no early exit: the time says nothing about which one was near.
         """
         presented, found = digest.encode(), None
-        for known, caller in self._digests:
+        for known, entry in self._digests:
             if hmac.compare_digest(known, presented):
-                found = caller
+                found = entry
         return found
 
     def callers_naming(self, project_id: str, role: str) -> frozenset[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from tokenauthority.domain.caller import Action
 
 
-_COLUMNS: Final = ("line", "name", "identities", "projects", "actions", "roles", "max_ttl", "rate")
+_COLUMNS: Final = ("line", "name", "identities", "age", "expires", "projects", "actions", "roles", "max_ttl", "rate")
 
 
 @click.group(cls=Group)
@@ -67,11 +69,14 @@ def validate_file(file: Path | None, config_file: Path | None) -> None:
 @file_argument
 @config_option
 def list_callers(file: Path | None, config_file: Path | None) -> None:
-    """Show the callers of FILE: their identities and what they may do."""
+    """Show the callers of FILE: their identities and what they may do, and the age and the end of their API keys.
+
+    The age is that of `created` in FILE. `callers usage` shows what the callers use.
+    """
     by_name: dict[str, list[CallerEntry]] = {}
     for entry in load_valid_file(file, config_file).entries:
         by_name.setdefault(entry.caller.name, []).append(entry)
-    rows = [_caller_row(entries[0], [str(entry.identity) for entry in entries]) for entries in by_name.values()]
+    rows = [_caller_row(entries) for entries in by_name.values()]
     show_list(rows, _COLUMNS, as_json=current().as_json)
 
 
@@ -142,13 +147,16 @@ def _report_invalid(error: CallersFileError) -> NoReturn:
     raise Failure(f"{error.path} is not valid: {counted(len(error.problems), 'problem')}") from error
 
 
-def _caller_row(entry: CallerEntry, identities: list[str]) -> Record:
+def _caller_row(entries: Sequence[CallerEntry]) -> Record:
+    entry = entries[0]
     grant = entry.caller.grant
     return {
         "line": entry.line,
         "name": entry.caller.name,
         "kind": entry.caller.kind.value,
-        "identities": identities,
+        "identities": [str(each.identity) for each in entries],
+        "age": [_age(each.created) for each in entries if each.created is not None],
+        "expires": [_moment(each.expires) for each in entries if each.expires is not None],
         "projects": sorted(grant.projects),
         "actions": sorted(grant.actions),
         "roles": sorted(grant.roles),
@@ -159,6 +167,15 @@ def _caller_row(entry: CallerEntry, identities: list[str]) -> Record:
         "burst": None if grant.rate is None else grant.rate.burst,
         "daily_quota": grant.daily_quota,
     }
+
+
+def _moment(millis: int) -> datetime:
+    return datetime.fromtimestamp(millis // 1000, UTC)
+
+
+def _age(created: int) -> timedelta:
+    """Return the age of a key in whole hours."""
+    return timedelta(hours=max(0, int(time.time() - created / 1000) // 3600))
 
 
 def _parse_action(name: str) -> Action:

@@ -6,6 +6,7 @@ import os
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -17,7 +18,7 @@ from tokenauthority.cli.failures import ConfigurationFailure
 from tokenauthority.cli.options import Command, current
 from tokenauthority.cli.output import print_text, printable, to_json
 from tokenauthority.cli.server import config_option
-from tokenauthority.cli.values import FORMATS
+from tokenauthority.cli.values import FORMATS, LIFETIME
 
 
 if TYPE_CHECKING:
@@ -66,6 +67,12 @@ _OPTIONS: Final = (
         help="For an operator: may take every action in all projects, but make no tokens and TURN credentials.",
     ),
     click.option(
+        "--expires",
+        type=LIFETIME,
+        metavar="LIFETIME",
+        help="End of the API key from now on, such as 90d; default: never.",
+    ),
+    click.option(
         "--key-file",
         type=click.Path(path_type=Path, dir_okay=False),
         metavar="FILE",
@@ -89,6 +96,7 @@ class _Grant:
     burst: int | None
     daily_quota: int | None
     admin: bool
+    expires: timedelta | None
     key_file: Path | None
 
     def entry(self, identity: str, value: Value) -> str:
@@ -104,6 +112,7 @@ class _Grant:
         fields: dict[str, Value | None] = {
             "name": self.name,
             identity: value,
+            **self._times(identity),
             "projects": self._projects(),
             "actions": actions,
             "roles": self.roles or default_roles or None,
@@ -114,6 +123,14 @@ class _Grant:
             "daily_quota": self.daily_quota,
         }
         return format_entry({name: field for name, field in fields.items() if field is not None})
+
+    def _times(self, identity: str) -> dict[str, Value | None]:
+        if identity != "api_key_sha256":
+            if self.expires is not None:
+                raise click.UsageError("--expires goes with an API key only")
+            return {}
+        now = datetime.now(UTC)
+        return {"created": now, "expires": None if self.expires is None else now + self.expires}
 
     def _projects(self) -> Sequence[str]:
         found = self.projects or (("*",) if self.admin else tuple(filter(None, [current().project])))

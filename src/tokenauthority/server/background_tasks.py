@@ -29,6 +29,9 @@ _SIGNING_INTERVAL: Final = 10.0
 _PRUNE_INTERVAL: Final = 600.0
 """Seconds between two deletions of expired rows."""
 
+_EXPIRY_INTERVAL: Final = 60.0
+"""Seconds between two searches for API keys that expire soon."""
+
 _FILES_INTERVAL: Final = 1.0
 """Seconds between two reads of files that an operator may change."""
 
@@ -64,6 +67,7 @@ def tasks_of(app: App, web: Sequence[HttpServer]) -> list[BackgroundTask]:
             event="callers.upkeep_failed",
         ),
     ]
+    tasks.append(BackgroundTask(name="key-expiry", work=app.key_expiry.look, interval=_EXPIRY_INTERVAL))
     if app.file_modes is not None:
         tasks.append(BackgroundTask(name="file-modes", work=app.file_modes.look, interval=_FILES_INTERVAL))
     if certificate is not None:

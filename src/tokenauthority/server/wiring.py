@@ -59,6 +59,7 @@ from tokenauthority.server.generic_handlers import add_health, add_reflection
 from tokenauthority.server.grpc_options import grpc_options
 from tokenauthority.server.health_servicer import SERVICE_NAME, HealthServicer
 from tokenauthority.server.http_certificate import HttpCertificate
+from tokenauthority.server.key_expiry import KeyExpiry
 from tokenauthority.server.listeners import Listener, listeners_of
 from tokenauthority.server.messages import message_interceptors
 from tokenauthority.server.readiness import Readiness
@@ -102,6 +103,7 @@ class App:
     audit: AuditInterceptor
     readiness: Readiness
     callers_reloader: CallersReloader
+    key_expiry: KeyExpiry
     registry: CollectorRegistry
     audit_log: FileAuditLog
     refusal_summarizer: RefusalSummarizer
@@ -234,6 +236,7 @@ def build(
         audit=audit,
         readiness=readiness,
         callers_reloader=callers_reloader,
+        key_expiry=KeyExpiry(callers, clock),
         registry=registry,
         audit_log=audit_log,
         refusal_summarizer=refusal_summarizer,
