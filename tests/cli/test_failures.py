@@ -11,6 +11,7 @@ import sys
 from tests.cli.conftest import Run, python
 from tests.support.authority import RunningAuthority
 from tests.support.production import Production
+from tokenauthority.callers.api_keys import new_api_key
 
 
 KEY = "tak_" + "k" * 43
@@ -89,7 +90,7 @@ def test_an_invalid_key_exits_with_1(run: Run) -> None:
 
 
 def test_a_closed_pipe_ends_the_command_silently() -> None:
-    """`tokenauthority ... | head` shows no traceback."""
+    """`tokenauthority ... | head` shows no traceback; the exit code is not that of a refusal."""
     reader, writer = os.pipe()
     os.close(reader)
     try:
@@ -104,4 +105,13 @@ def test_a_closed_pipe_ends_the_command_silently() -> None:
         os.close(writer)
 
     assert b"" == done.stderr
-    assert 1 == done.returncode
+    assert 141 == done.returncode
+
+
+def test_a_wrong_key_names_the_options(run: Run) -> None:
+    """The person has typed an option or set a variable, and no header."""
+    refused = run("projects", "list", env={"TOKENAUTHORITY_API_KEY": new_api_key()})
+
+    assert 1 == refused.exit_code
+    assert "does not accept the credential: check --api-key-file" in refused.err
+    assert "CREDENTIAL_INVALID" in refused.err

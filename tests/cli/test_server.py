@@ -121,7 +121,7 @@ def test_upgrades_the_database(run_alone: Run, tmp_path: Path) -> None:
     second = run_alone("db", "upgrade", "--dev", env=here)
     failed = run_alone("db", "upgrade", "--dev", env={"TOKENAUTHORITY_DATABASE__URL": DSN})
 
-    assert (0, 0, 2) == (first.exit_code, second.exit_code, failed.exit_code)
+    assert (0, 0, 3) == (first.exit_code, second.exit_code, failed.exit_code)
     place = f"the store at {tmp_path / 'a.db'}"
     assert (f"{place}: made new, up to date\n", f"{place}: up to date\n") == (first.out, second.out)
     assert "TOKENAUTHORITY_DATABASE__URL: the store at 127.0.0.1:1/tokens cannot be reached" in failed.err

@@ -13,7 +13,7 @@ import pytest
 
 from tests.config.conftest import CANARY, ENTRIES, problems, written
 from tokenauthority.client.environment import CLIENT_VARIABLES
-from tokenauthority.config.loading import describe, load
+from tokenauthority.config.loading import ConfigError, describe, load, read
 from tokenauthority.config.settings import Settings
 from tokenauthority.storage.address import PostgresAddress, SqliteAddress
 
@@ -189,7 +189,34 @@ def test_refuses_an_unknown_variable(monkeypatch: pytest.MonkeyPatch, variable: 
     """A misspelt variable is named, whatever it holds; it is never ignored."""
     monkeypatch.setenv(variable, f"postgresql://u:{CANARY}@h/d")
 
-    assert f"{variable} is not a setting" in problems(dev=True)
+    assert f"{variable} is not a setting" in [problem.partition(";")[0] for problem in problems(dev=True)]
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "hint"),
+    [
+        ("TOKENAUTHORITY_LISTEN__GRCP", "", "; did you mean 'TOKENAUTHORITY_LISTEN__GRPC'?"),
+        ("TOKENAUTHORITY_ISUER", "", ""),
+        ("", '[listen]\ngrcp = "x"', "; did you mean 'listen.grpc'?"),
+        ("", "[isuance]", "; did you mean 'issuance'?"),
+        ("", "[zzz]", ""),
+    ],
+)
+def test_asks_about_the_setting_that_may_be_meant(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, text: str, hint: str
+) -> None:
+    """By the name of the variable without what all begin with, or by the key in the file."""
+    file = tmp_path / "settings.toml"
+    file.write_text(text)
+    if variable:
+        monkeypatch.setenv(variable, "x")
+
+    with pytest.raises(ConfigError) as caught:
+        read(file, dev=True)
+
+    assert [hint] == [
+        f";{question}" if question else "" for _, _, question in (p.partition(";") for p in caught.value.problems)
+    ]
 
 
 def test_ignores_variables_of_the_client_and_of_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,12 +93,12 @@ def test_names_a_key_that_is_not_that_of_the_certificate(
 
 
 def test_names_a_store_that_cannot_be_reached(production: Production) -> None:
-    """With its place and the reason, and without the password of its URL."""
+    """With its place and the reason, without the password of its URL; the exit code is not that of wrong settings."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     status, log = production.fail(DATABASE__URL=f"postgresql://user:canary-77@127.0.0.1:{port}/none")
 
-    assert 2 == status
+    assert 3 == status
     assert f"TOKENAUTHORITY_DATABASE__URL: the store at 127.0.0.1:{port}/none cannot be reached" in log
     assert "(OperationalError: connection refused)" in log
     assert "store.not_verified" not in log
@@ -109,7 +109,7 @@ def test_warns_of_a_store_that_nothing_verifies(production: Production) -> None:
     """On another machine than this one, without TLS that shows who answers."""
     status, log = production.fail(DATABASE__URL="postgresql://user:canary-77@0.0.0.0:1/none")
 
-    assert 2 == status
+    assert 3 == status
     assert '"wanted":"sslmode=verify-full"' in log.replace(" ", "")
     assert "store.not_verified" in log
     assert "canary-77" not in log

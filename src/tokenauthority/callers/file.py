@@ -33,6 +33,10 @@ class CallersFileError(Exception):
         super().__init__(f"callers file {path}: " + "; ".join(map(str, self.problems)))
 
 
+class CallersFileUnreadableError(CallersFileError):
+    """The file cannot be read: whether it is valid is unknown."""
+
+
 def load_callers(path: Path, own_issuer: str = "") -> CallerRegistry:
     """Return the callers of the file, read once; see `CallersFile.load`."""
     return CallersFile(path, own_issuer).load()
@@ -69,7 +73,8 @@ class CallersFile:
                 self._seen = signature_of(os.fstat(file.fileno()))
                 data = file.read(MAX_FILE + 1)
         except OSError as error:
-            raise self._error([Problem(0, f"cannot be read: {error.strerror}")]) from error
+            problem = Problem(0, f"cannot be read: {error.strerror}")
+            raise CallersFileUnreadableError(self.path, [problem]) from error
         return self.parse(data)
 
     def parse(self, data: bytes) -> CallerRegistry:

@@ -174,7 +174,7 @@ class _Check:
                 case ("callers" | "issuers" as kind, int(index), str(field), *inner):
                     if (kind, index, field) not in self._reported:
                         state = "missing" if error["type"] == "missing" and not inner else "invalid"
-                        description = _MODELS[kind].model_fields[field].description
+                        description = " ".join((_MODELS[kind].model_fields[field].description or "").split())
                         self._report_field((kind, index), field, f"is {state}. {description}")
 
     def _check_grant(self, path: Path, table: Table) -> None:

@@ -12,6 +12,7 @@ from click.shell_completion import CompletionItem
 
 from tokenauthority.cli.failures import usage_in_one_line
 from tokenauthority.cli.options import shared_options
+from tokenauthority.domain.similar_names import did_you_mean
 
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
@@ -57,6 +58,15 @@ class _LazyGroup(click.Group):
             raise TypeError(f"COMMANDS names {cmd_name}, which is not a click command")
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            # click looks for similar names among the commands that it has loaded.
+            raise click.UsageError(error.message.rstrip(".") + did_you_mean(args[0], COMMANDS), ctx) from None
+
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
@@ -73,8 +83,9 @@ root: Final = _LazyGroup(
     The commands that call a running authority take the options below, before or after their own.
     """,
     epilog="""Exit codes: 0 success; 1 the authority refused the call, or the command failed; 2 the command line or the
-    configuration is invalid; 3 the authority cannot be reached; 4 the token is not active; 5 the audit log is not
-    as it was written.
+    configuration is invalid; 3 the authority, or the store of a server, cannot be
+    reached; 4 the token is not active; 5 the audit log is not
+    as it was written; 141 the reader of the output has closed it.
 
     With --json, answers are the contract's messages: its field names; enum values by their short names in
     lower case, reasons in upper case; times in RFC 3339, UTC; lifetimes in seconds; null for an unset field.

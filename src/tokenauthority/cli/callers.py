@@ -51,11 +51,13 @@ for command in (show_usage, create_key, add_caller, remove_caller):
 @config_option
 def validate_file(file: Path | None, config_file: Path | None) -> None:
     """Print whether FILE is valid, and if not, every problem with its line. Exit code 1 if it is not."""
-    from tokenauthority.callers.file import CallersFileError, load_callers
+    from tokenauthority.callers.file import CallersFileError, CallersFileUnreadableError, load_callers
 
     path, own_issuer = find_file(file, config_file)
     try:
         registry = load_callers(path, own_issuer)
+    except CallersFileUnreadableError as error:
+        raise ConfigurationFailure(f"{path} {error.problems[0]}") from error
     except CallersFileError as error:
         _report_invalid(error)
     names = len({entry.caller.name for entry in registry.entries})

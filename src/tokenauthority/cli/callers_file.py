@@ -39,11 +39,13 @@ def find_file(file: Path | None, config_file: Path | None) -> tuple[Path, str]:
 
 def load_valid_file(file: Path | None, config_file: Path | None) -> CallerRegistry:
     """Return the callers of the file, or raise ConfigurationFailure with every problem."""
-    from tokenauthority.callers.file import CallersFileError, load_callers
+    from tokenauthority.callers.file import CallersFileError, CallersFileUnreadableError, load_callers
 
     path, own_issuer = find_file(file, config_file)
     try:
         return load_callers(path, own_issuer)
+    except CallersFileUnreadableError as error:
+        raise ConfigurationFailure(f"{path} {error.problems[0]}") from error
     except CallersFileError as error:
         lines = [f"{path} is not valid:", *(f"  {printable(str(problem))}" for problem in error.problems)]
         raise ConfigurationFailure("\n".join(lines)) from error

@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 NOT_ACTIVE: Final = 4
 """The exit code for a token that is not active."""
 
+READER_GONE: Final = 141
+"""The exit code if the reader of the output has closed it, such as `head`."""
+
 _UNREACHABLE: Final = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"})
+
+_UNKNOWN_CALLER: Final = (
+    "the authority does not accept the credential: check --api-key-file, --api-key, --token-file, --client-cert-file "
+    "or its variable"
+)
 
 _MEANINGS: Final = (
     ("onnection refused", "connection refused: is the authority running there?"),
@@ -99,7 +107,8 @@ def reported_failures(target: CallTarget) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno == errno.EPIPE:
-            raise  # click ends silently when the reader of a pipe has closed it
+            # As a shell reports a program that SIGPIPE has ended: 1 would mean that the authority refused the call.
+            raise SystemExit(READER_GONE) from None
         name = f"{error.filename}: " if error.filename else ""
         raise Failure(f"{name}{error.strerror or type(error).__name__}") from error
     except Exception as error:
@@ -149,7 +158,7 @@ def _explain_loss(error: AuthorityError, target: CallTarget) -> str:
 
 
 def _describe_error(error: AuthorityError) -> str:
-    message = str(error)
+    message = _UNKNOWN_CALLER if error.reason == "CREDENTIAL_INVALID" else str(error)
     missing = [f"{v.field}: {v.problem}" for v in error.violations if v.problem not in message]
     facts = ", ".join(filter(None, (error.reason, error.request_id and f"request id {error.request_id}")))
     return "; ".join([message, *missing]) + (f" ({facts})" if facts else "")

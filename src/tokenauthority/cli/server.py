@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from tokenauthority.cli.failures import ConfigurationFailure
+from tokenauthority.cli.failures import ConfigurationFailure, UnreachableFailure
 from tokenauthority.cli.options import Command, Group, current
 from tokenauthority.cli.output import print_text, show_list, show_record
 
@@ -51,10 +51,13 @@ def serve(*, dev: bool, config_file: Path | None, dev_api_key: str | None) -> No
         raise click.UsageError("--dev-api-key requires --dev")
     from tokenauthority.config.loading import ConfigError
     from tokenauthority.server.main import run
+    from tokenauthority.server.problems import StoreAwayError
 
     settings = load_settings(config_file, dev=dev, dev_api_key=dev_api_key)
     try:
         sys.exit(run(settings))
+    except StoreAwayError as error:
+        raise UnreachableFailure(str(error)) from error
     except ConfigError as error:
         raise ConfigurationFailure(str(error)) from error
 
@@ -120,9 +123,12 @@ def upgrade_schema(*, dev: bool, config_file: Path | None) -> None:
     """Upgrade the database schema to this version. Safe to repeat."""
     from tokenauthority.config.loading import ConfigError
     from tokenauthority.server.main import upgrade_database
+    from tokenauthority.server.problems import StoreAwayError
 
     try:
         store, created = upgrade_database(load_settings(config_file, dev=dev, complete=False))
+    except StoreAwayError as error:
+        raise UnreachableFailure(str(error)) from error
     except ConfigError as error:
         raise ConfigurationFailure(str(error)) from error
     print_text(f"{store}: {'made new, ' if created else ''}up to date")
@@ -135,9 +141,12 @@ def show_schema(*, dev: bool, config_file: Path | None) -> None:
     """Show the schema of the database and of this version, and what an upgrade would do. Changes nothing."""
     from tokenauthority.config.loading import ConfigError
     from tokenauthority.server.main import database_status
+    from tokenauthority.server.problems import StoreAwayError
 
     try:
         store, state = database_status(load_settings(config_file, dev=dev, complete=False))
+    except StoreAwayError as error:
+        raise UnreachableFailure(str(error)) from error
     except ConfigError as error:
         raise ConfigurationFailure(str(error)) from error
     record: dict[str, object] = {

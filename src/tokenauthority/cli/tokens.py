@@ -172,7 +172,7 @@ def inspect_token(token: str) -> None:
     try:
         claims = _claims_of(read_token(_token_text(token)))
     except TokenRejectedError as error:
-        raise Failure(f"{error.detail} ({error.reason})") from error
+        raise Failure(f"this is no token of a known format: {error.detail} ({error.reason})") from error
     show_record(claims, as_json=current().as_json)
     if not current().as_json:
         print_text("The signature is NOT verified: `tokenauthority tokens verify` verifies it.", err=True)

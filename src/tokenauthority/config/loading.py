@@ -14,8 +14,9 @@ from tokenauthority.config.listeners import OFF, problems_of_file, problems_of_l
 from tokenauthority.config.master_keys import problems_of_master_keys
 from tokenauthority.config.settings import PREFIX, Settings
 from tokenauthority.config.turn import read_turn
-from tokenauthority.config.variables import unknown_variables
+from tokenauthority.config.variables import unknown_variables, variables_of_settings
 from tokenauthority.config.wording import unreadable, variable_of, worded
+from tokenauthority.domain.similar_names import did_you_mean
 from tokenauthority.domain.times import DAY
 from tokenauthority.signing.hsm_uri import TokenUri
 from tokenauthority.toml_text import TomlTextError, parse_toml
@@ -62,7 +63,7 @@ def read(config_file: Path | None = None, *, dev: bool = False, dev_api_key: str
             if isinstance(table, dict):
                 table.setdefault(field, value)
     values |= {"dev": dev, "dev_api_key": dev_api_key, "config_file": config_file}
-    problems += [f"{name} is not a setting" for name in unknown_variables(os.environ)]
+    problems += [f"{name} is not a setting{_similar_variable(name)}" for name in unknown_variables(os.environ)]
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
@@ -70,7 +71,7 @@ def read(config_file: Path | None = None, *, dev: bool = False, dev_api_key: str
         found = [(tuple(map(str, e["loc"])), e) for e in error.errors(include_input=False)]
         # An unknown variable is named once. A group that is given as one variable has no location of its own.
         problems += [
-            worded(loc, e["type"], e["msg"])
+            worded(loc, e["type"], e["msg"]) + (_similar_key(loc) if e["type"] == "extra_forbidden" else "")
             for loc, e in found
             if variable_of(loc) not in unknown and (loc or not unknown)
         ]
@@ -105,6 +106,19 @@ def describe(settings: Settings) -> list[tuple[str, str, str]]:
                 for field, value in group
             ]
     return rows
+
+
+def _similar_variable(name: str) -> str:
+    """Return a question about the variable that an unknown one may stand for; all begin alike, which says nothing."""
+    known = [variable.removeprefix(PREFIX) for variable in sorted(variables_of_settings())]
+    return did_you_mean(name.upper().removeprefix(PREFIX), known).replace("mean '", f"mean '{PREFIX}")
+
+
+def _similar_key(path: tuple[str, ...]) -> str:
+    """Return a question about the key of the file that one that is no setting may stand for."""
+    keys = [variable.removeprefix(PREFIX).lower().replace("__", ".") for variable in sorted(variables_of_settings())]
+    groups = sorted({key.partition(".")[0] for key in keys})
+    return did_you_mean(".".join(path), keys if len(path) > 1 else groups)
 
 
 def _read_file(config_file: Path | None) -> dict[str, object]:

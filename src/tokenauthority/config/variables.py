@@ -43,12 +43,21 @@ https://docs.docker.com/engine/network/links/#environment-variables
 _LINK: Final = re.compile("|".join(rf"{PREFIX}([A-Z0-9]+_)*?{name}=({value})" for name, value in _LINKS.items()))
 
 
+def variables_of_settings() -> frozenset[str]:
+    """Return the variable of every setting."""
+    groups = {name: field.annotation for name, field in Settings.model_fields.items()}
+    inner = {
+        f"{PREFIX}{name}__{setting}".upper()
+        for name, group in groups.items()
+        if isinstance(group, type) and issubclass(group, BaseModel)
+        for setting in group.model_fields
+    }
+    return frozenset({PREFIX + "DATA_DIR", *inner})
+
+
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """Return the variables with our prefix that are no settings and no links: a misspelt one would else be ignored."""
-    known = {PREFIX + "DATA_DIR", CONFIG_VARIABLE} | CLIENT_VARIABLES | TEST_VARIABLES
-    for name, field in Settings.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            known |= {f"{PREFIX}{name}__{inner}".upper() for inner in field.annotation.model_fields}
+    known = variables_of_settings() | {CONFIG_VARIABLE} | CLIENT_VARIABLES | TEST_VARIABLES
     return [
         name
         for name, value in sorted(environ.items())

@@ -21,6 +21,13 @@ from tokenauthority.storage.address import StoreAddressError
 from tokenauthority.storage.schema_state import SchemaError
 
 
+class StoreAwayError(ConfigError):
+    """The store cannot be reached or written now. The settings may be right: a later start can succeed."""
+
+    def __str__(self) -> str:
+        return "; ".join(self.problems)
+
+
 def make_data_dir(settings: Settings) -> None:
     """Create the data directory, mode 0700, if anything is stored in it; raise ConfigError if that fails."""
     if settings.database.url is not None and settings.audit.path is not None:
@@ -41,7 +48,10 @@ def callers_file_of(settings: Settings) -> CallersFile:
 
 @contextmanager
 def start_errors(settings: Settings) -> Iterator[None]:
-    """Turn each error for which a server cannot start into ConfigError, in the words of its setting."""
+    """Turn each error for which a server cannot start into ConfigError, in the words of its setting.
+
+    It is a StoreAwayError if a later start may succeed.
+    """
     try:
         yield
     except CallersFileError as error:
@@ -50,7 +60,9 @@ def start_errors(settings: Settings) -> Iterator[None]:
         raise ConfigError([str(error)]) from error
     except KeyProviderError as error:
         raise ConfigError([f"TOKENAUTHORITY_KEYS__PROVIDER: {error}"]) from error
-    except (StoreAddressError, SchemaError, UnavailableError) as error:
+    except UnavailableError as error:
+        raise StoreAwayError([store_problem(settings, error)]) from error
+    except (StoreAddressError, SchemaError) as error:
         raise ConfigError([store_problem(settings, error)]) from error
     except OSError as error:
         raise ConfigError([os_problem(settings, error)]) from error
