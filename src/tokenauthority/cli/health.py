@@ -1,4 +1,4 @@
-"""Check whether an authority serves: `tokenauthority health`, which the container's health check runs."""
+"""Check whether an authority serves: `tokenauthority health`."""
 
 from __future__ import annotations
 
