@@ -4,6 +4,7 @@ ARGS   ?=
 # More than the cores: tests wait for servers, disks and clocks longer than they compute.
 WORKERS ?= $(shell echo $$((2 * $$(nproc 2>/dev/null || echo 2))))
 
+REVISION := $(shell git rev-parse HEAD 2>/dev/null)
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/tokenauthority/__init__.py)
 BIN    := .venv/bin
 PIP    := $(BIN)/pip --disable-pip-version-check --quiet install
@@ -27,10 +28,10 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/pycache
 
 # Two pips in one environment spoil it.
 .NOTPARALLEL:
-.PHONY: help run test coverage check lint types arch breaking clients interop media docs docs-serve format protos bench fuzz chaos soak lock build image clean
+.PHONY: help run test coverage check lint types arch breaking clients interop media docs docs-serve format protos bench fuzz chaos soak lock build sbom deploy-check manifests image clean
 
 help:  ## say what each target does
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 run: .venv/server .venv/project $(GENERATED)  ## serve on this machine for development; ARGS="--dev-api-key tak_..." sets the API key (tak_ and 43 characters)
 	@exec $(BIN)/tokenauthority serve --dev $(ARGS)
@@ -68,6 +69,13 @@ media: .venv/dev .venv/project .venv/media $(GENERATED)  ## let people join real
 	$(BIN)/python -m media
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest media $(ARGS)
 
+deploy-check: .venv/deploy .venv/dev .venv/project $(GENERATED)  ## check the Helm chart and its manifests; builds Helm once, some minutes; needs Go
+	$(BIN)/python -m deploy
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest deploy $(ARGS)
+
+manifests: .venv/dev .venv/project $(GENERATED)  ## render the Helm chart into deploy/kubernetes/; builds Helm once, some minutes; needs Go
+	$(BIN)/python -m deploy manifests
+
 docs: .venv/dev .venv/project $(GENERATED)  ## build the site into site/; a dead link, an undefined setting or an orphan page fails
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "site/index.html is the first page; make docs-serve shows the site while you write"
@@ -104,6 +112,7 @@ lock: .venv/dev .venv/project  ## renew requirements/ from pyproject.toml: make 
 	$(LOCK) pyproject.toml --extra server --constraint requirements/dev.txt --output-file requirements/server.txt
 	$(LOCK) --group build --constraint requirements/dev.txt --output-file requirements/build.txt
 	$(LOCK) --group media --constraint requirements/dev.txt --output-file requirements/media.txt
+	$(LOCK) $(ARGS) --group deploy --constraint requirements/dev.txt --output-file requirements/deploy.txt
 	$(LOCK) --upgrade clients/python/pyproject.toml --resolution lowest --output-file requirements/client-lowest.txt
 	$(LOCK) $(ARGS) clients/python/pyproject.toml --output-file requirements/client-highest.txt
 
@@ -111,13 +120,19 @@ build: .venv/dev .venv/project $(GENERATED)  ## build wheels and source distribu
 	$(BIN)/hatchling build --clean --directory dist
 	cd clients/python && $(CURDIR)/$(BIN)/hatchling build --directory $(CURDIR)/dist
 	$(BIN)/python -m scripts.docs.release dist
+	$(MAKE) --no-print-directory sbom
+
+sbom: .venv/deploy  ## list what a server consists of, by the locked requirements, in dist/ (CycloneDX)
+	@mkdir -p dist
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible --output-file dist/tokenauthority-$(VERSION)-sbom.cdx.json \
+		requirements/server.txt
 
 image:  ## build the container image with docker, buildah or podman
 	@if docker info >/dev/null 2>&1; then set -- docker build; \
 	elif command -v buildah >/dev/null; then set -- buildah build --format docker; \
 	elif command -v podman >/dev/null; then set -- podman build --format docker; \
 	else echo "make image needs a running docker, or buildah or podman (Debian: apt-get install buildah)" >&2; exit 1; \
-	fi; set -x; "$$@" $(ARGS) --build-arg VERSION=$(VERSION) --tag $(IMAGE) .
+	fi; set -x; "$$@" $(ARGS) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --tag $(IMAGE) .
 
 clean:  ## remove all that make has made, but not .tokenauthority, which holds the data of `make run`
 	rm -rf .venv dist gen site $(dir $(GENERATED)) tests/conformance/sdk/node/node_modules \
@@ -136,7 +151,7 @@ clean:  ## remove all that make has made, but not .tokenauthority, which holds t
 	$(PYTHON) -m venv --clear .venv
 	@touch $@
 
-.venv/build .venv/server .venv/dev .venv/media: .venv/%: requirements/%.txt | .venv/made
+.venv/build .venv/server .venv/deploy .venv/dev .venv/media: .venv/%: requirements/%.txt | .venv/made
 	@echo "installing requirements/$*.txt into .venv: only the first time, one to three minutes for all"
 	$(PIP) --require-hashes --requirement $<
 	@touch $@

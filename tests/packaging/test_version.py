@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 
@@ -31,3 +32,10 @@ def test_the_image_is_labelled_with_the_version() -> None:
     run = subprocess.run([make, "--dry-run", "image"], cwd=ROOT, capture_output=True, text=True, check=True)
 
     assert f"--build-arg VERSION={__version__} " in run.stdout
+
+
+def test_the_chart_has_the_version() -> None:
+    """Of itself and of the program: Helm takes both from a file that states them."""
+    chart = (ROOT / "deploy" / "helm" / "tokenauthority" / "Chart.yaml").read_text()
+
+    assert [__version__] * 2 == re.findall(r"^(?:version|appVersion): (.+)$", chart, re.MULTILINE)
