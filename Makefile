@@ -1,6 +1,7 @@
 PYTHON ?= python3
 IMAGE  ?= tokenauthority
 ARGS   ?=
+DIST   ?= dist
 # More than the cores: tests wait for servers, disks and clocks longer than they compute.
 WORKERS ?= $(shell echo $$((2 * $$(nproc 2>/dev/null || echo 2))))
 
@@ -122,9 +123,9 @@ build: .venv/dev .venv/project $(GENERATED)  ## build wheels and source distribu
 	$(BIN)/python -m scripts.docs.release dist
 	$(MAKE) --no-print-directory sbom
 
-sbom: .venv/deploy  ## list what a server consists of, by the locked requirements, in dist/ (CycloneDX)
-	@mkdir -p dist
-	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible --output-file dist/tokenauthority-$(VERSION)-sbom.cdx.json \
+sbom: .venv/deploy  ## list what a server consists of, by the locked requirements, in dist/, as CycloneDX
+	@mkdir -p $(DIST)
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible --output-file $(DIST)/tokenauthority-$(VERSION)-sbom.cdx.json \
 		requirements/server.txt
 
 image:  ## build the container image with docker, buildah or podman
