@@ -169,6 +169,18 @@ def test_a_webhook_removes_who_returns(stage: Stage) -> None:
         assert _metric(enforcer, 'webhooks_total{outcome="refused",server="video"} 1.0')
 
 
+def test_the_audit_log_can_be_moved_away(stage: Stage) -> None:
+    """As logrotate does, which then sends SIGHUP. The process goes on in a new file."""
+    with stage.enforcer() as enforcer:
+        path = enforcer.directory / "audit.jsonl"
+        path.rename(path.with_suffix(".1"))
+        enforcer.process.send_signal(signal.SIGHUP)
+        eventually(path.exists, "there is no new file")
+
+        stage.client.revoke_tokens(subject="alice")
+        eventually(lambda: bool(enforcer.removals()), "no audit line")
+
+
 def test_only_one_process_uses_a_directory(stage: Stage) -> None:
     """Two would overwrite what the other one has stored."""
     with stage.enforcer():

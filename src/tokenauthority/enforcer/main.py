@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -18,7 +19,7 @@ from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
 from tokenauthority.audit.errors import AuditLogError
-from tokenauthority.audit.writing.log import FileAuditLog
+from tokenauthority.audit.writing.log import FileAuditLog, LogOptions
 from tokenauthority.client import AsyncAuthority
 from tokenauthority.client.connection import Connection
 from tokenauthority.config.listeners import OFF
@@ -49,6 +50,9 @@ _PLACES: Final = 256
 
 _SAVE_INTERVAL: Final = 30.0
 """Seconds after which the place in the stream is saved, at the latest; a new pending removal is saved at once."""
+
+_MAX_AUDIT_FILE: Final = 256 * 1024 * 1024
+"""Bytes at which the file of the audit log is renamed, and a new one begins."""
 
 _LONGEST_BACKOFF: Final = 10.0
 _SUMMARY_INTERVAL: Final = 60.0
@@ -114,6 +118,8 @@ class Enforcer:
 
 def run(settings: EnforcerSettings, servers: Sequence[ServerSettings], connection: Connection) -> int:
     """Enforce until a signal; return the exit status, 1 if it could not go on. Raise ConfigError."""
+    # Until there is a log to open again: logrotate may send SIGHUP at any moment, and its default ends the process.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     logging.configure(settings.logging)
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -133,6 +139,7 @@ def run(settings: EnforcerSettings, servers: Sequence[ServerSettings], connectio
 
 async def _enforce(settings: EnforcerSettings, servers: Sequence[ServerSettings], connection: Connection) -> None:
     stop = stop_signal()
+    loop = asyncio.get_running_loop()
     logger = structlog.stdlib.get_logger(__name__)
     for server in servers:
         path = server.table.key_file
@@ -143,6 +150,7 @@ async def _enforce(settings: EnforcerSettings, servers: Sequence[ServerSettings]
         authority = await stack.enter_async_context(AsyncAuthority.from_connection(connection))
         enforcer = build(settings, servers, authority)
         await stack.enter_async_context(enforcer.audit_log.running())
+        loop.add_signal_handler(signal.SIGHUP, enforcer.audit_log.reopen)
         bound = {}
         for listener in enforcer.web:
             stack.callback(listener.close)
@@ -162,7 +170,12 @@ def build(settings: EnforcerSettings, servers: Sequence[ServerSettings], authori
     metrics, state = EnforcerMetrics(registry), StateFile(directory / "state.json")
     removals = state.load(settings.max_pending)
     removals.drop_others({server.table.name for server in servers})
-    audit_log = FileAuditLog(directory / "audit.jsonl", directory / "audit-key.pem", clock=system_clock)
+    audit_log = FileAuditLog(
+        directory / "audit.jsonl",
+        directory / "audit-key.pem",
+        clock=system_clock,
+        options=LogOptions(max_bytes=_MAX_AUDIT_FILE),
+    )
     enforcements = {
         server.table.name: Enforcement(
             server.rules, _driver(settings, server), removals, notes=audit_log, metrics=metrics, clock=system_clock

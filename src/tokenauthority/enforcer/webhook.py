@@ -67,20 +67,11 @@ class WebhookReceiver:
     def joined_in(self, authorization: str, body: bytes) -> tuple[str, str] | None:
         """Return the room and the identity of who has joined; None if the event is another one.
 
-        LiveKit signs a JWT (HS256) with the SHA-256 of the body in base64 (livekit/protocol, webhook/verifier.go).
-
         Raises:
             WebhookRefusedError: the key has not signed it, it is expired, or the body is another one.
         """
-        try:
-            token = parse_compact(authorization.removeprefix("Bearer "))
-            SignatureVerifier({"HS256": self.secret.encode()}).verify(token)
-            require(token.payload, "iss", self.key)
-            expired = numeric_date(token.payload, "exp") + _LEEWAY < self.clock() // 1000
-        except TokenRejectedError as error:
-            raise WebhookRefusedError from error
-        said, expected = token.payload.get("sha256"), base64.b64encode(sha256(body).digest()).decode()
-        if expired or not isinstance(said, str) or not hmac.compare_digest(said.encode(), expected.encode()):
+        digest = base64.b64encode(sha256(body).digest())
+        if not hmac.compare_digest(self.signed_digest(authorization), digest):
             raise WebhookRefusedError
         try:
             event = msgspec.json.decode(body, type=_WebhookEvent)
@@ -89,6 +80,23 @@ class WebhookReceiver:
         if event.event != "participant_joined" or not (event.room.name and event.participant.identity):
             return None
         return event.room.name, event.participant.identity
+
+    def signed_digest(self, authorization: str) -> bytes:
+        """Return what the key says to be the SHA-256 of the body, in base64; raise WebhookRefusedError.
+
+        It is a claim of a JWT, signed by HS256 (livekit/protocol, webhook/verifier.go).
+        """
+        try:
+            token = parse_compact(authorization.removeprefix("Bearer "))
+            SignatureVerifier({"HS256": self.secret.encode()}).verify(token)
+            require(token.payload, "iss", self.key)
+            expired = numeric_date(token.payload, "exp") + _LEEWAY < self.clock() // 1000
+        except TokenRejectedError as error:
+            raise WebhookRefusedError from error
+        digest = token.payload.get("sha256")
+        if expired or not isinstance(digest, str):
+            raise WebhookRefusedError
+        return digest.encode()
 
 
 def make_webhook_app(receivers: Mapping[str, WebhookReceiver], metrics: EnforcerMetrics) -> Starlette:
@@ -100,9 +108,12 @@ def make_webhook_app(receivers: Mapping[str, WebhookReceiver], metrics: Enforcer
         if receiver is None:
             return Response(status_code=404)
         try:
+            authorization = request.headers.get("authorization", "")
+            # A body that nobody has signed is not even read.
+            receiver.signed_digest(authorization)
             async with asyncio.timeout(_READ):
                 body = await _read(request)
-            joined = receiver.joined_in(request.headers.get("authorization", ""), body)
+            joined = receiver.joined_in(authorization, body)
         except (WebhookRefusedError, ClientDisconnect, TimeoutError):
             metrics.webhooks.labels(server, "refused").inc()
             return Response(status_code=401)
