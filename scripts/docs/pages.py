@@ -17,6 +17,7 @@ from scripts.docs.events import events_page
 from scripts.docs.metrics import metrics_page
 from scripts.docs.openapi import openapi_document
 from scripts.docs.python_api import client_page, verifier_page
+from scripts.docs.schemas import callers_schema, settings_schema
 from scripts.docs.servers import servers_page
 from scripts.docs.settings import settings_page
 from tokenauthority.client import SERVICE_CONFIG
@@ -39,7 +40,9 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
 }
 
 FILES: Final[Mapping[str, Callable[[], str]]] = {
+    "callers.schema.json": callers_schema,
     "openapi.json": openapi_document,
     "service-config.json": lambda: json.dumps(json.loads(SERVICE_CONFIG), indent=2),
+    "settings.schema.json": settings_schema,
 }
 """What pages link to and is no page."""

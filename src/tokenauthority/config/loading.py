@@ -22,7 +22,8 @@ from tokenauthority.signing.hsm_uri import TokenUri
 from tokenauthority.toml_text import TomlTextError, parse_toml
 
 
-_COMMAND_LINE: Final = ("dev", "dev_api_key", "config_file", "config_holds_secret")
+COMMAND_LINE: Final = ("dev", "dev_api_key", "config_file", "config_holds_secret")
+"""Fields that the command line sets, and no file."""
 
 _DEV_DEFAULTS: Final = (
     ("logging", "format", "text"),
@@ -55,7 +56,7 @@ def load(config_file: Path | None = None, *, dev: bool = False, dev_api_key: str
 def read(config_file: Path | None = None, *, dev: bool = False, dev_api_key: str | None = None) -> Settings:
     """Read the settings, complete or not; raise ConfigError if the file or values are unreadable or unknown."""
     values = _read_file(config_file)
-    problems = [f"{name} is for the command line, not the file" for name in _COMMAND_LINE if name in values]
+    problems = [f"{name} is for the command line, not the file" for name in COMMAND_LINE if name in values]
     if dev:
         values.setdefault("data_dir", Path(".tokenauthority"))
         for group, field, value in _DEV_DEFAULTS:
