@@ -178,6 +178,13 @@ def test_refuses_a_session_that_is_over_or_was_never_made(api: Api, project_id: 
     assert create(api, absent).credential
 
 
+def test_a_disabled_project_gets_none(api: Api, project_id: str, session_id: str) -> None:
+    """As it gets no tokens."""
+    update(api, project_id, "disabled", disabled=True)
+
+    assert (grpc.StatusCode.FAILED_PRECONDITION, "PROJECT_DISABLED") == refusal(api, session_id).outcome
+
+
 def test_counts_against_the_rate(connect: Connect, api: Api) -> None:
     """As a token does."""
     hourly, session_id = connect("hourly"), api.new_session(HOME).session_id
