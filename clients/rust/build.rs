@@ -5,8 +5,8 @@ use std::{env, error::Error, fmt::Write, fs, iter, path::Path};
 use heck::{ToSnakeCase, ToUpperCamelCase};
 use prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor, MethodDescriptor, Value};
 
-/// Fields that no `Debug` shows: with the first two a person joins, the others are secrets or personal.
-const HIDDEN: [&str; 5] = ["token", "api_secret", "private_key", "secret", "data"];
+/// Fields that no `Debug` shows: with the first a person joins, the others are secrets or personal.
+const HIDDEN: [&str; 6] = ["token", "credential", "api_secret", "private_key", "secret", "data"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     // A published crate has the contract in it; in the repository it is at the root.

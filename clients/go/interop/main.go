@@ -109,6 +109,8 @@ func (d *driver) answer(ctx context.Context, line []byte) (object, error) {
 		return d.generateToken(ctx, r)
 	case "generate_tokens":
 		return d.generateTokens(ctx, r)
+	case "create_turn_credentials":
+		return d.createTurnCredentials(ctx, r)
 	case "verify_token":
 		return d.verifyToken(ctx, r)
 	case "revoke_tokens":
@@ -229,6 +231,38 @@ func (d *driver) generateTokens(ctx context.Context, r request) (object, error) 
 		texts = append(texts, token.Token)
 	}
 	return object{"tokens": texts}, err
+}
+
+func (d *driver) createTurnCredentials(ctx context.Context, r request) (object, error) {
+	var o struct {
+		Subject string   `json:"subject"`
+		TTL     *float64 `json:"ttl"`
+	}
+	if err := decode(r.Options, &o); err != nil {
+		return nil, err
+	}
+	options := tokenauthority.TurnOptions{Subject: o.Subject}
+	if o.TTL != nil {
+		ttl := time.Duration(*o.TTL * float64(time.Second))
+		options.TTL = &ttl
+	}
+	var made *tokenauthority.TurnCredentials
+	var err error
+	if r.Via == "session" {
+		var session *tokenauthority.Session
+		if session, err = d.authority.GetSession(ctx, r.SessionID); err == nil {
+			made, err = session.CreateTurnCredentials(ctx, options)
+		}
+	} else {
+		made, err = d.authority.CreateTurnCredentials(ctx, r.SessionID, options)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return object{
+		"urls": made.URLs, "username": made.Username, "credential": made.Credential, "expire_time": made.ExpireTime.Unix(),
+		"shown": fmt.Sprintf("%v %+v %#v", made, *made, made),
+	}, nil
 }
 
 func (d *driver) verifyToken(ctx context.Context, r request) (object, error) {

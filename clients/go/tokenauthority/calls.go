@@ -115,6 +115,31 @@ func (t Token) String() string { return "token " + t.TokenID }
 // GoString returns the id of the token.
 func (t Token) GoString() string { return t.String() }
 
+// TurnOptions are the options of TURN credentials; a field that is not set has the authority's default.
+type TurnOptions struct {
+	// Subject is the end user's id, of at most 255 characters. TURN servers see a pseudonym in its place.
+	Subject string
+	// TTL is how long the credentials are valid: 1 second to 1 hour. A fraction of a second is cut off. Default: 1 hour,
+	// unless the project or the caller has a shorter one.
+	TTL *time.Duration
+}
+
+// TurnCredentials are credentials for TURN servers. In JSON they are an RTCIceServer. Printed as a whole, they do not show
+// the password.
+type TurnCredentials struct {
+	URLs     []string `json:"urls"`
+	Username string   `json:"username"`
+	// Credential is the password, a secret of the person it is for: never log it.
+	Credential string    `json:"credential"`
+	ExpireTime time.Time `json:"expireTime"`
+}
+
+// String returns the user name, which names the credentials in the audit log.
+func (c TurnCredentials) String() string { return "TURN credentials " + c.Username }
+
+// GoString returns the user name.
+func (c TurnCredentials) GoString() string { return c.String() }
+
 // VerifyOptions say what a token must be for. Nothing set: any session, any permission.
 type VerifyOptions struct {
 	SessionID           string
@@ -263,6 +288,31 @@ func (a *Authority) GenerateTokens(ctx context.Context, requests []TokenRequest)
 		tokens = append(tokens, newToken(token))
 	}
 	return tokens, nil
+}
+
+// CreateTurnCredentials creates a user name and a password with which one person's client uses the authority's TURN
+// servers.
+func (a *Authority) CreateTurnCredentials(ctx context.Context, sessionID string, options TurnOptions) (*TurnCredentials, error) {
+	request := &tokenauthorityv1.CreateTurnCredentialsRequest{SessionId: sessionID, Subject: options.Subject}
+	if options.TTL != nil {
+		request.Ttl = durationpb.New(*options.TTL)
+	}
+	answer, err := a.Tokens.CreateTurnCredentials(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	made := answer.GetCredentials()
+	return &TurnCredentials{
+		URLs:       made.GetUrls(),
+		Username:   made.GetUsername(),
+		Credential: made.GetCredential(),
+		ExpireTime: made.GetExpireTime().AsTime(),
+	}, nil
+}
+
+// CreateTurnCredentials creates TURN credentials for this session.
+func (s *Session) CreateTurnCredentials(ctx context.Context, options TurnOptions) (*TurnCredentials, error) {
+	return s.authority.CreateTurnCredentials(ctx, s.GetSessionId(), options)
 }
 
 // VerifyToken says whether a token is valid now. An invalid token is an answer with its reason, and no error.

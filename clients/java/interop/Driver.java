@@ -8,6 +8,7 @@ import io.github.tokenauthority.client.RevokeOptions;
 import io.github.tokenauthority.client.RevokeTarget;
 import io.github.tokenauthority.client.SessionOptions;
 import io.github.tokenauthority.client.TokenOptions;
+import io.github.tokenauthority.client.TurnOptions;
 import io.github.tokenauthority.client.VerifyOptions;
 import io.github.tokenauthority.v1.ArchiveMode;
 import io.github.tokenauthority.v1.KeyServiceGrpc;
@@ -104,6 +105,7 @@ final class Driver {
         }
         ok.add("tokens", array(authority.generateTokens(requests).stream().map(token -> token.token()).toList()));
       }
+      case "create_turn_credentials" -> createTurnCredentials(request, ok);
       case "verify_token" -> verify(request, ok);
       case "revoke_tokens" -> {
         var options = RevokeOptions.builder().comment(text(request, "comment")).build();
@@ -155,6 +157,24 @@ final class Driver {
         AuthorityException.translate(
             () -> ClientCalls.blockingUnaryCall(authority.channel(), method, CallOptions.DEFAULT, message));
     return Base64.getEncoder().encodeToString(method.streamResponse(answer).readAllBytes());
+  }
+
+  private void createTurnCredentials(JsonObject request, JsonObject ok) {
+    var sessionId = text(request, "session_id");
+    var given = request.getAsJsonObject("options");
+    var options = TurnOptions.builder().subject(text(given, "subject"));
+    if (given.has("ttl")) {
+      options.ttl(Duration.ofNanos((long) (given.get("ttl").getAsDouble() * 1e9)));
+    }
+    var made =
+        "session".equals(text(request, "via"))
+            ? authority.getSession(sessionId).createTurnCredentials(options.build())
+            : authority.createTurnCredentials(sessionId, options.build());
+    ok.add("urls", array(made.urls()));
+    ok.addProperty("username", made.username());
+    ok.addProperty("credential", made.credential());
+    ok.addProperty("expire_time", made.expireTime().getEpochSecond());
+    ok.addProperty("shown", made.toString());
   }
 
   private void verify(JsonObject request, JsonObject ok) {

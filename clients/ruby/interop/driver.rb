@@ -38,6 +38,16 @@ class Driver
     { tokens: client.generate_tokens(requests).map(&:token) }
   end
 
+  def create_turn_credentials(session_id:, via:, options:)
+    made = if via == "session"
+             client.get_session(session_id).create_turn_credentials(**options)
+           else
+             client.create_turn_credentials(session_id, **options)
+           end
+    { urls: made.urls.to_a, username: made.username, credential: made.credential, expire_time: made.expire_time.seconds,
+      shown: "#{made.inspect} #{made}" }
+  end
+
   def verify_token(token:, **options)
     answer = client.verify_token(token, **options)
     reason = answer.active ? "" : answer.reason.to_s.delete_prefix("INACTIVE_REASON_")

@@ -42,6 +42,19 @@ class ClientTest < Minitest::Test
     assert_equal ["#<TokenAuthority::V1::Token id>"] * 2, [token.inspect, token.to_s]
   end
 
+  def test_turn_credentials_are_for_whole_seconds_and_not_shown
+    asked = []
+    client = authority(V1::TokenService) do |_, request, _|
+      asked << request
+      V1::CreateTurnCredentialsResponse.new(credentials: V1::TurnCredentials.new(username: "1:a", credential: "secret"))
+    end
+    made = client.create_turn_credentials("s", subject: "alice", ttl: 1.9)
+    client.create_turn_credentials("s")
+
+    assert_equal [["s", "alice", 1], ["s", "", nil]], asked.map { |request| [request.session_id, request.subject, request.ttl&.seconds] }
+    assert_equal ["secret", *["#<TokenAuthority::V1::TurnCredentials 1:a>"] * 2], [made.credential, made.inspect, made.to_s]
+  end
+
   SLIPS = {
     "a_misspelt_option_of_a_session" => ->(client) { client.create_session(mediaMode: :routed) },
     "an_unknown_value" => ->(client) { client.create_session(media_mode: :route) },
@@ -49,6 +62,7 @@ class ClientTest < Minitest::Test
     "a_ttl_that_is_no_number" => ->(client) { client.generate_token("s", ttl: "90") },
     "a_misspelt_option_in_a_batch" => ->(client) { client.generate_tokens([{ session_id: "s", expires: 1 }]) },
     "a_batch_without_a_session" => ->(client) { client.generate_tokens([{ role: "publisher" }]) },
+    "a_misspelt_option_of_turn_credentials" => ->(client) { client.create_turn_credentials("s", TTL: 1) },
     "a_misspelt_requirement" => ->(client) { client.verify_token("t", permissions: [:publish]) },
     "an_unknown_permission" => ->(client) { client.verify_token("t", required_permissions: [:publishing]) },
     "a_token_that_is_none" => ->(client) { client.verify_token(nil) },

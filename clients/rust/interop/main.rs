@@ -13,7 +13,7 @@ use tokenauthority_client::{Authority, Code, ConfigError, Error, RevokeOptions, 
 use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 
 use crate::{
-    options::{list_options, number, permissions, session_options, text, token_options},
+    options::{list_options, number, permissions, session_options, text, token_options, turn_options},
     watcher::Watcher,
 };
 
@@ -54,6 +54,7 @@ impl Driver {
             }
             "generate_token" => generate_token(&authority, request).await,
             "generate_tokens" => generate_tokens(&authority, request).await,
+            "create_turn_credentials" => create_turn_credentials(&authority, request).await,
             "verify_token" => verify_token(&authority, request).await,
             "revoke_tokens" => revoke_tokens(&authority, request).await,
             "end_session" => {
@@ -96,6 +97,20 @@ async fn generate_tokens(authority: &Authority, request: &Value) -> Done {
     let wanted = wanted.map(|each| Ok((text(each, "session_id"), token_options(each)?)));
     let tokens = authority.generate_tokens(wanted.collect::<Result<Vec<_>, String>>()?).await?;
     Ok(json!({"tokens": tokens.iter().map(|token| &token.token).collect::<Vec<_>>()}))
+}
+
+async fn create_turn_credentials(authority: &Authority, request: &Value) -> Done {
+    let (session_id, options) = (text(request, "session_id"), turn_options(&request["options"])?);
+    let made = if request["via"] == "session" {
+        authority.get_session(&session_id).await?.create_turn_credentials(options).await?
+    } else {
+        authority.create_turn_credentials(&session_id, options).await?
+    };
+    let (shown, expire_time) = (format!("{made:?}"), made.expire_time.unwrap_or_default().seconds);
+    Ok(json!({
+        "urls": made.urls, "username": made.username, "credential": made.credential, "expire_time": expire_time,
+        "shown": shown,
+    }))
 }
 
 async fn verify_token(authority: &Authority, request: &Value) -> Done {

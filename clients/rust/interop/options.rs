@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 use tokenauthority_client::{
     ArchiveMode, Lifetime, ListOptions, MediaMode, Permission, SessionOptions, SessionState, TokenFormat, TokenOptions,
+    TurnOptions,
 };
 
 /// Return a text, empty if it is absent.
@@ -40,9 +41,7 @@ pub fn list_options(options: &Value) -> Result<ListOptions, String> {
 pub fn token_options(options: &Value) -> Result<TokenOptions, String> {
     let lifetime = match (options["ttl"].as_f64(), options["expire_time"].as_u64()) {
         (None, None) => None,
-        (Some(seconds), None) => {
-            Some(Lifetime::Ttl(Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?))
-        }
+        (Some(ttl), None) => Some(Lifetime::Ttl(seconds(ttl)?)),
         (None, Some(seconds)) => Some(Lifetime::ExpireTime(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))),
         (Some(_), Some(_)) => return Err("a lifetime is either a ttl or an expire_time".into()),
     };
@@ -55,6 +54,14 @@ pub fn token_options(options: &Value) -> Result<TokenOptions, String> {
         subject: text(options, "subject"),
         initial_layout_class_list: classes.filter_map(Value::as_str).map(str::to_owned).collect(),
     })
+}
+
+pub fn turn_options(options: &Value) -> Result<TurnOptions, String> {
+    Ok(TurnOptions { subject: text(options, "subject"), ttl: options["ttl"].as_f64().map(seconds).transpose()? })
+}
+
+fn seconds(count: f64) -> Result<Duration, String> {
+    Duration::try_from_secs_f64(count).map_err(|error| error.to_string())
 }
 
 pub fn permissions(names: &Value) -> Result<Vec<Permission>, String> {

@@ -10,7 +10,7 @@ use tonic::Code;
 
 use crate::{
     ConfigError, Connection, Error, ListOptions, RevokeOptions, Session, SessionOptions, Target, Token, TokenOptions,
-    Transport, Verification, VerifyOptions, Watch, WatchOptions,
+    Transport, TurnCredentials, TurnOptions, Verification, VerifyOptions, Watch, WatchOptions,
     transport::MAX_RECEIVE,
     v1::{
         self, key_service_client::KeyServiceClient, project_service_client::ProjectServiceClient,
@@ -142,6 +142,21 @@ impl Authority {
         let request =
             v1::BatchGenerateTokensRequest { requests: requests.collect::<Result<_, _>>()?, ..Default::default() };
         Ok(self.tokens().batch_generate_tokens(request).await?.into_inner().tokens)
+    }
+
+    /// Create a user name and a password with which one person's client uses the authority's TURN servers.
+    ///
+    /// # Errors
+    ///
+    /// As [`generate_token`](Self::generate_token); `FailedPrecondition` also if the authority has no TURN servers.
+    pub async fn create_turn_credentials(
+        &self,
+        session_id: &str,
+        options: TurnOptions,
+    ) -> Result<TurnCredentials, Error> {
+        let request = options.into_request(session_id)?;
+        let answer = self.tokens().create_turn_credentials(request).await?.into_inner();
+        answer.credentials.ok_or_else(|| incomplete("TURN credentials"))
     }
 
     /// Check whether a token is valid now. An invalid token is an answer with `active: false`, and no error.

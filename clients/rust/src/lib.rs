@@ -36,11 +36,13 @@ pub use connection::{ClientCertificate, Connection};
 pub use credentials::Credentials;
 pub use errors::{ConfigError, Error, Violation};
 pub use options::{
-    Lifetime, ListOptions, OnLost, RevokeOptions, SessionOptions, TokenOptions, VerifyOptions, WatchOptions,
+    Lifetime, ListOptions, OnLost, RevokeOptions, SessionOptions, TokenOptions, TurnOptions, VerifyOptions,
+    WatchOptions,
 };
 pub use session::Session;
 pub use tonic::Code;
 pub use transport::Transport;
+pub use v1::TurnCredentials;
 pub use v1::revoke_tokens_request::Target;
 pub use v1::watch_revocations_response::Event;
 pub use v1::{ArchiveMode, InactiveReason, MediaMode, Permission, Revocation, SessionState, Token, TokenFormat};

@@ -105,6 +105,26 @@ impl TokenOptions {
     }
 }
 
+/// The options of TURN credentials.
+#[derive(Debug, Clone, Default)]
+pub struct TurnOptions {
+    /// The end user's id, at most 255 characters. TURN servers see a pseudonym in its place.
+    pub subject: String,
+    /// How long the credentials are valid, at most 1 hour. That by default, unless the project or the caller has less.
+    pub ttl: Option<Duration>,
+}
+
+impl TurnOptions {
+    pub(crate) fn into_request(self, session_id: &str) -> Result<v1::CreateTurnCredentialsRequest, Error> {
+        Ok(v1::CreateTurnCredentialsRequest {
+            session_id: session_id.to_owned(),
+            subject: self.subject,
+            ttl: self.ttl.map(duration).transpose()?,
+            ..Default::default()
+        })
+    }
+}
+
 /// What a token must be valid for.
 #[derive(Debug, Clone, Default)]
 pub struct VerifyOptions {
@@ -157,10 +177,13 @@ impl fmt::Debug for WatchOptions {
 fn lifetime(lifetime: Lifetime) -> Result<token_request::Lifetime, Error> {
     match lifetime {
         Lifetime::ExpireTime(moment) => Ok(token_request::Lifetime::ExpireTime(moment.into())),
-        Lifetime::Ttl(ttl) => prost_types::Duration::try_from(ttl)
-            .map(token_request::Lifetime::Ttl)
-            .map_err(|_| Error::new(Code::InvalidArgument, "ttl is longer than a message can say")),
+        Lifetime::Ttl(ttl) => duration(ttl).map(token_request::Lifetime::Ttl),
     }
+}
+
+fn duration(ttl: Duration) -> Result<prost_types::Duration, Error> {
+    let too_long = |_| Error::new(Code::InvalidArgument, "ttl is longer than a message can say");
+    prost_types::Duration::try_from(ttl).map_err(too_long)
 }
 
 #[cfg(test)]
@@ -189,7 +212,10 @@ mod tests {
     fn a_lifetime_that_no_message_can_say_is_refused() {
         let options = TokenOptions { lifetime: Some(Lifetime::Ttl(Duration::MAX)), ..Default::default() };
 
+        let turn = TurnOptions { ttl: Some(Duration::MAX), ..Default::default() };
+
         assert_eq!(Code::InvalidArgument, options.into_request("S").unwrap_err().code());
+        assert_eq!(Code::InvalidArgument, turn.into_request("S").unwrap_err().code());
     }
 
     #[test]
@@ -198,11 +224,15 @@ mod tests {
         let token = v1::Token { token: "hidden".into(), ..Default::default() };
         let answer = v1::GenerateTokenResponse { token: Some(token.clone()) };
         let secret = v1::ProjectSecret { secret: "hidden".into(), ..Default::default() };
+        let turn = v1::TurnCredentials { credential: "hidden".into(), ..Default::default() };
+        let relayed = v1::CreateTurnCredentialsResponse { credentials: Some(turn.clone()) };
         let claims = v1::TokenClaims { data: "hidden".into(), ..Default::default() };
         let target = crate::Target::Token("hidden".into());
         let revoke = v1::RevokeTokensRequest { target: Some(target.clone()), ..Default::default() };
 
-        let shown = format!("{options:?} {token:?} {answer:?} {secret:?} {claims:?} {target:?} {revoke:?}");
+        let shown = format!(
+            "{options:?} {token:?} {answer:?} {secret:?} {claims:?} {target:?} {revoke:?} {turn:?} {relayed:?}"
+        );
 
         assert!(!shown.contains("hidden"), "{shown}");
     }

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::{Authority, Error, Revocation, RevokeOptions, Target, Token, TokenOptions, v1};
+use crate::{
+    Authority, Error, Revocation, RevokeOptions, Target, Token, TokenOptions, TurnCredentials, TurnOptions, v1,
+};
 
 /// A room that people join, with the methods that let them in.
 #[derive(Clone)]
@@ -31,6 +33,15 @@ impl Session {
     /// As [`Authority::generate_token`].
     pub async fn generate_token(&self, options: TokenOptions) -> Result<Token, Error> {
         self.authority.generate_token(self.session_id(), options).await
+    }
+
+    /// Create TURN credentials for this session.
+    ///
+    /// # Errors
+    ///
+    /// As [`Authority::create_turn_credentials`].
+    pub async fn create_turn_credentials(&self, options: TurnOptions) -> Result<TurnCredentials, Error> {
+        self.authority.create_turn_credentials(self.session_id(), options).await
     }
 
     /// Revoke all tokens of this session, which stays open.

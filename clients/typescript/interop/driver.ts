@@ -1,6 +1,7 @@
 // Does with the client what each line of standard input asks for; clients/interop/README.md has the protocol.
 import { setTimeout as sleep } from "node:timers/promises";
 import { createInterface } from "node:readline";
+import { inspect } from "node:util";
 
 import { type DescMethodUnary, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
@@ -53,6 +54,14 @@ const operations: Record<string, (line: Line) => Promise<Line>> = {
   async generate_tokens({ requests }) {
     const made = await authority.generateTokens(requests.map((each: Line) => ({ sessionId: each.session_id, ...tokenOptions(each) })));
     return { tokens: made.map((each) => each.token) };
+  },
+  async create_turn_credentials({ session_id, via, options }) {
+    const made = via === "session"
+      ? await (await authority.getSession(session_id)).createTurnCredentials(options)
+      : await authority.createTurnCredentials(session_id, options);
+    const { urls, username, credential } = made;
+    const expire_time = timestampDate(made.expireTime!).getTime() / 1000;
+    return { urls, username, credential, expire_time, shown: inspect(made) };
   },
   async verify_token({ token, session_id: sessionId, required_permissions: wanted }) {
     const requiredPermissions = wanted?.map((name: string) => Permission[upper(name)]);

@@ -7,10 +7,13 @@ import { connectEs } from "./connect.js";
 import { type ConnectionOptions, connectionOf, type Names, optionsFrom, VARIABLES } from "./connection.js";
 import { AuthorityError } from "./errors.js";
 import type { Session as SessionMessage } from "./gen/tokenauthority/v1/session_pb.js";
-import type { Revocation, Token, VerifyTokenResponse, WatchRevocationsResponse } from "./gen/tokenauthority/v1/token_pb.js";
+import type {
+  Revocation, Token, TurnCredentials, VerifyTokenResponse, WatchRevocationsResponse,
+} from "./gen/tokenauthority/v1/token_pb.js";
 import {
   batchRequests, createSessionRequest, type ListOptions, listSessionsRequest, requireText, revokeTokensRequest,
-  type RevokeOptions, type SessionOptions, type SessionRevokeOptions, type TokenOptions, type TokenRequest, tokenRequest, type VerifyOptions, verifyTokenRequest,
+  type RevokeOptions, type SessionOptions, type SessionRevokeOptions, type TokenOptions, type TokenRequest, tokenRequest,
+  turnCredentialsRequest, type TurnOptions, type VerifyOptions, verifyTokenRequest,
 } from "./requests.js";
 import { callerTransport } from "./transport.js";
 import { KeyService, ProjectService, RoleService, SessionService, TokenService } from "./v1.js";
@@ -93,12 +96,19 @@ export class Authority {
   /** Generate a token with which one person joins the session. */
   async generateToken(sessionId: string, options: TokenOptions = {}): Promise<Token> {
     const { token } = await this.tokens.generateToken({ request: tokenRequest(sessionId, options) });
-    return unprinted(required(token, "token"));
+    return printedById(required(token, "token"));
   }
 
   /** Generate 1 to 1000 tokens in one call, all or none, in the order of *requests*. */
   async generateTokens(requests: readonly TokenRequest[]): Promise<Token[]> {
-    return (await this.tokens.batchGenerateTokens({ requests: batchRequests(requests) })).tokens.map(unprinted);
+    return (await this.tokens.batchGenerateTokens({ requests: batchRequests(requests) })).tokens.map(printedById);
+  }
+
+  /** Create a user name and a password with which one person's client uses the authority's TURN servers. */
+  async createTurnCredentials(sessionId: string, options: TurnOptions = {}): Promise<TurnCredentials> {
+    const { credentials } = await this.tokens.createTurnCredentials(turnCredentialsRequest(sessionId, options));
+    const made = required(credentials, "TURN credentials");
+    return printedAs(made, `TurnCredentials ${made.username}`);
   }
 
   /** Check whether a token is valid now: look at `active` of the answer. An invalid token is no error. */
@@ -145,6 +155,11 @@ export class Session {
     return this.#authority.generateToken(this.sessionId, options);
   }
 
+  /** Create TURN credentials for this session. */
+  createTurnCredentials(options: TurnOptions = {}): Promise<TurnCredentials> {
+    return this.#authority.createTurnCredentials(this.sessionId, options);
+  }
+
   /** Revoke all tokens of this session, which stays open. */
   revokeTokens(options: SessionRevokeOptions = {}): Promise<Revocation> {
     return this.#authority.revokeTokens({ ...options, sessionId: this.sessionId });
@@ -157,8 +172,12 @@ export class Session {
 }
 
 /** Return the token, of which `console.log` shows the id alone. */
-function unprinted(token: Token): Token {
-  return Object.defineProperty(token, inspect.custom, { value: () => `Token ${token.tokenId}` });
+function printedById(token: Token): Token {
+  return printedAs(token, `Token ${token.tokenId}`);
+}
+
+function printedAs<T extends object>(value: T, shown: string): T {
+  return Object.defineProperty(value, inspect.custom, { value: () => shown });
 }
 
 function required<T>(value: T | undefined, name: string): T {

@@ -8,8 +8,8 @@ import { bool, type Checks, checked, count, enumOf, listOf, moment, seconds, tex
 import { Permission } from "./gen/tokenauthority/v1/role_pb.js";
 import { ArchiveMode, type CreateSessionRequestSchema, type ListSessionsRequestSchema, MediaMode, SessionState } from "./gen/tokenauthority/v1/session_pb.js";
 import {
-  type RevokeTokensRequestSchema, TokenFormat, type TokenRequest as TokenRequestMessage, TokenRequestSchema,
-  type VerifyTokenRequestSchema,
+  type CreateTurnCredentialsRequestSchema, type RevokeTokensRequestSchema, TokenFormat,
+  type TokenRequest as TokenRequestMessage, TokenRequestSchema, type VerifyTokenRequestSchema,
 } from "./gen/tokenauthority/v1/token_pb.js";
 
 /** What a session is; what is left out has the authority's default. */
@@ -53,6 +53,14 @@ export interface TokenOptions {
 /** One token of a batch. */
 export interface TokenRequest extends TokenOptions {
   sessionId: string;
+}
+
+/** For whom TURN credentials are; what is left out has the authority's default. */
+export interface TurnOptions {
+  /** The end user's id, at most 255 characters. TURN servers see a pseudonym in its place. */
+  subject?: string;
+  /** How many seconds the credentials are valid, at most an hour. */
+  ttl?: number;
 }
 
 /** What a token must be for, to be active. */
@@ -101,6 +109,7 @@ const TOKEN: Checks<TokenOptions> = {
   role: text, data: text, expireTime: moment, ttl: seconds, format: enumOf(TokenFormat), initialLayoutClassList: texts,
   subject: text,
 };
+const TURN: Checks<TurnOptions> = { subject: text, ttl: seconds };
 const VERIFY: Checks<VerifyOptions> = {
   sessionId: text, requiredPermissions: listOf(enumOf(Permission), "a list of Permission"),
 };
@@ -125,7 +134,7 @@ export function tokenRequest(sessionId: string, options: TokenOptions): TokenReq
   if (expireTime !== undefined && ttl !== undefined) throw new TypeError("give expireTime or ttl, not both");
   const request = create(TokenRequestSchema, { sessionId, ...rest });
   if (expireTime !== undefined) request.lifetime = { case: "expireTime", value: timestamp(expireTime) };
-  if (ttl !== undefined) request.lifetime = { case: "ttl", value: durationFromMs(Math.trunc(ttl) * 1000) };
+  if (ttl !== undefined) request.lifetime = { case: "ttl", value: duration(ttl) };
   return request;
 }
 
@@ -133,6 +142,13 @@ export function tokenRequest(sessionId: string, options: TokenOptions): TokenReq
 export function batchRequests(requests: readonly TokenRequest[]): TokenRequestMessage[] {
   if (!Array.isArray(requests)) throw new TypeError("generateTokens needs a list of TokenRequests");
   return requests.map(({ sessionId, ...options }) => tokenRequest(sessionId, options));
+}
+
+/** Build a CreateTurnCredentialsRequest. */
+export function turnCredentialsRequest(sessionId: string, options: TurnOptions): MessageInitShape<typeof CreateTurnCredentialsRequestSchema> {
+  const { ttl, ...rest } = checked("the options of createTurnCredentials", options, TURN);
+  requireText("sessionId", sessionId);
+  return { sessionId, ...rest, ...(ttl !== undefined && { ttl: duration(ttl) }) };
 }
 
 /** Build a VerifyTokenRequest. */
@@ -163,6 +179,10 @@ export function revokeTokensRequest(projectId: string, options: RevokeOptions): 
 export function requireText(name: string, value: unknown): void {
   const wanted = text(value);
   if (wanted) throw new TypeError(`${name} must be ${wanted}`);
+}
+
+function duration(seconds: number) {
+  return durationFromMs(Math.trunc(seconds) * 1000);
 }
 
 function timestamp(at: Date | number) {

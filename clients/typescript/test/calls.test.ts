@@ -10,7 +10,7 @@ import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../src/gen/g
 import { codeOf } from "../src/errors.js";
 import { serviceConfig } from "../src/grpc-js.js";
 import { type Authority, AuthorityError, MediaMode } from "../src/index.js";
-import { type CreateSessionRequest, RoleService, SessionService, TokenService, type TokenRequest } from "../src/v1.js";
+import { type CreateSessionRequest, type CreateTurnCredentialsRequest, RoleService, SessionService, TokenService, type TokenRequest } from "../src/v1.js";
 import { clientOf } from "./authority.js";
 
 test("a session is created in the client's project, with an id that makes a retry safe", async () => {
@@ -57,6 +57,22 @@ test("a token is not shown when it is printed", async () => {
   assert.equal(inspect(made), "[ Token id, Token id ]");
 });
 
+test("TURN credentials are for whole seconds, and not shown when they are printed", async () => {
+  const asked: CreateTurnCredentialsRequest[] = [];
+  const authority = clientOf((router) => router.rpc(TokenService.method.createTurnCredentials, (request) => {
+    asked.push(request);
+    return { credentials: { urls: ["turn:a"], username: "1:a", credential: "secret" } };
+  }));
+
+  const made = await authority.createTurnCredentials("s", { subject: "alice", ttl: 1.9 });
+  await authority.createTurnCredentials("s");
+
+  assert.deepEqual(asked.map(({ sessionId, subject, ttl }) => [sessionId, subject, ttl?.seconds, ttl?.nanos]),
+    [["s", "alice", 1n, 0], ["s", "", undefined, undefined]]);
+  assert.deepEqual([made.urls, made.credential], [["turn:a"], "secret"]);
+  assert.equal(inspect([made]), "[ TurnCredentials 1:a ]");
+});
+
 /** Calls as a program in JavaScript may write them. */
 const slips: [string, (authority: any) => Promise<unknown>, RegExp][] = [
   ["a misspelt option of a session", (a) => a.createSession({ media_mode: MediaMode.ROUTED }), /no property media_mode/],
@@ -65,6 +81,7 @@ const slips: [string, (authority: any) => Promise<unknown>, RegExp][] = [
   ["a ttl that is no number", (a) => a.generateToken("s", { ttl: Number.NaN }), /ttl must be/],
   ["a lone surrogate", (a) => a.generateToken("s", { data: "\ud800" }), /data must be/],
   ["a misspelt option in a batch", (a) => a.generateTokens([{ sessionId: "s", expire_time: 1 }]), /no property expire_time/],
+  ["a misspelt option of TURN credentials", (a) => a.createTurnCredentials("s", { TTL: 1 }), /no property TTL/],
   ["a misspelt requirement", (a) => a.verifyToken("t", { required_permissions: [3] }), /no property required_permissions/],
   ["a token in bytes", (a) => a.verifyToken(Buffer.from("t")), /token must be a string/],
   ["two targets", (a) => a.revokeTokens({ token: "t", subject: "u" }), /exactly one/],
@@ -83,6 +100,7 @@ for (const [what, call, problem] of slips)
     const authority: Authority = clientOf((router) => router
       .rpc(SessionService.method.createSession, sent).rpc(TokenService.method.generateToken, sent)
       .rpc(TokenService.method.batchGenerateTokens, sent).rpc(TokenService.method.verifyToken, sent)
+      .rpc(TokenService.method.createTurnCredentials, sent)
       .rpc(TokenService.method.revokeTokens, sent));
     await assert.rejects((async () => call(authority))(), (error: Error) => {
       assert.ok(error instanceof TypeError);

@@ -94,6 +94,15 @@ module TokenAuthority
       tokens.batch_generate_tokens(Requests.batch(requests)).tokens.to_a
     end
 
+    # Create a user name and a password with which one person's client uses the authority's TURN servers. Return a
+    # V1::TurnCredentials: urls, username, credential and expire_time.
+    #
+    # subject:: the end user's id, at most 255 characters. TURN servers see a pseudonym in its place.
+    # ttl:: how many seconds the credentials are valid, at most an hour.
+    def create_turn_credentials(session_id, **options)
+      tokens.create_turn_credentials(Requests.turn_credentials(session_id, **options)).credentials
+    end
+
     # Check whether a token is valid now: ask `active` of the answer. An invalid token is no error.
     #
     # session_id:: the session that it must be for.

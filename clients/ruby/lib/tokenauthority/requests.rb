@@ -27,13 +27,17 @@ module TokenAuthority
 
       V1::TokenRequest.new(
         session_id: session_id, role: role&.to_s, data: data, subject: subject,
-        expire_time: moment("expire_time", expire_time), ttl: ttl && Google::Protobuf::Duration.new(seconds: whole("ttl", ttl)),
+        expire_time: moment("expire_time", expire_time), ttl: duration("ttl", ttl),
         format: value("format", V1::TokenFormat, format), initial_layout_class_list: initial_layout_class_list || []
       )
     end
 
     def batch(requests)
       V1::BatchGenerateTokensRequest.new(requests: requests.map { |each| token(each.fetch(:session_id), **each.except(:session_id)) })
+    end
+
+    def turn_credentials(session_id, subject: nil, ttl: nil)
+      V1::CreateTurnCredentialsRequest.new(session_id: session_id, subject: subject, ttl: duration("ttl", ttl))
     end
 
     def verify(token, session_id: nil, required_permissions: [])
@@ -73,13 +77,17 @@ module TokenAuthority
       at && Google::Protobuf::Timestamp.new(seconds: at.is_a?(Time) ? at.to_i : whole(name, at))
     end
 
+    def duration(name, seconds)
+      seconds && Google::Protobuf::Duration.new(seconds: whole(name, seconds))
+    end
+
     def whole(name, number)
       raise TypeError, "#{name} must be a number of seconds, not #{number.class}" unless number.is_a?(Numeric)
 
       number.to_i
     end
 
-    private_class_method :value, :moment, :whole
+    private_class_method :value, :moment, :duration, :whole
   end
   private_constant :Requests
 end

@@ -20,6 +20,11 @@ module TokenAuthority
       @client.generate_token(session_id, **options)
     end
 
+    # Create TURN credentials for this session; see Client#create_turn_credentials.
+    def create_turn_credentials(**options)
+      @client.create_turn_credentials(session_id, **options)
+    end
+
     # Revoke all tokens of this session, which stays open; see Client#revoke_tokens.
     def revoke_tokens(issued_before: nil, comment: nil)
       @client.revoke_tokens(session_id: session_id, issued_before: issued_before, comment: comment)

@@ -13,5 +13,18 @@ module TokenAuthority
   end
   private_constant :PrintedById
 
+  # Shows TURN credentials by their user name.
+  module PrintedByUsername
+    def inspect
+      "#<#{self.class} #{username}>"
+    end
+
+    def to_s
+      inspect
+    end
+  end
+  private_constant :PrintedByUsername
+
   V1::Token.prepend(PrintedById)
+  V1::TurnCredentials.prepend(PrintedByUsername)
 end

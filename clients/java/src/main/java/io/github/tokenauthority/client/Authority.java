@@ -106,6 +106,12 @@ public final class Authority implements AutoCloseable {
     return translate(() -> tokens.batchGenerateTokens(request)).getTokensList().stream().map(Token::of).toList();
   }
 
+  /** Creates a user name and a password with which one person's client uses the authority's TURN servers. */
+  public TurnCredentials createTurnCredentials(String sessionId, TurnOptions options) {
+    var request = options.forSession(sessionId);
+    return TurnCredentials.of(translate(() -> tokens.createTurnCredentials(request)).getCredentials());
+  }
+
   /** Says whether a token is valid now. An invalid token is an answer with its reason, and no exception. */
   public VerifyTokenResponse verifyToken(String token, VerifyOptions options) {
     return translate(() -> tokens.verifyToken(options.request(token)));

@@ -27,6 +27,11 @@ public final class Session {
     return authority.generateToken(sessionId(), options);
   }
 
+  /** Creates TURN credentials for this session; see {@link Authority#createTurnCredentials}. */
+  public TurnCredentials createTurnCredentials(TurnOptions options) {
+    return authority.createTurnCredentials(sessionId(), options);
+  }
+
   /** Revokes all tokens of this session, which stays open. */
   public Revocation revokeTokens(RevokeOptions options) {
     return authority.revokeTokens(RevokeTarget.sessionId(sessionId()), options);
