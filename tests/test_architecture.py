@@ -54,6 +54,7 @@ HELD_ELSEWHERE = {
     # What every store does alike: the tests of each subject run with every store.
     "storage/errors.py": "storage",
     "storage/store.py": "storage",
+    "storage/server_store.py": "storage/test_sql_servers.py",
     "storage/project_deletion_store.py": "storage/test_sql_project_deletion.py",
     # Parts of a request or an answer, which the tests of the RPCs and commands see whole.
     "audit/reading/report.py": "cli/test_audit.py",

@@ -110,6 +110,8 @@ MEANINGS: Final = {
     "`listen.ops`. Set it, to its default if that is meant.",
     "server.started": "The server accepts calls, at these addresses.",
     "server.stopped": "The server has stopped in order.",
+    "settings.agree": "All servers of the store have the same settings again, where they must.",
+    "settings.differ": "Another server of the store has another value of a setting that all must have alike.",
     "signing.failed": "The key that signs could not sign where it lives, such as in an HSM.",
     "signing.recovered": "The key that signs can sign again.",
     "store.listener_lost": "The connection over which PostgreSQL notifies of changes is lost. The server tries again; "

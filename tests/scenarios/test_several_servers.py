@@ -98,6 +98,22 @@ def test_a_project_is_disabled_enabled_and_deleted_at_all_servers(
     assert "SESSION_NOT_FOUND" == caught.value.reason
 
 
+def test_servers_with_different_issuers_say_so(
+    production: Production, two: tuple[Server, Server], postgres_url: str
+) -> None:
+    """In the log of both and in their readiness, which does not fail; and that it is over when one of them stops."""
+    one, _ = two
+    other = production.start(DATABASE__URL=postgres_url, ISSUANCE__ISSUER="https://other.example")
+    for server in (one, other):
+        eventually(lambda server=server: bool(server.events("settings.differ")), server.log())  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+    said, ready = other.events("settings.differ")[0], other.get("/readyz")
+    other.stop()
+    eventually(lambda: bool(one.events("settings.agree")), "the difference does not end")
+
+    assert ("TOKENAUTHORITY_ISSUANCE__ISSUER", "https://other.example") == (said["setting"], said["here"])
+    assert (200, True) == (ready.status_code, "TOKENAUTHORITY_ISSUANCE__ISSUER" in ready.text)
+
+
 def test_a_database_must_be_brought_up_to_date_first(production: Production, postgres_url: str) -> None:
     """A shared store is its operator's to change: the server says which command does it, and does not start."""
     status, log = production.fail(DATABASE__URL=postgres_url)

@@ -58,6 +58,19 @@ def test_another_key_of_livekit_becomes_the_second_secret(api: Api) -> None:
     assert new == api.generate(session_id).key_id
 
 
+def test_a_second_secret_is_corrected_as_the_only_one_is(api: Api) -> None:
+    """A project with two secrets has two afterwards: nothing must be retired first."""
+    old, new, right = new_key(), new_key(), secrets.token_hex(20)
+    project_id = import_livekit(api, old).project_id
+    session_id = api.new_session(project_id).session_id
+    rotate(api, project_id, secret=secrets.token_hex(20), secret_id=new)
+
+    rotate(api, project_id, secret=right, secret_id=new)
+
+    tokens = [token_of_sdk(old, SECRET, session_id), token_of_sdk(new, right, session_id)]
+    assert ["ACTIVE"] * 2 == [reason_of(api.verify(token)) for token in tokens]
+
+
 def test_a_key_of_another_project_is_refused(api: Api) -> None:
     """Tokens of LiveKit's SDKs name the key alone, so it must be that of one project."""
     key = new_key()

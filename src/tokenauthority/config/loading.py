@@ -32,6 +32,8 @@ _DEV_DEFAULTS: Final = (
 )
 """Defaults that differ with --dev: group, field, value."""
 
+_COMMON: Final = {"issuance": ("issuer", "leeway", "jwks_max_age"), "keys": ("algorithm", "rotation_period")}
+
 _LOOPBACK: Final = re.compile(r"^(127\.[0-9.]+|localhost|\[::1\]):[0-9]{1,5}$")
 
 _LOOPBACK_URL: Final = re.compile(r"^http://(127(\.[0-9]{1,3}){3}|localhost|\[::1\])(:|/|$)")
@@ -120,6 +122,20 @@ def _similar_key(path: tuple[str, ...]) -> str:
     keys = [variable.removeprefix(PREFIX).lower().replace("__", ".") for variable in sorted(variables_of_settings())]
     groups = sorted({key.partition(".")[0] for key in keys})
     return did_you_mean(".".join(path), keys if len(path) > 1 else groups)
+
+
+def common_settings(settings: Settings) -> dict[str, str]:
+    """Return the settings that all servers of one store must have alike, by variable; none is a secret.
+
+    Servers with another issuer call each other's tokens invalid. Those with another algorithm or rotation take turns to
+    change the key ring.
+    """
+    groups = {"issuance": settings.issuance, "keys": settings.keys}
+    return {
+        variable_of((group, name)): str(getattr(groups[group], name))
+        for group, names in _COMMON.items()
+        for name in names
+    }
 
 
 def _read_file(config_file: Path | None) -> dict[str, object]:

@@ -29,6 +29,9 @@ _SIGNING_INTERVAL: Final = 10.0
 _PRUNE_INTERVAL: Final = 600.0
 """Seconds between two deletions of expired rows."""
 
+_AGREEMENT_INTERVAL: Final = 5.0
+"""Seconds between two comparisons with the settings of the other servers."""
+
 _EXPIRY_INTERVAL: Final = 60.0
 """Seconds between two searches for API keys that expire soon."""
 
@@ -67,6 +70,7 @@ def tasks_of(app: App, web: Sequence[HttpServer]) -> list[BackgroundTask]:
             event="callers.upkeep_failed",
         ),
     ]
+    tasks.append(BackgroundTask(name="agreement", work=app.agreement.look, interval=_AGREEMENT_INTERVAL))
     tasks.append(BackgroundTask(name="key-expiry", work=app.key_expiry.look, interval=_EXPIRY_INTERVAL))
     if app.file_modes is not None:
         tasks.append(BackgroundTask(name="file-modes", work=app.file_modes.look, interval=_FILES_INTERVAL))

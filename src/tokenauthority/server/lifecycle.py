@@ -110,6 +110,7 @@ async def _answering(
         stack.push_async_callback(app.refusal_summarizer.flush)
         stack.callback(report_dropped)
         stack.push_async_callback(app.callers_reloader.close)
+        stack.push_async_callback(app.agreement.leave)
         for _, grpc_server in app.listeners:
             await grpc_server.start()
         tasks = (*tasks_of(app, web), *_guarding(app, bound), *process_tasks)

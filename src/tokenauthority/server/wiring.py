@@ -13,6 +13,7 @@ import grpc.aio
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from tokenauthority.audit.writing.log import FileAuditLog, LogOptions
+from tokenauthority.authority.agreement import Agreement
 from tokenauthority.authority.caller_leases import CallerLeases
 from tokenauthority.authority.generate import Generate
 from tokenauthority.authority.projects import Projects
@@ -27,6 +28,7 @@ from tokenauthority.callers.jwt import JwtVerifier
 from tokenauthority.callers.opentok import OpentokAuthenticator
 from tokenauthority.callers.registry import CurrentCallers
 from tokenauthority.config.listeners import serves_https
+from tokenauthority.config.loading import common_settings
 from tokenauthority.config.settings import Settings
 from tokenauthority.contract import METHODS, SERVICES
 from tokenauthority.domain.caller import Caller, Rate
@@ -104,6 +106,7 @@ class App:
     readiness: Readiness
     callers_reloader: CallersReloader
     key_expiry: KeyExpiry
+    agreement: Agreement
     registry: CollectorRegistry
     audit_log: FileAuditLog
     refusal_summarizer: RefusalSummarizer
@@ -181,6 +184,7 @@ def build(
     callers_reloader = CallersReloader(callers_file, callers, key_caches, registry, admission.renew_streams)
     bearer = BearerAuthenticator(callers, JwtVerifier(key_caches), clock)
     certificates = CertificateMetrics(registry)
+    agreement = Agreement(store, common_settings(settings), clock)
     readiness = Readiness(
         core,
         store,
@@ -188,6 +192,7 @@ def build(
         lambda: {
             "certificates": certificates.problem(clock()),
             "clock": clock_watch.problem,
+            "settings": agreement.problem,
             **callers_reloader.details(),
         },
         clock,
@@ -237,6 +242,7 @@ def build(
         readiness=readiness,
         callers_reloader=callers_reloader,
         key_expiry=KeyExpiry(callers, clock),
+        agreement=agreement,
         registry=registry,
         audit_log=audit_log,
         refusal_summarizer=refusal_summarizer,

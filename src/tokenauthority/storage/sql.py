@@ -19,6 +19,7 @@ from tokenauthority.storage.sql_projects import SqlProjectStore
 from tokenauthority.storage.sql_revocations import SqlRevocationStore
 from tokenauthority.storage.sql_roles import SqlRoleStore
 from tokenauthority.storage.sql_sealed import SqlSealedStore
+from tokenauthority.storage.sql_servers import SqlServerStore
 from tokenauthority.storage.sql_sessions import SqlSessionStore
 from tokenauthority.storage.sql_signing_keys import SqlSigningKeyStore
 from tokenauthority.storage.sql_usage import SqlUsageStore
@@ -32,6 +33,7 @@ _DELETED_AT_ONCE: Final = 1000
 class SqlStore(
     SqlProjectStore,
     SqlProjectDeletionStore,
+    SqlServerStore,
     SqlRoleStore,
     SqlSessionStore,
     SqlSigningKeyStore,

@@ -1,10 +1,8 @@
 """State what a store does: one protocol for each subject, and `Store`, which is all of them.
 
 Each method is one unit of work: it happens whole or not at all, and it is durable when it returns. Ids are
-case-sensitive. Text holds no U+0000, which PostgreSQL cannot store.
-
-A method that ends a session, revokes tokens, or creates, changes or deletes a project, role or key appends to the
-`changes` sequence in the same transaction. Creating a session appends nothing: no cache becomes stale by it.
+case-sensitive. Text has no U+0000. A method that ends a session, revokes tokens, or creates, changes or deletes a
+project, role or key appends to the `changes` sequence in the same transaction. Creating a session appends nothing.
 
 Any method raises `UnavailableError` when the database cannot be reached or written, never a driver's own error.
 """
@@ -25,6 +23,7 @@ from tokenauthority.domain.session import IdempotencyKey, SessionState, StoredSe
 from tokenauthority.domain.times import DAY, Millis, in_millis
 from tokenauthority.storage.condition import StoreCondition
 from tokenauthority.storage.project_deletion_store import ProjectDeletionStore
+from tokenauthority.storage.server_store import ServerStore
 
 
 IDEMPOTENCY_PERIOD: Final[Millis] = in_millis(DAY)
@@ -270,6 +269,7 @@ class SealedStore(Protocol):
 class Store(
     ProjectStore,
     ProjectDeletionStore,
+    ServerStore,
     RoleStore,
     SessionStore,
     SigningKeyStore,
@@ -285,7 +285,7 @@ class Store(
         """Delete what has no use any more, and return the number of rows.
 
         These are request ids older than 24 hours, revocations a day after the last token that they cover, the usage of
-        callers without calls for 31 days, all but the newest 100,000 changes, and deleted projects past their tokens.
+        callers without calls for 31 days, all but the newest 100,000 changes, and old deleted projects.
         """
 
     @property
@@ -293,7 +293,7 @@ class Store(
         """What the store can do now."""
 
     async def probe(self) -> None:
-        """Write a little unless other work has lately shown whether the store can be written. It raises nothing."""
+        """Write a little unless other work has lately shown whether the store can be written; raise nothing."""
 
     async def close(self) -> None:
         """Close files and connections."""
