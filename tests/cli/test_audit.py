@@ -281,6 +281,18 @@ def test_shows_several_files_in_their_order(run_alone: Run, log: Path, tmp_path:
     assert ["call-1", "call-2", "call-3", "call-4"] == [row["request_id"] for row in rows]
 
 
+def test_merges_the_logs_of_several_servers_by_time(run_alone: Run, tmp_path: Path) -> None:
+    """Each begins with line 1, and its own order is that of its lines."""
+    with capture_logs():
+        for name, minutes in (("one", (1, 4)), ("other", (2, 3))):
+            calls = [record(minute, time=f"2026-11-24T15:0{minute}:00.000Z") for minute in minutes]
+            written(tmp_path / name / "audit.jsonl", *calls)
+    logs = [str(tmp_path / name / "audit.jsonl") for name in ("other", "one")]
+    rows = run_alone("audit", "show", *logs, "--json", "--method", "GenerateToken").rows
+
+    assert ["call-1", "call-2", "call-3", "call-4"] == [row["request_id"] for row in rows]
+
+
 def test_reports_records_that_it_leaves_out(run_alone: Run, log: Path) -> None:
     """On standard error: that older records were left out, or that there are none."""
     cut = run_alone("audit", "show", str(log), "--limit", "2", "--json")

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from heapq import merge
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -118,18 +119,23 @@ def verify(*, files: tuple[Path, ...], key_files: tuple[Path, ...], trusted_file
 def show(
     *, files: tuple[Path, ...], since: int | datetime | None, until: int | datetime | None, limit: int, **fields: str
 ) -> None:
-    """Show records, oldest first. Verifies nothing: see `verify`.
+    """Show records, oldest first, also of the logs of several servers. Verifies nothing: see `verify`.
 
     Prints a table; with --json a list of the records as they stand in the log.
     """
-    from tokenauthority.audit.reading.files import read_lines
+    from tokenauthority.audit.reading.files import logs_in_order, read_lines
     from tokenauthority.audit.reading.selection import Selection, select_records
 
     selection = Selection(since=_moment(since), until=_moment(until), **fields)
     with _report_bad_archives():
         counter = itertools.count()
         found: Iterable[tuple[Line, LoggedRecord]] = _counted(
-            select_records(read_lines(_ordered(_only_logs(files))), selection), counter
+            # Each log is in its own order. Logs of several servers are merged by the times of their records.
+            merge(
+                *(select_records(read_lines(log), selection) for log in logs_in_order(_only_logs(files))),
+                key=lambda found: found[1].time,
+            ),
+            counter,
         )
         if limit:
             found = deque(found, limit)
@@ -196,16 +202,6 @@ def _trusted_checkpoint(
     except TrustedCheckpointError as error:
         raise NotIntactFailure(str(error)) from error
     return trusted
-
-
-def _ordered(files: Sequence[Path]) -> Sequence[Path]:
-    """Return the files by their first records, or as they were given where a first record is damaged."""
-    from tokenauthority.audit.reading.files import FirstLineError, in_order
-
-    try:
-        return [part.path for part in in_order(files)]
-    except FirstLineError:
-        return files
 
 
 def _summary(report: Report, trusted: TrustedCheckpoint | None, *, signed: bool) -> Record:

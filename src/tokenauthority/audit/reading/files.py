@@ -66,6 +66,17 @@ def in_order(paths: Iterable[Path]) -> Sequence[LogFilePart]:
     return sorted(parts, key=lambda part: part.first)
 
 
+def logs_in_order(paths: Sequence[Path]) -> Sequence[Sequence[Path]]:
+    """Return the files of each log in order; all of them as they were given where a first line is not valid."""
+    logs: dict[str, list[Path]] = {}
+    try:
+        for part in in_order(paths):
+            logs.setdefault(part.log_id, []).append(part.path)
+    except FirstLineError:
+        return [paths]
+    return [*logs.values()]
+
+
 def is_companion(path: Path) -> bool:
     """Return whether a server gives such a name to a file beside its log: a checkpoint file or quarantined bytes."""
     return _COMPANION.search(path.name) is not None
