@@ -1,4 +1,4 @@
-"""The version stands in one place, `src/tokenauthority/__init__.py`."""
+"""The version stands in one place, `src/tokenauthority/__init__.py`; Helm needs a copy of it, which is the same."""
 
 from __future__ import annotations
 
