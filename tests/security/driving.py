@@ -128,6 +128,9 @@ def _turn(method: Method) -> int:
     """Order the RPCs so that what they name exists: it is made first and ended last."""
     if method.name.startswith("Create"):
         return 0
+    if method.name == "DeleteProject":
+        # With all that the others name.
+        return 3
     return 2 if method.name.startswith(("Delete", "End", "Retire", "Revoke")) else 1
 
 
@@ -143,14 +146,28 @@ def _drive_projects(driver: Driver, known: dict[str, object]) -> None:
     guarded.add("project secret", made.secret.secret)
     known |= {"project_id": made.project.project_id, "secret_id": made.secret.secret_id}
     driver.call("ProjectService/ImportProject", project_pb2.ImportProjectRequest(opentok=opentok))
-    driver.call("ProjectService/ImportProject", project_pb2.ImportProjectRequest(vonage=vonage))
+    imported = project_pb2.ImportProjectResponse.FromString(
+        driver.call("ProjectService/ImportProject", project_pb2.ImportProjectRequest(vonage=vonage))
+    )
+    key = project_pb2.RotateProjectSecretRequest(
+        project_id=imported.project.project_id, private_key=guarded.add_pem(pem())
+    )
+    driver.call("ProjectService/RotateProjectSecret", key)
     livekit = project_pb2.LiveKitCredential(
         api_key="APIdriven", api_secret=guarded.add("secret of LiveKit", secrets.token_urlsafe(32))
     )
     jitsi = project_pb2.JitsiCredential(
         app_id="driven", app_secret=guarded.add("secret of Jitsi", secrets.token_urlsafe(32))
     )
-    driver.call("ProjectService/ImportProject", project_pb2.ImportProjectRequest(livekit=livekit))
+    of_server = project_pb2.ImportProjectResponse.FromString(
+        driver.call("ProjectService/ImportProject", project_pb2.ImportProjectRequest(livekit=livekit))
+    )
+    corrected = project_pb2.RotateProjectSecretRequest(
+        project_id=of_server.project.project_id,
+        secret=guarded.add("secret of LiveKit", secrets.token_urlsafe(32)),
+        secret_id=livekit.api_key,
+    )
+    driver.call("ProjectService/RotateProjectSecret", corrected)
     driver.call("ProjectService/ImportProject", project_pb2.ImportProjectRequest(jitsi=jitsi))
     update = project_pb2.UpdateProjectRequest(project=project_pb2.Project(project_id=made.project.project_id))
     update.update_mask.paths.append("display_name")
