@@ -105,6 +105,25 @@ async def test_a_turn_that_failed_is_not_done(world: World, livekit: LiveKitStan
     assert {"standup": set()} == livekit.inside
 
 
+async def test_whoever_returned_while_the_server_was_away_leaves_however_late_it_is(
+    world: World, centrifugo: CentrifugoStandIn
+) -> None:
+    """One turn before the outage is not enough: a turn must succeed when no token is left to return with."""
+    world.removals.add(pending(until=NOW + MINUTE))
+    enforcement = world.centrifugo(centrifugo)
+    await enforcement.turn()
+
+    centrifugo.status = 500
+    centrifugo.inside = {"standup": {"c1": "alice"}}
+    world.now = Millis(NOW + 2 * MINUTE)
+    await enforcement.turn()
+    centrifugo.status = None
+    await enforcement.turn()
+
+    assert {"standup": {}} == centrifugo.inside
+    assert 0 == len(world.removals)
+
+
 async def test_one_removal_that_fails_leaves_no_other_undone(
     world: World, livekit: LiveKitStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -158,7 +158,7 @@ async def test_reading_waits_while_as_much_is_pending_as_may_be(
         await until(lambda: "max_pending" in followed.follower.problem)
         assert {"alice"} == followed.targets.keys()
 
-        followed.removals.drop_others(set())
+        followed.removals.resume({}, system_clock())
         await until(lambda: {"bob"} == followed.targets.keys())
         await until(lambda: followed.follower.problem == "")
 

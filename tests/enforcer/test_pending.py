@@ -53,6 +53,7 @@ def pending(
     rooms: tuple[str, ...] = (),
     server: str = "video",
     swept: bool = False,
+    since: int = NOW,
     everybody: bool = False,
 ) -> Pending:
     """What is pending because of *cause*."""
@@ -62,7 +63,7 @@ def pending(
         subject=subject,
         rooms=rooms,
         everybody=everybody,
-        since=NOW,
+        since=Millis(since),
         until=Millis(until),
         swept=swept,
     )
@@ -181,9 +182,11 @@ def test_a_removal_prolongs_its_cause() -> None:
     removals.extend(turn[0], Millis(NOW + MINUTE))
     removals.sweep(turn)
 
-    removals.drop_over(NOW)
+    removals.drop_over("video", NOW)
     assert [NOW + MINUTE] == [each.until for each in removals]
-    removals.drop_over(Millis(NOW + MINUTE))
+    removals.drop_over("old", Millis(NOW + MINUTE))
+    assert 1 == len(removals)
+    removals.drop_over("video", Millis(NOW + MINUTE))
     assert [] == list(removals)
     assert [] == removals.wanted(RULES).causes
 
@@ -201,6 +204,17 @@ def test_what_is_pending_on_servers_without_settings_is_deleted() -> None:
     """It could never be done."""
     removals = PendingRemovals(10, [pending("rev_1"), pending("rev_2", server="old")])
 
-    removals.drop_others({"video"})
+    removals.resume({"video": RULES}, NOW)
 
     assert {"video": 1} == removals.counts()
+
+
+@pytest.mark.parametrize(("rules", "minutes"), [(RULES, 1), (LIVEKIT, 11)])
+def test_after_a_start_removal_goes_on_as_long_as_after_a_removal(rules: Rules, minutes: int) -> None:
+    """A removal shortly before a crash is not in the file, and somebody may have returned meanwhile."""
+    old = NOW - 60 * MINUTE
+    removals = PendingRemovals(10, [pending(since=old, until=old, swept=True)])
+
+    removals.resume({"video": rules}, NOW)
+
+    assert [NOW + minutes * MINUTE] == [each.until for each in removals]

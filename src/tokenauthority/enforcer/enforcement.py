@@ -58,9 +58,8 @@ class Enforcement:
         return self._outage.cause
 
     async def turn(self) -> None:
-        """Remove everybody who is inside and must not be, and delete what is over."""
-        server = self.rules.server
-        self._removals.drop_over(self._clock())
+        """Remove everybody who is inside and must not be; after that, delete what was over when the turn began."""
+        server, begun = self.rules.server, self._clock()
         wanted = self._removals.wanted(self.rules)
         if wanted.causes:
             try:
@@ -70,6 +69,7 @@ class Enforcement:
                 self._outage.report(str(error), server=server, cause=str(error))
             else:
                 self._removals.sweep(wanted.causes)
+                self._removals.drop_over(server, begun)
                 self._outage.recover(server=server)
         self._metrics.pending.labels(server).set(self._removals.counts()[server])
 

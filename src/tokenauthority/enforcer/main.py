@@ -169,7 +169,7 @@ def build(settings: EnforcerSettings, servers: Sequence[ServerSettings], authori
     registry, directory = CollectorRegistry(), settings.data_dir
     metrics, state = EnforcerMetrics(registry), StateFile(directory / "state.json")
     removals = state.load(settings.max_pending)
-    removals.drop_others({server.table.name for server in servers})
+    removals.resume({server.table.name: server.rules for server in servers}, system_clock())
     audit_log = FileAuditLog(
         directory / "audit.jsonl",
         directory / "audit-key.pem",

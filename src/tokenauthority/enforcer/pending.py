@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import attrs
@@ -193,16 +193,24 @@ class PendingRemovals:
         if current is not None and current.until < until:
             self._by_key[_key(pending)] = msgspec.structs.replace(current, until=until)
 
-    def drop_others(self, servers: Container[str]) -> None:
-        """Delete what is pending on servers other than *servers*, which the settings do not have any more."""
-        self._by_key = {key: each for key, each in self._by_key.items() if each.server in servers}
+    def resume(self, rules: Mapping[str, Rules], now: Millis) -> None:
+        """Go on after a start with the servers of *rules*, and delete what is pending on others.
 
-    def drop_over(self, now: Millis) -> None:
-        """Delete what is over."""
+        After the last save, people may have been removed who can return with a refreshed token.
+        """
+        self._by_key = {key: each for key, each in self._by_key.items() if each.server in rules}
+        for each in self:
+            self.extend(each, rules[each.server].until(each.since, now))
+
+    def drop_over(self, server: str, begun: Millis) -> None:
+        """Delete what was over on *server* when a turn began that has succeeded.
+
+        Earlier is too early: somebody may have returned while the server or the enforcer was away.
+        """
         for key, each in tuple(self._by_key.items()):
-            if each.is_over(now):
+            if each.server == server and each.is_over(begun):
                 del self._by_key[key]
-                self._wanted.pop(each.server, None)
+                self._wanted.pop(server, None)
 
     def counts(self) -> Counter[str]:
         """Return how much is pending, by server."""
