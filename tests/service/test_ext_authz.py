@@ -114,6 +114,8 @@ def test_the_asker_is_a_caller_as_others_are(wire: Wire) -> None:
         ("/live//standup/", "/"),
         ("/live/standup/../other/x", "/"),
         ("/live/standup/..", "/"),
+        ("/live/standup/..;/other/x", "/"),
+        ("/live/standup/.;a=b/x", "/"),
         ("/live/./standup/x", "/"),
         ("/live/standup/%2e%2E/other/x", "/"),
         ("/live/standup%2f..%2Fother/x", "/"),

@@ -49,7 +49,7 @@ _MESSAGES: Final[Mapping[str, _Fields]] = {
 _ROUTE: Final = frozenset({"permission", "session_id", "path_prefix"})
 """The `context_extensions` of a route: the permission, and the session or what comes before it in the path."""
 
-_IN_DOUBT: Final = re.compile(r"%(?:2e|2f|5c)|\\|//|/\.{1,2}(?:/|\Z)", re.ASCII | re.IGNORECASE)
+_IN_DOUBT: Final = re.compile(r"%(?:2e|2f|5c)|\\|//|/\.{1,2}(?:[/;]|\Z)", re.ASCII | re.IGNORECASE)
 """In a path, what the server behind Envoy may read as another path."""
 
 _CODES: Final = {
@@ -81,7 +81,7 @@ class EnvoyCoding:
             if session:
                 raise InvalidRequestError([FieldViolation("context_extensions", "name session_id or path_prefix")])
             session = _session_in(http.path, prefix)
-        # Envoy has joined several values with a comma, which is in no token.
+        # Envoy has joined several values with a comma: several tokens are none.
         headers = {entry.key: entry.value for entry in http.headers}
         token = bearer_token(headers.get("authorization", ""))
         return check_request(token, session, route.get("permission", "")).SerializeToString()
