@@ -53,6 +53,8 @@ def test_never_asks_about_every_session_or_without_a_permission(
         ("Bearer a.b.c", "a.b.c"),
         ("bearer  a.b.c ", "a.b.c"),
         ("Bearer T1%3D%3Dab%2Bc+d/%3D", "T1==ab+c+d/="),
+        ("Bearer 1,janus.plugin.videoroom,sub=a%40b:c=", "1,janus.plugin.videoroom,sub=a%40b:c="),
+        ("Bearer 1%2Cjanus.plugin.videoroom%2Csub%3Da%2540b%3Ac%3D", "1,janus.plugin.videoroom,sub=a%40b:c="),
         ("Bearer", ""),
         ("Bearer ", ""),
         ("", ""),

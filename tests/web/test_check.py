@@ -6,6 +6,7 @@ import base64
 import json
 
 from typing import Any
+from urllib.parse import quote
 
 import attrs
 import httpx
@@ -104,6 +105,13 @@ def test_a_valid_token_of_each_format_passes(edge: Edge, token_format: token_pb2
     assert "no-store" == by_id.headers["cache-control"]
     assert "content-length" not in by_id.headers
     assert [204, 204] == [edge.hook(token, path=path).status_code for path in (edge.session_id, "standup")]
+
+
+def test_a_token_that_has_percent_signs_of_its_own_passes(edge: Edge) -> None:
+    """As tokens for Janus escape their subject; also where nginx has copied one from a URL as it stands there."""
+    token = edge.token(format=token_pb2.TOKEN_FORMAT_JANUS, subject="alice@example.com", data="50 %")
+
+    assert [204, 204] == [edge.get(text).status_code for text in (token, quote(token, safe=""))]
 
 
 def test_only_the_permission_that_is_asked_for_counts(edge: Edge) -> None:

@@ -73,10 +73,14 @@ def check_request(token: str, session: str, permission: str) -> VerifyTokenReque
 def bearer_token(authorization: str) -> str:
     """Return the token in the value of an `Authorization` header; empty if there is none.
 
-    A proxy that copies the token from a query passes it percent-encoded. No token contains a percent sign itself.
+    A proxy that copies the token from a query passes it percent-encoded. Of all tokens, only those for Janus can have a
+    percent sign themselves, and only they have commas.
     """
     scheme, _, token = authorization.partition(" ")
-    return unquote(token.strip()) if scheme.lower() == "bearer" else ""
+    if scheme.lower() != "bearer":
+        return ""
+    token = token.strip()
+    return token if "," in token else unquote(token)
 
 
 def verdict_of(answer: VerifyTokenResponse) -> CheckResult:
