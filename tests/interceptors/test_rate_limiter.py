@@ -312,16 +312,18 @@ def test_a_reload_counts_what_was_used(limit: Limit) -> None:
 
 
 def test_drops_the_buckets_of_removed_callers(limit: Limit) -> None:
-    """Their names do not pile up over reloads; who comes back begins anew."""
+    """Their names do not pile up over reloads, nor in the metrics; who comes back begins anew."""
     other = new_api_key()
     subject = limit(Rate(10, 5), others={other: limited(Rate(10, 5), name="other")})
     subject.passing()
     subject.replace((other, limited(Rate(10, 5), name="other")))
     subject.wire.call(LIST_PROJECTS, api_key=other)
     left = set(subject.authority.app.rate_limiter._buckets)
+    metrics = httpx.get(subject.authority.ops_url + "/metrics", verify=NO_TRUST).text
     subject.replace((KEY, limited(Rate(10, 5))))
 
     assert {"other"} == left
+    assert 'caller="limited"' not in metrics
     assert 5 == subject.passing()
 
 
@@ -366,13 +368,13 @@ def _retrying(authority: RunningAuthority, connect: Connect) -> Wire:
 
 
 def test_counts_what_it_refuses(limit: Limit) -> None:
-    """The metrics say how many, by limit."""
+    """The metrics say how many, by caller and limit."""
     subject = limit(Rate(10, 3))
     subject.passing()
     subject.batch(9)
     metrics = httpx.get(subject.authority.ops_url + "/metrics", verify=NO_TRUST).text
 
-    assert 'tokenauthority_rate_limited_total{limit="rate"} 2.0' in metrics
+    assert 'tokenauthority_rate_limited_total{caller="limited",limit="rate"} 2.0' in metrics
 
 
 def test_a_caller_cannot_hold_all_streams(start_authority: StartAuthority) -> None:

@@ -9,8 +9,10 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.authority import NO_TRUST, RunningAuthority, StartAuthority, eventually
+from tests.support.faults import break_audit_log
 from tests.support.faulty_store import FaultyStore
 from tests.support.wire import LIST_PROJECTS, Wire
+from tokenauthority import __version__
 from tokenauthority.client import Authority
 from tokenauthority.contract import SERVICES
 from tokenauthority.server.health import PARTS, WHOLE, Health
@@ -28,7 +30,7 @@ def gauges(authority: RunningAuthority) -> dict[str, float]:
 
 
 def _label(labels: Mapping[str, str]) -> list[str]:
-    return [labels[name] for name in ("state", "kind") if name in labels]
+    return [labels[name] for name in ("state", "kind", "version", "service") if name in labels]
 
 
 def test_shows_the_key_that_signs(running_authority: RunningAuthority) -> None:
@@ -49,7 +51,7 @@ def test_one_scrape_is_of_one_moment(running_authority: RunningAuthority) -> Non
 
     shown = {
         f"{family.name} {','.join(sample.labels.values())}"
-        for family in StateCollector(app.readiness._core, health, app.audit_log).collect()
+        for family in StateCollector(app.readiness._core, health, app.audit_log, app.store).collect()
         for sample in family.samples
     }
 
@@ -101,3 +103,37 @@ def test_counts_the_records_and_commits_of_the_audit_log(running_authority: Runn
     after = gauges(running_authority)
 
     assert [3, 3] == [after[name] - before[name] for name in ("audit_records_total", "audit_commits_total")]
+
+
+def test_shows_the_version_and_whether_the_server_serves(running_authority: RunningAuthority) -> None:
+    """A fleet in an upgrade has two versions; a server that cannot record is not ready."""
+    before = gauges(running_authority)
+    break_audit_log(running_authority.audit_path)
+    eventually(lambda: gauges(running_authority)["serving "] == 0, "the server still serves")
+
+    assert [1, 1] == [before[name] for name in (f"build_info {__version__}", "serving ")]
+
+
+def test_times_the_reads_and_writes_of_the_store(running_authority: RunningAuthority) -> None:
+    """A slow store is seen before it is lost."""
+
+    def units() -> list[float]:
+        shown = gauges(running_authority)
+        return [shown[f"store_seconds_count {kind}"] for kind in ("read", "write")]
+
+    read, written = units()
+    with Authority.from_environment(running_authority.environment) as client:
+        client.create_session()
+
+    assert written < units()[1]
+    eventually(lambda: read < units()[0], "the follower's reads are not counted")
+
+
+def test_shows_what_waits_for_the_disk(running_authority: RunningAuthority) -> None:
+    """Nothing waits while nobody calls."""
+
+    def waiting() -> list[float]:
+        shown = gauges(running_authority)
+        return [shown[f"audit_waiting_{what}"] for what in ("lines", "bytes", "seconds")]
+
+    eventually(lambda: waiting() == [0, 0, 0], "something waits")

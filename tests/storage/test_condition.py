@@ -141,6 +141,23 @@ async def test_one_line_for_a_loss_and_one_for_its_end(tracker: ConditionTracker
     ] == logs
 
 
+async def test_times_reads_and_writes_whatever_their_outcome(tracker: ConditionTracker, clock: Clock) -> None:
+    """A slow store is seen before it is lost, and a store that fails after a long wait too."""
+
+    async def work(seconds: float, error: Exception | None = None) -> None:
+        clock.now += seconds
+        if error is not None:
+            raise error
+
+    await _observed(tracker, work(0.3), writes=False)
+    await _observed(tracker, work(2.0), writes=True)
+    await _observed(tracker, work(5.0, UnavailableError.store("57P01: terminating")), writes=True)
+    await _observed(tracker, work(4.0, NotFoundError(Reason.SESSION_NOT_FOUND, "session", "1_x")), writes=True)
+
+    assert [0.3, 11.0] == [round(tracker.durations[kind].seconds, 3) for kind in ("read", "write")]
+    assert [1, 3] == [tracker.durations[kind].buckets[-1][1] for kind in ("read", "write")]
+
+
 async def test_a_store_that_fails_now_and_then_logs_one_loss(tracker: ConditionTracker, clock: Clock) -> None:
     """Successes among failures are no recovery: the log does not grow with them."""
     with capture_logs() as logs:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
-from itertools import accumulate
 from time import perf_counter
-from typing import Final
 
 import grpc
 
@@ -18,20 +15,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from tokenauthority.durations import Durations
 from tokenauthority.interceptors.call import Call, Proceed
 from tokenauthority.interceptors.status import StatusError
-
-
-_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
-"""Upper bounds in seconds."""
-
-
-class _Durations:
-    """How long the RPCs of one method took."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self.counts = [0] * (len(_BUCKETS) + 1)
 
 
 class MetricsInterceptor(Collector):
@@ -44,7 +30,7 @@ class MetricsInterceptor(Collector):
         self._known = frozenset(methods)
         self._open = 0
         self._calls: Counter[tuple[str, str, str]] = Counter()
-        self._durations: defaultdict[str, _Durations] = defaultdict(_Durations)
+        self._durations: defaultdict[str, Durations] = defaultdict(Durations)
         registry.register(self)
 
     async def intercept(self, call: Call, proceed: Proceed) -> object:
@@ -72,9 +58,7 @@ class MetricsInterceptor(Collector):
 
     def _count(self, method: str, code: str, transport: str, seconds: float) -> None:
         self._calls[method, code, transport] += 1
-        durations = self._durations[method]
-        durations.seconds += seconds
-        durations.counts[bisect_left(_BUCKETS, seconds)] += 1
+        self._durations[method].add(seconds)
 
     def collect(self) -> Iterator[Metric]:
         """Return the numbers as Prometheus' metrics."""
@@ -88,8 +72,6 @@ class MetricsInterceptor(Collector):
         yield calls
         yield GaugeMetricFamily("tokenauthority_rpcs_in_flight", "RPCs being answered now.", self._open)
         took = HistogramMetricFamily("tokenauthority_rpc_seconds", "How long RPCs took, by method.", labels=("method",))
-        bounds = (*map(str, _BUCKETS), "+Inf")
         for method, durations in self._durations.items():
-            buckets = list(zip(bounds, accumulate(durations.counts), strict=True))
-            took.add_metric((method,), buckets, durations.seconds)
+            took.add_metric((method,), durations.buckets, durations.seconds)
         yield took

@@ -54,8 +54,8 @@ class CallerRateLimiter:
         self._buckets: dict[str, Bucket] = {}
         self._refused = Counter(
             "tokenauthority_rate_limited",
-            "RPCs refused by a limit of their caller's grant, by limit.",
-            ("limit",),
+            "RPCs refused by a limit of their caller's grant, by caller of the callers file and limit.",
+            ("caller", "limit"),
             registry=registry,
         )
 
@@ -84,7 +84,7 @@ class CallerRateLimiter:
     @contextmanager
     def _counted_stream(self, name: str) -> Iterator[None]:
         if self._streams[name] >= self._max_streams:
-            self._refused.labels(_STREAMS).inc()
+            self._refused.labels(name, _STREAMS).inc()
             raise RateLimitError(
                 f"caller {name} has {self._max_streams} streams open, as many as {_STREAMS} lets",
                 subject=f"caller:{name}",
@@ -112,7 +112,7 @@ class CallerRateLimiter:
         """Take items of the bucket and of the lease; return False if more has to be leased first."""
         grant, now = caller.grant, self._clock()
         if grant.daily_quota is not None and items > grant.daily_quota:
-            raise self._counted(_refusal(caller, items, Millis(0), None))
+            raise self._counted(caller, _refusal(caller, items, Millis(0), None))
         rate_wait: Millis | None = Millis(0)
         bucket = self._buckets.get(caller.name, _FULL)
         if grant.rate is not None:
@@ -128,16 +128,18 @@ class CallerRateLimiter:
                 return False
         lease_wait, quota_wait = self.leases.waits(caller, items - paid, now)
         raise self._counted(
-            _refusal(caller, items, None if rate_wait is None else max(rate_wait, lease_wait), quota_wait)
+            caller, _refusal(caller, items, None if rate_wait is None else max(rate_wait, lease_wait), quota_wait)
         )
 
-    def _counted(self, error: RateLimitError) -> RateLimitError:
-        self._refused.labels(error.limit).inc()
+    def _counted(self, caller: Caller, error: RateLimitError) -> RateLimitError:
+        self._refused.labels(caller.name, error.limit).inc()
         return error
 
     def _delete_buckets_of_former_callers(self) -> None:
         present = {entry.caller.name for entry in self._callers.registry.entries}
-        self._buckets = {name: bucket for name, bucket in self._buckets.items() if name in present}
+        for name in self._buckets.keys() - present:
+            del self._buckets[name]
+            self._refused.remove_by_labels({"caller": name})
         self._version = self._callers.version
 
 

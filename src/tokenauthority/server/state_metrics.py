@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from tokenauthority.audit.writing.log import FileAuditLog
+from tokenauthority import __version__
+from tokenauthority.audit.writing.log import MAX_PENDING, FileAuditLog
 from tokenauthority.authority.tenant_cache import MAX_PROJECTS, MAX_SESSIONS
 from tokenauthority.domain.key import KeyState
 from tokenauthority.server.core import Core
 from tokenauthority.server.health import PARTS, Health
+from tokenauthority.storage.store import Store
 
 
 _PREFIX: Final = "tokenauthority_"
@@ -24,16 +26,18 @@ _CACHED: Final = (
 
 
 class StateCollector(Collector):
-    """The health, the key ring, the revocations, the watchers, the age of cached data, and the audit log."""
+    """The version, the health, the key ring, the revocations, the watchers, the store, and the audit log."""
 
-    def __init__(self, core: Core, health: Callable[[], Health], audit_log: FileAuditLog) -> None:
+    def __init__(self, core: Core, health: Callable[[], Health], audit_log: FileAuditLog, store: Store) -> None:
         self._core = core
         self._health = health
         self._audit_log = audit_log
+        self._store = store
 
     def collect(self) -> Iterator[Metric]:
         """Yield all metrics, by one health: a part that fails and the services that it stops are of one moment."""
         core, health = self._core, self._health()
+        yield _gauges("build_info", "1, with the version of the program.", "version", {__version__: 1})
         yield _gauges(
             "failing",
             "1 while the part fails: /readyz then says why, in `problems` or `details`.",
@@ -42,7 +46,7 @@ class StateCollector(Collector):
         )
         yield _gauges(
             "serving",
-            "1 while the probes say that the server (the empty name) or the service serves.",
+            "1 while the probes say that the server (the empty name, as /readyz) or the service serves.",
             "service",
             health.serving,
         )
@@ -66,6 +70,22 @@ class StateCollector(Collector):
         yield _gauge("watchers", "Open streams of WatchRevocations.", core.watch.watchers)
         age = "Seconds since the store's changes were last read: how old cached data may be."
         yield _gauge("store_age_seconds", age, core.follower.age())
+        yield self._store_seconds()
+        yield from self._audit()
+
+    def _store_seconds(self) -> Metric:
+        meaning = "Duration of units of work of the store, time in the queue and failures included: `read` or `write`."
+        family = HistogramMetricFamily(_PREFIX + "store_seconds", meaning, labels=("kind",))
+        for kind, durations in self._store.durations.items():
+            family.add_metric((kind,), durations.buckets, durations.seconds)
+        return family
+
+    def _audit(self) -> Iterator[Metric]:
+        backlog = self._audit_log.backlog
+        yield _gauge("audit_waiting_lines", "Lines of the audit log that wait for the disk.", backlog.lines)
+        waiting = f"Bytes of these lines; above {MAX_PENDING:,}, calls are refused."
+        yield _gauge("audit_waiting_bytes", waiting, backlog.size)
+        yield _gauge("audit_waiting_seconds", "Seconds for which the oldest of these lines has waited.", backlog.age)
         records = "Records written to the audit log."
         yield CounterMetricFamily(_PREFIX + "audit_records", records, self._audit_log.written)
         commits = "Commits of such records: those that come together share one."

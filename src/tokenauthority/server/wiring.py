@@ -198,7 +198,7 @@ def build(
         clock,
     )
     health_servicer = HealthServicer(lambda: readiness.health().serving)
-    registry.register(StateCollector(core, readiness.health, audit_log))
+    registry.register(StateCollector(core, readiness.health, audit_log, store))
     listeners = []
 
     def chain_with(authenticator: Authenticator) -> InterceptorChain:

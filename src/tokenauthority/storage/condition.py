@@ -1,14 +1,15 @@
-"""Learn from its units of work whether a store can be read and written, and log each loss and each recovery once."""
+"""Learn from its units of work what a store can do, and how long it takes, and log each loss and each recovery once."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, Protocol, TypeVar
 
 import attrs
 import structlog
 
 from tokenauthority.domain.errors import Reason, UnavailableError
+from tokenauthority.durations import Durations
 from tokenauthority.outage import Outage
 from tokenauthority.storage.failures import is_unreachable
 
@@ -43,8 +44,26 @@ class StoreCondition:
         return f"cannot be {'written' if self.can_read else 'read'}: {self.cause}"
 
 
+class ObservedStore(Protocol):
+    """A store whose units of work say what it can do."""
+
+    @property
+    def condition(self) -> StoreCondition:
+        """What the store can do now."""
+
+    @property
+    def durations(self) -> Mapping[str, Durations]:
+        """How long units of work took, by kind: `read` and `write`. Time in the queue and failures are included."""
+
+    async def probe(self) -> None:
+        """Write a little unless other work has lately shown whether the store can be written. It raises nothing."""
+
+
 class ConditionTracker:
-    """Observes every unit of work of a store, on one event loop. `condition` is the present one."""
+    """Observes every unit of work of a store, on one event loop. `condition` is the present one.
+
+    `durations` is that of `ObservedStore`.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -52,6 +71,7 @@ class ConditionTracker:
         self._outage = Outage(logger, "store.unavailable", recovered="store.recovered")
         self._last_write = self._last_failure = float("-inf")
         self.condition = StoreCondition()
+        self.durations: Final = {"read": Durations(), "write": Durations()}
 
     @property
     def write_is_due(self) -> bool:
@@ -60,6 +80,7 @@ class ConditionTracker:
 
     async def observe(self, unit: Awaitable[T], *, writes: bool) -> T:
         """Return the outcome of *unit*, and learn from it: a refusal of a use case shows only that reading works."""
+        started = self._clock()
         try:
             answer = await unit
         except Exception as error:
@@ -68,6 +89,8 @@ class ConditionTracker:
             else:
                 self._succeed(writes=False)
             raise
+        finally:
+            self.durations["write" if writes else "read"].add(self._clock() - started)
         self._succeed(writes=writes)
         return answer
 

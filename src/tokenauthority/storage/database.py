@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sqlite3
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar
@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tokenauthority.domain.errors import UnavailableError
+from tokenauthority.durations import Durations
 from tokenauthority.storage.condition import ConditionTracker, StoreCondition
 from tokenauthority.storage.failures import cause_of
 from tokenauthority.threads import BlockingPool, PoolError
@@ -86,6 +87,11 @@ class SqlOperations:
     def condition(self) -> StoreCondition:
         """See `Store`."""
         return self._tracker.condition
+
+    @property
+    def durations(self) -> Mapping[str, Durations]:
+        """See `Store`."""
+        return self._tracker.durations
 
 
 S = TypeVar("S", bound=SqlOperations)

@@ -21,7 +21,7 @@ from tokenauthority.domain.role import Role
 from tokenauthority.domain.sealed import SealedBlob, SealedCount
 from tokenauthority.domain.session import IdempotencyKey, SessionState, StoredSession
 from tokenauthority.domain.times import DAY, Millis, in_millis
-from tokenauthority.storage.condition import StoreCondition
+from tokenauthority.storage.condition import ObservedStore
 from tokenauthority.storage.project_deletion_store import ProjectDeletionStore
 from tokenauthority.storage.server_store import ServerStore
 
@@ -277,6 +277,7 @@ class Store(
     ChangeStore,
     UsageStore,
     SealedStore,
+    ObservedStore,
     Protocol,
 ):
     """All that the authority stores. The contract suite in `tests/storage` holds every implementation to this text."""
@@ -287,13 +288,6 @@ class Store(
         These are request ids older than 24 hours, revocations a day after the last token that they cover, the usage of
         callers without calls for 31 days, all but the newest 100,000 changes, and old deleted projects.
         """
-
-    @property
-    def condition(self) -> StoreCondition:
-        """What the store can do now."""
-
-    async def probe(self) -> None:
-        """Write a little unless other work has lately shown whether the store can be written; raise nothing."""
 
     async def close(self) -> None:
         """Close files and connections."""

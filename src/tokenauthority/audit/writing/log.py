@@ -16,6 +16,7 @@ import structlog
 
 from tokenauthority.audit.errors import NotRenamedError
 from tokenauthority.audit.record import AuditRecord, encode_record, time_text
+from tokenauthority.audit.writing.batch import Backlog, Batch, backlog_of
 from tokenauthority.audit.writing.gathering import Gathering
 from tokenauthority.audit.writing.log_file import Disk
 from tokenauthority.audit.writing.writer import ChainWriter
@@ -67,12 +68,6 @@ class LogOptions:
     watch: float = 1.0
 
 
-class _PendingLine(msgspec.Struct):
-    kind: str
-    body: bytes
-    committed: asyncio.Future[None]
-
-
 class FileAuditLog:
     """The log at *path*, its checkpoints signed by the key at *key_file*; belongs to the event loop that runs it.
 
@@ -105,9 +100,8 @@ class FileAuditLog:
         self.problem = "not started"
         self.written = self.commits = 0
         self._cause: Exception | None = None
-        self._pending: list[_PendingLine] = []
-        self._in_flight: list[_PendingLine] = []
-        self._pending_bytes = 0
+        self._pending = Batch()
+        self._in_flight = Batch()
         self._closing = False
         self._moved = self._check_due = self._checkpoint_due = self._recovery_due = False
         self._next_rotation = 0.0
@@ -138,6 +132,11 @@ class FileAuditLog:
         """Write a line that is about no single RPC; see `AuditLog.note`."""
         await self._enqueue(kind, msgspec.json.encode({"time": time_text(self._clock()), **fields}), self._wake.set)
 
+    @property
+    def backlog(self) -> Backlog:
+        """What waits for the disk now."""
+        return backlog_of(self._in_flight, self._pending)
+
     def reopen(self) -> None:
         """Continue in a new file if somebody has moved this one, as logrotate does before it sends SIGHUP."""
         self._check_due = True
@@ -149,11 +148,9 @@ class FileAuditLog:
         self._watch_timer = asyncio.get_running_loop().call_later(self._options.watch, self._watch)
 
     async def _enqueue(self, kind: str, body: bytes, added: Callable[[], object]) -> None:
-        if self.problem or self._closing or self._pending_bytes + len(body) > MAX_PENDING:
+        if self.problem or self._closing or self._pending.size + len(body) > MAX_PENDING:
             raise UnavailableError.audit() from self._cause
-        self._pending_bytes += len(body)
-        committed = asyncio.get_running_loop().create_future()
-        self._pending.append(_PendingLine(kind, body, committed))
+        committed = self._pending.add(kind, body)
         added()
         try:
             await committed
@@ -193,9 +190,9 @@ class FileAuditLog:
             self._moved = await self._writer.was_moved()
         due, self._checkpoint_due = self._checkpoint_due and self._writer.uncovered > 0, False
         self._gathering.begin_commit()
-        self._in_flight, self._pending, self._pending_bytes = self._pending, [], 0
+        self._in_flight, self._pending = self._pending, Batch()
         if self._in_flight or due:
-            lines = [(each.kind, each.body) for each in self._in_flight]
+            lines = self._in_flight.lines
             self._moved |= await self._writer.write_lines(lines, checkpoint=due, on_committed=self._settle_in_flight)
         if self._moved:
             await self._writer.rotate()
@@ -213,22 +210,17 @@ class FileAuditLog:
         self.written += len(self._in_flight)
         self.commits += bool(self._in_flight)
         self._gathering.end_commit(len(self._in_flight))
-        for each in self._in_flight:
-            if not each.committed.done():
-                each.committed.set_result(None)
-        self._in_flight = []
+        self._in_flight.settle()
+        self._in_flight = Batch()
 
     def _fail(self, error: Exception) -> None:
         """Fail all records that wait, and refuse new ones until the log has recovered."""
         first = not self.problem
         self.problem = _cause_text(error)
         self._cause = error
-        for each in (*self._in_flight, *self._pending):
-            if not each.committed.done():
-                failure = UnavailableError.audit()
-                failure.__cause__ = error
-                each.committed.set_exception(failure)
-        self._in_flight, self._pending, self._pending_bytes = [], [], 0
+        for batch in (self._in_flight, self._pending):
+            batch.fail(error)
+        self._in_flight, self._pending = Batch(), Batch()
         if first:
             self._logger.error("audit.unavailable", cause=self.problem, errno=getattr(error, "errno", None))
         if self._retry_timer is None:
