@@ -125,7 +125,6 @@ def running(directory: Path, keys: Mapping[str, str], webhook: Mapping[str, obje
             "enable_loopback_candidate": True,
         },
         "keys": dict(keys),
-        "webhook": webhook or {},
     }
     # Any JSON is YAML.
     file = directory / "livekit.json"
