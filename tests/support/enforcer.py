@@ -56,9 +56,10 @@ class EnforcerProcess:
         return httpx.get(f"{self.ops_url}{path}", timeout=WAIT, verify=NO_TRUST)
 
     def removals(self) -> list[dict[str, object]]:
-        """The audit lines of removals."""
+        """The audit lines of removals; the last one may be half written."""
         path = self.directory / "audit.jsonl"
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        written = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        lines = [json.loads(line) for line in written if line.endswith("\n")]
         return [line for line in lines if line["type"] == "removal"]
 
     def state(self) -> dict[str, object]:
