@@ -51,10 +51,15 @@ async def test_of_a_deleted_project_everybody_is_found(mediamtx: MediaMtxStandIn
     assert ["lobby"] == [each.room for each in found.people]
 
 
-@pytest.mark.parametrize("query", ["jwt={}", "a=b&jwt={}&jwt=x", "jwt={}" + "&a=b" * 1000, "a=b", "jwt=", "jwt=a.b.c"])
-async def test_a_token_in_the_url_says_its_id(mediamtx: MediaMtxStandIn, driver: MediaMtxDriver, query: str) -> None:
-    """A token without a subject is known by nothing else. Another text there is none of ours."""
-    token = jwt.encode({"jti": "0a1b"}, SECRET)
+@pytest.mark.parametrize(
+    "query", ["jwt={}", "a=b&jwt={}&jwt=x", "jwt={}" + "&a=b" * 1000, "token={}", "a=b", "jwt=", "jwt=a.b.c"]
+)
+@pytest.mark.parametrize("said", [{"jti": "0a1b"}, {"jti": "2c3d", "sub": "0a1b"}])
+async def test_a_token_in_the_url_says_whose_it_is(
+    mediamtx: MediaMtxStandIn, driver: MediaMtxDriver, query: str, said: dict[str, str]
+) -> None:
+    """By its id and its subject, which MediaMTX does not know with the check hook. Another text is none of ours."""
+    token = jwt.encode(said, SECRET)
     mediamtx.connections["rtmpconns"]["1"] = {"path": "lobby", "user": "", "query": query.format(token)}
 
     found = await driver.find(Wanted.of("47", [pending(subject="0a1b")]))

@@ -89,11 +89,11 @@ def _names(connection: _MediaConnection) -> list[str]:
     """
     names = [connection.user]
     # Without a limit of fields: whoever has more of them must be found, too. The size of the whole answer is limited.
-    for token in parse_qs(connection.query).get("jwt", ()):
+    fields = parse_qs(connection.query)
+    for token in (*fields.get("jwt", ()), *fields.get("token", ())):
         try:
-            token_id = parse_compact(token).payload.get("jti")
+            said = parse_compact(token).payload
         except TokenRejectedError:
             continue
-        if isinstance(token_id, str):
-            names.append(token_id)
+        names += [name for name in (said.get("jti"), said.get("sub")) if isinstance(name, str)]
     return names
