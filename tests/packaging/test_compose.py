@@ -27,9 +27,6 @@ PLACE: Final = "/etc/tokenauthority"
 OF_THE_OPERATOR: Final = {"./secrets", "./secrets/ca.crt"}
 """What the page has the operator make."""
 
-OF_DASHBOARDS: Final = {"./grafana/dashboards"}
-"""Docker makes a directory that is not there."""
-
 VARIABLE: Final = re.compile(r"\$\{(?P<name>\w+)(?::(?:\?|-(?P<default>))(?P<text>[^}]*))?\}")
 
 
@@ -65,7 +62,7 @@ def test_what_a_service_names_is_there() -> None:
         assert set(service["networks"]) <= COMPOSE["networks"].keys()
         assert set(service.get("secrets", [])) <= COMPOSE["secrets"].keys()
     named = {source for source in _sources() if not source.startswith(".")}
-    files = {source for source in _sources() if source.startswith(".")} - OF_THE_OPERATOR - OF_DASHBOARDS
+    files = {source for source in _sources() if source.startswith(".")} - OF_THE_OPERATOR
 
     assert named == COMPOSE["volumes"].keys()
     assert files

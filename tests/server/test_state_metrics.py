@@ -60,6 +60,11 @@ def test_one_scrape_is_of_one_moment(running_authority: RunningAuthority) -> Non
     assert {f"tokenauthority_serving {service}" for service in (WHOLE, *SERVICES)} < shown
 
 
+def test_every_part_of_readyz_has_a_metric(running_authority: RunningAuthority) -> None:
+    """A part that fails without a metric would wake nobody."""
+    assert {*running_authority.app.readiness._others(), "keys", "signing", "projects"} <= set(PARTS)
+
+
 def test_shows_revocations_and_watchers(running_authority: RunningAuthority) -> None:
     """Both count what there is now."""
     before = gauges(running_authority)

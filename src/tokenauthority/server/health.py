@@ -36,6 +36,7 @@ PARTS: Final = (
     "issuer_keys",
     "certificates",
     "clock",
+    "settings",
 )
 """The parts that may fail, each with an entry in `problems` or `details`."""
 
