@@ -11,7 +11,7 @@ import pytest
 
 from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 
-from tests.support.authority import EVERYTHING, NO_TRUST, RunningAuthority, StartAuthority, make_caller
+from tests.support.authority import EVERYTHING, NO_TRUST, WAIT, RunningAuthority, StartAuthority, make_caller
 from tests.support.wire import GENERATE, LIST_PROJECTS, V1, Wire, records, wait_for_record
 from tests.web.posting import post
 from tokenauthority.callers.api_keys import new_api_key
@@ -166,6 +166,42 @@ def test_follows_the_headers_of_the_protocol(
     answer = post(running_authority, LIST_PROJECTS, headers=headers)
 
     assert (status, code) == (answer.status_code, answer.json().get("code"))
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("connect-timeout-ms", ["10000", "20000"]),
+        ("connect-timeout-ms", ["10000", "10000"]),
+        ("connect-protocol-version", ["1", "2"]),
+        ("content-encoding", ["identity", "gzip"]),
+        ("content-type", ["application/json", "application/proto"]),
+        ("content-type", ["application/proto", "application/json"]),
+    ],
+)
+def test_refuses_a_header_that_is_there_twice(
+    running_authority: RunningAuthority, name: str, values: list[str]
+) -> None:
+    """Something before this server may have decided by the other one."""
+    once = {"content-type": "application/json", "authorization": f"Bearer {running_authority.api_key}"}
+    headers = [
+        *((other, value) for other, value in once.items() if other != name),
+        *((name, value) for value in values),
+    ]
+    url = running_authority.api_url + LIST_PROJECTS
+    answer = httpx.post(url, content=b"{}", headers=headers, timeout=WAIT, verify=NO_TRUST)
+
+    assert (400, "invalid_argument", [name]) == (answer.status_code, answer.json()["code"], bad_fields(answer))
+    assert "INVALID_ARGUMENT" == records(running_authority.audit_path)[0]["code"]
+
+
+def test_refuses_two_credentials(running_authority: RunningAuthority) -> None:
+    """Whoever calls is not known then, also where both are valid."""
+    headers = [("content-type", "application/json")] + [("authorization", f"Bearer {running_authority.api_key}")] * 2
+    url = running_authority.api_url + LIST_PROJECTS
+    answer = httpx.post(url, content=b"{}", headers=headers, timeout=WAIT, verify=NO_TRUST)
+
+    assert (401, "unauthenticated") == (answer.status_code, answer.json()["code"])
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])

@@ -14,7 +14,7 @@ import pytest
 
 from tests.authority.world import rsa_pem
 from tests.callers.opentok import APPLICATION, SDKS, opentok_auth, vonage_bearer
-from tests.support.authority import EVERYTHING, NO_TRUST, RunningAuthority, StartAuthority
+from tests.support.authority import EVERYTHING, NO_TRUST, WAIT, RunningAuthority, StartAuthority
 from tests.support.faulty_store import FaultyStore
 from tests.support.platform import BROKEN, FORBIDDEN, running_platform
 from tests.support.wire import records
@@ -227,6 +227,21 @@ def test_takes_forms_only(shop: Shop) -> None:
     answer = shop.post(form="{}", x_opentok_auth=shop.jwt(), content_type="application/json")
 
     assert (400, True) == (answer.status_code, "application/x-www-form-urlencoded" in answer.text)
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "text"),
+    [("content-type", 400, "content-type: must not be there more than once"), ("x-opentok-auth", 403, "must be a JWT")],
+)
+def test_refuses_a_header_that_is_there_twice(shop: Shop, name: str, status: int, text: str) -> None:
+    """Also where both are valid; two credentials are as any other wrong credential."""
+    once = [("content-type", "application/x-www-form-urlencoded"), ("x-opentok-auth", shop.jwt())]
+    headers = [*once, *(header for header in once if header[0] == name)]
+    url = shop.authority.api_url + PATHS[0]
+    answer = httpx.post(url, content=FORM, headers=headers, timeout=WAIT, verify=NO_TRUST)
+
+    assert status == answer.status_code
+    assert text in answer.text
 
 
 def test_reads_nothing_of_a_stranger(shop: Shop) -> None:

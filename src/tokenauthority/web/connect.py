@@ -29,6 +29,7 @@ from tokenauthority.domain.errors import FieldViolation, InvalidRequestError, Un
 from tokenauthority.interceptors.direct import ClientLeftError, DirectAnswer, DirectCall, DirectCalls, peer_of
 from tokenauthority.web.bodies import ApiAnswer, Body
 from tokenauthority.web.json_messages import json_messages
+from tokenauthority.web.single_headers import require_single
 
 
 TRANSPORT: Final = "connect"
@@ -87,9 +88,11 @@ class _ConnectEndpoint:
             answer = ApiAnswer(404, _headers(""), _error("unimplemented", "there is no such method", []))
             await answer.send(scope, receive, send)
             return
-        kind = headers.get("content-type", "")
+        kinds = headers.getlist("content-type")
+        kind = kinds[0] if kinds else ""
         in_stream = method.descriptor.server_streaming and _STREAM.fullmatch(kind) is not None
-        if not in_stream and not _JSON.fullmatch(kind):
+        # `content` refuses several.
+        if not in_stream and len(kinds) <= 1 and not _JSON.fullmatch(kind):
             text = _error("unknown", "the content-type must be application/json", [])
             answer = ApiAnswer(415, [("accept-post", "application/json"), *_headers("")], text)
             await answer.send(scope, receive, send)
@@ -119,7 +122,11 @@ class _ConnectEndpoint:
 
 
 def _require_valid(headers: Headers) -> None:
-    """Raise the error of a header that this server does not follow."""
+    """Raise the error of a header that this server does not follow.
+
+    The authenticator refuses several values of `authorization`.
+    """
+    require_single(headers, "content-type", "content-encoding", _VERSION, _TIMEOUT)
     if headers.get("content-encoding", "identity") != "identity":
         # A compressed request could take a thousand times its bytes.
         raise UnimplementedError("content-encoding other than identity")
@@ -130,8 +137,8 @@ def _require_valid(headers: Headers) -> None:
 
 
 def _timeout(headers: Headers) -> float | None:
-    given = headers.get(_TIMEOUT, "")
-    return int(given) / 1000 if _MILLISECONDS.fullmatch(given) else None
+    given = headers.getlist(_TIMEOUT)
+    return int(given[0]) / 1000 if len(given) == 1 and _MILLISECONDS.fullmatch(given[0]) else None
 
 
 def _answer(found: DirectAnswer) -> ApiAnswer:

@@ -24,6 +24,7 @@ from tokenauthority.v1.session_pb2 import CreateSessionResponse
 from tokenauthority.web.bodies import ApiAnswer, Body
 from tokenauthority.web.opentok_answers import error_answer, session_answer, wants_json
 from tokenauthority.web.opentok_form import MAX_FORM, create_session_request
+from tokenauthority.web.single_headers import require_single
 
 
 _METHOD: Final = "/tokenauthority.v1.SessionService/CreateSession"
@@ -113,6 +114,7 @@ def _metadata(headers: Headers) -> list[tuple[str, str]]:
 
 
 def _require_form(headers: Headers) -> None:
+    require_single(headers, "content-type")
     kind = headers.get("content-type", _FORM).partition(";")[0].strip().lower()
     if kind != _FORM:
         raise InvalidRequestError([FieldViolation("body", f"must be {_FORM}")])
