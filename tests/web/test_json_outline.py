@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 
+from typing import Any
+
 import pytest
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenauthority.domain.errors import InvalidRequestError
-from tokenauthority.web.json_outline import MAX_DEPTH, MAX_PARTS, outline
+from tokenauthority.web.json_outline import MAX_DEPTH, MAX_PARTS, PARTS_AN_ITEM, _Reader, outline
 
 
 JSON = st.recursive(
@@ -62,7 +64,26 @@ async def test_refuses_what_is_too_deep_or_has_too_much(text: bytes, field: str)
 
 async def test_each_item_may_have_as_many_parts() -> None:
     """A large batch of small items is no large item."""
-    items = [list(range(1000))] * 20
+    items = [list(range(250))] * 20
     found = await outline(json.dumps({"requests": items}).encode(), "requests", 20)
 
     assert 20 == len(found.items)
+
+
+async def test_many_small_values_cost_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What all items of a list may have together is less than each of them may have: the work ends there."""
+    read = 0
+    real = _Reader.read
+
+    def counted(*arguments: Any) -> None:
+        nonlocal read
+        read += 1
+        real(*arguments)
+
+    monkeypatch.setattr(_Reader, "read", counted)
+    items = [[0] * (MAX_PARTS - 100)] * 50
+    most = MAX_PARTS + 50 * PARTS_AN_ITEM
+    with pytest.raises(InvalidRequestError, match=f"requests: has more than {most} texts, brackets and commas"):
+        await outline(json.dumps({"requests": items}).encode(), "requests", 50)
+
+    assert most == read

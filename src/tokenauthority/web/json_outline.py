@@ -23,6 +23,9 @@ MAX_DEPTH: Final = 16
 MAX_PARTS: Final = 4096
 """Texts, brackets and commas of a request, and of each item of a list."""
 
+PARTS_AN_ITEM: Final = 128
+"""Texts, brackets and commas of an item on average: a TokenRequest with every field has about 30."""
+
 _TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["{}\[\],]', re.DOTALL)
 """A text, a quotation mark without its end, or what structures the values. No repetition is tried in two ways."""
 
@@ -57,7 +60,10 @@ async def outline(text: bytes, field: str = "", max_items: int = 0) -> Outline:
     """
     time_slice = TimeSlice()
     reader = _Reader(field, max_items, in_list=False)
+    most = MAX_PARTS + max_items * PARTS_AN_ITEM
     for count, found in enumerate(_TOKEN.finditer(text)):
+        if count >= most:
+            raise _refusal(field, f"has more than {most} texts, brackets and commas")
         if count % _LOOKS == 0:
             await time_slice.yield_if_due()
         reader.read(found[0], found.start(), found.end())
