@@ -53,6 +53,7 @@ class HttpAnswer:
 
     status: int
     content_type: str
+    retry_after: str = ""
     body: bytes = attrs.field(repr=False)
 
 
@@ -94,8 +95,16 @@ async def send_request(
         raise HttpRequestError(f"no whole answer within {timeout:g} seconds") from None
     except _ERRORS as error:
         raise HttpRequestError(describe(error)) from error
-    kinds = [value for name, value in answer.headers if name.lower() == b"content-type"]
-    return HttpAnswer(status=answer.status, content_type=b", ".join(kinds).decode("latin-1"), body=body)
+    return HttpAnswer(
+        status=answer.status,
+        content_type=_header(answer, b"content-type"),
+        retry_after=_header(answer, b"retry-after"),
+        body=body,
+    )
+
+
+def _header(answer: httpcore.Response, wanted: bytes) -> str:
+    return b", ".join(value for name, value in answer.headers if name.lower() == wanted).decode("latin-1")
 
 
 async def _read_body(answer: httpcore.Response, max_body: int) -> bytes:

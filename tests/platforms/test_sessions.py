@@ -188,6 +188,26 @@ async def test_tries_again_with_growing_pauses(make: Callable[..., World], failu
     assert [FIRST_PAUSE, 2 * FIRST_PAUSE] == world.time.pauses
 
 
+@pytest.mark.parametrize(("text", "seconds"), [("7", 7.0), ("Fri, 15 Jan 2027 08:00:07 GMT", 6.877)])
+async def test_waits_as_long_as_the_platform_asks(make: Callable[..., World], text: str, seconds: float) -> None:
+    """And the usual pause after that, so that not all come at once."""
+    world = make()
+    world.platform.script = [Answer(status=429, headers={"retry-after": text})]
+    await world.create()
+
+    assert [pytest.approx(seconds + FIRST_PAUSE)] == world.time.pauses
+
+
+async def test_what_the_platform_asks_is_passed_on_where_no_time_is_left(make: Callable[..., World]) -> None:
+    """The call fails at once, and its caller learns for how long to wait."""
+    world = make()
+    world.platform.always = Answer(status=503, headers={"retry-after": "30"})
+    failure = await world.failure(deadline=world.time.now + 20)
+
+    assert ([], 1) == (world.time.pauses, len(world.platform.requests))
+    assert 30 == failure.retry_after
+
+
 async def test_gives_up_after_a_few_attempts(make: Callable[..., World]) -> None:
     """The error says when the caller may repeat the call; only the log has the cause."""
     world = make()

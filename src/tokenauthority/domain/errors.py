@@ -269,10 +269,13 @@ class UnavailableError(TokenAuthorityError):
         return cls(Reason.SIGNING_UNAVAILABLE, "the signing key cannot be reached; try again")
 
     @classmethod
-    def platform(cls, project_id: str, cause: str, retry_after: float = 1.0) -> UnavailableError:
-        """Return the error for a platform that created no session, or none that can be used."""
+    def platform(cls, project_id: str, cause: str, retry_after: float = 0.0) -> UnavailableError:
+        """Return the error for a platform that created no session, or none that can be used.
+
+        *retry_after* is raised to a second.
+        """
         message = f"the platform of project {project_id} does not answer as it should; no session was made here"
-        return cls(Reason.PLATFORM_UNAVAILABLE, message, retry_after, cause=cause)
+        return cls(Reason.PLATFORM_UNAVAILABLE, message, max(retry_after, 1.0), cause=cause)
 
 
 class UnimplementedError(TokenAuthorityError):

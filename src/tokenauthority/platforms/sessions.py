@@ -138,15 +138,17 @@ class PlatformSessions:
 
         with self._places.hold(project_id=project.project_id, caller=caller):
             try:
-                return await self._attempts(project, make_request, deadline - RESERVE)
+                return await self._attempts(project, make_request, now, deadline - RESERVE)
             except PlatformRefusedError as error:
                 raise _refused(project, str(error)) from error
             except PlatformFailedError as error:
-                raise UnavailableError.platform(project.project_id, str(error)) from error
+                raise UnavailableError.platform(project.project_id, str(error), error.retry_after) from error
             except CircuitOpenError as error:
                 raise UnavailableError.platform(project.project_id, str(error), error.retry_after) from error
 
-    async def _attempts(self, project: Project, make_request: Callable[[], HttpRequest], end: float) -> str:
+    async def _attempts(
+        self, project: Project, make_request: Callable[[], HttpRequest], now: Millis, end: float
+    ) -> str:
         circuit = self._circuit(project)
         for attempt in count(1):
             left = end - self._timing.time()
@@ -154,20 +156,20 @@ class PlatformSessions:
                 raise PlatformFailedError("no time is left to ask the platform", passing=True)
             try:
                 async with asyncio.timeout(None if math.isinf(left) else left):
-                    return await self._attempt(circuit, project, make_request())
+                    return await self._attempt(circuit, project, make_request(), now)
             except TimeoutError as error:
                 # The caller had less time than an attempt has. The circuit does not count that: it says nothing of the
                 # platform, and callers with short deadlines would keep others from it.
                 raise PlatformFailedError("the deadline of the call has passed", passing=True) from error
             except PlatformFailedError as error:
-                pause = self._timing.jitter() * FIRST_PAUSE * 2 ** (attempt - 1)
+                pause = error.retry_after + self._timing.jitter() * FIRST_PAUSE * 2 ** (attempt - 1)
                 is_last = attempt == ATTEMPTS or self._timing.time() + pause >= end
                 if is_last or not error.passing or circuit.breaker.is_open:
                     raise
             await self._timing.sleep(pause)
         raise AssertionError("unreachable")
 
-    async def _attempt(self, circuit: _Circuit, project: Project, request: HttpRequest) -> str:
+    async def _attempt(self, circuit: _Circuit, project: Project, request: HttpRequest, now: Millis) -> str:
         owner = project.vonage_application_id or project.project_id
         timeout = self._options.attempt_timeout
         with self._observed(circuit, project):
@@ -184,7 +186,7 @@ class PlatformSessions:
                 raise PlatformFailedError(str(error), passing=True) from error
             except (OSError, PoolError) as error:
                 raise PlatformFailedError(describe(error), passing=True) from error
-            return session_id_in(answer, owner)
+            return session_id_in(answer, owner, now)
 
     @contextmanager
     def _observed(self, circuit: _Circuit, project: Project) -> Iterator[None]:
