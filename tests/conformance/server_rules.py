@@ -30,7 +30,8 @@ def jitsi(token: str, app_id: str, app_secret: str, room: str, now: int) -> dict
     if said["room"] != "*" and said["room"].lower() != room.lower():
         raise RefusedError("room")
     user = said.get("context", {}).get("user", {})
-    return {"id": user.get("id"), "moderator": user.get("moderator") in (True, "true")}
+    owns = user.get("affiliation") in ("owner", "moderator", "teacher")
+    return {"id": user.get("id"), "moderator": owns or user.get("moderator") in (True, "true")}
 
 
 def mediamtx(token: str, key: Any, issuer: str, audience: str, *, action: str, path: str) -> None:

@@ -145,7 +145,8 @@ def _by_table(token: str, header: Mapping[str, Any], payload: Mapping[str, Any])
         room, moderates = grant["room"], grant.get("roomAdmin", False)
     else:
         room, flags = payload["room"], dict.fromkeys(("subscribe", "publish", "signal"), True)
-        moderates = ((payload.get("context") or {}).get("user") or {}).get("moderator")
+        user = (payload.get("context") or {}).get("user") or {}
+        moderates = user.get("moderator") is True or user.get("affiliation") in {"owner", "moderator", "teacher"}
     permissions = {name for name, given in flags.items() if given is True}
     forced = _PERMISSIONS["moderator"] - _PERMISSIONS["publisher"] if moderates is True else set()
     nbf = payload.get("nbf", 0)

@@ -32,6 +32,8 @@ class Flag:
         beside: what a role with the right must also have, because the right is enough to get it.
         absent: whether the server gives the right where the claim is absent; a path says that the flag there decides.
         narrowed_by: a list that takes a part of the right away if it is not empty. The authority never writes it.
+        also: a text that gives the right too, if it is one of `words`. The authority never writes it.
+        words: what gives the right in `also`.
     """
 
     permissions: frozenset[Permission]
@@ -39,6 +41,8 @@ class Flag:
     beside: frozenset[Permission] = NO_PERMISSIONS
     absent: bool | ClaimPath = False
     narrowed_by: ClaimPath | None = None
+    also: ClaimPath | None = None
+    words: frozenset[str] = frozenset()
 
 
 ROOM: Final = "\0room"
@@ -157,7 +161,15 @@ JITSI: Final = Profile(
     data=("context", "user", "data"),
     constants={("sub",): "*"},
     implied=frozenset({Permission.SUBSCRIBE, Permission.PUBLISH, Permission.SIGNAL}),
-    rights=(Flag(permissions=FORCE, path=("context", "user", "moderator")),),
+    rights=(
+        Flag(
+            permissions=FORCE,
+            path=("context", "user", "moderator"),
+            # The words of Jitsi's token_affiliation, each of which makes an owner of the room.
+            also=("context", "user", "affiliation"),
+            words=frozenset({"owner", "moderator", "teacher"}),
+        ),
+    ),
 )
 JANUS: Final = Table(
     server="Janus",

@@ -187,6 +187,44 @@ def test_a_grant_that_lets_nobody_in_or_has_two_readings_is_malformed(changes: d
     assert InactiveReason.MALFORMED is rejection(verify, livekit(**changes))
 
 
+def jitsi(**user: Any) -> str:
+    """A token for Jitsi as other programs write it: no `role`, and *user* is the end user."""
+    return forge(JITSI, payload={**payload_of(JITSI, role=None), "context": {"user": user}})
+
+
+@pytest.mark.parametrize(
+    ("user", "permissions"),
+    [
+        *(({"affiliation": word}, MODERATOR) for word in ("owner", "moderator", "teacher")),
+        *(({"affiliation": word}, PUBLISHER) for word in ("member", "Owner", "", None)),
+        ({"affiliation": "owner", "moderator": True}, MODERATOR),
+        ({"affiliation": "owner", "moderator": None}, MODERATOR),
+        ({"affiliation": None, "moderator": True}, MODERATOR),
+        ({"affiliation": "member", "moderator": False}, PUBLISHER),
+    ],
+)
+def test_jitsis_affiliation_is_read_as_jitsi_does(user: dict[str, Any], permissions: tuple[Permission, ...]) -> None:
+    """Its token_affiliation makes an owner of the room, who is a moderator, by three words."""
+    assert permissions == permissions_of(jitsi(**user))
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        {"affiliation": "owner", "moderator": False},
+        {"affiliation": "member", "moderator": True},
+        {"affiliation": "owner", "moderator": 1},
+        {"affiliation": "owner", "moderator": "true"},
+        {"affiliation": True},
+        {"affiliation": ["owner"]},
+        {"Affiliation": "owner"},
+    ],
+)
+def test_an_affiliation_that_has_two_readings_is_malformed(user: dict[str, Any]) -> None:
+    """Versions of token_affiliation differ on whom a contradiction makes a moderator."""
+    assert InactiveReason.MALFORMED is rejection(verify, jitsi(**user))
+
+
 @pytest.mark.parametrize("token_format", TABLE_FORMATS)
 @pytest.mark.parametrize(
     "changes",

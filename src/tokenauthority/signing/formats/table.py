@@ -174,12 +174,19 @@ def _permissions(profile: Profile, payload: dict[str, Json]) -> Iterator[Permiss
 
 def _is_given(profile: Profile, payload: dict[str, Json], row: Flag) -> bool:
     value = _claim(payload, row.path)
+    if value is not None and not isinstance(value, bool):
+        raise malformed(f"{'.'.join(row.path)} is neither true nor false")
+    if row.also is not None and _claim(payload, row.also) is not None:
+        given = _text(payload, row.also) in row.words
+        if value is not None and value is not given:
+            # Jitsi's token_affiliation gives the right if one of the two does; its older versions read the text alone.
+            # Two servers would differ on what the bearer may do, so the token has no reading.
+            raise malformed(f"{'.'.join(row.path)} and {'.'.join(row.also)} contradict each other")
+        return given
     if value is None:
         if isinstance(row.absent, bool):
             return row.absent
         return _is_given(profile, payload, next(other for other in profile.rights if other.path == row.absent))
-    if not isinstance(value, bool):
-        raise malformed(f"{'.'.join(row.path)} is neither true nor false")
     return value
 
 
@@ -209,7 +216,7 @@ def _stored_text(payload: dict[str, Json], path: ClaimPath, limit: int) -> str:
 
 def _names_of(profile: Profile) -> Mapping[ClaimPath, frozenset[str]]:
     """Return the names that are read, by the object that they are in."""
-    rows = [path for row in profile.rights for path in (row.path, row.narrowed_by) if path is not None]
+    rows = [path for row in profile.rights for path in (row.path, row.narrowed_by, row.also) if path is not None]
     names: dict[ClaimPath, set[str]] = {(): set(_REGISTERED)}
     for path in (profile.room, profile.subject, profile.data, *profile.demanded, *rows):
         for place, name in enumerate(path):
