@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
 import pytest
 
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -127,3 +130,26 @@ def keys_of(server: Server) -> list[dict[str, str]]:
     """The published keys."""
     keys: list[dict[str, str]] = server.get("/.well-known/jwks.json").json()["keys"]
     return keys
+
+
+def test_of_two_imports_of_one_key_at_once_one_succeeds(production: Production, two: tuple[Server, Server]) -> None:
+    """At two servers: one has the project, the other says that it exists."""
+    secrets = ("a" * 40, "b" * 40)
+
+    def imported(client: Authority, api_key: str, secret: str) -> str:
+        source = project_pb2.OpenTokCredential(api_key=api_key, api_secret=secret)
+        request = project_pb2.ImportProjectRequest(opentok=source)
+        try:
+            client.projects.ImportProject(request)
+        except grpc.RpcError as error:
+            return error.code().name
+        return "OK"
+
+    with (
+        production.client(two[0].address) as here,
+        production.client(two[1].address) as there,
+        ThreadPoolExecutor(2) as threads,
+    ):
+        for api_key in ("47000011", "47000012", "47000013"):
+            outcomes = list(threads.map(imported, (here, there), (api_key, api_key), secrets))
+            assert ["ALREADY_EXISTS", "OK"] == sorted(outcomes)

@@ -117,6 +117,22 @@ async def test_refuses_a_second_project_of_one_id(store: Store) -> None:
     assert make_project() == await store.get_project(PROJECT)
 
 
+async def test_of_concurrent_imports_of_one_project_one_succeeds(store: Store, second_store: Store) -> None:
+    """At two servers; the others are refused as if they had come later."""
+    names = [f"import {number}" for number in range(8)]
+    outcomes = await asyncio.gather(
+        *((store, second_store)[n % 2].create_project(make_project(display_name=name)) for n, name in enumerate(names)),
+        return_exceptions=True,
+    )
+    made = [name for name, outcome in zip(names, outcomes, strict=True) if outcome is None]
+    refusals = [outcome.reason for outcome in outcomes if isinstance(outcome, AlreadyExistsError)]
+    project = await store.get_project(PROJECT)
+
+    assert (1, [Reason.PROJECT_EXISTS] * 7) == (len(made), refusals)
+    assert make_project(display_name=made[0]) == project
+    assert 1 == len(await changes_of(store))
+
+
 async def test_refuses_a_second_project_of_one_vonage_application(store: Store) -> None:
     """A Vonage application belongs to one project; many may have none."""
     await store.create_project(make_project("1"))
