@@ -27,7 +27,7 @@ def test_prints_a_completion_script(run_alone: Run, shell: str) -> None:
     ("words", "expected"),
     [
         (["tok"], {"tokens"}),
-        (["tokens", ""], {"generate", "verify", "revoke", "watch", "inspect"}),
+        (["tokens", ""], {"batch", "generate", "verify", "revoke", "watch", "inspect"}),
         (["sessions", "create", "--media-mode", "r"], {"relayed", "routed"}),
         (["--pl"], {"--plaintext"}),
     ],
