@@ -87,6 +87,7 @@ MEANINGS: Final = {
     "server tries again; calls of callers with a rate or a quota fail when their lease is used up.",
     "log.dropped": "The log has not all lines of one kind: so many were above its limit. `kind` is an event, or a "
     "place in a library.",
+    "log.level": "SIGUSR1 has switched the level of the log. It is of level `error` so that it always appears.",
     "master_key.read": "The master key was read at the start. `seals` and `opens` are ids of keys.",
     "platform.recovered": "The platform of a project creates sessions again.",
     "platform.unavailable": "The platform of a project has failed several times. CreateSession is `UNAVAILABLE` for "
@@ -101,6 +102,8 @@ MEANINGS: Final = {
     "role.unreadable": "The permissions of a role were changed outside of this program, and are no permissions. Calls "
     "that name the role fail. Set its permissions, or delete it.",
     "rpc.bug": "An RPC met a bug and was answered with `INTERNAL`.",
+    "rpc.refused": "An RPC was refused, and why: by authentication, a rate, the grant, the policy or the state of what "
+    "it names. The audit log has, by the same request id, why a credential is not valid.",
     "rpc.unavailable": "An RPC was answered with `UNAVAILABLE`; `cause` is the cause that is known, or the type of the "
     "error.",
     "server.connection_limits": "At the start: how many files the process may open (and might open `before` it raised "

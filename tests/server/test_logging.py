@@ -5,13 +5,22 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 
 from functools import cache
 
+import grpc
 import pytest
 
+from tests.support.authority import eventually
+from tests.support.production import Production, Server
+from tests.support.wire import LIST_PROJECTS, Wire
+from tokenauthority.callers.api_keys import new_api_key
+
+
+UNKNOWN = new_api_key()
 
 CANARY = "canary-58e1"
 
@@ -53,6 +62,32 @@ def logged(form: str, level: str = "info") -> str:
     )
     assert "" == done.stdout
     return done.stderr
+
+
+def test_a_signal_switches_to_debug_and_back(production: Production) -> None:
+    """Each refusal is then explained by its request id, without the credential; the server serves on."""
+    server = production.start(LOGGING__LEVEL="info")
+    trust = grpc.ssl_channel_credentials(production.root_certificates)
+    with grpc.secure_channel(server.address, trust) as channel:
+        wire = Wire(channel=channel, api_key=UNKNOWN)
+        wire.call(LIST_PROJECTS)
+        levels: list[object] = []
+        for _ in range(2):
+            server.process.send_signal(signal.SIGUSR1)
+            levels.append(_next_level(server, len(levels)))
+            wire.call(LIST_PROJECTS)
+    [refused] = server.events("rpc.refused")
+
+    assert ["debug", "info"] == levels
+    assert (LIST_PROJECTS, "CREDENTIAL_INVALID") == (refused["method"], refused["reason"])
+    assert refused["request_id"]
+    assert UNKNOWN not in server.log()
+
+
+def _next_level(server: Server, before: int) -> object:
+    """The level that the log has after a signal, where *before* signals came earlier."""
+    eventually(lambda: len(server.events("log.level")) > before, "the level does not change")
+    return server.events("log.level")[before]["level_from_now"]
 
 
 def test_writes_one_json_object_for_each_event() -> None:

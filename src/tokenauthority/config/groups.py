@@ -234,7 +234,7 @@ class LoggingSettings(_Group):
     format: Literal["json", "text"] = "json"
     """`json` for machines, `text` for people. Default with --dev: `text`."""
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """Lowest level of the events that are logged."""
+    """Lowest level of the events that are logged. SIGUSR1 switches a running server to `debug`, and back."""
 
 
 class LimitSettings(_Group):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from typing import Final
 
 import grpc
 import structlog
 
+from tokenauthority.contract import METHODS
 from tokenauthority.domain.errors import Reason, TokenAuthorityError, UnavailableError
 from tokenauthority.interceptors import status
 from tokenauthority.interceptors.call import Call, Proceed
@@ -34,6 +36,8 @@ class ErrorsInterceptor:
             if isinstance(error, UnavailableError) and error.reason not in _INTENDED:
                 cause = error.cause or type(error.__cause__).__name__
                 self._logger.warning("rpc.unavailable", method=call.method, reason=error.reason.value, cause=cause)
+            elif logging.getLogger(__name__).isEnabledFor(logging.DEBUG):
+                self._explain(call, error)
             patience = call.deadline - asyncio.get_running_loop().time()
             raise status.of_error(error, request_id, patience) from error
         except (StatusError, grpc.aio.AbortError):
@@ -47,6 +51,11 @@ class ErrorsInterceptor:
             raise status.plain(
                 grpc.StatusCode.INTERNAL, "INTERNAL", f"internal error; request id {request_id}", request_id
             ) from error
+
+    def _explain(self, call: Call, error: TokenAuthorityError) -> None:
+        """Log why a call is refused, without any text of a stranger: the audit log has what its credential said."""
+        caller, method = call.caller.name if call.caller else "", call.method if call.method in METHODS else "unknown"
+        self._logger.debug("rpc.refused", method=method, caller=caller, reason=error.reason.value, problem=str(error))
 
 
 class _DeadlinePassedError(Exception):

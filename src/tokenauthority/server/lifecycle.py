@@ -15,6 +15,7 @@ import attrs
 import grpc.aio
 import structlog
 
+from tokenauthority.config.groups import LoggingSettings
 from tokenauthority.config.listeners import OFF, UNIX
 from tokenauthority.config.loading import ConfigError
 from tokenauthority.config.settings import Settings
@@ -26,7 +27,7 @@ from tokenauthority.server.connection_guard import ConnectionGuard
 from tokenauthority.server.http import HttpServer
 from tokenauthority.server.http_connection import ConnectionTimes
 from tokenauthority.server.listeners import bind
-from tokenauthority.server.logging import report_dropped
+from tokenauthority.server.logging import debug_switch, report_dropped
 from tokenauthority.server.wiring import App
 from tokenauthority.web.api import make_api_app
 from tokenauthority.web.check import check_routes
@@ -182,14 +183,16 @@ def stop_signal() -> asyncio.Event:
     return stop
 
 
-def reload_at_hang_up(app: App) -> None:
-    """From now on, reload the callers file and reopen the audit log at SIGHUP."""
+def handle_signals(app: App, settings: LoggingSettings) -> None:
+    """From now on, reload the callers file and reopen the audit log at SIGHUP, and switch debug events at SIGUSR1."""
 
     def hang_up() -> None:
         app.callers_reloader.reload()
         app.audit_log.reopen()
 
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
+    loop.add_signal_handler(signal.SIGUSR1, debug_switch(settings))
 
 
 async def _drain(app: App, settings: Settings) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import sys
 import threading
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -69,6 +71,19 @@ def configure(settings: LoggingSettings) -> None:
     # Else Python itself prints a traceback, without any limit.
     sys.unraisablehook = _log_unraisable
     threading.excepthook = _log_thread
+
+
+def debug_switch(settings: LoggingSettings) -> Callable[[], None]:
+    """Return what logs from `debug` at its first call, from the level of *settings* at its second, and so on."""
+    levels = itertools.cycle(["debug", settings.level])
+
+    def switch() -> None:
+        level = next(levels)
+        logging.getLogger().setLevel(level.upper())
+        # Whoever has sent the signal sees this, whichever level it is.
+        structlog.stdlib.get_logger(__name__).error("log.level", level_from_now=level)
+
+    return switch
 
 
 def _quiet_libraries() -> None:

@@ -33,7 +33,8 @@ _CLOSE_TIMEOUT: Final = 10.0
 def run(settings: Settings) -> int:
     """Serve until a signal; return the exit status, 1 if the server could not go on. Raise ConfigError."""
     # Until there is something to reload: logrotate may send SIGHUP at any moment, and its default ends the process.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in (signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
     logging.configure(settings.logging)
     try:
         with start_errors(settings):
@@ -100,7 +101,7 @@ async def _serve(settings: Settings) -> None:
             reserved=descriptors.RESERVED,
             **attrs.asdict(limits),
         )
-        lifecycle.reload_at_hang_up(app)
+        lifecycle.handle_signals(app, settings.logging)
         garbage.freeze_start()
         async with lifecycle.serving(app, settings, stop.set, [garbage.garbage_task()]) as addresses:
             if identity is not None:
