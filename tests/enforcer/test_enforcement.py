@@ -105,6 +105,29 @@ async def test_a_turn_that_failed_is_not_done(world: World, livekit: LiveKitStan
     assert {"standup": set()} == livekit.inside
 
 
+async def test_a_turn_that_failed_for_an_unforeseen_reason_shows_too(
+    world: World, livekit: LiveKitStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the kind of the error alone, whose message may quote anything; the error itself is for the supervisor."""
+    livekit.inside = {"standup": {"alice"}}
+    world.removals.add(pending(until=NOW))
+    enforcement = world.livekit(livekit)
+    with monkeypatch.context() as broken:
+        broken.setattr(world.audit_log, "note", raising)
+        with pytest.raises(LookupError):
+            await enforcement.turn()
+
+    failures = world.registry.get_sample_value("tokenauthority_enforcer_server_failures_total", {"server": "video"})
+    assert ("unexpected LookupError", 1) == (enforcement.problem, failures)
+    await enforcement.turn()
+    assert "" == enforcement.problem
+
+
+async def raising(*_: object) -> None:
+    """Fail as nobody foresaw."""
+    raise LookupError("a detail")
+
+
 async def test_whoever_returned_while_the_server_was_away_leaves_however_late_it_is(
     world: World, centrifugo: CentrifugoStandIn
 ) -> None:

@@ -65,8 +65,11 @@ class Enforcement:
             try:
                 await self._remove_all(wanted)
             except AdminApiError as error:
-                self._metrics.failures.labels(server).inc()
-                self._outage.report(str(error), server=server, cause=str(error))
+                self._fail(str(error))
+            except Exception as error:
+                # Its message may quote what is secret; the supervisor logs the error itself, and begins another turn.
+                self._fail(f"unexpected {type(error).__name__}")
+                raise
             else:
                 self._removals.sweep(wanted.causes)
                 self._removals.drop_over(server, begun)
@@ -82,6 +85,10 @@ class Enforcement:
                 await self._remove(Present(room=room, subject=subject), cause, returned=True)
             except AdminApiError:
                 self.wake.set()
+
+    def _fail(self, cause: str) -> None:
+        self._metrics.failures.labels(self.rules.server).inc()
+        self._outage.report(cause, server=self.rules.server, cause=cause)
 
     async def _remove_all(self, wanted: Wanted) -> None:
         """Remove all who can be removed; raise the first AdminApiError after that."""
