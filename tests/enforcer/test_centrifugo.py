@@ -58,6 +58,25 @@ async def test_a_channel_without_presence_is_named(centrifugo: CentrifugoStandIn
     assert "switch `presence` on" in str(found.problem)
 
 
+async def test_without_a_list_of_channels_users_are_disconnected_all_the_same(
+    centrifugo: CentrifugoStandIn, driver: CentrifugoDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And who is in the channels that are known by name."""
+    centrifugo.inside = {"standup": {"c1": "bob"}, "lobby": {"c2": "carol"}}
+    answer = centrifugo.answer
+    monkeypatch.setattr(centrifugo, "answer", lambda r: (500, {}) if r.path == "/api/channels" else answer(r))
+    wanted = [
+        pending("rev_1"),
+        pending("rev_2", subject="", rooms=("standup",)),
+        pending("rev_3", subject="", everybody=True),
+    ]
+
+    found = await driver.find(Wanted.of("47", wanted))
+
+    assert ["alice", "bob"] == [each.subject for each in found.people]
+    assert "/api/channels: the answer has status 500" in str(found.problem)
+
+
 async def test_a_url_that_is_not_centrifugo_fails(centrifugo: CentrifugoStandIn, driver: CentrifugoDriver) -> None:
     """Else nobody would seem to be inside, for ever."""
     centrifugo.status = 404

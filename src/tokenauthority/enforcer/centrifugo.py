@@ -56,13 +56,15 @@ class CentrifugoDriver:
     async def find(self, wanted: Wanted) -> Found:
         """Return the subjects, wherever they are, and who is in one of the channels."""
         found = [Present(room="", subject=subject) for subject in wanted.subjects]
-        rooms = set(wanted.rooms)
+        rooms, unlisted = set(wanted.rooms), None
         if wanted.everybody:
-            rooms |= {
-                channel for channel in (await self._call("channels", {})).result.channels if wanted.may_own(channel)
-            }
+            try:
+                listed = await self._call("channels", {})
+                rooms |= set(filter(wanted.may_own, listed.result.channels))
+            except AdminApiError as error:
+                unlisted = error
         inside, problem = await all_of(self._inside(room) for room in rooms)
-        return Found([*found, *chain.from_iterable(inside)], problem)
+        return Found([*found, *chain.from_iterable(inside)], unlisted or problem)
 
     async def remove(self, present: Present) -> Outcome:
         """Disconnect one connection, or all of a user."""
