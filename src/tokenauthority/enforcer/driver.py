@@ -6,13 +6,16 @@ import asyncio
 
 from collections.abc import Coroutine, Iterable, Sequence
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import attrs
 
 from tokenauthority.enforcer.admin_api import AdminApiError
 from tokenauthority.enforcer.pending import Wanted
 
+
+MAX_CONCURRENT: Final = 256
+"""Pieces of work for one server at the same time, and the most that `max_concurrent` of the settings can allow."""
 
 T = TypeVar("T")
 
@@ -59,14 +62,27 @@ class Driver(Protocol):
 
 
 async def all_of(work: Iterable[Coroutine[object, object, T]]) -> tuple[list[T], AdminApiError | None]:
-    """Run *work* at the same time to its end; return what it returned, in order, and its first AdminApiError."""
-    done: list[T] = []
-    problem: AdminApiError | None = None
-    for result in await asyncio.gather(*work, return_exceptions=True):
-        if isinstance(result, AdminApiError):
-            problem = problem or result
-        elif isinstance(result, BaseException):
-            raise result
-        else:
-            done.append(result)
-    return done, problem
+    """Run all *work*, a bounded part at the same time; return what it returned, in order, and its first AdminApiError.
+
+    The iterable is read as far as work begins: let it make the coroutines one by one. Any other exception is raised
+    after all work has ended.
+    """
+    todo = enumerate(work)
+    done: dict[int, T] = {}
+    problems: dict[int, AdminApiError] = {}
+    unforeseen: Exception | None = None
+
+    async def worker() -> None:
+        nonlocal unforeseen
+        for number, each in todo:
+            try:
+                done[number] = await each
+            except AdminApiError as error:
+                problems[number] = error
+            except Exception as error:  # noqa: BLE001 - raised below, after the work of all others
+                unforeseen = unforeseen or error
+
+    await asyncio.gather(*(worker() for _ in range(MAX_CONCURRENT)))
+    if unforeseen is not None:
+        raise unforeseen
+    return [done[number] for number in sorted(done)], problems[min(problems)] if problems else None

@@ -16,6 +16,7 @@ from tokenauthority.config.listeners import OFF
 from tokenauthority.config.loading import ConfigError
 from tokenauthority.domain.ids import MAX_PROJECT_ID, is_project_id
 from tokenauthority.domain.times import MAX_TTL
+from tokenauthority.enforcer.driver import MAX_CONCURRENT
 from tokenauthority.enforcer.pending import REFRESHED, Rules
 from tokenauthority.files import open_regular
 from tokenauthority.toml_text import TomlTextError, parse_toml
@@ -80,7 +81,7 @@ class EnforcerSettings(_StrictTable):
     bound where there is no webhook."""
     request_timeout: Annotated[float, Field(ge=0.1, le=60)] = 5.0
     """Seconds for one request to a server."""
-    max_concurrent: Annotated[int, Field(ge=1, le=256)] = 16
+    max_concurrent: Annotated[int, Field(ge=1, le=MAX_CONCURRENT)] = 16
     """Requests to one server at the same time."""
     max_pending: Annotated[int, Field(ge=1, le=1_000_000)] = 100_000
     """Removals that are pending at the same time, for all servers together; each takes about 500 bytes. While there are
