@@ -75,6 +75,23 @@ async def test_a_url_that_is_not_the_control_api_fails(mediamtx: MediaMtxStandIn
         await driver.find(Wanted.of("47", [pending()]))
 
 
+async def test_a_list_without_an_end_is_an_error(
+    mediamtx: MediaMtxStandIn, driver: MediaMtxDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one turn would last as long as the server likes. The other lists are read."""
+    mediamtx.connections["srtconns"] = {"1": {"path": "lobby", "user": "alice"}}
+    answer = mediamtx.answer
+    monkeypatch.setattr(
+        mediamtx, "answer", lambda r: (200, {"pageCount": 500}) if "/rtmpconns/" in r.path else answer(r)
+    )
+
+    found = await driver.find(Wanted.of("47", [pending()]))
+
+    assert ["alice"] == [each.subject for each in found.people]
+    assert "/v3/rtmpconns: 500 pages, more than 100" in str(found.problem)
+    assert 1 == sum("/rtmpconns/" in each.path for each in mediamtx.requests)
+
+
 async def test_a_server_may_ask_for_no_credential(
     mediamtx: MediaMtxStandIn, api_of: Callable[[StandIn], AdminApi]
 ) -> None:

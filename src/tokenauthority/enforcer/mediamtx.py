@@ -28,6 +28,10 @@ _KINDS: Final = (
 """Lists of connections, each with a kick of its own. A server has no list of a protocol that it does not serve."""
 
 _PAGE: Final = 1000
+"""Connections on a page."""
+
+_MAX_PAGES: Final = 100
+"""Pages of a list that are read: one more page is an error, because people on it would stay inside unseen."""
 
 
 class _MediaConnection(msgspec.Struct):
@@ -74,6 +78,8 @@ class MediaMtxDriver:
             page = await self._api.request("GET", place, self._headers, _Page)
             if page is None:
                 return None
+            if page.page_count > _MAX_PAGES:
+                raise AdminApiError(f"/v3/{kind}: {page.page_count} pages, more than {_MAX_PAGES}")
             for each in page.items:
                 subject = next((name for name in _names(each) if wanted.cause(each.path, name)), None)
                 if subject is not None:
