@@ -72,7 +72,6 @@ HELD_ELSEWHERE = {
     "http_request.py": "callers/test_jwks_sources.py",
     "callers/identity.py": "callers/test_file_checks.py",
     "config/groups.py": "config/test_settings.py",
-    "enforcer/driver.py": "enforcer/test_enforcement.py",
     "enforcer/metrics.py": "enforcer/test_main.py",
     "cli/callers_file.py": "cli/test_callers.py",
     "cli/batch.py": "cli/test_app_every_rpc.py",
