@@ -236,6 +236,23 @@ def test_livekits_own_copy_of_a_token_is_valid(
     assert ("publisher", "alice") == (verdict.claims.role, verdict.claims.subject)
 
 
+@pytest.mark.parametrize("target", ["session", "subject"])
+def test_a_copy_made_after_a_revocation_by_session_or_subject_is_valid_until_the_session_ends(
+    api: Api, clock: Clock, created: project_pb2.CreateProjectResponse, session_id: str, target: str
+) -> None:
+    """It was issued after the revocation, which says nothing of it."""
+    token = api.generate(session_id, format=LIVEKIT, subject="alice")
+    by_subject = {"subject": "alice", "project_id": created.project.project_id}
+    revoke(api, **({"session_id": session_id} if target == "session" else by_subject))
+    clock.fixed = Millis(NOW + 400_000)
+    copy = copy_of(token, created.secret.secret, nbf=SECOND + 400, iat=SECOND + 400, exp=SECOND + 1000)
+
+    before = [reason_of(api.verify(each)) for each in (token.token, copy)]
+    api.end(session_id)
+
+    assert (["REVOKED", "ACTIVE"], "SESSION_ENDED") == (before, reason_of(api.verify(copy)))
+
+
 def test_a_copy_of_a_revoked_token_is_revoked(
     api: Api, clock: Clock, created: project_pb2.CreateProjectResponse, session_id: str
 ) -> None:
