@@ -112,7 +112,9 @@ def test_a_second_secret_needs_exactly_one(count: int) -> None:
     secrets = [make_credential(f"sec_{n}", n) for n in range(count)]
     require_one_secret(make_project(credentials=(key, make_credential("sec", 0))))
 
-    with pytest.raises(PreconditionError, match=f"project 1 has {count} live secrets; this needs one") as refused:
+    with pytest.raises(
+        PreconditionError, match=f"project 1 has {count} live secrets: a rotation needs exactly one"
+    ) as refused:
         require_one_secret(make_project(credentials=(key, *secrets)))
 
     assert Reason.SECRET_COUNT is refused.value.reason

@@ -176,7 +176,7 @@ def update_project(project_id: str, **changes: object) -> None:
 
 
 @projects.command("disable")
-@click.argument("project_id", default="")
+@click.argument("project_id")
 def disable_project(project_id: str) -> None:
     """Give one project no new sessions and tokens, and refuse its tokens, until `projects enable`.
 
@@ -186,7 +186,7 @@ def disable_project(project_id: str) -> None:
 
 
 @projects.command("enable")
-@click.argument("project_id", default="")
+@click.argument("project_id")
 def enable_project(project_id: str) -> None:
     """Enable a project that is disabled: its tokens that have not expired are valid again."""
     _set_disabled(project_id, disabled=False)

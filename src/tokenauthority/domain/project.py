@@ -106,7 +106,7 @@ def require_one_secret(project: Project) -> None:
     """Require that a second secret can be added; raise PreconditionError, `SECRET_COUNT`."""
     count = len(project.secrets)
     if count != MAX_LIVE_SECRETS - 1:
-        message = f"project {project.project_id} has {count} live secrets; this needs one"
+        message = f"project {project.project_id} has {count} live secrets: a rotation needs exactly one"
         raise PreconditionError(Reason.SECRET_COUNT, project.project_id, message)
 
 

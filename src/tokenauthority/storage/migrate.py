@@ -81,7 +81,10 @@ def schema_state(place: str | StoreAddress) -> SchemaState:
     with unavailable_on_failure():
         address = parse_address(place) if isinstance(place, str) else place
         if isinstance(address, SqliteAddress) and not address.path.exists():
-            raise SchemaError(f"there is no store at {address.path}: run `tokenauthority db upgrade`")
+            raise SchemaError(
+                f"there is no store at {address.path}: if there should be one, check data_dir and --config; "
+                "else run `tokenauthority db upgrade`, which makes a new one"
+            )
         with _connect(address) as connection:
             return read_state(connection)
 
