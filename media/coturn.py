@@ -29,6 +29,10 @@ USER_QUOTA: Final = 3
 
 _COOKIE: Final = 0x2112A442
 _HEADER: Final = struct.Struct("!HHI12s")
+_MISMATCH: Final = 437
+_ADDRESSES: Final = 3
+"""A server that still knows a relay of this address answers 437, and the client tries another one (RFC 8656, 7.4)."""
+
 _RESEND: Final = 1.0
 """Seconds after which a request is sent again: UDP may lose it where a machine is busy."""
 
@@ -77,10 +81,17 @@ class Coturn:
     @contextlib.contextmanager
     def allocated(self, username: str, password: str) -> Iterator[Relay]:
         """A relay for whoever has these credentials, until the end of the block; raise RefusedError."""
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:
-            opened.connect(("127.0.0.1", self.port))
-            relay = Relay(opened, username)
-            relay.allocate(password)
+        with contextlib.ExitStack() as sockets:
+            for tries_left in reversed(range(_ADDRESSES)):
+                opened = sockets.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                opened.connect(("127.0.0.1", self.port))
+                relay = Relay(opened, username)
+                try:
+                    relay.allocate(password)
+                    break
+                except RefusedError as error:
+                    if error.code != _MISMATCH or not tries_left:
+                        raise
             yield relay
             relay.refresh(0)
 

@@ -16,6 +16,9 @@ import attrs
 ROOM: Final = 256 << 20
 """Bytes of a disk."""
 
+_TRIES: Final = 100
+"""Looks at how much is on a disk that somebody writes to."""
+
 _UNLIMITED: Final = resource.RLIM_INFINITY
 
 
@@ -45,16 +48,21 @@ class SmallDisk:
 
     def fill(self, pid: int) -> None:
         """Leave no room for what the process writes."""
-        if self.mounted:
-            disk = os.statvfs(self.directory)
-            self._resize((disk.f_blocks - disk.f_bfree) * disk.f_frsize)
-        else:
+        if not self.mounted:
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, _UNLIMITED))
+            return
+        # A server that writes meanwhile has more on the disk than the size that was just computed.
+        for _ in range(_TRIES):
+            disk = os.statvfs(self.directory)
+            if self._resized((disk.f_blocks - disk.f_bfree) * disk.f_frsize):
+                return
+        raise OSError(f"{self.directory} cannot be given another size")
 
     def free(self, pid: int) -> None:
         """Leave room again."""
         if self.mounted:
-            self._resize(ROOM)
+            if not self._resized(ROOM):
+                raise OSError(f"{self.directory} cannot be given another size")
         else:
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (_UNLIMITED, _UNLIMITED))
 
@@ -63,9 +71,8 @@ class SmallDisk:
         if self.mounted:
             subprocess.run(["umount", "--lazy", self.directory], check=True)  # noqa: S607 - root's own path finds it
 
-    def _resize(self, size: int) -> None:
-        if not _mount(f"remount,size={size}", str(self.directory)):
-            raise OSError(f"{self.directory} cannot be given another size")
+    def _resized(self, size: int) -> bool:
+        return _mount(f"remount,size={size}", str(self.directory))
 
 
 def _mount(options: str, *arguments: str) -> bool:
