@@ -158,7 +158,7 @@ class NotFoundError(TokenAuthorityError):
         """Return the error for a role; it lists the first of the *known* ones."""
         more = f" and {len(known) - _MAX_LISTED} more" if len(known) > _MAX_LISTED else ""
         listed = f"; there are {', '.join(known[:_MAX_LISTED])}{more}" if known else ""
-        return cls(Reason.ROLE_NOT_FOUND, "role", name, did_you_mean(name, known) + listed)
+        return cls(Reason.ROLE_NOT_FOUND, "role", name, listed + did_you_mean(name, known))
 
     @classmethod
     def secret(cls, secret_id: str) -> NotFoundError:
