@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import attrs
+import pytest
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from tokenauthority.domain.leases import (
     Lease,
     LeaseRequest,
     ahead_of,
+    last_used_on,
     lease_items,
     lease_size,
 )
@@ -163,6 +165,27 @@ def test_what_yesterday_was_leased_does_not_make_today_longer() -> None:
     back = LeaseRequest(caller="one", rate=None, quota=100, returned=40, day=today - 1)
 
     assert DayCount(today, 50) == lease_items(usage, back, NOON)[0].day
+
+
+def test_a_day_begins_with_a_use() -> None:
+    """So the day says when the caller called last, although an idle server returns its items later."""
+    today = NOON // DAY
+    usage = CallerUsage(caller="one", day=DayCount(today - 1, 50))
+    back = LeaseRequest(caller="one", rate=None, quota=100, returned=40, day=today - 1)
+    used = LeaseRequest(caller="one", rate=None, quota=100, needed=1)
+
+    assert DayCount(today - 1, 50) == lease_items(usage, back, NOON)[0].day
+    assert DayCount(today, 1) == lease_items(usage, used, NOON)[0].day
+
+
+@pytest.mark.parametrize(
+    ("day", "shown"), [(0, None), (1, "1970-01-02"), (20_787, "2026-11-30"), (2**62, "9999-12-31"), (-1, None)]
+)
+def test_says_the_day_of_the_last_use(day: int, shown: str | None) -> None:
+    """Also of what no server has written."""
+    last = last_used_on(CallerUsage(caller="one", day=DayCount(day, 1)))
+
+    assert shown == (last and last.isoformat())
 
 
 @given(st.integers(1, 1_000), st.integers(-2, 2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -14,7 +14,7 @@ import click
 from tokenauthority.cli.callers_entry import add_caller, create_key, remove_caller
 from tokenauthority.cli.callers_file import file_argument, find_file, load_valid_file
 from tokenauthority.cli.callers_jwt import print_jwt_checks
-from tokenauthority.cli.callers_usage import show_usage
+from tokenauthority.cli.callers_usage import show_usage, stored_usage, usage_fields
 from tokenauthority.cli.failures import ConfigurationFailure, Failure
 from tokenauthority.cli.options import Group, current
 from tokenauthority.cli.output import Record, print_text, printable, show_list, to_json
@@ -29,9 +29,13 @@ if TYPE_CHECKING:
     from tokenauthority.callers.file import CallersFileError
     from tokenauthority.callers.registry import CallerEntry
     from tokenauthority.domain.caller import Action
+    from tokenauthority.domain.leases import CallerUsage
 
 
-_COLUMNS: Final = ("line", "name", "identities", "age", "expires", "projects", "actions", "roles", "max_ttl", "rate")
+_COLUMNS: Final = (
+    *("line", "name", "identities", "age", "expires", "projects", "actions", "roles", "max_ttl"),
+    *("rate", "daily_quota", "used_today", "last_used"),
+)
 
 
 @click.group(cls=Group)
@@ -71,14 +75,22 @@ def validate_file(file: Path | None, config_file: Path | None) -> None:
 @file_argument
 @config_option
 def list_callers(file: Path | None, config_file: Path | None) -> None:
-    """Show the callers of FILE: their identities and what they may do, and the age and the end of their API keys.
+    """Show the callers of FILE: their identities, what they may do, the age and the end of their API keys, their use.
 
-    The age is that of `created` in FILE. `callers usage` shows what the callers use.
+    The age is that of `created` in FILE. The use is that of `callers usage`: it is in the store of the server's
+    settings, and where the store cannot be read one line says why.
     """
+    from tokenauthority.config.loading import ConfigError
+
     by_name: dict[str, list[CallerEntry]] = {}
     for entry in load_valid_file(file, config_file).entries:
         by_name.setdefault(entry.caller.name, []).append(entry)
-    rows = [_caller_row(entries) for entries in by_name.values()]
+    try:
+        usages: Mapping[str, CallerUsage] | None = stored_usage(config_file)
+    except ConfigError as error:
+        usages = None
+        print_text(f"use is not shown: {error.problems[0]}", err=True)
+    rows = [{**_caller_row(entries), **usage_fields(entries[0].caller, usages)} for entries in by_name.values()]
     show_list(rows, _COLUMNS, as_json=current().as_json)
 
 
@@ -165,9 +177,7 @@ def _caller_row(entries: Sequence[CallerEntry]) -> Record:
         "vonage_applications": sorted(grant.vonage_applications),
         "formats": sorted(grant.formats),
         "max_ttl": timedelta(seconds=grant.max_ttl),
-        "rate": None if grant.rate is None else str(grant.rate),
         "burst": None if grant.rate is None else grant.rate.burst,
-        "daily_quota": grant.daily_quota,
     }
 
 

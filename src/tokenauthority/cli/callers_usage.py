@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,12 +18,11 @@ from tokenauthority.cli.server import config_option, load_settings
 
 
 if TYPE_CHECKING:
-    from tokenauthority.domain.caller import Grant
+    from tokenauthority.domain.caller import Caller
     from tokenauthority.domain.leases import CallerUsage
-    from tokenauthority.domain.times import Millis
 
 
-_COLUMNS: Final = ("name", "rate", "free", "daily_quota", "used_today", "left_today")
+_COLUMNS: Final = ("name", "rate", "free", "daily_quota", "used_today", "left_today", "last_used")
 
 
 @click.command("usage", cls=Command)
@@ -32,33 +32,46 @@ def show_usage(file: Path | None, config_file: Path | None) -> None:
     """Show what the callers of FILE have used of their rate and daily quota, at all servers of the store together.
 
     This command reads the store itself, with the server's settings. What servers have leased counts as used. `free` is
-    what is left of the burst now. Days are UTC. Nothing is counted of a caller without a limit.
+    what is left of the burst now. Days are UTC. `last_used` goes back 31 days. Nothing is counted of a caller without a
+    limit.
     """
     from tokenauthority.config.loading import ConfigError
-    from tokenauthority.domain.times import Millis
-    from tokenauthority.server.usage import read_usage
 
-    entries = load_valid_file(file, config_file).entries
+    callers = {entry.caller.name: entry.caller for entry in load_valid_file(file, config_file).entries}
     try:
-        usages = {usage.caller: usage for usage in read_usage(load_settings(config_file, complete=False))}
+        usages = stored_usage(config_file)
     except ConfigError as error:
         raise ConfigurationFailure(str(error)) from error
-    grants = {entry.caller.name: entry.caller.grant for entry in entries}
-    now = Millis(time.time_ns() // 1_000_000)
-    rows = [_row(name, grant, usages.get(name), now) for name, grant in grants.items()]
+    rows: list[Record] = [{"name": name, **usage_fields(caller, usages)} for name, caller in callers.items()]
     show_list(rows, _COLUMNS, as_json=current().as_json)
 
 
-def _row(name: str, grant: Grant, usage: CallerUsage | None, now: Millis) -> Record:
-    from tokenauthority.domain.leases import CallerUsage, free_burst, used_on_day
+def stored_usage(config_file: Path | None) -> Mapping[str, CallerUsage]:
+    """Return the usage of callers by their names, from the store of the settings.
 
-    usage, rate, quota = usage or CallerUsage(caller=name), grant.rate, grant.daily_quota
-    used = used_on_day(usage, now)
+    Raises:
+        ConfigError: the store cannot be read.
+    """
+    from tokenauthority.server.usage import read_usage
+
+    return {usage.caller: usage for usage in read_usage(load_settings(config_file, complete=False))}
+
+
+def usage_fields(caller: Caller, usages: Mapping[str, CallerUsage] | None) -> Record:
+    """Return the limits of *caller* and the use of each: None without a limit, and where *usages* are not known."""
+    from tokenauthority.domain.leases import CallerUsage, free_burst, last_used_on, used_on_day
+    from tokenauthority.domain.times import Millis
+
+    rate, quota = caller.grant.rate, caller.grant.daily_quota
+    fields: Record = {"rate": None if rate is None else str(rate), "daily_quota": quota}
+    if usages is None or (rate is None and quota is None):
+        return {**fields, **dict.fromkeys(("free", "used_today", "left_today", "last_used"))}
+    now, usage = Millis(time.time_ns() // 1_000_000), usages.get(caller.name) or CallerUsage(caller=caller.name)
+    used, last = used_on_day(usage, now), last_used_on(usage)
     return {
-        "name": name,
-        "rate": None if rate is None else str(rate),
+        **fields,
         "free": None if rate is None else free_burst(usage, rate, now),
-        "daily_quota": quota,
-        "used_today": None if rate is None and quota is None else used,
+        "used_today": used,
         "left_today": None if quota is None else max(0, quota - used),
+        "last_used": None if last is None else last.isoformat(),
     }

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 
+from datetime import date
 from typing import Final
 
 import msgspec
@@ -39,6 +40,7 @@ _SHARE_OF_QUOTA: Final = 100
 """A server holds at most a hundredth of a quota: what a killed server held stays counted, as it may have been used."""
 
 _DAY: Final = DAY * 1000
+_EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
 class DayCount(msgspec.Struct, frozen=True):
@@ -113,7 +115,9 @@ def lease_items(usage: CallerUsage, request: LeaseRequest, now: Millis) -> tuple
         wait=wait or Millis(0),
         left=None if left is None else left - items,
     )
-    return CallerUsage(caller=usage.caller, day=DayCount(day, used + items), bucket=bucket), lease
+    # Only a use begins a day, so that the day says when the caller called last: an idle server returns items later.
+    counted = DayCount(day, used + items) if items or day <= usage.day.day else usage.day
+    return CallerUsage(caller=usage.caller, day=counted, bucket=bucket), lease
 
 
 def used_on_day(usage: CallerUsage, now: Millis) -> int:
@@ -122,6 +126,11 @@ def used_on_day(usage: CallerUsage, now: Millis) -> int:
     If the clock goes back over midnight, the count stays, so that the day does not begin again.
     """
     return 0 if now // _DAY > usage.day.day else max(0, usage.day.used)
+
+
+def last_used_on(usage: CallerUsage) -> date | None:
+    """Return the last UTC day on which a server leased items for the caller; None if none has in the last month."""
+    return date.fromordinal(min(_EPOCH + usage.day.day, date.max.toordinal())) if usage.day.day > 0 else None
 
 
 def ahead_of(rate: Rate) -> Rate:
