@@ -41,6 +41,7 @@ from tokenauthority.interceptors.auth_failures import AuthFailureLimiter
 from tokenauthority.interceptors.authentication import AuthenticationInterceptor
 from tokenauthority.interceptors.authorization import PUBLIC, AuthorizationInterceptor, required_actions
 from tokenauthority.interceptors.chain import InterceptorChain
+from tokenauthority.interceptors.decision_log import DecisionLog
 from tokenauthority.interceptors.deliveries import Deliveries
 from tokenauthority.interceptors.errors import ErrorsInterceptor
 from tokenauthority.interceptors.message_memory import MessageMemoryInterceptor
@@ -169,14 +170,15 @@ async def _interceptors(key: str, log: FileAuditLog) -> dict[str, Interceptor]:
     await asyncio.gather(leases.obtain(caller, 1), leases.renew())
     # On a busy machine calls would else lose their places; their messages are there at once.
     admission, pool = Admission(10_000, 10_000, 10_000), ReadPool(8, 512, patience=60, contended=60 * 8)
+    limits = CallerRateLimiter(registry, callers, leases, system_clock, 1024)
     return {
         "request": RequestInterceptor(system_clock, 30.0),
         "metrics": MetricsInterceptor(registry, {GENERATE}),
         _AUDIT: AuditInterceptor(refusals, unrecorded=(), finishing=()),
-        "errors": ErrorsInterceptor(),
+        "errors": ErrorsInterceptor(DecisionLog(callers, limits)),
         "admission": AdmissionInterceptor(admission, ()),
         "authentication, cached API key": AuthenticationInterceptor(bearer, PUBLIC, auth_failures),
-        "limits, rate and quota": CallerRateLimiter(registry, callers, leases, system_clock, 1024),
+        "limits, rate and quota": limits,
         "authorization": AuthorizationInterceptor(required_actions(METHODS.values())),
         "receiving": ReceivingInterceptor({GENERATE: 65_536}, callers=pool, strangers=pool),
         "memory of messages": MessageMemoryInterceptor(2**30, {}),

@@ -101,6 +101,9 @@ MEANINGS: Final = {
     "python.unraisable": "Python met an error where nobody could handle it, such as when an object was deleted.",
     "role.unreadable": "The permissions of a role were changed outside of this program, and are no permissions. Calls "
     "that name the role fail. Set its permissions, or delete it.",
+    "rpc.allowed": "An RPC was allowed. `allowed_by` has the lines of the callers file that allow it, as `callers "
+    "check` shows them. `burst_left` and `left_today` are what is left of the caller's limits. `outcome` is `OK`, or "
+    "for VerifyToken why the token is not active.",
     "rpc.bug": "An RPC met a bug and was answered with `INTERNAL`.",
     "rpc.refused": "An RPC was refused, and why: by authentication, a rate, the grant, the policy or the state of what "
     "it names. The audit log has, by the same request id, why a credential is not valid.",

@@ -13,9 +13,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.support.authority import EVERYTHING, RunningAuthority, StartAuthority, make_caller
+from tests.support.memory_store import MemoryStore
 from tests.support.wire import GENERATE, LIST_PROJECTS, Connect, Wire, records
 from tokenauthority.audit.record import AuditRecord
 from tokenauthority.audit.writing.log import AuditLog
+from tokenauthority.authority.caller_leases import CallerLeases
 from tokenauthority.callers.api_keys import digest, new_api_key
 from tokenauthority.callers.bearer import BearerAuthenticator
 from tokenauthority.callers.identity import ApiKeyIdentity
@@ -36,8 +38,10 @@ from tokenauthority.interceptors.authorization import (
     required_actions,
 )
 from tokenauthority.interceptors.chain import InterceptorChain
+from tokenauthority.interceptors.decision_log import DecisionLog
 from tokenauthority.interceptors.deliveries import Deliveries
 from tokenauthority.interceptors.errors import ErrorsInterceptor
+from tokenauthority.interceptors.rate_limiter import CallerRateLimiter
 from tokenauthority.interceptors.request import RequestInterceptor
 from tokenauthority.server.wiring import system_clock
 
@@ -168,13 +172,14 @@ async def extra() -> AsyncIterator[tuple[_Extra, _Kept, str]]:
     bearer = BearerAuthenticator(callers, JwtVerifier(IssuerKeyCaches(callers, refresh=60, max_stale=60)), system_clock)
     enough = Rate(100, 100)
     auth_failures = AuthFailureLimiter(CollectorRegistry(), system_clock, each=enough, throttled=enough)
+    limits = CallerRateLimiter(CollectorRegistry(), callers, CallerLeases(MemoryStore(), system_clock), system_clock, 1)
     server = grpc.aio.server(
         interceptors=[
             InterceptorChain(
                 [
                     RequestInterceptor(system_clock, 30.0),
                     AuditInterceptor(log, unrecorded=(), finishing=()),
-                    ErrorsInterceptor(),
+                    ErrorsInterceptor(DecisionLog(callers, limits)),
                     AuthenticationInterceptor(bearer, (), auth_failures),
                     AuthorizationInterceptor({"/extra/Listed": Action.KEYS_READ}),
                 ],

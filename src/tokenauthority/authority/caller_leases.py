@@ -129,6 +129,11 @@ class CallerLeases:
             return Millis(0), Millis(held.ends - now)
         return Millis(max(held.wait, held.refused_until - now)), Millis(0)
 
+    def left_today(self, caller: Caller) -> int | None:
+        """Return what was left of the daily quota at the last lease, and is left of the lease; None if not known."""
+        held = self._held.get(caller.name)
+        return None if held is None or held.left is None else held.left + held.items
+
     async def obtain(self, caller: Caller, items: int) -> None:
         """Wait for one renewal that asks for *items* too.
 

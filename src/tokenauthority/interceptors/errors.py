@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 import grpc
 import structlog
 
-from tokenauthority.contract import METHODS
 from tokenauthority.domain.errors import Reason, TokenAuthorityError, UnavailableError
 from tokenauthority.interceptors import status
 from tokenauthority.interceptors.call import Call, Proceed
+from tokenauthority.interceptors.decision_log import DecisionLog
 from tokenauthority.interceptors.status import StatusError
 
 
@@ -24,20 +25,26 @@ _INTENDED: Final = frozenset({Reason.DRAINING, Reason.CALLERS_CHANGED})
 class ErrorsInterceptor:
     """The step that also enforces the deadline. A bug is INTERNAL with a fixed text, and not that of its exception."""
 
-    def __init__(self) -> None:
+    def __init__(self, decisions: DecisionLog) -> None:
+        self._decisions = decisions
         self._logger = structlog.stdlib.get_logger(__name__)
 
     async def intercept(self, call: Call, proceed: Proceed) -> object:
         """Return the answer, or raise a StatusError for every other end."""
         request_id = call.record.request_id
+        if call.opening is not None and self._decisions.is_on:
+            call.opening = partial(self._open, call.opening)
         try:
-            return await _within_deadline(call, proceed)
+            answer = await _within_deadline(call, proceed)
+            if not call.streaming and self._decisions.is_on:
+                self._decisions.allowed(call)
+            return answer  # noqa: TRY300 - a bug in the explanation must not leave the call without a record
         except TokenAuthorityError as error:
             if isinstance(error, UnavailableError) and error.reason not in _INTENDED:
                 cause = error.cause or type(error.__cause__).__name__
                 self._logger.warning("rpc.unavailable", method=call.method, reason=error.reason.value, cause=cause)
-            elif logging.getLogger(__name__).isEnabledFor(logging.DEBUG):
-                self._explain(call, error)
+            elif self._decisions.is_on:
+                self._decisions.refused(call, error)
             patience = call.deadline - asyncio.get_running_loop().time()
             raise status.of_error(error, request_id, patience) from error
         except (StatusError, grpc.aio.AbortError):
@@ -52,10 +59,10 @@ class ErrorsInterceptor:
                 grpc.StatusCode.INTERNAL, "INTERNAL", f"internal error; request id {request_id}", request_id
             ) from error
 
-    def _explain(self, call: Call, error: TokenAuthorityError) -> None:
-        """Log why a call is refused, without any text of a stranger: the audit log has what its credential said."""
-        caller, method = call.caller.name if call.caller else "", call.method if call.method in METHODS else "unknown"
-        self._logger.debug("rpc.refused", method=method, caller=caller, reason=error.reason.value, problem=str(error))
+    async def _open(self, opening: Callable[[Call], Awaitable[None]], call: Call) -> None:
+        """Log the decision about a stream at its first message: its end may be hours away."""
+        self._decisions.allowed(call)
+        await opening(call)
 
 
 class _DeadlinePassedError(Exception):

@@ -22,7 +22,7 @@ from tokenauthority.authority.caller_leases import CallerLeases
 from tokenauthority.callers.registry import CurrentCallers
 from tokenauthority.domain.caller import Caller
 from tokenauthority.domain.errors import RateLimitError
-from tokenauthority.domain.rates import Bucket, take_items
+from tokenauthority.domain.rates import Bucket, free_items, take_items
 from tokenauthority.domain.times import Millis
 from tokenauthority.interceptors.call import Call, Proceed
 
@@ -80,6 +80,11 @@ class CallerRateLimiter:
         """
         if items > 1:
             await self._charge(caller, items, paid=1)
+
+    def left(self, caller: Caller) -> tuple[int | None, int | None]:
+        """Return what is left of the burst at this server, and of the daily quota; None without such a limit."""
+        rate, bucket = caller.grant.rate, self._buckets.get(caller.name, _FULL)
+        return None if rate is None else free_items(bucket, rate, self._clock()), self.leases.left_today(caller)
 
     @contextmanager
     def _counted_stream(self, name: str) -> Iterator[None]:

@@ -45,6 +45,7 @@ from tokenauthority.interceptors.authorization import (
 )
 from tokenauthority.interceptors.call import Interceptor
 from tokenauthority.interceptors.chain import InterceptorChain, Translation
+from tokenauthority.interceptors.decision_log import DecisionLog
 from tokenauthority.interceptors.deliveries import Deliveries
 from tokenauthority.interceptors.direct import DirectCalls
 from tokenauthority.interceptors.errors import ErrorsInterceptor
@@ -171,7 +172,7 @@ def build(
         RequestInterceptor(clock, limits.max_deadline),
         MetricsInterceptor(registry, METHODS.keys() | PUBLIC),
         audit,
-        ErrorsInterceptor(),
+        ErrorsInterceptor(DecisionLog(callers, rate_limiter)),
         AdmissionInterceptor(admission, PUBLIC),
     )
     messages = message_interceptors(settings, admission)
