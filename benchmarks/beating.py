@@ -1,6 +1,7 @@
 """`tokenauthority` with a heartbeat beside it: how long its event loop stands still, and its garbage collections last.
 
-SIGUSR1 begins and ends the heartbeat, which costs nothing in between. At the end a line of JSON is added to a file.
+SIGUSR2 begins and ends the heartbeat, which costs nothing in between. At the end a line of JSON is added to a file.
+SIGUSR1 is the server's own.
 
     python -m benchmarks.beating pauses.log serve --dev
 """
@@ -75,7 +76,7 @@ def _with(heartbeat: Heartbeat) -> Callable[[Coroutine[object, object, object]],
     run = uvloop.run
 
     async def beside(serving: Coroutine[object, object, object]) -> object:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, heartbeat.toggle)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, heartbeat.toggle)
         return await serving
 
     return lambda serving: run(beside(serving))

@@ -67,13 +67,13 @@ def measure(server: Server, loads: Mapping[str, Callable[[], object]]) -> Pauses
 def _longest(server: Server, load: Callable[[], object]) -> Longest:
     load()
     written = _lines(server)
-    os.kill(server.pid, signal.SIGUSR1)
+    os.kill(server.pid, signal.SIGUSR2)
     until = time.monotonic() + _SECONDS
     try:
         while time.monotonic() < until:
             load()
     finally:
-        os.kill(server.pid, signal.SIGUSR1)
+        os.kill(server.pid, signal.SIGUSR2)
     deadline = time.monotonic() + _WAIT
     while len(lines := _lines(server)) == len(written):
         if time.monotonic() > deadline:
