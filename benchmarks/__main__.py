@@ -106,7 +106,7 @@ def _prepared(directory: Path, options: argparse.Namespace) -> Iterator[Mapping[
         rsa_key = rsa.generate_private_key(65537, 2048)
         asked = calls.prepare(directory, empty, authority, contents, rsa_key)
         own = in_process.prepare(contents, rsa_key)
-        of_floor = _of_floor(asked, calls.of_floor(floor, asked.generate_load, contents))
+        of_floor = _of_floor(asked, calls.of_floor(directory / "floor", floor, asked.generate_load, contents), own)
         compared = [*_of_calls(asked, own), *of_floor, _of_offline(offline_verify, own), *of_growth]
         generate = asked.generate_load
         sections: dict[str, Callable[[], report.Section]] = {
@@ -221,11 +221,17 @@ def _of_calls(asked: calls.Calls, own: in_process.InProcess) -> list[Comparison]
     ]
 
 
-def _of_floor(asked: calls.Calls, floor: Subject) -> list[Comparison]:
+def _of_floor(asked: calls.Calls, floor: calls.OfFloor, own: in_process.InProcess) -> list[Comparison]:
     """No bars: they show what part of the cost of a call no server in Python can avoid."""
+    one_function = "a server of one function"
+    t1, jwt = "batch OPENTOK_T1", "batch OPENTOK_JWT"
     return [
-        Comparison(name="GenerateToken / a server of one function", subject=asked.generate, against=(floor,)),
-        Comparison(name="a server of one function / empty RPC", subject=floor, against=(asked.empty,)),
+        Comparison(name=f"GenerateToken / {one_function}", subject=asked.generate, against=(floor.generate,)),
+        Comparison(name=f"{one_function} / empty RPC", subject=floor.generate, against=(asked.empty,)),
+        Comparison(name=f"{t1} / {one_function}", subject=asked.batch_opentok_t1, against=(floor.batch_opentok_t1,)),
+        Comparison(name=f"{t1} of {one_function} / SDK", subject=floor.batch_opentok_t1, against=(own.sdk_t1,)),
+        Comparison(name=f"{jwt} / {one_function}", subject=asked.batch_opentok_jwt, against=(floor.batch_opentok_jwt,)),
+        Comparison(name=f"{jwt} of {one_function} / SDK", subject=floor.batch_opentok_jwt, against=(own.sdk_jwt,)),
     ]
 
 

@@ -57,6 +57,9 @@ _ROLES: Final = {token_pb2.TOKEN_FORMAT_JANUS: "publisher"}
 """The role where a format cannot carry that of the others."""
 
 
+_OF_FLOOR: Final = " of a server of one function"
+
+
 @attrs.frozen(kw_only=True)
 class Calls:
     """What the servers are asked. The loads are those of the subjects of the same names."""
@@ -120,17 +123,33 @@ def prepare(directory: Path, empty: Server, authority: Server, contents: Content
         )
 
 
-def of_floor(floor: Server, generate_load: Load, contents: Contents) -> Subject:
-    """The requests of *generate_load* to a server of one function, whose answers all have one size.
+@attrs.frozen(kw_only=True)
+class OfFloor:
+    """What a server of one function is asked; see `benchmarks.floor`."""
+
+    generate: Subject
+    batch_opentok_t1: Subject
+    batch_opentok_jwt: Subject
+
+
+def of_floor(directory: Path, floor: Server, generate_load: Load, contents: Contents) -> OfFloor:
+    """The requests to a server of one function, whose answers to one token all have one size.
 
     Raises:
         grpc.RpcError: it refused one.
     """
+    session_id = contents.session_ids[0]
     with grpc.insecure_channel(floor.address) as channel:
-        answer = _Caller(channel, floor).generate(wanted(contents.session_ids[0], token_pb2.TOKEN_FORMAT_SESSION_JWT))
-    size = len(message(token_pb2.GenerateTokenResponse(token=answer).SerializeToString()))
-    load = attrs.evolve(generate_load, server=floor, answer_size=size)
-    return Subject("GenerateToken of a server of one function", "call", load.measure)
+        caller = _Caller(channel, floor)
+        answer = caller.generate(wanted(session_id, token_pb2.TOKEN_FORMAT_SESSION_JWT))
+        size = len(message(token_pb2.GenerateTokenResponse(token=answer).SerializeToString()))
+        load = attrs.evolve(generate_load, server=floor, answer_size=size)
+        batch = _Setup(directory, floor, caller).batch
+        return OfFloor(
+            generate=Subject("GenerateToken of a server of one function", "call", load.measure),
+            batch_opentok_t1=batch(session_id, token_pb2.TOKEN_FORMAT_OPENTOK_T1, _OF_FLOOR),
+            batch_opentok_jwt=batch(session_id, token_pb2.TOKEN_FORMAT_OPENTOK_JWT, _OF_FLOOR),
+        )
 
 
 class _Caller:
