@@ -34,6 +34,13 @@ def test_each_reason_has_a_cause() -> None:
     assert reasons == caused | OF_THE_SERVER | OF_THE_CLIENT | WITH_TESTS_OF_THEIR_OWN
 
 
+def test_a_wrong_key_names_what_to_check(client: Client) -> None:
+    """Whoever has set the variables of the client need not know in which header a key travels."""
+    failure = CAUSES["UNAUTHENTICATED", "CREDENTIAL_INVALID"](client)
+
+    assert "TOKENAUTHORITY_API_KEY" in failure.message
+
+
 def test_violations_name_each_invalid_field(client: Client) -> None:
     """With its path and what is wrong, in the order of the server."""
     request = token_pb2.TokenRequest(

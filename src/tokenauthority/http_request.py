@@ -13,6 +13,7 @@ import attrs
 import httpcore
 
 from tokenauthority.bounded_network import AnswerTooLongError, BoundedNetwork
+from tokenauthority.domain.counts import counted
 from tokenauthority.domain.one_line import one_line
 from tokenauthority.threads import BlockingPool, PoolError
 
@@ -92,7 +93,7 @@ async def send_request(
         ):
             body = await _read_body(answer, max_body) if answer.status == OK else b""
     except TimeoutError:
-        raise HttpRequestError(f"no whole answer within {timeout:g} seconds") from None
+        raise HttpRequestError(f"no whole answer within {counted(timeout, 'second')}") from None
     except _ERRORS as error:
         raise HttpRequestError(describe(error)) from error
     return HttpAnswer(

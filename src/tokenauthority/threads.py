@@ -15,6 +15,8 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
+from tokenauthority.domain.counts import counted
+
 
 T = TypeVar("T")
 
@@ -27,7 +29,7 @@ class PoolTimeoutError(PoolError):
     """The work is not done in time. `begun` says whether it goes on, or is never begun."""
 
     def __init__(self, seconds: float, *, begun: bool) -> None:
-        super().__init__(f"not {'done' if begun else 'begun'} after {seconds:g} seconds")
+        super().__init__(f"not {'done' if begun else 'begun'} after {counted(seconds, 'second')}")
         self.begun = begun
 
 

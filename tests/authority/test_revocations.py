@@ -64,7 +64,7 @@ async def test_a_project_alone_may_hold_half() -> None:
         revocations.require_room(revocation)
         revocations.apply([revocation])
 
-    with pytest.raises(ExhaustedError, match=r"501 revocations are in force for the project"):
+    with pytest.raises(ExhaustedError, match=r"the project has 501 revocations in force"):
         revocations.require_room(made[-1])
 
 

@@ -323,7 +323,7 @@ async def test_there_are_no_more_than_the_limit(world: World) -> None:
     world.server.revocations._limit = 2
     for subject in ("a", "b"):
         await revoke(world, subject=subject, project_id=world.project_id)
-    with pytest.raises(ExhaustedError, match=r"2 revocations are in force.* limits\.max_revocations") as full:
+    with pytest.raises(ExhaustedError, match=r"2 revocations in force.* limits\.max_revocations") as full:
         await revoke(world, subject="c", project_id=world.project_id)
 
     repeated = await revoke(world, subject="a", project_id=world.project_id)

@@ -21,8 +21,8 @@ PROJECTS = 'projects is invalid. Projects that the caller may use: at least one 
 ACTIONS = 'actions is invalid. Actions that the caller may take: at least one, or `["*"]` for all.'
 FORMATS = "formats is invalid. Formats that the caller's tokens may have: at least one; default: all."
 TTL = (
-    "line 8: caller room-service: max_ttl is invalid. Longest lifetime of the caller's tokens, "
-    "such as `90s`, `15m`, `1h` or `30d`; default and limit: `30d`."
+    "line 8: caller room-service: max_ttl is invalid. Longest lifetime of the caller's tokens: "
+    "a whole number and one of `s`, `m`, `h` and `d`, such as `90s` or `1h`; default and limit: `30d`."
 )
 NAME = (
     "caller 1: name is invalid. Name in the audit log, unique in the file: "
@@ -39,8 +39,8 @@ SPIFFE = (
     "`spiffe://trust-domain/path`, at most 2048 characters."
 )
 RATE = (
-    "line 9: caller room-service: rate is invalid. Items on average, such as `200/s`, `50/m`, `1000/h` or `5000/d`; "
-    "a batch of 9 is 9 items; default: no limit."
+    "line 9: caller room-service: rate is invalid. Items on average: a whole number from 1 to 999999, `/` and one of "
+    "`s`, `m`, `h` and `d`, such as `200/s`; a batch of 9 is 9 items; default: no limit."
 )
 BURST = (
     "line 10: caller room-service: burst is invalid. Items at once, a whole number from 1 to 1000000; "

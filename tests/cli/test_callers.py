@@ -40,8 +40,8 @@ actions = ["keys.read"]
 """
 
 RATE = (
-    "rate is invalid. Items on average, such as `200/s`, `50/m`, `1000/h` or `5000/d`; a batch of 9 is 9 items; "
-    "default: no limit."
+    "rate is invalid. Items on average: a whole number from 1 to 999999, `/` and one of "
+    "`s`, `m`, `h` and `d`, such as `200/s`; a batch of 9 is 9 items; default: no limit."
 )
 
 

@@ -228,7 +228,7 @@ def test_a_deletion_says_what_it_takes_and_asks(run: Run) -> None:
     kept = run("projects", "show", "49")
     deleted = run("projects", "delete", "49", "--json", stdin="y\n")
 
-    question = "Project 49 has 1 sessions, 1 secrets, 0 roles, 0 revocations. Delete all of it for good?"
+    question = "Project 49 has 1 session, 1 secret, 0 roles, 0 revocations. Delete all of it for good?"
     assert question in refused.err
     assert (1, 0) == (refused.exit_code, kept.exit_code)
     assert {"sessions": 1, "secrets": 1, "roles": 0, "revocations": 0} == deleted.json

@@ -116,6 +116,17 @@ def test_refuses_a_file_without_a_key(tmp_path: Path, server: dict[str, object],
         _load(tmp_path, server)
 
 
+def test_an_invalid_server_makes_the_list_no_shorter(tmp_path: Path, server: dict[str, object]) -> None:
+    """There is one server, so nothing says that there is none. Only a list without any is too short."""
+    with pytest.raises(ConfigError) as invalid:
+        _load(tmp_path, {**server, "name": "Not a name"})
+    with pytest.raises(ConfigError) as empty:
+        _load(tmp_path)
+
+    assert ["servers.0.name"] == [problem.partition(":")[0] for problem in invalid.value.problems]
+    assert ["servers"] == [problem.partition(":")[0] for problem in empty.value.problems]
+
+
 def test_names_all_problems_at_once(tmp_path: Path, server: dict[str, object]) -> None:
     """Of every server."""
     with pytest.raises(ConfigError) as raised:

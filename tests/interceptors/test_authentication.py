@@ -12,7 +12,10 @@ from tokenauthority.callers.api_keys import digest, new_api_key
 KEY = new_api_key()
 OTHER = new_api_key()
 MESSAGE = (
-    "no valid credential: send `authorization: Bearer <API key or JWT>`, or a client certificate where one is asked for"
+    "no valid credential: the API key, JWT or client certificate is missing, unknown or expired. Check "
+    "TOKENAUTHORITY_API_KEY, TOKENAUTHORITY_API_KEY_FILE, TOKENAUTHORITY_TOKEN_FILE or TOKENAUTHORITY_CLIENT_CERT_FILE "
+    "of the client, or the argument in its place; without our client libraries, send `authorization: Bearer <API key "
+    "or JWT>`"
 )
 
 ODD: dict[str, Metadata] = {

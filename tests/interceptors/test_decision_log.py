@@ -90,8 +90,8 @@ def test_names_the_lines_that_allow_a_call(explained: Explained, caplog: pytest.
         "line 7: roles allows role publisher",
         "line 2: formats is left out, which allows format SESSION_JWT",
         "line 8: max_ttl allows 90s",
-        "line 10: burst allows 1 items at once",
-        "line 11: daily_quota allows 1 items a day",
+        "line 10: burst allows 1 item at once",
+        "line 11: daily_quota allows 1 item a day",
     ] == event["allowed_by"]
     assert token
     assert not any(secret in json.dumps(explained.decisions()) for secret in (token, KEY, SUBJECT))

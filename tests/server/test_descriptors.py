@@ -56,7 +56,7 @@ def test_a_value_that_does_not_fit_is_refused() -> None:
         limits(1024, limits={"max_connections": 4096})
 
     (problem,) = refused.value.problems
-    assert problem.startswith("TOKENAUTHORITY_LIMITS__MAX_CONNECTIONS: 4096 is too many for each of 1 gRPC listeners")
+    assert problem.startswith("TOKENAUTHORITY_LIMITS__MAX_CONNECTIONS: 4096 is too many for each of 1 gRPC listener")
     assert all(part in problem for part in ("may open 1024 files", "416 of them", "at most 608", "LimitNOFILE"))
 
 

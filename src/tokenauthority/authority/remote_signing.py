@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 import structlog
 
+from tokenauthority.domain.counts import counted
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.domain.token import TokenRejectedError
 from tokenauthority.outage import Outage
@@ -117,6 +118,6 @@ async def _answer(
         return await pool.run(work, patience=seconds, late=late)
     except PoolTimeoutError as error:
         problem = "has not answered" if error.begun else "has been busy with other keys"
-        raise KeyProviderError(f"the place of the signing keys {problem} for {seconds:g} seconds") from error
+        raise KeyProviderError(f"the place of the signing keys {problem} for {counted(seconds, 'second')}") from error
     except PoolError as error:
         raise KeyProviderError(str(error)) from error

@@ -8,6 +8,7 @@ import attrs
 
 from tokenauthority.callers.registry import CallerEntry
 from tokenauthority.domain.caller import ANY, Action
+from tokenauthority.domain.counts import counted
 from tokenauthority.domain.times import MAX_TTL, Seconds
 from tokenauthority.domain.token import MAX_BATCH
 from tokenauthority.domain.token_format import TokenFormat
@@ -71,8 +72,9 @@ def _decide(entry: CallerEntry, request: AccessRequest) -> Iterator[AccessDecisi
         yield within if 1 <= request.ttl <= MAX_TTL else beyond
     if request.items > MAX_BATCH:
         yield AccessDecision(allows=False, line=0, text=f"a batch has at most {MAX_BATCH} items")
+    items = counted(request.items, "item")
     if grant.rate is not None:
         burst = "burst" if "burst" in entry.lines else "rate"
-        yield decide(burst, f"{request.items} items at once", allows=request.items <= grant.rate.burst)
+        yield decide(burst, f"{items} at once", allows=request.items <= grant.rate.burst)
     if grant.daily_quota is not None:
-        yield decide("daily_quota", f"{request.items} items a day", allows=request.items <= grant.daily_quota)
+        yield decide("daily_quota", f"{items} a day", allows=request.items <= grant.daily_quota)

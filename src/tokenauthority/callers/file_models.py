@@ -132,9 +132,11 @@ class CallerTable(_Table):
     formats: Annotated[list[Annotated[str, _one_of({*TokenFormat, ANY})]], _SOME] | None = None
     """Formats that the caller's tokens may have: at least one; default: all."""
     max_ttl: Annotated[str, Field(pattern="^[0-9]{1,8}[smhd]$"), _valid(_is_ttl)] = "30d"
-    """Longest lifetime of the caller's tokens, such as `90s`, `15m`, `1h` or `30d`; default and limit: `30d`."""
+    """Longest lifetime of the caller's tokens: a whole number and one of `s`, `m`, `h` and `d`, such as `90s` or `1h`;
+    default and limit: `30d`."""
     rate: Annotated[str, Field(pattern="^[0-9]{1,6}/[smhd]$"), _valid(lambda text: int(text[:-2]))] | None = None
-    """Items on average, such as `200/s`, `50/m`, `1000/h` or `5000/d`; a batch of 9 is 9 items; default: no limit."""
+    """Items on average: a whole number from 1 to 999999, `/` and one of `s`, `m`, `h` and `d`, such as `200/s`; a batch
+    of 9 is 9 items; default: no limit."""
     burst: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """Items at once, a whole number from 1 to 1000000; a larger batch never passes; default: the count in `rate`."""
     daily_quota: Annotated[int, Field(ge=1, le=1_000_000_000_000)] | None = None

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from tokenauthority.callers.identity import Issuer
+from tokenauthority.domain.counts import counted
 from tokenauthority.files import open_regular, signature_of
 from tokenauthority.http_request import (
     OK,
@@ -59,7 +60,7 @@ class JwksUrlSource:
                     raise JwksError(f"the answer has status {answer.status}")
                 return await self._thread.run(partial(parse_jwks, answer.body, self._issuer.algorithms))
         except TimeoutError:
-            raise JwksError(f"no whole answer within {self._timeout:g} seconds") from None
+            raise JwksError(f"no whole answer within {counted(self._timeout, 'second')}") from None
         except HttpRequestError as error:
             raise JwksError(str(error)) from error
         except (OSError, PoolError, ValueError) as error:

@@ -12,6 +12,7 @@ import attrs
 
 from tokenauthority.callers.api_keys import PREFIX
 from tokenauthority.callers.identity import MAX_SUBJECT, Issuer
+from tokenauthority.domain.counts import counted
 from tokenauthority.domain.times import DAY, Seconds, as_text
 from tokenauthority.signing.claims import Json, numeric_date, short_text, text_list
 from tokenauthority.signing.jose import CompactJws, canonical_algorithm, media_type, parse_compact
@@ -124,7 +125,9 @@ def check_begin(jws: CompactJws, now: Seconds) -> str:
     issued = numeric_date(jws.payload, "iat")
     begin = max(issued, numeric_date(jws.payload, "nbf") if "nbf" in jws.payload else issued)
     if begin > now + LEEWAY:
-        raise malformed(f"it is not valid before {as_text(begin)}, in {begin - now} seconds: compare the clocks")
+        raise malformed(
+            f"it is not valid before {as_text(begin)}, in {counted(begin - now, 'second')}: compare the clocks"
+        )
     return f"it is valid since {as_text(begin)}"
 
 
@@ -132,7 +135,7 @@ def check_end(jws: CompactJws, now: Seconds) -> str:
     """Require that *jws* has not expired, and return when it does."""
     expires = numeric_date(jws.payload, "exp")
     if now >= expires + LEEWAY:
-        raise malformed(f"it has expired at {as_text(expires)}, {now - expires} seconds ago")
+        raise malformed(f"it has expired at {as_text(expires)}, {counted(now - expires, 'second')} ago")
     return f"it expires at {as_text(expires)}"
 
 

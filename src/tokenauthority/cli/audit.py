@@ -21,6 +21,7 @@ from tokenauthority.cli.failures import ConfigurationFailure, Failure, NotIntact
 from tokenauthority.cli.options import Group, current
 from tokenauthority.cli.output import Record, print_text, show_list, show_record, to_json
 from tokenauthority.cli.values import MOMENT
+from tokenauthority.domain.counts import counted
 
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def show(
             show_list([_row(record) for _, record in found], _COLUMNS, as_json=False)
     total = next(counter)
     if limit and total > limit:
-        print_text(f"{total - limit} older ones not shown: --limit 0", err=True)
+        print_text(f"{counted(total - limit, 'older one')} not shown: --limit 0", err=True)
     elif not total:
         print_text("no records", err=True)
 

@@ -20,7 +20,7 @@ from tokenauthority.cli.options import Group, current
 from tokenauthority.cli.output import Record, print_text, printable, show_list, to_json
 from tokenauthority.cli.server import config_option
 from tokenauthority.cli.values import FORMATS, LIFETIME
-from tokenauthority.cli.wording import counted
+from tokenauthority.domain.counts import counted
 from tokenauthority.domain.similar_names import did_you_mean
 
 

@@ -58,7 +58,7 @@ _OPTIONS: Final = (
         help="A format of its tokens. May be repeated; default: all.",
     ),
     click.option("--max-ttl", metavar="LIFETIME", help="Longest lifetime of its tokens, such as 15m, 1h or 30d."),
-    click.option("--rate", metavar="N/UNIT", help="Items on average, such as 200/s, 50/m or 1000/h."),
+    click.option("--rate", metavar="N/UNIT", help="Items on average; UNIT is s, m, h or d: 200/s, 50/m."),
     click.option("--burst", type=int, metavar="N", help="Items at once; goes with --rate."),
     click.option("--daily-quota", type=int, metavar="N", help="Items of one day."),
     click.option(

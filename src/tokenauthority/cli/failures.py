@@ -15,6 +15,8 @@ import click
 
 from click.exceptions import NoArgsIsHelpError
 
+from tokenauthority.domain.counts import counted
+
 
 if TYPE_CHECKING:
     from tokenauthority.client.errors import AuthorityError
@@ -143,7 +145,7 @@ def _explain_loss(error: AuthorityError, target: CallTarget) -> str:
     where = target.address or "the authority"
     if error.code.name == "DEADLINE_EXCEEDED":
         limit = DEFAULT_TIMEOUT if target.timeout is None else target.timeout
-        return f"{where}: no answer within {limit:g} seconds (--timeout)"
+        return f"{where}: no answer within {counted(limit, 'second')} (--timeout)"
     for sign, meaning in _MEANINGS:
         if sign in message:
             # gRPC reports only the last address of a host name, and another address may have failed otherwise.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Final, ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar, cast
 
 import click
 
@@ -16,6 +16,7 @@ from tokenauthority.cli.options import Group, current
 from tokenauthority.cli.output import print_text, record, show_record
 from tokenauthority.cli.values import FORMATS, LIFETIME, SERVERS, read_text
 from tokenauthority.client.conversions import duration, to_value
+from tokenauthority.domain.counts import counted
 from tokenauthority.v1 import project_pb2, token_pb2
 
 
@@ -204,8 +205,8 @@ def delete_project(project_id: str, *, yes: bool) -> None:
     with authority() as client:
         if not yes:
             counting = project_pb2.DeleteProjectRequest(project_id=project_id, validate_only=True)
-            counts = record(client.projects.DeleteProject(counting))
-            contents = ", ".join(f"{count} {name}" for name, count in counts.items())
+            counts = cast("dict[str, int]", record(client.projects.DeleteProject(counting)))
+            contents = ", ".join(counted(count, name.removesuffix("s")) for name, count in counts.items())
             confirm(f"Project {project_id} has {contents}. Delete all of it for good?")
         show_message(client.projects.DeleteProject(request))
 

@@ -16,6 +16,7 @@ from tokenauthority.config.settings import PREFIX, Settings
 from tokenauthority.config.turn import read_turn
 from tokenauthority.config.variables import unknown_variables, variables_of_settings
 from tokenauthority.config.wording import unreadable, variable_of, worded
+from tokenauthority.domain.counts import counted
 from tokenauthority.domain.similar_names import did_you_mean
 from tokenauthority.domain.times import DAY
 from tokenauthority.signing.hsm_uri import TokenUri
@@ -215,7 +216,7 @@ def _unsafe(settings: Settings) -> list[str]:
     if settings.keys.rotation_period <= shortest:
         problems.append(
             f"{PREFIX}KEYS__ROTATION_PERIOD must be more than {shortest:g}, or a key would end before the next one, "
-            f"which is published for {settings.publication:g} seconds first, may sign"
+            f"which is published for {counted(settings.publication, 'second')} first, may sign"
         )
     given = (("mtls", listen.mtls), ("sidecar", listen.sidecar))
     return problems + [f"{PREFIX}LISTEN__{name.upper()}: not with --dev" for name, address in given if address]

@@ -11,6 +11,7 @@ from typing import Final
 
 import attrs
 
+from tokenauthority.domain.counts import counted
 from tokenauthority.domain.ids import NUL
 from tokenauthority.domain.similar_names import did_you_mean
 
@@ -117,8 +118,10 @@ class UnauthenticatedError(TokenAuthorityError):
     def __init__(self) -> None:
         super().__init__(
             Reason.CREDENTIAL_INVALID,
-            "no valid credential: send `authorization: Bearer <API key or JWT>`, "
-            "or a client certificate where one is asked for",
+            "no valid credential: the API key, JWT or client certificate is missing, unknown or expired. Check "
+            "TOKENAUTHORITY_API_KEY, TOKENAUTHORITY_API_KEY_FILE, TOKENAUTHORITY_TOKEN_FILE or "
+            "TOKENAUTHORITY_CLIENT_CERT_FILE of the client, or the argument in its place; without our client "
+            "libraries, send `authorization: Bearer <API key or JWT>`",
         )
 
 
@@ -224,9 +227,8 @@ class ExhaustedError(TokenAuthorityError):
     @classmethod
     def too_many_revocations(cls, held: int, limit: int) -> ExhaustedError:
         """Return the error for a revocation beyond the share of a project, which holds *held*."""
-        message = (
-            f"{held} revocations are in force for the project: its share of limits.max_revocations ({limit}) is used"
-        )
+        revocations = counted(held, "revocation")
+        message = f"the project has {revocations} in force: its share of limits.max_revocations ({limit}) is used"
         return cls(Reason.REVOCATION_LIMIT, message)
 
 

@@ -121,8 +121,11 @@ def load_settings(path: Path) -> tuple[EnforcerSettings, list[ServerSettings]]:
     except TomlTextError as error:
         raise ConfigError([f"{path}:{error.line}: {error}"]) from error
     except ValidationError as error:
-        invalid = error.errors(include_input=False)
-        raise ConfigError([f"{'.'.join(map(str, each['loc'])) or path}: {each['msg']}" for each in invalid]) from None
+        details = [(each["loc"], each["msg"]) for each in error.errors(include_input=False)]
+        # Of a list whose entries are all invalid, pydantic also says that it is too short.
+        inner = {loc[:length] for loc, _ in details for length in range(len(loc))}
+        invalid = [f"{'.'.join(map(str, loc)) or path}: {text}" for loc, text in details if loc not in inner or not loc]
+        raise ConfigError(invalid) from None
     servers, problems = [], []
     for number, table in enumerate(settings.servers):
         secret, found = _read_secret(table)

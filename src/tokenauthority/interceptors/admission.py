@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from functools import partial
 from typing import Final
 
+from tokenauthority.domain.counts import counted
 from tokenauthority.domain.errors import OverloadedError, RateLimitError, Reason, UnavailableError
 from tokenauthority.domain.origin import origin_of
 from tokenauthority.interceptors.call import Call, Proceed
@@ -100,7 +101,7 @@ class Admission:
         self.require_room(streaming=False)
         if self._of_caller[caller] >= self._per_caller:
             raise RateLimitError(
-                f"caller {caller} has {self._per_caller} RPCs in progress, as many as {_PER_CALLER} allows",
+                f"caller {caller} has {counted(self._per_caller, 'RPC')} in progress, as many as {_PER_CALLER} allows",
                 subject=f"caller:{caller}",
                 limit=_PER_CALLER,
                 retry_after=_PAUSE,

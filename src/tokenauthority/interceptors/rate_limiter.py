@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry, Counter
 from tokenauthority.authority.caller_leases import CallerLeases
 from tokenauthority.callers.registry import CurrentCallers
 from tokenauthority.domain.caller import Caller
+from tokenauthority.domain.counts import counted
 from tokenauthority.domain.errors import RateLimitError
 from tokenauthority.domain.rates import Bucket, free_items, take_items
 from tokenauthority.domain.times import Millis
@@ -91,7 +92,7 @@ class CallerRateLimiter:
         if self._streams[name] >= self._max_streams:
             self._refused.labels(name, _STREAMS).inc()
             raise RateLimitError(
-                f"caller {name} has {self._max_streams} streams open, as many as {_STREAMS} lets",
+                f"caller {name} has {counted(self._max_streams, 'stream')} open, as many as {_STREAMS} lets",
                 subject=f"caller:{name}",
                 limit=_STREAMS,
                 retry_after=_STREAM_PAUSE,
@@ -158,7 +159,9 @@ def _refusal(caller: Caller, items: int, rate_wait: Millis | None, quota_wait: M
         quota = grant.daily_quota
         return _error(caller, "daily_quota", None, f"asks for {items} items, more than its daily quota of {quota}")
     if quota_wait > rate_wait:
-        problem = f"has not enough left of its {grant.daily_quota} items of this UTC day; try again tomorrow"
+        problem = (
+            f"has not enough left of its {counted(grant.daily_quota or 0, 'item')} of this UTC day; try again tomorrow"
+        )
         return _error(caller, "daily_quota", quota_wait, problem)
     return _error(caller, "rate", rate_wait, f"has used up its rate of {grant.rate}; try again in {rate_wait} ms")
 

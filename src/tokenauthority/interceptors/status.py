@@ -27,6 +27,7 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 from tokenauthority.domain import errors
+from tokenauthority.domain.counts import counted
 
 
 DOMAIN: Final = "tokenauthority"
@@ -139,7 +140,7 @@ def _bad_request(violations: Sequence[errors.FieldViolation]) -> BadRequest:
         if room < 0:
             rest = violations[index:]
             items = _ranges({int(match[1]) for v in rest if (match := _ITEM.match(v.field))})
-            problem = f"{len(rest)} more violations" + (f", of the items {items}" if items else "")
+            problem = counted(len(rest), "more violation") + (f", of the items {items}" if items else "")
             details.field_violations.add(field="requests" if items else violation.field, description=problem)
             break
         details.field_violations.add(field=violation.field, description=violation.problem)

@@ -22,6 +22,7 @@ from cachetools import LRUCache, TTLCache
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 
 from tokenauthority.clocks import monotonic
+from tokenauthority.domain.counts import counted
 from tokenauthority.domain.errors import PreconditionError, Reason, UnavailableError
 from tokenauthority.domain.project import Project
 from tokenauthority.domain.session import SessionSpec
@@ -181,7 +182,9 @@ class PlatformSessions:
                         request, context=context, thread=thread, max_body=MAX_BODY, timeout=timeout
                     )
             except TimeoutError as error:
-                raise PlatformFailedError(f"no whole answer within {timeout:g} seconds", passing=True) from error
+                raise PlatformFailedError(
+                    f"no whole answer within {counted(timeout, 'second')}", passing=True
+                ) from error
             except HttpRequestError as error:
                 raise PlatformFailedError(str(error), passing=True) from error
             except (OSError, PoolError) as error:

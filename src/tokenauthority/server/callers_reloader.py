@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter
 from tokenauthority.callers.file import CallersFile, CallersFileError
 from tokenauthority.callers.issuer_keys import IssuerKeyCaches
 from tokenauthority.callers.registry import CurrentCallers
+from tokenauthority.domain.counts import counted
 from tokenauthority.threads import BlockingPool, PoolError
 
 
@@ -61,7 +62,9 @@ class CallersReloader:
         """Return what an operator should know although the server works, by part. Names no caller."""
         details = {}
         if self._problems:
-            details["callers_file"] = f"not valid ({self._problems} problems, see the log); the one before is in force"
+            details["callers_file"] = (
+                f"not valid ({counted(self._problems, 'problem')}, see the log); the one before is in force"
+            )
         return {**details, **self._key_caches.details()}
 
     async def look(self) -> None:

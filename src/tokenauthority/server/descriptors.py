@@ -11,6 +11,7 @@ import attrs
 from tokenauthority.config.listeners import OFF, grpc_listeners
 from tokenauthority.config.loading import ConfigError
 from tokenauthority.config.settings import PREFIX, Settings
+from tokenauthority.domain.counts import counted
 
 
 RESERVED: Final = 128
@@ -76,15 +77,16 @@ def connection_limits(settings: Settings, descriptors: int) -> ConnectionLimits:
     wanted = limits.max_connections
     if wanted > fitting and "max_connections" in limits.model_fields_set:
         problem = (
-            f"{PREFIX}LIMITS__MAX_CONNECTIONS: {wanted} is too many for each of {listeners} gRPC listeners: this "
-            f"process may open {descriptors} files, and {descriptors - fitting * listeners} of them are for HTTP, the "
-            f"store and the audit log. Set at most {fitting}, or {_RAISE}"
+            f"{PREFIX}LIMITS__MAX_CONNECTIONS: {wanted} is too many for each of "
+            f"{counted(listeners, 'gRPC listener')}: this process may open {descriptors} files, and "
+            f"{descriptors - fitting * listeners} of them are for HTTP, the store and the audit log. Set at most "
+            f"{fitting}, or {_RAISE}"
         )
         raise ConfigError([problem])
     if fitting < _FEWEST:
         problem = (
-            f"this process may open {descriptors} files, which leaves {fitting} connections for each of {listeners} "
-            f"gRPC listeners, and each needs {_FEWEST}: {_RAISE}"
+            f"this process may open {descriptors} files, which leaves {counted(fitting, 'connection')} for each of "
+            f"{counted(listeners, 'gRPC listener')}, and each needs {_FEWEST}: {_RAISE}"
         )
         raise ConfigError([problem])
     return ConnectionLimits(grpc=min(wanted, fitting), http=http, ops=ops, http_api=api)

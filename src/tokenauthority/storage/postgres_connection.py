@@ -13,6 +13,7 @@ from psycopg.abc import Params, PQGen, QueryNoTemplate
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 
+from tokenauthority.domain.counts import counted
 from tokenauthority.storage.address import PostgresAddress
 from tokenauthority.storage.database import StoreLimits
 
@@ -111,7 +112,7 @@ class TimedConnection(psycopg.Connection[_Row]):
             with suppress(psycopg.Error):
                 self.cancel_safe(timeout=_CANCEL_TIMEOUT)
         self.close()
-        raise AnswerTimeoutError(f"statement timeout: no answer within {self.answer_timeout:g} seconds")
+        raise AnswerTimeoutError(f"statement timeout: no answer within {counted(self.answer_timeout, 'second')}")
 
 
 def connector(address: PostgresAddress, limits: StoreLimits) -> Callable[[], TimedConnection]:

@@ -13,6 +13,7 @@ from typing import Final
 import attrs
 
 from tokenauthority.client.errors import AuthorityError, InvalidArgument, PermissionDenied, Unauthenticated
+from tokenauthority.domain.counts import counted
 from tokenauthority.domain.one_line import one_line
 from tokenauthority.domain.revocation_index import RevocationIndex
 from tokenauthority.signing.jwks_reader import JwksKey
@@ -118,7 +119,9 @@ class VerifierState:
             if self.age() <= max_age and not self._closed:
                 return
             cause = self._permanent_failure() or next(iter(self._failures.values()), None)
-        reason = "it was closed" if self._closed else self.last_error or f"no answer within {timeout:g} seconds"
+        reason = (
+            "it was closed" if self._closed else self.last_error or f"no answer within {counted(timeout, 'second')}"
+        )
         raise NotSyncedError(f"the verifier could not start: {reason}") from cause
 
     def close(self) -> None:

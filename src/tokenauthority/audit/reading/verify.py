@@ -19,6 +19,7 @@ from tokenauthority.audit.checkpoint import Checkpoint, parse_checkpoint, unknow
 from tokenauthority.audit.keys import key_id
 from tokenauthority.audit.reading.files import FirstLineError, Line, LogFilePart, Progress, in_order, read_lines
 from tokenauthority.audit.reading.report import BadLine, Report
+from tokenauthority.domain.counts import counted
 
 
 _TORN: Final = (
@@ -153,9 +154,9 @@ class _Verification:
         if incident.cause:
             parts.append(f"the log could not be written ({incident.cause})")
         if incident.missing_bytes:
-            parts.append(f"{incident.missing_bytes} bytes had been cut off")
+            parts.append(f"{counted(incident.missing_bytes, 'byte')} had been cut off")
         if incident.torn is not None:
-            parts.append(f"{incident.torn.bytes} bytes of an incomplete line were moved to {incident.torn.file}")
+            parts.append(f"{counted(incident.torn.bytes, 'byte')} of an incomplete line moved to {incident.torn.file}")
         if incident.anchor == "absent":
             parts.append("its checkpoint file was gone: a tail that was cut off before this line would not show")
         if parts:
