@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tokenauthority.contract import DEFAULT_REQUEST_BYTES
 from tokenauthority.domain.errors import InvalidRequestError
+from tokenauthority.web import json_outline
 from tokenauthority.web.json_outline import MAX_DEPTH, MAX_PARTS, PARTS_AN_ITEM, _Reader, outline
 
 
@@ -60,6 +63,44 @@ async def test_refuses_what_is_too_deep_or_has_too_much(text: bytes, field: str)
         await outline(text, "requests", 3)
 
     assert [field] == [violation.field for violation in refused.value.violations]
+
+
+class _Watched:
+    """A pattern, and how many bytes each of its searches may look at."""
+
+    def __init__(self, pattern: re.Pattern[bytes]) -> None:
+        self._pattern = pattern
+        self.looked: list[int] = []
+
+    def search(self, text: bytes, start: int, end: int) -> re.Match[bytes] | None:
+        self.looked.append(min(end, len(text)) - start)
+        return self._pattern.search(text, start, end)
+
+
+@pytest.mark.parametrize("filling", [b" ", b"1", b"a", b"\\u0061"], ids=["space", "digit", "text", "escape"])
+@pytest.mark.parametrize(
+    ("before", "field"), [(b"", ""), (b'{"requests":[', "requests[0]"), (b'{"requests":[{},{"data":', "requests[1]")]
+)
+async def test_refuses_a_long_part_before_it_looks_through_it(
+    before: bytes, field: str, filling: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search that nothing interrupts would stop all other calls for a tenth of a second."""
+    text = before + (b"" if filling in b" 1" else b'"') + filling * 1_000_000
+    watched = _Watched(json_outline._TOKEN)
+    monkeypatch.setattr(json_outline, "_TOKEN", watched)
+    with pytest.raises(InvalidRequestError) as refused:
+        await outline(text, "requests", 3)
+
+    (violation,) = refused.value.violations
+    assert (field, f"must have at most {DEFAULT_REQUEST_BYTES} bytes") == (violation.field, violation.problem)
+    assert max(watched.looked) == DEFAULT_REQUEST_BYTES + 1
+
+
+@pytest.mark.parametrize("item", [b'"' + b"a" * (DEFAULT_REQUEST_BYTES - 2) + b'"', b" " * DEFAULT_REQUEST_BYTES])
+async def test_an_item_may_have_all_its_bytes_in_one_part(item: bytes) -> None:
+    """Whether the last byte of the text follows the item, or another item does."""
+    for text, count in ((b'{"requests":[' + item + b",1]}", 2), (b'{"requests":[1,' + item + b"]}", 2)):
+        assert count == len((await outline(text, "requests", 3)).items)
 
 
 async def test_each_item_may_have_as_many_parts() -> None:

@@ -14,6 +14,7 @@ from typing import Final
 import attrs
 
 from tokenauthority.authority.time_slice import TimeSlice
+from tokenauthority.contract import DEFAULT_REQUEST_BYTES
 from tokenauthority.domain.errors import FieldViolation, InvalidRequestError
 
 
@@ -34,6 +35,12 @@ _LIST: Final = 2
 
 _LOOKS: Final = 256
 """Tokens between two looks at the time."""
+
+_WINDOW: Final = DEFAULT_REQUEST_BYTES + 1
+"""Bytes that one search looks at."""
+
+_STRETCH: Final = 16 * 1024
+"""Bytes between two looks at the time, where a text has few tokens."""
 
 
 @attrs.frozen
@@ -56,17 +63,25 @@ async def outline(text: bytes, field: str = "", max_items: int = 0) -> Outline:
     many items.
 
     Raises:
-        InvalidRequestError: it is deeper, or has more parts or items, than is allowed.
+        InvalidRequestError: it is deeper, or has more parts, items or bytes of an item, than is allowed.
     """
     time_slice = TimeSlice()
     reader = _Reader(field, max_items, in_list=False)
     most = MAX_PARTS + max_items * PARTS_AN_ITEM
-    for count, found in enumerate(_TOKEN.finditer(text)):
+    count = position = looked = 0
+    # Nothing interrupts a search, so it looks at no more than an item may have and what ends the item.
+    while found := _TOKEN.search(text, position, position + _WINDOW):
         if count >= most:
             raise _refusal(field, f"has more than {most} texts, brackets and commas")
-        if count % _LOOKS == 0:
+        if count % _LOOKS == 0 or position - looked > _STRETCH:
+            looked = position
             await time_slice.yield_if_due()
+        if found[0] == b'"' and position + _WINDOW < len(text):
+            raise reader.too_long()
         reader.read(found[0], found.start(), found.end())
+        count, position = count + 1, found.end()
+    if len(text) - position > DEFAULT_REQUEST_BYTES:
+        raise reader.too_long()
     edges = reader.edges
     if reader.in_list:
         raise _refusal("", "is not JSON: a list does not end")
@@ -94,8 +109,7 @@ class _Reader:
         """Read the next token, which stands from *start* to *end*."""
         self.parts += 1
         if self.parts > MAX_PARTS:
-            place = f"{self.field}[{len(self.edges) // 2}]" if self.in_list else ""
-            raise _refusal(place, f"has more than {MAX_PARTS} texts, brackets and commas")
+            raise _refusal(self._place, f"has more than {MAX_PARTS} texts, brackets and commas")
         if token in b"{[":
             self._open(token, end)
         elif token in b"}]":
@@ -110,6 +124,14 @@ class _Reader:
                 raise _refusal(self.field, f"must have 1 to {self.max_items} items, has more")
         elif token == b'"':
             raise _refusal("", "is not JSON: a text does not end")
+
+    def too_long(self) -> InvalidRequestError:
+        """Return the refusal of a part that is too long to be decoded at once."""
+        return _refusal(self._place, f"must have at most {DEFAULT_REQUEST_BYTES} bytes")
+
+    @property
+    def _place(self) -> str:
+        return f"{self.field}[{len(self.edges) // 2}]" if self.in_list else ""
 
     def _open(self, token: bytes, end: int) -> None:
         self.depth += 1
