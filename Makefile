@@ -111,6 +111,7 @@ soak: .venv/dev .venv/project $(GENERATED)  ## see whether a server under load f
 lock: .venv/dev .venv/project  ## renew requirements/ from pyproject.toml: make lock ARGS=--upgrade
 	$(LOCK) $(ARGS) pyproject.toml --extra server --group dev --output-file requirements/dev.txt
 	$(LOCK) pyproject.toml --extra server --constraint requirements/dev.txt --output-file requirements/server.txt
+	$(LOCK) pyproject.toml --extra cli --constraint requirements/dev.txt --output-file requirements/cli.txt
 	$(LOCK) --group build --constraint requirements/dev.txt --output-file requirements/build.txt
 	$(LOCK) --group media --constraint requirements/dev.txt --output-file requirements/media.txt
 	$(LOCK) $(ARGS) --group deploy --constraint requirements/dev.txt --output-file requirements/deploy.txt

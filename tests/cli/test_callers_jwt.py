@@ -91,8 +91,8 @@ INVALID: dict[str, tuple[str, list[str]]] = {
         ['kid: kid "enc" is no usable key of the issuer; usable: "ec-1"; kid "enc" has a use'],
     ),
     "no kid": (token(head={"kid": None}), ["kid: kid is missing or no string"]),
-    "form": ("ey.ey", ["form: a compact JWS has three segments"]),
-    "API key": ("tak_" + "A" * 43, ["form: a compact JWS has three segments"]),
+    "form": ("ey.ey", ["form: a JWT has three parts with dots between them"]),
+    "API key": ("tak_" + "A" * 43, ["form: a JWT has three parts with dots between them"]),
 }
 
 

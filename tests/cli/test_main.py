@@ -19,7 +19,7 @@ def test_says_what_to_install_where_click_is_missing(tmp_path: Path) -> None:
     done = python("-m", "tokenauthority.cli", "--help", path=str(tmp_path))
 
     assert 1 == done.returncode
-    assert "pip install 'tokenauthority[server]'" in done.stderr
+    assert "the command line needs click: pip install 'tokenauthority[cli]'" in done.stderr
     assert "Traceback" not in done.stderr
 
 

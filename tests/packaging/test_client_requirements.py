@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import os
 import re
-import shutil
 import subprocess
-import sys
 import tomllib
 
 from pathlib import Path
@@ -16,15 +12,10 @@ from typing import Final
 
 import pytest
 
+from tests.packaging.environments import REQUIREMENTS, RUN_SECONDS, environment, install
 from tests.packaging.wheels import ROOT, Wheels
 from tests.support.authority import RunningAuthority
 
-
-REQUIREMENTS: Final = ROOT / "requirements"
-CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tokenauthority-tests"
-UV: Final = shutil.which("uv") or "uv"
-INSTALL_SECONDS: Final = 300
-RUN_SECONDS: Final = 60
 
 PROGRAM: Final = """
 import asyncio
@@ -62,7 +53,7 @@ def test_the_client_works_with_its_requirements(
 ) -> None:
     """Its wheel, in an environment that has them and nothing else, against a real authority; a warning is a failure."""
     python = environment(REQUIREMENTS / f"client-{bound}.txt")
-    run(UV, "pip", "install", "--quiet", "--no-deps", "--target", str(tmp_path), str(wheels.client))
+    install(tmp_path, wheels.client)
     done = subprocess.run(
         [python, "-c", PROGRAM],
         capture_output=True,
@@ -84,28 +75,3 @@ def test_the_lowest_versions_are_the_bounds_of_the_metadata() -> None:
 
     assert bounds
     assert bounds == {name: [locked[name]] for name in bounds}
-
-
-def environment(lock: Path) -> str:
-    """Return the interpreter of an environment with the packages of *lock*, which is made when first asked for."""
-    wanted = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:16]
-    folder = CACHE / f"{lock.stem}-{wanted}"
-    CACHE.mkdir(parents=True, exist_ok=True)
-    # Several test processes may ask at once.
-    with folder.with_suffix(".lock").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        if not folder.exists():
-            made = folder.with_suffix(".new")
-            python = made / "bin" / "python"
-            run(UV, "venv", "--quiet", "--clear", "--python", sys.executable, str(made))
-            run(
-                UV, "pip", "install", "--quiet", "--python", str(python), "--require-hashes", "--requirement", str(lock)
-            )
-            made.rename(folder)
-    return str(folder / "bin" / "python")
-
-
-def run(*command: str) -> None:
-    """Run *command* to its end, which must be a success."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
-    assert 0 == done.returncode, done.stderr

@@ -17,7 +17,7 @@ _REDIRECTS = ("PGHOSTADDR", "PGSERVICE", "PGSERVICEFILE", "PGOPTIONS")
 
 
 def main() -> None:
-    """Run the command line and exit with its code; without the server's requirements, print how to install them."""
+    """Run the command line and exit with its code; print what to install where a requirement is missing."""
     # Before anything secret is read: an API key, a master key.
     disable_core_dumps()
     for name in (*_LEAKS, *_REDIRECTS):
@@ -31,9 +31,12 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         from tokenauthority.cli.app import root
+
+        root(prog_name="tokenauthority")
     except ModuleNotFoundError as error:
-        if error.name != "click":
+        missing = (error.name or "").partition(".")[0]
+        if missing in {"", "tokenauthority"}:
             raise
-        sys.stderr.write("error: the command line needs more: pip install 'tokenauthority[server]'\n")
+        what, extra = ("the command line", "cli") if missing == "click" else ("this command", "server")
+        sys.stderr.write(f"error: {what} needs {missing}: pip install 'tokenauthority[{extra}]'\n")
         sys.exit(1)
-    root(prog_name="tokenauthority")

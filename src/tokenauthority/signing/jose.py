@@ -223,7 +223,7 @@ def parse_raw(token: str) -> RawJws:
     """
     segments = token_bytes(token).split(b".")
     if len(segments) != _SEGMENTS:
-        raise malformed("a compact JWS has three segments")
+        raise malformed("a JWT has three parts with dots between them")
     header = json_object(decode_segment(segments[0], "header"), "header")
     for name in _REFUSED_HEADERS:
         if name in header:
