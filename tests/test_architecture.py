@@ -71,7 +71,9 @@ HELD_ELSEWHERE = {
     "callers/x509_svid.py": "callers/test_spiffe.py",
     "http_request.py": "callers/test_jwks_sources.py",
     "callers/identity.py": "callers/test_file_checks.py",
+    "config/group.py": "config/test_settings.py",
     "config/groups.py": "config/test_settings.py",
+    "config/telemetry_settings.py": "config/test_telemetry.py",
     "enforcer/metrics.py": "enforcer/test_main.py",
     "cli/callers_file.py": "cli/test_callers.py",
     "cli/batch.py": "cli/test_app_every_rpc.py",
@@ -84,6 +86,7 @@ HELD_ELSEWHERE = {
     # How the parts of a server are put together: every test with a server uses them.
     "server/background_tasks.py": "server/test_lifecycle.py",
     "server/core.py": "server/test_lifecycle.py",
+    "server/exporting.py": "server/test_telemetry.py",
     "web/api.py": "web/test_connect.py",
     "interceptors/call.py": "interceptors/test_chain.py",
     "server/messages.py": "interceptors/test_receiving.py",

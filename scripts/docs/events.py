@@ -137,6 +137,9 @@ MEANINGS: Final = {
     "store.slow_to_close": "At the stop, the store did not close in time.",
     "store.unavailable": "The store cannot be read or written, as `can_read` and `can_write` say; the server uses "
     "what is cached. `cause` is the first one: the database's code and message.",
+    "telemetry.not_exported": "The collector did not accept traces or metrics. The export is tried again. "
+    "`tokenauthority_telemetry_dropped_spans_total` counts the spans that are lost meanwhile.",
+    "telemetry.not_sent": "At the stop, so many spans were not exported in time.",
 }
 """What each event means to an operator."""
 
@@ -182,8 +185,9 @@ def events_page() -> str:
     return page(
         "Events of the operational log",
         "The operational log is on standard error. With `logging.format` `json`, each event is one line with `event`, "
-        "`level`, `timestamp`, `logger`, and `request_id` if it is about an RPC. An event of a failure may have "
-        "`exception` with the traceback. The lines of libraries have a sentence in `event`. "
+        "`level`, `timestamp`, `logger`, and `request_id` if it is about an RPC, and `trace_id` if that is traced. "
+        "An event of a failure may have `exception` with the traceback. The lines of libraries have a sentence in "
+        "`event`. "
         "[Monitor a server](../how-to/monitor.md) says what to alert on.",
         table(
             ("event", "level", "when", "fields"),

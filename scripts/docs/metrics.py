@@ -56,6 +56,8 @@ def _development_server() -> Iterator[str]:
     """Run a development server in a directory of its own and give the URL of listen.ops."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TOKENAUTHORITY_")}
     environment |= {f"TOKENAUTHORITY_LISTEN__{name}": "127.0.0.1:0" for name in ("GRPC", "HTTP", "HTTP_API", "OPS")}
+    # An address where nobody listens: with telemetry, there is one metric more.
+    environment["TOKENAUTHORITY_TELEMETRY__ENDPOINT"] = "http://127.0.0.1:9"
     with (
         tempfile.TemporaryDirectory() as directory,
         subprocess.Popen(

@@ -61,6 +61,7 @@ RECORD = AuditRecord(
     credential_problem="JWT: it has expired",
     transport="connect",
     platform_url="https://api.example",
+    trace_id="0af7651916cd43dd8448eb211c80319c",
 )
 
 FAST = LogOptions(retry=0.01, watch=0.02)

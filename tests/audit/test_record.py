@@ -55,6 +55,7 @@ def test_writes_every_field(path: Path) -> None:
         "credential_problem": "JWT: it has expired",
         "transport": "connect",
         "platform_url": "https://api.example",
+        "trace_id": "0af7651916cd43dd8448eb211c80319c",
     } == {name: value for name, value in line.items() if name not in {"seq", "prev", "type", "crc"}}
     assert ["seq", "prev", "type", "time"] == list(line)[:4]
     assert (3, "rpc", "crc") == (line["seq"], line["type"], list(line)[-1])

@@ -260,6 +260,7 @@ def test_shows_records_to_a_program(run_alone: Run, log: Path) -> None:
         (["--session", "2_abc", "--limit", "0"], [3, 4, 5]),
         (["--project", "1"], []),
         (["--request-id", "call-2"], [4]),
+        (["--trace-id", "b" * 32], []),
         (["--since", "2023-11-14T22:13:20Z", "--until", "2023-11-14T22:13:21Z"], [3, 4, 5]),
         (["--until", "1700000000"], []),
     ],

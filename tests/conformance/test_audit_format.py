@@ -25,7 +25,7 @@ GOLDEN = Path(__file__).with_name("golden") / "audit.jsonl"
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 
 # Fields that came later are empty here, and an empty field leaves no trace.
-FIRST = changed(RECORD, credential_problem="", transport="", platform_url="")
+FIRST = changed(RECORD, credential_problem="", transport="", platform_url="", trace_id="")
 
 RECORDS = (
     FIRST,

@@ -16,6 +16,7 @@ import pytest
 
 from tests.security.driving import APPLICATION, CANARY, Driver, Secrets, drive_badly, drive_well, pem
 from tests.support.authority import AuthorityProcess
+from tests.support.collector import Collector, collecting
 from tests.support.production import Production, Server
 from tests.support.wire import V1, Wire
 from tokenauthority.authority.credential_sealer import CredentialSealer
@@ -47,8 +48,15 @@ def guarded() -> Secrets:
 
 
 @pytest.fixture
-def server(production: Production, guarded: Secrets) -> Server:
-    """A server in production that logs all that it can."""
+def collector() -> Iterator[Collector]:
+    """Who gets traces and metrics."""
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture
+def server(production: Production, guarded: Secrets, collector: Collector) -> Server:
+    """A server in production that logs all that it can, and traces every call."""
     guarded.add("API key", production.api_key)
     master = (production.directory / "master.key").read_text().strip()
     guarded.add("master key", master)
@@ -58,6 +66,8 @@ def server(production: Production, guarded: Secrets) -> Server:
     guarded.add("previous master key in hex", previous.value.hex())
     turn = [guarded.add("TURN secret", secrets.token_hex(20)) for _ in range(2)]
     (production.directory / "turn-secrets").write_text("\n".join(turn))
+    token = guarded.add("token for the collector", secrets.token_hex(20))
+    (production.directory / "telemetry-headers").write_text(f"authorization: Bearer {token}")
     return production.start(
         LOGGING__LEVEL="debug",
         TURN__URLS="turn:turn.example.com",
@@ -65,6 +75,8 @@ def server(production: Production, guarded: Secrets) -> Server:
         KEYS__PREVIOUS_MASTER_KEY=previous.reveal(),
         ISSUANCE__JWKS_MAX_AGE="1",
         ISSUANCE__LEEWAY="0",
+        TELEMETRY__ENDPOINT=f"http://{collector.address}",
+        TELEMETRY__HEADERS_FILE="telemetry-headers",
     )
 
 
@@ -77,9 +89,9 @@ def driver(production: Production, server: Server, guarded: Secrets) -> Iterator
 
 
 def test_no_secret_gets_out_of_a_server(
-    production: Production, server: Server, driver: Driver, guarded: Secrets
+    production: Production, server: Server, driver: Driver, guarded: Secrets, collector: Collector
 ) -> None:
-    """Log, audit log, errors, metrics and the files of the store hold none of the secrets that went through."""
+    """Log, audit log, errors, metrics, traces and the files of the store hold none of the secrets that went through."""
     drive_well(driver)
     drive_badly(driver)
     metrics = server.get("/metrics").text
@@ -100,6 +112,9 @@ def test_no_secret_gets_out_of_a_server(
     assert [] == guarded.found_in(server.audit_path.read_text())
     assert [] == guarded.found_in(driver.spoken())
     assert [] == guarded.found_in(metrics)
+    assert len(driver.outcomes) == len(collector.calls(len(driver.outcomes)))
+    assert collector.metrics
+    assert [] == guarded.found_in(collector.all_bytes().decode("latin-1"))
     assert set() == set(guarded.found_in(stored.decode("latin-1"))) - kept_on_purpose
 
 

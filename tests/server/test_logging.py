@@ -28,6 +28,7 @@ PROGRAM = """
 import logging, sys
 import structlog
 from tokenauthority.interceptors.request import current_request_id
+from tokenauthority.telemetry.call_trace import CallTrace, current_trace
 from tokenauthority.config.groups import LoggingSettings
 from tokenauthority.server import logging as ours
 
@@ -42,6 +43,7 @@ logging.getLogger("grpc._cython.cygrpc").error("ExecuteBatchError raised in core
 logging.getLogger("sqlalchemy.engine").info("SELECT %s", canary)
 logging.getLogger("sqlalchemy.pool.impl.QueuePool").error("Exception during reset or similar", exc_info=True)
 current_request_id.set("call-3")
+current_trace.set(CallTrace(trace_id="ab" * 16))
 
 def broken(argument):
     secret = argument + "."
@@ -101,6 +103,7 @@ def test_writes_one_json_object_for_each_event() -> None:
     ] == [(event["event"], event["level"], event["logger"]) for event in events]
     assert all(event["timestamp"].endswith("Z") for event in events)
     assert ("/a/B", None, "call-3") == (events[0]["method"], events[0].get("request_id"), events[2]["request_id"])
+    assert (None, "ab" * 16) == (events[0].get("trace_id"), events[2]["trace_id"])
     assert "ValueError: boom" in events[2]["exception"]
 
 

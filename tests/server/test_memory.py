@@ -41,6 +41,14 @@ def test_each_listener_counts() -> None:
     assert {"connections", "calls in a burst"} == {name for name in one if 2 * one[name] == two[name]}
 
 
+def test_traces_count_where_they_are_exported() -> None:
+    """They wait in memory while the collector is away."""
+    on = worst_case(Settings.model_validate({"telemetry": {"endpoint": "https://collector.example.com:4317"}}))
+
+    assert {"traces"} == on.keys() - worst_case(Settings()).keys()
+    assert 4 * 2**20 < on["traces"] < 64 * 2**20
+
+
 def test_calls_of_a_burst_have_a_bound(start_authority: StartAuthority, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the server takes none, gRPC ends those beyond it: all that wait are as many as may, and two under way."""
     monkeypatch.setattr("tokenauthority.server.grpc_options.MAX_PENDING", 20)

@@ -82,6 +82,7 @@ class AuditRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
         transport: How the call came: `connect` for JSON over HTTP, `opentok` for an OpenTok SDK, `check`, `mediamtx`,
             `envoy` for a proxy or MediaMTX that asks whether to let somebody in; empty for our contract over gRPC.
         platform_url: The platform that was to create the session; empty where the authority creates it.
+        trace_id: The W3C trace that the RPC belongs to, also if the trace is not sampled; empty without tracing.
     """
 
     time: str
@@ -113,6 +114,7 @@ class AuditRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
     credential_problem: str = ""
     transport: str = ""
     platform_url: str = ""
+    trace_id: str = ""
 
     def identify(self, caller: Caller) -> None:
         """Record who makes the RPC."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Final
 
@@ -37,7 +37,7 @@ from tokenauthority.domain.token import (
     terms_violations,
     text_violations,
 )
-from tokenauthority.domain.token_format import FormatTraits
+from tokenauthority.domain.token_format import FormatTraits, TokenFormat
 from tokenauthority.signing.formats.codec import Codec, TokenKey
 from tokenauthority.signing.formats.registry import codec_of
 from tokenauthority.signing.project_keys import ProjectSecret, VonageKey
@@ -75,11 +75,13 @@ class Generate:
         issuer: str,
         *,
         remote: RemoteSigning | None = None,
+        codec_of: Callable[[TokenFormat], Codec] = codec_of,
     ) -> None:
         self._tenants = tenants
         self._keys = keys
         self._issuer = issuer
         self._remote = remote or RemoteSigning()
+        self._codec_of = codec_of
         self._random = Randomness()
         self._probe_failed = False
 
@@ -182,7 +184,7 @@ class Generate:
                 Reason.FORMAT_UNAVAILABLE, project.project_id, f"the project has no key that signs {decision.format}"
             )
         room = request.session_id if session is None else session.room
-        return _Plan(tenant, room, decision, traits, codec_of(decision.format), key)
+        return _Plan(tenant, room, decision, traits, self._codec_of(decision.format), key)
 
     async def _generate_remotely(
         self, planned: Sequence[tuple[TokenSpec, _Plan]], key: SigningKey

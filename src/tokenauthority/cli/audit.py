@@ -111,6 +111,7 @@ def verify(*, files: tuple[Path, ...], key_files: tuple[Path, ...], trusted_file
 @click.option("--project", "project_id", default="", metavar="ID", help="A project, also one of a batch.")
 @click.option("--method", default="", help="Such as GenerateToken.")
 @click.option("--request-id", default="", metavar="ID", help="The call's request id.")
+@click.option("--trace-id", default="", metavar="ID", help="The trace that the call belongs to.")
 @click.option(
     "--outcome", default="", callback=_known_outcome, help="A status or reason, such as OK or ROLE_NOT_GRANTED."
 )

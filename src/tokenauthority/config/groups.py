@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
+from tokenauthority.config.group import SettingsGroup
 from tokenauthority.contract import MAX_REQUEST_BYTES
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.times import MAX_LEEWAY
@@ -43,20 +44,7 @@ Credential = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}$
 TrustDomain = Annotated[str, Field(pattern=r"^[a-z0-9._-]{1,255}$")]
 
 
-def refuse_nul(value: object) -> object:
-    """Refuse a text that no path can be: the system's calls would raise another error, and much later."""
-    if isinstance(value, str) and "\0" in value:
-        raise PydanticCustomError("nul", "must not have a NUL character")
-    return value
-
-
-class _Group(BaseModel):
-    _no_nul = field_validator("*", mode="before")(refuse_nul)
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
-
-
-class ListenSettings(_Group):
+class ListenSettings(SettingsGroup):
     """The addresses on which the server listens."""
 
     grpc: PortOrOff = "127.0.0.1:50051"
@@ -82,7 +70,7 @@ class ListenSettings(_Group):
     """Serve gRPC reflection, which shows the contract to anyone who can connect. On by default with --dev."""
 
 
-class TlsSettings(_Group):
+class TlsSettings(SettingsGroup):
     """The certificate of listen.grpc, listen.http, listen.http_api and listen.ops."""
 
     cert_file: Path | None = None
@@ -92,7 +80,7 @@ class TlsSettings(_Group):
     """PEM file with the private key of tls.cert_file. Required and read again as tls.cert_file."""
 
 
-class MtlsSettings(_Group):
+class MtlsSettings(SettingsGroup):
     """The certificates of listen.mtls."""
 
     source: Literal["files", "workload-api"] | None = None
@@ -114,7 +102,7 @@ class MtlsSettings(_Group):
         return {"cert_file": self.cert_file, "key_file": self.key_file, "bundle_file": self.bundle_file}
 
 
-class DatabaseSettings(_Group):
+class DatabaseSettings(SettingsGroup):
     """The store."""
 
     url: SecretStr | None = None
@@ -125,7 +113,7 @@ class DatabaseSettings(_Group):
     server counts on this one after at most this time, and at once where PostgreSQL notifies of it."""
 
 
-class IssuanceSettings(_Group):
+class IssuanceSettings(SettingsGroup):
     """What tokens contain, and how they are verified."""
 
     issuer: Annotated[str, Field(max_length=255, pattern=_ISSUER)] = "http://127.0.0.1:8080"
@@ -140,7 +128,7 @@ class IssuanceSettings(_Group):
     it would accept a token that another server has revoked."""
 
 
-class KeySettings(_Group):
+class KeySettings(SettingsGroup):
     """The signing keys, and the master key that encrypts them in the store."""
 
     master_key: SecretStr | None = None
@@ -169,7 +157,7 @@ class KeySettings(_Group):
     """PIN of the HSM, if keys.provider has no pin-source."""
 
 
-class PlatformSettings(_Group):
+class PlatformSettings(SettingsGroup):
     """The OpenTok or Vonage platform, where it creates the sessions of imported projects."""
 
     urls: Annotated[str, Field(max_length=4096, pattern=rf"^({_PLATFORM}( {_PLATFORM})*)?$")] = ""
@@ -189,7 +177,7 @@ class PlatformSettings(_Group):
         return frozenset(self.urls.split())
 
 
-class TurnSettings(_Group):
+class TurnSettings(SettingsGroup):
     """The TURN servers, such as coturn, for which CreateTurnCredentials makes credentials."""
 
     urls: Annotated[str, Field(max_length=2560)] = ""
@@ -200,7 +188,7 @@ class TurnSettings(_Group):
     one makes credentials. Required with turn.urls. A secret has 32 to 255 characters: letters, digits and `+/=._~-`."""
 
 
-class CallersSettings(_Group):
+class CallersSettings(SettingsGroup):
     """Who may call."""
 
     file: Path | None = None
@@ -212,7 +200,7 @@ class CallersSettings(_Group):
     """Seconds for which an issuer's keys are still used while the issuer cannot be reached."""
 
 
-class AuditSettings(_Group):
+class AuditSettings(SettingsGroup):
     """The audit log."""
 
     path: Path | None = None
@@ -228,7 +216,7 @@ class AuditSettings(_Group):
     """Seconds after which a record is covered by a signed checkpoint, at the latest."""
 
 
-class LoggingSettings(_Group):
+class LoggingSettings(SettingsGroup):
     """The operational log, on standard error."""
 
     format: Literal["json", "text"] = "json"
@@ -237,7 +225,7 @@ class LoggingSettings(_Group):
     """Lowest level of the events that are logged. SIGUSR1 switches a running server to `debug`, and back."""
 
 
-class LimitSettings(_Group):
+class LimitSettings(SettingsGroup):
     """The load that the server accepts."""
 
     max_concurrent_rpcs: Annotated[int, Field(ge=1, le=100_000)] = 512

@@ -13,6 +13,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from tokenauthority.config.listeners import OFF, problems_of_file, problems_of_listeners
 from tokenauthority.config.master_keys import problems_of_master_keys
 from tokenauthority.config.settings import PREFIX, Settings
+from tokenauthority.config.telemetry import LOOPBACK_URL, problems_of_telemetry
 from tokenauthority.config.turn import read_turn
 from tokenauthority.config.variables import unknown_variables, variables_of_settings
 from tokenauthority.config.wording import unreadable, variable_of, worded
@@ -36,8 +37,6 @@ _DEV_DEFAULTS: Final = (
 _COMMON: Final = {"issuance": ("issuer", "leeway", "jwks_max_age"), "keys": ("algorithm", "rotation_period")}
 
 _LOOPBACK: Final = re.compile(r"^(127\.[0-9.]+|localhost|\[::1\]):[0-9]{1,5}$")
-
-_LOOPBACK_URL: Final = re.compile(r"^http://(127(\.[0-9]{1,3}){3}|localhost|\[::1\])(:|/|$)")
 
 
 class ConfigError(Exception):
@@ -91,7 +90,8 @@ def read(config_file: Path | None = None, *, dev: bool = False, dev_api_key: str
 def problems_of(settings: Settings) -> list[str]:
     """Return why a server cannot start with *settings*; empty if it can."""
     problems = _unsafe(settings) if settings.dev else _missing(settings)
-    return problems + _provider_problems(settings) + _platform_problems(settings) + read_turn(settings.turn)[1]
+    problems += _provider_problems(settings) + _platform_problems(settings) + read_turn(settings.turn)[1]
+    return problems + problems_of_telemetry(settings.telemetry)
 
 
 def describe(settings: Settings) -> list[tuple[str, str, str]]:
@@ -192,7 +192,7 @@ def _platform_problems(settings: Settings) -> list[str]:
     problems = []
     if not settings.dev and insecure:
         problems.append(f"{variable}: each URL must begin with https://")
-    elif not all(_LOOPBACK_URL.match(url) for url in insecure):
+    elif not all(LOOPBACK_URL.match(url) for url in insecure):
         problems.append(f"{variable}: each URL must begin with https://, or with --dev be on loopback")
     return problems + (unreadable(f"{PREFIX}PLATFORM__CA_FILE", platform.ca_file) if platform.ca_file else [])
 

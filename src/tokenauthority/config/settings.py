@@ -8,6 +8,7 @@ from typing import Final
 from pydantic import SecretStr, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from tokenauthority.config.group import refuse_nul
 from tokenauthority.config.groups import (
     AuditSettings,
     CallersSettings,
@@ -21,8 +22,8 @@ from tokenauthority.config.groups import (
     PlatformSettings,
     TlsSettings,
     TurnSettings,
-    refuse_nul,
 )
+from tokenauthority.config.telemetry_settings import TelemetrySettings
 from tokenauthority.storage.address import SqliteAddress, StoreAddress, parse_address
 
 
@@ -65,6 +66,7 @@ class Settings(BaseSettings):
     callers: CallersSettings = CallersSettings()
     audit: AuditSettings = AuditSettings()
     logging: LoggingSettings = LoggingSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     limits: LimitSettings = LimitSettings()
 
     @classmethod

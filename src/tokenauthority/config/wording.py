@@ -22,6 +22,7 @@ _PATTERNS: Final = {
     ("listen", "http_api"): "must be HOST:PORT, such as 0.0.0.0:8082 or [::]:8082, or off",
     ("issuance", "issuer"): "must be a URL, such as https://tokens.example.com",
     ("platform", "urls"): "must be URLs such as https://api.opentok.com, with a space between two and no / at an end",
+    ("telemetry", "endpoint"): "must be a URL with a port and no path, such as https://collector.example.com:4317",
     ("keys", "master_key_credential"): _CREDENTIAL,
     ("keys", "previous_master_key_credential"): _CREDENTIAL,
 }

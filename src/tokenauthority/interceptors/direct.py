@@ -22,7 +22,7 @@ from tokenauthority.audit.record import AuditRecord
 from tokenauthority.interceptors import status
 from tokenauthority.interceptors.call import Call, Context, MessageCoding
 from tokenauthority.interceptors.chain import InterceptorChain
-from tokenauthority.interceptors.status import StatusError
+from tokenauthority.interceptors.status import REQUEST_ID, StatusError
 
 
 DIRECT_TASK: Final = "direct_call"
@@ -92,10 +92,14 @@ class DirectAnswer:
 
 
 class DirectCalls:
-    """Answers calls by *chain*, whose authenticator says who calls."""
+    """Answers calls by *chain*, whose authenticator says who calls.
 
-    def __init__(self, chain: InterceptorChain) -> None:
+    `headers` are those of a request, beside its credential, that the interceptors read: *more* are among them.
+    """
+
+    def __init__(self, chain: InterceptorChain, more: Sequence[str] = ()) -> None:
         self._chain = chain
+        self.headers: Final = ("user-agent", REQUEST_ID, *more)
 
     @asynccontextmanager
     async def answer(self, direct: DirectCall) -> AsyncIterator[DirectAnswer]:

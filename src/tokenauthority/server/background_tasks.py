@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import structlog
@@ -17,6 +17,7 @@ from tokenauthority.interceptors.refusal_summarizer import SUMMARY_INTERVAL, Ref
 from tokenauthority.server.background import BackgroundTask
 from tokenauthority.server.http import HttpServer
 from tokenauthority.server.logging import report_dropped
+from tokenauthority.server.telemetry import Telemetry
 from tokenauthority.server.wiring import App
 
 
@@ -78,7 +79,7 @@ def tasks_of(app: App, web: Sequence[HttpServer]) -> list[BackgroundTask]:
         tasks.append(
             BackgroundTask(name="http-certificate", work=certificate.look, interval=_FILES_INTERVAL, delayed=True)
         )
-    return tasks
+    return [*tasks, *_telemetry_tasks(app.telemetry)]
 
 
 def follower_task(follower: StoreFollower) -> BackgroundTask:
@@ -125,6 +126,27 @@ def summaries_task(summarizer: RefusalSummarizer) -> BackgroundTask:
         interval=SUMMARY_INTERVAL,
         delayed=True,
     )
+
+
+def _telemetry_tasks(telemetry: Telemetry) -> Iterator[BackgroundTask]:
+    """Yield the exports that are on."""
+    if telemetry.traces is not None:
+        yield BackgroundTask(
+            name="telemetry-traces",
+            work=telemetry.traces.turn,
+            interval=telemetry.interval,
+            wake=telemetry.traces.wake,
+            delayed=True,
+            event="telemetry.not_exported",
+        )
+    if telemetry.metrics is not None:
+        yield BackgroundTask(
+            name="telemetry-metrics",
+            work=telemetry.metrics.turn,
+            interval=telemetry.interval,
+            delayed=True,
+            event="telemetry.not_exported",
+        )
 
 
 async def _report_dropped_lines() -> None:

@@ -30,6 +30,7 @@ from tokenauthority.domain.rotation import Rotation
 from tokenauthority.domain.times import Millis, Seconds, in_millis
 from tokenauthority.platforms.sessions import PlatformOptions, PlatformSessions
 from tokenauthority.server.key_providers import provider_of
+from tokenauthority.server.telemetry import OFF, Telemetry
 from tokenauthority.server.turn_servers import turn_servers_of
 from tokenauthority.signing.sealing import Sealer
 from tokenauthority.storage.store import Store
@@ -65,6 +66,7 @@ def build_core(
     clock: Callable[[], Millis],
     cautious_clock: Callable[[], Millis],
     registry: CollectorRegistry,
+    telemetry: Telemetry = OFF,
 ) -> Core:
     """Build the use cases; read nothing of the store yet. Raise ConfigError for TURN servers that cannot be used.
 
@@ -102,7 +104,7 @@ def build_core(
         max_staleness=issuance.max_staleness,
     )
     checks = KeyChecks()
-    platforms = PlatformSessions(_platform_options(settings), registry)
+    platforms = telemetry.observed("platform", PlatformSessions(_platform_options(settings), registry))
     return Core(
         tenants=tenants,
         keys=keys,
@@ -113,7 +115,7 @@ def build_core(
         deletion=ProjectDeletion(store, tenants, revocations, follower.wake),
         sessions=Sessions(store, tenants, platforms, follower.wake),
         roles=Roles(store, tenants, callers_naming),
-        generate=Generate(tenants, keys, issuance.issuer),
+        generate=Generate(tenants, keys, issuance.issuer, codec_of=telemetry.codec_of),
         verify=verify,
         revoke=Revoke(store, tenants, verify, revocations, follower.wake),
         watch=Watch(store, event_buffer, clock),

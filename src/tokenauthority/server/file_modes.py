@@ -64,6 +64,8 @@ def _files_of(settings: Settings) -> Iterator[_Watched]:
         ("mtls", "key_file"): settings.mtls.key_file,
         ("audit", "key_file"): settings.audit_key_path,
         ("turn", "secrets_file"): settings.turn.secrets_file,
+        ("telemetry", "key_file"): settings.telemetry.key_file,
+        ("telemetry", "headers_file"): settings.telemetry.headers_file,
         ("keys", "provider"): TokenUri.parse(provider).pin_source if provider else None,
     }
     # Not those of credentials, which systemd protects.

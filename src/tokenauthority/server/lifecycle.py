@@ -108,6 +108,7 @@ async def _answering(
             stack.callback(server.close)
         for listener, _ in app.listeners:
             stack.callback(listener.close)
+        stack.push_async_callback(app.telemetry.close)
         stack.push_async_callback(app.refusal_summarizer.flush)
         stack.callback(report_dropped)
         stack.push_async_callback(app.callers_reloader.close)

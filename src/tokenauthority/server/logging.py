@@ -18,6 +18,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from tokenauthority.config.groups import LoggingSettings
 from tokenauthority.interceptors.request import current_request_id
 from tokenauthority.server.line_limiter import LineLimiter
+from tokenauthority.telemetry.call_trace import current_trace
 
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def configure(settings: LoggingSettings) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _add_request_id,
+        _add_ids,
     ]
     if settings.format == "json":
         # Tracebacks as text, without local variables, which may contain secrets.
@@ -122,10 +123,12 @@ def _without_gone_clients(record: logging.LogRecord) -> bool:
     return logging.getLogger().isEnabledFor(logging.DEBUG)
 
 
-def _add_request_id(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    request_id = current_request_id.get()
+def _add_ids(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    request_id, trace = current_request_id.get(), current_trace.get()
     if request_id:
         event["request_id"] = request_id
+    if trace is not None:
+        event["trace_id"] = trace.trace_id
     return event
 
 

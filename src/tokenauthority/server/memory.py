@@ -13,6 +13,7 @@ from tokenauthority.interceptors.admission import MAX_PUBLIC_STREAMS
 from tokenauthority.interceptors.message_memory import SMALL
 from tokenauthority.server.descriptors import HTTP, HTTP_API, OPS
 from tokenauthority.server.messages import MAX_PENDING, MAX_PUBLIC_WAITING, PUBLIC_READS
+from tokenauthority.telemetry.call_trace import MAX_SPANS
 
 
 # Measured with grpcio 1.85 and Python 3.11 on x86-64: the growth of RSS by many of them.
@@ -26,6 +27,7 @@ _STREAM: Final = 40 * 2**10
 _SESSION: Final = 1000
 _PROJECT: Final = 6000
 _REVOCATION: Final = 110
+_SPAN: Final = 2000
 
 
 def worst_case(settings: Settings) -> Mapping[str, int]:
@@ -37,6 +39,7 @@ def worst_case(settings: Settings) -> Mapping[str, int]:
     api = 0 if settings.listen.http_api == OFF else HTTP_API
     # What gRPC takes of a request before it is asked for: of calls that wait to be received, and of those in progress.
     unasked = DEFAULT_REQUEST_BYTES * (2 * limits.max_concurrent_rpcs + MAX_PUBLIC_WAITING)
+    exports_traces = bool(settings.telemetry.endpoint) and settings.telemetry.traces
     return {
         "an idle server": _BASE,
         "connections": _CONNECTION * limits.max_connections * listeners,
@@ -47,6 +50,7 @@ def worst_case(settings: Settings) -> Mapping[str, int]:
         "messages in progress": limits.max_message_memory + 2 * SMALL * limits.max_concurrent_rpcs,
         "cached sessions and projects": _SESSION * MAX_SESSIONS + _PROJECT * MAX_PROJECTS,
         "revocations": _REVOCATION * limits.max_revocations,
+        **({"traces": _SPAN * MAX_SPANS} if exports_traces else {}),
     }
 
 

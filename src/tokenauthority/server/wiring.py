@@ -67,6 +67,7 @@ from tokenauthority.server.listeners import Listener, listeners_of
 from tokenauthority.server.messages import message_interceptors
 from tokenauthority.server.readiness import Readiness
 from tokenauthority.server.state_metrics import StateCollector
+from tokenauthority.server.telemetry import Telemetry, telemetry_of
 from tokenauthority.server.tls_credentials import CertificateMetrics
 from tokenauthority.service.check import VERIFY_TOKEN
 from tokenauthority.service.ext_authz import CHECK, EnvoyCoding
@@ -109,6 +110,7 @@ class App:
     key_expiry: KeyExpiry
     agreement: Agreement
     registry: CollectorRegistry
+    telemetry: Telemetry
     audit_log: FileAuditLog
     refusal_summarizer: RefusalSummarizer
     rate_limiter: CallerRateLimiter
@@ -139,7 +141,8 @@ def build(
             few files, or the secrets of the TURN servers cannot be read.
     """
     limits, connections, registry = settings.limits, connection_limits(settings, open_files()), CollectorRegistry()
-    clock_watch = ClockWatch(clock, registry)
+    clock_watch, telemetry = ClockWatch(clock, registry), telemetry_of(settings.telemetry, registry)
+    store = telemetry.observed("store", store)
     core = build_core(
         settings,
         store=store,
@@ -148,6 +151,7 @@ def build(
         clock=clock,
         cautious_clock=clock_watch.cautious,
         registry=registry,
+        telemetry=telemetry,
     )
     audit_log = _audit_log(settings, clock)
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
@@ -167,9 +171,11 @@ def build(
         limits.max_streams,
     )
     changing = {path for path, method in METHODS.items() if method.has_side_effects}
-    audit = AuditInterceptor(refusal_summarizer, unrecorded=HEALTH_METHODS, finishing=changing)
+    observed_log = telemetry.observed("audit", refusal_summarizer)
+    audit = AuditInterceptor(observed_log, unrecorded=HEALTH_METHODS, finishing=changing)
     outer = (
         RequestInterceptor(clock, limits.max_deadline),
+        *telemetry.outer,
         MetricsInterceptor(registry, METHODS.keys() | PUBLIC),
         audit,
         ErrorsInterceptor(DecisionLog(callers, rate_limiter)),
@@ -205,6 +211,7 @@ def build(
     def chain_with(authenticator: Authenticator) -> InterceptorChain:
         inner: tuple[Interceptor, ...] = (
             AuthenticationInterceptor(authenticator, PUBLIC, auth_failures),
+            *telemetry.inner,
             rate_limiter,
             AuthorizationInterceptor(actions),
             *messages,
@@ -234,7 +241,7 @@ def build(
         revocations=core.revocations,
         bearer=bearer,
         opentok=OpentokAuthenticator(callers, core.tenants, clock, core.follower.wait_for_read),
-        direct_calls=lambda authenticator: DirectCalls(chain_with(authenticator)),
+        direct_calls=lambda authenticator: DirectCalls(chain_with(authenticator), telemetry.headers),
         file_modes=None if settings.dev else FileModes(settings, callers),
         http_certificate=HttpCertificate(settings.tls, certificates) if serves_https(settings) else None,
         connection_limits=connections,
@@ -245,6 +252,7 @@ def build(
         key_expiry=KeyExpiry(callers, clock),
         agreement=agreement,
         registry=registry,
+        telemetry=telemetry,
         audit_log=audit_log,
         refusal_summarizer=refusal_summarizer,
         rate_limiter=rate_limiter,

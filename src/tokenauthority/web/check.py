@@ -36,7 +36,6 @@ _Question: TypeAlias = "Callable[[Scope, bytes], VerifyTokenRequest]"
 _KEY: Final = "x-api-key"
 """The header with the asker's credential: `authorization` has the end user's token."""
 
-_PASSED_ON: Final = ("user-agent", "x-request-id")
 _PARAMETERS: Final = ("session_id", "permission")
 
 _STATUSES: Final[Mapping[grpc.StatusCode, int]] = {
@@ -87,7 +86,7 @@ class _CheckEndpoint:
         call = DirectCall(
             method=VERIFY_TOKEN,
             transport=way.transport,
-            metadata=presented + [(name, value) for name in _PASSED_ON for value in headers.getlist(name)],
+            metadata=presented + [(name, value) for name in self._calls.headers for value in headers.getlist(name)],
             peer=peer_of(*(scope["client"] or ("", 0))),
             receive=message,
             left=body.left,

@@ -56,9 +56,6 @@ HTTP_STATUS: Final[Mapping[grpc.StatusCode, int]] = {
 }
 """The status of HTTP for each code, as the protocol says."""
 
-_METADATA: Final = ("authorization", "user-agent", "x-request-id")
-"""The headers that the interceptors read."""
-
 _VERSION: Final = "connect-protocol-version"
 _TIMEOUT: Final = "connect-timeout-ms"
 _MILLISECONDS: Final = re.compile(r"[0-9]{1,10}", re.ASCII)
@@ -106,7 +103,9 @@ class _ConnectEndpoint:
         call = DirectCall(
             method=method.path,
             transport=TRANSPORT,
-            metadata=[(name, value) for name in _METADATA for value in headers.getlist(name)],
+            metadata=[
+                (name, value) for name in ("authorization", *self._calls.headers) for value in headers.getlist(name)
+            ],
             peer=peer_of(*(scope["client"] or ("", 0))),
             receive=content,
             left=body.left,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import grpc
@@ -29,7 +29,6 @@ from tokenauthority.web.single_headers import require_single
 
 _METHOD: Final = "/tokenauthority.v1.SessionService/CreateSession"
 _FORM: Final = "application/x-www-form-urlencoded"
-_PASSED_ON: Final = ("authorization", "user-agent", "x-request-id")
 
 _CREDENTIAL: Final = (
     "invalid credentials: X-OPENTOK-AUTH must be a JWT of the last minutes, signed with a live secret of a project "
@@ -85,7 +84,7 @@ class _CreateSession:
         call = DirectCall(
             method=_METHOD,
             transport="opentok",
-            metadata=_metadata(headers),
+            metadata=_metadata(headers, self._calls.headers),
             peer=peer_of(*(scope["client"] or ("", 0))),
             receive=message,
             left=body.left,
@@ -108,9 +107,9 @@ class _NoMediaServer:
         await error_answer(404, _NO_MEDIA_SERVER, [], as_json=True).send(scope, receive, send)
 
 
-def _metadata(headers: Headers) -> list[tuple[str, str]]:
+def _metadata(headers: Headers, more: Iterable[str]) -> list[tuple[str, str]]:
     found = [("authorization", f"{SCHEME} {value}") for value in headers.getlist("x-opentok-auth")]
-    return found + [(name, value) for name in _PASSED_ON for value in headers.getlist(name)]
+    return found + [(name, value) for name in ("authorization", *more) for value in headers.getlist(name)]
 
 
 def _require_form(headers: Headers) -> None:

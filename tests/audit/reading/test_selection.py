@@ -30,6 +30,7 @@ BATCH = changed(
     tokens=(AuditedToken("inside", "48", "2_inside", "subscriber", "SESSION_JWT", 60, ""),),
     code="OK",
     reason="",
+    trace_id="",
 )
 
 
@@ -46,6 +47,7 @@ def at(millis: int) -> datetime:
         (Selection(caller="sha256:test"), ["call-1", "batch"]),
         (Selection(caller="room"), []),
         (Selection(request_id="bare"), ["bare"]),
+        (Selection(trace_id="0af7651916cd43dd8448eb211c80319c"), ["call-1"]),
         (Selection(session_id="2_abc"), ["call-1"]),
         (Selection(session_id="2_inside"), ["batch"]),
         (Selection(token_id="token-2"), ["call-1"]),

@@ -38,6 +38,7 @@ class Selection:
     project_id: str = ""
     method: str = ""
     request_id: str = ""
+    trace_id: str = ""
     outcome: str = ""
     since: datetime | None = None
     until: datetime | None = None
@@ -52,6 +53,7 @@ class Selection:
             and (not self.token_id or self.token_id in {*record.token_ids, *(each.token_id for each in record.tokens)})
             and (not self.method or self.method in {record.method, record.method.rpartition("/")[2]})
             and (not self.request_id or self.request_id == record.request_id)
+            and (not self.trace_id or self.trace_id == record.trace_id)
             and (not self.outcome or self.outcome.upper() in {record.code, record.reason})
         )
 

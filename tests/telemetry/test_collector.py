@@ -1,0 +1,147 @@
+"""The collector is reached as the settings say and no other way, in a bounded time."""
+
+from __future__ import annotations
+
+import socket
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import grpc
+import pytest
+import trustme
+
+from tests.support.collector import Collector as FakeCollector
+from tests.support.collector import collecting
+from tokenauthority.config.telemetry_settings import TelemetrySettings
+from tokenauthority.telemetry.collector import Collector, CollectorError
+from tokenauthority.telemetry.otlp import TRACES_PATH
+from tokenauthority.threads import BlockingPool
+
+
+@pytest.fixture(scope="module")
+def ca() -> trustme.CA:
+    """Who issues all certificates that count."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def secure(ca: trustme.CA) -> Iterator[FakeCollector]:
+    """A collector with TLS that asks for a certificate."""
+    certificate = ca.issue_cert("127.0.0.1")
+    chain = b"".join(pem.bytes() for pem in certificate.cert_chain_pems)
+    credentials = grpc.ssl_server_credentials(
+        [(certificate.private_key_pem.bytes(), chain)], ca.cert_pem.bytes(), require_client_auth=True
+    )
+    with collecting(credentials) as collector:
+        yield collector
+
+
+@pytest.fixture
+async def plain() -> AsyncIterator[FakeCollector]:
+    """A collector without TLS."""
+    with collecting() as collector:
+        yield collector
+
+
+def reaching(endpoint: str, **values: object) -> Collector:
+    """What reaches *endpoint*."""
+    settings = TelemetrySettings.model_validate({"endpoint": endpoint, "timeout": 30, **values})
+    return Collector(settings, BlockingPool("telemetry"))
+
+
+def files(directory: Path, ca: trustme.CA) -> dict[str, Path]:
+    """The files of a client that *ca* certifies."""
+    certificate = ca.issue_cert("authority.example.com")
+    ca.cert_pem.write_to_path(str(directory / "ca.pem"))
+    certificate.cert_chain_pems[0].write_to_path(str(directory / "cert.pem"))
+    certificate.private_key_pem.write_to_path(str(directory / "key.pem"))
+    return {f"{name}_file": directory / f"{name}.pem" for name in ("ca", "cert", "key")}
+
+
+async def test_reaches_it_over_tls_with_a_certificate(secure: FakeCollector, ca: trustme.CA, tmp_path: Path) -> None:
+    """Both sides prove themselves."""
+    with_files = reaching(f"https://{secure.address}", **files(tmp_path, ca))
+    try:
+        assert b"" == await with_files.send(TRACES_PATH, b"")
+    finally:
+        await with_files.close()
+    assert [b""] == secure.traces
+
+
+async def test_sends_nothing_to_a_collector_of_another_authority(
+    secure: FakeCollector, ca: trustme.CA, tmp_path: Path
+) -> None:
+    """Until the file has the CA: it is read again after each failure."""
+    own = files(tmp_path, ca)
+    trustme.CA().cert_pem.write_to_path(str(own["ca_file"]))
+    collector = reaching(f"https://{secure.address}", **own)
+    try:
+        with pytest.raises(CollectorError, match="UNAVAILABLE") as caught:
+            await collector.send(TRACES_PATH, b"")
+        assert caught.value.passing
+        assert [] == secure.headers
+        ca.cert_pem.write_to_path(str(own["ca_file"]))
+        assert b"" == await collector.send(TRACES_PATH, b"")
+    finally:
+        await collector.close()
+
+
+async def test_sends_the_headers_of_the_file(plain: FakeCollector, tmp_path: Path) -> None:
+    """A new token counts after the old one was refused."""
+    path = tmp_path / "headers"
+    path.write_text("authorization: Bearer one\nx-scope: team\n")
+    collector = reaching(f"http://{plain.address}", headers_file=path)
+    try:
+        plain.refusal = grpc.StatusCode.UNAUTHENTICATED
+        with pytest.raises(CollectorError, match="UNAUTHENTICATED: as the test says") as caught:
+            await collector.send(TRACES_PATH, b"")
+        path.write_text("authorization: Bearer two\n")
+        plain.refusal = None
+        await collector.send(TRACES_PATH, b"")
+    finally:
+        await collector.close()
+
+    assert not caught.value.passing
+    assert ["Bearer one", "Bearer two"] == [found["authorization"] for found in plain.headers]
+    assert ["team", None] == [found.get("x-scope") for found in plain.headers]
+
+
+@pytest.mark.parametrize("gone", ["a header that is none", "no file"])
+async def test_a_file_that_is_spoiled_later_is_an_outage(plain: FakeCollector, tmp_path: Path, gone: str) -> None:
+    """Nothing is sent without what should prove this server."""
+    path = tmp_path / "headers"
+    if gone != "no file":
+        path.write_text(gone)
+    collector = reaching(f"http://{plain.address}", headers_file=path)
+
+    with pytest.raises(CollectorError, match="HEADERS_FILE") as caught:
+        await collector.send(TRACES_PATH, b"")
+    assert caught.value.passing
+    assert [] == plain.headers
+
+
+async def test_waits_no_longer_than_the_timeout() -> None:
+    """Also for one that accepts connections and says nothing."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        collector = reaching(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=0.1)
+        try:
+            with pytest.raises(CollectorError, match="DEADLINE_EXCEEDED") as caught:
+                await collector.send(TRACES_PATH, b"")
+        finally:
+            await collector.close()
+
+    assert caught.value.passing
+
+
+async def test_no_proxy_of_the_environment_counts(plain: FakeCollector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings alone say where telemetry goes."""
+    for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    collector = reaching(f"http://{plain.address}")
+    try:
+        assert b"" == await collector.send(TRACES_PATH, b"")
+    finally:
+        await collector.close()

@@ -1,0 +1,176 @@
+"""Traces are exported in batches and in their order; what finds no place is dropped, counted, and slows nobody."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+
+from prometheus_client import CollectorRegistry, Gauge
+
+from tests.support.collector import Collector as FakeCollector
+from tests.support.collector import collecting
+from tokenauthority.config.telemetry_settings import TelemetrySettings
+from tokenauthority.telemetry.call_trace import MAX_SPANS, CallTrace, Operation
+from tokenauthority.telemetry.collector import Collector, CollectorError
+from tokenauthority.telemetry.export import MetricsExport, TraceExport
+from tokenauthority.telemetry.otlp import server_resource
+from tokenauthority.threads import BlockingPool
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeCollector]:
+    """A collector."""
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    """Where the dropped spans are counted."""
+    return CollectorRegistry()
+
+
+@pytest.fixture
+async def export(fake: FakeCollector, registry: CollectorRegistry) -> AsyncIterator[TraceExport]:
+    """An export to it."""
+    pool = BlockingPool("telemetry")
+    collector = Collector(TelemetrySettings(endpoint=f"http://{fake.address}", timeout=30), pool)
+    export = TraceExport(collector, pool, server_resource(), registry)
+    yield export
+    await export.close()
+
+
+def ended(name: str = "", operations: int = 0) -> CallTrace:
+    """The trace of a call that is over."""
+    trace = CallTrace(name=name, sampled=True)
+    trace.operations = [Operation("store read", 1, 2, "")] * operations
+    trace.finish()
+    return trace
+
+
+def dropped(registry: CollectorRegistry) -> float:
+    """How many spans `/metrics` says were dropped."""
+    return registry.get_sample_value("tokenauthority_telemetry_dropped_spans_total") or 0.0
+
+
+async def test_sends_all_that_waits_in_order(fake: FakeCollector, export: TraceExport) -> None:
+    """In several requests, each of which a collector accepts."""
+    for number in range(1000):
+        export.add(ended(str(number), operations=1), known=True)
+    await export.turn()
+
+    assert [str(number) for number in range(1000)] == [span.name for span in fake.calls()]
+    assert len(fake.traces) == 4
+    assert max(map(len, fake.traces)) < 4 * 2**20
+    assert 0 == export.waiting
+
+
+async def test_an_empty_turn_sends_nothing(fake: FakeCollector, export: TraceExport) -> None:
+    """An idle server is silent."""
+    await export.turn()
+
+    assert [] == fake.headers
+
+
+async def test_asks_for_a_turn_when_many_wait(export: TraceExport) -> None:
+    """Once: while the collector is away, a call must not cause an attempt."""
+    for _ in range(511):
+        export.add(ended(), known=True)
+    assert not export.wake.is_set()
+    export.add(ended(operations=10), known=True)
+    assert export.wake.is_set()
+    export.wake.clear()
+    export.add(ended(), known=True)
+    assert not export.wake.is_set()
+
+
+async def test_what_waits_is_bounded(export: TraceExport, registry: CollectorRegistry) -> None:
+    """What finds no place is dropped whole and counted."""
+    for _ in range(MAX_SPANS // 4):
+        export.add(ended(operations=3), known=True)
+    export.add(ended(operations=4), known=True)
+    export.add(ended(), known=True)
+
+    assert MAX_SPANS == export.waiting
+    assert 5 + 1 == dropped(registry)
+
+
+async def test_strangers_leave_half_of_the_places_to_callers(export: TraceExport, registry: CollectorRegistry) -> None:
+    """A flood of calls without a valid credential hides no call of a caller."""
+    for _ in range(MAX_SPANS):
+        export.add(ended(), known=False)
+    assert MAX_SPANS // 2 == dropped(registry) == export.waiting
+    export.add(ended(), known=True)
+
+    assert MAX_SPANS // 2 + 1 == export.waiting
+    assert MAX_SPANS // 2 == dropped(registry)
+
+
+async def test_sends_again_what_a_collector_could_not_take(
+    fake: FakeCollector, export: TraceExport, registry: CollectorRegistry
+) -> None:
+    """First, and with the same ids; nothing is lost by an outage that is short enough."""
+    export.add(ended("first"), known=True)
+    fake.refusal = grpc.StatusCode.UNAVAILABLE
+    with pytest.raises(CollectorError, match="UNAVAILABLE: as the test says"):
+        await export.turn()
+    export.add(ended("second"), known=True)
+    fake.refusal = None
+    await export.turn()
+
+    assert ["first", "second"] == [span.name for span in fake.calls()]
+    assert (0, 0) == (export.waiting, dropped(registry))
+
+
+async def test_drops_what_a_collector_refuses_for_good(
+    fake: FakeCollector, export: TraceExport, registry: CollectorRegistry
+) -> None:
+    """To send it again would be no help, and would hold up all that comes after it."""
+    export.add(ended("refused", operations=2), known=True)
+    fake.refusal = grpc.StatusCode.INVALID_ARGUMENT
+    with pytest.raises(CollectorError, match="INVALID_ARGUMENT"):
+        await export.turn()
+    assert (0, 3) == (export.waiting, dropped(registry))
+    fake.refusal = None
+    export.add(ended("next"), known=True)
+    await export.turn()
+
+    assert ["next"] == [span.name for span in fake.calls()]
+
+
+async def test_counts_what_a_collector_accepts_in_part(
+    fake: FakeCollector, export: TraceExport, registry: CollectorRegistry
+) -> None:
+    """It is not sent again, and the operator hears of it."""
+    fake.rejected = 2
+    export.add(ended(operations=2), known=True)
+    with pytest.raises(CollectorError, match="2 were rejected"):
+        await export.turn()
+
+    assert (0, 2) == (export.waiting, dropped(registry))
+
+
+async def test_metrics_that_were_refused_are_not_sent_again(fake: FakeCollector) -> None:
+    """The next turn has newer ones."""
+    pool, registry = BlockingPool("telemetry"), CollectorRegistry()
+    gauge = Gauge("age", "Age.", registry=registry)
+    collector = Collector(TelemetrySettings(endpoint=f"http://{fake.address}", timeout=30), pool)
+    export = MetricsExport(collector, pool, server_resource(), registry)
+    try:
+        fake.refusal = grpc.StatusCode.UNAVAILABLE
+        with pytest.raises(CollectorError, match="UNAVAILABLE"):
+            await export.turn()
+        fake.refusal, fake.rejected = None, 1
+        gauge.set(2)
+        with pytest.raises(CollectorError, match="1 were rejected"):
+            await export.turn()
+        gauge.set(3)
+        fake.rejected = 0
+        await export.turn()
+    finally:
+        await export.close()
+
+    assert 3.0 == fake.latest_metrics()["age"].gauge.data_points[0].as_double
+    assert 2 == len(fake.metrics)
