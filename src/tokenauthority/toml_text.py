@@ -27,14 +27,7 @@ def parse_toml(data: bytes) -> tuple[str, dict[str, Any]]:
     Raises:
         TomlTextError: it is not UTF-8, not TOML, or nested too deep.
     """
-    if data.startswith(_UTF_16) or b"\0" in data:
-        line = data.count(b"\n", 0, data.index(b"\0")) + 1 if b"\0" in data else 1
-        raise TomlTextError(line, "is UTF-16 or binary: save the file in UTF-8")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise TomlTextError(line, "is not UTF-8: save the file in UTF-8") from None
+    text = decode_text(data)
     try:
         return text, tomllib.loads(text)
     except RecursionError:
@@ -43,3 +36,19 @@ def parse_toml(data: bytes) -> tuple[str, dict[str, Any]]:
         place = _PLACE.search(str(error))
         line = int(place[1] or text.count("\n") + 1) if place else 0
         raise TomlTextError(line, f"is not valid TOML: {_PLACE.sub('', str(error))}") from None
+
+
+def decode_text(data: bytes) -> str:
+    """Return the text of *data* without a byte order mark.
+
+    Raises:
+        TomlTextError: it is not UTF-8.
+    """
+    if data.startswith(_UTF_16) or b"\0" in data:
+        line = data.count(b"\n", 0, data.index(b"\0")) + 1 if b"\0" in data else 1
+        raise TomlTextError(line, "is UTF-16 or binary: save the file in UTF-8")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise TomlTextError(line, "is not UTF-8: save the file in UTF-8") from None

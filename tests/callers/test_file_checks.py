@@ -135,8 +135,11 @@ QUOTA = (
         ),
         ({"daily_quota": "0"}, QUOTA),
         ({"daily_quota": "true"}, QUOTA),
-        ({"api_key": f'"{KEY}"'}, "line 9: caller room-service: 'api_key' is not a field"),
-        ({"role": '["publisher"]'}, "line 9: caller room-service: 'role' is not a field"),
+        (
+            {"api_key": f'"{KEY}"'},
+            "line 9: caller room-service: 'api_key' is not a field; did you mean 'api_key_sha256'?",
+        ),
+        ({"role": '["publisher"]'}, "line 9: caller room-service: 'role' is not a field; did you mean 'roles'?"),
         ({f'"{"a" * 99}"': "1"}, f"line 9: caller room-service: '{'a' * 59}... is not a field"),
     ],
 )

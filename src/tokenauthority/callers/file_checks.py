@@ -23,6 +23,7 @@ from tokenauthority.callers.identity import (
 from tokenauthority.callers.toml_lines import Path
 from tokenauthority.domain.caller import ANY, Action, CallerKind
 from tokenauthority.domain.ids import is_project_id
+from tokenauthority.domain.similar_names import did_you_mean
 
 
 Table: TypeAlias = "Mapping[str, object]"
@@ -167,7 +168,8 @@ class _Check:
                 case ("callers" | "issuers" as kind, *index) if len(index) <= 1:
                     self._report((kind, *(index or [0])), f"must be a table under [[{kind}]]")
                 case (*path, str(field)) if error["type"] == "extra_forbidden" and len(path) in {0, 2}:
-                    self._report((*path, field), f"{_quote(field)} is not a field")
+                    known = _MODELS[str(path[0])].model_fields if path else CallersDocument.model_fields
+                    self._report((*path, field), f"{_quote(field)} is not a field{did_you_mean(field, known)}")
                 case ("callers" | "issuers" as kind, int(index), str(field), int(item)):
                     what = f"{field} has an invalid item: {_quote(error['input'])}"
                     self._report((kind, index, field, item), what)

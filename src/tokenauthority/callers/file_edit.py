@@ -1,19 +1,20 @@
-"""Change the text of a callers file: append a caller, or remove one. All other lines stay as they are."""
+"""Change the text of a callers file: append, change or remove a caller. All other lines stay as they are."""
 
 from __future__ import annotations
 
 import json
+import re
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
-from tokenauthority.callers.file_checks import tables_of
-from tokenauthority.callers.toml_lines import locate
+from tokenauthority.callers.file_checks import Table, tables_of
+from tokenauthority.callers.toml_lines import Path, locate
 from tokenauthority.toml_text import TomlTextError, parse_toml
 
 
-Value: TypeAlias = "str | int | datetime | Sequence[str] | Mapping[str, str]"
+Value: TypeAlias = "str | int | datetime | Sequence[str | datetime] | Mapping[str, str]"
 
 _ENTRY: Final = "[[callers]]"
 
@@ -33,6 +34,63 @@ def with_entry(text: str, entry: str) -> str:
     return f"{text.rstrip()}\n\n{entry}" if text.strip() else entry
 
 
+def with_fields(data: bytes, name: str, fields: Mapping[str, Value | None]) -> str:
+    """Return the text of *data*, a valid callers file, in which the caller *name* has *fields*; None removes a field.
+
+    The other fields, the place of the table and all comments stay, but for comments within a value that is replaced.
+
+    Raises:
+        CallersEditError: no caller has this name, or a field is not a key with its value under `[[callers]]`.
+    """
+    text, document = parse_toml(data)
+    path, table = _find_caller(document, name)
+    starts = locate(text)
+    lines = text.split("\n")
+    spans = {field: _span_of(lines, starts, (*path, field), field) for field in table}
+    place = max(end for end, _ in spans.values())
+    width = lines[starts[*path, "name"] - 1].find("=") - 1
+    added = {field: value for field, value in fields.items() if field not in table and value is not None}
+    lines[place:place] = [f"{field:{max(0, width)}} = {_format_value(value)}" for field, value in added.items()]
+    # From the last field to the first, so that the numbers of the lines before it stay.
+    for field in sorted(table, key=lambda field: starts[*path, field], reverse=True):
+        if field in fields:
+            begin, (end, comment), value = starts[*path, field] - 1, spans[field], fields[field]
+            key = lines[begin][: lines[begin].find("=") + 1]
+            lines[begin : end or begin + 1] = [] if value is None else [f"{key} {_format_value(value)}{comment}"]
+    left = "\n".join(lines)
+    wanted = {field: value for field, value in {**table, **fields}.items() if value is not None}
+    if not _holds(left, {**document, "callers": [wanted if each is table else each for each in document["callers"]]}):
+        raise CallersEditError(f"line {starts[path]}: this table cannot be changed by a program; edit the file by hand")
+    return left
+
+
+def _span_of(lines: Sequence[str], starts: Mapping[Path, int], path: Path, field: str) -> tuple[int, str]:
+    """Return the line where the field at *path* ends, and the comment at its end; 0 if it is no key with its value."""
+    begin = starts[path] - 1
+    inner = max(line for place, line in starts.items() if place[: len(path)] == path)
+    others = [line - 1 for place, line in starts.items() if place[: len(path)] != path and line - 1 >= inner]
+    for end in range(inner, min(others, default=len(lines)) + 1):
+        value = _value_in(lines[begin:end], field)
+        if value is not None:
+            break
+    else:
+        return 0, ""
+    last = lines[end - 1]
+    for found in re.finditer(r"\s*#", last):
+        if _value_in([*lines[begin : end - 1], last[: found.start()]], field) == value:
+            return end, last[found.start() :]
+    return end, ""
+
+
+def _value_in(lines: Sequence[str], field: str) -> object:
+    """Return the value that *lines* give *field*, and nothing else; None if they are not that."""
+    try:
+        found = parse_toml("\n".join(lines).encode())[1]
+    except TomlTextError:
+        return None
+    return found[field] if found.keys() == {field} else None
+
+
 def without_caller(data: bytes, name: str) -> tuple[str, str]:
     """Return the text of *data*, a valid callers file, without the caller *name*, and the lines that it lacks now.
 
@@ -42,10 +100,8 @@ def without_caller(data: bytes, name: str) -> tuple[str, str]:
         CallersEditError: no caller has this name, or its table is no block of lines under `[[callers]]`.
     """
     text, document = parse_toml(data)
+    path, _ = _find_caller(document, name)
     tables = dict(tables_of(document, "callers"))
-    path = next((path for path, table in tables.items() if table.get("name") == name), None)
-    if path is None:
-        raise CallersEditError(f"the file has no caller {name!r}")
     starts = locate(text)
     lines = text.split("\n")
     begin = starts[path] - 1
@@ -58,6 +114,13 @@ def without_caller(data: bytes, name: str) -> tuple[str, str]:
     if not _holds(left, wanted):
         raise CallersEditError(f"line {begin + 1}: this table cannot be removed by a program; edit the file by hand")
     return left, "\n".join(lines[begin:end]).strip("\n") + "\n"
+
+
+def _find_caller(document: Table, name: str) -> tuple[Path, Table]:
+    found = next((row for row in tables_of(document, "callers") if row[1].get("name") == name), None)
+    if found is None:
+        raise CallersEditError(f"the file has no caller {name!r}")
+    return found
 
 
 def _above_comments(lines: Sequence[str], line: int, limit: int) -> int:
@@ -79,6 +142,9 @@ def _holds(text: str, document: Mapping[str, object]) -> bool:
 def _format_value(value: Value) -> str:
     if isinstance(value, Mapping):
         return f"{{ {', '.join(f'{name} = {_format_value(part)}' for name, part in value.items())} }}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"[{', '.join(map(_format_value, value))}]"
     if isinstance(value, datetime):
         return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return json.dumps(value, ensure_ascii=False)
+    # JSON leaves U+007F as it is, and TOML does not take it.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
