@@ -12,12 +12,13 @@ from scripts.docs.authorization import authorization_page
 from scripts.docs.callers import callers_page
 from scripts.docs.commands import commands_page
 from scripts.docs.contract import contract_page, errors_page
+from scripts.docs.declaration import declaration_page
 from scripts.docs.enforcer import enforcer_page
 from scripts.docs.events import events_page
 from scripts.docs.metrics import metrics_page
 from scripts.docs.openapi import openapi_document
 from scripts.docs.python_api import client_page, verifier_page
-from scripts.docs.schemas import callers_schema, settings_schema
+from scripts.docs.schemas import authority_schema, callers_schema, settings_schema
 from scripts.docs.servers import servers_page
 from scripts.docs.settings import settings_page
 from tokenauthority.client import SERVICE_CONFIG
@@ -28,6 +29,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "reference/command-line.md": commands_page,
     "reference/authorization.md": authorization_page,
     "reference/callers-file.md": callers_page,
+    "reference/declaration.md": declaration_page,
     "reference/contract.md": contract_page,
     "reference/errors.md": errors_page,
     "reference/python-client.md": client_page,
@@ -40,6 +42,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
 }
 
 FILES: Final[Mapping[str, Callable[[], str]]] = {
+    "authority.schema.json": authority_schema,
     "callers.schema.json": callers_schema,
     "openapi.json": openapi_document,
     "service-config.json": lambda: json.dumps(json.loads(SERVICE_CONFIG), indent=2),

@@ -1,4 +1,4 @@
-"""Generate the JSON schemas of the settings file and the callers file, with which editors complete and check both."""
+"""Generate the JSON schemas of the settings file, the callers file and the declaration, for editors."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from tokenauthority.callers.file_models import CallersDocument
 from tokenauthority.config.loading import COMMAND_LINE
 from tokenauthority.config.settings import Settings
+from tokenauthority.declaration.models import AuthorityDocument
 
 
 _DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -25,6 +26,11 @@ def settings_schema() -> str:
 def callers_schema() -> str:
     """Return the schema of the callers file."""
     return _schema("Callers of a Token Authority server", CallersDocument)
+
+
+def authority_schema() -> str:
+    """Return the schema of the declaration."""
+    return _schema("What a Token Authority shall have", AuthorityDocument)
 
 
 def _schema(title: str, model: type[BaseModel], *, without: tuple[str, ...] = ()) -> str:

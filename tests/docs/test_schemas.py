@@ -7,6 +7,7 @@ import tomllib
 
 import jsonschema
 import pytest
+import yaml
 
 from scripts.docs.pages import FILES
 from tests.docs.blocks import BLOCKS, Block
@@ -17,6 +18,7 @@ from tokenauthority.config.settings import Settings
 
 SETTINGS = json.loads(FILES["settings.schema.json"]())
 CALLERS = json.loads(FILES["callers.schema.json"]())
+AUTHORITY = json.loads(FILES["authority.schema.json"]())
 
 EXAMPLES = [
     (CALLERS if "[[callers]]" in block.text else SETTINGS, block)
@@ -25,7 +27,7 @@ EXAMPLES = [
 ]
 
 
-@pytest.mark.parametrize("schema", [SETTINGS, CALLERS], ids=["settings", "callers"])
+@pytest.mark.parametrize("schema", [SETTINGS, CALLERS, AUTHORITY], ids=["settings", "callers", "authority"])
 def test_is_a_schema(schema: dict[str, object]) -> None:
     """Of the draft that it names."""
     jsonschema.Draft202012Validator.check_schema(schema)
@@ -40,6 +42,31 @@ def test_there_are_examples() -> None:
 def test_every_example_of_the_pages_conforms(schema: dict[str, object], block: Block) -> None:
     """The pages show what editors accept."""
     jsonschema.validate(tomllib.loads(block.text), schema)
+
+
+@pytest.mark.parametrize(
+    "block", [block for block in BLOCKS if block.language == "yaml" and "version: 1" in block.text], ids=repr
+)
+def test_every_declaration_of_the_pages_conforms(block: Block) -> None:
+    """Also where an id is a number for YAML."""
+    jsonschema.validate(yaml.safe_load(block.text), AUTHORITY)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "projects: []",
+        "version: 2",
+        "{version: 1, projects: [{project_id: 1, max_tll: 1h}]}",
+        "{version: 1, projects: [{project_id: 1, default_format: session_jwt}]}",
+        "{version: 1, projects: [{project_id: 1, roles: [{name: a, permissions: [fly]}]}]}",
+        "{version: 1, callers: [{name: a}]}",
+    ],
+)
+def test_finds_a_mistake_in_a_declaration(text: str) -> None:
+    """Unknown names, wrong values, and what is missing."""
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(yaml.safe_load(text), AUTHORITY)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +95,7 @@ def test_every_field_is_described() -> None:
     assert CallerTable.model_fields.keys() == CALLERS["$defs"]["CallerTable"]["properties"].keys()
     assert [] == [
         (name, field)
-        for name, group in (SETTINGS["$defs"] | CALLERS["$defs"]).items()
+        for name, group in (SETTINGS["$defs"] | CALLERS["$defs"] | AUTHORITY["$defs"]).items()
         for field, value in group.get("properties", {}).items()
         if "description" not in value
     ]

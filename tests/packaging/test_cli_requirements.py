@@ -65,7 +65,9 @@ def test_the_extra_runs_the_commands_that_call_an_authority(installed: Installed
     assert "publisher" in done["roles list"].stdout
 
 
-@pytest.mark.parametrize("command", [["serve", "--dev"], ["config", "show"], ["callers", "list", "x.toml"], ["health"]])
+@pytest.mark.parametrize(
+    "command", [["serve", "--dev"], ["config", "show"], ["callers", "list", "x.toml"], ["health"], ["export"]]
+)
 def test_another_command_says_what_it_needs(installed: Installed, command: list[str]) -> None:
     """In one line."""
     done = installed.run(*command)

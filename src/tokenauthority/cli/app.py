@@ -23,6 +23,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "projects": ("projects", "Create, import, show and change projects."),
     "roles": ("roles", "Create, show, change and delete the roles of a project."),
     "keys": ("keys", "Show and change the signing keys, and change the master key."),
+    "apply": ("apply", "Apply a file that declares projects, roles and callers."),
+    "export": ("export", "Write what there is as such a file."),
     "callers": ("callers", "Add, remove and check callers, and show what callers use."),
     "audit": ("audit", "Verify and search audit logs."),
     "enforce": ("enforce", "Remove people from real-time servers whose tokens were revoked."),
@@ -85,7 +87,7 @@ root: Final = _LazyGroup(
     epilog="""Exit codes: 0 success; 1 the authority refused the call, or the command failed; 2 the command line or the
     configuration is invalid; 3 the authority, or the store of a server, cannot be
     reached; 4 the token is not active; 5 the audit log is not
-    as it was written; 141 the reader of the output has closed it.
+    as it was written; 6 what a file declares differs from what there is; 141 the reader of the output has closed it.
 
     With --json, answers are the contract's messages: its field names; enum values by their short names in
     lower case, reasons in upper case; times in RFC 3339, UTC; lifetimes in seconds; null for an unset field.

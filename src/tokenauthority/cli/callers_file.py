@@ -28,6 +28,14 @@ file_argument: Final = click.argument(
 )
 
 
+callers_option: Final = click.option(
+    "--callers-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The callers file; default: that of the server's settings.",
+)
+
+
 def find_file(file: Path | None, config_file: Path | None) -> tuple[Path, str]:
     """Return the path of the callers file, and the authority's own issuer if the settings name it."""
     settings = load_settings(config_file, complete=False)
@@ -49,6 +57,37 @@ def load_valid_file(file: Path | None, config_file: Path | None) -> CallerRegist
     except CallersFileError as error:
         lines = [f"{path} is not valid:", *(f"  {printable(str(problem))}" for problem in error.problems)]
         raise ConfigurationFailure("\n".join(lines)) from error
+
+
+@attrs.frozen
+class CallersTarget:
+    """A valid callers file as it is; without data it does not exist yet."""
+
+    path: Path
+    """As the person has named it."""
+    config_file: Path | None
+    file: CallersFile
+    own_issuer: str
+    data: bytes
+
+
+def read_target(given: Path | None, config_file: Path | None) -> CallersTarget | None:
+    """Return the callers file of a command; None if neither the command nor the settings name one."""
+    from tokenauthority.callers.file import CallersFile
+
+    settings = load_settings(config_file, complete=False)
+    path = given or settings.callers.file
+    if path is None:
+        return None
+    own_issuer = settings.issuance.issuer
+    try:
+        _, data = _read(path.resolve(), create=True)
+    except OSError as error:
+        raise ConfigurationFailure(f"{path}: {error.strerror}") from error
+    file = CallersFile(path.resolve(), own_issuer)
+    if data:
+        _require_valid(file, data, "is not valid")
+    return CallersTarget(path, config_file, file, own_issuer, data)
 
 
 @attrs.define

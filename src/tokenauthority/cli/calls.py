@@ -11,7 +11,7 @@ import click
 from google.protobuf.message import Message
 
 from tokenauthority.cli.options import current
-from tokenauthority.cli.output import Record, record, show_list, show_record
+from tokenauthority.cli.output import record, show_list, show_record
 from tokenauthority.client import Authority, translated_errors
 from tokenauthority.client.errors import next_page_token
 
@@ -34,6 +34,7 @@ class Page(Protocol):
 
 AnyRequest = TypeVar("AnyRequest", bound=PagedRequest)
 AnyPage = TypeVar("AnyPage", bound=Page)
+Item = TypeVar("Item", bound=Message)
 
 
 @contextmanager
@@ -56,16 +57,26 @@ def show_pages(
     columns: Sequence[str],
 ) -> None:
     """Print the first *limit* items of a list, all for 0, which *fetch* returns page by page."""
-    records: list[Record] = []
+    records = [record(item) for item in fetch_items(fetch, request, items, limit)]
+    show_list(records, columns, as_json=current().as_json)
+
+
+def fetch_items(
+    fetch: Callable[[AnyRequest], AnyPage],
+    request: AnyRequest,
+    items: Callable[[AnyPage], Sequence[Item]],
+    limit: int = 0,
+) -> list[Item]:
+    """Return the first *limit* items of a list, all for 0, which *fetch* returns page by page."""
+    collected: list[Item] = []
     while True:
-        request.page_size = min(limit - len(records), MAX_PAGE) if limit else MAX_PAGE
+        request.page_size = min(limit - len(collected), MAX_PAGE) if limit else MAX_PAGE
         page = fetch(request)
         found = items(page)
-        records += map(record, found)
+        collected += found
         request.page_token = next_page_token(request.page_token, page.next_page_token, found)
-        if not page.next_page_token or (limit and len(records) >= limit):
-            break
-    show_list(records[: limit or None], columns, as_json=current().as_json)
+        if not page.next_page_token or (limit and len(collected) >= limit):
+            return collected[: limit or None]
 
 
 limit_option = click.option(

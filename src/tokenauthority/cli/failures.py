@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 NOT_ACTIVE: Final = 4
 """The exit code for a token that is not active."""
 
+DIFFERS: Final = 6
+"""The exit code if what is declared differs from what there is."""
+
 READER_GONE: Final = 141
 """The exit code if the reader of the output has closed it, such as `head`."""
 

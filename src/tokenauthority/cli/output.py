@@ -102,6 +102,19 @@ def show_list(records: Sequence[Record], columns: Sequence[str], *, as_json: boo
     _print_table(table, err=False, least=width)
 
 
+def print_styled(lines: Sequence[tuple[str, str]], *, err: bool = False) -> None:
+    """Print each text in its style of rich, such as `green`: a terminal without NO_COLOR shows it."""
+    from rich.console import Console
+    from rich.text import Text
+
+    stream = sys.stderr if err else sys.stdout
+    console = Console(stderr=err, highlight=False, force_terminal=stream is not None and stream.isatty())
+    with console.capture() as captured:
+        for text, style in lines:
+            console.print(Text(_encodable(printable(text), err=err), style), soft_wrap=True)
+    _write(captured.get(), err=err)
+
+
 def to_json(value: Record | Sequence[Record]) -> str:
     """Return *value* as indented JSON: times in RFC 3339, lifetimes in whole seconds."""
     return _escape_json(json.dumps(value, indent=2, ensure_ascii=False, default=_json_value))

@@ -15,6 +15,7 @@ from tokenauthority.cli.confirmation import confirm, yes_option
 from tokenauthority.cli.options import Group, current
 from tokenauthority.cli.output import print_text, record, show_record
 from tokenauthority.cli.values import FORMATS, LIFETIME, SERVERS, read_text
+from tokenauthority.client import Authority
 from tokenauthority.client.conversions import duration, to_value
 from tokenauthority.domain.counts import counted
 from tokenauthority.v1 import project_pb2, token_pb2
@@ -71,7 +72,7 @@ def projects() -> None:
 def create_project(project_id: str, **values: object) -> None:
     """Create a project with a new secret, which is shown only once."""
     request = project_pb2.CreateProjectRequest(project_id=project_id)
-    _set_fields(request, values)
+    set_fields(request, values)
     with authority() as client:
         answer = record(client.projects.CreateProject(request))
     if current().as_json:
@@ -171,7 +172,7 @@ def update_project(project_id: str, **changes: object) -> None:
         raise click.UsageError("nothing to change: give at least one option")
     with authority() as client:
         project = project_pb2.Project(project_id=project_id or client.project_id)
-        _set_fields(project, changes)
+        set_fields(project, changes)
         request = project_pb2.UpdateProjectRequest(project=project, update_mask=FieldMask(paths=paths))
         show_message(client.projects.UpdateProject(request).project)
 
@@ -204,10 +205,7 @@ def delete_project(project_id: str, *, yes: bool) -> None:
     request = project_pb2.DeleteProjectRequest(project_id=project_id)
     with authority() as client:
         if not yes:
-            counting = project_pb2.DeleteProjectRequest(project_id=project_id, validate_only=True)
-            counts = cast("dict[str, int]", record(client.projects.DeleteProject(counting)))
-            contents = ", ".join(counted(count, name.removesuffix("s")) for name, count in counts.items())
-            confirm(f"Project {project_id} has {contents}. Delete all of it for good?")
+            confirm(f"Project {project_id} has {contents_of(client, project_id)}. Delete all of it for good?")
         show_message(client.projects.DeleteProject(request))
 
 
@@ -256,7 +254,14 @@ def retire_secret(ids: tuple[str, ...], *, yes: bool) -> None:
         show_message(client.projects.RetireProjectSecret(request).project)
 
 
-def _set_fields(
+def contents_of(client: Authority, project_id: str) -> str:
+    """Return what is deleted with a project, such as `2 sessions, 1 secret, 0 roles, 0 revocations`."""
+    counting = project_pb2.DeleteProjectRequest(project_id=project_id, validate_only=True)
+    counts = cast("dict[str, int]", record(client.projects.DeleteProject(counting)))
+    return ", ".join(counted(count, name.removesuffix("s")) for name, count in counts.items())
+
+
+def set_fields(
     message: project_pb2.CreateProjectRequest | project_pb2.ImportProjectRequest | project_pb2.Project,
     values: Mapping[str, object],
 ) -> None:
@@ -283,6 +288,6 @@ def _set_disabled(project_id: str, *, disabled: bool) -> None:
 
 
 def _import_project(request: project_pb2.ImportProjectRequest, values: Mapping[str, object]) -> None:
-    _set_fields(request, values)
+    set_fields(request, values)
     with authority() as client:
         show_message(client.projects.ImportProject(request).project)

@@ -1,0 +1,49 @@
+"""Write projects, roles and callers as a file that `tokenauthority apply` takes: `tokenauthority export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tokenauthority.callers.file_models import CallerTable
+from tokenauthority.cli.callers_file import callers_option, read_target
+from tokenauthority.cli.calls import authority
+from tokenauthority.cli.declared_state import read_projects
+from tokenauthority.cli.options import Command
+from tokenauthority.cli.output import print_text, printable
+from tokenauthority.cli.server import config_option
+from tokenauthority.declaration.reading import CallersNow
+from tokenauthority.declaration.written import write_declaration
+from tokenauthority.files import replace_file
+
+
+@click.command("export", cls=Command)
+@callers_option
+@config_option
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write to this file, whole or not at all; default: standard output.",
+)
+def export(*, callers_file: Path | None, config_file: Path | None, output: Path | None) -> None:
+    """Write all projects that the caller may see, with their roles, and the callers of the callers file, in YAML.
+
+    The same state is the same text. Never in it: secrets, private keys and API keys; of API keys it has the SHA-256, as
+    the callers file does. Without a callers file, callers are left out.
+    """
+    target = read_target(callers_file, config_file)
+    callers = None
+    if target is not None:
+        tables = CallersNow.parse(target.data).callers.values()
+        callers = [CallerTable.model_validate(table) for table in tables]
+    with authority() as client:
+        projects = [(found.project, found.roles) for found in read_projects(client).values()]
+    text = "\n".join(map(printable, write_declaration(projects, callers).split("\n")))
+    if output is None:
+        print_text(text, end="")
+    else:
+        replace_file(output, text.encode(), like=output.stat() if output.exists() else None)
+    if target is None:
+        print_text("no callers file is named: callers are left out", err=True)
