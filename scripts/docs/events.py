@@ -116,6 +116,8 @@ MEANINGS: Final = {
     "`listen.ops`. Set it, to its default if that is meant.",
     "server.started": "The server accepts calls, at these addresses.",
     "server.stopped": "The server has stopped in order.",
+    "service_manager.not_notified": "The service manager that started the process, such as systemd, did not take a "
+    "message. If it was `READY=1`, the start of the unit fails by its timeout.",
     "settings.agree": "All servers of the store have the same settings again, where they must.",
     "settings.differ": "Another server of the store has another value of a setting that all must have alike.",
     "signing.failed": "The key that signs could not sign where it lives, such as in an HSM.",

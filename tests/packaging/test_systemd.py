@@ -96,6 +96,13 @@ def test_systemd_waits_until_a_server_has_drained() -> None:
     assert limits.drain_delay + limits.drain_grace + _FINISH < float(_values("TimeoutStopSec")[0])
 
 
+def test_systemd_waits_until_a_server_serves() -> None:
+    """For longer than a start takes; the tests of the server hold that it tells systemd."""
+    assert ["notify"] == _values("Type")
+    assert int(_values("TimeoutStartSec")[0]) >= 300
+    assert int(_values("WatchdogSec")[0]) >= 60
+
+
 def test_each_server_of_a_machine_has_its_own_directory_and_ports() -> None:
     """What the drop-in names are settings."""
     drop_in = (SHIPPED / "instance.conf").read_text(encoding="utf-8")

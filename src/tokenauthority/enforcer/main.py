@@ -41,6 +41,7 @@ from tokenauthority.server import logging
 from tokenauthority.server.background import Background, BackgroundError, BackgroundTask
 from tokenauthority.server.http import HttpServer
 from tokenauthority.server.lifecycle import stop_signal
+from tokenauthority.server.service_manager import READY, STOPPING, notify, watchdog_tasks
 from tokenauthority.server.wiring import system_clock
 from tokenauthority.web.ops import make_ops_app
 
@@ -155,10 +156,12 @@ async def _enforce(settings: EnforcerSettings, servers: Sequence[ServerSettings]
         for listener in enforcer.web:
             stack.callback(listener.close)
             bound[listener.name] = listener.bind()
-        background = Background(enforcer.registry).running(enforcer.tasks(), stop.set)
+        background = Background(enforcer.registry).running([*enforcer.tasks(), *watchdog_tasks()], stop.set)
         await stack.enter_async_context(background)
         logger.info("enforcer.started", servers=len(servers), pending=len(enforcer.removals), **bound)
+        notify(READY)
         await stop.wait()
+        notify(STOPPING)
     # What is pending now was saved, or the stream sends it again: this saves the next start some work.
     await enforcer.state.save(enforcer.removals)
     logger.info("enforcer.stopped", pending=len(enforcer.removals))

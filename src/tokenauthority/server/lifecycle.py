@@ -28,6 +28,7 @@ from tokenauthority.server.http import HttpServer
 from tokenauthority.server.http_connection import ConnectionTimes
 from tokenauthority.server.listeners import bind
 from tokenauthority.server.logging import debug_switch, report_dropped
+from tokenauthority.server.service_manager import READY, STOPPING, notify
 from tokenauthority.server.wiring import App
 from tokenauthority.web.api import make_api_app
 from tokenauthority.web.check import check_routes
@@ -118,10 +119,12 @@ async def _answering(
         tasks = (*tasks_of(app, web), *_guarding(app, bound), *process_tasks)
         await stack.enter_async_context(Background(app.registry).running(tasks, on_fatal))
         logger.info("server.started", **at, grpc_tls=not settings.dev, http_tls=app.http_certificate is not None)
+        notify(READY)
         try:
             yield addresses
         finally:
             logger.info("server.draining")
+            notify(STOPPING)
             await _drain(app, settings)
     logger.info("server.stopped")
 

@@ -18,6 +18,7 @@ from tokenauthority.config.settings import Settings
 from tokenauthority.server import descriptors, dev, garbage, lifecycle, logging, master_keys
 from tokenauthority.server.background import BackgroundError
 from tokenauthority.server.problems import callers_file_of, make_data_dir, start_errors
+from tokenauthority.server.service_manager import watchdog_tasks
 from tokenauthority.server.wiring import build
 from tokenauthority.storage.address import SqliteAddress, StoreAddress
 from tokenauthority.storage.migrate import check_schema, migrate, schema_state
@@ -103,7 +104,7 @@ async def _serve(settings: Settings) -> None:
         )
         lifecycle.handle_signals(app, settings.logging)
         garbage.freeze_start()
-        async with lifecycle.serving(app, settings, stop.set, [garbage.garbage_task()]) as addresses:
+        async with lifecycle.serving(app, settings, stop.set, [garbage.garbage_task(), *watchdog_tasks()]) as addresses:
             if identity is not None:
                 project = await dev.project_id(app.projects, app.clock())
                 dev.let_sdks_in(callers, project)
