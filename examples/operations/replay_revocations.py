@@ -1,8 +1,9 @@
 """Revoke again what an audit log says was revoked, in a store that was restored from a backup.
 
 The program reads what `tokenauthority audit show --json` prints. It calls the authority that the environment names,
-with a key for all projects that has the actions tokens.revoke, sessions.end, keys.manage and projects.rotate. It prints
-what it did, and ends with exit code 1 if it could not replay something. You can run it again.
+with a key for all projects that has the actions tokens.revoke, sessions.end, keys.manage, projects.rotate,
+projects.update and projects.delete. It prints what it did, and ends with exit code 1 if it could not replay something.
+You can run it again.
 docs/how-to/back-up-and-restore.md has all steps.
 """
 
@@ -33,7 +34,15 @@ class Record(TypedDict, total=False):
     comment: str
 
 
-METHODS = {"RevokeTokens", "EndSession", "RevokeSigningKey", "RetireProjectSecret"}
+METHODS = {"RevokeTokens", "EndSession", "RevokeSigningKey", "RetireProjectSecret", "UpdateProject", "DeleteProject"}
+
+
+def revokes(method: str, record: Record) -> bool:
+    """Return whether a call made tokens invalid, or valid again: UpdateProject only where it disabled or enabled."""
+    changes = record.get("changes", [])
+    if method == "UpdateProject":
+        return any(change.startswith("disabled=") for change in changes)
+    return method in METHODS and "validate_only=True" not in changes
 
 
 def replay(authority: Authority, method: str, record: Record) -> None:
@@ -64,6 +73,11 @@ def replay(authority: Authority, method: str, record: Record) -> None:
             authority.projects.RetireProjectSecret(
                 project_pb2.RetireProjectSecretRequest(project_id=record["project_id"], secret_id=record["object_id"])
             )
+        case "DeleteProject":
+            authority.delete_project(record["project_id"])
+        case "UpdateProject":
+            disabled = "disabled=True" in record["changes"]
+            (authority.disable_project if disabled else authority.enable_project)(record["project_id"])
 
 
 def main() -> int:
@@ -73,14 +87,14 @@ def main() -> int:
     with Authority.from_environment() as authority:
         for record in records:
             method = record.get("method", "").rpartition("/")[2]
-            if method not in METHODS or record["code"] != "OK":
+            if record.get("code") != "OK" or not revokes(method, record):
                 continue
             try:
                 with translated_errors():
                     replay(authority, method, record)
                 outcome = "done"
             except NotFound as error:
-                outcome = f"not needed, what was made after the backup is gone: {error}"
+                outcome = f"not needed: {error}"
             except AuthorityError as error:
                 outcome, status = f"NOT DONE: {error}", 1
             print(record["time"], method, outcome)

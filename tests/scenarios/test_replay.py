@@ -10,6 +10,8 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from google.protobuf.field_mask_pb2 import FieldMask
+
 from tests.support.authority import WAIT, clean_environment
 from tests.support.production import Production, Server
 from tokenauthority.client import Authority, Token
@@ -62,6 +64,49 @@ def test_replays_the_revocations_that_a_restored_backup_lacks(production: Produc
     # Watchers do not know the sessions, so that the tokens of a lost session must be revoked too.
     assert {**expected, **dict.fromkeys(lost, "REVOKED")} == after
     assert 9 == printed.count(" done\n")
+
+
+def test_replays_what_became_of_projects(production: Production) -> None:
+    """Disabled and deleted projects are so again; what was enabled again, or only counted, is left in peace."""
+    audit = str(production.directory / "audit.jsonl")
+    server = production.start(AUDIT__PATH=audit)
+    projects = {}
+    with production.client(server.address) as authority:
+        for name in ("disabled", "enabled again", "deleted", "counted", "renamed"):
+            made = authority.projects.CreateProject(project_pb2.CreateProjectRequest())
+            projects[name] = made.project.project_id
+    tokens = {name: token_of(production, server, project) for name, project in projects.items()}
+    back_up(production)
+    since = datetime.now(UTC) - timedelta(seconds=1)
+    with production.client(server.address) as authority:
+        for name in ("disabled", "enabled again"):
+            authority.disable_project(projects[name])
+        authority.enable_project(projects["enabled again"])
+        authority.delete_project(projects["deleted"])
+        authority.delete_project(projects["counted"], validate_only=True)
+        renamed = project_pb2.Project(project_id=projects["renamed"], display_name="disabled=True")
+        mask = FieldMask(paths=["display_name"])
+        authority.projects.UpdateProject(project_pb2.UpdateProjectRequest(project=renamed, update_mask=mask))
+        before = reasons(authority, tokens)
+    server = restored(production, server, audit)
+
+    with production.client(server.address) as authority:
+        restored_reasons = reasons(authority, tokens)
+        printed = replay(production, server, since)
+        again = replay(production, server, since)
+        after = reasons(authority, tokens)
+
+    expected = dict.fromkeys(projects, "")
+    assert {*expected.values()} == {*restored_reasons.values()}
+    assert {**expected, "disabled": "PROJECT_DISABLED", "deleted": "PROJECT_UNKNOWN"} == before == after
+    assert 4 == printed.count(" done\n")
+    assert "DeleteProject not needed: project" in again
+
+
+def token_of(production: Production, server: Server, project: str) -> Token:
+    """Generate a token in a new session of the project."""
+    with production.client(server.address, project) as authority:
+        return authority.create_session().generate_token(format="session_jwt")
 
 
 def make_tokens(authority: Authority) -> dict[str, Token]:
