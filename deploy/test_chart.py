@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 
 from collections.abc import Iterator, Mapping
@@ -28,7 +29,7 @@ from tokenauthority.server.memory import worst_case
 OLDEST: Final = "1.27"
 """The oldest Kubernetes that Chart.yaml admits."""
 
-RESOURCES_OF_OTHERS: Final = {"Certificate", "ClusterSPIFFEID", "ServiceMonitor"}
+RESOURCES_OF_OTHERS: Final = {"Certificate", "ClusterSPIFFEID", "PrometheusRule", "ServiceMonitor"}
 """Kinds of cert-manager, SPIRE and the Prometheus operator, for which Kubernetes has no schema."""
 
 PLACE: Final = "/etc/tokenauthority"
@@ -134,6 +135,25 @@ def test_services_lead_to_ports_of_the_pod(rendered: list[Manifest]) -> None:
 
     assert {"tokenauthority-pods": ports} == {name: named for name, named in found.items() if "ops" in named}
     assert found["tokenauthority"] == {name: port for name, port in ports.items() if name != "ops"}
+
+
+def test_alerts_and_dashboard_are_the_files_that_are_shipped() -> None:
+    """The chart has links to them, and renders neither unless its values ask for it."""
+    rendered = list(yaml.safe_load_all(render(VARIANTS["cert-manager-spire"])))
+    deploy = Path(__file__).parent
+    (dashboard,) = (resource for resource in rendered if "dashboard" in resource["metadata"]["name"])
+    rule = _one(rendered, "PrometheusRule")
+    without = yaml.safe_load_all(render(VARIANTS["sqlite"]))
+
+    assert yaml.safe_load((deploy / "prometheus" / "rules" / "alerts.yaml").read_text()) == rule["spec"]
+    assert "prometheus" == rule["metadata"]["labels"]["release"]
+    assert json.loads((deploy / "grafana" / "dashboards" / "tokenauthority.json").read_text()) == json.loads(
+        dashboard["data"]["tokenauthority.json"]
+    )
+    assert "1" == dashboard["metadata"]["labels"]["grafana_dashboard"]
+    assert not any(
+        "PrometheusRule" == resource["kind"] or "dashboard" in resource["metadata"]["name"] for resource in without
+    )
 
 
 def test_probes_ask_a_server_that_runs_with_the_settings(production: Production, tmp_path: Path) -> None:
