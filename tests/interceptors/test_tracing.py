@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import cast
 
 import attrs
 import httpx
@@ -18,11 +19,15 @@ from tests.support.authority import NO_TRUST, RunningAuthority, StartAuthority, 
 from tests.support.collector import Collector, attributes_of, collecting
 from tests.support.faults import break_audit_log
 from tests.support.faulty_store import FaultyStore
+from tests.support.platform import running_platform
 from tests.support.softhsm import SoftHsm
 from tests.support.wire import GENERATE, LIST_PROJECTS, V1, Connect, Wire, records, wait_for_record
 from tests.web.posting import post
+from tokenauthority.interceptors.call import Call, Context
+from tokenauthority.interceptors.tracing import SamplingInterceptor
 from tokenauthority.service.ext_authz import CHECK
-from tokenauthority.v1 import session_pb2, token_pb2
+from tokenauthority.telemetry.call_trace import CallTrace, current_trace
+from tokenauthority.v1 import project_pb2, session_pb2, token_pb2
 
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -73,14 +78,12 @@ class StartTraced:
     def __call__(
         self,
         store: FaultyStore | None = None,
-        keys: Mapping[str, object] | None = None,
-        limits: Mapping[str, object] | None = None,
+        settings: Mapping[str, object] | None = None,
         **values: object,
     ) -> Traced:
         """Start it. It exports when the test asks for that."""
         telemetry = {"endpoint": f"http://{self._collector.address}", "interval": 300, "metrics": False, **values}
-        settings = {"telemetry": telemetry, "keys": keys or {}, "limits": limits or {}}
-        authority = self._start(store=store, settings=settings)
+        authority = self._start(store=store, settings={"telemetry": telemetry, **(settings or {})})
         return Traced(authority=authority, collector=self._collector, wire=self._connect(authority))
 
 
@@ -161,11 +164,23 @@ def test_the_signatures_of_a_batch_are_one_span(traced: Traced) -> None:
 
 def test_signatures_of_an_hsm_are_traced(start_traced: StartTraced, softhsm: SoftHsm) -> None:
     """Though a thread makes them."""
-    traced = start_traced(keys={"provider": softhsm.uri()})
+    traced = start_traced(settings={"keys": {"provider": softhsm.uri()}})
     assert "OK" == traced.wire.call(BATCH, batch_of(traced.session(), 3)).code
     sign = traced.below(traced.calls()[-1])["sign SESSION_JWT"]
 
     assert {"tokenauthority.count": 3} == attributes_of(sign.attributes)
+
+
+def test_a_session_of_a_platform_is_an_operation(start_traced: StartTraced) -> None:
+    """Which the call waits for."""
+    with running_platform() as platform:
+        traced = start_traced(settings={"platform": {"urls": platform.url, "attempt_timeout": 30}})
+        credential = project_pb2.OpenTokCredential(api_key="123456", api_secret="01234567" * 5)
+        imported = project_pb2.ImportProjectRequest(opentok=credential, platform_url=platform.url)
+        assert "OK" == traced.wire.call(V1 + "ProjectService/ImportProject", imported).code
+        assert "OK" == traced.wire.call(CREATE, session_pb2.CreateSessionRequest(project_id="123456")).code
+
+    assert "platform create" in traced.below(traced.calls()[-1])
 
 
 @pytest.mark.parametrize(
@@ -224,6 +239,22 @@ def test_a_stranger_forces_no_sampling(start_traced: StartTraced, key: str) -> N
     post(traced.authority, LIST_PROJECTS, api_key=key, headers={"traceparent": SAMPLED})
 
     assert [] == traced.calls()
+
+
+async def test_no_context_counts_without_a_caller() -> None:
+    """Wherever the step stands, and whatever the method is."""
+    call = Call("/x/Public", cast("AsyncIterator[object]", None), cast("Context", None), streaming=False)
+    call.metadata["traceparent"] = [SAMPLED]
+    trace = CallTrace()
+    token = current_trace.set(trace)
+
+    async def answer(_: Call) -> object:
+        return b"answer"
+
+    assert b"answer" == await SamplingInterceptor(lambda: False).intercept(call, answer)
+    current_trace.reset(token)
+
+    assert (None, None) == (trace.sampled, trace.context)
 
 
 def test_a_stranger_joins_no_trace(traced: Traced) -> None:
@@ -304,7 +335,7 @@ def test_an_answer_that_could_not_be_recorded_is_an_error(traced: Traced) -> Non
 def test_a_deadline_that_passed_is_an_error(start_traced: StartTraced) -> None:
     """The conventions of OpenTelemetry say so."""
     store = FaultyStore()
-    traced = start_traced(store=store, limits={"max_deadline": 0.05})
+    traced = start_traced(store=store, settings={"limits": {"max_deadline": 0.05}})
     store.hold("list_projects")
     traced.wire.call(LIST_PROJECTS)
     call = traced.call()

@@ -10,7 +10,7 @@ import grpc.aio
 
 from tokenauthority.config.telemetry import read_headers
 from tokenauthority.config.telemetry_settings import TelemetrySettings
-from tokenauthority.threads import BlockingPool
+from tokenauthority.threads import BlockingPool, PoolError
 
 
 _MAX_ANSWER: Final = 65_536
@@ -74,6 +74,8 @@ class Collector:
             raise CollectorError(problem, passing=error.code() in _PASSING) from None
         except OSError as error:
             raise CollectorError(f"{error.filename} cannot be read: {error.strerror}", passing=True) from None
+        except PoolError as error:
+            raise CollectorError(f"files of the settings cannot be read: {error}", passing=True) from None
 
     async def close(self) -> None:
         """Close the connection."""

@@ -44,7 +44,7 @@ class TraceExport:
         self.wake: Final = asyncio.Event()
         self._dropped = Counter(
             "tokenauthority_telemetry_dropped_spans",
-            "Spans that were not exported, because the collector was away for too long or refused them.",
+            "Only with traces: spans that were not exported, as the collector was away for too long or refused them.",
             registry=registry,
         )
 
