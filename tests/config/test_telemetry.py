@@ -47,7 +47,13 @@ def test_an_endpoint_is_all_that_is_required(given: pytest.MonkeyPatch) -> None:
     "endpoint",
     [
         *("collector.example.com:4317", "https://collector.example.com", "grpc://collector.example.com:4317"),
-        *("https://user:secret@collector:4317", "https://collector:4317/v1/traces", "https://:4317", " " + ENDPOINT),
+        *(
+            "https://user:secret@collector:4317",
+            "https://collector:4317/v1/traces",
+            "https://:4317",
+            " " + ENDPOINT,
+            "https://collector:65536",
+        ),
     ],
 )
 def test_an_endpoint_is_a_url_with_a_port(given: pytest.MonkeyPatch, endpoint: str) -> None:

@@ -8,15 +8,14 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
-from tokenauthority.config.group import SettingsGroup
+from tokenauthority.config.group import PORT, SettingsGroup
 from tokenauthority.contract import MAX_REQUEST_BYTES
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.times import MAX_LEEWAY
 from tokenauthority.signing.hsm_uri import TokenUri
 
 
-_PORT: Final = r"(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[0-9]{1,4})"
-_ADDRESS: Final = rf"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):{_PORT}$"
+_ADDRESS: Final = rf"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):{PORT}$"
 
 _ISSUER: Final = r"^https?://[^\s/?#@]+(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?$"
 """A URL in the one form that all clients write: verifiers compare it byte for byte, and append paths to it."""

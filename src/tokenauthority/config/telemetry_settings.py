@@ -7,10 +7,10 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from tokenauthority.config.group import SettingsGroup
+from tokenauthority.config.group import PORT, SettingsGroup
 
 
-_ENDPOINT: Final = r"^(https?://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5})?$"
+_ENDPOINT: Final = rf"^(https?://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):{PORT})?$"
 
 
 class TelemetrySettings(SettingsGroup):
