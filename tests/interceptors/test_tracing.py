@@ -82,7 +82,13 @@ class StartTraced:
         **values: object,
     ) -> Traced:
         """Start it. It exports when the test asks for that."""
-        telemetry = {"endpoint": f"http://{self._collector.address}", "interval": 300, "metrics": False, **values}
+        telemetry = {
+            "endpoint": f"http://{self._collector.address}",
+            "interval": 300,
+            "timeout": 60,
+            "metrics": False,
+            **values,
+        }
         authority = self._start(store=store, settings={"telemetry": telemetry, **(settings or {})})
         return Traced(authority=authority, collector=self._collector, wire=self._connect(authority))
 

@@ -47,7 +47,7 @@ async def plain() -> AsyncIterator[FakeCollector]:
 
 def reaching(endpoint: str, **values: object) -> Collector:
     """What reaches *endpoint*."""
-    settings = TelemetrySettings.model_validate({"endpoint": endpoint, "timeout": 30, **values})
+    settings = TelemetrySettings.model_validate({"endpoint": endpoint, "timeout": 60, **values})
     return Collector(settings, BlockingPool("telemetry"))
 
 

@@ -36,7 +36,7 @@ def registry() -> CollectorRegistry:
 async def export(fake: FakeCollector, registry: CollectorRegistry) -> AsyncIterator[TraceExport]:
     """An export to it."""
     pool = BlockingPool("telemetry")
-    collector = Collector(TelemetrySettings(endpoint=f"http://{fake.address}", timeout=30), pool)
+    collector = Collector(TelemetrySettings(endpoint=f"http://{fake.address}", timeout=60), pool)
     export = TraceExport(collector, pool, server_resource(), registry)
     yield export
     await export.close()
@@ -156,7 +156,7 @@ async def test_metrics_that_were_refused_are_not_sent_again(fake: FakeCollector)
     """The next turn has newer ones."""
     pool, registry = BlockingPool("telemetry"), CollectorRegistry()
     gauge = Gauge("age", "Age.", registry=registry)
-    collector = Collector(TelemetrySettings(endpoint=f"http://{fake.address}", timeout=30), pool)
+    collector = Collector(TelemetrySettings(endpoint=f"http://{fake.address}", timeout=60), pool)
     export = MetricsExport(collector, pool, server_resource(), registry)
     try:
         fake.refusal = grpc.StatusCode.UNAVAILABLE
