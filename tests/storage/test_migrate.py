@@ -20,6 +20,7 @@ from alembic.runtime.migration import MigrationContext
 from tests.storage.conftest import engine_of
 from tests.support import forkserver
 from tests.support.authority import WAIT, clean_environment
+from tests.support.postgres import PostgresServer
 from tokenauthority.domain.errors import UnavailableError
 from tokenauthority.storage.migrate import check_schema, migrate
 from tokenauthority.storage.schema import metadata
@@ -125,6 +126,21 @@ def test_empty_store_is_refused_with_the_command_to_upgrade(new_url: str) -> Non
     for _ in range(2):
         with pytest.raises(SchemaError, match="run `tokenauthority db upgrade`"):
             check_schema(new_url)
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_that_cannot_hold_every_text_is_refused(postgres_server: PostgresServer, encoding: str) -> None:
+    """Also by `check_schema`, which a server calls at its start; no table is made."""
+    name = postgres_server.create_database("template0", encoding)
+    url = postgres_server.url(name)
+    for refusing in (migrate, check_schema):
+        with pytest.raises(SchemaError, match=f"^the database has the encoding {encoding}, .* ENCODING 'UTF8'$"):
+            refusing(url)
+    with psycopg.connect(url) as connection:
+        tables = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
+    postgres_server.drop_database(name)
+
+    assert (0,) == tables
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o277])

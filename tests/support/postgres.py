@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TypedDict
+from typing import LiteralString, TypedDict
 
 import psycopg
 import pytest
@@ -135,12 +135,12 @@ class PostgresServer:
         """The URL of one of its databases."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
-    def create_database(self, template: str = "template1") -> str:
+    def create_database(self, template: str = "template1", encoding: LiteralString = "UTF8") -> str:
         """Make a database, empty or a copy of *template*, and name it."""
         name = next(self._names)
         # Before version 15 there is no other strategy; since then the default costs twice the CPU.
         strategy = "" if int(self.version().partition(".")[0]) < 15 else " STRATEGY FILE_COPY"
-        self._execute(sql.SQL(f"CREATE DATABASE {{}} TEMPLATE {{}}{strategy}"), name, template)
+        self._execute(sql.SQL(f"CREATE DATABASE {{}} TEMPLATE {{}}{strategy} ENCODING '{encoding}'"), name, template)
         return name
 
     def drop_database(self, name: str) -> None:

@@ -50,7 +50,8 @@ def migrate(place: str | StoreAddress) -> bool:
 
     Raises:
         StoreAddressError: *place* is not the URL of a store.
-        SchemaError: The database is newer than the program, and does not work with the program.
+        SchemaError: The database is newer than the program, and does not work with the program, or its encoding is
+            not UTF8.
         UnavailableError: The database cannot be reached or written.
     """
     with unavailable_on_failure():
@@ -75,7 +76,7 @@ def schema_state(place: str | StoreAddress) -> SchemaState:
 
     Raises:
         StoreAddressError: *place* is not the URL of a store.
-        SchemaError: There is no database yet, or its schema is none of this program's line.
+        SchemaError: There is no database yet, its schema is none of this program's line, or its encoding is not UTF8.
         UnavailableError: The database cannot be reached.
     """
     with unavailable_on_failure():
@@ -105,9 +106,21 @@ def _connect(address: StoreAddress) -> Iterator[sa.Connection]:
         engine = with_transactions(postgres_engine(address, _LIMITS), _LIMITS)
     try:
         with engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                _require_unicode(connection)
             yield connection
     finally:
         engine.dispose()
+
+
+def _require_unicode(connection: sa.Connection) -> None:
+    """Raise SchemaError for a database that cannot hold every text; else a call would fail when it stores one."""
+    encoding = connection.scalar(sa.text("SHOW server_encoding"))
+    if encoding != "UTF8":
+        raise SchemaError(
+            f"the database has the encoding {encoding}, which cannot hold every text: make a new one with"
+            " CREATE DATABASE ... TEMPLATE template0 ENCODING 'UTF8'"
+        )
 
 
 def _create_file(path: Path) -> None:

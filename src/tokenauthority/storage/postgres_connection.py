@@ -116,7 +116,7 @@ class TimedConnection(psycopg.Connection[_Row]):
 
 
 def connector(address: PostgresAddress, limits: StoreLimits) -> Callable[[], TimedConnection]:
-    """Return what makes a connection to the primary; a parameter of *address* overrides ours."""
+    """Return what makes a connection to the primary; a parameter of *address* overrides most of ours."""
     parameters: dict[str, str] = {
         "connect_timeout": str(max(2, round(limits.connect_timeout))),
         "application_name": "tokenauthority",
@@ -128,6 +128,8 @@ def connector(address: PostgresAddress, limits: StoreLimits) -> Callable[[], Tim
         **address.parameters,
         # libpq would believe what is reported to it. See `PrimaryCursor`.
         "target_session_attrs": "any",
+        # By default it is that of the database, and psycopg returns bytes for texts of SQL_ASCII.
+        "client_encoding": "UTF8",
     }
     must_write = address.parameters.get("target_session_attrs") == "read-write"
 
