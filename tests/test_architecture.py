@@ -75,7 +75,6 @@ HELD_ELSEWHERE = {
     "config/groups.py": "config/test_settings.py",
     "config/telemetry_settings.py": "config/test_telemetry.py",
     "declaration/models.py": "declaration/test_reading.py",
-    "cli/declared_state.py": "cli/test_apply.py",
     "enforcer/metrics.py": "enforcer/test_main.py",
     "cli/callers_file.py": "cli/test_callers.py",
     "cli/batch.py": "cli/test_app_every_rpc.py",

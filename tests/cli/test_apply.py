@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from pathlib import Path
 
@@ -81,6 +82,7 @@ def test_creates_everything_once(run: Run, running_authority: RunningAuthority, 
     )
 
     assert (0, plan) == (code, out)
+    assert [] == re.findall(r"[0-9a-f]{40}", out + err)
     assert "a new project has a secret that was not shown" in err
     assert {"display_name": "rooms", "max_ttl": 172_800, "claims_for": ["mediamtx"], "disabled": True} == {
         name: project[name] for name in ("display_name", "max_ttl", "claims_for", "disabled")

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.cli.conftest import Run
 from tests.support.authority import RunningAuthority, StartAuthority
+from tokenauthority.callers.api_keys import digest
 from tokenauthority.cli import calls
 
 
@@ -63,17 +64,20 @@ def test_what_is_exported_needs_no_change(run: Run, secrets: list[str], tmp_path
 
 
 def test_no_secret_and_no_api_key_is_exported(run: Run, secrets: list[str], callers_file: Path) -> None:
-    """Of an API key the file has the SHA-256, as the callers file does."""
+    """Nor the SHA-256 of a key: it stays in the callers file, which only its owner reads."""
     exported = run("export", "--callers-file", str(callers_file))
 
-    assert [] == [secret for secret in secrets if secret in exported.out + exported.err]
-    assert yaml.safe_load(exported.out)["callers"][1].keys() >= {"api_key_sha256", "created"}
+    digests = [digest(secret) for secret in secrets]
+
+    assert digests[-1] in callers_file.read_text()
+    assert [] == [secret for secret in [*secrets, *digests] if secret in exported.out + exported.err]
+    assert ["mesh", "no"] == [caller["name"] for caller in yaml.safe_load(exported.out)["callers"]]
 
 
 def test_applied_to_another_authority_it_makes_everything_once(
     run: Run, secrets: list[str], callers_file: Path, tmp_path: Path, start_authority: StartAuthority
 ) -> None:
-    """But for the imported projects, whose commands are named; then it needs no change there either."""
+    """But for what needs a secret or an API key, whose commands are named; then it needs no change there either."""
     exported = run("export", "--callers-file", str(callers_file)).out
     other, options = start_authority(), ("--callers-file", str(tmp_path / "other.toml"))
     made = run("apply", "-f", "-", "--yes", *options, stdin=exported, env=other.environment)
@@ -82,10 +86,11 @@ def test_applied_to_another_authority_it_makes_everything_once(
     assert isinstance(changes, list)
 
     assert 6 == made.exit_code
-    assert 4 == made.out.count("needs a credential")
+    assert 5 == made.out.count("needs a credential")
+    assert "callers add" in made.out
     assert "projects import opentok --api-key 123456 --secret-file FILE" in made.out
     assert {"by_hand", "not_declared"} == {change["verb"] for change in changes}
-    assert (tmp_path / "other.toml").read_text().count("[[callers]]") == 2
+    assert (tmp_path / "other.toml").read_text().count("[[callers]]") == 1
 
 
 def test_every_page_is_exported(run: Run, secrets: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -103,8 +104,8 @@ def test_other_characters_than_ascii_are_in_double_quotes() -> None:
 
 
 def test_a_caller_is_written_with_its_own_fields_alone() -> None:
-    """No default is made explicit; without a callers file there is no word of callers."""
-    text = write_declaration([], [caller()])
+    """No default is made explicit, and its API key is left out; without a callers file there is no word of callers."""
+    text = write_declaration([], [caller(expires=datetime(2027, 1, 1, tzinfo=UTC))])
 
-    assert {"name", "api_key_sha256", "projects", "actions"} == yaml.safe_load(text)["callers"][0].keys()
+    assert {"name", "projects", "actions"} == yaml.safe_load(text)["callers"][0].keys()
     assert "callers" not in write_declaration([], None).split("version")[1]

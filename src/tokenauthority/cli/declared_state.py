@@ -36,7 +36,7 @@ def read_projects(client: Authority, roles_of: Collection[str] | None = None) ->
     found = fetch_items(client.projects.ListProjects, request, lambda page: page.projects)
     return {
         each.project_id: ActualProject(
-            _to_project(each),
+            to_project(each),
             _read_roles(client, each.project_id) if roles_of is None or each.project_id in roles_of else (),
         )
         for each in found
@@ -70,6 +70,8 @@ def make_change(client: Authority, change: PlannedChange) -> None:
         case PlannedChange(verb=Verb.DELETE, before=Role() as role):
             _require_same(change, _get_role(client, role))
             client.roles.DeleteRole(role_pb2.DeleteRoleRequest(project_id=role.project_id, name=role.name))
+        case _:
+            raise AssertionError(f"no change of a project or a role: {change}")
 
 
 def _create_project(client: Authority, change: PlannedChange, project: Project) -> None:
@@ -115,21 +117,22 @@ def _require_same(change: PlannedChange, now: Project | Role) -> None:
 
 
 def _get_project(client: Authority, project_id: str) -> Project:
-    return _to_project(client.projects.GetProject(project_pb2.GetProjectRequest(project_id=project_id)).project)
+    return to_project(client.projects.GetProject(project_pb2.GetProjectRequest(project_id=project_id)).project)
 
 
 def _get_role(client: Authority, role: Role) -> Role:
     request = role_pb2.GetRoleRequest(project_id=role.project_id, name=role.name)
-    return _to_role(client.roles.GetRole(request).role)
+    return to_role(client.roles.GetRole(request).role)
 
 
 def _read_roles(client: Authority, project_id: str) -> tuple[Role, ...]:
     request = role_pb2.ListRolesRequest(project_id=project_id)
     found = fetch_items(client.roles.ListRoles, request, lambda page: page.roles)
-    return tuple(_to_role(each) for each in found if not each.built_in)
+    return tuple(to_role(each) for each in found if not each.built_in)
 
 
-def _to_project(message: project_pb2.Project) -> Project:
+def to_project(message: project_pb2.Project) -> Project:
+    """Return a project as a value of the domain; raise Failure for a value that this version does not know."""
     values = record(message)
     try:
         default_format = TokenFormat(str(values["default_format"]).upper())
@@ -162,7 +165,8 @@ def _to_credential(secret: project_pb2.ProjectSecret) -> Credential:
     )
 
 
-def _to_role(message: role_pb2.Role) -> Role:
+def to_role(message: role_pb2.Role) -> Role:
+    """Return a role as a value of the domain; raise Failure for a value that this version does not know."""
     try:
         permissions = tuple(map(Permission, cast("list[str]", record(message)["permissions"])))
     except ValueError:

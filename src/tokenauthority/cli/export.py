@@ -30,8 +30,8 @@ from tokenauthority.files import replace_file
 def export(*, callers_file: Path | None, config_file: Path | None, output: Path | None) -> None:
     """Write all projects that the caller may see, with their roles, and the callers of the callers file, in YAML.
 
-    The same state is the same text. Never in it: secrets, private keys and API keys; of API keys it has the SHA-256, as
-    the callers file does. Without a callers file, callers are left out.
+    The same state is the same text. Never in it: secrets, private keys, API keys and the SHA-256 of API keys. Without a
+    callers file, callers are left out.
     """
     target = read_target(callers_file, config_file)
     callers = None

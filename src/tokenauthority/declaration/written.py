@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Final
 
 import yaml
@@ -25,10 +24,13 @@ PROJECT_FIELDS: Final = (
 
 ROLE_FIELDS: Final = ("permissions", "description")
 
+_OF_THE_KEY: Final = frozenset({"api_key_sha256", "created", "expires"})
+"""The fields of a caller about its API key, which stays as it is where a declaration leaves them out."""
+
 _HEADER: Final = """\
 # What a Token Authority has, as `tokenauthority export` has written it.
 # Change it, and apply it: tokenauthority apply -f FILE
-# There is no secret and no API key in it, only the SHA-256 of API keys.
+# There is no secret in it, and of API keys not even the SHA-256.
 """
 
 _ONE_LINE: Final = 1_000_000
@@ -105,10 +107,4 @@ def _imported(project: Project) -> dict[str, str]:
 
 
 def _caller_mapping(table: CallerTable) -> Mapping[str, object]:
-    return {name: _caller_value(value) for name, value in table.model_dump(exclude_unset=True).items()}
-
-
-def _caller_value(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return [_caller_value(each) for each in value] if isinstance(value, list) else value
+    return table.model_dump(exclude_unset=True, exclude={*_OF_THE_KEY})
