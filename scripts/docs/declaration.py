@@ -22,7 +22,7 @@ def declaration_page() -> str:
         *_section("`imported` of a project", DeclaredImport),
         "## `callers`",
         "The fields are those of `[[callers]]` in [the callers file](callers-file.md), with moments such as "
-        "`2027-01-31T00:00:00Z`. Without a proof, the caller has the API key that the callers file has for it.",
+        "`2027-01-31T00:00:00Z`. A caller without a proof, such as `api_key_sha256`, has that of the callers file.",
     )
 
 

@@ -192,6 +192,15 @@ def test_a_caller_keeps_the_api_key_that_the_declaration_leaves_out() -> None:
     assert (None, None) == (spiffe.api_key_sha256, spiffe.expires)
 
 
+def test_a_caller_keeps_whatever_proves_it() -> None:
+    """Where the declaration names nothing: no key is made up for it."""
+    now = CallersNow.parse(CALLERS.replace(f'api_key_sha256 = "{DIGEST}"', 'spiffe_id = "spiffe://a/b"').encode())
+    found = _read("version: 1\ncallers: [{name: rooms, projects: [47], actions: [tokens.verify]}]\n", now)
+    (kept,) = found.callers or ()
+
+    assert ("spiffe://a/b", None, frozenset()) == (kept.spiffe_id, kept.api_key_sha256, found.keyless)
+
+
 def test_a_new_caller_without_a_proof_has_no_key_yet() -> None:
     """One that proves itself otherwise needs none, and an issuer must be in the callers file."""
     grant = "projects: [47], actions: [tokens.verify]"

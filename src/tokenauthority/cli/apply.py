@@ -182,7 +182,6 @@ class _Work:
             time.sleep(_PAUSE)
 
     def _report_failure(self, failed: PlannedChange) -> None:
-
         self.states[failed] = "failed"
         if current().as_json:
             self.show()
@@ -208,14 +207,12 @@ def _read(
 
 
 def _connect(stack: ExitStack) -> Authority:
-
     return stack.enter_context(authority())
 
 
 def _plan(
     draft: Draft, declaration: Declaration, client: Authority | None, target: CallersTarget | None, *, prune: bool
 ) -> Plan:
-
     with_roles = [each.project_id for each in declaration.projects or () if each.roles is not None]
     actual = {} if client is None else read_projects(client, with_roles)
     plan = plan_projects(declaration, draft, actual, prune=prune)

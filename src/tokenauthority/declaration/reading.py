@@ -100,7 +100,7 @@ def check_declaration(draft: Draft, now: CallersNow | None, own_issuer: str = ""
 
     Args:
         draft: what the file says.
-        now: the callers file, for a draft with callers: it has the API keys that the draft leaves out, and the issuers.
+        now: the callers file, for a draft with callers: it has the proofs that the draft leaves out, and the issuers.
         own_issuer: the authority's own issuer, whose tokens are never a caller's credential.
     """
     problems: list[Problem] = []
@@ -133,7 +133,7 @@ def _check_callers(
         if not isinstance(row, dict):
             tables.append(row)
             continue
-        table = _with_key(_typed(row), now)
+        table = _with_proof(_typed(row), now)
         if not any(field in table for field in IDENTITIES):
             # Only so that the rest is checked: nobody can have the key of this digest.
             keyless.add(name := str(row.get("name")))
@@ -166,12 +166,12 @@ def _moment_or(value: object) -> object:
         return value
 
 
-def _with_key(table: dict[str, object], now: CallersNow) -> dict[str, object]:
-    """Return *table* with the API key that the callers file has for it, where it says nothing else."""
+def _with_proof(table: dict[str, object], now: CallersNow) -> dict[str, object]:
+    """Return *table* with the proof that the callers file has for the caller, where it names none itself."""
     actual = now.callers.get(str(table.get("name")), {})
-    if "api_key_sha256" not in actual or any(field in table for field in IDENTITIES if field != "api_key_sha256"):
-        return table
-    if table.setdefault("api_key_sha256", actual["api_key_sha256"]) == actual["api_key_sha256"]:
+    if not any(field in table for field in IDENTITIES):
+        table |= {field: actual[field] for field in IDENTITIES if field in actual}
+    if "api_key_sha256" in actual and table.get("api_key_sha256") == actual["api_key_sha256"]:
         table = {**{field: actual[field] for field in _KEY_FIELDS if field in actual}, **table}
     return table
 
