@@ -50,6 +50,14 @@ def test_a_change_has_the_fields_whose_meaning_differs() -> None:
     ) == change.fields
 
 
+def test_a_burst_is_written_where_the_rate_changes_its_default() -> None:
+    """Else the burst that is declared would come with a second run alone."""
+    now = _file(caller(rate="1/s"))
+    (change,) = _plan(now, caller(rate="60/m", burst=1))
+
+    assert (FieldChange("rate", "1/s", "60/m"), FieldChange("burst", None, 1)) == change.fields
+
+
 def test_a_new_caller_without_key_has_the_command_that_makes_one() -> None:
     """With all that the caller may do, so that the key never opens more."""
     new = caller(

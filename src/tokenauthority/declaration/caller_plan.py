@@ -95,7 +95,8 @@ def _meaning(table: CallerTable) -> Mapping[str, object]:
         **{name: _in_list(getattr(table, name)) for name in CallerTable.model_fields},
         **{name: getattr(grant, name) for name in ("projects", "actions", "roles", "vonage_applications", "formats")},
         "max_ttl": grant.max_ttl,
-        "burst": grant.rate and grant.rate.burst,
+        # Its default is the count in the rate.
+        "burst": (table.rate, grant.rate and grant.rate.burst),
     }
 
 

@@ -9,11 +9,10 @@ import yaml
 
 from tokenauthority.callers.file_models import CallerTable
 from tokenauthority.domain.ids import is_server_key_id
-from tokenauthority.domain.profile import RealTimeServer
+from tokenauthority.domain.profile import JITSI, RealTimeServer
 from tokenauthority.domain.project import Project
 from tokenauthority.domain.role import Role
 from tokenauthority.domain.times import SECONDS_OF
-from tokenauthority.domain.token_format import TokenFormat
 
 
 PROJECT_FIELDS: Final = (
@@ -102,7 +101,7 @@ def _imported(project: Project) -> dict[str, str]:
         return {"source": "vonage", "id": project.vonage_application_id}
     key_id = next((each.credential_id for each in project.secrets if is_server_key_id(each.credential_id)), "")
     if key_id:
-        return {"source": "jitsi" if project.default_format is TokenFormat.JITSI_JWT else "livekit", "id": key_id}
+        return {"source": "jitsi" if project.default_format.traits.table is JITSI else "livekit", "id": key_id}
     return {"source": "opentok"} if project.external_sessions or project.platform_url else {}
 
 
