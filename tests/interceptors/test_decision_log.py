@@ -16,6 +16,7 @@ from tests.support.authority import WAIT, RunningAuthority, StartAuthority
 from tests.support.wire import GENERATE, LIST_PROJECTS, V1, Connect, Wire
 from tokenauthority.callers.api_keys import digest, new_api_key
 from tokenauthority.callers.file import CallersFile
+from tokenauthority.server.wiring import system_clock
 from tokenauthority.v1 import session_pb2, token_pb2
 from tokenauthority.v1.token_pb2_grpc import TokenServiceStub
 
@@ -61,6 +62,8 @@ def explained(
         authority.app.rate_limiter._callers.replace(registry)
 
     authority.do(replaced())
+    # No midnight passes, which would begin a new quota.
+    authority.clock.fixed = system_clock()
     return Explained(attrs.evolve(connect(authority), api_key=KEY), authority, log)
 
 
