@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import secrets
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import attrs
@@ -19,6 +19,8 @@ import pkcs11
 import psycopg
 import pytest
 import sqlalchemy as sa
+
+from structlog.typing import EventDict
 
 from tests.authority.world import platform_session, rsa_pem
 from tests.support.authority import RunningAuthority, eventually, make_caller
@@ -384,6 +386,10 @@ def _is_active(writer: Writer, token: str) -> bool:
         return client.verify_token(token).active
 
 
+def _events(logs: Sequence[EventDict]) -> list[str]:
+    return [line["event"] for line in logs]
+
+
 LIES = {
     "all retired and over": "UPDATE signing_keys SET state = 'retired', expire_time = 1",
     "all revoked": "UPDATE signing_keys SET state = 'revoked', retire_time = 1, expire_time = 1",
@@ -402,6 +408,8 @@ LIES = {
 @pytest.mark.parametrize("statement", LIES.values(), ids=LIES)
 def test_a_running_server_goes_on_with_the_keys_that_it_knows(writer: Writer, statement: str) -> None:
     """Whatever their rows say. The log, `/readyz` and the metric say that the rows were changed, until they open."""
+    # What an earlier test did to the ring must be over.
+    eventually(lambda: "keys" not in writer.readyz().json()["details"], "the ring is not restored")
     key_id, token = _signs(writer)
     with capture_logs() as logs:
         with writer.ring_restored():
@@ -409,10 +417,12 @@ def test_a_running_server_goes_on_with_the_keys_that_it_knows(writer: Writer, st
             writer.authority.do(writer.authority.app.keys.maintain(system_clock()))
             again, _ = _signs(writer)
             ready, unopened, is_active = writer.readyz(), writer.unopened("signing_key"), _is_active(writer, token)
+        # Else the next test could hear of it.
+        eventually(lambda: "keys.opened" in _events(logs), "the rows are not reported to open again")
         after = writer.readyz()
 
     assert (key_id, True) == (again, is_active)
-    assert ["keys.not_opened", "keys.opened"] == [line["event"] for line in logs if line["event"].startswith("keys.")]
+    assert ["keys.not_opened", "keys.opened"] == [event for event in _events(logs) if event.startswith("keys.")]
     assert (200, 200) == (ready.status_code, after.status_code)
     assert "cannot be opened, the log says which" in ready.json()["details"]["keys"]
     assert "keys" not in after.json()["details"]
