@@ -19,6 +19,7 @@ from tests.support.authority import NO_TRUST, RunningAuthority, StartAuthority, 
 from tests.support.collector import Collector, attributes_of, collecting
 from tests.support.faults import break_audit_log
 from tests.support.faulty_store import FaultyStore
+from tests.support.logs import capture_logs
 from tests.support.platform import running_platform
 from tests.support.softhsm import SoftHsm
 from tests.support.wire import GENERATE, LIST_PROJECTS, V1, Connect, Wire, records, wait_for_record
@@ -365,6 +366,22 @@ def test_a_caller_that_left_is_no_error(start_traced: StartTraced) -> None:
     assert "CANCELLED" == attributes_of(call.attributes)["rpc.response.status_code"]
     assert Status.STATUS_CODE_UNSET == call.status.code
     assert "CancelledError" == attributes_of(traced.below(call)["store list_projects"].attributes)["error.type"]
+
+
+def test_a_bug_of_the_export_fails_no_call(traced: Traced, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The audit line already says how the call has ended. The log says what is wrong."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise LookupError
+
+    monkeypatch.setattr(traced.authority.app.telemetry.traces, "add", fail)
+    with capture_logs() as logs:
+        answered = traced.wire.call(LIST_PROJECTS)
+        refused = traced.wire.call(LIST_PROJECTS, api_key="tak_wrong")
+        over_http = post(traced.authority, LIST_PROJECTS)
+
+    assert ("OK", "UNAUTHENTICATED", 200) == (answered.code, refused.code, over_http.status_code)
+    assert ["telemetry.bug"] * 3 == [line["event"] for line in logs if line["log_level"] == "error"]
 
 
 def test_the_audit_line_has_the_trace(start_traced: StartTraced) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from typing import Final, Protocol
 
 import grpc
+import structlog
 
 from tokenauthority.contract import METHODS
 from tokenauthority.interceptors.call import Call, Proceed
@@ -41,13 +42,14 @@ class TracingInterceptor:
     """The outer step: begins a trace, which no stranger's context continues, and gives it to *finished* if sampled.
 
     *choose* says whether a call is sampled of which no caller has decided it. The methods of *untraced* (health checks
-    and reflection) are not traced.
+    and reflection) are not traced. A bug in what ends a trace is logged; the call ends as it would without a trace.
     """
 
     def __init__(self, finished: FinishedTraces, choose: Callable[[], bool], untraced: Collection[str]) -> None:
         self._finished = finished
         self._choose = choose
         self._untraced = frozenset(untraced)
+        self._logger = structlog.stdlib.get_logger(__name__)
 
     async def intercept(self, call: Call, proceed: Proceed) -> object:
         """Trace the call, however it ends."""
@@ -63,16 +65,22 @@ class TracingInterceptor:
             refusal = error
             raise
         finally:
-            trace.finish()
-            if trace.sampled is None:
-                trace.sampled = self._choose()
-            if trace.sampled:
-                # Audit has recorded every other end, also that the client left or the deadline passed.
-                code = call.record.code if refusal is None else refusal.code.name
-                _describe(trace, call, code, call.record.reason if refusal is None else refusal.reason)
-                self._finished.add(trace, known=call.caller is not None)
+            try:
+                self._end(trace, call, refusal)
+            except Exception:
+                self._logger.exception("telemetry.bug", method=call.method)
             # The error refers to its traceback, and that to this frame.
             del refusal
+
+    def _end(self, trace: CallTrace, call: Call, refusal: StatusError | None) -> None:
+        trace.finish()
+        if trace.sampled is None:
+            trace.sampled = self._choose()
+        if trace.sampled:
+            # Audit has recorded every other end, also that the client left or the deadline passed.
+            code = call.record.code if refusal is None else refusal.code.name
+            _describe(trace, call, code, call.record.reason if refusal is None else refusal.reason)
+            self._finished.add(trace, known=call.caller is not None)
 
 
 class SamplingInterceptor:
