@@ -37,6 +37,10 @@ class Collector:
     """Of each request, also of those that it refused."""
     refusal: grpc.StatusCode | None = None
     """How it answers each request from now on."""
+    details: bytes = b""
+    """The `google.rpc.Status` of its refusals."""
+    answer: bytes | None = None
+    """What it answers from now on in place of OTLP."""
     rejected: int = 0
     """How many spans or points of each request it says that it has not accepted."""
     open: threading.Event = attrs.Factory(threading.Event)
@@ -90,7 +94,7 @@ class Collector:
         answer = ExportTraceServiceResponse()
         if self.rejected:
             answer.partial_success.rejected_spans = self.rejected
-        return answer.SerializeToString()
+        return answer.SerializeToString() if self.answer is None else self.answer
 
     def receive_metrics(self, request: bytes, context: grpc.ServicerContext) -> bytes:
         """Answer MetricsService/Export."""
@@ -105,6 +109,7 @@ class Collector:
         self.headers.append(dict(context.invocation_metadata()))
         self.open.wait(WAIT)
         if self.refusal is not None:
+            context.set_trailing_metadata((("grpc-status-details-bin", self.details),))
             context.abort(self.refusal, "as the test says")
 
 

@@ -12,6 +12,9 @@ import grpc
 import pytest
 import trustme
 
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
+
 from tests.support.collector import Collector as FakeCollector
 from tests.support.collector import collecting
 from tokenauthority.config.telemetry_settings import TelemetrySettings
@@ -88,24 +91,48 @@ async def test_sends_nothing_to_a_collector_of_another_authority(
         await collector.close()
 
 
-async def test_sends_the_headers_of_the_file(plain: FakeCollector, tmp_path: Path) -> None:
-    """A new token counts after the old one was refused."""
+async def test_sends_the_headers_that_the_file_has_now(plain: FakeCollector, tmp_path: Path) -> None:
+    """A new token counts before the old one is refused, and after that."""
     path = tmp_path / "headers"
     path.write_text("authorization: Bearer one\nx-scope: team\n")
     collector = reaching(f"http://{plain.address}", headers_file=path)
     try:
+        await collector.send(TRACES_PATH, b"")
+        path.write_text("authorization: Bearer two\n")
+        await collector.send(TRACES_PATH, b"")
         plain.refusal = grpc.StatusCode.UNAUTHENTICATED
         with pytest.raises(CollectorError, match="UNAUTHENTICATED: as the test says") as caught:
             await collector.send(TRACES_PATH, b"")
-        path.write_text("authorization: Bearer two\n")
+        path.write_text("authorization: Bearer three\n")
         plain.refusal = None
         await collector.send(TRACES_PATH, b"")
     finally:
         await collector.close()
 
     assert not caught.value.passing
-    assert ["Bearer one", "Bearer two"] == [found["authorization"] for found in plain.headers]
-    assert ["team", None] == [found.get("x-scope") for found in plain.headers]
+    assert ["one", "two", "two", "three"] == [str(found["authorization"])[7:] for found in plain.headers]
+    assert ["team", None, None, None] == [found.get("x-scope") for found in plain.headers]
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_request_is_too_large_unless_the_collector_names_a_time(
+    plain: FakeCollector,
+    waits: bool,  # noqa: FBT001 - a case
+) -> None:
+    """OTLP says so: sent again, it would be refused again."""
+    plain.refusal = grpc.StatusCode.RESOURCE_EXHAUSTED
+    if waits:
+        status = Status(code=8)
+        status.details.add().Pack(RetryInfo())
+        plain.details = status.SerializeToString()
+    collector = reaching(f"http://{plain.address}")
+    try:
+        with pytest.raises(CollectorError, match="RESOURCE_EXHAUSTED") as caught:
+            await collector.send(TRACES_PATH, b"")
+    finally:
+        await collector.close()
+
+    assert waits == caught.value.passing
 
 
 @pytest.mark.parametrize("gone", ["a header that is none", "no file"])

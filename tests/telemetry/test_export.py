@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import grpc
 import pytest
 
+from google.protobuf.message import DecodeError
 from prometheus_client import CollectorRegistry, Gauge
 
 from tests.support.collector import Collector as FakeCollector
@@ -138,6 +140,50 @@ async def test_drops_what_a_collector_refuses_for_good(
     await export.turn()
 
     assert ["next"] == [span.name for span in fake.calls()]
+
+
+@pytest.mark.parametrize("answer", [b"\xff", b"\0" * 100_000], ids=["not OTLP", "too long"])
+async def test_sends_nothing_again_that_was_answered(
+    fake: FakeCollector, export: TraceExport, registry: CollectorRegistry, answer: bytes
+) -> None:
+    """The collector may have accepted it, and would get the same batch for ever."""
+    fake.answer = answer
+    export.add(ended("first", operations=2), known=True)
+    with pytest.raises((CollectorError, DecodeError)):
+        await export.turn()
+    assert (0, 3) == (export.waiting, dropped(registry))
+    fake.answer = None
+    export.add(ended("second"), known=True)
+    await export.turn()
+
+    assert ["first", "second"] == [span.name for span in fake.calls()]
+
+
+async def test_drops_what_cannot_be_written(
+    fake: FakeCollector, export: TraceExport, registry: CollectorRegistry
+) -> None:
+    """It would hold up all that comes after it."""
+    export.add(ended("\ud800"), known=True)
+    with pytest.raises(UnicodeEncodeError):
+        await export.turn()
+    assert (0, 1) == (export.waiting, dropped(registry))
+    export.add(ended("next"), known=True)
+    await export.turn()
+
+    assert ["next"] == [span.name for span in fake.calls()]
+
+
+@pytest.mark.parametrize(("rejected", "counted"), [(-1, 0), (2**62, 3)])
+async def test_no_number_of_a_collector_spoils_the_count(
+    fake: FakeCollector, export: TraceExport, registry: CollectorRegistry, rejected: int, counted: int
+) -> None:
+    """A batch loses no fewer spans than none, and no more than it has."""
+    fake.rejected = rejected
+    export.add(ended(operations=2), known=True)
+    with suppress(CollectorError):
+        await export.turn()
+
+    assert (0, counted) == (export.waiting, dropped(registry))
 
 
 async def test_counts_what_a_collector_accepts_in_part(

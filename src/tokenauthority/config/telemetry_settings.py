@@ -29,8 +29,8 @@ class TelemetrySettings(SettingsGroup):
     key_file: Path | None = None
     """PEM file with the private key of telemetry.cert_file. Required with it."""
     headers_file: Path | None = None
-    """File with headers for the collector, such as a token: one `name: value` a line, at most 16. This file and the
-    three PEM files are read at the first export, and again after an export that failed."""
+    """File with headers for the collector, such as a token: one `name: value` a line, at most 16. It is read before
+    each export. The three PEM files are read at the first export, and again after an export that failed."""
     traces: bool = True
     """Send a trace of each call that is sampled."""
     metrics: bool = True

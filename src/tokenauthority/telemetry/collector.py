@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from functools import partial
 from typing import Final
 
 import grpc
 import grpc.aio
 
+from google.rpc.error_details_pb2 import RetryInfo
+
 from tokenauthority.config.telemetry import read_headers
 from tokenauthority.config.telemetry_settings import TelemetrySettings
+from tokenauthority.domain.one_line import one_line
 from tokenauthority.threads import BlockingPool, PoolError
 
 
 _MAX_ANSWER: Final = 65_536
 """Bytes."""
-
-MAX_DETAILS: Final = 300
-"""Characters of what the collector says about a failure."""
 
 _PASSING: Final = frozenset(
     {
@@ -26,11 +28,13 @@ _PASSING: Final = frozenset(
         grpc.StatusCode.DATA_LOSS,
         grpc.StatusCode.DEADLINE_EXCEEDED,
         grpc.StatusCode.OUT_OF_RANGE,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
         grpc.StatusCode.UNAVAILABLE,
     }
 )
-"""What OTLP allows to send again. https://opentelemetry.io/docs/specs/otlp/#failures"""
+"""What OTLP allows to send again, beside RESOURCE_EXHAUSTED with a time to wait: without one, the request is too large.
+https://opentelemetry.io/docs/specs/otlp/#failures"""
+
+_RETRY_INFO: Final = RetryInfo.DESCRIPTOR.full_name.encode()
 
 _OPTIONS: Final = (
     # The settings alone say where telemetry goes: neither the variable `https_proxy` nor a record of the DNS.
@@ -50,28 +54,32 @@ class CollectorError(Exception):
 
 
 class Collector:
-    """A connection to the collector, made at the first request and, with files read anew, after each failure."""
+    """A connection to the collector, made at the first request and again after each failure.
+
+    The file of headers is read for each request, so that a token is renewed before it expires, and the files of TLS for
+    each connection.
+    """
 
     def __init__(self, settings: TelemetrySettings, pool: BlockingPool) -> None:
         self._settings = settings
         self._pool = pool
         self._channel: grpc.aio.Channel | None = None
-        self._headers: tuple[tuple[str, str], ...] = ()
 
     async def send(self, path: str, request: bytes) -> bytes:
         """Return the answer to *request*; raise CollectorError after `telemetry.timeout` at the latest."""
+        loop, patience = asyncio.get_running_loop(), self._settings.timeout
+        end = loop.time() + patience
         try:
+            headers = await self._pool.run(partial(_headers, self._settings), patience=patience)
             if self._channel is None:
-                credentials, self._headers = await self._pool.run(
-                    partial(_read_files, self._settings), patience=self._settings.timeout
-                )
+                credentials = await self._pool.run(partial(_credentials, self._settings), patience=end - loop.time())
                 self._channel = _open(self._settings.endpoint, credentials)
             call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(path)
-            return await call(request, timeout=self._settings.timeout, metadata=self._headers)
+            return await call(request, timeout=end - loop.time(), metadata=headers)
         except grpc.aio.AioRpcError as error:
             await self.close()
-            problem = f"{error.code().name}: {(error.details() or '')[:MAX_DETAILS]}"
-            raise CollectorError(problem, passing=error.code() in _PASSING) from None
+            problem = f"{error.code().name}: {one_line(error.details() or '')}"
+            raise CollectorError(problem, passing=_is_passing(error)) from None
         except OSError as error:
             raise CollectorError(f"{error.filename} cannot be read: {error.strerror}", passing=True) from None
         except PoolError as error:
@@ -84,16 +92,27 @@ class Collector:
             await channel.close()
 
 
-def _read_files(settings: TelemetrySettings) -> tuple[grpc.ChannelCredentials | None, tuple[tuple[str, str], ...]]:
-    """Return the credentials, None for plaintext, and the headers; raise OSError or CollectorError."""
+def _headers(settings: TelemetrySettings) -> tuple[tuple[str, str], ...]:
     headers, problems = read_headers(settings.headers_file)
     if problems:
         raise CollectorError("; ".join(problems), passing=True)
+    return headers
+
+
+def _credentials(settings: TelemetrySettings) -> grpc.ChannelCredentials | None:
+    """Return those of TLS, None for plaintext; raise OSError."""
     if settings.endpoint.startswith("http://"):
-        return None, headers
+        return None
     files = (settings.ca_file, settings.key_file, settings.cert_file)
     roots, key, chain = (None if path is None else path.read_bytes() for path in files)
-    return grpc.ssl_channel_credentials(roots, key, chain), headers
+    return grpc.ssl_channel_credentials(roots, key, chain)
+
+
+def _is_passing(error: grpc.aio.AioRpcError) -> bool:
+    if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return error.code() in _PASSING
+    details = dict(error.trailing_metadata()).get("grpc-status-details-bin", b"")
+    return isinstance(details, bytes) and _RETRY_INFO in details
 
 
 def _open(endpoint: str, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:

@@ -12,8 +12,9 @@ from typing import Final
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from prometheus_client import CollectorRegistry, Counter
 
+from tokenauthority.domain.one_line import one_line
 from tokenauthority.telemetry.call_trace import MAX_SPANS, CallTrace
-from tokenauthority.telemetry.collector import MAX_DETAILS, Collector, CollectorError
+from tokenauthority.telemetry.collector import Collector, CollectorError
 from tokenauthority.telemetry.otlp import (
     METRICS_PATH,
     TRACES_PATH,
@@ -22,7 +23,7 @@ from tokenauthority.telemetry.otlp import (
     rejected_points,
     rejected_spans,
 )
-from tokenauthority.threads import BlockingPool
+from tokenauthority.threads import BlockingPool, PoolError
 
 
 _BATCH: Final = 512
@@ -70,6 +71,7 @@ class TraceExport:
 
         Raises:
             CollectorError: the collector has not accepted a batch. One that may be sent again begins the next turn.
+        DecodeError: its answer is not OTLP.
         """
         while self._waiting or self._sending:
             size = sum(map(_size, self._sending))
@@ -86,12 +88,12 @@ class TraceExport:
         try:
             request = await self._pool.run(partial(encode_traces, tuple(self._sending), self._resource))
             rejected, why = rejected_spans(await self._collector.send(TRACES_PATH, request))
-        except CollectorError as error:
-            if not error.passing:
+        except Exception as error:
+            # What would fail again, such as a batch that cannot be written, must not hold up all that comes after it.
+            if not (isinstance(error, PoolError) or (isinstance(error, CollectorError) and error.passing)):
                 self._dropped.inc(self._end_batch())
             raise
-        self._end_batch()
-        self._dropped.inc(rejected)
+        self._dropped.inc(min(max(rejected, 0), self._end_batch()))
         _raise_if_rejected(rejected, why)
 
     def _end_batch(self) -> int:
@@ -132,5 +134,5 @@ def _size(trace: CallTrace) -> int:
 
 
 def _raise_if_rejected(count: int, why: str) -> None:
-    if count:
-        raise CollectorError(f"{count} were rejected: {why[:MAX_DETAILS]}", passing=False)
+    if count > 0:
+        raise CollectorError(f"{count} were rejected: {one_line(why)}", passing=False)
