@@ -332,8 +332,34 @@ def test_callers_without_a_file_are_an_error(run: Run, file: Path, callers_file:
     other = _apply(run, file, PROJECT, "--yes", "--prune", "--callers-file", str(callers_file))
 
     assert (2, 0, 0) == (unnamed[0], named.exit_code, other[0])
-    assert "--callers-file, or set TOKENAUTHORITY_CALLERS__FILE" in unnamed[2]
+    assert "give --callers-file or --config, or set TOKENAUTHORITY_CALLERS__FILE" in unnamed[2]
     assert changed == CALLERS.replace('["47"]', '["*"]') == callers_file.read_text()
+
+
+def test_a_callers_file_that_does_not_exist_is_made_and_named(run_alone: Run, file: Path, tmp_path: Path) -> None:
+    """A misspelt name is seen in the plan; a directory that does not exist fails before the plan."""
+    text = "version: 1\ncallers: [{name: a, spiffe_id: spiffe://a/b, projects: [47], actions: [tokens.verify]}]\n"
+    new, lost = tmp_path / "new.toml", tmp_path / "none" / "callers.toml"
+    planned = _apply(run_alone, file, text, "--callers-file", str(new), "--dry-run")
+    exists = new.exists()
+    made = _apply(run_alone, file, text, "--callers-file", str(new), "--yes")
+    again = _apply(run_alone, file, text, "--callers-file", str(new), "--yes")
+    failed = _apply(run_alone, file, text, "--callers-file", str(lost), "--dry-run")
+
+    said = f"{new} does not exist yet: all its callers are new\n"
+
+    assert (6, said, False) == (planned[0], planned[2], exists)
+    assert (0, said) == (made[0], made[2])
+    assert (0, "") == (again[0], again[2])
+    assert (2, "", f"error: {lost}: No such file or directory\n") == failed
+
+
+def test_a_problem_of_the_whole_file_names_no_line(run_alone: Run, file: Path) -> None:
+    """Others name theirs."""
+    empty, other = _apply(run_alone, file, ""), _apply(run_alone, file, "version: 1\nx: 1\n")
+
+    assert (2, "", f"error: {file}: is empty\n") == empty
+    assert (2, "", f"error: {file}:2: 'x' is not a field\n") == other
 
 
 def test_an_invalid_callers_file_is_never_made(run: Run, file: Path, callers_file: Path) -> None:

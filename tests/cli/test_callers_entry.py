@@ -259,10 +259,10 @@ def test_the_last_caller_and_an_unknown_one_stay(run_alone: Run, file: Path) -> 
     run_alone("callers", "remove", "rooms", str(file))
     before = file.read_text()
     last = run_alone("callers", "remove", "admin", str(file))
-    unknown = run_alone("callers", "remove", "rooms", str(file))
+    unknown = run_alone("callers", "remove", "admim", str(file))
 
     assert (2, True) == (last.exit_code, "has no [[callers]]" in last.err)
-    assert (2, True) == (unknown.exit_code, "the file has no caller 'rooms'" in unknown.err)
+    assert (2, True) == (unknown.exit_code, "the file has no caller 'admim'; did you mean 'admin'?" in unknown.err)
     assert before == file.read_text()
 
 

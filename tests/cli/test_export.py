@@ -107,4 +107,13 @@ def test_without_a_callers_file_callers_are_left_out(run: Run, running_authority
     exported = run("export")
 
     assert "callers" not in yaml.safe_load(exported.out)
-    assert "no callers file is named: callers are left out\n" == exported.err
+    assert "no callers file is named (--callers-file or --config): callers are left out\n" == exported.err
+
+
+def test_a_callers_file_that_does_not_exist_is_an_error(run: Run, tmp_path: Path) -> None:
+    """A declaration without callers would delete them all with --prune."""
+    absent, output = tmp_path / "none.toml", tmp_path / "a.yaml"
+    exported = run("export", "--callers-file", str(absent), "--output", str(output))
+
+    assert (2, f"error: {absent}: No such file or directory\n") == (exported.exit_code, exported.err)
+    assert not output.exists()

@@ -198,12 +198,15 @@ def _read(
         draft = parse_declaration(file.read(MAX_YAML + 1))
     if not draft.has_callers:
         return draft, check_declaration(draft, None), None
-    target = read_target(callers_file, config_file)
+    target = read_target(callers_file, config_file, create=True)
     if target is None:
         raise click.UsageError(
-            f"{path} declares callers: name the callers file with --callers-file, or set TOKENAUTHORITY_CALLERS__FILE"
+            f"{path} declares callers: give --callers-file or --config, or set TOKENAUTHORITY_CALLERS__FILE"
         )
-    return draft, check_declaration(draft, CallersNow.parse(target.data), target.own_issuer), target
+    declaration = check_declaration(draft, CallersNow.parse(target.data), target.own_issuer)
+    if not target.path.exists():
+        print_text(f"{printable(str(target.path))} does not exist yet: all its callers are new", err=True)
+    return draft, declaration, target
 
 
 def _connect(stack: ExitStack) -> Authority:
@@ -230,4 +233,7 @@ def _ask(work: _Work) -> None:
 
 def _invalid(path: str, problems: Sequence[Problem]) -> ConfigurationFailure:
     """Return the failure that has every problem with its line."""
-    return ConfigurationFailure("\n".join(f"{path}:{each.line}: {printable(each.text)}" for each in problems))
+    lines = (f"{path}:{each.line}" if each.line else path for each in problems)
+    return ConfigurationFailure(
+        "\n".join(f"{line}: {printable(each.text)}" for line, each in zip(lines, problems, strict=True))
+    )

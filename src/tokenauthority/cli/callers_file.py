@@ -41,7 +41,7 @@ def find_file(file: Path | None, config_file: Path | None) -> tuple[Path, str]:
     settings = load_settings(config_file, complete=False)
     path = file or settings.callers.file
     if path is None:
-        raise click.UsageError("name a callers file, or set TOKENAUTHORITY_CALLERS__FILE")
+        raise click.UsageError("name a callers file, give --config, or set TOKENAUTHORITY_CALLERS__FILE")
     return path, settings.issuance.issuer
 
 
@@ -71,8 +71,11 @@ class CallersTarget:
     data: bytes
 
 
-def read_target(given: Path | None, config_file: Path | None) -> CallersTarget | None:
-    """Return the callers file of a command; None if neither the command nor the settings name one."""
+def read_target(given: Path | None, config_file: Path | None, *, create: bool) -> CallersTarget | None:
+    """Return the callers file of a command; None if neither the command nor the settings name one.
+
+    With *create* it need not exist, but its directory must.
+    """
     from tokenauthority.callers.file import CallersFile
 
     settings = load_settings(config_file, complete=False)
@@ -81,7 +84,7 @@ def read_target(given: Path | None, config_file: Path | None) -> CallersTarget |
         return None
     own_issuer = settings.issuance.issuer
     try:
-        _, data = _read(path.resolve(), create=True)
+        _, data = _read(path.resolve(), create=create)
     except OSError as error:
         raise ConfigurationFailure(f"{path}: {error.strerror}") from error
     file = CallersFile(path.resolve(), own_issuer)
@@ -130,7 +133,7 @@ def _read(path: Path, *, create: bool) -> tuple[os.stat_result | None, bytes]:
         with open_regular(path) as file:
             return os.fstat(file.fileno()), file.read(MAX_FILE + 1)
     except FileNotFoundError:
-        if create:
+        if create and path.parent.is_dir():
             return None, b""
         raise
 

@@ -33,7 +33,7 @@ def export(*, callers_file: Path | None, config_file: Path | None, output: Path 
     The same state is the same text. Never in it: secrets, private keys, API keys and the SHA-256 of API keys. Without a
     callers file, callers are left out.
     """
-    target = read_target(callers_file, config_file)
+    target = read_target(callers_file, config_file, create=False)
     callers = None
     if target is not None:
         tables = CallersNow.parse(target.data).callers.values()
@@ -46,4 +46,4 @@ def export(*, callers_file: Path | None, config_file: Path | None, output: Path 
     else:
         replace_file(output, text.encode(), like=output.stat() if output.exists() else None)
     if target is None:
-        print_text("no callers file is named: callers are left out", err=True)
+        print_text("no callers file is named (--callers-file or --config): callers are left out", err=True)
