@@ -92,7 +92,15 @@ QUOTA = (
             "line 4: caller room-service: projects has an invalid item: what is too long to show",
         ),
         ({"actions": None}, f"line 1: caller room-service: {missing(ACTIONS)}"),
-        ({"actions": '["tokens.steal"]'}, "line 5: caller room-service: actions has an invalid item: 'tokens.steal'"),
+        (
+            {"actions": '["token.verify"]'},
+            "line 5: caller room-service: actions has an invalid item: 'token.verify'; did you mean 'tokens.verify'?",
+        ),
+        ({"actions": '["steal"]'}, "line 5: caller room-service: actions has an invalid item: 'steal'"),
+        (
+            {"actions": f'["tokens.generate{"e" * 60}"]'},
+            f"line 5: caller room-service: actions has an invalid item: 'tokens.generate{'e' * 44}...",
+        ),
         ({"actions": '["tokens.*"]'}, "line 5: caller room-service: actions has an invalid item: 'tokens.*'"),
         ({"roles": None}, "line 1: caller room-service: roles must name what tokens.generate may give out"),
         ({"roles": "[]"}, "line 6: caller room-service: roles must name what tokens.generate may give out"),
@@ -106,7 +114,10 @@ QUOTA = (
             "line 9: caller room-service: vonage_applications has an invalid item: '47000000'",
         ),
         ({"formats": "[]"}, f"line 7: caller room-service: {FORMATS}"),
-        ({"formats": '["session_jwt"]'}, "line 7: caller room-service: formats has an invalid item: 'session_jwt'"),
+        (
+            {"formats": '["session_jwt"]'},
+            "line 7: caller room-service: formats has an invalid item: 'session_jwt'; did you mean 'SESSION_JWT'?",
+        ),
         ({"max_ttl": '"0s"'}, TTL),
         ({"max_ttl": '"31d"'}, TTL),
         ({"max_ttl": '"1w"'}, TTL),

@@ -17,6 +17,7 @@ from tokenauthority.config.telemetry import MAX_FILE, MAX_HEADERS, read_headers
 
 PREFIX = "TOKENAUTHORITY_TELEMETRY__"
 ENDPOINT = "https://collector.example.com:4317"
+HEADER = "must be `name: value` in ASCII, the name in lower case, without `grpc-` before it or `-bin` after it"
 
 
 @pytest.fixture
@@ -166,13 +167,13 @@ def test_reads_the_headers_in_their_order(directory: Path, content: str, expecte
     [
         ("", f"must have 1 to {MAX_HEADERS} headers, one a line, has 0"),
         ("a: 1\n" * (MAX_HEADERS + 1), f"must have 1 to {MAX_HEADERS} headers, one a line, has {MAX_HEADERS + 1}"),
-        (f"a: 1\n{CANARY}\n", "line 2 must be a header in lower case, `name: value`"),
-        (f"Authorization: {CANARY}\n", "line 1 must be a header in lower case, `name: value`"),
-        (f"a-bin: {CANARY}\n", "line 1 must be a header in lower case, `name: value`"),
-        (f"grpc-timeout: {CANARY}\n", "line 1 must be a header in lower case, `name: value`"),
-        (f"a: {CANARY}\x07\n", "line 1 must be a header in lower case, `name: value`"),
-        (f"a: {CANARY}\xe9\n", "line 1 must be a header in lower case, `name: value`"),
-        ("a:\n", "line 1 must be a header in lower case, `name: value`"),
+        (f"a: 1\n{CANARY}\n", f"line 2 {HEADER}"),
+        (f"Authorization: {CANARY}\n", f"line 1 {HEADER}"),
+        (f"a-bin: {CANARY}\n", f"line 1 {HEADER}"),
+        (f"grpc-timeout: {CANARY}\n", f"line 1 {HEADER}"),
+        (f"a: {CANARY}\x07\n", f"line 1 {HEADER}"),
+        (f"a: {CANARY}\xe9\n", f"line 1 {HEADER}"),
+        ("a:\n", f"line 1 {HEADER}"),
         ("a: " + "x" * MAX_FILE, f"has more than {MAX_FILE} bytes"),
     ],
 )

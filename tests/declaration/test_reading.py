@@ -146,7 +146,7 @@ def test_refuses_a_value_by_its_field(field: str, named: str) -> None:
         ("projects: []", "line 0: version is missing"),
         ("[]", "must be a mapping"),
         ("version: 1\nprojects: {a: 1}", "line 2: projects is invalid"),
-        ("version: 1\nprojects: [{project_id: 047}]", "project 1: project_id is invalid"),
+        ("version: 1\nprojects: [{project_id: 047}]", "project no. 1: project_id is invalid"),
         ("version: 1\nprojects: [{project_id: 1},\n{project_id: 1}]", "line 3: project 1 is declared twice"),
         (
             (

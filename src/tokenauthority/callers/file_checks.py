@@ -24,6 +24,7 @@ from tokenauthority.callers.toml_lines import Path
 from tokenauthority.domain.caller import ANY, Action, CallerKind
 from tokenauthority.domain.ids import is_project_id
 from tokenauthority.domain.similar_names import did_you_mean
+from tokenauthority.domain.token_format import TokenFormat
 
 
 Table: TypeAlias = "Mapping[str, object]"
@@ -38,6 +39,11 @@ IDENTITIES: Final = {
 """The fields that identify a caller: the kind of caller, and what a message calls the identity."""
 
 _MODELS: Final[Mapping[str, type[BaseModel]]] = {"callers": CallerTable, "issuers": IssuerTable}
+_ITEMS: Final[Mapping[str, Sequence[str]]] = {
+    "actions": [action.value for action in Action],
+    "formats": [each.value for each in TokenFormat],
+}
+"""What the items of these fields can be."""
 _MAX_QUOTED: Final = 60
 """Characters of an invalid value that a message quotes."""
 
@@ -171,7 +177,7 @@ class _Check:
                     known = _MODELS[str(path[0])].model_fields if path else CallersDocument.model_fields
                     self._report((*path, field), f"{_quote(field)} is not a field{did_you_mean(field, known)}")
                 case ("callers" | "issuers" as kind, int(index), str(field), int(item)):
-                    what = f"{field} has an invalid item: {_quote(error['input'])}"
+                    what = f"{field} has an invalid item: {_quote(error['input'])}{_similar(field, error['input'])}"
                     self._report((kind, index, field, item), what)
                 case ("callers" | "issuers" as kind, int(index), str(field), *inner):
                     if (kind, index, field) not in self._reported:
@@ -224,6 +230,13 @@ class _Check:
 
 def _count(keys: object) -> int:
     return len(keys) if isinstance(keys, list) else 1
+
+
+def _similar(field: str, item: object) -> str:
+    """Return a question about the action or format that *item* may stand for; empty for other fields."""
+    if not isinstance(item, str) or ANY in item or len(item) > _MAX_QUOTED:
+        return ""
+    return did_you_mean(item, _ITEMS.get(field, ()))
 
 
 def _quote(value: object) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from tokenauthority.callers.file_checks import Table, tables_of
 from tokenauthority.callers.toml_lines import Path, locate
+from tokenauthority.domain.similar_names import did_you_mean
 from tokenauthority.toml_text import TomlTextError, parse_toml
 
 
@@ -119,7 +120,8 @@ def without_caller(data: bytes, name: str) -> tuple[str, str]:
 def _find_caller(document: Table, name: str) -> tuple[Path, Table]:
     found = next((row for row in tables_of(document, "callers") if row[1].get("name") == name), None)
     if found is None:
-        raise CallersEditError(f"the file has no caller {name!r}")
+        names = [str(table.get("name")) for _, table in tables_of(document, "callers")]
+        raise CallersEditError(f"the file has no caller {name!r}{did_you_mean(name, names)}")
     return found
 
 

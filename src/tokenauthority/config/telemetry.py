@@ -25,6 +25,10 @@ LOOPBACK_URL: Final = re.compile(r"^http://(127(\.[0-9]{1,3}){3}|localhost|\[::1
 _HEADER: Final = re.compile(r"(?!grpc-)([a-z0-9_.-]*[a-z0-9_.])(?<!-bin):[ \t]*([!-~]([ -~]*[!-~])?)[ \t]*")
 """Metadata that gRPC sends as it is: its own names are reserved, and values of `-bin` are base64."""
 
+_EXPECTED: Final = (
+    "must be `name: value` in ASCII, the name in lower case, without `grpc-` before it or `-bin` after it"
+)
+
 _ENDPOINT: Final = variable_of(("telemetry", "endpoint"))
 _PLAINTEXT: Final = variable_of(("telemetry", "plaintext"))
 _HEADERS: Final = variable_of(("telemetry", "headers_file"))
@@ -69,7 +73,7 @@ def read_headers(path: Path | None) -> tuple[tuple[tuple[str, str], ...], list[s
         return (), [f"{_HEADERS}: {path} has more than {MAX_FILE} bytes"]
     lines = [(number, line) for number, line in enumerate(content.decode("latin-1").splitlines(), 1) if line.strip()]
     found = [(number, _HEADER.fullmatch(line)) for number, line in lines]
-    wrong = [f"line {number} must be a header in lower case, `name: value`" for number, match in found if match is None]
+    wrong = [f"line {number} {_EXPECTED}" for number, match in found if match is None]
     if not 1 <= len(lines) <= MAX_HEADERS:
         wrong.append(f"must have 1 to {MAX_HEADERS} headers, one a line, has {len(lines)}")
     headers = tuple((match[1], match[2]) for _, match in found if match is not None)

@@ -216,7 +216,7 @@ def _label(path: Path, root: Node) -> str:
             case (first, int(index), _, *_) if first == part:
                 node, path = _member(_member(node, part), index), path[2:]
                 given = _member(node, name)
-                label += f"{kind} {given if isinstance(given, str) and is_name(given) else index + 1}: "
+                label += f"{kind} {given if isinstance(given, str) and is_name(given) else f'no. {index + 1}'}: "
     return label
 
 
