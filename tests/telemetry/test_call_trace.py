@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tokenauthority.telemetry.call_trace import (
+    MAX_ALIKE,
     MAX_OPERATIONS,
     CallTrace,
     current_trace,
@@ -115,9 +116,34 @@ async def test_a_read_that_outlives_its_call_is_not_shown(trace: CallTrace, part
     assert [] == trace.operations
 
 
-async def test_operations_of_a_call_are_bounded(trace: CallTrace, part: Part) -> None:
-    """A batch reads the store as often as it has sessions."""
-    for _ in range(MAX_OPERATIONS + 10):
+async def test_many_of_one_name_leave_room_for_others(trace: CallTrace, part: Part) -> None:
+    """A batch reads the store as often as it has sessions, and then signs. The last read has a count."""
+    for _ in range(200):
         await part.read("a")
+    part.count(1)
+
+    names = [each.name for each in trace.operations]
+    assert ["part read"] * MAX_ALIKE + ["part count"] == names
+    *reads, last, count = trace.operations
+    assert [1] * (MAX_ALIKE - 1) == [each.count for each in reads]
+    assert 200 - (MAX_ALIKE - 1) == last.count
+    assert reads[-1].end <= last.start < last.end <= count.start
+
+
+async def test_what_shares_an_operation_is_inside_of_it(trace: CallTrace) -> None:
+    """Also where the last to end was the first to begin; an error of one stays."""
+    for _ in range(MAX_ALIKE):
+        trace.add("read", 5)
+    trace.add("read", 3, "LookupError")
+    trace.add("read", 4)
+
+    last = trace.operations[-1]
+    assert (3, "LookupError", 3) == (last.start, last.error, last.count)
+
+
+async def test_operations_of_a_call_are_bounded(trace: CallTrace) -> None:
+    """Whatever their names are."""
+    for number in range(MAX_OPERATIONS + 10):
+        trace.add(str(number), 1)
 
     assert MAX_OPERATIONS == len(trace.operations)

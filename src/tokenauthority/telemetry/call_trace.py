@@ -26,6 +26,9 @@ of them, so that strangers cannot take the place of callers."""
 MAX_OPERATIONS: Final = 64
 """Operations of one call that its trace shows; further ones are not timed."""
 
+MAX_ALIKE: Final = 16
+"""Those of one name; further ones share the last, so that many reads of the store leave room for what comes later."""
+
 
 @attrs.define
 class Operation:
@@ -37,7 +40,7 @@ class Operation:
     error: str
     """The name of the class of its error; empty if it succeeded."""
     count: int = 1
-    """How many it holds: the signatures of a batch share one."""
+    """How many it stands for: the signatures of a batch share one."""
 
 
 @attrs.define(eq=False)
@@ -81,9 +84,12 @@ class CallTrace:
         if not self.timing:
             return
         end = time.perf_counter_ns()
-        earlier = next((each for each in self.operations if each.name == name), None) if share else None
-        if earlier is not None:
-            earlier.end, earlier.error, earlier.count = end, earlier.error or error, earlier.count + 1
+        alike = [each for each in self.operations if each.name == name]
+        if alike and (share or len(alike) >= MAX_ALIKE):
+            last = alike[-1]
+            # Those that go on at the same time end in any order.
+            last.start, last.end = min(last.start, start), end
+            last.error, last.count = last.error or error, last.count + 1
         elif len(self.operations) < MAX_OPERATIONS:
             self.operations.append(Operation(name, start, end, error))
 
@@ -95,7 +101,7 @@ current_trace: Final[ContextVar[CallTrace | None]] = ContextVar("tokenauthority.
 def observed(name: str, work: Callable[P, T]) -> Callable[P, T]:
     """Return *work* that is timed as an operation of the call that asks for it. Calls in a row share one operation.
 
-    A coroutine has an operation of its own, from its beginning to its end.
+    A coroutine has an operation of its own, from its beginning to its end, up to MAX_ALIKE.
     """
 
     def observe(*args: P.args, **kwargs: P.kwargs) -> T:
