@@ -19,12 +19,15 @@ TRACESTATE: Final = "tracestate"
 _MAX_STATE: Final = 512
 """Characters of `tracestate`: what the recommendation asks everybody to pass on. A longer one is dropped."""
 
+_MAX_MEMBERS: Final = 32
+
 _TRACEPARENT: Final = re.compile(
     r"(?!ff)(?P<version>[0-9a-f]{2})-(?!0{32})(?P<trace_id>[0-9a-f]{32})-(?!0{16})(?P<parent_id>[0-9a-f]{16})"
     r"-(?P<flags>[0-9a-f]{2})(?P<more>-[!-~]{0,200})?",
     re.ASCII,
 )
-_STATE: Final = re.compile(r"[ -~]+", re.ASCII)
+_MEMBER: Final = re.compile(r"[a-z0-9][a-z0-9_*/@-]{0,255}=[ -+\--<>-~]{0,255}[!-+\--<>-~]", re.ASCII)
+"""`key=value` of `tracestate`."""
 _SAMPLED: Final = 0x01
 
 
@@ -37,7 +40,7 @@ class TraceContext:
     parent_id: str
     """16 characters of hex."""
     state: str
-    """At most 512 characters."""
+    """The members of `tracestate`, at most 512 characters."""
     sampled: bool
 
 
@@ -55,8 +58,10 @@ def read_context(metadata: Mapping[str, Sequence[str | bytes]]) -> TraceContext 
 
 
 def _state(given: Sequence[str | bytes]) -> str:
-    """Return the entries of all headers; empty where they are too long or no text."""
+    """Return the members of all headers; empty where they are too long or malformed."""
     if sum(map(len, given)) > _MAX_STATE:
         return ""
     state = ",".join(part for part in given if isinstance(part, str))
-    return state if len(state) <= _MAX_STATE and _STATE.fullmatch(state) else ""
+    members = [member for each in state.split(",") if (member := each.strip(" \t"))]
+    valid = len(state) <= _MAX_STATE and len(members) <= _MAX_MEMBERS and all(map(_MEMBER.fullmatch, members))
+    return ",".join(members) if valid else ""
