@@ -117,3 +117,16 @@ def test_a_callers_file_that_does_not_exist_is_an_error(run: Run, tmp_path: Path
 
     assert (2, f"error: {absent}: No such file or directory\n") == (exported.exit_code, exported.err)
     assert not output.exists()
+
+
+def test_the_callers_file_is_not_overwritten(run: Run, callers_file: Path, tmp_path: Path) -> None:
+    """By a link neither: nobody else has the digests of its API keys."""
+    link, before = tmp_path / "link.yaml", callers_file.read_text()
+    link.symlink_to(callers_file)
+    codes = {
+        run("export", "--callers-file", str(callers_file), "--output", str(output)).exit_code
+        for output in (callers_file, link)
+    }
+
+    assert {2} == codes
+    assert before == callers_file.read_text()

@@ -31,9 +31,11 @@ def export(*, callers_file: Path | None, config_file: Path | None, output: Path 
     """Write all projects that the caller may see, with their roles, and the callers of the callers file, in YAML.
 
     The same state is the same text. Never in it: secrets, private keys, API keys and the SHA-256 of API keys. Without a
-    callers file, callers are left out.
+    callers file, callers are left out. --project has no effect.
     """
     target = read_target(callers_file, config_file, create=False)
+    if output is not None and target is not None and output.resolve() == target.path.resolve():
+        raise click.UsageError("--output is the callers file: name another file")
     callers = None
     if target is not None:
         tables = CallersNow.parse(target.data).callers.values()
