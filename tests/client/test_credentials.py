@@ -176,6 +176,8 @@ async def test_a_client_certificate_is_the_caller(kind: type[Client], production
         ("cert", "locked", "not a certificate and its private key in PEM"),
         ("key", "key", "not a certificate and its private key in PEM"),
         ("directory", "key", "^cert_file .*directory: is not a regular file"),
+        ("empty", "key", "^cert_file .*empty: is empty"),
+        ("cert", "empty", "^key_file .*empty: is empty"),
     ],
 )
 def test_refuses_files_that_are_no_certificate_and_its_key(tmp_path: Path, cert: str, key: str, message: str) -> None:
@@ -187,6 +189,7 @@ def test_refuses_files_that_are_no_certificate_and_its_key(tmp_path: Path, cert:
     for name, content in (("cert", first.chain), ("key", first.key), ("other", second.key), ("locked", locked)):
         (tmp_path / name).write_bytes(content)
     (tmp_path / "directory").mkdir()
+    (tmp_path / "empty").touch()
 
     with pytest.raises((OSError, ValueError), match=message):
         read_certificate(str(tmp_path / cert), str(tmp_path / key))

@@ -149,6 +149,38 @@ async def test_a_file_that_is_spoiled_later_is_an_outage(plain: FakeCollector, t
     assert [] == plain.headers
 
 
+@pytest.mark.parametrize("emptied", ["ca_file", "cert_file", "key_file"])
+async def test_an_empty_file_of_tls_is_an_outage(
+    secure: FakeCollector, ca: trustme.CA, tmp_path: Path, emptied: str
+) -> None:
+    """Such as one that is being written. With an empty certificate or key, gRPC would abort the process."""
+    own = files(tmp_path, ca)
+    content = own[emptied].read_bytes()
+    own[emptied].write_bytes(b"")
+    collector = reaching(f"https://{secure.address}", **own)
+    try:
+        with pytest.raises(CollectorError, match="PEM file") as caught:
+            await collector.send(TRACES_PATH, b"")
+        own[emptied].write_bytes(content)
+        assert b"" == await collector.send(TRACES_PATH, b"")
+    finally:
+        await collector.close()
+
+    assert caught.value.passing
+
+
+async def test_an_empty_file_that_is_written_before_its_check_is_an_outage(
+    ca: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check reads the files by itself."""
+    own = files(tmp_path, ca)
+    own["cert_file"].write_bytes(b"")
+    monkeypatch.setattr("tokenauthority.telemetry.collector.problems_of_telemetry", lambda _: [])
+
+    with pytest.raises(CollectorError, match="a PEM file is empty"):
+        await reaching("https://127.0.0.1:9", **own).send(TRACES_PATH, b"")
+
+
 async def test_waits_no_longer_than_the_timeout() -> None:
     """Also for one that accepts connections and says nothing."""
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:

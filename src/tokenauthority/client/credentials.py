@@ -118,6 +118,9 @@ def read_certificate(cert_file: str, key_file: str) -> tuple[bytes, bytes]:
             contents.append(read_file(path, MAX_PEM))
         except ValueError as error:
             raise ValueError(f"{name} {path}: {error}") from None
+        if not contents[-1]:
+            # The check below reads it again, and gRPC aborts the whole process at an empty certificate or key.
+            raise ValueError(f"{name} {path}: is empty")
     try:
         # Without a password OpenSSL would ask for one on the terminal.
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert_file, key_file, password="")

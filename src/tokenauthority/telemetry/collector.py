@@ -12,7 +12,7 @@ import grpc.aio
 
 from google.rpc.error_details_pb2 import RetryInfo
 
-from tokenauthority.config.telemetry import read_headers
+from tokenauthority.config.telemetry import problems_of_telemetry, read_headers
 from tokenauthority.config.telemetry_settings import TelemetrySettings
 from tokenauthority.domain.one_line import one_line
 from tokenauthority.threads import BlockingPool, PoolError
@@ -100,11 +100,15 @@ def _headers(settings: TelemetrySettings) -> tuple[tuple[str, str], ...]:
 
 
 def _credentials(settings: TelemetrySettings) -> grpc.ChannelCredentials | None:
-    """Return those of TLS, None for plaintext; raise OSError."""
+    """Return those of TLS, None for plaintext; raise OSError or CollectorError."""
     if settings.endpoint.startswith("http://"):
         return None
     files = (settings.ca_file, settings.key_file, settings.cert_file)
     roots, key, chain = (None if path is None else path.read_bytes() for path in files)
+    problems = problems_of_telemetry(settings)
+    # Files may change between the two reads, and gRPC aborts the whole process at an empty certificate or key.
+    if problems or b"" in {roots, key, chain}:
+        raise CollectorError("; ".join(problems) or "a PEM file is empty", passing=True)
     return grpc.ssl_channel_credentials(roots, key, chain)
 
 
