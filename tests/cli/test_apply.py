@@ -13,6 +13,7 @@ import pytest
 from tests.cli.conftest import Run
 from tests.support.authority import EVERYTHING, RunningAuthority, make_caller
 from tokenauthority.authority.project_spec import ProjectChanges
+from tokenauthority.callers.api_keys import digest
 from tokenauthority.callers.identity import ApiKeyIdentity
 from tokenauthority.callers.registry import CallerEntry, CallerRegistry
 from tokenauthority.cli import apply as command
@@ -362,10 +363,28 @@ def test_a_problem_of_the_whole_file_names_no_line(run_alone: Run, file: Path) -
     assert (2, "", f"error: {file}:2: 'x' is not a field\n") == other
 
 
+def test_takes_no_access_from_the_caller_that_it_is(
+    run: Run, running_authority: RunningAuthority, file: Path, callers_file: Path
+) -> None:
+    """Else all that is left of the work would fail, and perhaps nobody could repair it."""
+    before = CALLERS.replace("d" * 64, digest(running_authority.api_key))
+    callers_file.write_text(before)
+    other = "callers: [{name: %s, %s, projects: [47], actions: [tokens.verify]}]\n"
+    pruned = PROJECT + other % ("mesh", "spiffe_id: spiffe://a/b")
+    changed = PROJECT + other % ("rooms", "spiffe_id: spiffe://a/b")
+    arguments = ("--callers-file", str(callers_file), "--prune", "--yes")
+
+    for text in (pruned, changed):
+        code, out, err = _apply(run, file, text, *arguments)
+
+        assert (2, "", before) == (code, out, callers_file.read_text())
+        assert "caller rooms is the one whose credential this command uses" in err
+        assert 1 == run("projects", "show", "47").exit_code
+
+
 def test_an_invalid_callers_file_is_never_made(run: Run, file: Path, callers_file: Path) -> None:
     """It is found before anything is changed: here two callers would have one key."""
-    digest = "d" * 64
-    text = PROJECT + f"callers: [{{name: b, api_key_sha256: {digest}, projects: [47], actions: [tokens.verify]}}]\n"
+    text = PROJECT + f"callers: [{{name: b, api_key_sha256: {'d' * 64}, projects: [47], actions: [tokens.verify]}}]\n"
     outcome = _apply(run, file, text, "--callers-file", str(callers_file), "--yes")
 
     assert 2 == outcome[0]

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 import click
@@ -21,10 +21,12 @@ from tokenauthority.cli.declared_state import make_change, read_projects
 from tokenauthority.cli.failures import DIFFERS, ConfigurationFailure, Failure, reported_failures
 from tokenauthority.cli.options import Command, current
 from tokenauthority.cli.output import print_text, printable
+from tokenauthority.cli.own_caller import lost_callers
 from tokenauthority.cli.plan_output import name_of, show_plan, show_plan_json
 from tokenauthority.cli.projects import contents_of
 from tokenauthority.cli.server import config_option
 from tokenauthority.client import Authority, AuthorityError, translated_errors
+from tokenauthority.client.connection import Connection
 from tokenauthority.declaration.caller_plan import changed_file, plan_callers
 from tokenauthority.declaration.plan import Plan, PlannedChange, Verb, in_order_of_work, plan_projects
 from tokenauthority.declaration.reading import (
@@ -36,6 +38,10 @@ from tokenauthority.declaration.reading import (
     parse_declaration,
 )
 from tokenauthority.declaration.yaml_text import MAX_YAML
+
+
+if TYPE_CHECKING:
+    from tokenauthority.callers.registry import CallerRegistry
 
 
 _UNSEEN: Final = (
@@ -77,8 +83,9 @@ def apply(
     except DeclarationError as error:
         raise _invalid(path, error.problems) from None
     with ExitStack() as stack:
-        client = _connect(stack) if declaration.projects is not None else None
-        work = _Work(client, target, _plan(draft, declaration, client, target, prune=prune))
+        connection = current().connection() if declaration.projects is not None else None
+        client = stack.enter_context(authority(connection)) if connection is not None else None
+        work = _Work(connection, client, target, _plan(draft, declaration, client, target, prune=prune))
         if work.plan.problems:
             raise _invalid(path, work.plan.problems)
         work.prepare()
@@ -98,6 +105,7 @@ def apply(
 class _Work:
     """A plan and the places where it is carried out."""
 
+    connection: Connection | None
     client: Authority | None
     target: CallersTarget | None
     plan: Plan
@@ -123,7 +131,8 @@ class _Work:
                 self._text = changed_file(self.target.data, of_callers)
             except CallersEditError as error:
                 raise ConfigurationFailure(f"{self.target.path}: {printable(str(error))}") from None
-            check_text(self.target.file, self._text)
+            after = check_text(self.target.file, self._text)
+            self._require_access(self.target, after)
         changes = [
             attrs.evolve(change, note=contents_of(self.client, change.name))
             if self.client is not None and change.kind == "project" and change.verb is Verb.DELETE
@@ -131,6 +140,16 @@ class _Work:
             for change in self.plan.changes
         ]
         self.plan = attrs.evolve(self.plan, changes=tuple(changes))
+
+    def _require_access(self, target: CallersTarget, after: CallerRegistry) -> None:
+        """Require that the command keeps its access: it may need it for the rest of its work, and who runs it later."""
+        if self.connection is None or not target.data:
+            return
+        for name in lost_callers(self.connection, target.file.parse(target.data), after):
+            raise ConfigurationFailure(
+                f"{target.path}: caller {name} is the one whose credential this command uses, and would lose its "
+                "access: declare it as it is"
+            )
 
     def show(self, *, err: bool = False) -> None:
         """Print the plan, with --json what has become of it; with *err* for whoever is asked."""
@@ -207,10 +226,6 @@ def _read(
     if not target.path.exists():
         print_text(f"{printable(str(target.path))} does not exist yet: all its callers are new", err=True)
     return draft, declaration, target
-
-
-def _connect(stack: ExitStack) -> Authority:
-    return stack.enter_context(authority())
 
 
 def _plan(

@@ -138,16 +138,16 @@ def _read(path: Path, *, create: bool) -> tuple[os.stat_result | None, bytes]:
         raise
 
 
-def check_text(file: CallersFile, text: str) -> None:
-    """Raise ConfigurationFailure with every problem that *file* would have with *text* as its content."""
-    _require_valid(file, text.encode(), "would not be valid")
+def check_text(file: CallersFile, text: str) -> CallerRegistry:
+    """Return the callers of *file* with *text* as its content, or raise ConfigurationFailure with every problem."""
+    return _require_valid(file, text.encode(), "would not be valid")
 
 
-def _require_valid(file: CallersFile, data: bytes, verdict: str) -> None:
+def _require_valid(file: CallersFile, data: bytes, verdict: str) -> CallerRegistry:
     from tokenauthority.callers.file import CallersFileError
 
     try:
-        file.parse(data)
+        return file.parse(data)
     except CallersFileError as error:
         problems = "; ".join(problem.text for problem in error.problems)
         raise ConfigurationFailure(f"{file.path.name} {verdict}: {printable(problems)}") from None

@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from tokenauthority.cli.options import current
 from tokenauthority.cli.output import record, show_list, show_record
 from tokenauthority.client import Authority, translated_errors
+from tokenauthority.client.connection import Connection
 from tokenauthority.client.errors import next_page_token
 
 
@@ -38,9 +39,9 @@ Item = TypeVar("Item", bound=Message)
 
 
 @contextmanager
-def authority() -> Iterator[Authority]:
-    """Open a client of the authority that the shared options name; a stub raises AuthorityErrors within it."""
-    with Authority.from_connection(current().connection()) as client, translated_errors():
+def authority(connection: Connection | None = None) -> Iterator[Authority]:
+    """Open a client of *connection*; default: as the shared options say. A stub raises AuthorityErrors within it."""
+    with Authority.from_connection(connection or current().connection()) as client, translated_errors():
         yield client
 
 
