@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import stat
+
 from pathlib import Path
 
 import pytest
@@ -130,3 +133,19 @@ def test_the_callers_file_is_not_overwritten(run: Run, callers_file: Path, tmp_p
 
     assert {2} == codes
     assert before == callers_file.read_text()
+
+
+def test_a_link_stays_a_link_and_a_pipe_a_pipe(run: Run, tmp_path: Path) -> None:
+    """What the link leads to is replaced, with its mode; what is no file never is, such as a device."""
+    file, link, pipe = tmp_path / "real.yaml", tmp_path / "link.yaml", tmp_path / "pipe"
+    file.write_text("old")
+    file.chmod(0o640)
+    link.symlink_to(file)
+    os.mkfifo(pipe)
+    by_link, to_pipe = (run("export", "--output", str(path)) for path in (link, pipe))
+
+    assert (0, 0o640) == (by_link.exit_code, stat.S_IMODE(file.stat().st_mode))
+    assert link.is_symlink()
+    assert file.read_text() == run("export").out
+    assert (2, f"error: --output {pipe}: it is not a regular file\n") == (to_pipe.exit_code, to_pipe.err)
+    assert pipe.is_fifo()

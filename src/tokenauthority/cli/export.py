@@ -10,6 +10,7 @@ from tokenauthority.callers.file_models import CallerTable
 from tokenauthority.cli.callers_file import callers_option, read_target
 from tokenauthority.cli.calls import authority
 from tokenauthority.cli.declared_state import read_projects
+from tokenauthority.cli.failures import ConfigurationFailure
 from tokenauthority.cli.options import Command
 from tokenauthority.cli.output import print_text, printable
 from tokenauthority.cli.server import config_option
@@ -33,8 +34,12 @@ def export(*, callers_file: Path | None, config_file: Path | None, output: Path 
     The same state is the same text. Never in it: secrets, private keys, API keys and the SHA-256 of API keys. Without a
     callers file, callers are left out. --project has no effect.
     """
+    # What a link leads to is replaced, not the link; and no device, which root could replace too.
+    output = output and output.resolve()
+    if output is not None and output.exists() and not output.is_file():
+        raise ConfigurationFailure(f"--output {output}: it is not a regular file")
     target = read_target(callers_file, config_file, create=False)
-    if output is not None and target is not None and output.resolve() == target.path.resolve():
+    if output is not None and target is not None and output == target.path.resolve():
         raise click.UsageError("--output is the callers file: name another file")
     callers = None
     if target is not None:
