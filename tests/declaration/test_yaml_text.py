@@ -15,6 +15,13 @@ def test_a_value_is_the_text_that_stands_there(text: str) -> None:
     assert {"a": text, "b": text, text: "x"} == document
 
 
+def test_takes_the_escapes_of_json() -> None:
+    """JSON is YAML, and writes a character beyond U+FFFF as a pair."""
+    document, _ = parse_yaml(b'{"a": "\\ud83d\\ude00 \\u00e9"}')
+
+    assert {"a": "\U0001f600 \u00e9"} == document
+
+
 def test_each_part_has_its_line() -> None:
     """Keys and items, in blocks and within brackets."""
     _, lines = parse_yaml(b"\xef\xbb\xbfa:\n  - b: 1\n    c: [x,\n      y]\n  # comment\n  - d\n")
@@ -52,6 +59,8 @@ def test_each_part_has_its_line() -> None:
         (b"a: 1\nb: \x01\n", 2, "a character that YAML does not allow"),
         (b"a: 1\nb: \xff\n", 2, "is not UTF-8"),
         (b"a\0", 1, "UTF-16 or binary"),
+        (b'a: 1\nb: "\\ud800"\n', 2, "half of a pair"),
+        (b'a: 1\n"\\udc00\\ud800": 1\n', 2, "half of a pair"),
         (b"[" * 200_000, 1, "nested too deep"),
         (b"- " * 200_000, 1, "nested too deep"),
         (b"{a: " * 100_000, 1, "nested too deep"),
