@@ -289,7 +289,7 @@ def test_two_commands_do_not_change_a_file_at_once(run_alone: Run, file: Path) -
 
 def test_an_api_key_says_when_it_was_made_and_ends(run_alone: Run, file: Path) -> None:
     """A caller without a key has no such moments."""
-    run_alone("callers", "add", str(file), "--name", "new", "--project", "1", "--expires", "90d")
+    made = run_alone("callers", "add", str(file), "--name", "new", "--project", "1", "--expires", "90d")
     refused = run_alone(
         *("callers", "add", str(file), "--name", "other", "--project", "1", "--expires", "90d"),
         *("--spiffe-id", "spiffe://a/b"),
@@ -297,6 +297,7 @@ def test_an_api_key_says_when_it_was_made_and_ends(run_alone: Run, file: Path) -
     [entry] = [each for each in load_callers(file).entries if each.caller.name == "new"]
     [row] = [row for row in run_alone("callers", "list", str(file), "--json").rows if row["name"] == "new"]
 
+    assert made.err.endswith(" has the caller new now; the API key expires in 90d\n")
     assert entry.created is not None
     assert entry.expires is not None
     assert 90 * 86_400_000 == entry.expires - entry.created

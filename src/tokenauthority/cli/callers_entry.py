@@ -16,7 +16,7 @@ import click
 from tokenauthority.cli.callers_file import check_text, edited_file, file_argument
 from tokenauthority.cli.failures import ConfigurationFailure
 from tokenauthority.cli.options import Command, current
-from tokenauthority.cli.output import print_text, printable, to_json
+from tokenauthority.cli.output import human, print_text, printable, to_json
 from tokenauthority.cli.server import config_option
 from tokenauthority.cli.values import FORMATS, LIFETIME
 
@@ -222,7 +222,9 @@ def add_caller(
         return
     if key and grant.key_file is None:
         print_text(key)
-    print_text(f"{edit.path} has the caller {grant.name} now", err=True)
+    # A number alone is seconds, which whoever means days sees here.
+    end = "" if grant.expires is None else f"; the API key expires in {human(grant.expires)}"
+    print_text(f"{edit.path} has the caller {grant.name} now{end}", err=True)
 
 
 @click.command("remove", cls=Command)
