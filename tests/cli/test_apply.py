@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import attrs
 import pytest
 
 from tests.cli.conftest import Run
-from tests.support.authority import EVERYTHING, RunningAuthority, make_caller
+from tests.support.authority import EVERYTHING, RunningAuthority, clean_environment, make_caller
 from tokenauthority.authority.project_spec import ProjectChanges
 from tokenauthority.callers.api_keys import digest
 from tokenauthority.callers.identity import ApiKeyIdentity
@@ -361,6 +363,28 @@ def test_a_problem_of_the_whole_file_names_no_line(run_alone: Run, file: Path) -
 
     assert (2, "", f"error: {file}: is empty\n") == empty
     assert (2, "", f"error: {file}:2: 'x' is not a field\n") == other
+
+
+def test_the_work_goes_on_for_a_reader_that_has_closed_the_output(
+    run: Run, running_authority: RunningAuthority, file: Path
+) -> None:
+    """`apply | head` must not leave a part of the changes undone."""
+    ids = [str(number) for number in range(101, 109)]
+    file.write_text("version: 1\nprojects:\n" + "".join(f"  - project_id: {each}\n" for each in ids))
+    with subprocess.Popen(
+        [sys.executable, "-m", "tokenauthority.cli", "apply", "-f", str(file), "--yes"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**clean_environment(), **running_authority.environment},
+    ) as command:
+        assert command.stdout is not None
+        assert command.stderr is not None
+        assert b"+ project 101\n" == command.stdout.readline()
+        command.stdout.close()
+        command.stderr.read()
+
+    assert 0 == command.returncode
+    assert ids == [each["project_id"] for each in run("projects", "list", "--json").rows if each["project_id"] in ids]
 
 
 def test_takes_no_access_from_the_caller_that_it_is(

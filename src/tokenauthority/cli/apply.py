@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -172,7 +172,9 @@ class _Work:
                 raise Failure(f"{name_of(change)}: {failure.message}") from None
             self.states |= dict.fromkeys(made, "done")
             if not current().as_json:
-                print_text("\n".join(f"done: {name_of(each)}" for each in made))
+                # The work goes on for a reader that has closed the output, such as `head`.
+                with suppress(BrokenPipeError):
+                    print_text("\n".join(f"done: {name_of(each)}" for each in made))
         if any(change.kind == "project" and change.verb is Verb.CREATE for change in self.changes):
             print_text(_UNSEEN, err=True)
 
