@@ -37,6 +37,8 @@ class Collector:
     """Of each request, also of those that it refused."""
     refusal: grpc.StatusCode | None = None
     """How it answers each request from now on."""
+    problem: str = "as the test says"
+    """The text of its refusals."""
     details: bytes = b""
     """The `google.rpc.Status` of its refusals."""
     answer: bytes | None = None
@@ -110,7 +112,7 @@ class Collector:
         self.open.wait(WAIT)
         if self.refusal is not None:
             context.set_trailing_metadata((("grpc-status-details-bin", self.details),))
-            context.abort(self.refusal, "as the test says")
+            context.abort(self.refusal, self.problem)
 
 
 def attributes_of(found: Iterable[KeyValue]) -> dict[str, str | int]:

@@ -169,6 +169,31 @@ async def test_an_empty_file_of_tls_is_an_outage(
     assert caught.value.passing
 
 
+async def test_a_file_of_tls_that_is_gone_is_an_outage(ca: trustme.CA, tmp_path: Path) -> None:
+    """Until it is there again."""
+    own = files(tmp_path, ca)
+    own["ca_file"].unlink()
+
+    with pytest.raises(CollectorError, match=r"ca\.pem cannot be read: No such file") as caught:
+        await reaching("https://127.0.0.1:9", **own).send(TRACES_PATH, b"")
+    assert caught.value.passing
+
+
+async def test_a_text_of_the_collector_is_one_line_of_bounded_length(plain: FakeCollector) -> None:
+    """The log shows it."""
+    plain.refusal, plain.problem = grpc.StatusCode.UNAVAILABLE, "one\ntwo\x1b[31m" + "x" * 1000
+    collector = reaching(f"http://{plain.address}")
+    try:
+        with pytest.raises(
+            CollectorError, match=r"^UNAVAILABLE: one\\ntwo\\x1b\[31mx+… \(1012 characters\)$"
+        ) as caught:
+            await collector.send(TRACES_PATH, b"")
+    finally:
+        await collector.close()
+
+    assert len(str(caught.value)) < 400
+
+
 async def test_an_empty_file_that_is_written_before_its_check_is_an_outage(
     ca: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,10 @@ import grpc
 import pytest
 
 from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTracePartialSuccess,
+    ExportTraceServiceResponse,
+)
 from prometheus_client import CollectorRegistry, Gauge
 
 from tests.support.collector import Collector as FakeCollector
@@ -142,7 +146,10 @@ async def test_drops_what_a_collector_refuses_for_good(
     assert ["next"] == [span.name for span in fake.calls()]
 
 
-@pytest.mark.parametrize("answer", [b"\xff", b"\0" * 100_000], ids=["not OTLP", "too long"])
+LONG_ANSWER = ExportTraceServiceResponse(partial_success=ExportTracePartialSuccess(error_message="x" * 100_000))
+
+
+@pytest.mark.parametrize("answer", [b"\xff", LONG_ANSWER.SerializeToString()], ids=["not OTLP", "too long"])
 async def test_sends_nothing_again_that_was_answered(
     fake: FakeCollector, export: TraceExport, registry: CollectorRegistry, answer: bytes
 ) -> None:
