@@ -179,6 +179,17 @@ async def test_a_file_of_tls_that_is_gone_is_an_outage(ca: trustme.CA, tmp_path:
     assert caught.value.passing
 
 
+async def test_without_a_thread_nothing_is_sent_yet(plain: FakeCollector) -> None:
+    """The system may allow one later."""
+    pool = BlockingPool("telemetry")
+    await pool.close()
+
+    with pytest.raises(CollectorError, match="files of the settings cannot be read: the pool is closed") as caught:
+        await Collector(TelemetrySettings(endpoint=f"http://{plain.address}"), pool).send(TRACES_PATH, b"")
+    assert caught.value.passing
+    assert [] == plain.headers
+
+
 async def test_a_text_of_the_collector_is_one_line_of_bounded_length(plain: FakeCollector) -> None:
     """The log shows it."""
     plain.refusal, plain.problem = grpc.StatusCode.UNAVAILABLE, "one\ntwo\x1b[31m" + "x" * 1000

@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTracePartialSuccess,
     ExportTraceServiceResponse,
 )
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from tests.support.collector import Collector as FakeCollector
 from tests.support.collector import collecting
@@ -22,7 +22,7 @@ from tokenauthority.telemetry.call_trace import MAX_SPANS, CallTrace, Operation
 from tokenauthority.telemetry.collector import Collector, CollectorError
 from tokenauthority.telemetry.export import MetricsExport, TraceExport
 from tokenauthority.telemetry.otlp import server_resource
-from tokenauthority.threads import BlockingPool
+from tokenauthority.threads import BlockingPool, PoolError
 
 
 @pytest.fixture
@@ -180,6 +180,19 @@ async def test_drops_what_cannot_be_written(
     assert ["next"] == [span.name for span in fake.calls()]
 
 
+async def test_keeps_what_no_thread_can_write_yet(fake: FakeCollector, registry: CollectorRegistry) -> None:
+    """The system may allow a thread later."""
+    pool = BlockingPool("telemetry")
+    collector = Collector(TelemetrySettings(endpoint=f"http://{fake.address}"), pool)
+    export = TraceExport(collector, pool, server_resource(), registry)
+    export.add(ended(), known=True)
+    await pool.close()
+    with pytest.raises(PoolError):
+        await export.turn()
+
+    assert (1, 0) == (export.waiting, dropped(registry))
+
+
 @pytest.mark.parametrize(("rejected", "counted"), [(-1, 0), (2**62, 3)])
 async def test_no_number_of_a_collector_spoils_the_count(
     fake: FakeCollector, export: TraceExport, registry: CollectorRegistry, rejected: int, counted: int
@@ -227,3 +240,19 @@ async def test_metrics_that_were_refused_are_not_sent_again(fake: FakeCollector)
 
     assert 3.0 == fake.latest_metrics()["age"].gauge.data_points[0].as_double
     assert 2 == len(fake.metrics)
+
+
+async def test_no_metric_ends_before_it_starts(fake: FakeCollector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also after the clock was set back: a collector may drop such a point."""
+    pool, registry = BlockingPool("telemetry"), CollectorRegistry()
+    Counter("calls", "Calls.", registry=registry)
+    collector = Collector(TelemetrySettings(endpoint=f"http://{fake.address}", timeout=60), pool)
+    export = MetricsExport(collector, pool, server_resource(), registry)
+    monkeypatch.setattr("time.time_ns", lambda: 1_500_000_000 * 10**9)
+    try:
+        await export.turn()
+    finally:
+        await export.close()
+
+    [point] = fake.latest_metrics()["calls_total"].sum.data_points
+    assert 1_500_000_000 * 10**9 == point.time_unix_nano >= point.start_time_unix_nano

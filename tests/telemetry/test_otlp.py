@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+
+import pytest
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -98,6 +101,13 @@ def test_the_resource_names_the_process() -> None:
     assert ("tokenauthority", __version__) == (one["service.name"], one["service.version"])
     assert one["host.name"] == other["host.name"]
     assert one["service.instance.id"] != other["service.instance.id"]
+
+
+def test_any_name_of_a_host_can_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It keeps no server from its start."""
+    monkeypatch.setattr("socket.gethostname", lambda: os.fsdecode(b"host\xff"))
+
+    assert "host\ufffd" == attributes_of(server_resource().attributes)["host.name"]
 
 
 def test_a_counter_is_a_sum_since_the_start() -> None:

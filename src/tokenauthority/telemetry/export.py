@@ -119,8 +119,10 @@ class MetricsExport:
     async def turn(self) -> None:
         """Collect and send the metrics; raise CollectorError if the collector has not accepted all."""
         # On the event loop, whose numbers they are; the rest in a thread.
-        families = list(self._registry.collect())
-        work = partial(encode_metrics, families, self._resource, start=self._start, now=time.time_ns())
+        families, now = list(self._registry.collect()), time.time_ns()
+        # A collector may drop what ends before it starts: the clock may have been set back.
+        self._start = min(self._start, now)
+        work = partial(encode_metrics, families, self._resource, start=self._start, now=now)
         answer = await self._collector.send(METRICS_PATH, await self._pool.run(work))
         _raise_if_rejected(*rejected_points(answer))
 

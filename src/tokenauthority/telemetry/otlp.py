@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import secrets
 import socket
 
@@ -39,7 +40,8 @@ def server_resource() -> Resource:
         "service.name": "tokenauthority",
         "service.version": __version__,
         "service.instance.id": secrets.token_hex(16),
-        "host.name": socket.gethostname(),
+        # Linux takes any bytes as a name, and OTLP takes UTF-8.
+        "host.name": os.fsencode(socket.gethostname()).decode(errors="replace"),
     }
     return Resource(attributes=_attributes(facts))
 
