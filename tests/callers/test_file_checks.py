@@ -239,7 +239,7 @@ JWT_TABLE = (
         ('{ issuer = "https://issuer.example" }', JWT_TABLE),
         ('{ issuer = 1, subject = "x" }', JWT_TABLE),
         (JWT.replace("}", ", aud = 1 }"), JWT_TABLE),
-        (JWT.replace("example", "other"), "jwt names an issuer that no [[issuers]] of this file has"),
+        (JWT.replace("example", "other"), "jwt names an issuer that no [[issuers]] of the callers file has"),
         (JWT.replace("system:", ""), None),
         (
             '{ issuer = "https://issuer.example", subject = "" }',

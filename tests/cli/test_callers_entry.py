@@ -195,7 +195,7 @@ def test_adds_callers_that_prove_themselves_otherwise(run_alone: Run, file: Path
 
     assert [(0, ""), (0, "")] == [(each.exit_code, each.out) for each in (by_jwt, by_certificate)]
     assert {"rooms", "admin", "jwt", "mesh"} == {entry.caller.name for entry in load_callers(file).entries}
-    assert "names an issuer that no [[issuers]] of this file has" in stranger.err
+    assert "names an issuer that no [[issuers]] of the callers file has" in stranger.err
 
 
 def test_adds_the_sdks_of_a_project(run_alone: Run, file: Path) -> None:

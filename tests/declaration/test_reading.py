@@ -167,6 +167,15 @@ def test_refuses_what_is_no_declaration(text: str, problem: str) -> None:
     assert problem.removeprefix("line 0: ") in found[0]
 
 
+def test_two_callers_of_one_name_are_one_problem() -> None:
+    """The digest that stands in for a key that is still to be made is that of no other caller."""
+    caller = "{name: new, projects: [47], actions: [tokens.verify]}"
+
+    assert ["caller 2: name new is used twice"] == [
+        problem.partition(": ")[2] for problem in _problems(f"version: 1\ncallers: [{caller}, {caller}]\n")
+    ]
+
+
 def test_an_api_key_is_never_quoted() -> None:
     """In whatever place it stands by mistake."""
     found = _problems(
@@ -208,6 +217,6 @@ def test_a_new_caller_without_a_proof_has_no_key_yet() -> None:
     found = _read(f"version: 1\ncallers: [{{name: a, {grant}}}, {{name: b, {jwt}, {grant}}}]")
 
     assert {"a"} == found.keyless
-    assert "names an issuer that no [[issuers]] of this file has" in str(
+    assert "names an issuer that no [[issuers]] of the callers file has" in str(
         _problems(f"version: 1\ncallers: [{{name: b, {jwt.replace('issuer.', 'other.')}, {grant}}}]")
     )

@@ -162,7 +162,7 @@ class _Check:
                     self._report((*path, field), f"its {IDENTITIES[field][1]} is that of {owner}")
                 owners.setdefault(identity, name)
                 if isinstance(identity, JwtIdentity) and identity.issuer not in issuers:
-                    self._report_field(path, "jwt", "names an issuer that no [[issuers]] of this file has")
+                    self._report_field(path, "jwt", "names an issuer that no [[issuers]] of the callers file has")
             self._check_grant(path, table)
 
     def check_fields(self) -> None:

@@ -24,7 +24,10 @@ MAX_FILE: Final = 1024
 
 _MASTER_KEY: Final = "master_key"
 _PREVIOUS: Final = "previous_master_key"
-_NOT_SET: Final = "is not set; systemd sets it for a service with LoadCredential= or SetCredentialEncrypted="
+_NOT_SET: Final = (
+    "is not set; systemd sets it for a service with LoadCredential= or SetCredentialEncrypted=; "
+    "for other commands, set it to the directory of the credential"
+)
 
 
 class MasterKeySourceError(Exception):
