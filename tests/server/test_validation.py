@@ -81,6 +81,18 @@ def test_all_problems_are_found_at_once(production: Production, validate: Valida
     assert 2 == production.fail(**wrong)[0]
 
 
+def test_a_file_that_is_not_there_is_one_problem(production: Production, validate: Validate) -> None:
+    """By its setting; who would read it does not report it again."""
+    for name in ("callers.toml", "server.pem"):
+        (production.directory / name).unlink()
+
+    done = validate()
+
+    assert ["TLS__CERT_FILE: server.pem is not a file", "CALLERS__FILE: callers.toml is not a file"] == [
+        line.partition("TOKENAUTHORITY_")[2] for line in done.err.splitlines()
+    ]
+
+
 @pytest.mark.parametrize("url", ["postgresql://a:hunter2@127.0.0.1:1/tokens", "postgresql://a@127.0.0.1:1/x"])
 def test_a_store_that_is_away_is_found(validate: Validate, url: str) -> None:
     """Without its password."""

@@ -18,6 +18,7 @@ from tokenauthority.callers.registry import CallerRegistry
 from tokenauthority.config.listeners import OFF, UNIX, endpoint_socket, serves_https, uses_workload_api
 from tokenauthority.config.loading import ConfigError, problems_of
 from tokenauthority.config.settings import PREFIX, Settings
+from tokenauthority.config.wording import unreadable
 from tokenauthority.server import descriptors, master_keys
 from tokenauthority.server.core import build_core
 from tokenauthority.server.http_certificate import HttpCertificate
@@ -53,15 +54,22 @@ def problems_of_start(settings: Settings) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def _readable(*files: Path) -> bool:
+    """Return whether *files* can be read; if not, the check of the settings has said so."""
+    return not any(unreadable("", file) for file in files)
+
+
 def _certificate_of_grpc(settings: Settings) -> None:
     tls = settings.tls
-    if not settings.dev and settings.listen.grpc != OFF and tls.cert_file and tls.key_file:
+    served = not settings.dev and settings.listen.grpc != OFF
+    if served and tls.cert_file and tls.key_file and _readable(tls.cert_file, tls.key_file):
         CertificateFiles(tls.cert_file, tls.key_file).read()
 
 
 def _certificate_of_http(settings: Settings) -> None:
-    if serves_https(settings) and settings.tls.cert_file and settings.tls.key_file:
-        HttpCertificate(settings.tls, CertificateMetrics(CollectorRegistry()))
+    tls = settings.tls
+    if serves_https(settings) and tls.cert_file and tls.key_file and _readable(tls.cert_file, tls.key_file):
+        HttpCertificate(tls, CertificateMetrics(CollectorRegistry()))
 
 
 def _certificates_of_mtls(settings: Settings) -> None:
@@ -73,12 +81,12 @@ def _certificates_of_mtls(settings: Settings) -> None:
         WorkloadApi(endpoint_socket()).close()
         return
     files = [path for path in settings.mtls.files.values() if path is not None]
-    if len(files) == len(settings.mtls.files):
+    if len(files) == len(settings.mtls.files) and _readable(*files):
         CertificateFiles(*files).read()
 
 
 def _callers(settings: Settings) -> None:
-    if not settings.dev and settings.callers.file is not None:
+    if not settings.dev and settings.callers.file is not None and _readable(settings.callers.file):
         callers_file_of(settings).load()
 
 
