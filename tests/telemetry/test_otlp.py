@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import socket
 
 import pytest
 
@@ -71,6 +72,7 @@ def test_operations_are_below_their_call() -> None:
 
     assert [call.span_id] * 2 == [read.parent_span_id, sign.parent_span_id]
     assert [call.trace_id] * 2 == [read.trace_id, sign.trace_id]
+    assert [("a=1", 0x101)] * 2 == [(span.trace_state, span.flags) for span in (read, sign)]
     assert 3 == len({call.span_id, read.span_id, sign.span_id})
     assert (1002 * SECOND, 1003 * SECOND) == (read.start_time_unix_nano, read.end_time_unix_nano)
     assert ({}, Status.STATUS_CODE_UNSET) == (attributes_of(read.attributes), read.status.code)
@@ -99,7 +101,7 @@ def test_the_resource_names_the_process() -> None:
     one, other = (attributes_of(server_resource().attributes) for _ in range(2))
 
     assert ("tokenauthority", __version__) == (one["service.name"], one["service.version"])
-    assert one["host.name"] == other["host.name"]
+    assert socket.gethostname() == one["host.name"] == other["host.name"]
     assert one["service.instance.id"] != other["service.instance.id"]
 
 
@@ -136,7 +138,7 @@ def test_a_gauge_is_a_gauge() -> None:
     [point] = metrics_of(registry)["age"].gauge.data_points
 
     assert math.isnan(point.as_double)
-    assert 7 == point.time_unix_nano
+    assert (0, 7) == (point.start_time_unix_nano, point.time_unix_nano)
 
 
 def test_a_histogram_has_the_counts_of_each_bucket() -> None:
