@@ -38,7 +38,7 @@ class Collector:
     refusal: grpc.StatusCode | None = None
     """How it answers each request from now on."""
     problem: str = "as the test says"
-    """The text of its refusals."""
+    """What it says when it refuses, or does not accept all."""
     details: bytes = b""
     """The `google.rpc.Status` of its refusals."""
     answer: bytes | None = None
@@ -96,6 +96,7 @@ class Collector:
         answer = ExportTraceServiceResponse()
         if self.rejected:
             answer.partial_success.rejected_spans = self.rejected
+            answer.partial_success.error_message = self.problem
         return answer.SerializeToString() if self.answer is None else self.answer
 
     def receive_metrics(self, request: bytes, context: grpc.ServicerContext) -> bytes:
@@ -105,6 +106,7 @@ class Collector:
         answer = ExportMetricsServiceResponse()
         if self.rejected:
             answer.partial_success.rejected_data_points = self.rejected
+            answer.partial_success.error_message = self.problem
         return answer.SerializeToString()
 
     def _admit(self, context: grpc.ServicerContext) -> None:

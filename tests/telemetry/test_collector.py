@@ -205,6 +205,19 @@ async def test_a_text_of_the_collector_is_one_line_of_bounded_length(plain: Fake
     assert len(str(caught.value)) < 400
 
 
+async def test_no_error_shows_a_credential_that_the_collector_quotes(plain: FakeCollector, tmp_path: Path) -> None:
+    """The log shows the error."""
+    path = tmp_path / "headers"
+    path.write_text("authorization: Bearer a-secret-token\nx-scope: team\n")
+    plain.refusal, plain.problem = grpc.StatusCode.UNAUTHENTICATED, "team: no such token a-secret-token, Bearer"
+    collector = reaching(f"http://{plain.address}", headers_file=path)
+    try:
+        with pytest.raises(CollectorError, match=r"^UNAUTHENTICATED: team: no such token …, Bearer$"):
+            await collector.send(TRACES_PATH, b"")
+    finally:
+        await collector.close()
+
+
 async def test_an_empty_file_that_is_written_before_its_check_is_an_outage(
     ca: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,6 +48,11 @@ async def export(fake: FakeCollector, registry: CollectorRegistry) -> AsyncItera
     await export.close()
 
 
+def reaching(fake: FakeCollector) -> Collector:
+    """What reaches it."""
+    return Collector(TelemetrySettings(endpoint=f"http://{fake.address}", timeout=60), BlockingPool("telemetry"))
+
+
 def ended(name: str = "", operations: int = 0) -> CallTrace:
     """The trace of a call that is over."""
     trace = CallTrace(name=name, sampled=True)
@@ -216,6 +221,21 @@ async def test_counts_what_a_collector_accepts_in_part(
         await export.turn()
 
     assert (0, 2) == (export.waiting, dropped(registry))
+
+
+async def test_what_a_collector_says_of_a_part_is_one_line(
+    fake: FakeCollector, export: TraceExport, registry: CollectorRegistry
+) -> None:
+    """The log shows it."""
+    fake.rejected, fake.problem = 1, "one\ntwo"
+    metrics = MetricsExport(reaching(fake), BlockingPool("telemetry"), server_resource(), registry)
+    export.add(ended(), known=True)
+    try:
+        for turn in (export.turn, metrics.turn):
+            with pytest.raises(CollectorError, match=r"^1 were rejected: one\\ntwo$"):
+                await turn()
+    finally:
+        await metrics.close()
 
 
 async def test_metrics_that_were_refused_are_not_sent_again(fake: FakeCollector) -> None:

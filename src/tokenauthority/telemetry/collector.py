@@ -21,6 +21,9 @@ from tokenauthority.threads import BlockingPool, PoolError
 _MAX_ANSWER: Final = 65_536
 """Bytes."""
 
+_SHORTEST_SECRET: Final = 8
+"""Characters of a word in the value of a header that may be a secret."""
+
 _PASSING: Final = frozenset(
     {
         grpc.StatusCode.ABORTED,
@@ -64,26 +67,33 @@ class Collector:
         self._settings = settings
         self._pool = pool
         self._channel: grpc.aio.Channel | None = None
+        self._headers: tuple[tuple[str, str], ...] = ()
 
     async def send(self, path: str, request: bytes) -> bytes:
         """Return the answer to *request*; raise CollectorError after `telemetry.timeout` at the latest."""
         loop, patience = asyncio.get_running_loop(), self._settings.timeout
         end = loop.time() + patience
         try:
-            headers = await self._pool.run(partial(_headers, self._settings), patience=patience)
+            self._headers = await self._pool.run(partial(_read_headers, self._settings), patience=patience)
             if self._channel is None:
                 credentials = await self._pool.run(partial(_credentials, self._settings), patience=end - loop.time())
                 self._channel = _open(self._settings.endpoint, credentials)
             call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(path)
-            return await call(request, timeout=end - loop.time(), metadata=headers)
+            return await call(request, timeout=end - loop.time(), metadata=self._headers)
         except grpc.aio.AioRpcError as error:
             await self.close()
-            problem = f"{error.code().name}: {one_line(error.details() or '')}"
+            problem = f"{error.code().name}: {self.shown(error.details() or '')}"
             raise CollectorError(problem, passing=_is_passing(error)) from None
         except OSError as error:
             raise CollectorError(f"{error.filename} cannot be read: {error.strerror}", passing=True) from None
         except PoolError as error:
             raise CollectorError(f"files of the settings cannot be read: {error}", passing=True) from None
+
+    def shown(self, text: str) -> str:
+        """Return *text* of the collector for the log: one line, without the credentials that it may quote."""
+        for word in (word for _, value in self._headers for word in value.split() if len(word) >= _SHORTEST_SECRET):
+            text = text.replace(word, "…")
+        return one_line(text)
 
     async def close(self) -> None:
         """Close the connection."""
@@ -92,7 +102,7 @@ class Collector:
             await channel.close()
 
 
-def _headers(settings: TelemetrySettings) -> tuple[tuple[str, str], ...]:
+def _read_headers(settings: TelemetrySettings) -> tuple[tuple[str, str], ...]:
     headers, problems = read_headers(settings.headers_file)
     if problems:
         raise CollectorError("; ".join(problems), passing=True)

@@ -12,7 +12,6 @@ from typing import Final
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from prometheus_client import CollectorRegistry, Counter
 
-from tokenauthority.domain.one_line import one_line
 from tokenauthority.telemetry.call_trace import MAX_SPANS, CallTrace
 from tokenauthority.telemetry.collector import Collector, CollectorError
 from tokenauthority.telemetry.otlp import (
@@ -94,7 +93,7 @@ class TraceExport:
                 self._dropped.inc(self._end_batch())
             raise
         self._dropped.inc(min(max(rejected, 0), self._end_batch()))
-        _raise_if_rejected(rejected, why)
+        _raise_if_rejected(rejected, self._collector.shown(why))
 
     def _end_batch(self) -> int:
         """Let the batch go; return how many spans it had."""
@@ -123,8 +122,8 @@ class MetricsExport:
         # A collector may drop what ends before it starts: the clock may have been set back.
         self._start = min(self._start, now)
         work = partial(encode_metrics, families, self._resource, start=self._start, now=now)
-        answer = await self._collector.send(METRICS_PATH, await self._pool.run(work))
-        _raise_if_rejected(*rejected_points(answer))
+        rejected, why = rejected_points(await self._collector.send(METRICS_PATH, await self._pool.run(work)))
+        _raise_if_rejected(rejected, self._collector.shown(why))
 
     async def close(self) -> None:
         """Close the connection."""
@@ -137,4 +136,4 @@ def _size(trace: CallTrace) -> int:
 
 def _raise_if_rejected(count: int, why: str) -> None:
     if count > 0:
-        raise CollectorError(f"{count} were rejected: {one_line(why)}", passing=False)
+        raise CollectorError(f"{count} were rejected: {why}", passing=False)
