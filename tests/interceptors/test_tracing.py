@@ -24,6 +24,7 @@ from tests.support.platform import running_platform
 from tests.support.softhsm import SoftHsm
 from tests.support.wire import GENERATE, LIST_PROJECTS, V1, Connect, Wire, records, wait_for_record
 from tests.web.posting import post
+from tests.web.test_opentok import open_shop
 from tokenauthority.interceptors.call import Call, Context
 from tokenauthority.interceptors.tracing import SamplingInterceptor
 from tokenauthority.service.ext_authz import CHECK
@@ -238,6 +239,15 @@ def test_a_known_caller_decides_for_its_own_calls(
     assert [(TRACE, PARENT)] * (2 if sampled else 0) == [context_of(call) for call in traced.calls()]
 
 
+def test_an_sdk_of_opentok_decides_for_its_own_calls(start_traced: StartTraced) -> None:
+    """It is the caller itself, as one over gRPC is."""
+    traced = start_traced(sample_ratio=0)
+    shop = open_shop(traced.authority)
+    assert 200 == shop.post(x_opentok_auth=shop.jwt(), traceparent=SAMPLED).status_code
+
+    assert [(TRACE, PARENT)] == [context_of(call) for call in traced.calls()]
+
+
 @pytest.mark.parametrize("key", ["", "tak_wrong"])
 def test_a_stranger_forces_no_sampling(start_traced: StartTraced, key: str) -> None:
     """Whoever proves no caller could fill the collector."""
@@ -304,11 +314,12 @@ def test_health_checks_are_not_traced(traced: Traced) -> None:
 
 
 def test_an_unknown_method_has_no_name_of_its_own(traced: Traced) -> None:
-    """A scanner can name anything."""
+    """A scanner can name anything. The conventions of OpenTelemetry call it an error."""
     traced.wire.call("/scan/Method1")
     call = traced.call()
 
     assert ("grpc", "_OTHER") == (call.name, attributes_of(call.attributes)["rpc.method"])
+    assert Status.STATUS_CODE_ERROR == call.status.code
 
 
 def test_a_failure_of_the_server_is_an_error(start_traced: StartTraced) -> None:
@@ -366,6 +377,16 @@ def test_a_caller_that_left_is_no_error(start_traced: StartTraced) -> None:
     assert "CANCELLED" == attributes_of(call.attributes)["rpc.response.status_code"]
     assert Status.STATUS_CODE_UNSET == call.status.code
     assert "CancelledError" == attributes_of(traced.below(call)["store list_projects"].attributes)["error.type"]
+
+
+def test_the_export_hears_whether_the_caller_is_known(traced: Traced, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gives strangers half of its places."""
+    heard: list[bool] = []
+    monkeypatch.setattr(traced.authority.app.telemetry.traces, "add", lambda _, *, known: heard.append(known))
+    for key in (None, "", "tak_wrong"):
+        traced.wire.call(LIST_PROJECTS, api_key=key)
+
+    assert [True, False, False] == heard
 
 
 def test_a_bug_of_the_export_fails_no_call(traced: Traced, monkeypatch: pytest.MonkeyPatch) -> None:
