@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from tests.support.logs import capture_logs
-from tokenauthority.outage import Outage
+from tokenauthority.outage import ExpectedError, Outage
 
 
 def make_outage(*, recovered: str = "it.recovered", level: str = "error") -> Outage:
@@ -58,6 +58,14 @@ def test_shows_its_cause_while_it_lasts() -> None:
     outage.recover()
 
     assert ["", "full", ""] == [*causes, outage.cause]
+
+
+def test_logs_the_text_of_an_error_that_is_no_bug() -> None:
+    """A traceback says nothing of a collector that is away."""
+    with capture_logs() as logs:
+        make_outage().report("away", error=ExpectedError("UNAVAILABLE"))
+
+    assert ["UNAVAILABLE", None] == [logs[0].get("cause"), logs[0].get("exc_info")]
 
 
 def test_logs_the_traceback_of_the_error() -> None:

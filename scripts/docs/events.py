@@ -140,8 +140,8 @@ MEANINGS: Final = {
     "store.unavailable": "The store cannot be read or written, as `can_read` and `can_write` say; the server uses "
     "what is cached. `cause` is the first one: the database's code and message.",
     "telemetry.bug": "A bug kept the trace of a call from being sent. The call was answered as if it had no trace.",
-    "telemetry.not_exported": "The collector did not accept traces or metrics. The export is tried again. "
-    "`tokenauthority_telemetry_dropped_spans_total` counts the spans that are lost meanwhile.",
+    "telemetry.not_exported": "The collector did not accept traces or metrics, for the `cause`. The export is tried "
+    "again. `tokenauthority_telemetry_dropped_spans_total` counts the spans that are lost meanwhile.",
     "telemetry.not_sent": "At the stop, so many spans were not exported in time.",
 }
 """What each event means to an operator."""

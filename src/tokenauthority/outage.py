@@ -5,6 +5,10 @@ from __future__ import annotations
 import structlog
 
 
+class ExpectedError(Exception):
+    """A failure of something outside of the program. Its text says all, so that the log has no traceback of it."""
+
+
 class Outage:
     """Tracks whether one thing works, such as the store, and logs when its outage begins and ends.
 
@@ -22,9 +26,11 @@ class Outage:
         self.cause = ""
 
     def report(self, cause: str, /, *, error: BaseException | None = None, **fields: object) -> None:
-        """Log *fields*, and the traceback of *error*, unless the last attempt failed of the same *cause*."""
+        """Log *fields* unless the last attempt failed of the same *cause*, and the traceback of *error* or its text."""
         if cause != self.cause:
-            if error is not None:
+            if isinstance(error, ExpectedError):
+                fields["cause"] = str(error)
+            elif error is not None:
                 fields["exc_info"] = error
             getattr(self._logger, self._level)(self._event, **fields)
         self.cause = cause

@@ -15,6 +15,7 @@ from google.rpc.error_details_pb2 import RetryInfo
 from tokenauthority.config.telemetry import problems_of_telemetry, read_headers
 from tokenauthority.config.telemetry_settings import TelemetrySettings
 from tokenauthority.domain.one_line import one_line
+from tokenauthority.outage import ExpectedError
 from tokenauthority.threads import BlockingPool, PoolError
 
 
@@ -48,7 +49,7 @@ _OPTIONS: Final = (
 )
 
 
-class CollectorError(Exception):
+class CollectorError(ExpectedError):
     """The collector has not accepted a request. `passing` says whether the same request may succeed later."""
 
     def __init__(self, problem: str, *, passing: bool) -> None:
