@@ -111,13 +111,14 @@ def test_says_nothing_without_a_service_manager(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delenv("WATCHDOG_USEC", raising=False)
     notify(READY)
     tasks = [watchdog_tasks()]
-    monkeypatch.setenv("WATCHDOG_USEC", "soon")
-    tasks.append(watchdog_tasks())
+    for number in ("soon", "0"):
+        monkeypatch.setenv("WATCHDOG_USEC", number)
+        tasks.append(watchdog_tasks())
     monkeypatch.setenv("WATCHDOG_USEC", "1000000")
     monkeypatch.setenv("WATCHDOG_PID", "1")
     tasks.append(watchdog_tasks())
     monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
     (own,) = watchdog_tasks()
 
-    assert [[], [], []] == tasks
+    assert [[], [], [], []] == tasks
     assert 0.5 == own.interval

@@ -43,7 +43,8 @@ def watchdog_tasks() -> list[BackgroundTask]:
     The service manager starts a process again that does not say so.
     """
     microseconds = os.environ.get("WATCHDOG_USEC", "")
-    if not microseconds.isdecimal() or os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+    # Of "0" there would be no pause at all.
+    if not microseconds.strip("0").isdecimal() or os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return []
     return [BackgroundTask(name="watchdog", work=_show_life, interval=int(microseconds) / 2_000_000)]
 
