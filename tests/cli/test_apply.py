@@ -406,6 +406,15 @@ def test_takes_no_access_from_the_caller_that_it_is(
         assert 1 == run("projects", "show", "47").exit_code
 
 
+def test_prints_the_first_of_many_problems(run_alone: Run, file: Path) -> None:
+    """A file of another kind has one on every line."""
+    code, _, err = _apply(run_alone, file, "version: 1\n" + "".join(f"k{number}: x\n" for number in range(150)))
+    lines = err.splitlines()
+
+    assert (2, 101) == (code, len(lines))
+    assert [f"error: {file}:2: 'k0' is not a field", f"{file}: and 50 other problems"] == [lines[0], lines[-1]]
+
+
 def test_an_invalid_callers_file_is_never_made(run: Run, file: Path, callers_file: Path) -> None:
     """It is found before anything is changed: here two callers would have one key."""
     text = PROJECT + f"callers: [{{name: b, api_key_sha256: {'d' * 64}, projects: [47], actions: [tokens.verify]}}]\n"

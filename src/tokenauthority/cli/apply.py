@@ -38,6 +38,7 @@ from tokenauthority.declaration.reading import (
     parse_declaration,
 )
 from tokenauthority.declaration.yaml_text import MAX_YAML
+from tokenauthority.domain.counts import counted
 
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ _REREAD: Final = 5.0
 """Seconds in which a server has read a new callers file: it looks every second."""
 
 _PAUSE: Final = 0.2
+
+_MOST_PROBLEMS: Final = 100
+"""Problems of a declaration that are printed: a file of another kind has one on every line."""
 
 
 @click.command("apply", cls=Command)
@@ -249,8 +253,12 @@ def _ask(work: _Work) -> None:
 
 
 def _invalid(path: str, problems: Sequence[Problem]) -> ConfigurationFailure:
-    """Return the failure that has every problem with its line."""
-    lines = (f"{path}:{each.line}" if each.line else path for each in problems)
-    return ConfigurationFailure(
-        "\n".join(f"{line}: {printable(each.text)}" for line, each in zip(lines, problems, strict=True))
-    )
+    """Return the failure that has the first problems with their lines, and the number of the others."""
+    shown = problems[:_MOST_PROBLEMS]
+    lines = [
+        f"{path}:{each.line}: {printable(each.text)}" if each.line else f"{path}: {printable(each.text)}"
+        for each in shown
+    ]
+    if len(problems) > len(shown):
+        lines.append(f"{path}: and {counted(len(problems) - len(shown), 'other problem')}")
+    return ConfigurationFailure("\n".join(lines))
