@@ -149,3 +149,15 @@ def test_a_link_stays_a_link_and_a_pipe_a_pipe(run: Run, tmp_path: Path) -> None
     assert file.read_text() == run("export").out
     assert (2, f"error: --output {pipe}: it is not a regular file\n") == (to_pipe.exit_code, to_pipe.err)
     assert pipe.is_fifo()
+
+
+def test_a_pipe_without_a_path_is_no_regular_file_either(run: Run) -> None:
+    """As /dev/stdout is in a pipeline."""
+    reader, writer = os.pipe()
+    try:
+        exported = run("export", "--output", f"/dev/fd/{writer}")
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+    assert (2, f"error: --output /dev/fd/{writer}: it is not a regular file\n") == (exported.exit_code, exported.err)

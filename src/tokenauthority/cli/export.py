@@ -35,9 +35,10 @@ def export(*, callers_file: Path | None, config_file: Path | None, output: Path 
     callers file, callers are left out. --project has no effect.
     """
     # What a link leads to is replaced, not the link; and no device, which root could replace too.
-    output = output and output.resolve()
+    # Before it is resolved: /dev/stdout can lead to a pipe, which has no path.
     if output is not None and output.exists() and not output.is_file():
         raise ConfigurationFailure(f"--output {output}: it is not a regular file")
+    output = output and output.resolve()
     target = read_target(callers_file, config_file, create=False)
     if output is not None and target is not None and output == target.path.resolve():
         raise click.UsageError("--output is the callers file: name another file")
