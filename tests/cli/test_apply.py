@@ -288,8 +288,8 @@ def test_json_has_the_plan_and_what_became_of_it(run: Run, file: Path, change_be
         "state": "planned",
     } == planned["changes"][0]
     assert {"create": 2, "change": 0, "delete": 0, "by_hand": 0, "not_declared": 1} == planned["counts"]
-    assert ["done", "done", "planned"] == [each["state"] for each in done["changes"]]
-    assert (1, ["done", "failed", "planned"]) == (
+    assert ["done", "done", "left"] == [each["state"] for each in done["changes"]]
+    assert (1, ["done", "failed", "left"]) == (
         failed[0],
         [each["state"] for each in json.loads(failed[1])["changes"]],
     )

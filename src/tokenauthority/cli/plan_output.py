@@ -16,6 +16,7 @@ _SIGNS: Final[Mapping[Verb, tuple[str, str]]] = {
     Verb.NOT_DECLARED: ("?", "cyan"),
     Verb.BY_HAND: ("!", "magenta"),
 }
+_LEFT: Final = frozenset({Verb.NOT_DECLARED, Verb.BY_HAND})
 
 
 def name_of(change: PlannedChange) -> str:
@@ -31,7 +32,10 @@ def show_plan(plan: Plan, *, err: bool = False) -> None:
 
 
 def show_plan_json(plan: Plan, states: Mapping[PlannedChange, str]) -> None:
-    """Print the plan as JSON, with the state of each change: `planned`, `done`, `failed` or `not_done`."""
+    """Print the plan as JSON, with the state of each change: `planned`, `done`, `failed`, `not_done`.
+
+    What this command does not do itself is `left`.
+    """
     changes = [
         {
             "verb": change.verb.value,
@@ -40,7 +44,7 @@ def show_plan_json(plan: Plan, states: Mapping[PlannedChange, str]) -> None:
             "project_id": change.project_id or None,
             "fields": [{"name": each.name, "old": each.old, "new": each.new} for each in change.fields],
             "note": change.note,
-            "state": states.get(change, "planned"),
+            "state": states.get(change, "left" if change.verb in _LEFT else "planned"),
         }
         for change in plan.changes
     ]
