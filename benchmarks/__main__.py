@@ -222,7 +222,7 @@ def _of_calls(asked: calls.Calls, own: in_process.InProcess) -> list[Comparison]
 
 
 def _of_floor(asked: calls.Calls, floor: calls.OfFloor, own: in_process.InProcess) -> list[Comparison]:
-    """No bars: they show what part of the cost of a call no server in Python can avoid."""
+    """No bars: they show what a plain server with the same duties costs. It is no proof of the least."""
     one_function = "a server of one function"
     t1, jwt = "batch OPENTOK_T1", "batch OPENTOK_JWT"
     return [

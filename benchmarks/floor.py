@@ -1,4 +1,4 @@
-"""A server of one function for each RPC, written by hand: the least that a call costs in Python.
+"""A server of one function for each RPC, written by hand and plainly: what a call costs without an authority.
 
 It has the duties of GenerateToken, and of BatchGenerateTokens in OPENTOK_T1 and OPENTOK_JWT. It checks the API key
 before it takes the message, checks sizes, and signs the claims. A chained record is on the disk before the answer
