@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import hmac
+
 import pytest
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tokenauthority.signing.mac import Mac
 
@@ -23,6 +28,22 @@ def test_each_hmac_is_that_of_its_message_alone(digest: str, expected: str) -> N
     first, _, again = (mac.of(message).hex() for message in (_TEXT, b"another", _TEXT))
 
     assert (expected, expected) == (first, again)
+
+
+@given(
+    key=st.binary(max_size=200),
+    digest=st.sampled_from(["sha1", "sha256", "sha384", "sha512"]),
+    parts=st.lists(st.binary(max_size=300), min_size=1, max_size=4),
+)
+def test_it_is_that_of_the_standard_library(key: bytes, digest: str, parts: list[bytes]) -> None:
+    """Also under a key that is longer than a block, and where the message is hashed in parts."""
+    first, *others = parts
+    mac = Mac(key, digest, first)
+    for part in others:
+        mac = mac.begun(part)
+
+    expected = hmac.digest(key, b"".join(parts) + b"rest", digest)
+    assert (expected, expected) == (mac.of(b"rest"), Mac(key, digest).of(b"".join(parts) + b"rest"))
 
 
 def test_holds_for_its_own_message_and_key_only() -> None:

@@ -12,7 +12,7 @@ from tokenauthority.domain.times import Millis
 from tokenauthority.enforcer.admin_api import AdminApi, AdminApiError
 from tokenauthority.enforcer.driver import Found, Outcome, Present, all_of
 from tokenauthority.enforcer.pending import Wanted
-from tokenauthority.signing.jose import LocalSigner
+from tokenauthority.signing.mac_signer import MacSigner
 
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ class LiveKitDriver:
     def __init__(self, api: AdminApi, key: str, secret: str, clock: Callable[[], Millis]) -> None:
         self._api = api
         self._key = key
-        self._signer = LocalSigner("HS256", secret.encode(), {"alg": "HS256", "typ": "JWT"})
+        self._signer = MacSigner.under(secret, {"alg": "HS256", "typ": "JWT"})
         self._clock = clock
 
     async def find(self, wanted: Wanted) -> Found:

@@ -89,14 +89,14 @@ class Signer(Protocol):
 
 
 class LocalSigner:
-    """A private or shared key with its JOSE header, prepared once: a token costs little more than its signature.
+    """A private key with its JOSE header, prepared once: a token costs little more than its signature.
 
-    *algorithm* is `HS256` for bytes, else the key's; *header* is complete (`alg`, `typ`, `kid`).
+    *algorithm* is the key's; *header* is complete (`alg`, `typ`, `kid`).
     """
 
     __slots__ = ("_algorithm", "_header", "_key")
 
-    def __init__(self, algorithm: str, key: bytes | PrivateKey, header: Mapping[str, str]) -> None:
+    def __init__(self, algorithm: str, key: PrivateKey, header: Mapping[str, str]) -> None:
         self._algorithm, self._key = _prepared(algorithm, key)
         self._header = encode_segment(msgspec.json.encode(header)) + b"."
 
@@ -145,9 +145,6 @@ class _FastHS256(HMACAlgorithm):
 
     def prepare_key(self, key: str | bytes) -> Mac:  # type: ignore[override]  # PyJWT passes what this returns to `sign` and `verify`, and nowhere else
         return Mac(super().prepare_key(key), "sha256")
-
-    def sign(self, msg: bytes, key: Mac) -> bytes:  # type: ignore[override]  # see `prepare_key`
-        return key.of(msg)
 
     def verify(self, msg: bytes, key: Mac, sig: bytes) -> bool:  # type: ignore[override]  # see `prepare_key`
         return key.holds(msg, sig)

@@ -12,6 +12,7 @@ from tokenauthority.domain.project import is_secret, is_server_secret
 from tokenauthority.signing.jose import LocalSigner, SignatureVerifier, Signer
 from tokenauthority.signing.key_serialization import load_private_der, load_rsa_pem, private_der, require_rsa_key
 from tokenauthority.signing.mac import Mac
+from tokenauthority.signing.mac_signer import MacSigner
 
 
 def _secret(text: str) -> str:
@@ -41,8 +42,8 @@ class ProjectSecret:
     key_id: str
     value: str = attrs.field(converter=_secret, repr=False)
     sha1: Mac = attrs.field(init=False, repr=False, eq=False)
-    signer: Signer = attrs.field(init=False, repr=False, eq=False)
-    named_signer: Signer = attrs.field(init=False, repr=False, eq=False)
+    signer: MacSigner = attrs.field(init=False, repr=False, eq=False)
+    named_signer: MacSigner = attrs.field(init=False, repr=False, eq=False)
     verifier: SignatureVerifier = attrs.field(init=False, repr=False, eq=False)
 
     @sha1.default
@@ -50,12 +51,12 @@ class ProjectSecret:
         return Mac(self.value.encode(), "sha1")
 
     @signer.default
-    def _prepared_signer(self) -> Signer:
-        return LocalSigner("HS256", self.value.encode(), {"alg": "HS256", "typ": "JWT"})
+    def _prepared_signer(self) -> MacSigner:
+        return MacSigner.under(self.value, {"alg": "HS256", "typ": "JWT"})
 
     @named_signer.default
-    def _prepared_named_signer(self) -> Signer:
-        return LocalSigner("HS256", self.value.encode(), {"alg": "HS256", "typ": "JWT", "kid": self.key_id})
+    def _prepared_named_signer(self) -> MacSigner:
+        return MacSigner.under(self.value, {"alg": "HS256", "typ": "JWT", "kid": self.key_id})
 
     @verifier.default
     def _prepared_verifier(self) -> SignatureVerifier:
