@@ -79,7 +79,11 @@ def test_a_token_says_exactly_what_was_asked_for(
         verdict = await shared.verify.check(generated.token, EVERYTHING, NOW)
         assert verdict.signed is not None, verdict.detail
         said = verdict.signed.claims
-        assert (None, generated.token_id, generated.key_id) == (verdict.reason, said.token_id, verdict.signed.key_id)
+        assert (None, generated.token_id, generated.terms.key_id) == (
+            verdict.reason,
+            said.token_id,
+            verdict.signed.key_id,
+        )
         return said.role, said.data, said.initial_layout_class_list, said.issue_time, said.expire_time
 
     now = whole_seconds(NOW)
@@ -102,8 +106,8 @@ async def test_a_vonage_token_says_exactly_what_was_asked_for(data: str) -> None
     assert verdict.reason is None, verdict.detail
     assert verdict.signed is not None
     signed = verdict.signed
-    assert TokenFormat.VONAGE_JWT is generated.format
-    assert (project.project_id, generated.key_id) == (signed.project_id, signed.key_id)
+    assert TokenFormat.VONAGE_JWT is generated.terms.format
+    assert (project.project_id, generated.terms.key_id) == (signed.project_id, signed.key_id)
     assert (data, ("a", "b")) == (signed.claims.data, signed.claims.initial_layout_class_list)
 
 

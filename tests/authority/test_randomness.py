@@ -1,27 +1,43 @@
-"""Random bytes are fresh for every draw, over the ends of the pages that they are fetched in."""
+"""Ids and nonces are fresh, over the ends of the pages that they are made in."""
 
 from __future__ import annotations
 
 import os
+import struct
 
 import pytest
 
 from tokenauthority.authority.randomness import Randomness
 
 
-def test_no_byte_is_given_out_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draws follow each other in the bytes of the system; what is left of a page is skipped, and none is short."""
-    fetched: list[bytes] = []
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What the system gave."""
+    pages: list[bytes] = []
     system = os.urandom
 
     def fetch(count: int) -> bytes:
-        fetched.append(system(count))
-        return fetched[-1]
+        pages.append(system(count))
+        return pages[-1]
 
     monkeypatch.setattr(os, "urandom", fetch)
+    return pages
+
+
+def test_each_id_is_bytes_of_the_system_that_no_other_is(fetched: list[bytes]) -> None:
+    """All of each page, once."""
     randomness = Randomness()
 
-    drawn = [randomness.draw(count) for count in (1000,) * 9 + (4096, 16)]
+    drawn = [randomness.identifier() for _ in range(3 * 4096 // 16)]
 
-    in_order = [page[start : start + 1000] for page in fetched[:2] for start in (0, 1000, 2000, 3000)]
-    assert [*in_order, fetched[2][:1000], fetched[3], fetched[4][:16]] == drawn
+    assert sorted(page[at : at + 16].hex() for page in fetched for at in range(0, 4096, 16)) == sorted(drawn)
+
+
+def test_each_nonce_is_a_number_of_the_system_that_no_other_is(fetched: list[bytes]) -> None:
+    """53 bits of each, as every JSON parser reads them exactly."""
+    randomness = Randomness()
+
+    drawn = [randomness.nonce() for _ in range(3 * 4096 // 8)]
+
+    numbers = [number % 2**53 for page in fetched for number in struct.unpack("=512Q", page)]
+    assert sorted(map(str, numbers)) == sorted(drawn)

@@ -117,7 +117,7 @@ async def test_a_batch_takes_one_thread_and_keeps_its_order() -> None:
 
     generated = await far.generate.batch([request_of(far.world, each) for each in formats], EVERYTHING, NOW)
 
-    assert formats == [token.format for token in generated]
+    assert formats == [token.terms.format for token in generated]
     assert (2, 1) == (len(far.signer.threads), len(set(far.signer.threads)))
     assert 4 == len({token.token_id for token in generated})
     for token in generated:
@@ -132,7 +132,7 @@ async def test_other_formats_need_no_remote_key() -> None:
 
     generated = [await far.generate.one(asked, EVERYTHING, NOW), *await far.generate.batch([asked], EVERYTHING, NOW)]
 
-    assert [TokenFormat.OPENTOK_T1] * 2 == [token.format for token in generated]
+    assert [TokenFormat.OPENTOK_T1] * 2 == [token.terms.format for token in generated]
 
 
 async def test_a_failed_signature_is_unavailable_until_the_next() -> None:

@@ -37,8 +37,9 @@ from tokenauthority.callers.file import load_callers
 from tokenauthority.callers.identity import ALGORITHMS, JwtIdentity
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.times import Seconds
-from tokenauthority.domain.token import TokenClaims
-from tokenauthority.signing.formats.session_jwt import encode_session_jwt
+from tokenauthority.domain.token import TokenTerms
+from tokenauthority.domain.token_format import TokenFormat
+from tokenauthority.signing.formats.session_jwt import prepare_session_jwt
 from tokenauthority.signing.signing_key import SigningKey
 
 
@@ -324,10 +325,14 @@ async def test_a_session_token_is_no_credential_whatever_the_callers_file_says(t
     signing = SigningKey.generate(Algorithm.ES256)
     path = tmp_path / "jwks.json"
     path.write_text(json.dumps({"keys": [signing.public.jwk]}))
-    claims = TokenClaims(session_id="2_x", role="publisher", issue_time=Seconds(NOW), expire_time=Seconds(NOW + 600),
-                       project_id="47", token_id="t", subject=SUBJECT, issuer=NAME)  # fmt: skip
+    terms = TokenTerms(
+        format=TokenFormat.SESSION_JWT, key_id=signing.key_id, session_id="2_x", role="publisher",
+        issue_time=Seconds(NOW), expire_time=Seconds(NOW + 600), project_id="47", issuer=NAME,
+    )  # fmt: skip
     world = World(make_registry(make_issuer(jwks_file=path, audience="47")))
-    payload = jwt.decode(token := encode_session_jwt(claims, signing).token, options={"verify_signature": False})
+    payload = jwt.decode(
+        token := prepare_session_jwt(terms, signing)("", SUBJECT, "t").token, options={"verify_signature": False}
+    )
     retyped = jwt.encode(payload, signing.private_key, "ES256", {"kid": signing.key_id, "typ": "JWT"})
 
     assert (None, "room-service") == (await world.knows(token), await world.knows(retyped))

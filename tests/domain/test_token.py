@@ -8,7 +8,7 @@ import pytest
 
 from tokenauthority.domain.errors import FieldViolation
 from tokenauthority.domain.times import MAX_TTL, Millis, Seconds
-from tokenauthority.domain.token import GeneratedToken, TokenClaims, TokenSpec, request_violations
+from tokenauthority.domain.token import GeneratedToken, TokenClaims, TokenSpec, TokenTerms, request_violations
 from tokenauthority.domain.token_format import TokenFormat
 
 
@@ -112,11 +112,17 @@ def test_a_token_is_valid_for_30_days_at_the_most() -> None:
 def test_repr_shows_neither_the_token_nor_its_data() -> None:
     """A value that ends up in a log gives nothing away."""
     claims = TokenClaims(session_id="2_x", role="publisher", issue_time=SECOND, expire_time=SECOND, data="private-data")
-    generated = GeneratedToken(
-        token="T1==secret", token_id="id", format=TokenFormat.OPENTOK_T1, key_id="k", claims=claims
+    terms = TokenTerms(
+        format=TokenFormat.OPENTOK_T1,
+        key_id="k",
+        session_id="2_x",
+        role="publisher",
+        issue_time=SECOND,
+        expire_time=SECOND,
     )
+    generated = GeneratedToken("T1==secret", "id", "", terms)
     request = TokenSpec(session_id="2_x", data="private-data")
 
-    shown = repr(generated) + repr(request)
+    shown = repr(generated) + repr(request) + repr(claims)
     assert "T1==secret" not in shown
     assert "private-data" not in shown

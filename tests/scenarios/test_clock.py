@@ -121,11 +121,11 @@ async def test_the_last_token_of_a_key_verifies_until_it_expires() -> None:
     end = Millis((keys.ring.sign_until or 0) - 1)
     last = await generate.one(request, EVERYTHING, end)
     await keys.maintain(end)
-    expired = Millis(in_millis(Seconds(last.claims.expire_time + LEEWAY)))
+    expired = Millis(in_millis(Seconds(last.terms.expire_time + LEEWAY)))
     verdicts = []
     for moment in (expired - 1000, expired, expired + HOUR, expired + 25 * HOUR):
         await keys.maintain(Millis(moment))
         verdicts.append((await world.verify.check(last.token, EVERYTHING, Millis(moment))).reason)
 
-    assert last.key_id != keys.ring.active.key_id
+    assert last.terms.key_id != keys.ring.active.key_id
     assert [None, InactiveReason.EXPIRED, InactiveReason.EXPIRED, InactiveReason.KEY_UNKNOWN] == verdicts

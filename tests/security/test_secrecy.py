@@ -32,11 +32,10 @@ from tokenauthority.domain.credential import Credential, CredentialKind, PlainCr
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.sealed import SealedBlob, SealedKind
 from tokenauthority.domain.times import Millis, Seconds
-from tokenauthority.domain.token import GeneratedToken, TokenClaims, TokenSpec
+from tokenauthority.domain.token import GeneratedToken, TokenClaims, TokenSpec, TokenTerms
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.interceptors.call import Call, Context
 from tokenauthority.signing.project_keys import ProjectKeys, ProjectSecret, VonageKey
-from tokenauthority.signing.results import Encoded
 from tokenauthority.signing.sealing import MasterKey, Sealer
 from tokenauthority.signing.signing_key import SigningKey
 
@@ -171,6 +170,14 @@ def test_no_repr_shows_a_secret() -> None:
         credential_id="sec_1", kind=CredentialKind.SECRET, create_time=Millis(0), sealed=secret.encode()
     )
     claims = TokenClaims(session_id="2_x", role="publisher", issue_time=Seconds(0), expire_time=Seconds(1), data=data)
+    terms = TokenTerms(
+        format=TokenFormat.SESSION_JWT,
+        key_id="k",
+        session_id="2_x",
+        role="publisher",
+        issue_time=Seconds(0),
+        expire_time=Seconds(1),
+    )
     project_secret = ProjectSecret("sec_1", secret)
     vonage = VonageKey.from_pem("vkey_1", APPLICATION, key_text)
     signing = SigningKey.generate(Algorithm.ES256)
@@ -199,8 +206,7 @@ def test_no_repr_shows_a_secret() -> None:
         ),
         TokenSpec(session_id="2_x", data=data),
         claims,
-        GeneratedToken(token=token, token_id="1", format=TokenFormat.SESSION_JWT, key_id="k", claims=claims),
-        Encoded(token, "1"),
+        GeneratedToken(token, "1", "", terms),
         Connection(address="localhost:1", api_key=api_key),
         PresentedCredentials(authorization=[f"Bearer {api_key}", f"Bearer {token}"], forwarded=[data]),
         RevokeRequest(token=token),

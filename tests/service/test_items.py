@@ -19,7 +19,7 @@ KIND = pb.BatchGenerateTokensRequest.DESCRIPTOR
 
 async def decoded(request: bytes, max_items: int = 1000) -> list[Message]:
     """All items of the bytes of a request."""
-    return [item async for item in items_reader(KIND, max_items)(request).decoded()]
+    return [item async for some in items_reader(KIND, max_items)(request).decoded() for item in some]
 
 
 @given(st.lists(st.text(max_size=300), max_size=20))

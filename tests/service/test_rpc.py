@@ -54,6 +54,10 @@ def test_names_a_servicer_method_in_snake_case() -> None:
     ]
 
 
+GENERATE = "/tokenauthority.v1.TokenService/GenerateToken"
+"""Its answer is encoded as each token of a batch is."""
+
+
 @pytest.mark.parametrize("path", METHODS)
 def test_a_servicer_method_takes_and_returns_the_messages_of_its_rpc(path: str) -> None:
     """The type checker does not see how a method is bound, so its annotations are compared with the contract."""
@@ -73,7 +77,7 @@ def test_a_servicer_method_takes_and_returns_the_messages_of_its_rpc(path: str) 
         return
     assert GetMessageClass(method.descriptor.input_type) is request
     assert Rpc is rpc
-    assert (GetMessageClass(method.descriptor.output_type),) == messages
+    assert (bytes if path == GENERATE else GetMessageClass(method.descriptor.output_type),) == messages
 
 
 @pytest.mark.parametrize("path", METHODS)

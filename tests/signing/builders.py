@@ -30,17 +30,17 @@ from hypothesis import strategies as st
 
 from tokenauthority.domain.ids import make_session_id
 from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
-from tokenauthority.domain.profile import Profile, Table
+from tokenauthority.domain.profile import Profile, RealTimeServer, Table
 from tokenauthority.domain.role import BUILT_IN_ROLES, Permission
 from tokenauthority.domain.times import Millis, Seconds
-from tokenauthority.domain.token import TokenClaims, TokenRejectedError
+from tokenauthority.domain.token import GeneratedToken, TokenClaims, TokenRejectedError, TokenTerms
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.signing.formats.codec import JwsCodec, TokenKey, TrustedKeys
 from tokenauthority.signing.formats.registry import codec_of, read_token, verify_token
 from tokenauthority.signing.jose import parse_compact
 from tokenauthority.signing.keyring import KeyRing, RingKey
 from tokenauthority.signing.project_keys import ProjectKeys, ProjectSecret, VonageKey
-from tokenauthority.signing.results import Encoded, Unverified, Verified
+from tokenauthority.signing.results import Unverified, Verified
 from tokenauthority.signing.signing_key import SigningKey
 
 
@@ -140,11 +140,46 @@ def key_of(token_format: TokenFormat) -> TokenKey:
 
 
 def make_token(
-    token_format: TokenFormat, claims: TokenClaims | None = None, nonce: int = 424_242, key: TokenKey | None = None
-) -> Encoded:
+    token_format: TokenFormat,
+    claims: TokenClaims | None = None,
+    nonce: int = 424_242,
+    key: TokenKey | None = None,
+    *,
+    room: str = "",
+    claims_for: tuple[RealTimeServer, ...] = (),
+) -> GeneratedToken:
     """A token of *token_format* by our own codec."""
-    said = msgspec.structs.replace(claims or make_claims(token_format), nonce=nonce)
-    return codec_of(token_format).encode(said, key or key_of(token_format))
+    said, signing = claims or make_claims(token_format), key or key_of(token_format)
+    encode = codec_of(token_format).prepare(
+        make_terms(token_format, said, signing, room=room, claims_for=claims_for), signing
+    )
+    return encode(said.data, said.subject, said.token_id if token_format.traits.has_token_id else str(nonce))
+
+
+def make_terms(
+    token_format: TokenFormat,
+    claims: TokenClaims,
+    key: TokenKey,
+    *,
+    room: str = "",
+    claims_for: tuple[RealTimeServer, ...] = (),
+) -> TokenTerms:
+    """What the tokens of *claims* have in common with others."""
+    return TokenTerms(
+        format=token_format,
+        key_id=key.key_id,
+        session_id=claims.session_id,
+        role=claims.role,
+        issue_time=claims.issue_time,
+        expire_time=claims.expire_time,
+        project_id=claims.project_id,
+        application_id=claims.application_id,
+        permissions=claims.permissions,
+        initial_layout_class_list=claims.initial_layout_class_list,
+        issuer=claims.issuer,
+        room=room,
+        claims_for=claims_for,
+    )
 
 
 def read_as(token_format: TokenFormat, token: str) -> Unverified:

@@ -10,14 +10,13 @@ import pytest
 
 from google.protobuf.duration_pb2 import Duration
 
-from tests.signing.builders import ISSUER, NOW, PROJECT, make_claims, make_token, ring, signing_key
+from tests.signing.builders import ISSUER, NOW, PROJECT, make_claims, make_token, signing_key
 from tests.support.authority import WAIT, StartAuthority, eventually
 from tests.verifier.conftest import StartVerifier, becomes, soon
 from tests.verifier.scripted import Asked, Hours, ScriptedAuthority, follow, heartbeat
 from tokenauthority.client import Authority, FailedPrecondition, translated_errors
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.token_format import TokenFormat
-from tokenauthority.signing.formats.session_jwt import encode_session_jwt
 from tokenauthority.v1 import key_pb2, key_pb2_grpc
 from tokenauthority.verifier import STALE, key_set_cache
 from tokenauthority.verifier.settings import LONGEST_PAUSE
@@ -25,7 +24,7 @@ from tokenauthority.verifier.state import VerifierState
 
 
 TOKEN = make_token(TokenFormat.SESSION_JWT).token
-UNKNOWN = encode_session_jwt(make_claims(TokenFormat.SESSION_JWT), signing_key(Algorithm.ES256, 7)).token
+UNKNOWN = make_token(TokenFormat.SESSION_JWT, key=signing_key(Algorithm.ES256, 7)).token
 
 
 def test_rotation_is_followed_and_a_revoked_key_disappears(
@@ -146,7 +145,7 @@ def test_the_keys_are_not_asked_for_before_the_authority_wants_it(scripted: Scri
 
 def test_another_issuers_token_is_invalid(scripted: ScriptedAuthority) -> None:
     """Though the key is known and the signature holds, `iss` counts to the letter."""
-    foreign = encode_session_jwt(make_claims(TokenFormat.SESSION_JWT, issuer=f"{ISSUER}/"), ring().active).token
+    foreign = make_token(TokenFormat.SESSION_JWT, make_claims(TokenFormat.SESSION_JWT, issuer=f"{ISSUER}/")).token
     with follow(scripted, issuer=ISSUER) as verifier:
         reasons = verifier.verify(TOKEN).reason, verifier.verify(foreign).reason
 

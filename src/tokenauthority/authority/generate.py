@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
-from typing import Final
+from time import perf_counter
 
-import attrs
+import msgspec
 
 from tokenauthority.authority.randomness import Randomness
 from tokenauthority.authority.remote_signing import RemoteSigning
@@ -31,27 +31,20 @@ from tokenauthority.domain.times import Millis
 from tokenauthority.domain.token import (
     MAX_BATCH,
     GeneratedToken,
-    TokenClaims,
     TokenSpec,
+    TokenTerms,
     request_violations,
     terms_violations,
     text_violations,
 )
-from tokenauthority.domain.token_format import FormatTraits, TokenFormat
-from tokenauthority.signing.formats.codec import Codec, TokenKey
+from tokenauthority.domain.token_format import TokenFormat
+from tokenauthority.signing.formats.codec import Codec, Encoder
 from tokenauthority.signing.formats.registry import codec_of
 from tokenauthority.signing.project_keys import ProjectSecret, VonageKey
-from tokenauthority.signing.results import Encoded
 from tokenauthority.signing.signing_key import SigningKey
 
 
-_NONCES: Final = 2**53
-"""What every JSON parser reads exactly. The official SDKs draw smaller nonces, but the audit log names a token by its
-signature: whoever reads the log must not be able to find the token's nonce by trying all of them."""
-
-
-@attrs.frozen
-class _Plan:
+class _Plan(msgspec.Struct, frozen=True, eq=False):
     """What is decided about a request, and about every other one of a batch on the same terms.
 
     `room` is that of the session; `key` is the project's key that signs, None where the authority's own does.
@@ -60,9 +53,22 @@ class _Plan:
     tenant: Tenant
     room: str
     granted: Granted
-    traits: FormatTraits
     codec: Codec
     key: ProjectSecret | VonageKey | None
+
+
+class _Making(msgspec.Struct, frozen=True, eq=False):
+    """What makes the tokens of one plan. Where it is `remote` it blocks, so it must not be called on the event loop."""
+
+    encode: Encoder
+    draw: Callable[[], str]
+    needs_subject: bool
+    remote: bool
+
+    def make(self, request: TokenSpec) -> GeneratedToken:
+        """Return a token with what *request* says beside the terms."""
+        unique = self.draw()
+        return self.encode(request.data, request.subject or (unique if self.needs_subject else ""), unique)
 
 
 class Generate:
@@ -89,10 +95,10 @@ class Generate:
         """Generate one token; raise what the contract names for GenerateToken, or UnavailableError."""
         require_valid(request_violations(request, now))
         plan = await self._plan(request, grant, now)
-        signing_key = self._keys.signing(now) if plan.key is None else None
-        if signing_key is not None and signing_key.remote:
-            return (await self._generate_remotely([(request, plan)], signing_key))[0]
-        return self._generate(request, plan, signing_key)
+        making = self._making(request, plan, now)
+        if making.remote:
+            return (await self._remote.run([partial(making.make, request)]))[0]
+        return making.make(request)
 
     @property
     def signing_problem(self) -> str:
@@ -131,30 +137,24 @@ class Generate:
             )
         time_slice = TimeSlice()
         plans: dict[Hashable, _Plan | Sequence[FieldViolation]] = {}
-        planned: list[tuple[TokenSpec, _Plan]] = []
+        planned: list[_Plan] = []
         violations: list[FieldViolation] = []
         for index, request in enumerate(requests):
             terms = _terms(request)
             plan = plans.get(terms)
             if plan is None:
                 plan = plans[terms] = await self._plan_of_item(request, grant, now, f"requests[{index}]")
+                await time_slice.yield_if_due()
             found = text_violations(request)
             if isinstance(plan, _Plan):
-                planned.append((request, plan))
+                planned.append(plan)
             else:
                 found = [*plan, *found]
             if found:
                 violations.extend(v.under(f"requests[{index}]") for v in found)
-            await time_slice.yield_if_due()
+                await time_slice.yield_if_due()
         require_valid(violations)
-        signing_key = self._keys.signing(now) if any(plan.key is None for _, plan in planned) else None
-        if signing_key is not None and signing_key.remote:
-            return await self._generate_remotely(planned, signing_key)
-        generated = []
-        for request, plan in planned:
-            generated.append(self._generate(request, plan, signing_key))
-            await time_slice.yield_if_due()
-        return generated
+        return await self._make_all(requests, planned, now)
 
     async def _plan_of_item(
         self, request: TokenSpec, grant: Grant, now: Millis, item: str
@@ -184,60 +184,55 @@ class Generate:
                 Reason.FORMAT_UNAVAILABLE, project.project_id, f"the project has no key that signs {decision.format}"
             )
         room = request.session_id if session is None else session.room
-        return _Plan(tenant, room, decision, traits, self._codec_of(decision.format), key)
+        return _Plan(tenant, room, decision, self._codec_of(decision.format), key)
 
-    async def _generate_remotely(
-        self, planned: Sequence[tuple[TokenSpec, _Plan]], key: SigningKey
+    async def _make_all(
+        self, requests: Sequence[TokenSpec], plans: Sequence[_Plan], now: Millis
     ) -> list[GeneratedToken]:
-        """As `_generate`, in one thread for all tokens that the remote *key* signs."""
+        """Return a token for each of *requests* by its plan. Those that a remote key signs are made in one thread."""
         time_slice = TimeSlice()
-        drafts: list[tuple[_Plan, TokenClaims] | GeneratedToken] = []
-        for request, plan in planned:
-            drafts.append(
-                (plan, self._claims(request, plan)) if plan.key is None else self._generate(request, plan, None)
-            )
-            await time_slice.yield_if_due()
-        unsigned = [draft for draft in drafts if not isinstance(draft, GeneratedToken)]
-        signed = iter(await self._remote.run([partial(plan.codec.encode, claims, key) for plan, claims in unsigned]))
-        return [
-            draft if isinstance(draft, GeneratedToken) else _generated_token(next(signed), draft[0], key, draft[1])
-            for draft in drafts
-        ]
+        makings: dict[_Plan, _Making] = {}
+        made: list[GeneratedToken | None] = []
+        remote: list[Callable[[], GeneratedToken]] = []
+        for request, plan in zip(requests, plans, strict=True):
+            making = makings.get(plan)
+            if making is None:
+                making = makings[plan] = self._making(request, plan, now)
+            if making.remote:
+                remote.append(partial(making.make, request))
+                made.append(None)
+            else:
+                made.append(making.make(request))
+            if perf_counter() > time_slice.end:
+                await time_slice.next()
+        signed = iter(await self._remote.run(remote) if remote else ())
+        return [next(signed) if token is None else token for token in made]
 
-    def _generate(self, request: TokenSpec, plan: _Plan, signing_key: SigningKey | None) -> GeneratedToken:
-        key = plan.key or signing_key
-        if key is None:
-            raise LookupError(f"no key was chosen for {plan.granted.format}")
-        claims = self._claims(request, plan)
-        return _generated_token(plan.codec.encode(claims, key), plan, key, claims)
-
-    def _claims(self, request: TokenSpec, plan: _Plan) -> TokenClaims:
-        granted, project, traits = plan.granted, plan.tenant.project, plan.traits
-        token_id = self._random.draw(16).hex() if traits.has_token_id else ""
-        needs_subject = any(table.needs_subject for table in project.tables_of(granted.format))
-        return TokenClaims(
+    def _making(self, request: TokenSpec, plan: _Plan, now: Millis) -> _Making:
+        key = plan.key or self._keys.signing(now)
+        granted, project = plan.granted, plan.tenant.project
+        traits = granted.format.traits
+        terms = TokenTerms(
+            format=granted.format,
+            key_id=key.key_id,
             session_id=request.session_id,
             role=request.role,
             issue_time=granted.issue_time,
             expire_time=granted.expire_time,
             project_id=project.project_id,
             application_id=project.vonage_application_id or "",
-            token_id=token_id,
             permissions=granted.role.permissions if traits.carries_permissions else (),
-            data=request.data,
             initial_layout_class_list=request.initial_layout_class_list,
-            subject=request.subject or (token_id if needs_subject else ""),
             issuer=self._issuer,
             room=plan.room,
             claims_for=project.claims_for,
-            nonce=0 if traits.has_token_id else int.from_bytes(self._random.draw(8)) % _NONCES,
         )
-
-
-def _generated_token(encoded: Encoded, plan: _Plan, key: TokenKey, claims: TokenClaims) -> GeneratedToken:
-    return GeneratedToken(
-        token=encoded.token, token_id=encoded.token_id, format=plan.granted.format, key_id=key.key_id, claims=claims
-    )
+        return _Making(
+            plan.codec.prepare(terms, key),
+            self._random.identifier if traits.has_token_id else self._random.nonce,
+            project.needs_subject(granted.format),
+            isinstance(key, SigningKey) and key.remote,
+        )
 
 
 def _terms(request: TokenSpec) -> Hashable:

@@ -48,15 +48,22 @@ _queues: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, _Queue]] = WeakKeyDi
 
 
 class TimeSlice:
-    """A share of the event loop, after which other tasks run. While others wait, it is over at the first chance."""
+    """A share of the event loop, after which other tasks run. While others wait, it is over at the first chance.
+
+    `end` is when it is used up, on the clock of `perf_counter`.
+    """
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
         self._queue = _queues.setdefault(loop, _Queue())
-        self._until = 0.0 if self._queue else perf_counter() + _SLICE
+        self.end = 0.0 if self._queue else perf_counter() + _SLICE
+
+    async def next(self) -> None:
+        """Let other tasks run, and begin another share."""
+        await self._queue.wait()
+        self.end = perf_counter() + _SLICE
 
     async def yield_if_due(self) -> None:
         """Let other tasks run, if the share is used up."""
-        if perf_counter() > self._until:
-            await self._queue.wait()
-            self._until = perf_counter() + _SLICE
+        if perf_counter() > self.end:
+            await self.next()

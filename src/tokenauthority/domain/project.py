@@ -64,6 +64,11 @@ class Project:
             return tuple(server.table for server in self.claims_for)
         return () if traits.table is None else (traits.table,)
 
+    def needs_subject(self, token_format: TokenFormat) -> bool:
+        """Return whether one of those servers takes no token of *token_format* without a subject."""
+        tables = self.tables_of(token_format)
+        return bool(tables) and any(table.needs_subject for table in tables)
+
     def without(self, others: Sequence[Credential]) -> tuple[Credential, ...]:
         """Return its credentials that are not among *others*."""
         return tuple(credential for credential in self.credentials if credential not in others)

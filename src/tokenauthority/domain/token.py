@@ -1,7 +1,7 @@
 """Tokens: what a caller requests, what a token says, and the limits of both (docs/explanation/formats.md).
 
 The values of the hot path are msgspec structs: a batch makes three for each token, and an instance of a frozen attrs
-class costs as much as the token's MAC.
+class costs as much as the token's MAC. They are part of no cycle, so the garbage collector need not look at them.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class TokenRejectedError(Exception):
         self.detail = detail
 
 
-class TokenSpec(msgspec.Struct, frozen=True, kw_only=True):
+class TokenSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A requested token. `format` None is the project's default; at most one of `expire_time` and `ttl` is set.
 
     `problems` are what could not be parsed, such as an unknown format. Its `repr` does not show the data.
@@ -93,9 +93,7 @@ class TokenClaims(msgspec.Struct, frozen=True, kw_only=True):
     signature in hex, known once it is signed. `permissions` is empty in the OpenTok formats, where the role's name
     implies them. `role` is empty if a token neither says it nor has the permissions of a built-in one.
 
-    Not read are `nonce`, from 0 to 2**53, which is written where the format has no token id; `room`, which real-time
-    servers read in place of `session_id` if it is not empty; and `claims_for`, the servers for which a SESSION_JWT has
-    further claims. `not_before` is 0 where the token does not say it.
+    `not_before` is 0 where the token does not say it.
     """
 
     session_id: str
@@ -110,9 +108,6 @@ class TokenClaims(msgspec.Struct, frozen=True, kw_only=True):
     initial_layout_class_list: tuple[str, ...] = ()
     subject: str = ""
     issuer: str = ""
-    nonce: int = 0
-    room: str = ""
-    claims_for: tuple[RealTimeServer, ...] = ()
     not_before: Seconds = Seconds(0)
 
     def __repr__(self) -> str:
@@ -128,17 +123,39 @@ class TokenClaims(msgspec.Struct, frozen=True, kw_only=True):
         return min(self.expire_time, Seconds(self.issue_time + MAX_TTL))
 
 
-class GeneratedToken(msgspec.Struct, frozen=True, kw_only=True):
-    """A new token. Its `repr` does not show the token."""
+class TokenTerms(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a new token says beside its data, its subject and what makes it unique: tokens of a batch share it.
+
+    `key_id` names the key that signs. `permissions` is empty in the formats that do not carry them. Real-time servers
+    read `room` in place of `session_id` if it is not empty. `claims_for` are the servers for which a SESSION_JWT has
+    further claims.
+    """
+
+    format: TokenFormat
+    key_id: str
+    session_id: str
+    role: str
+    issue_time: Seconds
+    expire_time: Seconds
+    project_id: str = ""
+    application_id: str = ""
+    permissions: tuple[Permission, ...] = ()
+    initial_layout_class_list: tuple[str, ...] = ()
+    issuer: str = ""
+    room: str = ""
+    claims_for: tuple[RealTimeServer, ...] = ()
+
+
+class GeneratedToken(msgspec.Struct, frozen=True, gc=False):
+    """A new token and its id: `jti`, or the signature in hex where the format has none. `repr` shows no token."""
 
     token: str
     token_id: str
-    format: TokenFormat
-    key_id: str
-    claims: TokenClaims
+    subject: str
+    terms: TokenTerms
 
     def __repr__(self) -> str:
-        return f"GeneratedToken(token_id={self.token_id!r}, format={self.format!r}, claims={self.claims!r})"
+        return f"GeneratedToken(token_id={self.token_id!r}, terms={self.terms!r})"
 
 
 def request_violations(request: TokenSpec, now: Millis) -> list[FieldViolation]:
@@ -149,7 +166,7 @@ def request_violations(request: TokenSpec, now: Millis) -> list[FieldViolation]:
 def terms_violations(request: TokenSpec, now: Millis) -> list[FieldViolation]:
     """Return what is wrong with all but the texts, which in a batch differ from token to token."""
     found = [*request.problems, *session_id_violations(request.session_id)]
-    if not is_role_name(request.role):
+    if request.role not in BUILT_IN_ROLES and not is_role_name(request.role):
         found.append(FieldViolation("role", ROLE_NAME_RULE + did_you_mean(request.role[:64], BUILT_IN_ROLES)))
     found.extend(_lifetime_violations(request, whole_seconds(now)))
     if request.initial_layout_class_list:

@@ -11,11 +11,12 @@ import attrs
 from prometheus_client import CollectorRegistry
 
 from tokenauthority.config.telemetry_settings import TelemetrySettings
+from tokenauthority.domain.token import TokenTerms
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.interceptors.authorization import PUBLIC
 from tokenauthority.interceptors.tracing import SamplingInterceptor, TracingInterceptor
 from tokenauthority.server.telemetry import Telemetry
-from tokenauthority.signing.formats.codec import Codec
+from tokenauthority.signing.formats.codec import Codec, Encoder, TokenKey
 from tokenauthority.signing.formats.registry import codec_of
 from tokenauthority.telemetry.call_trace import observed, observed_object
 from tokenauthority.telemetry.collector import Collector
@@ -51,4 +52,8 @@ def build_telemetry(settings: TelemetrySettings, registry: CollectorRegistry) ->
 @cache
 def _observed_codec_of(token_format: TokenFormat) -> Codec:
     codec = codec_of(token_format)
-    return attrs.evolve(codec, encode=observed(f"sign {token_format}", codec.encode))
+
+    def prepare(terms: TokenTerms, key: TokenKey) -> Encoder:
+        return observed(f"sign {token_format}", codec.prepare(terms, key))
+
+    return attrs.evolve(codec, prepare=prepare)

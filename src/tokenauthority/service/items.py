@@ -1,4 +1,4 @@
-"""Read a request that is a list without decoding it as a whole: count its items, and decode them one by one.
+"""Read a request that is a list without decoding it as a whole: count its items, and decode them piece by piece.
 
 A decoded list can take hundred times the bytes that it had on the wire. Protobuf holds Python's lock while it decodes,
 so that a thread does not help other calls; small pieces do.
@@ -6,8 +6,10 @@ so that a thread does not help other calls; small pieces do.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Final, Generic, TypeVar
+import bisect
+
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from typing import Final, Generic, TypeVar, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
@@ -30,18 +32,27 @@ _LENGTH_DELIMITED: Final = 2
 class EncodedItems(Generic[_Item]):
     """The items of a request of one repeated field of messages. `len()` is their number."""
 
-    def __init__(self, items: list[memoryview], decode: Callable[[bytes], _Item]) -> None:
-        self._items = items
+    def __init__(self, request: bytes, ends: list[int], decode: Callable[[bytes], Iterable[_Item]]) -> None:
+        self._request = request
+        self._ends = ends
         self._decode = decode
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._ends)
 
-    async def decoded(self) -> AsyncIterator[_Item]:
-        """Yield each item, and let other calls run in between; raise DecodeError for invalid bytes."""
+    async def decoded(self) -> AsyncIterator[Iterable[_Item]]:
+        """Yield the items, as many at once as a request of one item may have bytes, and let other calls run in between.
+
+        Raises:
+            DecodeError: the bytes of an item are none.
+        """
         time_slice = TimeSlice()
-        for item in self._items:
-            yield self._decode(bytes(item))
+        begin = number = 0
+        while number < len(self._ends):
+            number = max(number + 1, bisect.bisect_right(self._ends, begin + DEFAULT_REQUEST_BYTES))
+            end = self._ends[number - 1]
+            yield self._decode(self._request[begin:end])
+            begin = end
             await time_slice.yield_if_due()
 
 
@@ -54,19 +65,21 @@ def items_reader(kind: Descriptor, max_items: int) -> Callable[[bytes], EncodedI
     (field,) = kind.fields
     if field.message_type is None:
         raise TypeError(f"the field of {kind.full_name} has no messages")
-    tag = list_tag(field)
-    decode = GetMessageClass(field.message_type).FromString
+    tag, name, message = list_tag(field), field.name, GetMessageClass(kind)
+
+    def decode(request: bytes) -> Iterable[Message]:
+        return cast("Iterable[Message]", getattr(message.FromString(request), name))
 
     def read_items(request: bytes) -> EncodedItems[Message]:
-        items: list[memoryview] = []
-        for item in list_items(memoryview(request), tag):
-            if len(items) == max_items:
-                raise InvalidRequestError([FieldViolation(field.name, f"must have 1 to {max_items} items, has more")])
-            if len(item) > DEFAULT_REQUEST_BYTES:
-                problem = f"must have at most {DEFAULT_REQUEST_BYTES} bytes, has {len(item)}"
-                raise InvalidRequestError([FieldViolation(f"{field.name}[{len(items)}]", problem)])
-            items.append(item)
-        return EncodedItems(items, decode)
+        ends: list[int] = []
+        for begin, end in list_items(request, tag):
+            if len(ends) == max_items:
+                raise InvalidRequestError([FieldViolation(name, f"must have 1 to {max_items} items, has more")])
+            if end - begin > DEFAULT_REQUEST_BYTES:
+                problem = f"must have at most {DEFAULT_REQUEST_BYTES} bytes, has {end - begin}"
+                raise InvalidRequestError([FieldViolation(f"{name}[{len(ends)}]", problem)])
+            ends.append(end)
+        return EncodedItems(request, ends, decode)
 
     return read_items
 
@@ -76,30 +89,40 @@ def list_tag(field: FieldDescriptor) -> int:
     return field.number << 3 | _LENGTH_DELIMITED
 
 
-def list_items(message: memoryview, expected: int) -> Iterator[memoryview]:
-    """Yield the contents of the fields of *message*, all of which must have the tag *expected*; raise DecodeError.
+def list_items(message: bytes, expected: int) -> Iterator[tuple[int, int]]:
+    """Yield where each field of *message* begins and ends, without what stands before it; raise DecodeError.
 
-    An unknown field of a later contract is refused, and not passed over: its count would have no limit.
+    All must have the tag *expected*. An unknown field of a later contract is refused, and not passed over: its count
+    would have no limit.
     """
-    position, end = 0, len(message)
-    while position < end:
-        tag, position = _varint(message, position)
-        length, position = _varint(message, position)
-        if tag != expected or length > end - position:
+    position, size = 0, len(message)
+    while position < size:
+        try:
+            tag, position = _number(message, position)
+            length, position = _number(message, position)
+        except IndexError:
+            raise DecodeError("not a number") from None
+        end = position + length
+        if tag != expected or end > size:
             raise DecodeError("not a list of items")
-        yield message[position : position + length]
-        position += length
+        yield position, end
+        position = end
 
 
-def _varint(message: memoryview, position: int) -> tuple[int, int]:
-    """Return the number at *position* and where it ends; a tag or a length has at most five bytes."""
-    value = 0
-    for shift in range(0, 35, 7):
-        if position == len(message):
-            break
-        byte = message[position]
-        position += 1
-        value |= (byte & ~_MORE) << shift
-        if not byte & _MORE:
-            return value, position
+def _number(message: bytes, position: int) -> tuple[int, int]:
+    """Return the number at *position* and where it ends; a tag or a length has at most five bytes.
+
+    Raises:
+        IndexError: the message ends before it.
+        DecodeError: it has more bytes.
+    """
+    value = message[position]
+    if value < _MORE:
+        return value, position + 1
+    value &= ~_MORE
+    for place in range(1, 5):
+        byte = message[position + place]
+        value |= (byte & ~_MORE) << 7 * place
+        if byte < _MORE:
+            return value, position + place + 1
     raise DecodeError("not a number")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -12,8 +12,7 @@ from tokenauthority.authority.watch import WatchEvent
 from tokenauthority.domain.revocation import StoredRevocation, TargetKind
 from tokenauthority.domain.role import DEFAULT_ROLE
 from tokenauthority.domain.times import Seconds
-from tokenauthority.domain.token import MAX_LAYOUT, GeneratedToken, InactiveReason, TokenSpec
-from tokenauthority.domain.token_format import TokenFormat
+from tokenauthority.domain.token import MAX_LAYOUT, InactiveReason, TokenSpec
 from tokenauthority.domain.turn import CreatedTurnCredentials, TurnSpec
 from tokenauthority.service import mapping
 from tokenauthority.v1 import token_pb2 as pb
@@ -21,71 +20,29 @@ from tokenauthority.v1 import token_pb2 as pb
 
 _REASONS_OUT: Final = mapping.wire_values(pb.InactiveReason.Value, "INACTIVE_REASON", InactiveReason)
 
+_FORMATS: Final = mapping.FORMATS
 _MAX_CLASSES: Final = MAX_LAYOUT + 2
 
 
 def token_request(message: pb.TokenRequest) -> TokenSpec:
     """Return what one request asks for; an unknown format is one of its `problems`, so that all are named at once."""
     lifetime = message.WhichOneof("lifetime")
-    known = message.format in mapping.FORMATS
+    number = message.format
+    known = number in _FORMATS
     return TokenSpec(
         session_id=message.session_id,
         role=message.role or DEFAULT_ROLE,
         data=message.data,
         expire_time=Seconds(message.expire_time.seconds) if lifetime == "expire_time" else None,
         ttl=Seconds(message.ttl.seconds) if lifetime == "ttl" else None,
-        format=mapping.FORMATS[message.format] if known else None,
+        format=_FORMATS[number] if known else None,
         # One more than can be valid is enough to refuse them.
         initial_layout_class_list=tuple(classes[:_MAX_CLASSES])
         if (classes := message.initial_layout_class_list)
         else (),
         subject=message.subject,
-        problems=() if known else (mapping.unknown_value("format", message.format),),
+        problems=() if known else (mapping.unknown_value("format", number),),
     )
-
-
-def token_message(generated: GeneratedToken) -> pb.Token:
-    """Return a new token as an answer has it."""
-    message = pb.Token(token=generated.token, token_id=generated.token_id)
-    fill_terms(message, terms(generated))
-    return message
-
-
-class Terms(NamedTuple):
-    """What an answer says of a token beside itself and its id: tokens of a batch often have the same."""
-
-    session_id: str
-    project_id: str
-    role: str
-    format: TokenFormat
-    key_id: str
-    issue_time: Seconds
-    expire_time: Seconds
-
-
-def terms(generated: GeneratedToken) -> Terms:
-    """Return the terms of a token."""
-    claims = generated.claims
-    return Terms(
-        claims.session_id,
-        claims.project_id,
-        claims.role,
-        generated.format,
-        generated.key_id,
-        claims.issue_time,
-        claims.expire_time,
-    )
-
-
-def fill_terms(message: pb.Token, terms_of_token: Terms) -> None:
-    """Write the terms of a token into *message*."""
-    message.session_id = terms_of_token.session_id
-    message.project_id = terms_of_token.project_id
-    message.role = terms_of_token.role
-    message.format = mapping.FORMATS_OUT[terms_of_token.format]
-    message.key_id = terms_of_token.key_id
-    message.issue_time.seconds = terms_of_token.issue_time
-    message.expire_time.seconds = terms_of_token.expire_time
 
 
 def verification_message(result: VerificationResult) -> pb.VerifyTokenResponse:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 
 import attrs
@@ -21,7 +21,7 @@ from tokenauthority.service import mapping, token_mapping
 from tokenauthority.service.items import EncodedItems
 from tokenauthority.service.problems import Problems
 from tokenauthority.service.rpc import Rpc
-from tokenauthority.service.token_list import encode_token_list
+from tokenauthority.service.token_answers import encode_token, encode_tokens
 from tokenauthority.v1 import token_pb2 as pb
 
 
@@ -36,7 +36,7 @@ class TokenServicer:
     _turn: CreateTurn
     _charge: Callable[[Caller, int], Awaitable[None]]
 
-    async def generate_token(self, request: pb.GenerateTokenRequest, rpc: Rpc) -> pb.GenerateTokenResponse:
+    async def generate_token(self, request: pb.GenerateTokenRequest, rpc: Rpc) -> bytes:
         """Answer GenerateToken."""
         try:
             spec = token_mapping.token_request(request.request)
@@ -47,18 +47,19 @@ class TokenServicer:
         except (InvalidRequestError, PermissionDeniedError) as error:
             raise error.under("request") from error
         record.give_token(_audited(generated))
-        return pb.GenerateTokenResponse(token=token_mapping.token_message(generated))
+        return encode_token(generated)
 
     async def batch_generate_tokens(self, items: EncodedItems[pb.TokenRequest], rpc: Rpc) -> bytes:
         """Answer BatchGenerateTokens. The items are charged before they are decoded."""
         await self._charge(rpc.caller, len(items))
-        specs = [token_mapping.token_request(message) async for message in items.decoded()]
+        specs = [token_mapping.token_request(message) async for some in items.decoded() for message in some]
         record = rpc.record
-        sessions, roles = (item.session_id for item in specs), (item.role for item in specs)
+        asked = {(item.session_id, item.role) for item in specs}
+        sessions, roles = ({each[part] for each in asked} for part in range(2))
         record.ask(session_id=_common(sessions), role=_common(roles), items=len(specs))
         generated = await self._generate.batch(specs, rpc.grant, rpc.now)
         record.give_tokens(tuple(map(_audited, generated)))
-        return await encode_token_list(generated)
+        return await encode_tokens(generated)
 
     async def verify_token(self, request: pb.VerifyTokenRequest, rpc: Rpc) -> pb.VerifyTokenResponse:
         """Answer VerifyToken."""
@@ -102,20 +103,19 @@ class TokenServicer:
             yield token_mapping.watch_message(event)
 
 
-def _common(names: Iterable[str]) -> str:
+def _common(names: set[str]) -> str:
     """Return what all items of a batch name, else nothing; each token is recorded once it is made."""
-    distinct = set(names)
-    return distinct.pop() if len(distinct) == 1 else ""
+    return next(iter(names)) if len(names) == 1 else ""
 
 
 def _audited(generated: GeneratedToken) -> AuditedToken:
-    claims = generated.claims
+    terms = generated.terms
     return AuditedToken(
         generated.token_id,
-        claims.project_id,
-        claims.session_id,
-        claims.role,
-        generated.format,
-        claims.expire_time - claims.issue_time,
-        claims.subject,
+        terms.project_id,
+        terms.session_id,
+        terms.role,
+        terms.format,
+        terms.expire_time - terms.issue_time,
+        generated.subject,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import attrs
 
@@ -13,17 +13,6 @@ from tokenauthority.domain.token_format import TokenFormat
 
 LAST_SECOND: Final = Seconds(253_402_300_799)
 """The end of the year 9999, the last moment that a protobuf Timestamp holds; later ones are read as this."""
-
-
-class Encoded(NamedTuple):
-    """A new token and its id: `jti`, or the signature in hex where the format has none."""
-
-    token: str
-    token_id: str
-
-    def __repr__(self) -> str:
-        """Return its id, without the token."""
-        return f"Encoded(token_id={self.token_id!r})"
 
 
 @attrs.frozen(kw_only=True)

@@ -88,7 +88,7 @@ def json_messages() -> Mapping[str, JsonMessages]:
 
 def _each_decoded(message: bytes, field: FieldDescriptor) -> Iterator[Message]:
     kind = GetMessageClass(_kind(field))
-    return (kind.FromString(bytes(item)) for item in list_items(memoryview(message), list_tag(field)))
+    return (kind.FromString(message[begin:end]) for begin, end in list_items(message, list_tag(field)))
 
 
 def _message(kind: type[Message], value: object, place: str) -> Message:

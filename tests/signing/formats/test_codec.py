@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.signing.builders import SESSION, key_of, make_claims, make_token, trusted
+from tests.signing.builders import SESSION, key_of, make_claims, make_terms, make_token, trusted
 from tokenauthority.domain.token import InactiveReason, TokenRejectedError
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.signing.formats.registry import codec_of, read_token
@@ -18,12 +18,14 @@ each_format = pytest.mark.parametrize("token_format", TokenFormat)
 def test_refuses_a_key_of_another_kind(token_format: TokenFormat, other: TokenFormat) -> None:
     """No token of a format is signed with a key that is for another one."""
     codec, key = codec_of(token_format), key_of(other)
+    claims = make_claims(token_format)
+    terms = make_terms(token_format, claims, key)
 
     if token_format.traits.signed_by is other.traits.signed_by:
-        assert codec.encode(make_claims(token_format), key).token
+        assert codec.prepare(terms, key)("", claims.subject, claims.token_id).token
     else:
         with pytest.raises(TypeError, match="does not sign with"):
-            codec.encode(make_claims(token_format), key)
+            codec.prepare(terms, key)
 
 
 @each_format

@@ -32,22 +32,24 @@ CODEC = '''
 import msgspec
 
 from tokenauthority.domain.role import Permission
-from tokenauthority.domain.token import TokenClaims
+from tokenauthority.domain.token import GeneratedToken, TokenClaims, TokenTerms
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.signing.claims import numeric_date, text, text_list
-from tokenauthority.signing.formats.codec import JwsCodec, signed_with, verify_with_secrets
+from tokenauthority.signing.formats.codec import Encoder, JwsCodec, signed_with, verify_with_secrets
 from tokenauthority.signing.project_keys import ProjectSecret
-from tokenauthority.signing.results import Encoded
 
 
-def encode_toy(claims, key: ProjectSecret) -> Encoded:
-    said = {
-        "toy": claims.session_id, "aud": claims.project_id, "sub": claims.subject, "role": claims.role,
-        "can": claims.permissions, "jti": claims.token_id, "iat": claims.issue_time, "exp": claims.expire_time,
-        "data": claims.data,
+def prepare_toy(terms: TokenTerms, key: ProjectSecret) -> Encoder:
+    shared = {
+        "toy": terms.session_id, "aud": terms.project_id, "role": terms.role, "can": terms.permissions,
+        "iat": terms.issue_time, "exp": terms.expire_time,
     }
-    token, _ = key.signer.sign(msgspec.json.encode(said))
-    return Encoded(token, claims.token_id)
+
+    def encode_toy(data: str, subject: str, unique: str) -> GeneratedToken:
+        said = {**shared, "sub": subject, "jti": unique, "data": data}
+        return GeneratedToken(key.signer.sign(msgspec.json.encode(said))[0], unique, subject, terms)
+
+    return encode_toy
 
 
 def read_toy(jws):
@@ -65,7 +67,7 @@ CODEC = JwsCodec(
     token_format=TokenFormat.TOY_JWT,
     recognises=lambda jws: "toy" in jws.payload,
     read=read_toy,
-    encode=signed_with(ProjectSecret, encode_toy),
+    prepare=signed_with(ProjectSecret, prepare_toy),
     verify=verify_with_secrets,
 )
 '''

@@ -7,12 +7,12 @@ from typing import Final, TypeAlias, TypeVar
 
 import attrs
 
-from tokenauthority.domain.token import TokenClaims
+from tokenauthority.domain.token import GeneratedToken, TokenTerms
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.signing.jose import CompactJws, SignatureVerifier
 from tokenauthority.signing.keyring import KeyRing
 from tokenauthority.signing.project_keys import ProjectKeys, ProjectSecret, VonageKey
-from tokenauthority.signing.results import Encoded, Unverified, Verified, key_unknown, malformed, signature_invalid
+from tokenauthority.signing.results import Unverified, Verified, key_unknown, malformed, signature_invalid
 from tokenauthority.signing.signing_key import SigningKey
 
 
@@ -21,6 +21,9 @@ MAX_TOKEN_ID: Final = 255
 
 TokenKey: TypeAlias = SigningKey | ProjectSecret | VonageKey
 """What signs a token; the row of its format (`FormatTraits.signed_by`) says which of them."""
+
+Encoder: TypeAlias = Callable[[str, str, str], GeneratedToken]
+"""Returns a new token, given its data, its subject, and what makes it unique: its `jti`, or its nonce in decimal."""
 
 KeyT = TypeVar("KeyT", SigningKey, ProjectSecret, VonageKey)
 
@@ -38,11 +41,12 @@ class TrustedKeys:
 class Codec:
     """How to make and verify the tokens of one format. A `JwsCodec` or a `TextCodec` also reads them.
 
-    *encode* returns a token that says the claims, signed with the key, or raises TypeError for a key of another kind.
+    *prepare* returns what makes tokens on the same terms, signed with the key, or raises TypeError for a key of another
+    kind. It encodes what they have in common, so that a token of a batch costs little more than its signature.
     """
 
     token_format: TokenFormat
-    encode: Callable[[TokenClaims, TokenKey], Encoded]
+    prepare: Callable[[TokenTerms, TokenKey], Encoder]
     _verify: Callable[[Unverified, TrustedKeys], Verified]
 
     def verify(self, unverified: Unverified, trusted: TrustedKeys) -> Verified:
@@ -82,16 +86,16 @@ class TextCodec(Codec):
 
 
 def signed_with(
-    key_type: type[KeyT], encode: Callable[[TokenClaims, KeyT], Encoded]
-) -> Callable[[TokenClaims, TokenKey], Encoded]:
-    """Return *encode* for keys of any type, which raises TypeError for one that is no *key_type*."""
+    key_type: type[KeyT], prepare: Callable[[TokenTerms, KeyT], Encoder]
+) -> Callable[[TokenTerms, TokenKey], Encoder]:
+    """Return *prepare* for keys of any type, which raises TypeError for one that is no *key_type*."""
 
-    def encode_checked(claims: TokenClaims, key: TokenKey) -> Encoded:
+    def prepare_checked(terms: TokenTerms, key: TokenKey) -> Encoder:
         if not isinstance(key, key_type):
-            raise TypeError(f"{encode.__name__} does not sign with a {type(key).__name__}")
-        return encode(claims, key)
+            raise TypeError(f"{terms.format} does not sign with a {type(key).__name__}")
+        return prepare(terms, key)
 
-    return encode_checked
+    return prepare_checked
 
 
 def verify_with_ring(unverified: Unverified, trusted: TrustedKeys) -> Verified:

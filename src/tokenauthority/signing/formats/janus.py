@@ -18,13 +18,13 @@ from tokenauthority.domain.ids import MAX_SESSION_ID, is_project_id, is_role_nam
 from tokenauthority.domain.profile import JANUS
 from tokenauthority.domain.role import BUILT_IN_ROLES, in_order
 from tokenauthority.domain.times import Seconds
-from tokenauthority.domain.token import MAX_SUBJECT, TokenClaims
+from tokenauthority.domain.token import MAX_SUBJECT, GeneratedToken, TokenClaims, TokenTerms
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.signing.claims import storable
-from tokenauthority.signing.formats.codec import MAX_TOKEN_ID, TextCodec, signed_with, verify_with_secrets
+from tokenauthority.signing.formats.codec import MAX_TOKEN_ID, Encoder, TextCodec, signed_with, verify_with_secrets
 from tokenauthority.signing.jose import token_bytes
 from tokenauthority.signing.project_keys import ProjectSecret
-from tokenauthority.signing.results import LAST_SECOND, Encoded, Unverified, malformed
+from tokenauthority.signing.results import LAST_SECOND, Unverified, malformed
 
 
 REALM: Final = "janus.plugin.videoroom"
@@ -40,18 +40,24 @@ _SIGNED: Final = re.compile(
 )
 
 
-def encode_janus(claims: TokenClaims, key: ProjectSecret) -> Encoded:
-    """Return a token that says *claims*, all but `issuer`, layout classes and nonce; its id is their `token_id`."""
-    signed = (
-        f"{claims.expire_time},{REALM},room={_escaped(claims.room or claims.session_id)},project={claims.project_id}"
-        f",iat={claims.issue_time},jti={claims.token_id},role={claims.role}"
+def prepare_janus(terms: TokenTerms, key: ProjectSecret) -> Encoder:
+    """Return what makes tokens that say the terms, all but `issuer` and layout classes. The id of each is its `jti`."""
+    before = (
+        f"{terms.expire_time},{REALM},room={_escaped(terms.room or terms.session_id)},project={terms.project_id}"
+        f",iat={terms.issue_time},jti="
     )
-    if claims.subject:
-        signed += f",sub={_escaped(claims.subject)}"
-    if claims.data:
-        signed += f",data={_escaped(claims.data)}"
-    signature = binascii.b2a_base64(key.sha1.of(signed.encode()), newline=False).decode()
-    return Encoded(f"{signed}:{signature}", claims.token_id)
+    after, mac = f",role={terms.role}", key.sha1
+
+    def encode_janus(data: str, subject: str, unique: str) -> GeneratedToken:
+        signed = f"{before}{unique}{after}"
+        if subject:
+            signed += f",sub={_escaped(subject)}"
+        if data:
+            signed += f",data={_escaped(data)}"
+        signature = binascii.b2a_base64(mac.of(signed.encode()), newline=False).decode()
+        return GeneratedToken(f"{signed}:{signature}", unique, subject, terms)
+
+    return encode_janus
 
 
 def _read_janus(token: str) -> Unverified:
@@ -124,6 +130,6 @@ CODEC: Final = TextCodec(
     token_format=TokenFormat.JANUS,
     recognises=lambda token: f",{REALM}," in token,
     read=_read_janus,
-    encode=signed_with(ProjectSecret, encode_janus),
+    prepare=signed_with(ProjectSecret, prepare_janus),
     verify=partial(verify_with_secrets, holds=_holds),
 )

@@ -8,48 +8,46 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
-
 from tokenauthority.domain.ids import MAX_SESSION_ID, is_project_id
-from tokenauthority.domain.token import TokenClaims
+from tokenauthority.domain.token import GeneratedToken, TokenClaims, TokenTerms
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.signing.claims import Json, not_before, numeric_date, optional_text, require, stored_text, text
 from tokenauthority.signing.formats.codec import (
     CONNECT_SCOPE,
+    Encoder,
     JwsCodec,
     signed_with,
     verify_with_secrets,
 )
+from tokenauthority.signing.formats.json_members import member, members
 from tokenauthority.signing.formats.opentok import LAYOUT, day_after, layout_classes, require_built_in_role
 from tokenauthority.signing.jose import CompactJws, media_type
 from tokenauthority.signing.project_keys import ProjectSecret
-from tokenauthority.signing.results import Encoded, Unverified, malformed
+from tokenauthority.signing.results import Unverified, malformed
 
 
-_ENCODER: Final = msgspec.json.Encoder()
-
-
-def encode_opentok_jwt(claims: TokenClaims, key: ProjectSecret) -> Encoded:
-    """Return a token that says *claims*, with the claims of the Python SDK (whose nonces are below 1000000).
+def prepare_opentok_jwt(terms: TokenTerms, key: ProjectSecret) -> Encoder:
+    """Return what makes tokens with the claims of the Python SDK (whose nonces are below 1000000).
 
     The format carries session, project, role, times, data, layout classes and nonce. Its id is the signature in hex.
     """
-    payload: dict[str, object] = {
-        "session_id": claims.session_id,
-        "role": claims.role,
-        "iat": claims.issue_time,
-        "exp": claims.expire_time,
+    before: dict[str, object] = {
+        "session_id": terms.session_id,
+        "role": terms.role,
+        "iat": terms.issue_time,
+        "exp": terms.expire_time,
         "scope": CONNECT_SCOPE,
     }
-    if claims.initial_layout_class_list:
-        payload[LAYOUT] = " ".join(claims.initial_layout_class_list)
-    if claims.data:
-        payload["connection_data"] = claims.data
-    payload["iss"] = claims.project_id
-    payload["ist"] = "project"
-    payload["nonce"] = claims.nonce
-    token, signature = key.signer.sign(_ENCODER.encode(payload))
-    return Encoded(token, signature.hex())
+    if terms.initial_layout_class_list:
+        before[LAYOUT] = " ".join(terms.initial_layout_class_list)
+    begin, end = members(before), members({"iss": terms.project_id, "ist": "project"}) + b',"nonce":'
+    sign = key.signer.begun(b"{" + begin[1:]).sign
+
+    def encode_opentok_jwt(data: str, subject: str, unique: str) -> GeneratedToken:
+        token, signature = sign(member(b',"connection_data":', data) + end + unique.encode() + b"}")
+        return GeneratedToken(token, signature.hex(), subject, terms)
+
+    return encode_opentok_jwt
 
 
 def _is_opentok_jwt(jws: CompactJws) -> bool:
@@ -88,6 +86,6 @@ CODEC: Final = JwsCodec(
     token_format=TokenFormat.OPENTOK_JWT,
     recognises=_is_opentok_jwt,
     read=_read_opentok_jwt,
-    encode=signed_with(ProjectSecret, encode_opentok_jwt),
+    prepare=signed_with(ProjectSecret, prepare_opentok_jwt),
     verify=verify_with_secrets,
 )

@@ -18,11 +18,12 @@ from urllib.parse import quote_plus, unquote_to_bytes
 
 from tokenauthority.domain.ids import MAX_SESSION_ID, is_project_id
 from tokenauthority.domain.times import Seconds
-from tokenauthority.domain.token import TokenClaims
+from tokenauthority.domain.token import GeneratedToken, TokenClaims, TokenTerms
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.signing.claims import MAX_MOMENT, storable
 from tokenauthority.signing.formats.codec import (
     CONNECT_SCOPE,
+    Encoder,
     TextCodec,
     signed_with,
     verify_with_secrets,
@@ -30,7 +31,7 @@ from tokenauthority.signing.formats.codec import (
 from tokenauthority.signing.formats.opentok import LAYOUT, day_after, require_built_in_role, split_classes
 from tokenauthority.signing.jose import token_bytes
 from tokenauthority.signing.project_keys import ProjectSecret
-from tokenauthority.signing.results import LAST_SECOND, Encoded, Unverified, malformed
+from tokenauthority.signing.results import LAST_SECOND, Unverified, malformed
 
 
 PREFIX: Final = "T1=="
@@ -39,7 +40,6 @@ ALGORITHM: Final = "HMAC-SHA1"
 MAX_FIELDS: Final = 32
 """Of the part before the first `:`, and of the one after it. The most that an official SDK writes are 8."""
 
-_UNRESERVED: Final = re.compile(r"[A-Za-z0-9_.~-]+", re.ASCII)
 _SIGNATURE: Final = re.compile(r"[0-9a-f]{40}", re.ASCII)
 _MOMENT: Final = re.compile(r"([0-9]{1,16})(?:\.[0-9]{1,20})?", re.ASCII)
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9a-fA-F]{2})", re.ASCII)
@@ -49,25 +49,30 @@ _quoted: Final = tuple(quote_plus(bytes([byte])) for byte in range(256)).__getit
 """What `quote_plus` makes of each byte: to call it for each token would be the slowest part of the token."""
 
 
-def encode_t1(claims: TokenClaims, key: ProjectSecret) -> Encoded:
-    """Return a token that says *claims*, as the Python SDK would write it (its nonces are below 1000000).
+def prepare_t1(terms: TokenTerms, key: ProjectSecret) -> Encoder:
+    """Return what makes tokens as the Python SDK would write them (its nonces are below 1000000).
 
     The format carries session, project, role, times, data, layout classes and nonce. Its id is the signature.
     """
-    session_id = claims.session_id
-    if _UNRESERVED.fullmatch(session_id) is None:
-        session_id = quote_plus(session_id)
-    data = (
-        f"session_id={session_id}&create_time={claims.issue_time}&expire_time={claims.expire_time}"
-        f"&role={claims.role}&nonce={claims.nonce}&{LAYOUT}="
+    partner = f"partner_id={terms.project_id}&sig="
+    before = (
+        f"session_id={quote_plus(terms.session_id)}&create_time={terms.issue_time}&expire_time={terms.expire_time}"
+        f"&role={terms.role}&nonce="
     )
-    if claims.initial_layout_class_list:
-        data += "".join(map(_quoted, " ".join(claims.initial_layout_class_list).encode()))
-    if claims.data:
-        data += "&connection_data=" + "".join(map(_quoted, claims.data.encode()))
-    signature = key.sha1.of(data.encode()).hex()
-    inner = f"partner_id={claims.project_id}&sig={signature}:{data}"
-    return Encoded(PREFIX + binascii.b2a_base64(inner.encode(), newline=False).decode(), signature)
+    after = f"&{LAYOUT}={quote_plus(' '.join(terms.initial_layout_class_list))}"
+    mac = key.sha1
+
+    def encode_t1(data: str, subject: str, unique: str) -> GeneratedToken:
+        said = f"{before}{unique}{after}"
+        if data:
+            said = f"{said}&connection_data={''.join(map(_quoted, data.encode()))}"
+        signature = mac.of(said.encode()).hex()
+        inner = f"{partner}{signature}:{said}".encode()
+        return GeneratedToken(
+            PREFIX + binascii.b2a_base64(inner, newline=False).decode("ascii"), signature, subject, terms
+        )
+
+    return encode_t1
 
 
 def _read_t1(token: str) -> Unverified:
@@ -171,6 +176,6 @@ CODEC: Final = TextCodec(
     token_format=TokenFormat.OPENTOK_T1,
     recognises=lambda token: token.startswith(PREFIX),
     read=_read_t1,
-    encode=signed_with(ProjectSecret, encode_t1),
+    prepare=signed_with(ProjectSecret, prepare_t1),
     verify=partial(verify_with_secrets, holds=_holds),
 )

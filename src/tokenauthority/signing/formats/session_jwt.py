@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
-
 from tokenauthority.domain.ids import MAX_SESSION_ID, is_project_id, is_role_name
 from tokenauthority.domain.role import Permission
-from tokenauthority.domain.token import MAX_SUBJECT, TokenClaims
+from tokenauthority.domain.token import MAX_SUBJECT, GeneratedToken, TokenClaims, TokenTerms
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.signing.claims import (
     Json,
@@ -27,42 +25,58 @@ from tokenauthority.signing.claims import (
 from tokenauthority.signing.formats.codec import (
     CONNECT_SCOPE,
     MAX_TOKEN_ID,
+    Encoder,
     JwsCodec,
     signed_with,
     verify_with_ring,
 )
+from tokenauthority.signing.formats.json_members import json_object, member, members
 from tokenauthority.signing.formats.rights import rights_claims
 from tokenauthority.signing.jose import CompactJws, media_type
-from tokenauthority.signing.results import Encoded, Unverified, malformed
+from tokenauthority.signing.results import Unverified, malformed
 from tokenauthority.signing.signing_key import SESSION_JWT_TYPE, SigningKey
 
 
 MAX_ISSUER: Final = 2048
 MAX_KEY_ID: Final = 255
 
-_ENCODER: Final = msgspec.json.Encoder()
 _PERMISSIONS: Final = frozenset(Permission)
 
 
-def encode_session_jwt(claims: TokenClaims, key: SigningKey) -> Encoded:
-    """Return a token that says *claims*, all but `application_id` and `nonce`; its id is their `token_id`."""
-    payload: dict[str, object] = {"iss": claims.issuer, "aud": claims.project_id}
-    if claims.subject:
-        payload["sub"] = claims.subject
-    payload["jti"] = claims.token_id
-    payload["iat"] = claims.issue_time
-    payload["exp"] = claims.expire_time
-    payload["scope"] = CONNECT_SCOPE
-    payload["session_id"] = claims.session_id
-    payload["role"] = claims.role
-    payload["permissions"] = claims.permissions
-    if claims.data:
-        payload["connection_data"] = claims.data
-    if claims.initial_layout_class_list:
-        payload["initial_layout_class_list"] = claims.initial_layout_class_list
-    for server in claims.claims_for:
-        payload |= rights_claims(server.table, claims.permissions, claims.room or claims.session_id)
-    return Encoded(key.signer.sign(_ENCODER.encode(payload))[0], claims.token_id)
+def prepare_session_jwt(terms: TokenTerms, key: SigningKey) -> Encoder:
+    """Return what makes tokens that say the terms, all but `application_id`. The id of each is its `jti`."""
+    begin = members({"iss": terms.issuer, "aud": terms.project_id})
+    middle = members(
+        {
+            "iat": terms.issue_time,
+            "exp": terms.expire_time,
+            "scope": CONNECT_SCOPE,
+            "session_id": terms.session_id,
+            "role": terms.role,
+            "permissions": terms.permissions,
+        }
+    )
+    last: dict[str, object] = {}
+    if terms.initial_layout_class_list:
+        last["initial_layout_class_list"] = terms.initial_layout_class_list
+    for server in terms.claims_for:
+        last |= rights_claims(server.table, terms.permissions, terms.room or terms.session_id)
+    end, sign = members(last), key.signer.sign
+
+    def encode_session_jwt(data: str, subject: str, unique: str) -> GeneratedToken:
+        token, _ = sign(
+            json_object(
+                begin,
+                member(b',"sub":', subject),
+                member(b',"jti":', unique),
+                middle,
+                member(b',"connection_data":', data),
+                end,
+            )
+        )
+        return GeneratedToken(token, unique, subject, terms)
+
+    return encode_session_jwt
 
 
 def _read_session_jwt(jws: CompactJws) -> Unverified:
@@ -98,6 +112,6 @@ CODEC: Final = JwsCodec(
     token_format=TokenFormat.SESSION_JWT,
     recognises=lambda jws: media_type(jws.header) == SESSION_JWT_TYPE,
     read=_read_session_jwt,
-    encode=signed_with(SigningKey, encode_session_jwt),
+    prepare=signed_with(SigningKey, prepare_session_jwt),
     verify=verify_with_ring,
 )

@@ -16,7 +16,7 @@ from tokenauthority.domain.ids import MAX_SESSION_ID, is_project_id, is_role_nam
 from tokenauthority.domain.profile import ClaimPath, Flag, Profile
 from tokenauthority.domain.role import BUILT_IN_ROLES, Permission, in_order
 from tokenauthority.domain.times import MAX_TTL, Seconds
-from tokenauthority.domain.token import MAX_SUBJECT, TokenClaims
+from tokenauthority.domain.token import MAX_SUBJECT, GeneratedToken, TokenClaims, TokenTerms
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.signing.claims import (
     Json,
@@ -26,11 +26,11 @@ from tokenauthority.signing.claims import (
     storable,
     stored_text,
 )
-from tokenauthority.signing.formats.codec import MAX_TOKEN_ID, JwsCodec, TrustedKeys, signed_with
+from tokenauthority.signing.formats.codec import MAX_TOKEN_ID, Encoder, JwsCodec, TrustedKeys, signed_with
 from tokenauthority.signing.formats.rights import rights_claims, with_claim
 from tokenauthority.signing.jose import CompactJws, media_type
 from tokenauthority.signing.project_keys import ProjectSecret
-from tokenauthority.signing.results import Encoded, Unverified, Verified, key_unknown, malformed
+from tokenauthority.signing.results import Unverified, Verified, key_unknown, malformed
 
 
 MAX_KEY_ID: Final = 255
@@ -56,7 +56,7 @@ def table_codec(token_format: TokenFormat) -> JwsCodec:
         token_format=token_format,
         recognises=partial(_recognises, profile),
         read=partial(_read, token_format, profile, _names_of(profile)),
-        encode=signed_with(ProjectSecret, _encoder(profile)),
+        prepare=signed_with(ProjectSecret, _preparer(profile)),
         verify=verify_with_named_secret,
     )
 
@@ -75,28 +75,34 @@ def verify_with_named_secret(unverified: Unverified, trusted: TrustedKeys) -> Ve
     return Verified(claims=claims, key_id=named[0].key_id)
 
 
-def _encoder(profile: Profile) -> Callable[[TokenClaims, ProjectSecret], Encoded]:
+def _preparer(profile: Profile) -> Callable[[TokenTerms, ProjectSecret], Encoder]:
     compiled = lru_cache(_COMPILED)(partial(_fixed_claims, profile))
 
-    def encode_by_table(claims: TokenClaims, key: ProjectSecret) -> Encoded:
-        """Return a token that says *claims*, all but `issuer`, layout classes and nonce; its id is their `token_id`."""
-        payload: dict[str, object] = {
-            **compiled(claims.permissions, claims.room or claims.session_id),
+    def prepare_by_table(terms: TokenTerms, key: ProjectSecret) -> Encoder:
+        """Return what makes tokens that say the terms, all but `issuer` and layout classes; the id is the `jti`."""
+        shared: dict[str, object] = {
+            **compiled(terms.permissions, terms.room or terms.session_id),
             "iss": key.key_id,
-            "aud": claims.project_id,
-            "jti": claims.token_id,
-            "iat": claims.issue_time,
-            "nbf": claims.issue_time,
-            "exp": claims.expire_time,
-            "role": claims.role,
+            "aud": terms.project_id,
+            "jti": "",
+            "iat": terms.issue_time,
+            "nbf": terms.issue_time,
+            "exp": terms.expire_time,
+            "role": terms.role,
         }
-        if claims.subject:
-            payload = with_claim(payload, profile.subject, claims.subject)
-        if claims.data:
-            payload = with_claim(payload, profile.data, claims.data)
-        return Encoded(key.named_signer.sign(_ENCODER.encode(payload))[0], claims.token_id)
+        sign = key.named_signer.sign
 
-    return encode_by_table
+        def encode_by_table(data: str, subject: str, unique: str) -> GeneratedToken:
+            payload = {**shared, "jti": unique}
+            if subject:
+                payload = with_claim(payload, profile.subject, subject)
+            if data:
+                payload = with_claim(payload, profile.data, data)
+            return GeneratedToken(sign(_ENCODER.encode(payload))[0], unique, subject, terms)
+
+        return encode_by_table
+
+    return prepare_by_table
 
 
 def _fixed_claims(profile: Profile, permissions: tuple[Permission, ...], room: str) -> dict[str, object]:

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
-
 from tokenauthority.domain.ids import MAX_SESSION_ID, is_uuid
 from tokenauthority.domain.role import DEFAULT_ROLE
-from tokenauthority.domain.token import TokenClaims
+from tokenauthority.domain.token import GeneratedToken, TokenClaims, TokenTerms
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.signing.claims import (
     Json,
@@ -27,43 +25,48 @@ from tokenauthority.signing.claims import (
 from tokenauthority.signing.formats.codec import (
     CONNECT_SCOPE,
     MAX_TOKEN_ID,
+    Encoder,
     JwsCodec,
     TrustedKeys,
     signed_with,
 )
+from tokenauthority.signing.formats.json_members import json_object, member, members
 from tokenauthority.signing.formats.opentok import layout_classes, require_built_in_role
 from tokenauthority.signing.jose import CompactJws, media_type
 from tokenauthority.signing.project_keys import VonageKey
-from tokenauthority.signing.results import Encoded, Unverified, Verified, key_unknown, malformed
+from tokenauthority.signing.results import Unverified, Verified, key_unknown, malformed
 
 
 SUBJECT: Final = "video"
 
 _SESSION_PATHS: Final = "/session/**"
 _ACL: Final[dict[str, dict[str, dict[str, str]]]] = {"paths": {_SESSION_PATHS: {}}}
-_ENCODER: Final = msgspec.json.Encoder()
 
 
-def encode_vonage_jwt(claims: TokenClaims, key: VonageKey) -> Encoded:
-    """Return a token of *key*'s application that says *claims*; its id is their `token_id`.
+def prepare_vonage_jwt(terms: TokenTerms, key: VonageKey) -> Encoder:
+    """Return what makes tokens of *key*'s application. The id of each is its `jti`.
 
     The format carries the session, role, times, data, layout classes and token id.
     """
-    payload: dict[str, object] = {
-        "scope": CONNECT_SCOPE,
-        "session_id": claims.session_id,
-        "role": claims.role,
-        "initial_layout_class_list": " ".join(claims.initial_layout_class_list),
-        "exp": claims.expire_time,
-        "sub": SUBJECT,
-        "acl": _ACL,
-    }
-    if claims.data:
-        payload["connection_data"] = claims.data
-    payload["jti"] = claims.token_id
-    payload["iat"] = claims.issue_time
-    payload["application_id"] = key.application_id
-    return Encoded(key.signer.sign(_ENCODER.encode(payload))[0], claims.token_id)
+    begin = members(
+        {
+            "scope": CONNECT_SCOPE,
+            "session_id": terms.session_id,
+            "role": terms.role,
+            "initial_layout_class_list": " ".join(terms.initial_layout_class_list),
+            "exp": terms.expire_time,
+            "sub": SUBJECT,
+            "acl": _ACL,
+        }
+    )
+    end = members({"iat": terms.issue_time, "application_id": key.application_id})
+    sign = key.signer.sign
+
+    def encode_vonage_jwt(data: str, subject: str, unique: str) -> GeneratedToken:
+        token, _ = sign(json_object(begin, member(b',"connection_data":', data), member(b',"jti":', unique), end))
+        return GeneratedToken(token, unique, subject, terms)
+
+    return encode_vonage_jwt
 
 
 def _read_vonage_jwt(jws: CompactJws) -> Unverified:
@@ -108,6 +111,6 @@ CODEC: Final = JwsCodec(
     token_format=TokenFormat.VONAGE_JWT,
     recognises=lambda jws: media_type(jws.header) == "jwt" and "application_id" in jws.payload,
     read=_read_vonage_jwt,
-    encode=signed_with(VonageKey, encode_vonage_jwt),
+    prepare=signed_with(VonageKey, prepare_vonage_jwt),
     verify=_verify_vonage_jwt,
 )
