@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import attrs
+import msgspec
 import pytest
 
 from tests.authority.world import NOW, World, make_server, make_world, rsa_pem
@@ -172,7 +173,7 @@ async def test_takes_exactly_one_jwt(known: Known) -> None:
 
 async def test_verifies_nothing_for_a_throttled_address(known: Known) -> None:
     """Not even a genuine JWT is looked at."""
-    throttled = attrs.evolve(signed(known), may_verify=lambda: False)
+    throttled = msgspec.structs.replace(signed(known), may_verify=lambda: False)
 
     assert "too many failures" in await known.refuses(throttled)
 

@@ -21,7 +21,7 @@ _CONTROLS: Final = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]
 _encoder: Final = msgspec.json.Encoder()
 
 
-class AuditedToken(msgspec.Struct, frozen=True):
+class AuditedToken(msgspec.Struct, frozen=True, gc=False):
     """One token of a batch.
 
     Attributes:
@@ -135,15 +135,15 @@ class AuditRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
 
         Anything else could be a token or a secret in the wrong field, and the log would show it.
         """
-        if is_project_id(project_id):
+        if project_id and is_project_id(project_id):
             self.project_id = project_id
         owner = project_in_session_id(session_id)
         if owner is not None:
             self.session_id = session_id
-            self.project_id = self.project_id or (owner if is_project_id(owner) else "")
-        if is_role_name(role):
+            self.project_id = self.project_id or (owner if owner.isdecimal() else "")
+        if role and is_role_name(role):
             self.role = role
-        if is_uuid(object_id) or is_secret_id(object_id):
+        if object_id and (is_uuid(object_id) or is_secret_id(object_id)):
             self.object_id = object_id
         if items is not None:
             self.items = items
@@ -155,7 +155,7 @@ class AuditRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
 
     def give_tokens(self, tokens: tuple[AuditedToken, ...]) -> None:
         """Record the tokens of a batch."""
-        self.token_ids, self.tokens = tuple(token.token_id for token in tokens), tokens
+        self.token_ids, self.tokens = tuple([token.token_id for token in tokens]), tokens
 
 
 def encode_record(record: AuditRecord) -> bytes:

@@ -7,11 +7,10 @@ import math
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 
-import attrs
+import msgspec
 
 
-@attrs.frozen
-class Waiting:
+class Waiting(msgspec.Struct, frozen=True):
     """What a call grants a wait.
 
     `deadline` is when its caller gives up, or the server would, on the event loop's clock. Within `aside` the call has

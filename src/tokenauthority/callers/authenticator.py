@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-import attrs
+import msgspec
 
 from tokenauthority.domain.caller import Caller
 
@@ -14,8 +14,7 @@ class CredentialError(Exception):
     """The presented credentials prove no caller. The text says why, for operators alone, and holds nothing secret."""
 
 
-@attrs.frozen(kw_only=True)
-class PresentedCredentials:
+class PresentedCredentials(msgspec.Struct, frozen=True, kw_only=True):
     """The credentials of one RPC. Metadata values stand in the order of their arrival; `repr` shows none of them.
 
     `origin` is the address that limits count; see `domain.origin`. `tls` returns gRPC's authentication context:
@@ -24,11 +23,14 @@ class PresentedCredentials:
     has no caller.
     """
 
-    authorization: Sequence[str | bytes] = attrs.field(default=(), repr=False)
-    forwarded: Sequence[str | bytes] = attrs.field(default=(), repr=False)
+    authorization: Sequence[str | bytes] = ()
+    forwarded: Sequence[str | bytes] = ()
     origin: str = ""
-    tls: Callable[[], Mapping[str, Iterable[bytes]]] = attrs.field(default=dict, repr=False)
-    may_verify: Callable[[], bool] = attrs.field(default=lambda: True, repr=False)
+    tls: Callable[[], Mapping[str, Iterable[bytes]]] = dict
+    may_verify: Callable[[], bool] = lambda: True
+
+    def __repr__(self) -> str:
+        return f"PresentedCredentials(origin={self.origin!r})"
 
 
 class Authenticator(Protocol):

@@ -33,14 +33,14 @@ class BearerAuthenticator:
     async def authenticate(self, presented: PresentedCredentials) -> Caller:
         """Find the caller; see `Authenticator.authenticate`."""
         credential = _bearer_credential(presented.authorization)
-        is_key = is_api_key(credential)
-        if not is_key and not looks_like_jwt(credential):
-            raise CredentialError("the bearer credential is neither an API key nor a JWT")
         now = self._clock()
         digest = hashlib.sha256(credential.encode("utf-8", "surrogatepass")).digest()
         cached = self._cache.find_caller(digest, now)
         if cached is not None:
             return cached
+        is_key = is_api_key(credential)
+        if not is_key and not looks_like_jwt(credential):
+            raise CredentialError("the bearer credential is neither an API key nor a JWT")
         if not presented.may_verify():
             raise CredentialError("the credential was not verified: too many failures from its address")
         return (

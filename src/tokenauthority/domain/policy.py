@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 import attrs
+import msgspec
 
 from tokenauthority.domain.caller import ANY, Grant
 from tokenauthority.domain.errors import (
@@ -25,8 +26,7 @@ from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.domain.turn import MAX_TURN_TTL, TurnSpec
 
 
-@attrs.frozen
-class Granted:
+class Granted(msgspec.Struct, frozen=True):
     """The caller gets the token: with this role, in this format and with these times."""
 
     role: Role
@@ -170,9 +170,9 @@ def _beyond_format(
 ) -> InvalidRequestError | None:
     traits = token_format.traits
     violations = []
-    if role is not None and not role.built_in and not traits.carries_permissions:
-        violations.append(FieldViolation("role", f"is one of the project's own, which {token_format} cannot carry"))
     if role is not None:
+        if not role.built_in and not traits.carries_permissions:
+            violations.append(FieldViolation("role", f"is one of the project's own, which {token_format} cannot carry"))
         misfits = [table.misfit(role.permissions) for table in project.tables_of(token_format)]
         violations += [FieldViolation("role", f"{role.name} does not fit {token_format}: {m}") for m in misfits if m]
     if request.subject and not traits.carries_subject:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import attrs
+import msgspec
 
 from prometheus_client import CollectorRegistry, Counter
 
@@ -59,13 +59,12 @@ class AuthFailureLimiter:
         )
 
 
-@attrs.define
-class AuthAttempt:
+class AuthAttempt(msgspec.Struct):
     """The authentication of one call from *peer*, as gRPC names it."""
 
     _limiter: AuthFailureLimiter
     _peer: str
-    _verified: bool = attrs.field(default=True, init=False)
+    _verified: bool = True
 
     def may_verify(self) -> bool:
         """Return whether its credential may be verified; see `PresentedCredentials.may_verify`."""

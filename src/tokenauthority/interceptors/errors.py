@@ -14,6 +14,7 @@ import structlog
 from tokenauthority.domain.errors import Reason, TokenAuthorityError, UnavailableError
 from tokenauthority.interceptors import status
 from tokenauthority.interceptors.call import Call, Proceed
+from tokenauthority.interceptors.deadlines import DeadlinePassedError, Deadlines
 from tokenauthority.interceptors.decision_log import DecisionLog
 from tokenauthority.interceptors.status import StatusError
 
@@ -27,6 +28,7 @@ class ErrorsInterceptor:
 
     def __init__(self, decisions: DecisionLog) -> None:
         self._decisions = decisions
+        self._deadlines = Deadlines()
         self._logger = structlog.stdlib.get_logger(__name__)
 
     async def intercept(self, call: Call, proceed: Proceed) -> object:
@@ -35,7 +37,8 @@ class ErrorsInterceptor:
         if call.opening is not None and self._decisions.is_on:
             call.opening = partial(self._open, call.opening)
         try:
-            answer = await _within_deadline(call, proceed)
+            work = proceed(call)
+            answer = await (self._deadlines.within(call.deadline, work) if call.capped and not call.streaming else work)
             if not call.streaming and self._decisions.is_on:
                 self._decisions.allowed(call)
             return answer  # noqa: TRY300 - a bug in the explanation must not leave the call without a record
@@ -49,7 +52,7 @@ class ErrorsInterceptor:
             raise status.of_error(error, request_id, patience) from error
         except (StatusError, grpc.aio.AbortError):
             raise
-        except _DeadlinePassedError as error:
+        except DeadlinePassedError as error:
             raise status.plain(
                 grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "the deadline passed", request_id
             ) from error
@@ -63,20 +66,3 @@ class ErrorsInterceptor:
         """Log the decision about a stream at its first message: its end may be hours away."""
         self._decisions.allowed(call)
         await opening(call)
-
-
-class _DeadlinePassedError(Exception):
-    """The server's own bound passed; a TimeoutError could also come from a bug."""
-
-
-async def _within_deadline(call: Call, proceed: Proceed) -> object:
-    if call.streaming or not call.capped:
-        return await proceed(call)
-    bound = asyncio.timeout_at(call.deadline)
-    try:
-        async with bound:
-            return await proceed(call)
-    except TimeoutError as error:
-        if bound.expired():
-            raise _DeadlinePassedError from error
-        raise

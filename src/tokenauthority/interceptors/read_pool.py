@@ -19,6 +19,7 @@ from typing import Final, cast
 
 import attrs
 import grpc.aio
+import msgspec
 
 from tokenauthority.domain.errors import FieldViolation, InvalidRequestError, OverloadedError
 from tokenauthority.interceptors import call as calls
@@ -32,8 +33,7 @@ there and that the loop only has to take."""
 _LATE: Final = "the message of the request did not come in time"
 
 
-@attrs.define(eq=False)
-class _Read:
+class _Read(msgspec.Struct, eq=False):
     """A message that is being received; *owners* share the places, the narrowest first.
 
     Its call waits for *message*, which can be an error before gRPC's read ends.

@@ -83,15 +83,15 @@ class RefusalSummarizer:
         await self._log.note(kind, fields)
 
     def _has_its_own_line(self, record: AuditRecord) -> bool:
+        if record.caller and record.reason not in _LIMITS:
+            return True
         now = self._clock()
         if not record.caller:
             kind, name = "peer", origin_of(record.peer)
             written = self._origins.try_take(name, now) and self._together.try_take("", now)
-        elif record.reason in _LIMITS:
+        else:
             kind, name = "caller", record.caller
             written = self._callers.try_take(name, now)
-        else:
-            return True
         if not written:
             if kind == "peer" and (kind, name) not in self._tallies and len(self._tallies) >= _MAX_ORIGINS:
                 name = "others"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-import secrets
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from typing import Final, cast
 
 from tokenauthority.audit.record import AuditRecord, time_text
+from tokenauthority.authority.randomness import Randomness
 from tokenauthority.domain.times import Millis
 from tokenauthority.interceptors.call import Call, Proceed
 from tokenauthority.interceptors.status import REQUEST_ID
@@ -36,13 +36,14 @@ class RequestInterceptor:
     def __init__(self, clock: Callable[[], Millis], max_deadline: float) -> None:
         self._clock = clock
         self._max_deadline = max_deadline
+        self._random = Randomness()
 
     async def intercept(self, call: Call, proceed: Proceed) -> object:
         """Prepare the call; the answer passes unchanged."""
         metadata = call.metadata
         for key, value in cast("Iterable[tuple[str, str | bytes]] | None", call.context.invocation_metadata()) or ():
             metadata.setdefault(key, []).append(value)
-        request_id = _request_id(metadata.get(REQUEST_ID))
+        request_id = _given_id(metadata) or self._random.identifier()
         remaining = cast("float | None", call.context.time_remaining())
         call.capped = remaining is None or remaining > self._max_deadline
         allowed = self._max_deadline if remaining is None else min(remaining, self._max_deadline)
@@ -52,7 +53,7 @@ class RequestInterceptor:
             request_id=request_id,
             method=call.method[:_MAX_METHOD],
             peer=call.context.peer(),
-            user_agent=_NOT_PRINTABLE.sub("?", str(metadata.get("user-agent", ("",))[0])[:_MAX_USER_AGENT]),
+            user_agent=_user_agent(metadata),
             transport=call.transport,
         )
         current_request_id.set(request_id)
@@ -60,7 +61,14 @@ class RequestInterceptor:
         return await proceed(call)
 
 
-def _request_id(given: list[str | bytes] | None) -> str:
+def _given_id(metadata: Mapping[str, list[str | bytes]]) -> str:
+    given = metadata.get(REQUEST_ID)
     if given is not None and isinstance(given[0], str) and _REQUEST_ID.fullmatch(given[0]):
         return given[0]
-    return secrets.token_hex(16)
+    return ""
+
+
+def _user_agent(metadata: Mapping[str, list[str | bytes]]) -> str:
+    given = metadata.get("user-agent")
+    text = str(given[0])[:_MAX_USER_AGENT] if given is not None else ""
+    return text if text.isascii() and text.isprintable() else _NOT_PRINTABLE.sub("?", text)
