@@ -41,3 +41,19 @@ def test_each_nonce_is_a_number_of_the_system_that_no_other_is(fetched: list[byt
 
     numbers = [number % 2**53 for page in fetched for number in struct.unpack("=512Q", page)]
     assert sorted(map(str, numbers)) == sorted(drawn)
+
+
+class DrainedRandomness(Randomness):
+    """Other threads draw all of a page as soon as they see it."""
+
+    def __setattr__(self, name: str, page: list[str]) -> None:
+        super().__setattr__(name, page)
+        page.clear()
+
+
+def test_a_thread_draws_from_its_page_before_others_do() -> None:
+    """However many others draw meanwhile."""
+    randomness = DrainedRandomness()
+
+    assert 32 == len(randomness.identifier())
+    assert randomness.nonce().isdecimal()

@@ -37,13 +37,16 @@ class Randomness:
             return self._ids.pop()
         except IndexError:
             page = os.urandom(_PAGE).hex()
-            self._ids = ids = [page[start : start + _ID] for start in range(0, len(page), _ID)]
-            return ids.pop()
+            ids = [page[start : start + _ID] for start in range(0, len(page), _ID)]
+            # Before other threads see the page: they could draw all of it.
+            drawn, self._ids = ids.pop(), ids
+            return drawn
 
     def nonce(self) -> str:
         """Return a random number below 2**53 in decimal."""
         try:
             return self._nonces.pop()
         except IndexError:
-            self._nonces = nonces = [str(number % _NONCES) for number in _NUMBERS.unpack(os.urandom(_PAGE))]
-            return nonces.pop()
+            nonces = [str(number % _NONCES) for number in _NUMBERS.unpack(os.urandom(_PAGE))]
+            drawn, self._nonces = nonces.pop(), nonces
+            return drawn
