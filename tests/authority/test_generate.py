@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from tests.authority.world import NOW, World, make_world, platform_session, rsa_pem
 from tests.support.authority import EVERYTHING, make_caller
 from tests.support.faulty_store import FaultyStore
+from tokenauthority.authority import time_slice
 from tokenauthority.authority.project_spec import ProjectSpec, VonageImport
 from tokenauthority.domain.errors import InvalidRequestError, PermissionDeniedError, Reason, UnavailableError
 from tokenauthority.domain.role import BUILT_IN_ROLES
@@ -138,6 +139,21 @@ async def test_a_batch_lets_others_have_their_turn() -> None:
 
     assert MAX_BATCH == len({token.token_id for token in tokens})
     assert during > 0
+
+
+async def test_a_batch_lets_others_have_their_turn_at_each_item(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also before any token is made, and where all items are on the same terms."""
+    monkeypatch.setattr(time_slice, "_SLICE", 0.0)
+    world = await make_world()
+    items = [*many(world, 100), *many(world, 1, ttl=Seconds(0))]
+    turns = 0
+    batch = asyncio.ensure_future(world.generate.batch(items, EVERYTHING, NOW))
+    while not batch.done():
+        turns += 1
+        await asyncio.sleep(0)
+
+    assert isinstance(batch.exception(), InvalidRequestError)
+    assert turns > len(items)
 
 
 async def test_a_batch_reads_each_session_once() -> None:
