@@ -45,17 +45,18 @@ class Ratios:
 
     def as_text(self) -> str:
         """Two tables."""
-        lines = ["", f"{'CPU in microseconds':<56}{'median':>9}  {'quartiles':<19}", ""]
+        width = max(56, *(len(subject.name) + 2 for subject in self.outcome.costs))
+        lines = ["", f"{'CPU in microseconds':<{width}}{'median':>9}  {'quartiles':<19}".rstrip(), ""]
         for subject, samples in self.outcome.costs.items():
             spread = Spread.of(samples)
             quartiles = f"{spread.lower:.1f} to {spread.upper:.1f}"
-            lines.append(f"{subject.name:<56}{spread.median:>9.1f}  {quartiles:<19} per {subject.unit}")
-        lines += ["", f"{'Ratios, pair by pair':<56}{'median':>9}  {'quartiles':<19} bar", ""]
+            lines.append(f"{subject.name:<{width}}{spread.median:>9.1f}  {quartiles:<19} per {subject.unit}")
+        lines += ["", f"{'Ratios, pair by pair':<{width}}{'median':>9}  {'quartiles':<19} bar", ""]
         for comparison in self.comparisons:
             spread = Spread.of(self.outcome.ratios[comparison.name])
             quartiles = f"{spread.lower:.2f} to {spread.upper:.2f}"
             bar = _bar(comparison, spread.median)
-            lines.append(f"{comparison.name:<56}{spread.median:>9.2f}  {quartiles:<19} {bar}".rstrip())
+            lines.append(f"{comparison.name:<{width}}{spread.median:>9.2f}  {quartiles:<19} {bar}".rstrip())
         return "\n".join(lines) + "\n"
 
     def as_json(self) -> dict[str, object]:

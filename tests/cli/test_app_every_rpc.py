@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 from tests.cli.conftest import Run
 from tests.support.authority import WAIT, RunningAuthority, clean_environment
 from tests.support.wire import records
@@ -94,6 +96,38 @@ def test_a_batch_names_the_line_that_is_wrong(run: Run, tmp_path: Path, session_
     assert ["active"] * 2 == [run("tokens", "verify", token).out.split()[0] for token in tokens]
     assert (2, "") == (refused.exit_code, refused.out)
     assert "line 2" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"session_id": "x", "rol": "moderator"}', "line 1: 'rol' is no option; did you mean 'role'?"),
+        ('["session_id"]', "line 1: must be a JSON object with session_id"),
+        ("{}", "line 1: must be a JSON object with session_id"),
+        ("[" * 100_000, "line 1: is nested too deeply"),
+        ("{}\n" * 1001, "the batch has 1001 lines, and must have at most 1000"),
+        ("\n", "the batch is empty"),
+        ("\udcff", "the batch is not text in UTF-8"),
+    ],
+    ids=["option", "list", "session", "depth", "lines", "empty", "encoding"],
+)
+def test_a_batch_says_what_is_wrong_with_it(run: Run, tmp_path: Path, line: str, said: str) -> None:
+    """In the words of the file: no name of a class."""
+    file = tmp_path / "batch"
+    file.write_text(line, encoding="utf-8", errors="surrogateescape")
+    refused = run("tokens", "batch", str(file))
+
+    assert (2, "") == (refused.exit_code, refused.out)
+    assert said in " ".join(refused.err.split())
+
+
+def test_a_line_of_a_batch_ends_where_one_of_json_ends(run: Run, session_id: str) -> None:
+    """A string may have each separator of Unicode as it is; an editor of Windows begins the file with a mark."""
+    data = "one\u2028two\u0085three"
+    line = json.dumps({"session_id": session_id, "data": data}, ensure_ascii=False)
+    token = run("tokens", "batch", stdin=f"\ufeff{line}\r\n").out.strip()
+
+    assert data == json.loads(run("--json", "tokens", "verify", token).out)["claims"]["data"]
 
 
 def _watch_for_a_line(authority: RunningAuthority, arguments: list[str]) -> None:

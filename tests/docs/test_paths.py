@@ -13,7 +13,7 @@ from scripts.docs.pages import PAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMED = re.compile(r"\b(?:clients/\w+|docs|tests|examples|scripts|protos)/[\w./-]*\w\.(?:md|py|sh|proto|svg|json)\b")
-DECISION = re.compile(r"\[ADR (\d+)\]\([^)]*?(\d{4})-")
+DECISION = re.compile(r"\[ADR (\d+)\]\([^)]*?((\d{4})-[^)#]*)[)#]")
 SUFFIXES = {".md", ".proto", ".py", ".sh", ".toml", ".yml", ".yaml"}
 FILES = [
     path
@@ -47,7 +47,7 @@ def test_every_module_of_the_architecture_page_exists() -> None:
 
 
 def test_each_decision_has_a_number_of_its_own() -> None:
-    """The file's name, its heading and the links to it have the same number."""
+    """The file's name, its heading and the links to it have the same number, and each link names a file."""
     decisions = sorted((ROOT / "docs" / "explanation" / "adr").glob("*.md"))
     named = [path.name.partition("-")[0] for path in decisions]
     links = [link for path in FILES for link in DECISION.findall(path.read_text(encoding="utf-8"))]
@@ -57,7 +57,8 @@ def test_each_decision_has_a_number_of_its_own() -> None:
         f"{path.read_text(encoding='utf-8').partition('.')[0].removeprefix('# '):>04}" for path in decisions
     ]
     assert links
-    assert [] == [link for link in links if int(link[0]) != int(link[1])]
+    assert [] == [link for link in links if int(link[0]) != int(link[2])]
+    assert {link[1] for link in links} <= {path.name for path in decisions}
 
 
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "RELEASING.md", "SECURITY.md", "CHANGELOG.md", "README.md"])

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 
-from typing import IO, TYPE_CHECKING, Final
+from dataclasses import fields
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from tokenauthority.cli.options import Command, current
 from tokenauthority.cli.output import print_text, record, show_list
+from tokenauthority.cli.values import read_text
+from tokenauthority.domain.similar_names import did_you_mean
 
 
 if TYPE_CHECKING:
@@ -22,8 +25,8 @@ _MAX_INPUT: Final = 10_485_760
 
 
 @click.command(cls=Command)
-@click.argument("file", type=click.File(encoding="utf-8"), default="-")
-def batch(file: IO[str]) -> None:
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True), default="-")
+def batch(file: str) -> None:
     """Generate a token for each line of FILE, all or none, and print one token a line; - is standard input.
 
     A line is a JSON object with `session_id` and the options of the Python client: `role`, `data`, `ttl` or
@@ -32,10 +35,10 @@ def batch(file: IO[str]) -> None:
     from tokenauthority.cli.calls import authority
     from tokenauthority.v1 import token_pb2
 
-    text = file.read(_MAX_INPUT + 1)
-    lines = [line for line in text.splitlines() if line.strip()]
-    if len(text) > _MAX_INPUT or len(lines) > _MAX_TOKENS:
-        raise click.UsageError(f"at most {_MAX_TOKENS} lines and {_MAX_INPUT} characters")
+    # Not splitlines: a text in JSON may have U+2028 and U+0085, which end a line there.
+    lines = [line for line in read_text(file, "batch", _MAX_INPUT).split("\n") if line.strip()]
+    if len(lines) > _MAX_TOKENS:
+        raise click.UsageError(f"the batch has {len(lines)} lines, and must have at most {_MAX_TOKENS}")
     request = token_pb2.BatchGenerateTokensRequest(
         requests=[_parsed(number, line) for number, line in enumerate(lines, 1)]
     )
@@ -51,7 +54,15 @@ def _parsed(number: int, line: str) -> token_pb2.TokenRequest:
     from tokenauthority.client import TokenRequest
 
     try:
-        return TokenRequest(**json.loads(line)).message()
+        options = json.loads(line)
+        if not isinstance(options, dict) or "session_id" not in options:
+            raise click.UsageError(f"line {number}: must be a JSON object with session_id")
+        known = [field.name for field in fields(TokenRequest)]
+        for unknown in sorted(options.keys() - known):
+            raise click.UsageError(f"line {number}: {unknown!r} is no option{did_you_mean(unknown, known)}")
+        return TokenRequest(**options).message()
+    except RecursionError:
+        raise click.UsageError(f"line {number}: is nested too deeply") from None
     except (ValueError, TypeError) as error:
         # The message of json has no text of the line, and that of TokenRequest has names of fields alone.
         raise click.UsageError(f"line {number}: {error}") from error

@@ -86,11 +86,11 @@ SERVERS: Final = _Servers()
 MOMENT: Final = _Moment()
 
 
-def read_text(path: str, what: str) -> str:
+def read_text(path: str, what: str, limit: int = MAX_INPUT) -> str:
     """Read a file, or standard input if *path* is `-`, and return its text without white space around it.
 
     Raises:
-        UsageError: the text is empty, longer than 65,536 characters or not UTF-8.
+        UsageError: the text is empty, longer than *limit* characters or not UTF-8.
         OSError: the file cannot be read.
     """
     if path == "-" and sys.stdin.isatty():
@@ -98,11 +98,11 @@ def read_text(path: str, what: str) -> str:
     # Editors of Windows begin a file with a byte order mark, which is no part of a token or a secret.
     with click.open_file(path, encoding="utf-8-sig") as file:
         try:
-            text = str(file.read(MAX_INPUT + 1))
+            text = str(file.read(limit + 1))
         except UnicodeDecodeError:
             raise click.UsageError(f"the {what} is not text in UTF-8") from None
-    if len(text) > MAX_INPUT:
-        raise click.UsageError(f"the {what} is longer than {MAX_INPUT} characters")
+    if len(text) > limit:
+        raise click.UsageError(f"the {what} is longer than {limit} characters")
     if not text.strip():
         raise click.UsageError(f"the {what} is empty")
     return text.strip()
