@@ -40,7 +40,7 @@ def test_it_is_that_of_the_standard_library(key: bytes, digest: str, parts: list
     first, *others = parts
     mac = Mac(key, digest, first)
     for part in others:
-        mac = mac.begun(part)
+        mac = mac.with_prefix(part)
 
     expected = hmac.digest(key, b"".join(parts) + b"rest", digest)
     assert (expected, expected) == (mac.of(b"rest"), Mac(key, digest).of(b"".join(parts) + b"rest"))

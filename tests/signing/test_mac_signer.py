@@ -20,11 +20,11 @@ HEADER = {"alg": "HS256", "typ": "JWT", "kid": "sec_1"}
 def test_a_payload_in_parts_makes_the_same_token(data: str, cuts: list[int]) -> None:
     """Wherever it is cut, and however often."""
     payload = json.dumps({"connection_data": data}).encode()
-    begun, done = MacSigner.under(SECRET, HEADER), 0
+    signer, done = MacSigner.under(SECRET, HEADER), 0
     for cut in sorted(cuts):
-        begun, done = begun.begun(payload[done:cut]), max(done, min(cut, len(payload)))
+        signer, done = signer.with_prefix(payload[done:cut]), max(done, min(cut, len(payload)))
 
-    token, signature = begun.sign(payload[done:])
+    token, signature = signer.sign(payload[done:])
 
     assert (token, signature) == MacSigner.under(SECRET, HEADER).sign(payload)
     decoded = jwt.decode_complete(token, SECRET, ["HS256"])

@@ -17,33 +17,33 @@ _OUTER: Final = bytes(byte ^ 0x5C for byte in range(256))
 
 
 class Mac:
-    """HMACs under *key* and the hash *digest*, such as `sha256`, of messages that start with *beginning*.
+    """HMACs under *key* and the hash *digest*, such as `sha256`, of messages that start with *prefix*.
 
     Safe on any thread. To copy the two hashes of RFC 2104 takes 0.7 us for a token, an object of the module `hmac` 1.1.
     """
 
-    __slots__ = ("_beginning", "_digest", "_hashed", "_key")
+    __slots__ = ("_digest", "_hashed", "_key", "_prefix")
 
-    def __init__(self, key: bytes, digest: str, beginning: bytes = b"") -> None:
+    def __init__(self, key: bytes, digest: str, prefix: bytes = b"") -> None:
         self._key = key
         self._digest = digest
-        self._beginning = beginning
+        self._prefix = prefix
         self._hashed: tuple[HASH, HASH] | None = None
 
     def of(self, message: bytes) -> bytes:
-        """Return the HMAC of *message*, whose beginning is left out."""
+        """Return the HMAC of the prefix and *message* after it."""
         before, after = self._hashed or self._hash_key()
         inner, outer = before.copy(), after.copy()
         inner.update(message)
         outer.update(inner.digest())
         return outer.digest()
 
-    def begun(self, more: bytes) -> Mac:
-        """Return what makes the HMACs of messages that go on with *more*."""
+    def with_prefix(self, more: bytes) -> Mac:
+        """Return what makes the HMACs of messages that start with the prefix and *more* after it."""
         before, after = self._hashed or self._hash_key()
         inner = before.copy()
         inner.update(more)
-        mac = Mac(self._key, self._digest, self._beginning + more)
+        mac = Mac(self._key, self._digest, self._prefix + more)
         mac._hashed = inner, after
         return mac
 
@@ -56,6 +56,6 @@ class Mac:
         size = hashlib.new(self._digest).block_size
         key = self._key if len(self._key) <= size else hashlib.new(self._digest, self._key).digest()
         block = key.ljust(size, b"\0")
-        before = hashlib.new(self._digest, block.translate(_INNER) + self._beginning)
+        before = hashlib.new(self._digest, block.translate(_INNER) + self._prefix)
         self._hashed = before, hashlib.new(self._digest, block.translate(_OUTER))
         return self._hashed

@@ -11,35 +11,35 @@ from tokenauthority.signing.mac import Mac
 
 
 class MacSigner:
-    """Signs payloads under HS256 with what is prepared once; see `Signer`.
+    """Signs payloads under HS256; what all tokens start with is encoded and hashed once. See `Signer`.
 
-    *encoded* is what each token starts with, *mac* makes the HMAC of what comes after that, and *rest* is what each
-    payload starts with that is not in *encoded*.
+    Each token starts with *token_prefix*, which is also the prefix of *mac*. *payload_prefix* is the end of what all
+    payloads start with: the bytes that are not in *token_prefix*.
     """
 
-    __slots__ = ("_encoded", "_mac", "_rest")
+    __slots__ = ("_mac", "_payload_prefix", "_token_prefix")
 
-    def __init__(self, encoded: bytes, mac: Mac, rest: bytes = b"") -> None:
-        self._encoded = encoded
+    def __init__(self, token_prefix: bytes, mac: Mac, payload_prefix: bytes = b"") -> None:
+        self._token_prefix = token_prefix
         self._mac = mac
-        self._rest = rest
+        self._payload_prefix = payload_prefix
 
     @classmethod
     def under(cls, secret: str, header: Mapping[str, str]) -> MacSigner:
         """Return what signs with *secret* under *header*, which is complete (`alg`, `typ`, `kid`)."""
-        encoded = encode_segment(msgspec.json.encode(header)) + b"."
-        return cls(encoded, Mac(secret.encode(), "sha256", encoded))
+        prefix = encode_segment(msgspec.json.encode(header)) + b"."
+        return cls(prefix, Mac(secret.encode(), "sha256", prefix))
 
     def sign(self, payload_json: bytes) -> tuple[str, bytes]:
         """Return the compact token that claims *payload_json*, and its signature."""
-        segment = encode_segment(self._rest + payload_json)
+        segment = encode_segment(self._payload_prefix + payload_json)
         signature = self._mac.of(segment)
-        return (self._encoded + segment + b"." + encode_segment(signature)).decode("ascii"), signature
+        return (self._token_prefix + segment + b"." + encode_segment(signature)).decode("ascii"), signature
 
-    def begun(self, payload_json: bytes) -> MacSigner:
-        """Return what signs payloads that start with *payload_json*, given the rest of them."""
-        start = self._rest + payload_json
+    def with_prefix(self, payload_json: bytes) -> MacSigner:
+        """Return what signs payloads that start with *payload_json*; its `sign` takes what comes after that."""
+        start = self._payload_prefix + payload_json
         # Three bytes become four characters, whatever comes after them.
         whole = len(start) // 3 * 3
         encoded = encode_segment(start[:whole])
-        return MacSigner(self._encoded + encoded, self._mac.begun(encoded), start[whole:])
+        return MacSigner(self._token_prefix + encoded, self._mac.with_prefix(encoded), start[whole:])

@@ -41,7 +41,7 @@ def prepare_opentok_jwt(terms: TokenTerms, key: ProjectSecret) -> Encoder:
     if terms.initial_layout_class_list:
         before[LAYOUT] = " ".join(terms.initial_layout_class_list)
     begin, end = members(before), members({"iss": terms.project_id, "ist": "project"}) + b',"nonce":'
-    sign = key.signer.begun(b"{" + begin[1:]).sign
+    sign = key.signer.with_prefix(b"{" + begin[1:]).sign
 
     def encode_opentok_jwt(data: str, subject: str, unique: str) -> GeneratedToken:
         token, signature = sign(member(b',"connection_data":', data) + end + unique.encode() + b"}")
