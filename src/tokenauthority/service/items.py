@@ -41,10 +41,10 @@ class EncodedItems(Generic[_Item]):
         return len(self._ends)
 
     async def decoded(self) -> AsyncIterator[Iterable[_Item]]:
-        """Yield the items, as many at once as a request of one item may have bytes, and let other calls run in between.
+        """Yield the items in runs, each with at most the bytes of a request of one item; other calls run in between.
 
         Raises:
-            DecodeError: the bytes of an item are none.
+            DecodeError: an item is no valid message.
         """
         time_slice = TimeSlice()
         begin = number = 0
@@ -90,10 +90,10 @@ def list_tag(field: FieldDescriptor) -> int:
 
 
 def list_items(message: bytes, expected: int) -> Iterator[tuple[int, int]]:
-    """Yield where each field of *message* begins and ends, without what stands before it; raise DecodeError.
+    """Yield where the content of each field of *message* begins and ends; raise DecodeError.
 
-    All must have the tag *expected*. An unknown field of a later contract is refused, and not passed over: its count
-    would have no limit.
+    All fields must have the tag *expected*. An unknown field of a later contract is refused, and not passed over: its
+    count would have no limit.
     """
     position, size = 0, len(message)
     while position < size:
@@ -113,8 +113,8 @@ def _number(message: bytes, position: int) -> tuple[int, int]:
     """Return the number at *position* and where it ends; a tag or a length has at most five bytes.
 
     Raises:
-        IndexError: the message ends before it.
-        DecodeError: it has more bytes.
+        IndexError: the message ends before the number does.
+        DecodeError: the number has more than five bytes.
     """
     value = message[position]
     if value < _MORE:
