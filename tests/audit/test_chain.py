@@ -9,7 +9,10 @@ import subprocess
 from hashlib import sha256
 from pathlib import Path
 
+import pytest
+
 from tests.audit.logs import RECORD, objects, written
+from tokenauthority.audit.chain import Position, chain_line, parse_link
 
 
 def test_every_line_holds_the_hash_of_the_one_before(path: Path) -> None:
@@ -33,3 +36,13 @@ def test_the_hash_is_what_any_tool_computes(path: Path) -> None:
     printed = subprocess.run(["/bin/sh", "-c", command], check=True, capture_output=True, text=True).stdout
 
     assert printed.split()[0] == objects(path)[1]["prev"]
+
+
+@pytest.mark.parametrize("body", [{}, {"time": 1}, {"time": 1, "tokens": [{"token_id": "a"}]}])
+def test_a_line_is_the_object_with_what_chains_it(body: dict[str, object]) -> None:
+    """Also an object without members; its checksum holds."""
+    line, after = chain_line(Position(7, "a" * 64), "rpc", json.dumps(body).encode())
+    written_object = json.loads(line)
+
+    assert 8 == parse_link(line).seq == after.seq
+    assert {"seq": 8, "prev": "a" * 64, "type": "rpc", **body, "crc": written_object["crc"]} == written_object

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import re
 
 from typing import Any
 
 import attrs
+import jwt
 import msgspec
 import pytest
 
@@ -19,7 +21,13 @@ from tests.support.authority import EVERYTHING, make_caller
 from tests.support.faulty_store import FaultyStore
 from tokenauthority.authority import time_slice
 from tokenauthority.authority.project_spec import ProjectSpec, VonageImport
-from tokenauthority.domain.errors import InvalidRequestError, PermissionDeniedError, Reason, UnavailableError
+from tokenauthority.domain.errors import (
+    FieldViolation,
+    InvalidRequestError,
+    PermissionDeniedError,
+    Reason,
+    UnavailableError,
+)
 from tokenauthority.domain.role import BUILT_IN_ROLES
 from tokenauthority.domain.times import Seconds, whole_seconds
 from tokenauthority.domain.token import MAX_BATCH, TokenSpec
@@ -202,3 +210,66 @@ async def test_an_item_outside_the_grant_is_named() -> None:
         await world.generate.batch(wanted, grant, NOW)
 
     assert (Reason.ROLE_NOT_GRANTED, "requests[3].role") == (caught.value.reason, caught.value.field)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"role": "moderator"},
+        {"ttl": Seconds(60)},
+        {"expire_time": Seconds(whole_seconds(NOW) + 61)},
+        {"format": TokenFormat.OPENTOK_JWT},
+        {"initial_layout_class_list": ("focus",)},
+        {"subject": "alice"},
+        {"data": "name=alice"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+async def test_an_item_of_a_batch_says_what_it_would_say_alone(change: dict[str, Any]) -> None:
+    """Also between items that differ from it in one field."""
+    world = await make_world()
+    plain = TokenSpec(session_id=world.session.session_id)
+    requests = [plain, msgspec.structs.replace(plain, **change), plain]
+
+    async def said(token: str) -> object:
+        signed = (await world.verify.check(token, EVERYTHING, NOW)).signed
+        assert signed is not None
+        return signed.format, msgspec.structs.replace(signed.claims, token_id="")
+
+    alone = [await said((await world.generate.one(request, EVERYTHING, NOW)).token) for request in requests]
+    together = [await said(each.token) for each in await world.generate.batch(requests, EVERYTHING, NOW)]
+
+    assert alone == together
+    assert alone[0] != alone[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"subject": "alice"}, "subject"),
+        ({"problems": (FieldViolation("format", "has the unknown value 99"),)}, "format"),
+    ],
+)
+async def test_an_invalid_item_of_a_batch_is_named_alone(change: dict[str, Any], field: str) -> None:
+    """Items that differ from it in one field, such as the subject that their format cannot carry, are valid."""
+    world = await make_world()
+    plain = TokenSpec(session_id=world.session.session_id, format=TokenFormat.OPENTOK_T1)
+
+    with pytest.raises(InvalidRequestError) as caught:
+        await world.generate.batch([plain, msgspec.structs.replace(plain, **change), plain], EVERYTHING, NOW)
+
+    assert [f"requests[1].{field}"] == [violation.field for violation in caught.value.violations]
+
+
+async def test_a_token_is_unique_by_128_bits_or_by_a_nonce() -> None:
+    """The `jti` where the format has one, else a number that every JSON parser reads exactly."""
+    world = await make_world()
+    formats = (TokenFormat.SESSION_JWT, TokenFormat.OPENTOK_JWT)
+    asked = [TokenSpec(session_id=world.session.session_id, format=each) for each in formats]
+
+    session_jwt, opentok_jwt = await world.generate.batch(asked, EVERYTHING, NOW)
+    nonce = jwt.decode(opentok_jwt.token, options={"verify_signature": False})["nonce"]
+
+    assert re.fullmatch("[0-9a-f]{32}", session_jwt.token_id)
+    assert isinstance(nonce, int)
+    assert 0 <= nonce < 2**53

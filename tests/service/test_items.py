@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from google.protobuf.message import DecodeError, Message
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tokenauthority.authority import time_slice
 from tokenauthority.contract import DEFAULT_REQUEST_BYTES
 from tokenauthority.domain.errors import InvalidRequestError
 from tokenauthority.service.items import items_reader
@@ -39,6 +42,32 @@ async def test_takes_no_bytes_that_protobuf_refuses(request: bytes) -> None:
         return
 
     assert list(pb.BatchGenerateTokensRequest.FromString(request).requests) == items
+
+
+async def test_decodes_no_more_at_once_than_a_request_of_one_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other calls run between two runs, and each item is in one run."""
+    monkeypatch.setattr(time_slice, "_SLICE", 0.0)
+    size = DEFAULT_REQUEST_BYTES // 4
+    requests = [pb.TokenRequest(data="x" * length) for length in (size, size, size, size, 4 * size - 4, 1, 1)]
+    batch = pb.BatchGenerateTokensRequest(requests=requests)
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.ensure_future(other())
+    runs, seen = [], []
+    async for some in items_reader(KIND, 1000)(batch.SerializeToString()).decoded():
+        runs.append(list(some))
+        seen.append(turns)
+    beside.cancel()
+
+    assert requests == [item for run in runs for item in run]
+    assert [3, 1, 1, 2] == [len(run) for run in runs]
+    assert len(seen) == len(set(seen))
 
 
 def test_refuses_too_many_items_however_small_they_are() -> None:
