@@ -30,13 +30,22 @@ def test_each_hmac_is_that_of_its_message_alone(digest: str, expected: str) -> N
     assert (expected, expected) == (first, again)
 
 
+@pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 127, 128, 129, 200])
+@pytest.mark.parametrize("digest", ["sha1", "sha256", "sha384", "sha512"])
+def test_a_key_of_any_length_makes_the_hmac_of_the_standard_library(digest: str, size: int) -> None:
+    """Also one that is longer than a block of the hash, which is hashed before."""
+    key = bytes(range(size))
+
+    assert hmac.digest(key, _TEXT, digest) == Mac(key, digest).of(_TEXT)
+
+
 @given(
     key=st.binary(max_size=200),
     digest=st.sampled_from(["sha1", "sha256", "sha384", "sha512"]),
     parts=st.lists(st.binary(max_size=300), min_size=1, max_size=4),
 )
 def test_it_is_that_of_the_standard_library(key: bytes, digest: str, parts: list[bytes]) -> None:
-    """Also under a key that is longer than a block, and where the message is hashed in parts."""
+    """Also where the message is hashed in parts."""
     first, *others = parts
     mac = Mac(key, digest, first)
     for part in others:
