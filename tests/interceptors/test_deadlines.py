@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
+
+from contextvars import ContextVar
 
 import pytest
 
+from tokenauthority.interceptors import deadlines as deadlines_module
 from tokenauthority.interceptors.deadlines import DeadlinePassedError, Deadlines
 
 
@@ -47,6 +52,88 @@ async def test_work_ends_at_its_deadline() -> None:
 
     assert not deadlines._running
     assert not deadlines._passed
+
+
+async def test_work_ends_long_after_the_first_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as a call is in progress, its deadline is looked at again."""
+    monkeypatch.setattr(deadlines_module, "_INTERVAL", 0.001)
+    async with asyncio.timeout(WAIT):
+        with pytest.raises(DeadlinePassedError):
+            await Deadlines().within(after(0.05), forever())
+
+
+async def test_work_is_cancelled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it cleans up afterwards may take longer than the next look."""
+    monkeypatch.setattr(deadlines_module, "_INTERVAL", 0.001)
+    deadlines = Deadlines()
+    loop = asyncio.get_running_loop()
+
+    async def tidy() -> str:
+        try:
+            return await forever()
+        finally:
+            for _ in range(3):
+                deadlines._look(loop)
+                await asyncio.sleep(0)
+
+    task = asyncio.ensure_future(deadlines.within(after(-1), tidy()))
+    with pytest.raises(DeadlinePassedError):
+        await asyncio.wait_for(task, WAIT)
+
+    assert 0 == task.cancelling()
+
+
+async def test_an_earlier_cancellation_is_not_taken_for_the_deadline() -> None:
+    """The deadline of a task that was cancelled before, and went on, passes as any other."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.sleep(0)
+    try:
+        async with asyncio.timeout(WAIT):
+            with pytest.raises(DeadlinePassedError):
+                await Deadlines().within(after(-1), forever())
+
+        assert 1 == task.cancelling()
+    finally:
+        task.uncancel()
+
+
+class Request:
+    """What the context of a call refers to."""
+
+
+async def test_nothing_of_a_call_stays_with_the_timer() -> None:
+    """Its context has its request and its caller, and the timer can go on for as long as there are calls."""
+    current: ContextVar[Request] = ContextVar("current")
+    deadlines = Deadlines()
+
+    async def call() -> weakref.ref[Request]:
+        request = Request()
+        current.set(request)
+        await deadlines.within(after(FAR), asyncio.sleep(0))
+        return weakref.ref(request)
+
+    kept = await asyncio.create_task(call())
+    # The event loop has the task until its next turn.
+    await asyncio.sleep(0)
+    gc.collect()
+
+    assert deadlines._timer is not None
+    assert kept() is None
+
+
+async def test_the_timer_rests_while_no_call_is_in_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next call starts it again."""
+    monkeypatch.setattr(deadlines_module, "_INTERVAL", 0.001)
+    deadlines = Deadlines()
+    async with asyncio.timeout(WAIT):
+        await deadlines.within(after(FAR), asyncio.sleep(0))
+        while deadlines._timer is not None:  # noqa: ASYNC110 - the timer ends without an event
+            await asyncio.sleep(0)
+        with pytest.raises(DeadlinePassedError):
+            await deadlines.within(after(-1), forever())
 
 
 async def test_what_answers_in_time_is_not_touched() -> None:

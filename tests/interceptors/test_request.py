@@ -9,6 +9,7 @@ import pytest
 from tests.support.authority import RunningAuthority, StartAuthority
 from tests.support.faulty_store import FaultyStore
 from tests.support.wire import LIST_PROJECTS, Connect, Wire, records
+from tokenauthority.interceptors import request
 
 
 def test_takes_the_callers_request_id(wire: Wire, running_authority: RunningAuthority) -> None:
@@ -62,3 +63,12 @@ def test_records_only_so_much_of_the_user_agent(running_authority: RunningAuthor
     assert wire.call(LIST_PROJECTS).code == "OK"
 
     assert "a" * 200 == records(running_authority.audit_path)[-1]["user_agent"]
+
+
+@pytest.mark.parametrize(
+    ("given", "recorded"),
+    [("grpc (é)", "grpc (?)"), ("a\x07\x7f\nb", "a???b"), ("grpc ~1", "grpc ~1")],
+)
+def test_records_printable_characters_of_the_user_agent_alone(given: str, recorded: str) -> None:
+    """A caller cannot forge a line of a log, or hide a part of one."""
+    assert recorded == request._user_agent({"user-agent": [given]})

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
+
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tokenauthority.authority import time_slice
 from tokenauthority.domain.times import Seconds
 from tokenauthority.domain.token import MAX_TOKEN, GeneratedToken, TokenTerms
 from tokenauthority.domain.token_format import TokenFormat
@@ -59,3 +64,17 @@ async def test_keeps_no_token() -> None:
     await encode_tokens(tokens)
 
     assert not tokens
+
+
+async def test_lets_others_have_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once in 64 tokens at the latest, if its time is over."""
+    monkeypatch.setattr(time_slice, "_SLICE", 0.0)
+    turns = 0
+    tokens = [made(500, "moderator") for _ in range(64 * 10)]
+    encoded = asyncio.create_task(encode_tokens(tokens))
+    while not encoded.done():
+        turns += 1
+        await asyncio.sleep(0)
+
+    assert encoded.result()
+    assert turns > 10
