@@ -12,6 +12,7 @@ import pytest
 
 from tests.audit.logs import RECORD, changed, text_lines, written
 from tokenauthority.audit.record import AuditRecord, time_text
+from tokenauthority.domain.ids import make_session_id
 from tokenauthority.domain.times import Millis
 
 
@@ -67,6 +68,19 @@ def test_writes_every_field(path: Path) -> None:
 def test_a_time_is_utc_to_the_millisecond(moment: int, text: str) -> None:
     """Whatever zone the server is in, with all three digits."""
     assert text == time_text(Millis(moment))
+
+
+@pytest.mark.parametrize(
+    ("owner", "project_id"), [("47000000", "47000000"), ("29f760f8-7ce1-46c9-ade3-f2dedee4ed5f", "")]
+)
+def test_the_project_of_a_session_is_recorded_by_its_id(owner: str, project_id: str) -> None:
+    """A session of Vonage names its application, which is no id of a project."""
+    record = AuditRecord(time="", request_id="", method="", peer="")
+    session_id = make_session_id(owner, "", relayed=True, now=Millis(0), random=bytes(18))
+
+    record.ask(session_id=session_id)
+
+    assert (session_id, project_id) == (record.session_id, record.project_id)
 
 
 def test_leaves_out_empty_fields() -> None:

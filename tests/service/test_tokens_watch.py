@@ -182,6 +182,14 @@ def test_a_heartbeat_has_the_servers_clock_and_a_place_to_resume_from(
     assert ["a", "snapshot_end"] == told(messages)
 
 
+def test_a_stream_outlives_the_deadline_of_unary_calls(start_authority: StartAuthority, connect: Connect) -> None:
+    """It stays open for as long as its caller wants."""
+    authority = start_authority(settings={"limits": {"watch_heartbeat": 0.1, "max_deadline": 0.5}})
+    beats = take(watch(connect(authority=authority)), 21)[1:]
+
+    assert ["heartbeat"] * 20 == told(beats)
+
+
 def test_a_reader_that_falls_behind_is_dropped_and_can_resume(
     start_authority: StartAuthority, connect: Connect
 ) -> None:

@@ -50,6 +50,15 @@ def test_what_is_said_is_read() -> None:
     assert (NOW, NOW + 3600, PROJECT) == (claims.issue_time, claims.expire_time, claims.project_id)
 
 
+@pytest.mark.parametrize("subject", ["", "alice"])
+@pytest.mark.parametrize("data", ["", "name=alice"])
+def test_subject_and_data_are_there_each_by_itself(subject: str, data: str) -> None:
+    """What is not said is left out."""
+    said = verify(make_token(JANUS, make_claims(JANUS, subject=subject, data=data)).token).claims
+
+    assert (subject, data) == (said.subject, said.data)
+
+
 def test_without_a_name_the_room_is_the_session() -> None:
     """And neither subject nor data need be there."""
     token = make_token(JANUS, make_claims(JANUS, subject="")).token
