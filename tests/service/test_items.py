@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tokenauthority.authority import time_slice
 from tokenauthority.contract import DEFAULT_REQUEST_BYTES
 from tokenauthority.domain.errors import InvalidRequestError
+from tokenauthority.service import items as reading
 from tokenauthority.service.items import items_reader
 from tokenauthority.v1 import token_pb2 as pb
 
@@ -44,10 +45,10 @@ async def test_takes_no_bytes_that_protobuf_refuses(request: bytes) -> None:
     assert list(pb.BatchGenerateTokensRequest.FromString(request).requests) == items
 
 
-async def test_decodes_no_more_at_once_than_a_request_of_one_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_decodes_few_items_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other calls run between two runs, and each item is in one run."""
     monkeypatch.setattr(time_slice, "_SLICE", 0.0)
-    size = DEFAULT_REQUEST_BYTES // 4
+    size = reading._RUN // 4
     requests = [pb.TokenRequest(data="x" * length) for length in (size, size, size, size, 4 * size - 4, 1, 1)]
     batch = pb.BatchGenerateTokensRequest(requests=requests)
     turns = 0

@@ -25,6 +25,9 @@ _Item = TypeVar("_Item", bound=Message)
 _MORE: Final = 0x80
 """The bit of a number's byte that another one follows."""
 
+_RUN: Final = 16_384
+"""Bytes of items that are decoded without a look at the time, unless one item alone has more."""
+
 _LENGTH_DELIMITED: Final = 2
 """The wire type of a message in a field (see protobuf's encoding)."""
 
@@ -41,7 +44,7 @@ class EncodedItems(Generic[_Item]):
         return len(self._ends)
 
     async def decoded(self) -> AsyncIterator[Iterable[_Item]]:
-        """Yield the items in runs, each with at most the bytes of a request of one item; other calls run in between.
+        """Yield the items in runs, each of one item or of at most 16 KiB; other calls run in between.
 
         Raises:
             DecodeError: an item is no valid message.
@@ -49,7 +52,7 @@ class EncodedItems(Generic[_Item]):
         time_slice = TimeSlice()
         begin = number = 0
         while number < len(self._ends):
-            number = max(number + 1, bisect.bisect_right(self._ends, begin + DEFAULT_REQUEST_BYTES))
+            number = max(number + 1, bisect.bisect_right(self._ends, begin + _RUN))
             end = self._ends[number - 1]
             yield self._decode(self._request[begin:end])
             begin = end
