@@ -183,6 +183,24 @@ def test_batch(api: Api, recorded: Recorded, session_id: str, project_id: str) -
     )
 
 
+@pytest.mark.parametrize(("subjects", "listed"), [(("", ""), False), (("bob", "bob"), False), (("bob", "eve"), True)])
+def test_batch_of_equal_tokens(
+    api: Api, recorded: Recorded, session_id: str, project_id: str, subjects: tuple[str, str], *, listed: bool
+) -> None:
+    """Once in the fields of the record where they differ in their ids alone, however their data differs."""
+    made: list[token_pb2.Token] = []
+    items = [wanted(session_id, role="publisher", subject=name, ttl=60, data=f"{n}") for n, name in enumerate(subjects)]
+
+    record = recorded(lambda: made.extend(api.batch(items)))
+
+    assert [token.token_id for token in made] == record["token_ids"]
+    assert listed is ("tokens" in record)
+    said = {"project_id": project_id, "session_id": session_id, "role": "publisher"}
+    of_each = {"format": "SESSION_JWT", "lifetime": 60} | ({"subject": subjects[0]} if subjects[0] else {})
+    assert said.items() <= record.items()
+    assert listed or of_each.items() <= record.items()
+
+
 def test_batch_refused(api: Api, connect: Connect, recorded: Recorded, session_id: str, project_id: str) -> None:
     """What all items agree on; nothing of a batch that is refused for its size alone."""
 
