@@ -201,6 +201,16 @@ def test_batch_of_equal_tokens(
     assert listed or of_each.items() <= record.items()
 
 
+def test_batch_of_two_roles(api: Api, recorded: Recorded, session_id: str) -> None:
+    """Each token has its own, also where nothing else differs: the record never says one role for all."""
+    items = [wanted(session_id, role=role, ttl=60) for role in ("publisher", "subscriber")]
+
+    record = recorded(lambda: api.batch(items))
+
+    assert "role" not in record
+    assert ["publisher", "subscriber"] == [token["role"] for token in record["tokens"]]  # type: ignore[attr-defined]  # a list of objects, as JSON has it
+
+
 def test_batch_refused(api: Api, connect: Connect, recorded: Recorded, session_id: str, project_id: str) -> None:
     """What all items agree on; nothing of a batch that is refused for its size alone."""
 
