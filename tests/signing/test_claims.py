@@ -52,6 +52,22 @@ def test_an_unambiguous_object_is_read(value: dict[str, Json], ascii_only: bool)
     assert list(value.items()) == list(read.items())
 
 
+@given(st.text(" \t\n\r"), st.text(" \t\n\r"))
+def test_white_space_may_stand_around_an_object(before: str, after: str) -> None:
+    """The four characters of RFC 8259."""
+    assert {"a": 1} == json_object(f'{before}{{"a":1}}{after}'.encode(), "test")
+
+
+@pytest.mark.parametrize(
+    "around", ["\0", "\v", "\f", "\x85", "\xa0", "\u2028", "\u3000", "\ufeff", ",", "1", "{}", "]"]
+)
+def test_nothing_else_may_stand_around_an_object(around: str) -> None:
+    """Not what Python takes for white space either."""
+    assert _refused(json_object, f'{around}{{"a":1}}'.encode(), "test")
+    assert _refused(json_object, f'{{"a":1}}{around}'.encode(), "test")
+    assert _refused(json_object, f'{{"a":1}} {around} '.encode(), "test")
+
+
 @given(plain_text, plain_json, plain_json)
 def test_no_name_may_stand_twice(name: str, first: Json, second: Json) -> None:
     """Not even with one value."""

@@ -6,6 +6,8 @@ import base64
 import binascii
 import json
 
+from collections.abc import Mapping
+
 import jwt
 import pytest
 
@@ -20,6 +22,7 @@ from jwt.utils import der_to_raw_signature
 from tests.signing.builders import SECRET, VONAGE, b64url, rejection, signing_key
 from tokenauthority.domain.key import Algorithm
 from tokenauthority.domain.token import InactiveReason, TokenRejectedError
+from tokenauthority.signing.claims import Json
 from tokenauthority.signing.jose import (
     LocalSigner,
     SignatureVerifier,
@@ -174,6 +177,44 @@ def test_a_header_that_is_no_object_with_an_algorithm_is_refused(header: bytes) 
     with pytest.raises(TokenRejectedError) as caught:
         parse_raw(f"{b64url(header)}.{b64url(b'{}')}.AA")
     assert InactiveReason.MALFORMED is caught.value.reason
+
+
+@pytest.mark.parametrize("header", [b'{"alg":"HS256","crit":["x"]}', b'{"alg":"HS256","alg":"none"}', b'{"typ":"JWT"}'])
+def test_a_header_that_was_refused_is_refused_again(header: bytes) -> None:
+    """Whatever is cached of headers."""
+    for _ in range(3):
+        with pytest.raises(TokenRejectedError) as caught:
+            parse_raw(f"{b64url(header)}.{b64url(b'{}')}.AA")
+        assert InactiveReason.MALFORMED is caught.value.reason
+
+
+@given(st.lists(st.sampled_from(["HS256", "ES256", "none", "hs256"]), min_size=2), st.booleans())
+def test_each_token_has_its_own_header(algorithms: list[str], long: bool) -> None:  # noqa: FBT001 - drawn by hypothesis
+    """Also where others came before, and where a header is too long for the cache."""
+    kid = "k" * (600 if long else 6)
+    for number, algorithm in enumerate(algorithms):
+        header = {"alg": algorithm, "typ": f"Application/{number}", "kid": kid}
+        jws = parse_raw(f"{b64url(json.dumps(header).encode())}.{b64url(b'{}')}.AA")
+
+        assert (header, algorithm, str(number)) == (jws.header, jws.algorithm, jws.media_type)
+
+
+def test_short_headers_are_cached_and_only_the_last_256() -> None:
+    """Strangers choose the headers, so the cache has a bound in entries and in bytes."""
+
+    def header(number: int, filler: int) -> Mapping[str, Json]:
+        text = b'{"alg":"HS256","kid":"%d","x":"%b"}' % (number, b"x" * filler)
+        return parse_raw(f"{b64url(text)}.{b64url(b'{}')}.AA").header
+
+    first, long = header(0, 300), header(0, 400)
+    assert header(0, 300) is first
+    assert header(0, 400) is not long
+    for number in range(255):
+        header(number + 1, 300)
+    assert header(0, 300) is first
+    for number in range(256):
+        header(number + 1000, 300)
+    assert header(0, 300) is not first
 
 
 def test_a_key_prepared_for_one_algorithm_is_refused_by_another() -> None:

@@ -31,8 +31,7 @@ from tokenauthority.signing.formats.registry import read_token, verify_token
 from tokenauthority.signing.results import Unverified, Verified
 
 
-@attrs.frozen(kw_only=True)
-class Signed:
+class Signed(msgspec.Struct, frozen=True, kw_only=True):
     """What a token says whose signature verifies."""
 
     format: TokenFormat
@@ -42,8 +41,7 @@ class Signed:
     claims: TokenClaims
 
 
-@attrs.frozen(kw_only=True)
-class VerificationResult:
+class VerificationResult(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a token is valid: `reason` is None. `signed` is what it says, if its signature verifies."""
 
     reason: InactiveReason | None = None

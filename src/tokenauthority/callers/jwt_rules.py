@@ -15,7 +15,7 @@ from tokenauthority.callers.identity import MAX_SUBJECT, Issuer
 from tokenauthority.domain.counts import counted
 from tokenauthority.domain.times import DAY, Seconds, as_text
 from tokenauthority.signing.claims import Json, numeric_date, short_text, text_list
-from tokenauthority.signing.jose import CompactJws, canonical_algorithm, media_type, parse_compact
+from tokenauthority.signing.jose import CompactJws, canonical_algorithm, parse_compact
 from tokenauthority.signing.jwks_reader import MAX_KEY_ID
 from tokenauthority.signing.results import malformed
 
@@ -97,7 +97,7 @@ def _shown_list(claims: Sequence[str]) -> str:
 
 
 def _check_type(jws: CompactJws, _: Issuer, __: Seconds) -> str:
-    kind = media_type(jws.header)
+    kind = jws.media_type
     if kind not in _TYPES:
         raise malformed(f"typ must be absent or one of {', '.join(sorted(_TYPES))}")
     return f"typ is {kind}" if "typ" in jws.header else "typ is absent"

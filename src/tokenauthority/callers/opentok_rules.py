@@ -12,7 +12,7 @@ from tokenauthority.domain.credential import CredentialKind
 from tokenauthority.domain.ids import is_project_id, is_uuid
 from tokenauthority.domain.times import Seconds
 from tokenauthority.signing.claims import Json, checked_text
-from tokenauthority.signing.jose import CompactJws, media_type
+from tokenauthority.signing.jose import CompactJws
 from tokenauthority.signing.results import malformed
 
 
@@ -62,7 +62,7 @@ def read_vonage_bearer(token: str, now: Seconds) -> SdkJwt:
 
 def _read(token: str, now: Seconds, limit: Seconds) -> CompactJws:
     jws = read_jwt(token)
-    if media_type(jws.header) != "jwt":
+    if jws.media_type != "jwt":
         raise malformed("typ must be absent or JWT")
     for name in _OF_PARTICIPANTS:
         if name in jws.payload:

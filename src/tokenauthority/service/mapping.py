@@ -94,6 +94,8 @@ def session_state(value: session_pb2.SessionState.ValueType) -> SessionState | N
 
 def permissions(values: Sequence[role_pb2.Permission.ValueType], field: str) -> tuple[Permission, ...]:
     """Return the permissions, each once, in the order of the enum."""
+    if not values:
+        return ()
     if len(values) > _MAX_VALUES:
         raise InvalidRequestError([FieldViolation(field, f"must have at most {_MAX_VALUES} items")])
     require_valid(

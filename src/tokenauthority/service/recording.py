@@ -21,11 +21,6 @@ _NOT_BY_FIELDS: Final = frozenset({token_pb2.VerifyTokenRequest.DESCRIPTOR, toke
 """Requests that are not recorded by the names of their fields. The session of VerifyTokenRequest is only compared with
 that of a token. The role of GenerateTokenRequest has a default, so the servicer records it."""
 
-_TOKEN_FORMATS: Final = {value: name.removeprefix("TOKEN_FORMAT_") for name, value in token_pb2.TokenFormat.items()}
-_REASONS: Final = {
-    value: name.removeprefix("INACTIVE_REASON_") if value else "" for name, value in token_pb2.InactiveReason.items()
-}
-
 
 def request_recorder(kind: Descriptor) -> Callable[[Message, AuditRecord], None]:
     """Return what records the objects that a request of *kind* names, if a name has the form of what it should be."""
@@ -61,7 +56,6 @@ def _first_value(kind: Descriptor, *names: str) -> Callable[[Message], str]:
 
 def answer_recorder(request_kind: Descriptor, kind: Descriptor) -> Callable[[Message, Message, AuditRecord], None]:
     """Return what records the objects that an answer of *kind* gives out, and the comment of its request."""
-    whole = _FACTS.get(kind)
     parts = [
         (field.name, _FACTS[field.message_type])
         for field in kind.fields
@@ -70,7 +64,7 @@ def answer_recorder(request_kind: Descriptor, kind: Descriptor) -> Callable[[Mes
     has_comment = "comment" in request_kind.fields_by_name
 
     def record_answer(request: Any, answer: Any, record: AuditRecord) -> None:
-        facts = dict(whole(answer)) if whole else {}
+        facts: dict[str, object] = {}
         for field, facts_of in parts:
             if answer.HasField(field):
                 facts |= facts_of(getattr(answer, field))
@@ -80,17 +74,6 @@ def answer_recorder(request_kind: Descriptor, kind: Descriptor) -> Callable[[Mes
             setattr(record, name, value)
 
     return record_answer
-
-
-def _claims_facts(claims: token_pb2.TokenClaims) -> _Facts:
-    return {
-        "project_id": claims.project_id,
-        "session_id": claims.session_id,
-        "role": claims.role,
-        "format": _TOKEN_FORMATS[claims.format],
-        "subject": claims.subject,
-        "token_ids": (claims.token_id,),
-    }
 
 
 def _revocation_facts(revocation: token_pb2.Revocation) -> _Facts:
@@ -116,11 +99,7 @@ _FACTS: Final[Mapping[Descriptor, Callable[[Any], _Facts]]] = {
     project_pb2.Project.DESCRIPTOR: lambda project: {"project_id": project.project_id},
     project_pb2.ProjectSecret.DESCRIPTOR: lambda secret: {"object_id": secret.secret_id},
     key_pb2.SigningKey.DESCRIPTOR: lambda key: {"key_id": key.key_id},
-    token_pb2.TokenClaims.DESCRIPTOR: _claims_facts,
-    token_pb2.VerifyTokenResponse.DESCRIPTOR: lambda result: {
-        "reason": _REASONS[result.reason] if result.reason else ""
-    },
     token_pb2.Revocation.DESCRIPTOR: _revocation_facts,
 }
-"""What to record of an answer, or of a message in one, by its kind. Tokens are recorded by their servicer, for
-speed."""
+"""What to record of a message in an answer, by its kind. Tokens and verdicts are recorded by their servicer,
+for speed."""

@@ -47,31 +47,31 @@ def token_request(message: pb.TokenRequest) -> TokenSpec:
 
 def verification_message(result: VerificationResult) -> pb.VerifyTokenResponse:
     """Return the result of a verification as an answer has it."""
+    message = pb.VerifyTokenResponse(reason_detail=result.detail)
     if result.reason is None and result.signed is not None:
-        return pb.VerifyTokenResponse(active=True, claims=_claims_message(result.signed))
-    return pb.VerifyTokenResponse(
-        reason=_REASONS_OUT[result.reason or InactiveReason.MALFORMED],
-        reason_detail=result.detail,
-        claims=None if result.signed is None else _claims_message(result.signed),
-    )
+        message.active = True
+    else:
+        message.reason = _REASONS_OUT[result.reason or InactiveReason.MALFORMED]
+    if result.signed is not None:
+        _fill_claims(message.claims, result.signed)
+    return message
 
 
-def _claims_message(signed: Signed) -> pb.TokenClaims:
+def _fill_claims(message: pb.TokenClaims, signed: Signed) -> None:
+    """Write what *signed* says into *message*: to make a message and copy it would take twice as long."""
     claims = signed.claims
-    return pb.TokenClaims(
-        token_id=claims.token_id,
-        session_id=claims.session_id,
-        project_id=signed.project_id,
-        role=claims.role,
-        permissions=[mapping.PERMISSIONS_OUT[permission] for permission in signed.permissions],
-        data=claims.data,
-        initial_layout_class_list=claims.initial_layout_class_list,
-        subject=claims.subject,
-        format=mapping.FORMATS_OUT[signed.format],
-        key_id=signed.key_id,
-        issue_time=Timestamp(seconds=claims.issue_time),
-        expire_time=Timestamp(seconds=claims.valid_until()),
-    )
+    message.token_id = claims.token_id
+    message.session_id = claims.session_id
+    message.project_id = signed.project_id
+    message.role = claims.role
+    message.permissions.extend([mapping.PERMISSIONS_OUT[permission] for permission in signed.permissions])
+    message.data = claims.data
+    message.initial_layout_class_list.extend(claims.initial_layout_class_list)
+    message.subject = claims.subject
+    message.format = mapping.FORMATS_OUT[signed.format]
+    message.key_id = signed.key_id
+    message.issue_time.seconds = claims.issue_time
+    message.expire_time.seconds = claims.valid_until()
 
 
 def revoke_request(message: pb.RevokeTokensRequest) -> RevokeRequest:

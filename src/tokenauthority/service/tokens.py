@@ -7,11 +7,11 @@ from functools import partial
 
 import attrs
 
-from tokenauthority.audit.record import AuditedToken
+from tokenauthority.audit.record import AuditedToken, AuditRecord
 from tokenauthority.authority.generate import Generate
 from tokenauthority.authority.revoke import Revoke
 from tokenauthority.authority.turn import CreateTurn
-from tokenauthority.authority.verify import Verify
+from tokenauthority.authority.verify import VerificationResult, Verify
 from tokenauthority.authority.watch import Watch
 from tokenauthority.domain.caller import Caller
 from tokenauthority.domain.errors import InvalidRequestError, PermissionDeniedError
@@ -78,6 +78,7 @@ class TokenServicer:
         result = await self._verify.check(
             request.token, rpc.grant, rpc.now, session_id=request.session_id, required=required
         )
+        _record_verdict(rpc.record, result)
         return token_mapping.verification_message(result)
 
     async def revoke_tokens(self, request: pb.RevokeTokensRequest, rpc: Rpc) -> pb.RevokeTokensResponse:
@@ -110,6 +111,14 @@ class TokenServicer:
 def _common(names: set[str]) -> str:
     """Return what all items of a batch name, else nothing; each token is recorded once it is made."""
     return next(iter(names)) if len(names) == 1 else ""
+
+
+def _record_verdict(record: AuditRecord, result: VerificationResult) -> None:
+    record.reason = result.reason or ""
+    if result.signed is not None:
+        signed, claims = result.signed, result.signed.claims
+        record.project_id, record.session_id, record.role = signed.project_id, claims.session_id, claims.role
+        record.format, record.subject, record.token_ids = signed.format, claims.subject, (claims.token_id,)
 
 
 def _audited(generated: GeneratedToken) -> AuditedToken:

@@ -25,6 +25,9 @@ MAX_NUMBER: Final = 32
 MAX_MOMENT: Final = 2**53 - 1
 """The largest integer that every JSON parser reads alike. Milliseconds, which Node's SDK accepts, fit."""
 
+_WHITE_SPACE: Final = " \t\n\r"
+"""What may stand around a JSON value (RFC 8259, section 2)."""
+
 _STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _TO_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
@@ -38,13 +41,15 @@ def json_object(data: bytes, name: str) -> dict[str, Json]:
             characters, a lone surrogate, or more than 16 levels.
     """
     try:
-        source = data.decode("utf-8")
-        value: Json = _DECODER.decode(source)
+        source = data.decode("utf-8").strip(_WHITE_SPACE)
+        value, end = _DECODER.raw_decode(source)
         if "\\u" in source:
             # Only an escape can spell a lone surrogate: UTF-8 has none.
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError):
         raise malformed(f"the {name} is not plain JSON in UTF-8") from None
+    if end != len(source):
+        raise malformed(f"the {name} is not one JSON value")
     if not isinstance(value, dict):
         raise malformed(f"the {name} is not a JSON object")
     # No value is nested deeper than the number of opening brackets.

@@ -9,9 +9,9 @@ from __future__ import annotations
 import binascii
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Final, Protocol
 
-import attrs
 import msgspec
 
 from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
@@ -43,28 +43,46 @@ _ES256_SIGNATURE: Final = 64
 ALGORITHM_ALIASES: Final = {"Ed25519": "EdDSA", "ESP256": "ES256", "ESP384": "ES384", "ESP512": "ES512"}
 """Names of RFC 9864 and what RFC 7518 and RFC 8037 call the same algorithm. Here, `EdDSA` is always on Ed25519."""
 
+_CACHED_HEADERS: Final = 256
+_MAX_CACHED: Final = 512
+"""How many headers are cached, and how many bytes the segment of each has: half a megabyte in all, with its object."""
+
 _REFUSED_HEADERS: Final = ("crit", "b64", "zip", "enc")
 _TO_URL: Final = bytes.maketrans(b"+/", b"-_")
 _FROM_URL: Final = bytes.maketrans(b"-_", b"+/")
 _CRYPTO_ERRORS: Final = (InternalError, InvalidSignature, PyJWTError, TypeError, UnsupportedAlgorithm, ValueError)
 
 
-@attrs.frozen(kw_only=True)
-class RawJws:
-    """The segments of a compact JWS, unverified: the header as an object, the others as bytes."""
+class _Header(msgspec.Struct, frozen=True):
+    """The header of a JWS, with what is read of every one."""
 
-    header: dict[str, Json]
+    parameters: Mapping[str, Json]
     algorithm: str
-    body: bytes = attrs.field(repr=False)
-    signing_input: bytes = attrs.field(repr=False)
-    signature: bytes = attrs.field(repr=False)
+    media_type: str
 
 
-@attrs.frozen(kw_only=True)
-class CompactJws(RawJws):
+class RawJws(msgspec.Struct, frozen=True, kw_only=True):
+    """The segments of a compact JWS, unverified: the header as an object, the others as bytes.
+
+    `media_type` is the `typ`, `jwt` if there is none, empty if it is no text. It is a media type (RFC 7515, section
+    4.1.9): upper case and the prefix `application/` say nothing. The `repr` shows the header alone.
+    """
+
+    header: Mapping[str, Json]
+    algorithm: str
+    media_type: str
+    body: bytes
+    signing_input: bytes
+    signature: bytes
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(header={self.header!r})"
+
+
+class CompactJws(RawJws, frozen=True, kw_only=True):
     """A compact JWS whose payload is a JSON object, in the order of its writer; unverified."""
 
-    payload: dict[str, Json] = attrs.field(repr=False)
+    payload: dict[str, Json]
 
     def unverified(self, token_format: TokenFormat, claims: TokenClaims, key_hint: str = "") -> Unverified:
         """Return this JWS as a token of *token_format* that says *claims*."""
@@ -189,25 +207,17 @@ def canonical_algorithm(name: str) -> str:
     return ALGORITHM_ALIASES.get(name, name)
 
 
-def media_type(header: Mapping[str, Json]) -> str:
-    """Return the `typ` of a token, `jwt` if there is none, empty if it is no text.
-
-    It is a media type (RFC 7515, section 4.1.9): upper case and the prefix `application/` say nothing.
-    """
-    kind = header.get("typ", "jwt")
-    return kind.lower().removeprefix("application/") if isinstance(kind, str) else ""
-
-
 def parse_compact(token: str) -> CompactJws:
     """Read *token* as a compact JWS whose payload is a JSON object; it fails as `parse_raw` does."""
-    raw = parse_raw(token)
+    header, body, signing_input, signature = _parse(token)
     return CompactJws(
-        header=raw.header,
-        algorithm=raw.algorithm,
-        body=raw.body,
-        payload=json_object(raw.body, "payload"),
-        signing_input=raw.signing_input,
-        signature=raw.signature,
+        header=header.parameters,
+        algorithm=header.algorithm,
+        media_type=header.media_type,
+        body=body,
+        payload=json_object(body, "payload"),
+        signing_input=signing_input,
+        signature=signature,
     )
 
 
@@ -218,20 +228,39 @@ def parse_raw(token: str) -> RawJws:
         TokenRejectedError: `MALFORMED`: not three segments of canonical unpadded base64url, more than 40,960 bytes, or
             a header that is no unambiguous JSON object, lacks `alg`, or has `crit`, `b64`, `zip` or `enc`.
     """
+    header, body, signing_input, signature = _parse(token)
+    return RawJws(
+        header=header.parameters,
+        algorithm=header.algorithm,
+        media_type=header.media_type,
+        body=body,
+        signing_input=signing_input,
+        signature=signature,
+    )
+
+
+def _parse(token: str) -> tuple[_Header, bytes, bytes, bytes]:
+    """Return header, body, signing input and signature of *token*; it fails as `parse_raw` does."""
     segments = token_bytes(token).split(b".")
     if len(segments) != _SEGMENTS:
         raise malformed("a JWT has three parts with dots between them")
-    header = json_object(decode_segment(segments[0], "header"), "header")
+    head, payload, signature = segments
+    header = _cached_header(head) if len(head) <= _MAX_CACHED else _header(head)
+    return header, decode_segment(payload, "payload"), head + b"." + payload, decode_segment(signature, "signature")
+
+
+def _header(segment: bytes) -> _Header:
+    parameters = json_object(decode_segment(segment, "header"), "header")
     for name in _REFUSED_HEADERS:
-        if name in header:
+        if name in parameters:
             raise malformed(f"the header parameter {name} is not supported")
-    return RawJws(
-        header=header,
-        algorithm=text(header, "alg"),
-        body=decode_segment(segments[1], "payload"),
-        signing_input=segments[0] + b"." + segments[1],
-        signature=decode_segment(segments[2], "signature"),
-    )
+    kind = parameters.get("typ", "jwt")
+    media_type = kind.lower().removeprefix("application/") if isinstance(kind, str) else ""
+    return _Header(parameters, text(parameters, "alg"), media_type)
+
+
+# All tokens of a key have the same header. Whoever sends other headers only makes them be read again.
+_cached_header: Final = lru_cache(maxsize=_CACHED_HEADERS)(_header)
 
 
 def token_bytes(token: str) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-import attrs
+import msgspec
 
 from tokenauthority.domain.times import Seconds
 from tokenauthority.domain.token import InactiveReason, TokenClaims, TokenRejectedError
@@ -15,9 +15,10 @@ LAST_SECOND: Final = Seconds(253_402_300_799)
 """The end of the year 9999, the last moment that a protobuf Timestamp holds; later ones are read as this."""
 
 
-@attrs.frozen(kw_only=True)
-class Unverified:
+class Unverified(msgspec.Struct, frozen=True, kw_only=True):
     """A well-formed token whose signature nobody has checked: use it to find the key, never for a decision.
+
+    Its `repr` does not show what is signed, nor the signature.
 
     Attributes:
         claims: what the token says of itself.
@@ -29,12 +30,14 @@ class Unverified:
     claims: TokenClaims
     key_hint: str
     algorithm: str
-    signing_input: bytes = attrs.field(repr=False)
-    signature: bytes = attrs.field(repr=False)
+    signing_input: bytes
+    signature: bytes
+
+    def __repr__(self) -> str:
+        return f"Unverified(format={self.format!r}, claims={self.claims!r}, algorithm={self.algorithm!r})"
 
 
-@attrs.frozen(kw_only=True)
-class Verified:
+class Verified(msgspec.Struct, frozen=True, kw_only=True):
     """What a token says, and the id of the key whose signature proves it. It may still be expired or revoked."""
 
     claims: TokenClaims

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias, TypeVar
 
 import attrs
+import msgspec
 
 from tokenauthority.domain.token import GeneratedToken, TokenTerms
 from tokenauthority.domain.token_format import TokenFormat
@@ -28,8 +29,7 @@ Encoder: TypeAlias = Callable[[str, str, str], GeneratedToken]
 KeyT = TypeVar("KeyT", SigningKey, ProjectSecret, VonageKey)
 
 
-@attrs.frozen(kw_only=True)
-class TrustedKeys:
+class TrustedKeys(msgspec.Struct, frozen=True, kw_only=True):
     """Every key that may have signed a token of one project: the authority's, as *issuer*, and the project's own."""
 
     ring: KeyRing

@@ -8,7 +8,7 @@ from urllib.parse import unquote_plus
 
 from tokenauthority.domain.role import BUILT_IN_ROLES
 from tokenauthority.domain.times import DAY, Seconds
-from tokenauthority.signing.claims import Json, optional_text, text_list
+from tokenauthority.signing.claims import Json, text, text_list
 from tokenauthority.signing.results import LAST_SECOND, malformed
 
 
@@ -29,17 +29,19 @@ def day_after(issue_time: Seconds) -> Seconds:
     return min(Seconds(issue_time + DAY), LAST_SECOND)
 
 
-def split_classes(text: str) -> tuple[str, ...]:
-    """Return the layout classes in *text*, joined by single spaces."""
-    return tuple(name for name in text.split(" ") if name)
+def split_classes(joined: str) -> tuple[str, ...]:
+    """Return the layout classes in *joined*, with single spaces between them."""
+    return tuple(name for name in joined.split(" ") if name)
 
 
 def layout_classes(payload: Mapping[str, Json]) -> tuple[str, ...]:
     """Return the layout classes in *payload*, whichever SDK wrote it: a list, or a string joined by spaces."""
     name = LAYOUT if LAYOUT in payload else _DOTNET_LAYOUT
-    if isinstance(payload.get(name), list):
+    if name not in payload:
+        return ()
+    if isinstance(payload[name], list):
         return text_list(payload, name)
-    joined = optional_text(payload, name)
+    joined = text(payload, name)
     if list(payload)[:2] == ["iss", "iat"]:
         # PHP's SDK, known by its order, escapes the list as if for a URL. Nobody else does: in a token of
         # another SDK the class `a+b` is what it says.

@@ -21,7 +21,7 @@ from tokenauthority.signing.formats.codec import (
 )
 from tokenauthority.signing.formats.json_members import member, members
 from tokenauthority.signing.formats.opentok import LAYOUT, day_after, layout_classes, require_built_in_role
-from tokenauthority.signing.jose import CompactJws, media_type
+from tokenauthority.signing.jose import CompactJws
 from tokenauthority.signing.project_keys import ProjectSecret
 from tokenauthority.signing.results import Unverified, malformed
 
@@ -51,7 +51,7 @@ def prepare_opentok_jwt(terms: TokenTerms, key: ProjectSecret) -> Encoder:
 
 
 def _is_opentok_jwt(jws: CompactJws) -> bool:
-    return media_type(jws.header) == "jwt" and "ist" in jws.payload and "application_id" not in jws.payload
+    return jws.media_type == "jwt" and "ist" in jws.payload and "application_id" not in jws.payload
 
 
 def _read_opentok_jwt(jws: CompactJws) -> Unverified:

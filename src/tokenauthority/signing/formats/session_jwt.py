@@ -32,7 +32,7 @@ from tokenauthority.signing.formats.codec import (
 )
 from tokenauthority.signing.formats.json_members import json_object, member, members
 from tokenauthority.signing.formats.rights import rights_claims
-from tokenauthority.signing.jose import CompactJws, media_type
+from tokenauthority.signing.jose import CompactJws
 from tokenauthority.signing.results import Unverified, malformed
 from tokenauthority.signing.signing_key import SESSION_JWT_TYPE, SigningKey
 
@@ -110,7 +110,7 @@ def _permissions(payload: dict[str, Json]) -> tuple[Permission, ...]:
 
 CODEC: Final = JwsCodec(
     token_format=TokenFormat.SESSION_JWT,
-    recognises=lambda jws: media_type(jws.header) == SESSION_JWT_TYPE,
+    recognises=lambda jws: jws.media_type == SESSION_JWT_TYPE,
     read=_read_session_jwt,
     prepare=signed_with(SigningKey, prepare_session_jwt),
     verify=verify_with_ring,

@@ -28,7 +28,7 @@ from tokenauthority.signing.claims import (
 )
 from tokenauthority.signing.formats.codec import MAX_TOKEN_ID, Encoder, JwsCodec, TrustedKeys, signed_with
 from tokenauthority.signing.formats.rights import rights_claims, with_claim
-from tokenauthority.signing.jose import CompactJws, media_type
+from tokenauthority.signing.jose import CompactJws
 from tokenauthority.signing.project_keys import ProjectSecret
 from tokenauthority.signing.results import Unverified, Verified, key_unknown, malformed
 
@@ -119,7 +119,7 @@ def _fixed_claims(profile: Profile, permissions: tuple[Permission, ...], room: s
 
 def _recognises(profile: Profile, jws: CompactJws) -> bool:
     payload = jws.payload
-    return media_type(jws.header) == "jwt" and profile.mark in payload and not any(n in payload for n in _OTHER_MARKS)
+    return jws.media_type == "jwt" and profile.mark in payload and not any(n in payload for n in _OTHER_MARKS)
 
 
 def _read(

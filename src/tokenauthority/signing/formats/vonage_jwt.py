@@ -32,7 +32,7 @@ from tokenauthority.signing.formats.codec import (
 )
 from tokenauthority.signing.formats.json_members import json_object, member, members
 from tokenauthority.signing.formats.opentok import layout_classes, require_built_in_role
-from tokenauthority.signing.jose import CompactJws, media_type
+from tokenauthority.signing.jose import CompactJws
 from tokenauthority.signing.project_keys import VonageKey
 from tokenauthority.signing.results import Unverified, Verified, key_unknown, malformed
 
@@ -109,7 +109,7 @@ def _check_acl(acl: Json) -> None:
 
 CODEC: Final = JwsCodec(
     token_format=TokenFormat.VONAGE_JWT,
-    recognises=lambda jws: media_type(jws.header) == "jwt" and "application_id" in jws.payload,
+    recognises=lambda jws: jws.media_type == "jwt" and "application_id" in jws.payload,
     read=_read_vonage_jwt,
     prepare=signed_with(VonageKey, prepare_vonage_jwt),
     verify=_verify_vonage_jwt,
