@@ -72,6 +72,7 @@ def _measure(directory: Path, options: argparse.Namespace) -> int:
     """Measure section by section; the exit status."""
     done: dict[str, report.Section] = {}
     failed = []
+    sys.stdout.write("\n".join(f"{name:<14}{value}" for name, value in report.machine().items()) + "\n")
     with _prepared(directory, options) as sections:
         for name, measure_section in sections.items():
             _say(name)

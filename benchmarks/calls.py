@@ -42,16 +42,16 @@ VERIFY: Final = "/tokenauthority.v1.TokenService/VerifyToken"
 _TURN: Final = "/tokenauthority.v1.TokenService/CreateTurnCredentials"
 _TIMEOUT: Final = 10.0
 
-# So many that a slice lasts some tenths of a second: short beside the drift of the machine, long beside its jitter.
+# So many that a slice lasts a tenth of a second or more: short beside the drift of the machine, long beside its jitter.
 _CALLS: Final = 800
 _BATCHES: Final = {
     token_pb2.TOKEN_FORMAT_SESSION_JWT: 30,
-    token_pb2.TOKEN_FORMAT_OPENTOK_T1: 30,
-    token_pb2.TOKEN_FORMAT_OPENTOK_JWT: 30,
+    token_pb2.TOKEN_FORMAT_OPENTOK_T1: 120,
+    token_pb2.TOKEN_FORMAT_OPENTOK_JWT: 120,
     token_pb2.TOKEN_FORMAT_VONAGE_JWT: 4,
-    token_pb2.TOKEN_FORMAT_LIVEKIT_JWT: 30,
-    token_pb2.TOKEN_FORMAT_JITSI_JWT: 30,
-    token_pb2.TOKEN_FORMAT_JANUS: 30,
+    token_pb2.TOKEN_FORMAT_LIVEKIT_JWT: 100,
+    token_pb2.TOKEN_FORMAT_JITSI_JWT: 100,
+    token_pb2.TOKEN_FORMAT_JANUS: 120,
 }
 _ROLES: Final = {token_pb2.TOKEN_FORMAT_JANUS: "publisher"}
 """The role where a format cannot carry that of the others."""

@@ -36,7 +36,7 @@ from tokenauthority.config.loading import load
 from tokenauthority.domain.ids import MAX_SESSION_ID, project_in_session_id
 from tokenauthority.domain.role import BUILT_IN_ROLES
 from tokenauthority.domain.times import Seconds
-from tokenauthority.domain.token import MAX_DATA, TokenTerms
+from tokenauthority.domain.token import MAX_DATA, GeneratedToken, TokenTerms
 from tokenauthority.server.grpc_options import grpc_options
 from tokenauthority.server.listeners import MAX_METADATA
 from tokenauthority.service.mapping import FORMATS
@@ -133,11 +133,7 @@ class _Floor:
             if len(data) > MAX_DATA:
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT)
             generated.append(encode(data, "", self._random.nonce()))
-        tokens = [
-            (token.token_id, token.terms.project_id, token.terms.session_id, token.terms.role, token.terms.format, _TTL)
-            for token in generated
-        ]
-        await self._record(context, metadata, self._random.identifier(), began, {"tokens": tokens})
+        await self._record(context, metadata, self._random.identifier(), began, _facts(generated))
         return await encode_tokens(generated)
 
     async def generate(self, _: object, context: _Context) -> bytes:
@@ -174,6 +170,12 @@ class _Floor:
         facts: dict[str, object] = {"time": datetime.fromtimestamp(began, UTC).isoformat(), "request_id": request_id}
         facts |= {"caller": "floor", "peer": context.peer(), "user_agent": metadata.get("user-agent"), **of_method}
         await self._log.append(facts | {"code": "OK", "duration_us": int((time.time() - began) * 1e6)})
+
+
+def _facts(generated: list[GeneratedToken]) -> Mapping[str, object]:
+    """What the record of a batch says: what tokens of one request have in common stands there once."""
+    terms, ids = {token.terms for token in generated}, [token.token_id for token in generated]
+    return {"token_ids": ids, "of": [(t.project_id, t.session_id, t.role, t.format, _TTL) for t in terms]}
 
 
 def _encoder(asked: token_pb2.TokenRequest, project: str, now: int) -> Encoder:

@@ -39,6 +39,11 @@ class Comparison:
         return None if self.bar is None else ratio <= self.bar
 
 
+def bar_text(bar: str, *, reached: bool) -> str:
+    """What a table says beside a figure that has a *bar*, such as `<= 2.3`."""
+    return f"{bar}  {'reached' if reached else 'MISSED'}"
+
+
 @attrs.frozen
 class Spread:
     """The middle of some samples, and between what the middle half of them lies."""

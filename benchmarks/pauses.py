@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from benchmarks.measure import bar_text
+
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 
 _SECONDS: Final = 10.0
 _WAIT: Final = 5.0
+
+_PAUSE_BAR: Final = 20.0
+_COLLECTION_BAR: Final = 10.0
+"""Milliseconds that no pause and no garbage collection may last."""
 
 
 @attrs.frozen(kw_only=True)
@@ -48,11 +54,21 @@ class Pauses:
         """A table."""
         lines = ["", f"{'Longest pause in ms, by load':<56}{'pause':>9}{'busy':>9}{'garbage':>9}", ""]
         lines += [f"{name:<56}{of.pause:>9.1f}{of.busy:>9.1f}{of.collection:>9.1f}" for name, of in self.of.items()]
-        return "\n".join([*lines, "", "bars: 20 ms for a pause, 10 ms for a garbage collection", ""])
+        pause, collection = (max(getattr(of, name) for of in self.of.values()) for name in ("pause", "collection"))
+        bars = (
+            f"pause: in which the event loop ran nothing that was due; {_bar(_PAUSE_BAR, pause)}",
+            "busy: the processor time of the event loop in such a pause; in the rest of it the loop waited",
+            f"garbage: a garbage collection; {_bar(_COLLECTION_BAR, collection)}",
+        )
+        return "\n".join([*lines, "", *bars, ""])
 
     def as_json(self) -> dict[str, object]:
         """The same for programs."""
         return {name: attrs.asdict(of) for name, of in self.of.items()}
+
+
+def _bar(bar: float, longest: float) -> str:
+    return f"{longest:.1f} ms {bar_text(f'<= {bar:g}', reached=longest <= bar)}"
 
 
 def measure(server: Server, loads: Mapping[str, Callable[[], object]]) -> Pauses:

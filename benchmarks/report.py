@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
 
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 import attrs
 
 from cryptography.hazmat.backends.openssl import backend
 
-from benchmarks.measure import Spread
+from benchmarks.measure import Spread, bar_text
 
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from benchmarks.measure import Comparison, Outcome
 
@@ -69,17 +70,27 @@ class Ratios:
         return {"costs": costs, "ratios": ratios}
 
 
+def machine() -> dict[str, object]:
+    """What the figures are taken on: the same code costs more or less with another build of Python."""
+    return {
+        "python": platform.python_version(),
+        "interpreter": str(Path(sys.executable).resolve()),
+        "openssl": backend.openssl_version_text(),
+        "processor": _processor(),
+        "processors": os.cpu_count(),
+        **{name: version(name) for name in _LIBRARIES},
+    }
+
+
+def _processor() -> str:
+    """The model of the first processor; empty where the system does not say it."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "")
+
+
 def write_json(path: Path, parts: Mapping[str, Section]) -> None:
     """The figures of all *parts*, and what they were taken on."""
-    figures = {
-        "machine": {
-            "python": platform.python_version(),
-            "openssl": backend.openssl_version_text(),
-            "processors": os.cpu_count(),
-            **{name: version(name) for name in _LIBRARIES},
-        },
-        **{name: part.as_json() for name, part in parts.items()},
-    }
+    figures = {"machine": machine(), **{name: part.as_json() for name, part in parts.items()}}
     path.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
@@ -98,4 +109,4 @@ def _ratio(comparison: Comparison, samples: Sequence[float]) -> dict[str, object
 def _bar(comparison: Comparison, ratio: float) -> str:
     if comparison.bar is None:
         return ""
-    return f"<= {comparison.bar}  {'reached' if comparison.reached(ratio) else 'MISSED'}"
+    return bar_text(f"<= {comparison.bar}", reached=ratio <= comparison.bar)

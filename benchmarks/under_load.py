@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from benchmarks import cpu
+from benchmarks.measure import bar_text
 
 
 if TYPE_CHECKING:
@@ -29,6 +30,12 @@ _SETTLED: Final = 1.5
 """Seconds after which the metrics of a server are collected anew."""
 
 _MANY_CALLS: Final = 200_000
+
+_LATENCY_BAR: Final = 4.0
+"""The most that the 99th of a hundred calls may take, as a multiple of that of the empty server."""
+
+_RECORDS_BAR: Final = {32: 8.0}
+"""The least number of records in one commit, by calls in flight."""
 
 
 @attrs.frozen(kw_only=True)
@@ -61,7 +68,8 @@ class HalfLoad:
         head = f"Latency in ms at {self.per_second:.0f} calls a second, half of the most"
         lines = ["", f"{head:<56}{'p50':>9}{'p99':>9}{'longest':>9}", ""]
         lines += [f"{name:<56}{of.p50:>9.1f}{of.p99:>9.1f}{of.longest:>9.1f}" for name, of in rows.items()]
-        return "\n".join([*lines, f"{'p99 / p99 of the empty server':<65}{self.ratio:>9.1f}", ""])
+        bar = bar_text(f"<= {_LATENCY_BAR:g}", reached=self.ratio <= _LATENCY_BAR)
+        return "\n".join([*lines, f"{'p99 / p99 of the empty server':<65}{self.ratio:>9.1f}  {bar}", ""])
 
     @property
     def ratio(self) -> float:
@@ -81,12 +89,20 @@ class Commits:
 
     def as_text(self) -> str:
         """A table."""
-        rows = [f"{f'{calls} in flight':<56}{records:>9.1f}" for calls, records in self.records.items()]
+        rows = [
+            f"{f'{calls} in flight':<56}{records:>9.1f}  {_records_bar(calls, records)}".rstrip()
+            for calls, records in self.records.items()
+        ]
         return "\n".join(["", "Records in one commit of the audit log", "", *rows, ""])
 
     def as_json(self) -> dict[str, object]:
         """The same for programs."""
         return {str(calls): records for calls, records in self.records.items()}
+
+
+def _records_bar(in_flight: int, records: float) -> str:
+    bar = _RECORDS_BAR.get(in_flight)
+    return "" if bar is None else bar_text(f">= {bar:g}", reached=records >= bar)
 
 
 @attrs.frozen(kw_only=True)
