@@ -38,7 +38,7 @@ from tokenauthority.domain.token import (
     text_violations,
 )
 from tokenauthority.domain.token_format import TokenFormat
-from tokenauthority.signing.formats.codec import Codec, Encoder
+from tokenauthority.signing.formats.codec import Codec
 from tokenauthority.signing.formats.registry import codec_of
 from tokenauthority.signing.project_keys import ProjectSecret, VonageKey
 from tokenauthority.signing.signing_key import SigningKey
@@ -58,17 +58,13 @@ class _Plan(msgspec.Struct, frozen=True, eq=False):
 
 
 class _Making(msgspec.Struct, frozen=True, eq=False):
-    """What makes the tokens of one plan. Where it is `remote` it blocks, so it must not be called on the event loop."""
+    """How to make a token of one plan, with what a request says beside the terms.
 
-    encode: Encoder
-    draw: Callable[[], str]
-    needs_subject: bool
+    Where it is `remote` it blocks, so it must not be called on the event loop.
+    """
+
+    make: Callable[[TokenSpec], GeneratedToken]
     remote: bool
-
-    def make(self, request: TokenSpec) -> GeneratedToken:
-        """Return a token with what *request* says beside the terms."""
-        unique = self.draw()
-        return self.encode(request.data, request.subject or (unique if self.needs_subject else ""), unique)
 
 
 class Generate:
@@ -228,12 +224,18 @@ class Generate:
             room=plan.room,
             claims_for=project.claims_for,
         )
-        return _Making(
-            plan.codec.prepare(terms, key),
-            self._random.identifier if traits.has_token_id else self._random.nonce,
-            project.needs_subject(granted.format),
-            isinstance(key, SigningKey) and key.remote,
-        )
+        encode = plan.codec.prepare(terms, key)
+        draw = self._random.identifier if traits.has_token_id else self._random.nonce
+
+        def make(spec: TokenSpec) -> GeneratedToken:
+            return encode(spec.data, spec.subject, draw())
+
+        def make_with_subject(spec: TokenSpec) -> GeneratedToken:
+            unique = draw()
+            return encode(spec.data, spec.subject or unique, unique)
+
+        needs_subject = project.needs_subject(granted.format)
+        return _Making(make_with_subject if needs_subject else make, isinstance(key, SigningKey) and key.remote)
 
 
 def _terms(request: TokenSpec) -> Hashable:
