@@ -23,6 +23,8 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """A pause, and all pauses together, are longer than the test: only a record can end the wait."""
     for name in ("_PAUSE", "_SILENCE", "_LONGEST", "_RECENT"):
         monkeypatch.setattr(gathering, name, LONG)
+    # Whether the loop has rested depends on the machine.
+    monkeypatch.setattr(gathering, "_BUSY", 0.0)
     return monkeypatch
 
 
@@ -119,6 +121,22 @@ async def test_a_record_waits_while_others_come(path: Path, patient: pytest.Monk
         await asyncio.gather(*coming)
 
         assert before + 1 == disk.writes
+
+
+async def test_a_pause_in_which_the_loop_rests_ends_the_wait(path: Path, patient: pytest.MonkeyPatch) -> None:
+    """Also if a record came in it: nothing that has come waits for the loop, so no other record is on its way."""
+    patient.setattr(gathering, "_PAUSE", 0.0)
+    patient.setattr(gathering, "_LATE", LONG)
+    patient.setattr(gathering, "_BUSY", LONG)
+    async with running(path, LogOptions(watch=LONG, durable=False)) as log:
+        await log.append(record(0))
+        coming: list[asyncio.Future[None]] = []
+        while not any(each.done() for each in coming):
+            coming += begin(log, range(len(coming) + 1, len(coming) + 2), more=True)
+            await asyncio.sleep(0)
+
+        assert gathering._ENOUGH > len(coming)
+        await asyncio.gather(*coming)
 
 
 async def test_a_record_does_not_wait_while_more_and_more_come(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from collections.abc import Callable
+from time import thread_time
 from typing import Final
 
 
@@ -13,6 +14,10 @@ _ENOUGH: Final = 32
 
 _PAUSE: Final = 0.002
 """Seconds in which no record comes, after which those that wait are written."""
+
+_BUSY: Final = 0.5
+"""The share of a pause for which the event loop works, if it has more to do than it can do at once. Where it works for
+less, nothing that has come waits for it: the records that wait would wait for callers alone."""
 
 _LATE: Final = 0.001
 """A pause that ends so late says nothing: the event loop was busy, perhaps with calls whose records come."""
@@ -66,13 +71,14 @@ class Gathering:
         self._recent_until = asyncio.get_running_loop().time() + _RECENT
 
     def _pause(self, now: float) -> None:
-        due = now + _PAUSE
-        self._timer = asyncio.get_running_loop().call_at(due, self._look, due, self._waiting())
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_at(now + _PAUSE, self._look, now, self._waiting(), thread_time())
 
-    def _look(self, due: float, before: int) -> None:
+    def _look(self, began: float, before: int, worked_before: float) -> None:
         now = asyncio.get_running_loop().time()
-        busy = now > due + _LATE and now < self._came + _SILENCE
-        if now < self._until and (self._waiting() > before or busy):
+        rested = thread_time() - worked_before < _BUSY * (now - began)
+        late = now > began + _PAUSE + _LATE and now < self._came + _SILENCE
+        if now < self._until and not rested and (self._waiting() > before or late):
             self._pause(now)
         else:
             self._timer = None
