@@ -54,6 +54,10 @@ _LONG_SESSIONS: Final = 1_000_000
 _REVOCATIONS: Final = 100_000
 _LONG_REVOCATIONS: Final = 1_000_000
 
+_ABOUT: Final = """\
+A bar is the ratio to stay within, - where there is none: docs/explanation/adr/0027-what-a-call-costs.md.
+Other programs on the machine, or beside a virtual one, make ratios larger: a MISSED with a load above 1 says little."""
+
 
 def main() -> int:
     """Measure; the exit status."""
@@ -72,7 +76,7 @@ def _measure(directory: Path, options: argparse.Namespace) -> int:
     """Measure section by section; the exit status."""
     done: dict[str, report.Section] = {}
     failed = []
-    sys.stdout.write("\n".join(f"{name:<14}{value}" for name, value in report.machine().items()) + "\n")
+    sys.stdout.write("\n".join(f"{name:<14}{value}" for name, value in report.machine().items()) + f"\n\n{_ABOUT}\n")
     with _prepared(directory, options) as sections:
         for name, measure_section in sections.items():
             _say(name)
@@ -268,11 +272,11 @@ def _progress(rounds: int) -> Callable[[int], None]:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(f"... {text}\n")
 
 
 def _fail(text: str) -> int:
-    _say(f"benchmarks: {text}")
+    sys.stderr.write(f"benchmarks: {text}\n")
     return 1
 
 

@@ -96,7 +96,7 @@ class Costs:
         lines += [
             f"{'all of them':<56}{total:>9.1f}",
             "",
-            "A step within its quartiles of 0 costs less than the noise.",
+            "Each step is a difference of two runs. One below 0, and the one after it, is noise: measure more rounds.",
             "",
         ]
         lines += [

@@ -78,6 +78,7 @@ def machine() -> dict[str, object]:
         "openssl": backend.openssl_version_text(),
         "processor": _processor(),
         "processors": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
         **{name: version(name) for name in _LIBRARIES},
     }
 
@@ -108,5 +109,5 @@ def _ratio(comparison: Comparison, samples: Sequence[float]) -> dict[str, object
 
 def _bar(comparison: Comparison, ratio: float) -> str:
     if comparison.bar is None:
-        return ""
+        return "-"
     return bar_text(f"<= {comparison.bar}", reached=ratio <= comparison.bar)

@@ -24,7 +24,7 @@ def audit_page() -> str:
         "[The audit log](../explanation/audit-log.md) describes the chain of the lines and their other types.",
         _fields(AuditRecord),
         "## Items of `tokens`",
-        "A batch has one item for each of its tokens.",
+        "A batch whose tokens differ in terms or subject has one item for each of them.",
         _fields(AuditedToken),
     )
 

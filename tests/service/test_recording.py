@@ -201,6 +201,16 @@ def test_batch_of_equal_tokens(
     assert listed or of_each.items() <= record.items()
 
 
+def test_batch_of_two_formats_or_lifetimes(api: Api, recorded: Recorded, session_id: str) -> None:
+    """Each token has its own in the record, also where it differs from the others in nothing else."""
+    jwt, t1 = token_pb2.TOKEN_FORMAT_OPENTOK_JWT, token_pb2.TOKEN_FORMAT_OPENTOK_T1
+    formats = recorded(lambda: api.batch([wanted(session_id, format=each, ttl=60) for each in (jwt, t1)]))
+    lifetimes = recorded(lambda: api.batch([wanted(session_id, ttl=each) for each in (60, 61)]))
+
+    assert ["OPENTOK_JWT", "OPENTOK_T1"] == [token["format"] for token in formats["tokens"]]  # type: ignore[attr-defined]  # a list of objects, as JSON has it
+    assert [60, 61] == [token["lifetime"] for token in lifetimes["tokens"]]  # type: ignore[attr-defined]  # a list of objects, as JSON has it
+
+
 def test_batch_of_two_roles(api: Api, recorded: Recorded, session_id: str) -> None:
     """Each token has its own, also where nothing else differs: the record never says one role for all."""
     items = [wanted(session_id, role=role, ttl=60) for role in ("publisher", "subscriber")]

@@ -72,8 +72,8 @@ class AuditRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
         comment: What the caller wrote about a signing key or a revocation.
         token_ids: The id of a single token, or the ids of all tokens of a batch.
         items: How many tokens a batch asked for.
-        tokens: What a batch was given, token by token; left out where its tokens differ in their ids alone, and the
-            fields of the record say the rest.
+        tokens: What a batch was given, token by token; left out where all were made on the same terms for the same
+            subject, which the fields of the record say.
         changes: The new values of an update, as `field=value`.
         code: The name of the gRPC status.
         reason: The name of the ErrorReason or InactiveReason.
@@ -155,10 +155,9 @@ class AuditRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
         self.token_ids = (token.token_id,)
 
     def give_equal_tokens(self, token: AuditedToken, token_ids: tuple[str, ...]) -> None:
-        """Record the tokens of a batch that differ in their ids alone; *token* is one of them."""
+        """Record the tokens of a batch that differ in nothing but their ids and data; *token* is one of them."""
         self.give_token(token)
-        self.session_id, self.role, self.subject = token.session_id, token.role, token.subject
-        self.token_ids = token_ids
+        self.subject, self.token_ids = token.subject, token_ids
 
     def give_tokens(self, tokens: tuple[AuditedToken, ...]) -> None:
         """Record the tokens of a batch that differ in more than their ids."""

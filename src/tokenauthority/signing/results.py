@@ -18,7 +18,7 @@ LAST_SECOND: Final = Seconds(253_402_300_799)
 class Unverified(msgspec.Struct, frozen=True, kw_only=True):
     """A well-formed token whose signature nobody has checked: use it to find the key, never for a decision.
 
-    Its `repr` does not show what is signed, nor the signature.
+    Its `repr` does not show what is signed, nor the signature, but where that is the token's id.
 
     Attributes:
         claims: what the token says of itself.
@@ -34,7 +34,7 @@ class Unverified(msgspec.Struct, frozen=True, kw_only=True):
     signature: bytes
 
     def __repr__(self) -> str:
-        return f"Unverified(format={self.format!r}, claims={self.claims!r}, algorithm={self.algorithm!r})"
+        return f"Unverified(format={self.format!r}, claims={self.claims!r}, key_hint={self.key_hint!r})"
 
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True):

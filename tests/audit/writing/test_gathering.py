@@ -123,6 +123,24 @@ async def test_a_record_waits_while_others_come(path: Path, patient: pytest.Monk
         assert before + 1 == disk.writes
 
 
+@pytest.mark.parametrize(
+    ("paused", "worked", "came", "silence", "goes_on"),
+    [
+        # Some pauses are a millisecond longer: so is the clock of uvloop.
+        pytest.param(0.002, 0.0011, True, 0.001, True, id="a busy loop"),
+        pytest.param(0.002, 0.0009, True, 0.001, False, id="a loop that rests"),
+        pytest.param(0.0029, 0.0014, True, 0.001, False, id="a loop that rests, some clock later"),
+        pytest.param(0.002, 0.002, False, 0.002, False, id="no record"),
+        pytest.param(0.0031, 0.0, True, 0.001, True, id="late, without the processor"),
+        pytest.param(0.0031, 0.0031, False, 0.0099, True, id="late, no record"),
+        pytest.param(0.0031, 0.0031, False, 0.0101, False, id="late, no record for long"),
+    ],
+)
+def test_what_a_pause_says(paused: float, worked: float, *, came: bool, silence: float, goes_on: bool) -> None:
+    """One on time says whether the loop rests; a late one says nothing, for 10 ms."""
+    assert goes_on is gathering._goes_on(paused, worked, came=came, silence=silence)
+
+
 async def test_a_pause_in_which_the_loop_rests_ends_the_wait(path: Path, patient: pytest.MonkeyPatch) -> None:
     """Also if a record came in it: nothing that has come waits for the loop, so no other record is on its way."""
     patient.setattr(gathering, "_PAUSE", 0.0)

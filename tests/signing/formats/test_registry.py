@@ -33,7 +33,7 @@ from tokenauthority.domain.token import InactiveReason, TokenClaims, TokenReject
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.signing.formats.codec import JwsCodec
 from tokenauthority.signing.formats.registry import codec_of, read_token
-from tokenauthority.signing.jose import parse_compact
+from tokenauthority.signing.jose import parse_compact, parse_raw
 from tokenauthority.signing.results import Verified
 
 
@@ -207,9 +207,12 @@ def test_without_its_key_a_token_is_of_an_unknown_one(token_format: TokenFormat)
 def test_what_is_read_shows_no_signature_and_no_data(token_format: TokenFormat) -> None:
     """`repr` of a token that was read can be logged by mistake without giving it away."""
     token = SAMPLES[token_format].token
-    shown = repr(read_token(token)) + repr(verify(token))
+    unverified = read_token(token)
+    shown = repr(unverified) + repr(verify(token))
     if isinstance(codec_of(token_format), JwsCodec):
-        shown += repr(parse_compact(token))
+        shown += repr(parse_compact(token)) + repr(parse_raw(token))
 
     assert "a=1&b=2" not in shown
+    assert repr(unverified.signature) not in shown
+    assert repr(unverified.signing_input) not in shown
     assert token.rpartition(":" if token_format is TokenFormat.JANUS else ".")[2] not in shown

@@ -17,10 +17,11 @@ _PAUSE: Final = 0.002
 
 _BUSY: Final = 0.5
 """The share of a pause for which the event loop works, if it has more to do than it can do at once. Where it works for
-less, nothing that has come waits for it: the records that wait would wait for callers alone."""
+less, and is not late, nothing that has come waits for it: the records that wait would wait for callers alone."""
 
 _LATE: Final = 0.001
-"""A pause that ends so late says nothing: the event loop was busy, perhaps with calls whose records come."""
+"""A pause that ends so late says nothing: the event loop was busy, perhaps with calls whose records come, or other
+programs had the processor."""
 
 _SILENCE: Final = 0.010
 """Seconds in which no record comes, after which they are written however busy the event loop is."""
@@ -76,10 +77,19 @@ class Gathering:
 
     def _look(self, began: float, before: int, worked_before: float) -> None:
         now = asyncio.get_running_loop().time()
-        rested = thread_time() - worked_before < _BUSY * (now - began)
-        late = now > began + _PAUSE + _LATE and now < self._came + _SILENCE
-        if now < self._until and not rested and (self._waiting() > before or late):
+        came, worked = self._waiting() > before, thread_time() - worked_before
+        if now < self._until and _goes_on(now - began, worked, came=came, silence=now - self._came):
             self._pause(now)
         else:
             self._timer = None
             self._write()
+
+
+def _goes_on(paused: float, worked: float, *, came: bool, silence: float) -> bool:
+    """Return whether to wait for another pause after one of *paused* seconds, in which the loop worked for *worked*.
+
+    *came* says whether a record came in the pause, and *silence* is the time since the last one.
+    """
+    if paused > _PAUSE + _LATE:
+        return came or silence < _SILENCE
+    return came and worked >= _BUSY * paused
