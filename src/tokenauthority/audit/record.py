@@ -160,7 +160,7 @@ class AuditRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
         self.subject, self.token_ids = token.subject, token_ids
 
     def give_tokens(self, tokens: tuple[AuditedToken, ...]) -> None:
-        """Record the tokens of a batch that differ in more than their ids."""
+        """Record the tokens of a batch that differ in more than their ids and data."""
         self.token_ids, self.tokens = tuple([token.token_id for token in tokens]), tokens
 
 
