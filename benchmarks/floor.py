@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from tokenauthority.authority.randomness import Randomness
+from tokenauthority.authority.time_slice import TimeSlice
 from tokenauthority.config.loading import load
 from tokenauthority.domain.ids import MAX_SESSION_ID, project_in_session_id
 from tokenauthority.domain.role import BUILT_IN_ROLES
@@ -40,7 +41,7 @@ from tokenauthority.domain.token import MAX_DATA, GeneratedToken, TokenTerms
 from tokenauthority.server.grpc_options import grpc_options
 from tokenauthority.server.listeners import MAX_METADATA
 from tokenauthority.service.mapping import FORMATS
-from tokenauthority.service.token_answers import encode_tokens
+from tokenauthority.service.token_answers import BatchAnswers
 from tokenauthority.signing.formats.codec import CONNECT_SCOPE, Encoder
 from tokenauthority.signing.formats.registry import codec_of
 from tokenauthority.signing.project_keys import ProjectSecret
@@ -105,6 +106,7 @@ class _Floor:
         self._log = log
         self._digest = sha256(api_key.encode()).digest()
         self._random = Randomness()
+        self._answers = BatchAnswers()
         self._header = _segment(_encode({"alg": "ES256", "typ": "session+jwt", "kid": "0" * 43})) + b"."
 
     async def _receive(self, context: _Context, most: int) -> tuple[dict[str, str | bytes], bytes]:
@@ -134,7 +136,7 @@ class _Floor:
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT)
             generated.append(encode(data, "", self._random.nonce()))
         await self._record(context, metadata, self._random.identifier(), began, _facts(generated))
-        return await encode_tokens(generated)
+        return await self._answers.encode(generated, TimeSlice())
 
     async def generate(self, _: object, context: _Context) -> bytes:
         began = time.time()

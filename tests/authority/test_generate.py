@@ -21,6 +21,7 @@ from tests.support.authority import EVERYTHING, make_caller
 from tests.support.faulty_store import FaultyStore
 from tokenauthority.authority import time_slice
 from tokenauthority.authority.project_spec import ProjectSpec, VonageImport
+from tokenauthority.authority.time_slice import TimeSlice
 from tokenauthority.domain.errors import (
     FieldViolation,
     InvalidRequestError,
@@ -140,7 +141,7 @@ async def test_a_batch_lets_others_have_their_turn() -> None:
     waiting = asyncio.create_task(other())
     await asyncio.sleep(0)
     before = turns
-    tokens = await world.generate.batch(many(world, MAX_BATCH), EVERYTHING, NOW)
+    tokens = await world.generate.batch(many(world, MAX_BATCH), EVERYTHING, NOW, TimeSlice())
     during = turns - before
     made.set()
     await waiting
@@ -155,13 +156,26 @@ async def test_a_batch_lets_others_have_their_turn_at_each_item(monkeypatch: pyt
     world = await make_world()
     items = [*many(world, 100), *many(world, 1, ttl=Seconds(0))]
     turns = 0
-    batch = asyncio.ensure_future(world.generate.batch(items, EVERYTHING, NOW))
+    batch = asyncio.ensure_future(world.generate.batch(items, EVERYTHING, NOW, TimeSlice()))
     while not batch.done():
         turns += 1
         await asyncio.sleep(0)
 
     assert isinstance(batch.exception(), InvalidRequestError)
     assert turns > len(items)
+
+
+async def test_a_batch_has_only_the_time_that_its_call_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The call may have used it up before, to decode the items."""
+    monkeypatch.setattr(time_slice, "_SLICE", 3600.0)
+    world = await make_world()
+    used_up = TimeSlice()
+    used_up.end = 0.0
+    other = asyncio.ensure_future(asyncio.sleep(0))
+
+    await world.generate.batch(many(world, 1), EVERYTHING, NOW, used_up)
+
+    assert other.done()
 
 
 async def test_a_batch_reads_each_session_once() -> None:
@@ -173,7 +187,7 @@ async def test_a_batch_reads_each_session_once() -> None:
     before = store.count("get_session")
     wanted = [TokenSpec(session_id=platform_session(APPLICATION))] * 10
 
-    await world.generate.batch(wanted, EVERYTHING, NOW)
+    await world.generate.batch(wanted, EVERYTHING, NOW, TimeSlice())
 
     assert 1 == store.count("get_session") - before
 
@@ -186,7 +200,7 @@ async def test_a_store_that_fails_fails_the_batch() -> None:
     store.fail("get_session")
 
     with pytest.raises(UnavailableError):
-        await world.generate.batch([*many(world, 1), TokenSpec(session_id=absent)], EVERYTHING, NOW)
+        await world.generate.batch([*many(world, 1), TokenSpec(session_id=absent)], EVERYTHING, NOW, TimeSlice())
 
 
 async def test_a_batch_names_all_violations() -> None:
@@ -195,7 +209,7 @@ async def test_a_batch_names_all_violations() -> None:
     bad = many(world, MAX_BATCH, data="x" * 1001, subject="x" * 256, ttl=Seconds(0))
 
     with pytest.raises(InvalidRequestError) as caught:
-        await world.generate.batch(bad, EVERYTHING, NOW)
+        await world.generate.batch(bad, EVERYTHING, NOW, TimeSlice())
 
     assert 3 * MAX_BATCH == len(caught.value.violations)
 
@@ -207,7 +221,7 @@ async def test_an_item_outside_the_grant_is_named() -> None:
     wanted = [*many(world, 3), *many(world, 1, role="moderator")]
 
     with pytest.raises(PermissionDeniedError) as caught:
-        await world.generate.batch(wanted, grant, NOW)
+        await world.generate.batch(wanted, grant, NOW, TimeSlice())
 
     assert (Reason.ROLE_NOT_GRANTED, "requests[3].role") == (caught.value.reason, caught.value.field)
 
@@ -237,7 +251,7 @@ async def test_an_item_of_a_batch_says_what_it_would_say_alone(change: dict[str,
         return signed.format, msgspec.structs.replace(signed.claims, token_id="")
 
     alone = [await said((await world.generate.one(request, EVERYTHING, NOW)).token) for request in requests]
-    together = [await said(each.token) for each in await world.generate.batch(requests, EVERYTHING, NOW)]
+    together = [await said(each.token) for each in await world.generate.batch(requests, EVERYTHING, NOW, TimeSlice())]
 
     assert alone == together
     assert alone[0] != alone[1]
@@ -256,7 +270,9 @@ async def test_an_invalid_item_of_a_batch_is_named_alone(change: dict[str, Any],
     plain = TokenSpec(session_id=world.session.session_id, format=TokenFormat.OPENTOK_T1)
 
     with pytest.raises(InvalidRequestError) as caught:
-        await world.generate.batch([plain, msgspec.structs.replace(plain, **change), plain], EVERYTHING, NOW)
+        await world.generate.batch(
+            [plain, msgspec.structs.replace(plain, **change), plain], EVERYTHING, NOW, TimeSlice()
+        )
 
     assert [f"requests[1].{field}"] == [violation.field for violation in caught.value.violations]
 
@@ -267,7 +283,7 @@ async def test_a_token_is_unique_by_128_bits_or_by_a_nonce() -> None:
     formats = (TokenFormat.SESSION_JWT, TokenFormat.OPENTOK_JWT)
     asked = [TokenSpec(session_id=world.session.session_id, format=each) for each in formats]
 
-    session_jwt, opentok_jwt = await world.generate.batch(asked, EVERYTHING, NOW)
+    session_jwt, opentok_jwt = await world.generate.batch(asked, EVERYTHING, NOW, TimeSlice())
     nonce = jwt.decode(opentok_jwt.token, options={"verify_signature": False})["nonce"]
 
     assert re.fullmatch("[0-9a-f]{32}", session_jwt.token_id)

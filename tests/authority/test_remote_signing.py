@@ -19,6 +19,7 @@ from tokenauthority.authority.credential_sealer import CredentialSealer
 from tokenauthority.authority.generate import Generate
 from tokenauthority.authority.remote_signing import KeyPlace, RemoteSigning
 from tokenauthority.authority.signing_keys import SigningKeyManager
+from tokenauthority.authority.time_slice import TimeSlice
 from tokenauthority.domain.errors import Reason, UnavailableError
 from tokenauthority.domain.key import Algorithm, KeyState, StoredKey
 from tokenauthority.domain.times import Millis
@@ -115,7 +116,9 @@ async def test_a_batch_takes_one_thread_and_keeps_its_order() -> None:
     far = await make_far(RemoteSigning())
     formats = [TokenFormat.SESSION_JWT, TokenFormat.OPENTOK_T1, TokenFormat.SESSION_JWT, TokenFormat.OPENTOK_JWT]
 
-    generated = await far.generate.batch([request_of(far.world, each) for each in formats], EVERYTHING, NOW)
+    generated = await far.generate.batch(
+        [request_of(far.world, each) for each in formats], EVERYTHING, NOW, TimeSlice()
+    )
 
     assert formats == [token.terms.format for token in generated]
     assert (2, 1) == (len(far.signer.threads), len(set(far.signer.threads)))
@@ -130,7 +133,10 @@ async def test_other_formats_need_no_remote_key() -> None:
     far.signer.reachable = False
     asked = request_of(far.world, TokenFormat.OPENTOK_T1)
 
-    generated = [await far.generate.one(asked, EVERYTHING, NOW), *await far.generate.batch([asked], EVERYTHING, NOW)]
+    generated = [
+        await far.generate.one(asked, EVERYTHING, NOW),
+        *await far.generate.batch([asked], EVERYTHING, NOW, TimeSlice()),
+    ]
 
     assert [TokenFormat.OPENTOK_T1] * 2 == [token.terms.format for token in generated]
 
@@ -193,7 +199,7 @@ async def test_a_batch_whose_caller_gave_up_signs_no_more(held: list[FarSigner])
     far = await make_far(RemoteSigning(at_once=1))
     held.append(far.signer)
     far.signer.free.clear()
-    batch = asyncio.create_task(far.generate.batch([request_of(far.world)] * 100, EVERYTHING, NOW))
+    batch = asyncio.create_task(far.generate.batch([request_of(far.world)] * 100, EVERYTHING, NOW, TimeSlice()))
     assert await asyncio.to_thread(far.signer.asked.wait, WAIT)
     batch.cancel()
     with pytest.raises(asyncio.CancelledError):

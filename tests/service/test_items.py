@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenauthority.authority import time_slice
+from tokenauthority.authority.time_slice import TimeSlice
 from tokenauthority.contract import DEFAULT_REQUEST_BYTES
 from tokenauthority.domain.errors import InvalidRequestError
 from tokenauthority.service import items as reading
@@ -23,7 +24,7 @@ KIND = pb.BatchGenerateTokensRequest.DESCRIPTOR
 
 async def decoded(request: bytes, max_items: int = 1000) -> list[Message]:
     """All items of the bytes of a request."""
-    return [item async for some in items_reader(KIND, max_items)(request).decoded() for item in some]
+    return [item async for some in items_reader(KIND, max_items)(request).decoded(TimeSlice()) for item in some]
 
 
 @given(st.lists(st.text(max_size=300), max_size=20))
@@ -61,7 +62,7 @@ async def test_decodes_few_items_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
 
     beside = asyncio.ensure_future(other())
     runs, seen = [], []
-    async for some in items_reader(KIND, 1000)(batch.SerializeToString()).decoded():
+    async for some in items_reader(KIND, 1000)(batch.SerializeToString()).decoded(TimeSlice()):
         runs.append(list(some))
         seen.append(turns)
     beside.cancel()

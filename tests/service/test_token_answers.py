@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import pytest
 
@@ -11,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenauthority.authority import time_slice
+from tokenauthority.authority.time_slice import TimeSlice
 from tokenauthority.domain.times import Seconds
 from tokenauthority.domain.token import MAX_TOKEN, GeneratedToken, TokenTerms
 from tokenauthority.domain.token_format import TokenFormat
 from tokenauthority.service import mapping
-from tokenauthority.service.token_answers import encode_token, encode_tokens
+from tokenauthority.service.token_answers import BatchAnswers, encode_token
 from tokenauthority.v1 import token_pb2 as pb
 
 
@@ -55,13 +57,14 @@ async def test_encodes_what_protobuf_would(tokens: list[GeneratedToken]) -> None
     each = [pb.GenerateTokenResponse(token=message).SerializeToString() for message in messages]
 
     assert each == [encode_token(token) for token in tokens]
-    assert pb.BatchGenerateTokensResponse(tokens=messages).SerializeToString() == await encode_tokens(tokens)
+    encoded = await BatchAnswers().encode(tokens, TimeSlice())
+    assert pb.BatchGenerateTokensResponse(tokens=messages).SerializeToString() == encoded
 
 
 async def test_keeps_no_token() -> None:
     """What is encoded is not in memory once more."""
     tokens = [made(500, "moderator")] * 3
-    await encode_tokens(tokens)
+    await BatchAnswers().encode(tokens, TimeSlice())
 
     assert not tokens
 
@@ -71,10 +74,31 @@ async def test_lets_others_have_their_turn(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(time_slice, "_SLICE", 0.0)
     turns = 0
     tokens = [made(500, "moderator") for _ in range(64 * 10)]
-    encoded = asyncio.create_task(encode_tokens(tokens))
+    encoded = asyncio.create_task(BatchAnswers().encode(tokens, TimeSlice()))
     while not encoded.done():
         turns += 1
         await asyncio.sleep(0)
 
     assert encoded.result()
     assert turns > 10
+
+
+@pytest.mark.parametrize(("size", "expected"), [(500, ["answer", "other"]), (MAX_TOKEN, ["other", "answer"])])
+async def test_joins_a_long_answer_beside_the_event_loop(size: int, expected: list[str]) -> None:
+    """To put megabytes together would hold the loop for as long as a thousand signatures of short ones."""
+    order: list[str] = []
+
+    async def other() -> None:
+        order.append("other")
+
+    tokens = [made(size, "moderator") for _ in range(32)]
+    messages = [as_message(token) for token in tokens]
+    unlimited = TimeSlice()
+    unlimited.end = math.inf
+    beside = asyncio.ensure_future(other())
+    encoded = await BatchAnswers().encode(tokens, unlimited)
+    order.append("answer")
+    await beside
+
+    assert expected == order
+    assert messages == list(pb.BatchGenerateTokensResponse.FromString(encoded).tokens)

@@ -119,8 +119,10 @@ class Generate:
         else:
             self._probe_failed = False
 
-    async def batch(self, requests: Sequence[TokenSpec], grant: Grant, now: Millis) -> list[GeneratedToken]:
-        """Generate all tokens in the order of *requests*, or none.
+    async def batch(
+        self, requests: Sequence[TokenSpec], grant: Grant, now: Millis, time_slice: TimeSlice
+    ) -> list[GeneratedToken]:
+        """Generate all tokens in the order of *requests*, or none; *time_slice* is what the call has of the event loop.
 
         Raises:
             PermissionDeniedError: the first item that the grant does not allow.
@@ -131,7 +133,6 @@ class Generate:
             raise InvalidRequestError(
                 [FieldViolation("requests", f"must have 1 to {MAX_BATCH} items, has {len(requests)}")]
             )
-        time_slice = TimeSlice()
         plans: dict[Hashable, _Plan | Sequence[FieldViolation]] = {}
         planned: list[_Plan] = []
         violations: list[FieldViolation] = []
@@ -151,7 +152,7 @@ class Generate:
             if perf_counter() > time_slice.end:
                 await time_slice.next()
         require_valid(violations)
-        return await self._make_all(requests, planned, now)
+        return await self._make_all(requests, planned, now, time_slice)
 
     async def _plan_of_item(
         self, request: TokenSpec, grant: Grant, now: Millis, item: str
@@ -184,10 +185,9 @@ class Generate:
         return _Plan(tenant, room, decision, self._codec_of(decision.format), key)
 
     async def _make_all(
-        self, requests: Sequence[TokenSpec], plans: Sequence[_Plan], now: Millis
+        self, requests: Sequence[TokenSpec], plans: Sequence[_Plan], now: Millis, time_slice: TimeSlice
     ) -> list[GeneratedToken]:
         """Return a token for each of *requests* by its plan. Those that a remote key signs are made in one thread."""
-        time_slice = TimeSlice()
         makings: dict[_Plan, _Making] = {}
         made: list[GeneratedToken | None] = []
         remote: list[Callable[[], GeneratedToken]] = []

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 from tokenauthority.authority.time_slice import TimeSlice
 from tokenauthority.domain.token import GeneratedToken, TokenTerms
 from tokenauthority.service import mapping
+from tokenauthority.threads import BlockingPool
 from tokenauthority.v1 import token_pb2 as pb
 
 
 _LOOK: Final = 64
 """Tokens that are encoded without a look at the time: each takes a microsecond, the longest ones ten."""
+
+_LONG: Final = 1024 * 1024
+"""Bytes of an answer that is joined on the event loop."""
 
 _LENGTH_DELIMITED: Final = 2
 """The wire type of texts and messages (see protobuf's encoding)."""
@@ -25,29 +29,43 @@ def encode_token(token: GeneratedToken) -> bytes:
     return b"".join((before, text, between, token_id, rest))
 
 
-async def encode_tokens(generated: list[GeneratedToken]) -> bytes:
-    """Return *generated* as an encoded BatchGenerateTokensResponse, and let other calls run in between.
+class BatchAnswers:
+    """Encodes the answers of batches. The parts of a long one are joined in a thread of its own.
 
-    The list is emptied, so that the tokens are not in memory once more.
+    The system gives that thread fresh memory for the answer, page by page, which takes longer than to copy the parts.
+    Python lets other threads run while it copies a mebibyte or more.
     """
-    time_slice = TimeSlice()
-    encoded: dict[TokenTerms, bytes] = {}
-    terms: TokenTerms | None = None
-    rest = b""
-    parts: list[bytes] = []
-    generated.reverse()
-    while generated:
-        token = generated.pop()
-        # Tokens of one plan have the same object, so that it is rarely hashed.
-        if token.terms is not terms:
-            terms = token.terms
-            rest = encoded.get(terms) or encoded.setdefault(terms, _encoded(terms))
-        text, token_id = token.token.encode(), token.token_id.encode()
-        before, between = _heads(len(text), len(token_id), len(rest))
-        parts += (before, text, between, token_id, rest)
-        if not len(generated) % _LOOK:
-            await time_slice.yield_if_due()
-    return b"".join(parts)
+
+    def __init__(self) -> None:
+        self._thread = BlockingPool("answers")
+
+    async def encode(self, generated: list[GeneratedToken], time_slice: TimeSlice) -> bytes:
+        """Return *generated* as an encoded BatchGenerateTokensResponse, and let other calls run in between.
+
+        The list is emptied, so that the tokens are not in memory once more.
+        """
+        encoded: dict[TokenTerms, bytes] = {}
+        terms: TokenTerms | None = None
+        rest = b""
+        runs: list[bytes] = []
+        parts: list[bytes] = []
+        generated.reverse()
+        while generated:
+            token = generated.pop()
+            # Tokens of one plan have the same object, so that it is rarely hashed.
+            if token.terms is not terms:
+                terms = token.terms
+                rest = encoded.get(terms) or encoded.setdefault(terms, _encoded(terms))
+            text, token_id = token.token.encode(), token.token_id.encode()
+            before, between = _heads(len(text), len(token_id), len(rest))
+            parts += (before, text, between, token_id, rest)
+            if not len(generated) % _LOOK:
+                # The parts of a run are freed here, and not those of all runs at once.
+                runs.append(b"".join(parts))
+                parts.clear()
+                await time_slice.yield_if_due()
+        join = partial(b"".join, runs)
+        return await self._thread.run(join) if sum(map(len, runs)) > _LONG else join()
 
 
 def _encoded(terms: TokenTerms) -> bytes:

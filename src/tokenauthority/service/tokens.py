@@ -10,6 +10,7 @@ import attrs
 from tokenauthority.audit.record import AuditedToken, AuditRecord
 from tokenauthority.authority.generate import Generate
 from tokenauthority.authority.revoke import Revoke
+from tokenauthority.authority.time_slice import TimeSlice
 from tokenauthority.authority.turn import CreateTurn
 from tokenauthority.authority.verify import VerificationResult, Verify
 from tokenauthority.authority.watch import Watch
@@ -21,7 +22,7 @@ from tokenauthority.service import mapping, token_mapping
 from tokenauthority.service.items import EncodedItems
 from tokenauthority.service.problems import Problems
 from tokenauthority.service.rpc import Rpc
-from tokenauthority.service.token_answers import encode_token, encode_tokens
+from tokenauthority.service.token_answers import BatchAnswers, encode_token
 from tokenauthority.v1 import token_pb2 as pb
 
 
@@ -35,6 +36,7 @@ class TokenServicer:
     _watch: Watch
     _turn: CreateTurn
     _charge: Callable[[Caller, int], Awaitable[None]]
+    _answers: BatchAnswers = attrs.field(factory=BatchAnswers, init=False)
 
     async def generate_token(self, request: pb.GenerateTokenRequest, rpc: Rpc) -> bytes:
         """Answer GenerateToken."""
@@ -52,18 +54,19 @@ class TokenServicer:
     async def batch_generate_tokens(self, items: EncodedItems[pb.TokenRequest], rpc: Rpc) -> bytes:
         """Answer BatchGenerateTokens. The items are charged before they are decoded."""
         await self._charge(rpc.caller, len(items))
-        specs = [token_mapping.token_request(message) async for some in items.decoded() for message in some]
+        time_slice = TimeSlice()
+        specs = [token_mapping.token_request(message) async for some in items.decoded(time_slice) for message in some]
         record = rpc.record
         asked = {(item.session_id, item.role) for item in specs}
         sessions, roles = ({each[part] for each in asked} for part in range(2))
         record.ask(session_id=_common(sessions), role=_common(roles), items=len(specs))
-        generated = await self._generate.batch(specs, rpc.grant, rpc.now)
+        generated = await self._generate.batch(specs, rpc.grant, rpc.now, time_slice)
         # Those that were made on the same terms share one object, so that equal ones need no comparison.
         if len({(id(token.terms), token.subject) for token in generated}) == 1:
             record.give_equal_tokens(_audited(generated[0]), tuple([token.token_id for token in generated]))
         else:
             record.give_tokens(tuple(map(_audited, generated)))
-        return await encode_tokens(generated)
+        return await self._answers.encode(generated, time_slice)
 
     async def verify_token(self, request: pb.VerifyTokenRequest, rpc: Rpc) -> pb.VerifyTokenResponse:
         """Answer VerifyToken."""

@@ -80,6 +80,7 @@ import msgspec
 from tests.authority.world import NOW, make_role, make_world
 from tests.support.authority import EVERYTHING, make_caller
 from tokenauthority.authority.roles import Roles
+from tokenauthority.authority.time_slice import TimeSlice
 from tokenauthority.cli.values import FORMATS
 from tokenauthority.domain.errors import InvalidRequestError
 from tokenauthority.domain.role import Permission
@@ -95,7 +96,8 @@ async def main():
     wanted = TokenSpec(
         session_id=world.session.session_id, role="host", data="d", subject="ann", format=TokenFormat.TOY_JWT
     )
-    tokens = [await world.generate.one(wanted, EVERYTHING, NOW), *await world.generate.batch([wanted], EVERYTHING, NOW)]
+    batch = await world.generate.batch([wanted], EVERYTHING, NOW, TimeSlice())
+    tokens = [await world.generate.one(wanted, EVERYTHING, NOW), *batch]
     for made in tokens:
         verdict = await world.verify.check(made.token, EVERYTHING, NOW, required=[Permission.FORCE_MUTE])
         assert verdict.reason is None, verdict
