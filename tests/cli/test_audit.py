@@ -192,7 +192,10 @@ def test_refuses_an_invalid_trusted_checkpoint(run_alone: Run, log: Path, conten
     log.with_name("audit.jsonl.head").write_text(content)
     outcome = run_alone("audit", "verify", str(log))
 
-    assert (5, f"error: {log}.head: it holds no checkpoint\n") == (outcome.exit_code, outcome.err)
+    assert (5, f"error: {log}.head: it holds no checkpoint; of an operational log, only lines in JSON are read\n") == (
+        outcome.exit_code,
+        outcome.err,
+    )
 
 
 def test_refuses_a_forged_trusted_checkpoint(run_alone: Run, log: Path, key: str) -> None:

@@ -37,7 +37,9 @@ def read_trusted_checkpoint(path: Path) -> TrustedCheckpoint:
     """Return the last checkpoint in the file; raise TrustedCheckpointError if it holds none."""
     checkpoint = last_checkpoint(path)
     if checkpoint is None:
-        raise TrustedCheckpointError(f"{path}: it holds no checkpoint")
+        raise TrustedCheckpointError(
+            f"{path}: it holds no checkpoint; of an operational log, only lines in JSON are read"
+        )
     return TrustedCheckpoint(checkpoint, path)
 
 
