@@ -77,7 +77,7 @@ def audit() -> None:
     help="Verify signatures with this key (PEM); may recur.",
 )
 @click.option("--anchor", "trusted_file", type=_FILE, metavar="FILE", help="File with the trusted checkpoint.")
-@click.option("--partial", is_flag=True, help="Accept files that begin after the log's first record.")
+@click.option("--partial", is_flag=True, help="Accept a log whose earlier files are missing.")
 def verify(*, files: tuple[Path, ...], key_files: tuple[Path, ...], trusted_file: Path | None, partial: bool) -> None:
     """Find any changed, missing, reordered, doubled or cut-off record.
 
@@ -85,9 +85,10 @@ def verify(*, files: tuple[Path, ...], key_files: tuple[Path, ...], trusted_file
 
     The log must hold a trusted checkpoint. This is the newest checkpoint in the log's checkpoint files, which are in
     the directories of FILE and end in .head. With --anchor it is the last checkpoint in another file: a copy of a
-    checkpoint file, or the server's operational log, which has `audit.checkpoint` events.
+    checkpoint file, or the server's operational log in JSON, which has `audit.checkpoint` events.
 
-    Exit code 1: a file is not an audit log. Exit code 5: the log is not as it was written; the first bad line is named.
+    Exit code 1: a file is not an audit log. Exit code 5: the log is not as it was written, and the first bad line is
+    named; or the file of the trusted checkpoint has no valid one.
     """
     from tokenauthority.audit.reading.verify import verify_log
 
