@@ -30,7 +30,8 @@ def batch(file: str) -> None:
     """Generate a token for each line of FILE, all or none, and print one token a line; - is standard input.
 
     A line is a JSON object with `session_id` and the options of the Python client: `role`, `data`, `ttl` or
-    `expire_time` in seconds, `format`, `initial_layout_class_list`, `subject`. At most 1000 lines.
+    `expire_time` in seconds, `format`, `initial_layout_class_list`, `subject`. At most 1000 lines. Empty lines
+    do not count, also in messages. The server counts from 0: `requests[0]` in its refusal is line 1.
     """
     from tokenauthority.cli.calls import authority
     from tokenauthority.v1 import token_pb2
