@@ -55,7 +55,10 @@ _REVOCATIONS: Final = 100_000
 _LONG_REVOCATIONS: Final = 1_000_000
 
 _ABOUT: Final = """\
-A bar is the ratio to stay within, - where there is none: docs/explanation/adr/0027-what-a-call-costs.md.
+A bar is the most (<=) or the least (>=) that a figure may be; - says that there is none.
+A ratio is that of two figures of one round, which are measured one after the other. Where a name
+has brackets, it is the ratio to their sum.
+Figures of a calm machine: docs/explanation/adr/0027-what-a-call-costs.md.
 Other programs on the machine, or beside a virtual one, make ratios larger: a MISSED with a load above 1 says little."""
 
 

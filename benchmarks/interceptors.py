@@ -96,7 +96,7 @@ class Costs:
         lines += [
             f"{'all of them':<56}{total:>9.1f}",
             "",
-            "Each step is a difference of two runs. One below 0, and the one after it, is noise: measure more rounds.",
+            "Each step is a difference of two runs. One below 0, and those beside it, are noise: measure more rounds.",
             "",
         ]
         lines += [
