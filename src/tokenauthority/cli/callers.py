@@ -77,8 +77,8 @@ def validate_file(file: Path | None, config_file: Path | None) -> None:
 def list_callers(file: Path | None, config_file: Path | None) -> None:
     """Show the callers of FILE: their identities, what they may do, the age and the end of their API keys, their use.
 
-    The age is that of `created` in FILE. The use is that of `callers usage`: it is in the store of the server's
-    settings, and where the store cannot be read one line says why.
+    The age is that of `created` in FILE, in whole hours. The use is that of `callers usage`: it is in the store of
+    the server's settings, and where the store cannot be read one line says why.
     """
     from tokenauthority.config.loading import ConfigError
 
