@@ -130,6 +130,14 @@ def test_a_line_of_a_batch_ends_where_one_of_json_ends(run: Run, session_id: str
     assert data == json.loads(run("--json", "tokens", "verify", token).out)["claims"]["data"]
 
 
+def test_the_largest_batch_may_be_escaped(run: Run, session_id: str) -> None:
+    """As most writers of JSON do: an emoji then takes twelve characters, and the request has a third of that."""
+    line = json.dumps({"session_id": session_id, "data": "\N{GRINNING FACE}" * 1000})
+    tokens = run("tokens", "batch", stdin=f"{line}\n" * 1000).out.split()
+
+    assert 1000 == len(set(tokens))
+
+
 def _watch_for_a_line(authority: RunningAuthority, arguments: list[str]) -> None:
     """Run the command until its first line, and stop it."""
     process = subprocess.Popen(

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 _MAX_TOKENS: Final = 1000
-_MAX_INPUT: Final = 10_485_760
-"""Characters: more than a request may have."""
+_MAX_INPUT: Final = 32 * 1024 * 1024
+"""Characters: more than the largest batch has if each of its characters is escaped, an emoji by twelve."""
 
 
 @click.command(cls=Command)
