@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from google.protobuf.descriptor_pb2 import FieldOptions
 from google.protobuf.message import DecodeError, Message
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ from tokenauthority.authority.time_slice import TimeSlice
 from tokenauthority.contract import DEFAULT_REQUEST_BYTES
 from tokenauthority.domain.errors import InvalidRequestError
 from tokenauthority.service import items as reading
-from tokenauthority.service.items import items_reader
+from tokenauthority.service.items import items_reader, list_items, list_tag
 from tokenauthority.v1 import token_pb2 as pb
 
 
@@ -33,6 +34,26 @@ async def test_reads_the_items_that_protobuf_reads(roles: list[str]) -> None:
     batch = pb.BatchGenerateTokensRequest(requests=[pb.TokenRequest(role=role) for role in roles])
 
     assert list(batch.requests) == await decoded(batch.SerializeToString())
+
+
+async def test_reads_lengths_of_one_byte_of_two_and_of_three() -> None:
+    """A byte below 128 is a length of its own; 128 and 16384 are the first that take one more."""
+    requests = [pb.TokenRequest(data="x" * size) for size in (*range(120, 130), *range(16_376, 16_386))]
+    batch = pb.BatchGenerateTokensRequest(requests=requests)
+
+    assert {127, 128, 16_383, 16_384} <= {request.ByteSize() for request in requests}
+    assert requests == await decoded(batch.SerializeToString())
+
+
+def test_reads_items_whose_tag_has_two_bytes() -> None:
+    """The first byte of such a tag may have the value of the whole tag, as that of field 20 does."""
+    values = [FieldOptions.EditionDefault(value="x" * size) for size in (0, 1, 200)]
+    options, field = FieldOptions(edition_defaults=values), FieldOptions.DESCRIPTOR.fields_by_name["edition_defaults"]
+    encoded = options.SerializeToString()
+    found = [encoded[begin:end] for begin, end in list_items(encoded, list_tag(field))]
+
+    assert 20 == field.number
+    assert values == [FieldOptions.EditionDefault.FromString(each) for each in found]
 
 
 @given(st.binary(max_size=64))

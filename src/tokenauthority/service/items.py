@@ -98,10 +98,12 @@ def list_items(message: bytes, expected: int) -> Iterator[tuple[int, int]]:
     count would have no limit.
     """
     position, size = 0, len(message)
+    # The first byte of a longer tag can have the value of the whole tag: 130 is written as 130, 1.
+    short_tag = expected if expected < _MORE else None
     while position < size:
         try:
             # A number of one byte, as most are, is read here: to call what reads all takes twice as long.
-            tag, position = (expected, position + 1) if message[position] == expected else _number(message, position)
+            tag, position = (expected, position + 1) if message[position] == short_tag else _number(message, position)
             length = message[position]
             length, position = (length, position + 1) if length < _MORE else _number(message, position)
         except IndexError:
