@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
+
+from unittest import mock
 
 import pytest
 
@@ -74,24 +77,45 @@ async def test_lets_others_have_their_turn(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(time_slice, "_SLICE", 0.0)
     turns = 0
     tokens = [made(500, "moderator") for _ in range(64 * 10)]
+    messages = [as_message(token) for token in tokens]
     encoded = asyncio.create_task(BatchAnswers().encode(tokens, TimeSlice()))
     while not encoded.done():
         turns += 1
         await asyncio.sleep(0)
 
-    assert encoded.result()
+    assert messages == list(pb.BatchGenerateTokensResponse.FromString(encoded.result()).tokens)
     assert turns > 10
 
 
-@pytest.mark.parametrize(("size", "expected"), [(500, ["answer", "other"]), (MAX_TOKEN, ["other", "answer"])])
-async def test_joins_a_long_answer_beside_the_event_loop(size: int, expected: list[str]) -> None:
+async def test_has_only_the_time_that_its_call_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The call may have used it up before, to make the tokens."""
+    monkeypatch.setattr(time_slice, "_SLICE", 3600.0)
+    used_up = TimeSlice()
+    used_up.end = 0.0
+    other = asyncio.ensure_future(asyncio.sleep(0))
+
+    await BatchAnswers().encode([made(500, "moderator")], used_up)
+
+    assert other.done()
+
+
+_MEBIBYTE = 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("length", "expected"), [(_MEBIBYTE, ["answer", "other"]), (_MEBIBYTE + 1, ["other", "answer"])]
+)
+async def test_joins_an_answer_of_more_than_a_mebibyte_beside_the_event_loop(length: int, expected: list[str]) -> None:
     """To put megabytes together would hold the loop for as long as a thousand signatures of short ones."""
     order: list[str] = []
 
     async def other() -> None:
         order.append("other")
 
-    tokens = [made(size, "moderator") for _ in range(32)]
+    tokens = [made(MAX_TOKEN - 200, "moderator") for _ in range(25)]
+    others = pb.BatchGenerateTokensResponse(tokens=map(as_message, tokens)).ByteSize()
+    last = pb.BatchGenerateTokensResponse(tokens=[as_message(made(20_000, "moderator"))]).ByteSize() - 20_000
+    tokens.append(made(length - others - last, "moderator"))
     messages = [as_message(token) for token in tokens]
     unlimited = TimeSlice()
     unlimited.end = math.inf
@@ -100,5 +124,15 @@ async def test_joins_a_long_answer_beside_the_event_loop(size: int, expected: li
     order.append("answer")
     await beside
 
-    assert expected == order
+    assert (length, expected) == (len(encoded), order)
+    assert messages == list(pb.BatchGenerateTokensResponse.FromString(encoded).tokens)
+
+
+async def test_joins_a_long_answer_also_where_the_system_allows_no_thread() -> None:
+    """The tokens are made and counted by then."""
+    tokens = [made(MAX_TOKEN, "moderator") for _ in range(32)]
+    messages = [as_message(token) for token in tokens]
+    with mock.patch.object(threading.Thread, "start", side_effect=RuntimeError):
+        encoded = await BatchAnswers().encode(tokens, TimeSlice())
+
     assert messages == list(pb.BatchGenerateTokensResponse.FromString(encoded).tokens)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import lru_cache, partial
 from typing import Final
 
 from tokenauthority.authority.time_slice import TimeSlice
 from tokenauthority.domain.token import GeneratedToken, TokenTerms
 from tokenauthority.service import mapping
-from tokenauthority.threads import BlockingPool
+from tokenauthority.threads import BlockingPool, PoolError
 from tokenauthority.v1 import token_pb2 as pb
 
 
@@ -16,7 +17,7 @@ _LOOK: Final = 64
 """Tokens that are encoded without a look at the time: each takes a microsecond, the longest ones ten."""
 
 _LONG: Final = 1024 * 1024
-"""Bytes of an answer that is joined on the event loop."""
+"""The most bytes of an answer that is joined on the event loop."""
 
 _LENGTH_DELIMITED: Final = 2
 """The wire type of texts and messages (see protobuf's encoding)."""
@@ -30,7 +31,7 @@ def encode_token(token: GeneratedToken) -> bytes:
 
 
 class BatchAnswers:
-    """Encodes the answers of batches. The parts of a long one are joined in a thread of its own.
+    """Encodes the answers of batches. The parts of a long one are joined in a thread, one answer after the other.
 
     The system gives that thread fresh memory for the answer, page by page, which takes longer than to copy the parts.
     Python lets other threads run while it copies a mebibyte or more.
@@ -65,7 +66,11 @@ class BatchAnswers:
                 parts.clear()
                 await time_slice.yield_if_due()
         join = partial(b"".join, runs)
-        return await self._thread.run(join) if sum(map(len, runs)) > _LONG else join()
+        if sum(map(len, runs)) > _LONG:
+            # Where the system allows no thread, the answer is late, and the tokens that are made are not lost.
+            with suppress(PoolError):
+                return await self._thread.run(join)
+        return join()
 
 
 def _encoded(terms: TokenTerms) -> bytes:
