@@ -165,17 +165,27 @@ async def test_a_batch_lets_others_have_their_turn_at_each_item(monkeypatch: pyt
     assert turns > len(items)
 
 
-async def test_a_batch_has_only_the_time_that_its_call_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The call may have used it up before, to decode the items."""
-    monkeypatch.setattr(time_slice, "_SLICE", 3600.0)
+class _UsedUp(TimeSlice):
+    """A share that is over, and of which no other one is begun."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.end = 0.0
+        self.turns = 0
+
+    async def next(self) -> None:
+        """Count the turn."""
+        self.turns += 1
+
+
+async def test_a_batch_has_only_the_time_that_its_call_has_left() -> None:
+    """The call may have used it up before, to decode the items: then each look at an item and each signature waits."""
     world = await make_world()
-    used_up = TimeSlice()
-    used_up.end = 0.0
-    other = asyncio.ensure_future(asyncio.sleep(0))
+    used_up = _UsedUp()
 
-    await world.generate.batch(many(world, 1), EVERYTHING, NOW, used_up)
+    await world.generate.batch(many(world, 10), EVERYTHING, NOW, used_up)
 
-    assert other.done()
+    assert 2 * 10 == used_up.turns
 
 
 async def test_a_batch_reads_each_session_once() -> None:

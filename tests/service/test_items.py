@@ -93,6 +93,19 @@ async def test_decodes_few_items_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(seen) == len(set(seen))
 
 
+async def test_has_only_the_time_that_its_call_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other calls run once it is used up."""
+    monkeypatch.setattr(time_slice, "_SLICE", 3600.0)
+    used_up = TimeSlice()
+    used_up.end = 0.0
+    other = asyncio.ensure_future(asyncio.sleep(0))
+
+    batch = pb.BatchGenerateTokensRequest(requests=[pb.TokenRequest()])
+    runs = [run async for run in items_reader(KIND, 1000)(batch.SerializeToString()).decoded(used_up)]
+
+    assert (1, True) == (len(runs), other.done())
+
+
 def test_refuses_too_many_items_however_small_they_are() -> None:
     """They are counted, and not decoded: one of them is no message."""
     invalid = b"\x0a\x01\xff"
