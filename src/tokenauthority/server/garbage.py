@@ -18,6 +18,9 @@ _INTERVAL: Final = 0.25
 """Seconds between two collections: what 500 RPCs leave takes 2 ms. grpcio leaves a cycle of seven objects for each RPC
 (`_find_method_handler` in grpc/_cython/_cygrpc/aio/server.pyx.pxi of 1.85)."""
 
+_COUNT_INTERVAL: Final = 1.0
+"""Seconds between two counts of old objects: a count takes a millisecond, also where nobody calls."""
+
 _MAX_OLD: Final = 20_000
 """Objects that are not new and not frozen: together they take a few milliseconds."""
 
@@ -32,14 +35,21 @@ def freeze_start() -> None:
     gc.set_threshold(*_THRESHOLDS)
 
 
-async def collect() -> None:
-    """Free the cycles of new objects; those of old ones too, and freeze what remains, once they are many."""
+async def collect_new() -> None:
+    """Free the cycles of new objects."""
     gc.collect(1)
+
+
+async def freeze_old() -> None:
+    """Free the cycles of old objects too, and freeze what remains, if they are many."""
     if len(gc.get_objects(generation=2)) > _MAX_OLD:
         gc.collect()
         gc.freeze()
 
 
-def garbage_task() -> BackgroundTask:
-    """Collect every `_INTERVAL`. It is for a server that has a process of its own."""
-    return BackgroundTask(name="garbage", work=collect, interval=_INTERVAL, delayed=True)
+def garbage_tasks() -> tuple[BackgroundTask, ...]:
+    """Return what collects garbage in a server that has a process of its own."""
+    return (
+        BackgroundTask(name="garbage", work=collect_new, interval=_INTERVAL, delayed=True),
+        BackgroundTask(name="old-objects", work=freeze_old, interval=_COUNT_INTERVAL, delayed=True),
+    )

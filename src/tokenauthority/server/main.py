@@ -104,7 +104,8 @@ async def _serve(settings: Settings) -> None:
         )
         lifecycle.handle_signals(app, settings.logging)
         garbage.freeze_start()
-        async with lifecycle.serving(app, settings, stop.set, [garbage.garbage_task(), *watchdog_tasks()]) as addresses:
+        tasks = [*garbage.garbage_tasks(), *watchdog_tasks()]
+        async with lifecycle.serving(app, settings, stop.set, tasks) as addresses:
             if identity is not None:
                 project = await dev.project_id(app.projects, app.clock())
                 dev.let_sdks_in(callers, project)
