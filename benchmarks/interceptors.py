@@ -33,6 +33,7 @@ from tokenauthority.callers.jwt import JwtVerifier
 from tokenauthority.callers.registry import CallerEntry, CallerRegistry, CurrentCallers
 from tokenauthority.contract import METHODS
 from tokenauthority.domain.caller import Action, Caller, CallerKind, Grant, Rate
+from tokenauthority.domain.counts import counted
 from tokenauthority.domain.leases import CallerUsage, Lease, LeaseRequest
 from tokenauthority.domain.times import Millis
 from tokenauthority.interceptors.admission import Admission, AdmissionInterceptor, PlacesInterceptor
@@ -100,11 +101,11 @@ class Costs:
             "",
         ]
         lines += [
-            f"{'A call with its record on the disk, microseconds':<56}{'CPU':>9}{'wall':>9}  records per sync",
+            f"{'A call with its record on the disk, microseconds':<56}{'CPU':>9}{'wall':>9}  records in one commit",
             "",
         ]
         for each in self.shared:
-            name = f"{each.at_once} calls at once"
+            name = counted(each.at_once, "call") + " at once"
             lines.append(f"{name:<56}{each.cpu.median:>9.1f}{each.wall.median:>9.1f}  {each.records:.1f}")
         return "\n".join(lines) + "\n"
 
