@@ -152,7 +152,7 @@ async def test_a_batch_lets_others_have_their_turn() -> None:
 
 async def test_a_batch_lets_others_have_their_turn_at_each_item(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also before any token is made, and where all items are on the same terms."""
-    monkeypatch.setattr(time_slice, "_SLICE", 0.0)
+    monkeypatch.setattr(time_slice, "_SHARE", 0.0)
     world = await make_world()
     items = [*many(world, 100), *many(world, 1, ttl=Seconds(0))]
     turns = 0

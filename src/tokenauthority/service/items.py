@@ -51,11 +51,11 @@ class EncodedItems(Generic[_Item]):
         """
         begin = number = 0
         while number < len(self._ends):
+            await time_slice.yield_if_due()
             number = max(number + 1, bisect.bisect_right(self._ends, begin + _RUN))
             end = self._ends[number - 1]
             yield self._decode(self._request[begin:end])
             begin = end
-            await time_slice.yield_if_due()
 
 
 def items_reader(kind: Descriptor, max_items: int) -> Callable[[bytes], EncodedItems[Message]]:
