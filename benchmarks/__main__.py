@@ -58,7 +58,7 @@ _ABOUT: Final = """\
 A bar is the most (<=) or the least (>=) that a figure may be; - says that there is none.
 A ratio is that of two figures of one round, which are measured one after the other. Where a name
 has brackets, it is the ratio to their sum.
-Figures of a calm machine: docs/explanation/adr/0027-what-a-call-costs.md.
+Figures of a calm machine, for most bars: docs/explanation/adr/0027-what-a-call-costs.md.
 Other programs on the machine, or beside a virtual one, make ratios larger: a MISSED says little with a load above 1,
 or where a server of one function costs more than 1.5 empty RPCs."""
 

@@ -105,6 +105,7 @@ def test_a_batch_names_the_line_that_is_wrong(run: Run, tmp_path: Path, session_
         ('["session_id"]', "line 1: must be a JSON object with session_id"),
         ("{}", "line 1: must be a JSON object with session_id"),
         ("[" * 100_000, "line 1: is nested too deeply"),
+        ("session_id: x", "line 1: is not JSON: Expecting value, at column 1"),
         ("{}\n" * 1001, "the batch has 1001 lines, and must have at most 1000"),
         ("\n", "the batch is empty"),
         ("\udcff", "the batch is not text in UTF-8"),

@@ -64,6 +64,9 @@ def _parsed(number: int, line: str) -> token_pb2.TokenRequest:
         return TokenRequest(**options).message()
     except RecursionError:
         raise click.UsageError(f"line {number}: is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        # Its message has no text of the line.
+        raise click.UsageError(f"line {number}: is not JSON: {error.msg}, at column {error.colno}") from error
     except (ValueError, TypeError) as error:
-        # The message of json has no text of the line, and that of TokenRequest has names of fields alone.
+        # The message of TokenRequest has names of fields alone.
         raise click.UsageError(f"line {number}: {error}") from error
