@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 from time import perf_counter
 
@@ -44,7 +45,8 @@ async def test_one_turn_of_the_event_loop_has_one_share(monkeypatch: pytest.Monk
     assert TimeSlice().end > before
 
 
-async def test_one_turn_of_the_event_loop_goes_on_with_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("count", [2, 2 * time_slice._AT_ONCE])
+async def test_one_turn_of_the_event_loop_goes_on_with_one_call(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     """However many have long work, if the first one leaves no time; each has its turn after those before it."""
     monkeypatch.setattr(time_slice, "_SHARE", 0.0)
     turns, went_on = 0, []
@@ -55,13 +57,14 @@ async def test_one_turn_of_the_event_loop_goes_on_with_one_call(monkeypatch: pyt
             await started.yield_if_due()
             went_on.append((turns, number))
 
-    calls = [asyncio.ensure_future(work(number)) for number in range(2 * time_slice._AT_ONCE)]
+    calls = [asyncio.ensure_future(work(number)) for number in range(count)]
     while not all(call.done() for call in calls):
         await asyncio.sleep(0)
         turns += 1
 
     assert [*range(len(calls))] * 3 == [number for _, number in went_on]
     assert len(went_on) == len({turn for turn, _ in went_on})
+    assert turns < len(went_on) + 5, "no turn goes by without long work"
 
 
 async def test_what_a_call_leaves_of_a_turn_is_for_the_next_ones(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,9 +100,44 @@ async def test_a_call_does_not_pass_those_that_wait(monkeypatch: pytest.MonkeyPa
     assert TimeSlice().end > perf_counter()
 
 
+async def test_who_went_on_has_the_share_of_that_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else each of its further steps would wait."""
+    monkeypatch.setattr(time_slice, "_SHARE", 3600.0)
+    call = TimeSlice()
+    call.end = 0.0
+    await call.yield_if_due()
+
+    assert call.end > perf_counter()
+
+
+async def test_does_nothing_once_nobody_waits() -> None:
+    """A turn that plans the next one for nobody would keep a processor busy."""
+    await TimeSlice().next()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+    assert not time_slice._turns[asyncio.get_running_loop()]._turn_is_planned
+
+
+def test_each_event_loop_has_its_own_calls_and_goes_with_them() -> None:
+    """Tests and clients run several, one after the other."""
+    gc.collect()
+    before = len(time_slice._turns)
+    for _ in range(2):
+        asyncio.run(_next())
+        gc.collect()
+
+    assert before == len(time_slice._turns)
+
+
+async def _next() -> None:
+    await TimeSlice().next()
+    assert 1 == sum(loop is asyncio.get_running_loop() for loop in time_slice._turns)
+
+
 @pytest.mark.parametrize("when", [1, 2])
 async def test_calls_that_left_give_their_turn_to_the_next(monkeypatch: pytest.MonkeyPatch, when: int) -> None:
-    """Its caller had gone, or its deadline had passed."""
+    """Their callers had gone, or their deadlines had passed."""
     monkeypatch.setattr(time_slice, "_SHARE", 0.0)
     errors: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))

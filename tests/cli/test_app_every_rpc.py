@@ -110,7 +110,7 @@ def test_a_batch_names_the_line_that_is_wrong(run: Run, tmp_path: Path, session_
         ("\n", "the batch is empty"),
         ("\udcff", "the batch is not text in UTF-8"),
     ],
-    ids=["option", "list", "session", "depth", "lines", "empty", "encoding"],
+    ids=["option", "list", "session", "depth", "text", "lines", "empty", "encoding"],
 )
 def test_a_batch_says_what_is_wrong_with_it(run: Run, tmp_path: Path, line: str, said: str) -> None:
     """In the words of the file: no name of a class."""

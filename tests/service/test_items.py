@@ -105,9 +105,11 @@ async def test_has_only_the_time_that_its_call_has_left(monkeypatch: pytest.Monk
     other = asyncio.ensure_future(_other())
 
     batch = pb.BatchGenerateTokensRequest(requests=[pb.TokenRequest()])
-    runs = [run async for run in items_reader(KIND, 1000)(batch.SerializeToString()).decoded(used_up)]
+    runs = [
+        (list(run), other.done()) async for run in items_reader(KIND, 1000)(batch.SerializeToString()).decoded(used_up)
+    ]
 
-    assert (1, True) == (len(runs), other.done())
+    assert [([pb.TokenRequest()], True)] == runs
 
 
 def test_refuses_too_many_items_however_small_they_are() -> None:

@@ -73,7 +73,8 @@ async def outline(text: bytes, field: str = "", max_items: int = 0) -> Outline:
     while found := _TOKEN.search(text, position, position + _WINDOW):
         if count >= most:
             raise _refusal(field, f"has more than {most} texts, brackets and commas")
-        if count % _LOOKS == 0 or position - looked > _STRETCH:
+        # Not at the first: a short text would else wait for the long work of others.
+        if (count and count % _LOOKS == 0) or position - looked > _STRETCH:
             looked = position
             await time_slice.yield_if_due()
         if found[0] == b'"' and position + _WINDOW < len(text):
