@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tokenauthority.authority.time_slice import TimeSlice
 from tokenauthority.contract import DEFAULT_REQUEST_BYTES
 from tokenauthority.domain.errors import InvalidRequestError
 from tokenauthority.web import json_outline
@@ -128,3 +130,13 @@ async def test_many_small_values_cost_little(monkeypatch: pytest.MonkeyPatch) ->
         await outline(json.dumps({"requests": items}).encode(), "requests", 50)
 
     assert most == read
+
+
+async def test_a_short_text_does_not_wait_for_the_long_work_of_others() -> None:
+    """Each call over HTTP has one."""
+    long_work = asyncio.ensure_future(TimeSlice().next())
+    await asyncio.sleep(0)
+    await outline(b'{"token": "x"}', "", 0)
+
+    assert not long_work.done()
+    await long_work
